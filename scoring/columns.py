@@ -1,0 +1,113 @@
+"""Entries as columns: the one form in which facts reach the core, for one seller and for a million.
+
+The ledger's rows (a request), and the ledger's export (training), both become an `EntryColumns`. Texts have become
+dense codes by then, since the fold only asks whether two are equal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+class FactRow(NamedTuple):
+    """One entry of the ledger as the fold needs it. Times in microseconds; what a kind lacks is None.
+
+    `violation` is the violation's id; `status` the one an entry leads to; `attributes` is set for identities.
+    """
+
+    sequence: int
+    entry_id: str
+    seller: str
+    kind: int
+    occur_time: int
+    report_time: int
+    violation: str | None = None
+    incident: str | None = None
+    category: int | None = None
+    severity: int | None = None
+    status: int | None = None
+    exposure_day: int | None = None
+    product_category: str | None = None
+    revision: int | None = None
+    settled_orders: int | None = None
+    service_failures: int | None = None
+    identity_level: int | None = None
+    attributes: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryColumns:
+    """n entries of `cases` cases, each column int64 of shape (n,), sorted by (case, sequence).
+
+    A case is one seller seen at one observe time; it is 0 <= case < cases. `violation`, `incident` and `product` are
+    codes that are equal where the texts are (-1: none); `row` is the entry's place in the caller's own list.
+    """
+
+    cases: int
+    case: Ints
+    row: Ints
+    kind: Ints
+    occur_time: Ints
+    report_time: Ints
+    violation: Ints
+    incident: Ints
+    category: Ints
+    severity: Ints
+    status: Ints
+    day: Ints
+    product: Ints
+    revision: Ints
+    orders: Ints
+    failures: Ints
+    level: Ints
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints) -> "EntryColumns":
+        """The entries at `index`, for the same cases."""
+        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "cases"}
+        return EntryColumns(cases=self.cases, **columns)
+
+    def repeat(self, times: int) -> "EntryColumns":
+        """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""
+        n = len(self.case)
+        columns = {f.name: np.tile(getattr(self, f.name), times) for f in fields(self) if f.name != "cases"}
+        columns["case"] = columns["case"] + np.repeat(np.arange(times, dtype=np.int64) * self.cases, n)
+        return EntryColumns(cases=self.cases * times, **columns)
+
+
+def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
+    """Columns of ledger rows (any order, by sequence within a seller) for `sellers`, one case each in that order."""
+    case_of = {seller: case for case, seller in enumerate(sellers)}
+    violations: dict[str, int] = {}
+    incidents: dict[str, int] = {}
+    products: dict[str, int] = {}
+    table = np.array(
+        [
+            (
+                case_of[r.seller],
+                row,
+                r.kind,
+                r.occur_time,
+                r.report_time,
+                -1 if r.violation is None else violations.setdefault(r.violation, len(violations)),
+                -1 if r.incident is None else incidents.setdefault(r.incident, len(incidents)),
+                r.category or 0,
+                r.severity or 0,
+                r.status or 0,
+                r.exposure_day or 0,
+                -1 if r.product_category is None else products.setdefault(r.product_category, len(products)),
+                r.revision or 0,
+                r.settled_orders or 0,
+                r.service_failures or 0,
+                r.identity_level or 0,
+            )
+            for row, r in enumerate(rows)
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 16)
+    order = np.argsort(table[:, 0], kind="stable")
+    return EntryColumns(len(case_of), *np.ascontiguousarray(table[order].T))

@@ -1,0 +1,91 @@
+"""Everything that can be wrong, as types. The shell maps each to one gRPC status and one exit code.
+
+A message says what is wrong, why, and what to do next. It never holds a stack trace, SQL or personal data.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+class SellertrustError(Exception):
+    """Base of every foreseen error. `reason` is a stable name of `ErrorReason` in the contract, `metadata` its data."""
+
+    reason: str = ""
+
+    def __init__(self, message: str, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = dict(metadata or {})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One wrong field: its path, as in `entries[17].violation.harm`, and what it should be."""
+
+    field: str
+    description: str
+
+
+class InvalidInput(SellertrustError):
+    """The input is wrong whatever the state of the ledger; names every wrong field (the first 20)."""
+
+    def __init__(self, violations: Iterable[FieldViolation]) -> None:
+        self.violations = tuple(violations)[:20]
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+
+
+class SellerNotFound(SellertrustError):
+    """Nothing that stands is recorded of the seller."""
+
+    reason = "SELLER_NOT_FOUND"
+
+
+class ViolationNotFound(SellertrustError):
+    """No violation of this name was recorded by then."""
+
+    reason = "VIOLATION_NOT_FOUND"
+
+
+class EntryContentDiffers(SellertrustError):
+    """The `entry_id` stands for other content."""
+
+    reason = "ENTRY_CONTENT_DIFFERS"
+
+
+class ExposureRevisionTaken(SellertrustError):
+    """Another entry states the same day, product category and revision."""
+
+    reason = "EXPOSURE_REVISION_TAKEN"
+
+
+class LifecycleForbids(SellertrustError):
+    """The violation's status does not allow the action."""
+
+    reason = "LIFECYCLE_FORBIDS"
+
+
+class LedgerUnavailable(SellertrustError):
+    """The ledger's database does not answer; a retry may succeed."""
+
+    reason = "LEDGER_UNAVAILABLE"
+
+
+class LedgerVersionUnknown(SellertrustError):
+    """The database's schema is newer, older or other than this release knows."""
+
+
+class ArtifactRefused(SellertrustError):
+    """A model artifact is damaged, altered, uncertified or made for another core."""
+
+
+class PolicyRefused(SellertrustError):
+    """A policy does not hold together."""
+
+
+class ConfigurationWrong(SellertrustError):
+    """The configuration, a study or a mapping cannot be used as it is."""
+
+
+def invalid(field: str, description: str) -> InvalidInput:
+    """An `InvalidInput` about one field."""
+    return InvalidInput([FieldViolation(field, description)])

@@ -1,0 +1,3 @@
+"""The version of the scoring core, which every answer names."""
+
+CORE_VERSION = "0.1.0"
