@@ -42,7 +42,7 @@ class FactRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntryColumns:
-    """n entries of `cases` cases, each column int64 of shape (n,), sorted by (case, sequence).
+    """n entries of `cases` cases in any order, each column int64 of shape (n,).
 
     A case is one seller seen at one observe time; it is 0 <= case < cases. `violation`, `incident` and `product` are
     codes that are equal where the texts are (-1: none); `row` is the entry's place in the caller's own list.
@@ -51,6 +51,7 @@ class EntryColumns:
     cases: int
     case: Ints
     row: Ints
+    sequence: Ints
     kind: Ints
     occur_time: Ints
     report_time: Ints
@@ -80,7 +81,7 @@ class EntryColumns:
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
-    """Columns of ledger rows (any order, by sequence within a seller) for `sellers`, one case each in that order."""
+    """Columns of ledger rows in any order, for `sellers`, one case each in their order."""
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
     incidents: dict[str, int] = {}
@@ -90,6 +91,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
             (
                 case_of[r.seller],
                 row,
+                r.sequence,
                 r.kind,
                 r.occur_time,
                 r.report_time,
@@ -108,6 +110,5 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
             for row, r in enumerate(rows)
         ],
         dtype=np.int64,
-    ).reshape(-1, 16)
-    order = np.argsort(table[:, 0], kind="stable")
-    return EntryColumns(len(case_of), *np.ascontiguousarray(table[order].T))
+    ).reshape(-1, 17)
+    return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))

@@ -6,12 +6,15 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 from scoring.errors import FieldViolation, InvalidInput, invalid
-from scoring.time import DAY, MAX_TIME, day_of, format_day, format_time
+from scoring.time import DAY, MAX_TIME, day_of, format_day, format_time, parse_day, parse_time
 from scoring.violation_types import severity_of, violation_types
 from scoring.words import AUTHORITIES, Action, Harm, IdentityLevel, Kind, Severity, Source, Status
 
@@ -95,7 +98,12 @@ KIND_OF: dict[type, Kind] = {
     ExposureStated: Kind.EXPOSURE,
     IdentityVerified: Kind.IDENTITY,
 }
-FIELD_OF = {Kind.VIOLATION: "violation", Kind.STATUS: "status", Kind.EXPOSURE: "exposure", Kind.IDENTITY: "identity"}
+FIELD_OF = {
+    Kind.VIOLATION: "violation",
+    Kind.STATUS: "status",
+    Kind.EXPOSURE: "exposure",
+    Kind.IDENTITY: "identity",
+}
 """Name of the fact's field in the contract, for error paths."""
 
 
@@ -146,7 +154,9 @@ def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
         severity = severity_of(row, fact.source, fact.harm)
         final_act = fact.final and fact.identifier_verified and fact.source in AUTHORITIES
         status = Status.CONFIRMED if final_act else Status.ALLEGED
-        return PreparedEntry(entry, kind, content, digest, entry.occur_time, int(row.category), severity, status)
+        return PreparedEntry(
+            entry, kind, content, digest, entry.occur_time, int(row.category), severity, status
+        )
     if isinstance(fact, StatusChanged):
         return PreparedEntry(entry, kind, content, digest, entry.occur_time, severity=fact.severity)
     if isinstance(fact, ExposureStated):
@@ -157,7 +167,9 @@ def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
     """Validates a batch; InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`."""
     if not 1 <= len(entries) <= MAX_BATCH:
-        raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
+        raise invalid(
+            "entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it"
+        )
     prepared: list[PreparedEntry] = []
     wrong: list[FieldViolation] = []
     for index, entry in enumerate(entries):
@@ -173,8 +185,7 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
 def canonical_content(entry: Entry) -> str:
     """The entry as canonical JSON: sorted keys, no blanks, defaults left out. Equal facts have equal content."""
     fact = entry.fact
-    kind = KIND_OF[type(fact)]
-    values: dict[str, object] = {"kind": FIELD_OF[kind]}
+    values: dict[str, object] = {"kind": FIELD_OF[KIND_OF[type(fact)]]}
     if entry.seller:
         values["seller"] = entry.seller
     if entry.occur_time is not None:
@@ -183,15 +194,42 @@ def canonical_content(entry: Entry) -> str:
         values["report_time"] = format_time(entry.report_time)
     for name in fact.__slots__:
         value = getattr(fact, name)
-        if name == "day":
-            values[name] = format_day(value)
-        elif isinstance(value, Harm | Source | Action | Severity | IdentityLevel):
-            values[name] = value.name.lower()
-        elif isinstance(value, Mapping):
-            values |= {name: dict(value)} if value else {}
-        elif value:
-            values[name] = value
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        if value or name == "day":
+            form = _FORMS.get(name)
+            values[name] = value if form is None else form[0](value)
+    return _encode(values)
+
+
+def entry_from_content(entry_id: str, content: str) -> Entry:
+    """The entry that `canonical_content` wrote: `entry_from_content(e.entry_id, canonical_content(e)) == e`.
+
+    `content` is taken from the ledger, thus trusted: anything else ends in a KeyError, TypeError or ValueError.
+    """
+    values: dict[str, Any] = json.loads(content)
+    fact_type = _FACT_OF[values.pop("kind")]
+    seller = values.pop("seller", "")
+    times = {name: parse_time(values.pop(name)) for name in ("occur_time", "report_time") if name in values}
+    fields = {name: form[1](value) if (form := _FORMS.get(name)) else value for name, value in values.items()}
+    return Entry(entry_id, seller, fact_type(**fields), **times)
+
+
+def _words(words: type[IntEnum]) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
+    names = {word: word.name.lower() for word in words}
+    return names.__getitem__, {name: word for word, name in names.items()}.__getitem__
+
+
+_FACT_OF: dict[str, Callable[..., Fact]] = {FIELD_OF[kind]: fact for fact, kind in KIND_OF.items()}
+_FORMS: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
+    "day": (lru_cache(maxsize=4096)(format_day), parse_day),
+    "harm": _words(Harm),
+    "source": _words(Source),
+    "action": _words(Action),
+    "severity": _words(Severity),
+    "level": _words(IdentityLevel),
+    "attributes": (dict, dict),
+}
+"""Fields whose JSON is not the value itself: how it is written, and how it is read."""
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[str, str]]:
@@ -254,7 +292,7 @@ def _check_status(fact: StatusChanged) -> Iterator[tuple[str, str]]:
         yield "action", f"must be one of {_names(Action)}"
     if not is_id(fact.actor):
         yield "actor", f"must say who decided, by {ID_FORM}"
-    if not 1 <= len(fact.reason.strip()) <= MAX_REASON or len(fact.reason) > MAX_REASON:
+    if not fact.reason.strip() or len(fact.reason) > MAX_REASON or not _is_unicode(fact.reason):
         yield "reason", f"must say why, in 1 to {MAX_REASON} characters"
     if fact.action is Action.REDUCE:
         if fact.severity not in Severity.__members__.values():
@@ -295,8 +333,17 @@ def _check_identity(fact: IdentityVerified) -> Iterator[tuple[str, str]]:
     for key, value in fact.attributes.items():
         if not _ATTRIBUTE_KEY.fullmatch(key):
             yield "attributes", "must have keys of the form [a-z][a-z0-9_]{0,62}"
-        elif len(value) > MAX_ATTRIBUTE_LENGTH:
+        elif len(value) > MAX_ATTRIBUTE_LENGTH or not _is_unicode(value):
             yield f"attributes.{key}", f"must have at most {MAX_ATTRIBUTE_LENGTH} characters"
+
+
+def _is_unicode(text: str) -> bool:
+    """False for half a surrogate pair, which JSON can smuggle into a text and no encoding can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _names(words: type) -> str:

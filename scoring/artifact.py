@@ -1,0 +1,213 @@
+"""The artifact: a published model as named bytes, and nothing served that does not match.
+
+Parts: `model.txt` (LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and points), `certificate.
+json`, `evaluation.json`, `lineage.json`, and `manifest.json`, which states the features, constants, scale and baseline
+seller, and the SHA-256 of every other part. The digest is the SHA-256 of the manifest. No time of day is in it, so the
+same training gives the same digest.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.certificate import certify
+from scoring.decay import HALF_LIVES, decay_table
+from scoring.errors import ArtifactRefused
+from scoring.features import FEATURES, AttributeFeature, Feature
+from scoring.fold import Constants, Folder
+from scoring.scale import Scale
+from scoring.version import CORE_VERSION
+from scoring.words import Severity
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with sorted keys and no blanks: equal values have equal bytes, and floats come back to the same bits."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
+    the clean baseline seller; `golden` is float64 of shape (n, features).
+    """
+
+    study: str
+    model_text: str
+    features: tuple[Feature | AttributeFeature, ...]
+    constants: Constants
+    scale: Scale
+    reference_exposure: float | None
+    baseline: NDArray[np.float64]
+    golden: NDArray[np.float64]
+    evaluation: Mapping[str, Any]
+    lineage: Mapping[str, Any]
+
+
+class Artifact:
+    """A verified model, ready to score. Build one with `load`; it is immutable and may be shared by threads."""
+
+    def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
+        self.digest = digest
+        self.manifest = manifest
+        self.parts = dict(parts)
+        self.features = tuple(_feature(row) for row in manifest["features"])
+        self.scale = Scale(**manifest["scale"])
+        self.folder = Folder(_constants(manifest["constants"], json.loads(parts["decay.json"])))
+        self.baseline = np.array(manifest["baseline"], dtype=np.float64)
+        self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
+        self.baseline_points = int(self.points(self.baseline[None, :])[0])
+
+    def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Raw scores (log-odds of bad over the reference exposure), shape (n,), of inputs of shape (n, features)."""
+        return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+
+    def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
+        return self.scale.points(self.raw_score(x))
+
+    def attribute_names(self) -> frozenset[str]:
+        """The identity attributes that the model reads."""
+        return frozenset(f.attribute for f in self.features if isinstance(f, AttributeFeature))
+
+
+def pack(model: ModelParts) -> dict[str, bytes]:
+    """The artifact of a trained model as named bytes. ArtifactRefused if the model is not certified monotone."""
+    directions = {feature.key: feature.direction for feature in model.features}
+    booster = lightgbm.Booster(model_str=model.model_text)
+    raw = np.asarray(booster.predict(model.golden, raw_score=True, num_threads=1), dtype=np.float64)
+    golden = {
+        "inputs": model.golden.tolist(),
+        "raw_scores": [value.hex() for value in raw.tolist()],
+        "points": model.scale.points(raw).tolist(),
+    }
+    parts = {
+        "model.txt": model.model_text.encode(),
+        "decay.json": canonical_json({str(h): decay_table(h) for h in HALF_LIVES}),
+        "golden.json": canonical_json(golden),
+        "certificate.json": canonical_json(certify(model.model_text, directions)),
+        "evaluation.json": canonical_json(model.evaluation),
+        "lineage.json": canonical_json(model.lineage),
+    }
+    manifest = {
+        "format": FORMAT,
+        "core_version": CORE_VERSION,
+        "study": model.study,
+        "features": [_row(feature) for feature in model.features],
+        "constants": {
+            "severity_weights": {s.name.lower(): model.constants.severity_weights[s] for s in Severity},
+            "rate_damping": model.constants.rate_damping,
+            "exposure_scale": model.constants.exposure_scale,
+        },
+        "scale": {
+            "intercept": model.scale.intercept,
+            "slope": model.scale.slope,
+            "p_intercept": model.scale.p_intercept,
+            "p_slope": model.scale.p_slope,
+        },
+        "reference_exposure": model.reference_exposure,
+        "baseline": model.baseline.tolist(),
+        "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
+    }
+    return {**parts, MANIFEST: canonical_json(manifest)}
+
+
+def load(parts: Mapping[str, bytes]) -> Artifact:
+    """Verifies an artifact and makes it ready: digests, format, features, decay tables, model text, certificate, golden
+    vectors to the last bit. ArtifactRefused says which part does not match.
+    """
+    if MANIFEST not in parts:
+        raise ArtifactRefused("the artifact has no manifest.json")
+    data = parts[MANIFEST]
+    try:
+        manifest = json.loads(data)
+        stated = manifest["parts"]
+        if manifest["format"] != FORMAT:
+            raise ArtifactRefused(
+                f"the artifact has format {manifest['format']}; this release reads format {FORMAT}"
+            )
+        for name in PARTS:
+            if name not in parts:
+                raise ArtifactRefused(f"{name} is missing from the artifact")
+            if sha256(parts[name]).hexdigest() != stated[name]:
+                raise ArtifactRefused(
+                    f"{name} of the artifact was altered: its SHA-256 is not the manifest's"
+                )
+        _verify_certificate(manifest, parts)
+        _verify_decay(parts["decay.json"])
+        artifact = Artifact(manifest, parts, sha256(data).hexdigest())
+        _verify_golden(artifact)
+    except (KeyError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
+        raise ArtifactRefused(f"the artifact does not hold together ({type(error).__name__})") from error
+    return artifact
+
+
+def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+    directions = {feature.key: feature.direction for feature in map(_feature, manifest["features"])}
+    if len(directions) != len(manifest["features"]):
+        raise ArtifactRefused("the artifact names a feature twice")
+    if json.loads(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
+        raise ArtifactRefused("the certificate of the artifact is not that of its model")
+    if manifest["scale"]["slope"] > 0 or manifest["scale"]["p_slope"] < 0:
+        raise ArtifactRefused("the scale of the artifact gives more points for more risk")
+
+
+def _verify_decay(data: bytes) -> None:
+    tables = json.loads(data)
+    if {int(h): tuple(t) for h, t in tables.items()} != {h: decay_table(h) for h in HALF_LIVES}:
+        raise ArtifactRefused("the decay tables of the artifact are not this core's")
+
+
+def _verify_golden(artifact: Artifact) -> None:
+    golden = json.loads(artifact.parts["golden.json"])
+    inputs = np.array(golden["inputs"], dtype=np.float64)
+    if inputs.ndim != 2 or inputs.shape[1] != len(artifact.features) or not np.isfinite(inputs).all():
+        raise ArtifactRefused("the golden vectors of the artifact do not fit its features")
+    raw = artifact.raw_score(inputs)
+    if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
+        raise ArtifactRefused("the model does not give the raw scores of its golden vectors on this machine")
+    if artifact.scale.points(raw).tolist() != golden["points"]:
+        raise ArtifactRefused("the scale does not give the points of the golden vectors")
+    if len(artifact.baseline) != len(artifact.features) or not np.isfinite(artifact.baseline).all():
+        raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
+
+
+def _row(feature: Feature | AttributeFeature) -> dict[str, object]:
+    if isinstance(feature, Feature):
+        return {"feature": feature.key}
+    return {
+        "attribute": feature.attribute,
+        "equals": feature.equals,
+        "default": feature.default,
+        "direction": feature.direction,
+    }
+
+
+def _feature(row: Mapping[str, Any]) -> Feature | AttributeFeature:
+    if "attribute" in row:
+        return AttributeFeature(**row)
+    if row["feature"] not in FEATURES:
+        raise ArtifactRefused(
+            f"the artifact needs feature {row['feature']}, which this release does not know"
+        )
+    return FEATURES[row["feature"]]
+
+
+def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:
+    return Constants(
+        severity_weights={s: int(row["severity_weights"][s.name.lower()]) for s in Severity},
+        rate_damping=float(row["rate_damping"]),
+        exposure_scale=float(row["exposure_scale"]),
+        decay={int(half_life): tuple(table) for half_life, table in decay.items()},
+    )

@@ -1,0 +1,62 @@
+"""The frozen decay tables: what a fact weighs after so many whole UTC days, as integers.
+
+Weight = round(2^40 * 2^(-age / half_life)). Integers do not care about order, shards or engines, so one seller's fold
+and a million sellers' fold, and the database's own sum, are equal to the last bit. The tables travel in each artifact.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+HALF_LIVES = (7, 30, 90, 365)
+"""Half-lives in days."""
+
+UNIT_BITS = 40
+UNIT = 1 << UNIT_BITS
+"""A fact of today weighs 2^40."""
+
+EXPOSURE_BITS = 20
+"""Exposure is weighed with 2^20: orders are bounded at append, so that 64 bits hold a day's product."""
+
+_SPAN = (
+    UNIT_BITS + 1
+)  # half-lives; from then on the weight is 1/2 of the last bit or less, rounded to even: 0
+_EXTRA_BITS = 80
+
+
+@cache
+def decay_table(half_life: int) -> tuple[int, ...]:
+    """Weights by age in whole days, until they round to 0: `decay_table(30)[30] == 2**39`.
+
+    Computed in exact decimals: the first `half_life` ages with 80 bits to spare, the rest by rounding shifts of those.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        scale = Decimal(2) ** (UNIT_BITS + _EXTRA_BITS)
+        first = [
+            int((scale * Decimal(2) ** (Decimal(-age) / half_life)).to_integral_value(ROUND_HALF_EVEN))
+            for age in range(half_life)
+        ]
+    table = []
+    for age in range(half_life * _SPAN):
+        shift = _EXTRA_BITS + age // half_life
+        table.append((first[age % half_life] + (1 << (shift - 1))) >> shift)
+    return tuple(table)
+
+
+def weights(table: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Weights of `age` (days, >= 0, shape (n,)) by one table; 0 beyond its end."""
+    return np.where(age < len(table), table[np.minimum(age, len(table) - 1)], 0).astype(np.int64)
+
+
+def exact_sums(values: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+    """Sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
+
+    Added in two limbs of 24 and 39 bits, so nothing wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and
+    the one rounding is the last addition. `exact_sums([2**40, 1], [0, 0], 1) == [2**40 + 1]`.
+    """
+    high = np.bincount(group, weights=values >> 24, minlength=groups)
+    low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
+    return high * float(1 << 24) + low

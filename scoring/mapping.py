@@ -1,0 +1,332 @@
+"""The mapping of somebody's own rows to entries, stated in TOML. Pure: rows of texts in, entries out.
+
+A mapping lists files; each file lists rules; each rule turns a row into an entry, if its `when` holds:
+
+    marketplace = "toronto"
+    [[files]]
+    path = "events.csv.gz"
+    [[files.entries]]
+    kind = "violation"
+    when = [{ column = "is_violation", equals = "1" }]
+    entry_id = "v-{inspection_id}-{event_type}-{line}"
+    seller = "{entity_id}"
+    occur_time = "{event_date}"
+    violation_type = "safety_infraction"
+    harm = { column = "severity", map = { "3" = "high" }, default = "low" }
+
+A value is a text with `{column}` in it (`{line}` is the row's line in the file), a constant, or a column with a `map`.
+Where an exposure's number is `{ count = "COLUMN" }`, with an optional `when`, it counts the distinct values of that
+column among the rows of one seller and day, and the entry comes once, after the last row.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoring.entries import Entry, ExposureStated, Fact, IdentityVerified, StatusChanged, ViolationReported
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY, is_date, parse_day, parse_time
+from scoring.words import Action, Harm, IdentityLevel, Severity, Source
+
+Row = Mapping[str, str]
+Value = Callable[[Row], str]
+Test = Callable[[Row], bool]
+
+_HOLE = re.compile(r"\{([^{}]+)\}")
+_COUNTS = ("settled_orders", "units", "value_minor", "cancelled", "late", "returned", "not_received")
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "violation": frozenset(
+        ["violation_type", "harm", "source", "incident", "notifier", "final", "identifier_verified", "listing", "product_category"]
+    ),
+    "status": frozenset(["violation", "action", "actor", "reason", "severity"]),
+    "exposure": frozenset(["day", "product_category", "revision", "currency", *_COUNTS]),
+    "identity": frozenset(["level", "country", "attributes"]),
+}
+_COMMON = frozenset(["kind", "when", "entry_id", "seller", "occur_time", "report_time"])
+
+
+class RowRejected(ValueError):
+    """A row that cannot become an entry; says the field and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedFile:
+    """One file of a mapping: its path below the data folder, and its rules."""
+
+    path: str
+    rules: tuple["Rule", ...]
+
+    def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
+        """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
+        for line, row in rows:
+            numbered = {**row, "line": str(line)}
+            for rule in self.rules:
+                try:
+                    entry = rule.apply(numbered)
+                except RowRejected as error:
+                    yield line, error
+                    continue
+                if entry is not None:
+                    yield line, entry
+        for rule in self.rules:
+            yield from rule.counted()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignMapping:
+    """A compiled mapping."""
+
+    marketplace: str
+    files: tuple[MappedFile, ...]
+
+
+def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
+    """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names the rule and what is wrong with it."""
+    files = []
+    if not isinstance(data.get("marketplace"), str) or not data.get("files"):
+        raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
+    for number, file in enumerate(data["files"]):
+        if not isinstance(file.get("path"), str) or not file.get("entries"):
+            raise ConfigurationWrong(
+                f"files[{number}] of the mapping must give path and at least one [[files.entries]]"
+            )
+        rules = tuple(Rule(rule, f"files[{number}].entries[{i}]") for i, rule in enumerate(file["entries"]))
+        files.append(MappedFile(file["path"], rules))
+    return ForeignMapping(data["marketplace"], tuple(files))
+
+
+class Rule:
+    """One rule of a mapping: a row to at most one entry."""
+
+    def __init__(self, data: Mapping[str, Any], where: str) -> None:
+        kind = data.get("kind")
+        if kind not in _FIELDS:
+            raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_FIELDS)}")
+        unknown = sorted(set(data) - _COMMON - _FIELDS[kind])
+        if unknown:
+            raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no field of kind {kind}")
+        needed = {
+            "violation": ("occur_time",),
+            "status": (),
+            "exposure": ("day",),
+            "identity": ("occur_time",),
+        }[kind]
+        missing = [name for name in ("entry_id", "seller", *needed) if name not in data]
+        if missing:
+            raise ConfigurationWrong(f"{where}: {', '.join(missing)} is missing")
+        self._kind: str = kind
+        self._when = _tests(data.get("when", []), where)
+        counts = {n: data[n] for n in _COUNTS if isinstance(data.get(n), Mapping) and "count" in data[n]}
+        self._counts = {
+            n: (str(c["count"]), _tests(c.get("when", []), f"{where}.{n}")) for n, c in counts.items()
+        }
+        self._attributes = {
+            name: _value(text, f"{where}.attributes") for name, text in data.get("attributes", {}).items()
+        }
+        names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
+        self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
+        self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
+        self._first_line: dict[tuple[str, ...], int] = {}
+
+    def apply(self, row: Row) -> Entry | None:
+        """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
+        if not all(test(row) for test in self._when):
+            return None
+        texts = {name: value(row).strip() for name, value in self._values.items()}
+        if not self._counts:
+            return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
+        key = tuple(texts.values())
+        seen = self._seen.setdefault(key, {name: set() for name in self._counts})
+        self._first_line.setdefault(key, int(row["line"]))
+        for name, (column, tests) in self._counts.items():
+            if all(test(row) for test in tests):
+                seen[name].add(_cell(row, column))
+        return None
+
+    def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
+        """The entries of counted exposure, in the order of their first rows."""
+        for key, seen in self._seen.items():
+            texts = dict(zip(self._values, key, strict=True))
+            texts |= {name: str(len(values)) for name, values in seen.items()}
+            try:
+                yield self._first_line[key], self._entry(texts, {})
+            except RowRejected as error:
+                yield self._first_line[key], error
+        self._seen.clear()
+        self._first_line.clear()
+
+    def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
+        occur_text = texts.get("occur_time", "")
+        occur = _read("occur_time", occur_text, parse_time) if occur_text else None
+        report = _read("report_time", texts["report_time"], parse_time) if texts.get("report_time") else None
+        if report is None:
+            # A date says nothing of the hour: what happened on a day is known at the end of it.
+            day = texts.get("day") or (occur_text if is_date(occur_text) else "")
+            report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
+        fact = _FACTS[self._kind](texts, attributes)
+        return Entry(texts["entry_id"], texts["seller"], fact, occur, report)
+
+
+def _violation(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
+    return ViolationReported(
+        violation_type=t.get("violation_type", ""),
+        harm=_word("harm", t.get("harm", ""), Harm),
+        source=_word("source", t.get("source", ""), Source),
+        incident=t.get("incident", ""),
+        notifier=t.get("notifier", ""),
+        final=_truth("final", t.get("final", "")),
+        identifier_verified=_truth("identifier_verified", t.get("identifier_verified", "")),
+        listing=t.get("listing", ""),
+        product_category=t.get("product_category", ""),
+    )
+
+
+def _status(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
+    severity = _word("severity", t["severity"], Severity) if t.get("severity") else None
+    action = _word("action", t.get("action", ""), Action)
+    return StatusChanged(t.get("violation", ""), action, t.get("actor", ""), t.get("reason", ""), severity)
+
+
+def _exposure(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
+    numbers = {name: _read(name, t[name], _integer) for name in (*_COUNTS, "revision") if t.get(name)}
+    numbers.setdefault("settled_orders", 0)
+    return ExposureStated(
+        day=_read("day", t["day"], parse_day),
+        product_category=t.get("product_category", ""),
+        currency=t.get("currency", ""),
+        **numbers,
+    )
+
+
+def _identity(t: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
+    level = _word("level", t.get("level", "none"), IdentityLevel)
+    return IdentityVerified(level, t.get("country", ""), {k: v for k, v in attributes.items() if v})
+
+
+_FACTS = {"violation": _violation, "status": _status, "exposure": _exposure, "identity": _identity}
+
+
+def _integer(text: str) -> int:
+    number = float(text)
+    if number != int(number):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(number)
+
+
+def _read(field: str, text: str, reader: Callable[[str], int]) -> int:
+    try:
+        return reader(text)
+    except (ValueError, OverflowError) as error:
+        raise RowRejected(f"{field}: {error}") from None
+
+
+def _word(field: str, text: str, words: Any) -> Any:
+    try:
+        return words[text.upper()]
+    except KeyError:
+        known = ", ".join(name.lower() for name in words.__members__)
+        raise RowRejected(f"{field}: {text!r} is none of {known}") from None
+
+
+def _truth(field: str, text: str) -> bool:
+    if text.lower() in ("1", "true", "yes"):
+        return True
+    if text.lower() in ("", "0", "false", "no"):
+        return False
+    raise RowRejected(f"{field}: {text!r} is neither true nor false")
+
+
+def _cell(row: Row, column: str) -> str:
+    try:
+        return row[column] or ""
+    except KeyError:
+        raise RowRejected(
+            f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}"
+        ) from None
+
+
+def _value(data: Any, where: str) -> Value:
+    """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
+    if isinstance(data, bool | int | float):
+        constant = str(data).lower() if isinstance(data, bool) else str(data)
+        return lambda row: constant
+    if isinstance(data, str):
+        holes = _HOLE.findall(data)
+        if not holes:
+            return lambda row: data
+        if data == "{" + holes[0] + "}":
+            return lambda row: _cell(row, holes[0])
+        return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
+    if (
+        isinstance(data, Mapping)
+        and isinstance(data.get("column"), str)
+        and set(data) <= {"column", "map", "default"}
+    ):
+        column, mapped, default = data["column"], data.get("map"), data.get("default")
+
+        def look_up(row: Row) -> str:
+            text = _cell(row, column).strip()
+            if mapped is None:
+                return text or str(default or "")
+            if text in mapped:
+                return str(mapped[text])
+            if default is None:
+                raise RowRejected(
+                    f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map"
+                )
+            return str(default)
+
+        return look_up
+    raise ConfigurationWrong(f"{where} must be a text, a number, or a table of column, map and default")
+
+
+def _tests(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str) -> tuple[Test, ...]:
+    conditions = [data] if isinstance(data, Mapping) else data
+    return tuple(_condition(condition, f"{where}.when") for condition in conditions)
+
+
+def _condition(data: Mapping[str, Any], where: str) -> Test:
+    """One condition on a column: equals, in, filled, below, above (numbers), before, after (a time or date, as text or
+    of another column as `{column}`).
+    """
+    column = data.get("column")
+    rest = {key: value for key, value in data.items() if key != "column"}
+    if not isinstance(column, str) or len(rest) != 1 or not set(rest) <= set(_OPERATORS):
+        raise ConfigurationWrong(f"{where} must give column and one of {', '.join(_OPERATORS)}")
+    ((name, operand),) = rest.items()
+    operator = _OPERATORS[name]
+    if name in ("before", "after"):
+        other = _value(operand, where)
+        return lambda row: operator(_cell(row, column).strip(), other(row).strip())
+    return lambda row: operator(_cell(row, column).strip(), operand)
+
+
+def _as_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _moment(text: str) -> int | None:
+    try:
+        return parse_time(text)
+    except ValueError:
+        return None
+
+
+def _later(a: str, b: str) -> bool:
+    first, second = _moment(a), _moment(b)
+    return first is not None and second is not None and first > second
+
+
+_OPERATORS: Mapping[str, Callable[[str, Any], bool]] = {
+    "equals": lambda text, operand: text == str(operand),
+    "in": lambda text, operand: text in [str(o) for o in operand],
+    "filled": lambda text, operand: bool(text) == bool(operand),
+    "below": lambda text, operand: _as_number(text) < operand,
+    "above": lambda text, operand: _as_number(text) > operand,
+    "before": lambda text, operand: _later(operand, text),
+    "after": lambda text, operand: _later(text, operand),
+}

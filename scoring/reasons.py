@@ -1,0 +1,185 @@
+"""Reasons are facts: which incidents the gap in points comes from, and what overturning each would give back.
+
+The players are groups of the seller's incidents, one a category, at most eight. v(S) is the points of the fold of
+exposure, identity and the incidents in S. Shapley shares over the 2^8 subsets sum to the gap between the seller without
+violations and the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. What
+remains to the clean baseline seller is one item, HISTORY, of either sign.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import factorial
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.answer import IncidentEffect, Reason
+from scoring.artifact import Artifact
+from scoring.columns import FactRow, Ints
+from scoring.facts import Facts, Violations
+from scoring.features import matrix
+from scoring.words import Category, Kind, Severity
+
+HISTORY = "HISTORY"
+THIN_FILE = "THIN_FILE"
+CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
+NO_MODEL = "NO_MODEL"
+
+REASON_CODES: Mapping[str, str] = MappingProxyType(
+    {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
+    | {
+        HISTORY: "What exposure, tenure, identity and attributes explain, against the clean baseline seller",
+        THIN_FILE: "Too little history to rate",
+        CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
+        NO_MODEL: "No model is served, so there is no score",
+    }
+)
+"""Every reason code, stable, with its meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident of one seller: `members` are places in `Violations`; the gravest one gives category and severity."""
+
+    code: int
+    category: Category
+    severity: Severity
+    members: tuple[int, ...]
+
+
+def incidents_of(violations: Violations, members: Sequence[int]) -> list[Incident]:
+    """The incidents of one seller's counted violations, in the order of their codes."""
+    by_code: dict[int, list[int]] = {}
+    for member in members:
+        by_code.setdefault(int(violations.incident[member]), []).append(member)
+    found = []
+    for code, places in sorted(by_code.items()):
+        gravest = min(places, key=lambda p: (-violations.severity[p], violations.category[p]))
+        category, severity = Category(violations.category[gravest]), Severity(violations.severity[gravest])
+        found.append(Incident(code, category, severity, tuple(places)))
+    return found
+
+
+def reason_code(category: Category) -> str:
+    """The reason code of incidents of a category, such as `COUNTERFEIT_CONFIRMED`."""
+    return f"{category.name}_CONFIRMED"
+
+
+def reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
+    """Reason codes of a seller's incidents, the gravest category first."""
+    worst: dict[Category, tuple[int, int]] = {}
+    for incident in incidents:
+        severity, count = worst.get(incident.category, (0, 0))
+        worst[incident.category] = (max(severity, incident.severity), count + 1)
+    ranked = sorted(worst, key=lambda c: (-worst[c][0], -worst[c][1], c))
+    return tuple(reason_code(category) for category in ranked)
+
+
+def reasons_of(
+    facts: Facts, artifact: Artifact, rows: Sequence[FactRow], attributes: Mapping[str, str]
+) -> tuple[Reason, ...]:
+    """The reasons of one seller (`facts` of a single case): groups of incidents by share, then HISTORY.
+
+    Their points sum to the seller's points less the artifact's `baseline_points`, exactly.
+    """
+    incidents = incidents_of(facts.violations, range(len(facts.violations.case)))
+    categories = sorted({incident.category for incident in incidents})
+    group = np.zeros(len(facts.violations.case), dtype=np.int64)
+    for incident in incidents:
+        group[list(incident.members)] = categories.index(incident.category)
+
+    subsets = [
+        np.isin(group, [g for g in range(len(categories)) if s >> g & 1]) for s in range(1 << len(categories))
+    ]
+    without = [facts.violations.incident != incident.code for incident in incidents]
+    points = _points_of(facts, subsets + without, artifact, attributes)
+    values, full = points[: len(subsets)], int(points[len(subsets) - 1])
+
+    entries = _entries_by_violation(rows)
+    effects: dict[Category, list[IncidentEffect]] = {}
+    for incident, remaining in zip(incidents, points[len(subsets) :], strict=True):
+        effect = _effect(incident, int(remaining) - full, facts.violations, rows, entries)
+        effects.setdefault(incident.category, []).append(effect)
+    reasons = [
+        Reason(
+            reason_code(category),
+            share,
+            tuple(
+                sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
+            ),
+        )
+        for category, share in zip(categories, shapley_shares(values.tolist(), len(categories)), strict=True)
+    ]
+    reasons.sort(key=lambda reason: (reason.points, reason.reason_code))
+    return (*reasons, Reason(HISTORY, int(values[0]) - artifact.baseline_points))
+
+
+def shapley_shares(values: Sequence[int], players: int) -> list[int]:
+    """Whole-number Shapley shares of the players; `values[s]` is the worth of the subset whose bits are `s`.
+
+    `values` must not rise when a player joins. Exact in integers; rounded by the largest remainder, so the shares sum to
+    `values[-1] - values[0]` and none is positive. Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has
+    ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680 - 700) + (600 - 650)) / 2 = -35.
+    """
+    whole = factorial(players)
+    losses = []
+    for player in range(players):
+        loss = 0
+        for subset in range(1 << players):
+            if not subset >> player & 1:
+                size = subset.bit_count()
+                weight = factorial(size) * factorial(players - size - 1)
+                loss += weight * (values[subset] - values[subset | 1 << player])
+        losses.append(loss)
+    shares = [loss // whole for loss in losses]
+    missing = (values[0] - values[-1]) - sum(shares)
+    by_remainder = sorted(range(players), key=lambda p: (-(losses[p] % whole), p))
+    for player in by_remainder[:missing]:
+        shares[player] += 1
+    return [-share for share in shares]
+
+
+def _points_of(
+    facts: Facts, selections: Sequence[NDArray[np.bool_]], artifact: Artifact, attributes: Mapping[str, str]
+) -> Ints:
+    """Points of one seller for each selection of its violations, by one fold and one predict call."""
+    cases = len(selections)
+    index = np.concatenate([np.flatnonzero(selection) for selection in selections]).astype(np.int64)
+    case = np.repeat(np.arange(cases, dtype=np.int64), [int(selection.sum()) for selection in selections])
+    copies = replace(
+        facts,
+        cases=cases,
+        violations=replace(facts.violations.take(index), case=case),
+        observe_day=np.repeat(facts.observe_day, cases),
+        start_day=np.repeat(facts.start_day, cases),
+        level=np.repeat(facts.level, cases),
+    )
+    sums = artifact.folder.fold(copies, artifact.folder.exposure(facts).tile(cases))
+    return artifact.points(matrix(sums, artifact.features, [attributes] * cases))
+
+
+def _entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
+    entries: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda r: r.sequence):
+        if row.kind in (Kind.VIOLATION, Kind.STATUS) and row.violation is not None:
+            entries.setdefault(row.violation, []).append(row.entry_id)
+    return entries
+
+
+def _effect(
+    incident: Incident,
+    gain: int,
+    violations: Violations,
+    rows: Sequence[FactRow],
+    entries: Mapping[str, Sequence[str]],
+) -> IncidentEffect:
+    reports = sorted((rows[violations.row[member]] for member in incident.members), key=lambda r: r.sequence)
+    return IncidentEffect(
+        incident=str(reports[0].incident),
+        category=incident.category,
+        severity=incident.severity,
+        occur_time=max(report.occur_time for report in reports),
+        points_if_overturned=gain,
+        entries=tuple(entry for report in reports for entry in entries[str(report.violation)]),
+    )

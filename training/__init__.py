@@ -1,0 +1,1 @@
+"""For data scientists: from the ledger's export to a certified model."""

@@ -1,0 +1,140 @@
+"""The ledger's export as Parquet, and back as columns: the one source of training."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from scoring.columns import EntryColumns, Ints
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY
+from scoring.words import Kind
+
+SCHEMA: Mapping[str, Any] = {
+    "sequence": pl.Int64,
+    "seller": pl.String,
+    "entry_id": pl.String,
+    "kind": pl.Int64,
+    "occur_time": pl.Int64,
+    "report_time": pl.Int64,
+    "record_time": pl.Int64,
+    "violation": pl.String,
+    "incident": pl.String,
+    "category": pl.Int64,
+    "severity": pl.Int64,
+    "status": pl.Int64,
+    "exposure_day": pl.Int64,
+    "product_category": pl.String,
+    "revision": pl.Int64,
+    "settled_orders": pl.Int64,
+    "service_failures": pl.Int64,
+    "identity_level": pl.Int64,
+    "content": pl.String,
+}
+"""Columns of the export, in order: the ledger's own, times in microseconds; what a kind lacks is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTable:
+    """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
+
+    `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
+    """
+
+    columns: EntryColumns
+    sellers: list[str]
+    violation_type: NDArray[np.object_]
+    attributes: dict[int, Mapping[str, str]]
+    as_of: int
+    digest: str
+
+
+def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
+    """Writes the ledger's rows (tuples in the order of SCHEMA) as Parquet; the number of rows."""
+    frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
+    table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(path.name + ".partial")
+    table.write_parquet(staging, compression="zstd", compression_level=1)
+    staging.replace(path)
+    return len(table)
+
+
+def read_export(path: Path) -> LedgerTable:
+    """Reads an export. Rows come in the order of (seller, sequence), so training sees one canonical order."""
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
+    missing = [name for name in SCHEMA if name not in table.columns]
+    if missing:
+        raise ConfigurationWrong(f"{path} is not an export of a ledger: it lacks {', '.join(missing)}")
+    table = table.sort("seller", "sequence")
+    sellers = table["seller"].unique().sort().to_list()
+    columns = EntryColumns(
+        cases=len(sellers),
+        case=_codes(table["seller"]),
+        row=np.arange(len(table), dtype=np.int64),
+        violation=_codes(table["violation"]),
+        incident=_codes(table["incident"]),
+        product=_codes(table["product_category"]),
+        **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
+    )
+    kinds = columns.kind
+    happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
+    content = table["content"]
+    types = content.str.json_path_match("$.violation_type").to_numpy(allow_copy=True)
+    return LedgerTable(
+        columns=columns,
+        sellers=sellers,
+        violation_type=types,
+        attributes=_attributes(content, kinds),
+        as_of=int(happened.max()) + 1 if len(table) else 0,
+        digest=_digest(table),
+    )
+
+
+_INTEGERS = {
+    "sequence": "sequence",
+    "kind": "kind",
+    "occur_time": "occur_time",
+    "report_time": "report_time",
+    "category": "category",
+    "severity": "severity",
+    "status": "status",
+    "day": "exposure_day",
+    "revision": "revision",
+    "orders": "settled_orders",
+    "failures": "service_failures",
+    "level": "identity_level",
+}
+
+
+def _ints(column: pl.Series) -> Ints:
+    return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
+
+
+def _codes(column: pl.Series) -> Ints:
+    """Dense codes by the order of the texts; -1 for none."""
+    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
+
+
+def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
+    import json
+
+    rows = np.flatnonzero(kinds == Kind.IDENTITY)
+    texts = content.gather(rows).to_list()
+    found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
+    return {row: attributes for row, attributes in found.items() if attributes}
+
+
+def _digest(table: pl.DataFrame) -> str:
+    digest = sha256()
+    for seller, content in table.select("seller", "content").iter_rows():
+        digest.update(f"{seller}\0{content}\0".encode())
+    return digest.hexdigest()
