@@ -32,9 +32,7 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 
 def canonical_json(value: object) -> bytes:
     """JSON with sorted keys and no blanks: equal values have equal bytes, and floats come back to the same bits."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +132,12 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
         manifest = json.loads(data)
         stated = manifest["parts"]
         if manifest["format"] != FORMAT:
-            raise ArtifactRefused(
-                f"the artifact has format {manifest['format']}; this release reads format {FORMAT}"
-            )
+            raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
         for name in PARTS:
             if name not in parts:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
             if sha256(parts[name]).hexdigest() != stated[name]:
-                raise ArtifactRefused(
-                    f"{name} of the artifact was altered: its SHA-256 is not the manifest's"
-                )
+                raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
         _verify_certificate(manifest, parts)
         _verify_decay(parts["decay.json"])
         artifact = Artifact(manifest, parts, sha256(data).hexdigest())
@@ -198,9 +192,7 @@ def _feature(row: Mapping[str, Any]) -> Feature | AttributeFeature:
     if "attribute" in row:
         return AttributeFeature(**row)
     if row["feature"] not in FEATURES:
-        raise ArtifactRefused(
-            f"the artifact needs feature {row['feature']}, which this release does not know"
-        )
+        raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
     return FEATURES[row["feature"]]
 
 

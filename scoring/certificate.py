@@ -51,9 +51,7 @@ def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]
 def find_breaches(model: Model, directions: Sequence[int]) -> list[Breach]:
     """Every (tree, feature) that is not monotone in its direction, each with its largest breach found."""
     if len(directions) != len(model.features):
-        raise ArtifactRefused(
-            f"the model has {len(model.features)} features, its directions are {len(directions)}"
-        )
+        raise ArtifactRefused(f"the model has {len(model.features)} features, its directions are {len(directions)}")
     found = []
     for index, tree in enumerate(model.trees):
         if not tree.feature:

@@ -20,9 +20,7 @@ UNIT = 1 << UNIT_BITS
 EXPOSURE_BITS = 20
 """Exposure is weighed with 2^20: orders are bounded at append, so that 64 bits hold a day's product."""
 
-_SPAN = (
-    UNIT_BITS + 1
-)  # half-lives; from then on the weight is 1/2 of the last bit or less, rounded to even: 0
+_SPAN = UNIT_BITS + 1  # half-lives; from then on the weight is 1/2 of the last bit or less, rounded to even: 0
 _EXTRA_BITS = 80
 
 

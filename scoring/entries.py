@@ -154,9 +154,7 @@ def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
         severity = severity_of(row, fact.source, fact.harm)
         final_act = fact.final and fact.identifier_verified and fact.source in AUTHORITIES
         status = Status.CONFIRMED if final_act else Status.ALLEGED
-        return PreparedEntry(
-            entry, kind, content, digest, entry.occur_time, int(row.category), severity, status
-        )
+        return PreparedEntry(entry, kind, content, digest, entry.occur_time, int(row.category), severity, status)
     if isinstance(fact, StatusChanged):
         return PreparedEntry(entry, kind, content, digest, entry.occur_time, severity=fact.severity)
     if isinstance(fact, ExposureStated):
@@ -167,9 +165,7 @@ def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
     """Validates a batch; InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`."""
     if not 1 <= len(entries) <= MAX_BATCH:
-        raise invalid(
-            "entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it"
-        )
+        raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     prepared: list[PreparedEntry] = []
     wrong: list[FieldViolation] = []
     for index, entry in enumerate(entries):

@@ -27,11 +27,14 @@ class FieldViolation:
 
 
 class InvalidInput(SellertrustError):
-    """The input is wrong whatever the state of the ledger; names every wrong field (the first 20)."""
+    """The input is wrong whatever the state of the ledger. `violations` names every wrong field; what is shown to a
+    caller is `shown`, the first 20 of them.
+    """
 
     def __init__(self, violations: Iterable[FieldViolation]) -> None:
-        self.violations = tuple(violations)[:20]
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+        self.violations = tuple(violations)
+        self.shown = self.violations[:20]
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.shown))
 
 
 class SellerNotFound(SellertrustError):

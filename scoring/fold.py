@@ -92,9 +92,7 @@ class Folder:
         self._tables = {half_life: constants.table(half_life) for half_life in HALF_LIVES}
         shift = UNIT_BITS - EXPOSURE_BITS
         self._exposure_tables = {h: (t + (1 << (shift - 1))) >> shift for h, t in self._tables.items()}
-        self._severity_weights = np.array(
-            [0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64
-        )
+        self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts, exposure: ExposureSums | None = None) -> Sums:
         """Sums of every case. `exposure` may be given when it is known already (same exposure, other violations)."""
@@ -116,12 +114,8 @@ class Folder:
         orders, failures = {}, {}
         for half_life, table in self._exposure_tables.items():
             weight = weights(table, age)
-            orders[half_life] = exact_sums(weight * facts.exposure_orders, case, cases) / float(
-                1 << EXPOSURE_BITS
-            )
-            failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(
-                1 << EXPOSURE_BITS
-            )
+            orders[half_life] = exact_sums(weight * facts.exposure_orders, case, cases) / float(1 << EXPOSURE_BITS)
+            failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(1 << EXPOSURE_BITS)
         return ExposureSums(orders, failures, exact_sums(facts.exposure_orders, case, cases))
 
     def _violations(self, v: Violations, observe_day: Ints, cases: int) -> Sums:
@@ -147,9 +141,7 @@ class Folder:
                 incident_mass[floor, half_life] = exact_sums(counted, incident_case, cases) / UNIT
 
         youngest = -_largest(-age, by_incident)
-        days_since = {
-            floor: np.full(cases, NEVER, dtype=np.int64) for floor in (Severity.MINOR, Severity.MAJOR)
-        }
+        days_since = {floor: np.full(cases, NEVER, dtype=np.int64) for floor in (Severity.MINOR, Severity.MAJOR)}
         for floor, days in days_since.items():
             severe = v.severity >= floor
             np.minimum.at(days, v.case[severe], age[severe])

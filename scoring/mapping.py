@@ -37,7 +37,17 @@ _HOLE = re.compile(r"\{([^{}]+)\}")
 _COUNTS = ("settled_orders", "units", "value_minor", "cancelled", "late", "returned", "not_received")
 _FIELDS: Mapping[str, frozenset[str]] = {
     "violation": frozenset(
-        ["violation_type", "harm", "source", "incident", "notifier", "final", "identifier_verified", "listing", "product_category"]
+        [
+            "violation_type",
+            "harm",
+            "source",
+            "incident",
+            "notifier",
+            "final",
+            "identifier_verified",
+            "listing",
+            "product_category",
+        ]
     ),
     "status": frozenset(["violation", "action", "actor", "reason", "severity"]),
     "exposure": frozenset(["day", "product_category", "revision", "currency", *_COUNTS]),
@@ -118,9 +128,7 @@ class Rule:
         self._kind: str = kind
         self._when = _tests(data.get("when", []), where)
         counts = {n: data[n] for n in _COUNTS if isinstance(data.get(n), Mapping) and "count" in data[n]}
-        self._counts = {
-            n: (str(c["count"]), _tests(c.get("when", []), f"{where}.{n}")) for n, c in counts.items()
-        }
+        self._counts = {n: (str(c["count"]), _tests(c.get("when", []), f"{where}.{n}")) for n, c in counts.items()}
         self._attributes = {
             name: _value(text, f"{where}.attributes") for name, text in data.get("attributes", {}).items()
         }
@@ -241,9 +249,7 @@ def _cell(row: Row, column: str) -> str:
     try:
         return row[column] or ""
     except KeyError:
-        raise RowRejected(
-            f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}"
-        ) from None
+        raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
 
 
 def _value(data: Any, where: str) -> Value:
@@ -258,11 +264,7 @@ def _value(data: Any, where: str) -> Value:
         if data == "{" + holes[0] + "}":
             return lambda row: _cell(row, holes[0])
         return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
-    if (
-        isinstance(data, Mapping)
-        and isinstance(data.get("column"), str)
-        and set(data) <= {"column", "map", "default"}
-    ):
+    if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= {"column", "map", "default"}:
         column, mapped, default = data["column"], data.get("map"), data.get("default")
 
         def look_up(row: Row) -> str:
@@ -272,9 +274,7 @@ def _value(data: Any, where: str) -> Value:
             if text in mapped:
                 return str(mapped[text])
             if default is None:
-                raise RowRejected(
-                    f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map"
-                )
+                raise RowRejected(f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map")
             return str(default)
 
         return look_up

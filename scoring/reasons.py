@@ -89,9 +89,7 @@ def reasons_of(
     for incident in incidents:
         group[list(incident.members)] = categories.index(incident.category)
 
-    subsets = [
-        np.isin(group, [g for g in range(len(categories)) if s >> g & 1]) for s in range(1 << len(categories))
-    ]
+    subsets = [np.isin(group, [g for g in range(len(categories)) if s >> g & 1]) for s in range(1 << len(categories))]
     without = [facts.violations.incident != incident.code for incident in incidents]
     points = _points_of(facts, subsets + without, artifact, attributes)
     values, full = points[: len(subsets)], int(points[len(subsets) - 1])
@@ -105,9 +103,7 @@ def reasons_of(
         Reason(
             reason_code(category),
             share,
-            tuple(
-                sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
-            ),
+            tuple(sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))),
         )
         for category, share in zip(categories, shapley_shares(values.tolist(), len(categories)), strict=True)
     ]
@@ -174,7 +170,9 @@ def _effect(
     rows: Sequence[FactRow],
     entries: Mapping[str, Sequence[str]],
 ) -> IncidentEffect:
-    reports = sorted((rows[violations.row[member]] for member in incident.members), key=lambda r: r.sequence)
+    reports = sorted(
+        (rows[violations.row[member]] for member in incident.members), key=lambda r: (r.occur_time, r.entry_id)
+    )
     return IncidentEffect(
         incident=str(reports[0].incident),
         category=incident.category,

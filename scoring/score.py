@@ -33,9 +33,7 @@ def score(
         if case < n:
             counted[case].append(place)
     if artifact is None:
-        return [
-            _unknown(facts, case, counted[case], policy) if facts.exists[case] else None for case in range(n)
-        ]
+        return [_unknown(facts, case, counted[case], policy) if facts.exists[case] else None for case in range(n)]
 
     sums = artifact.folder.fold(facts)
     raw = artifact.raw_score(matrix(sums, artifact.features, _attributes(rows, facts)))

@@ -13,9 +13,7 @@ from scoring.errors import ArtifactRefused
 
 MAX_TREES = 10_000
 MAX_LEAVES = 4_096
-_PLAIN_DECISIONS = frozenset(
-    {0, 2}
-)  # numeric, no missing-value branch; bit 1 is the default side, unused without one
+_PLAIN_DECISIONS = frozenset({0, 2})  # numeric, no missing-value branch; bit 1 is the default side, unused without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,7 @@ def parse_model(text: str) -> Model:
             raise ArtifactRefused(f"tree {index} of the model is missing or out of order")
         # LightGBM skips from tree to tree by these sizes, so a wrong one sends it astray.
         length = len("Tree=") + len(block.encode()) + 1
-        if (
-            (index < len(blocks) - 1
-            and size != str(length))
-            or abs(int(_number(size, "tree_sizes")) - length) > 1
-        ):
+        if (index < len(blocks) - 1 and size != str(length)) or abs(int(_number(size, "tree_sizes")) - length) > 1:
             raise ArtifactRefused(f"the size of tree {index} of the model does not fit")
         trees.append(_tree(_fields(rest), len(names), index))
     return Model(names, tuple(trees))
@@ -126,9 +120,7 @@ def _tree(fields: Mapping[str, str], features: int, index: int) -> Tree:
         raise ArtifactRefused(f"tree {index} of the model splits on a feature that does not exist")
     # Every split but the root, and every leaf, is the child of exactly one earlier split: then it is one tree.
     children = sorted(tree.left + tree.right)
-    forward = all(
-        child < 0 or child > node for side in (tree.left, tree.right) for node, child in enumerate(side)
-    )
+    forward = all(child < 0 or child > node for side in (tree.left, tree.right) for node, child in enumerate(side))
     if children != [*range(-leaves, 0), *range(1, splits)] or not forward:
         raise ArtifactRefused(f"the splits of tree {index} of the model do not form a tree")
     return tree

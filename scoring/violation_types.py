@@ -26,9 +26,7 @@ _RAISED = (Severity.MODERATE, Severity.MAJOR, Severity.MAJOR, Severity.CRITICAL)
 _LOWERED = (Severity.MINOR, Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
 
 _ROWS = (
-    ViolationType(
-        "counterfeit_goods", Category.COUNTERFEIT, _RAISED, Severity.MAJOR, "Fake goods offered or sold"
-    ),
+    ViolationType("counterfeit_goods", Category.COUNTERFEIT, _RAISED, Severity.MAJOR, "Fake goods offered or sold"),
     ViolationType(
         "customs_seizure",
         Category.COUNTERFEIT,
@@ -43,15 +41,9 @@ _ROWS = (
         Severity.MODERATE,
         "A mark used without its owner's consent",
     ),
-    ViolationType(
-        "patent_infringement", Category.IP, _PLAIN, Severity.MODERATE, "A patent or design infringed"
-    ),
-    ViolationType(
-        "copyright_infringement", Category.IP, _PLAIN, Severity.MODERATE, "Protected content copied"
-    ),
-    ViolationType(
-        "unsafe_product", Category.SAFETY, _RAISED, Severity.MAJOR, "A product dangerous to its users"
-    ),
+    ViolationType("patent_infringement", Category.IP, _PLAIN, Severity.MODERATE, "A patent or design infringed"),
+    ViolationType("copyright_infringement", Category.IP, _PLAIN, Severity.MODERATE, "Protected content copied"),
+    ViolationType("unsafe_product", Category.SAFETY, _RAISED, Severity.MAJOR, "A product dangerous to its users"),
     ViolationType(
         "safety_infraction",
         Category.SAFETY,
@@ -69,9 +61,7 @@ _ROWS = (
     ViolationType(
         "not_as_described", Category.QUALITY, _PLAIN, Severity.MINOR, "Goods materially worse than described"
     ),
-    ViolationType(
-        "prohibited_item", Category.RESTRICTED, _RAISED, Severity.MAJOR, "Goods that may not be sold"
-    ),
+    ViolationType("prohibited_item", Category.RESTRICTED, _RAISED, Severity.MAJOR, "Goods that may not be sold"),
     ViolationType(
         "regulatory_enforcement",
         Category.RESTRICTED,
@@ -80,15 +70,9 @@ _ROWS = (
         "A summons, fine or order of a regulator",
     ),
     ViolationType("fake_reviews", Category.INTEGRITY, _PLAIN, Severity.MODERATE, "Reviews or sales made up"),
-    ViolationType(
-        "order_fraud", Category.INTEGRITY, _RAISED, Severity.MAJOR, "Buyers or the marketplace defrauded"
-    ),
-    ViolationType(
-        "orders_not_kept", Category.SERVICE, _LOWERED, Severity.MINOR, "Orders not sent, as a pattern"
-    ),
-    ViolationType(
-        "misleading_listing", Category.DISCLOSURE, _LOWERED, Severity.MODERATE, "A listing that misleads"
-    ),
+    ViolationType("order_fraud", Category.INTEGRITY, _RAISED, Severity.MAJOR, "Buyers or the marketplace defrauded"),
+    ViolationType("orders_not_kept", Category.SERVICE, _LOWERED, Severity.MINOR, "Orders not sent, as a pattern"),
+    ViolationType("misleading_listing", Category.DISCLOSURE, _LOWERED, Severity.MODERATE, "A listing that misleads"),
     ViolationType(
         "missing_trader_information",
         Category.DISCLOSURE,

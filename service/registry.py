@@ -112,9 +112,7 @@ class Registry:
             path = place / name
             if path.is_file():
                 if path.stat().st_size > MAX_PART_BYTES:
-                    raise ArtifactRefused(
-                        f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB"
-                    )
+                    raise ArtifactRefused(f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB")
                 parts[name] = path.read_bytes()
         return parts
 

@@ -1,5 +1,6 @@
 """The ledger's export as Parquet, and back as columns: the one source of training."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scoring.columns import EntryColumns, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
-from scoring.words import Kind
+from scoring.words import Harm, Kind
 
 SCHEMA: Mapping[str, Any] = {
     "sequence": pl.Int64,
@@ -49,6 +50,7 @@ class LedgerTable:
     columns: EntryColumns
     sellers: list[str]
     violation_type: NDArray[np.object_]
+    harm: Ints
     attributes: dict[int, Mapping[str, str]]
     as_of: int
     digest: str
@@ -93,12 +95,14 @@ def read_export(path: Path) -> LedgerTable:
         columns=columns,
         sellers=sellers,
         violation_type=types,
+        harm=_ints(content.str.json_path_match("$.harm").replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
     )
 
 
+_HARMS = {harm.name.lower(): int(harm) for harm in Harm}
 _INTEGERS = {
     "sequence": "sequence",
     "kind": "kind",
@@ -125,7 +129,6 @@ def _codes(column: pl.Series) -> Ints:
 
 
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
-    import json
 
     rows = np.flatnonzero(kinds == Kind.IDENTITY)
     texts = content.gather(rows).to_list()

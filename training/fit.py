@@ -15,6 +15,9 @@ from training.snapshots import Snapshot
 from training.study import Study
 
 Floats = NDArray[np.float64]
+SMALL = 5_000_000
+"""Cells of the input below which a second thread costs more than it brings (by far, on a busy machine)."""
+
 RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
 
 DEFAULTS: dict[str, Any] = {
@@ -54,7 +57,7 @@ def fit_lightgbm(rows: Snapshot, study: Study, done: RoundDone | None = None) ->
         **study.parameters,
         **FIXED,
         "seed": study.seed,
-        "num_threads": 2,
+        "num_threads": 1 if rows.x.size < SMALL else 2,
         "monotone_constraints": [-feature.direction for feature in study.features],
     }
     start = offset(rows, study)
@@ -122,11 +125,14 @@ class Logistic:
         return np.column_stack([rows.x, offset(rows, self._study)])
 
 
-def baseline_seller(rows: Snapshot, study: Study) -> Floats:
-    """The clean baseline seller: of each feature the median over the sellers without a counted incident."""
-    clean = rows.x[rows.clean]
-    source = clean if len(clean) else rows.x
-    return np.median(source, axis=0)
+def baseline_seller(rows: Snapshot) -> Floats:
+    """The clean baseline seller: of each feature the median over established sellers without a counted incident.
+
+    Established: at least as many settled orders so far as the median clean seller.
+    """
+    clean = rows.take(rows.clean) if rows.clean.any() else rows
+    established = clean.x[clean.orders >= np.median(clean.orders)]
+    return np.median(established, axis=0)
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:

@@ -93,18 +93,18 @@ def _bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> 
     still = np.isin(mature.row, final.violations.row)
     inside = (mature.day >= point.day) & (mature.day < point.window_end)
     matching = mature.take(inside & still)
-    matching = matching.take(_matches(matching, study.bad, table.violation_type))
+    matching = matching.take(_matches(matching, study.bad, table))
     pairs = np.unique(np.stack([matching.case, matching.incident]), axis=1)
     incidents = np.bincount(pairs[0].astype(np.int64), minlength=table.columns.cases)
     return (incidents >= study.bad_at_least).astype(np.float64)
 
 
-def _matches(v: Violations, rules: tuple[BadRule, ...], types: NDArray[np.object_]) -> NDArray[np.bool_]:
+def _matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> NDArray[np.bool_]:
     found = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
-        match = v.severity >= rule.severity
+        match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
         if rule.violation_type is not None:
-            match &= types[v.row] == rule.violation_type
+            match &= table.violation_type[v.row] == rule.violation_type
         if rule.category is not None:
             match &= v.category == rule.category
         found |= match
@@ -113,9 +113,7 @@ def _matches(v: Violations, rules: tuple[BadRule, ...], types: NDArray[np.object
 
 def _orders_between(facts: Facts, first: int, end: int) -> Floats:
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end)
-    return np.bincount(
-        facts.exposure_case[inside], weights=facts.exposure_orders[inside], minlength=facts.cases
-    )
+    return np.bincount(facts.exposure_case[inside], weights=facts.exposure_orders[inside], minlength=facts.cases)
 
 
 def _active(facts: Facts, first: int, end: int) -> NDArray[np.bool_]:

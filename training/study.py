@@ -13,14 +13,15 @@ from scoring.errors import ConfigurationWrong
 from scoring.features import FEATURES, AttributeFeature, Feature
 from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import format_day, parse_day
-from scoring.words import Category, Severity
+from scoring.words import Category, Harm, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class BadRule:
-    """Violations that make a seller bad: all that is stated must hold. `severity` is the least one."""
+    """Violations that make a seller bad: all that is stated must hold. `severity` and `harm` are the least ones."""
 
     severity: Severity = Severity.MINOR
+    harm: Harm = Harm.LOW
     violation_type: str | None = None
     category: Category | None = None
 
@@ -103,9 +104,7 @@ def load_study(path: Path) -> Study:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationWrong(
-            f"there is no study {path}; the shipped ones are in training/studies"
-        ) from None
+        raise ConfigurationWrong(f"there is no study {path}; the shipped ones are in training/studies") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"the study {path} is not TOML: {error}") from None
     reader = _Reader(data)
@@ -171,7 +170,7 @@ def _study(r: _Reader, digest: str) -> Study | None:
             float(r.take("constants.exposure_scale_orders", number, 1000.0)),
         ),
     )
-    bad = r.attempt("bad.any must list tables of severity, violation_type and category", lambda: _bad(r))
+    bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
     attributes = r.attempt("attributes must list tables", lambda: _attributes(r.take("attributes", list, [])))
     left_out = r.take("features.without", list, [])
     window = r.take("window.days", int, None), r.take("window.months", int, None)
@@ -222,6 +221,8 @@ def _bad(r: _Reader) -> tuple[BadRule, ...]:
         values = dict(rule)
         if "severity" in values:
             values["severity"] = Severity[values["severity"].upper()]
+        if "harm" in values:
+            values["harm"] = Harm[values["harm"].upper()]
         if "category" in values:
             values["category"] = Category[values["category"].upper()]
         rules.append(BadRule(**values))
@@ -235,9 +236,7 @@ def _attributes(rows: list[Mapping[str, Any]]) -> list[AttributeFeature]:
             features += [AttributeFeature(row["name"], equals=text) for text in row["one_of"]]
         else:
             features.append(
-                AttributeFeature(
-                    row["name"], default=float(row.get("default", 0.0)), direction=row.get("direction", 0)
-                )
+                AttributeFeature(row["name"], default=float(row.get("default", 0.0)), direction=row.get("direction", 0))
             )
     return features
 

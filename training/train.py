@@ -78,7 +78,7 @@ def train(table: LedgerTable, study: Study, progress: Progress = lambda step, do
             constants=study.constants,
             scale=scale,
             reference_exposure=study.reference_exposure,
-            baseline=baseline_seller(rows, study),
+            baseline=baseline_seller(rows),
             golden=golden_rows(rows),
             evaluation=evaluation,
             lineage=_lineage(table, study, train_points, test_points),
@@ -89,9 +89,7 @@ def train(table: LedgerTable, study: Study, progress: Progress = lambda step, do
     return Trained(parts, evaluation, seconds, test, scores)
 
 
-def _observe(
-    table: LedgerTable, study: Study, points: list[Observation], progress: Progress
-) -> list[Snapshot]:
+def _observe(table: LedgerTable, study: Study, points: list[Observation], progress: Progress) -> list[Snapshot]:
     observed = []
     for done, point in enumerate(points):
         progress("snapshots", done, len(points))
@@ -132,15 +130,11 @@ def _evaluate(
         "auc": {name: interval.as_dict() for name, interval in found.items() if "-" not in name},
         "difference": {name: interval.as_dict() for name, interval in found.items() if "-" in name},
         "predicted": float(p_bad.mean()),
-        "calibration_by_volume": [
-            asdict(decile) for decile in calibration_by_volume(p_bad, test.bad, test.orders)
-        ],
+        "calibration_by_volume": [asdict(decile) for decile in calibration_by_volume(p_bad, test.bad, test.orders)],
     }
 
 
-def _lineage(
-    table: LedgerTable, study: Study, train: list[Observation], test: list[Observation]
-) -> dict[str, Any]:
+def _lineage(table: LedgerTable, study: Study, train: list[Observation], test: list[Observation]) -> dict[str, Any]:
     def spell(points: list[Observation]) -> list[dict[str, str]]:
         return [{"observe": format_day(p.day), "window_end": format_day(p.window_end)} for p in points]
 

@@ -1,0 +1,372 @@
+"""The client: trust scores and the ledger over gRPC, with deadlines, safe retries and decoded errors.
+
+    with Client("trust.example:50051", tls="ca.pem") as client:
+        score = client.get_trust_score("acme", "seller-1", on_error="unknown")
+        client.append_entries("acme", [Entry(entry_id="...", seller=seller_name("acme", "seller-1"), ...)])
+
+Ids are the marketplace's own; times are datetimes with a zone, or protobuf Timestamps. Every call has a deadline and is
+retried while the server is UNAVAILABLE, as `service_config.json` says; that is safe, because an append names its facts
+by `entry_id`. One client serves any number of threads. Not across a fork: make it in the child.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+
+READ_SECONDS = 1.0
+WRITE_SECONDS = 10.0
+MAX_MESSAGE_BYTES = 16 << 20
+"""As the server's: a batch of 10,000 entries is larger than gRPC's default of 4 MB."""
+
+SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text()
+"""How to balance and retry, for clients in any language. It has no `timeout`: deadlines are set call by call."""
+
+Time = datetime | Timestamp
+OnError = Literal["raise", "unknown"]
+TrustScore = trust_score_service_pb2.TrustScore
+Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+_LOG = logging.getLogger("sellertrust.client")
+
+
+def seller_name(marketplace: str, seller: str) -> str:
+    """`seller_name("m", "s") == "marketplaces/m/sellers/s"`, as `Entry.seller` wants it."""
+    return f"{_marketplace_name(marketplace)}/sellers/{seller}"
+
+
+def violation_name(marketplace: str, violation: str) -> str:
+    """`violation_name("m", "v") == "marketplaces/m/violations/v"`; a violation's id is the `entry_id` of its report."""
+    return f"{_marketplace_name(marketplace)}/violations/{violation}"
+
+
+def unknown_score(name: str) -> TrustScore:
+    """The answer in place of one that cannot be had: state SCORE_STATE_UNKNOWN, badge `unknown`, nothing invented."""
+    state = trust_score_service_pb2.SCORE_STATE_UNKNOWN
+    return TrustScore(seller=name, state=state, badge="unknown")
+
+
+class Client:
+    """A connection to sellertrust at `target` (gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`).
+
+    `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
+    is a file of root certificates or gRPC credentials; without it the connection is in plain text. Methods raise
+    SellertrustCallError. `channel` is there for further services of the same server, such as health.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        deadline_seconds: float | None = None,
+        tls: grpc.ChannelCredentials | str | Path | None = None,
+        service_config: Mapping[str, Any] | str | None = None,
+    ) -> None:
+        self._read_seconds = deadline_seconds or READ_SECONDS
+        self._write_seconds = deadline_seconds or WRITE_SECONDS
+        config = SERVICE_CONFIG if service_config is None else service_config
+        options = (
+            ("grpc.service_config", config if isinstance(config, str) else json.dumps(config)),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            # A server that comes back is found at once: by default a second passes between two tries, then more.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.min_reconnect_backoff_ms", 5_000),  # in spite of its name: how long one try may take
+        )
+        if isinstance(tls, str | Path):
+            tls = grpc.ssl_channel_credentials(Path(tls).read_bytes())
+        self.channel = (
+            grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
+        )
+        self._scores = TrustScoreServiceStub(self.channel)
+        self._ledger = LedgerServiceStub(self.channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls that run are cancelled."""
+        self.channel.close()
+
+    def get_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        on_error: OnError = "raise",
+        deadline_seconds: float | None = None,
+    ) -> TrustScore:
+        """One seller's trust score.
+
+        With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
+        such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
+        without the seller. Only wrong times and a wrong `on_error`, faults of the program, still raise.
+        """
+        times = _times(observe_time, known_time)
+        try:
+            request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **times)
+            response = _call(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
+        except Exception as error:
+            if _must_raise(on_error, error):
+                raise
+            return unknown_score(_text(seller_name(marketplace, seller)))
+        return response.trust_score
+
+    def batch_get_trust_scores(
+        self,
+        marketplace: str,
+        sellers: Iterable[str],
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        on_error: OnError = "raise",
+        deadline_seconds: float | None = None,
+    ) -> list[Result]:
+        """The trust scores of up to 1,000 sellers from one snapshot of the ledger: one result each, in their order.
+
+        A result holds a `trust_score`, or the `error` of that seller alone. With `on_error="unknown"` each holds a
+        trust score: `unknown_score` where there is none, as for all of them if the call fails (see `get_trust_score`).
+        A seller named twice is asked for once and answered twice.
+        """
+        times = _times(observe_time, known_time)
+        names = [seller_name(marketplace, seller) for seller in sellers]
+        found: dict[str, Result] = {}
+        try:
+            request = trust_score_service_pb2.BatchGetTrustScoresRequest(
+                parent=_marketplace_name(marketplace), sellers=dict.fromkeys(names), **times
+            )
+            response = _call(self._scores.BatchGetTrustScores, request, deadline_seconds or self._read_seconds)
+            found = {result.seller: result for result in response.results}
+        except Exception as error:
+            if _must_raise(on_error, error):
+                raise
+        if on_error == "raise":
+            return [found[name] for name in names]
+        return [_known_result(name, found.get(name)) for name in names]
+
+    def explain_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        deadline_seconds: float | None = None,
+    ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
+        """One seller's trust score with the facts behind every point of it."""
+        request = trust_score_service_pb2.ExplainTrustScoreRequest(
+            seller=seller_name(marketplace, seller), **_times(observe_time, known_time)
+        )
+        return _call(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)
+
+    def append_entries(
+        self, marketplace: str, entries: Iterable[entry_pb2.Entry], *, deadline_seconds: float | None = None
+    ) -> list[ledger_service_pb2.AppendEntriesResponse.Result]:
+        """Appends 1 to 10,000 entries, all or none; what became of each, in their order.
+
+        After DEADLINE_EXCEEDED nobody knows whether they were appended: call again with the same entry ids.
+        """
+        request = ledger_service_pb2.AppendEntriesRequest(parent=_marketplace_name(marketplace), entries=entries)
+        return list(_call(self._ledger.AppendEntries, request, deadline_seconds or self._write_seconds).results)
+
+    def list_entries(
+        self,
+        marketplace: str,
+        seller: str | None = None,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 1_000,
+        deadline_seconds: float | None = None,
+    ) -> Iterator[entry_pb2.Entry]:
+        """The entries of a marketplace, or of one seller, in their sequence; fetched page by page, all as of page one.
+
+        `deadline_seconds` is for one page.
+        """
+        request = ledger_service_pb2.ListEntriesRequest(
+            parent=_parent_name(marketplace, seller), page_size=page_size, **_times(observe_time, known_time)
+        )
+        while True:
+            page = _call(self._ledger.ListEntries, request, deadline_seconds or self._read_seconds)
+            yield from page.entries
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def get_violation(
+        self, marketplace: str, violation: str, *, known_time: Time | None = None, deadline_seconds: float | None = None
+    ) -> ledger_service_pb2.Violation:
+        """One violation, by the `entry_id` of its report, resolved from its entries."""
+        request = ledger_service_pb2.GetViolationRequest(
+            name=violation_name(marketplace, violation), **_times(known_time=known_time)
+        )
+        return _call(self._ledger.GetViolation, request, deadline_seconds or self._read_seconds).violation
+
+    def list_violations(
+        self,
+        marketplace: str,
+        seller: str | None = None,
+        *,
+        statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 1_000,
+        deadline_seconds: float | None = None,
+    ) -> Iterator[ledger_service_pb2.Violation]:
+        """The violations of a marketplace, or of one seller, in the order of their report; paged as `list_entries`.
+
+        Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
+        """
+        request = ledger_service_pb2.ListViolationsRequest(
+            parent=_parent_name(marketplace, seller),
+            page_size=page_size,
+            statuses=statuses,
+            **_times(observe_time, known_time),
+        )
+        while True:
+            page = _call(self._ledger.ListViolations, request, deadline_seconds or self._read_seconds)
+            yield from page.violations
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def confirm_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        actor: str,
+        reason: str,
+        entry_id: str | None = None,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.ConfirmViolationResponse:
+        """Confirms a violation. `entry_id` makes a repeated call safe; by default one is made, which covers retries."""
+        decided = _decided(marketplace, violation, actor, reason, entry_id)
+        request = ledger_service_pb2.ConfirmViolationRequest(**decided)
+        return _call(self._ledger.ConfirmViolation, request, deadline_seconds or self._write_seconds)
+
+    def dismiss_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        actor: str,
+        reason: str,
+        entry_id: str | None = None,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.DismissViolationResponse:
+        """Dismisses a violation as untrue or unproven. `entry_id` as in `confirm_violation`."""
+        decided = _decided(marketplace, violation, actor, reason, entry_id)
+        request = ledger_service_pb2.DismissViolationRequest(**decided)
+        return _call(self._ledger.DismissViolation, request, deadline_seconds or self._write_seconds)
+
+    def withdraw_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        actor: str,
+        reason: str,
+        entry_id: str | None = None,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.WithdrawViolationResponse:
+        """Withdraws a violation on behalf of its notifier. `entry_id` as in `confirm_violation`."""
+        decided = _decided(marketplace, violation, actor, reason, entry_id)
+        request = ledger_service_pb2.WithdrawViolationRequest(**decided)
+        return _call(self._ledger.WithdrawViolation, request, deadline_seconds or self._write_seconds)
+
+    def overturn_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        actor: str,
+        reason: str,
+        entry_id: str | None = None,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.OverturnViolationResponse:
+        """Overturns a violation: scores are then as if never reported. `entry_id` as in `confirm_violation`."""
+        decided = _decided(marketplace, violation, actor, reason, entry_id)
+        request = ledger_service_pb2.OverturnViolationRequest(**decided)
+        return _call(self._ledger.OverturnViolation, request, deadline_seconds or self._write_seconds)
+
+
+def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
+    try:
+        return method(request, timeout=seconds)
+    except grpc.RpcError as error:
+        raise SellertrustCallError.of(error) from error
+
+
+def _must_raise(on_error: OnError, error: Exception) -> bool:
+    """Whether an error goes to the caller; if not, it is logged, without its message, which may name the seller."""
+    if on_error != "unknown":
+        return True
+    what = f"{error.code.name} {error.reason}" if isinstance(error, SellertrustCallError) else type(error).__name__
+    _LOG.warning("trust score unknown: %s", what)
+    return False
+
+
+def _known_result(name: str, result: Result | None) -> Result:
+    if result is not None and result.HasField("trust_score"):
+        return result
+    return Result(seller=_text(name), trust_score=unknown_score(_text(name)))
+
+
+def _marketplace_name(marketplace: str) -> str:
+    return f"marketplaces/{marketplace}"
+
+
+def _parent_name(marketplace: str, seller: str | None) -> str:
+    return _marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)
+
+
+def _times(observe_time: Time | None = None, known_time: Time | None = None) -> dict[str, Any]:
+    given = {"observe_time": observe_time, "known_time": known_time}
+    return {name: _timestamp(name, time) for name, time in given.items() if time is not None}
+
+
+def _timestamp(name: str, time: Time) -> Timestamp:
+    if isinstance(time, Timestamp):
+        return time
+    if time.tzinfo is None:
+        raise ValueError(f"{name} has no time zone; give it one, as in datetime.now(UTC)")
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def _text(name: str) -> str:
+    """A name that UTF-8 can carry: an id from elsewhere may hold half of a surrogate pair."""
+    return name.encode(errors="replace").decode()
+
+
+def _decided(marketplace: str, violation: str, actor: str, reason: str, entry_id: str | None) -> dict[str, Any]:
+    name = violation_name(marketplace, violation)
+    return {"name": name, "actor": actor, "reason": reason, "entry_id": entry_id or uuid.uuid4().hex}

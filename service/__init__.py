@@ -1,0 +1,1 @@
+"""The imperative shell: everything that touches a clock, a socket, a file or a database."""

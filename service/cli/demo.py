@@ -1,0 +1,200 @@
+"""The demo: a whole marketplace in a minute, ending with what a caller, a seller and a judge would want to see."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client
+from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationReported
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
+from service.cli.ledger import mapping_of_file
+from service.cli.models import ROOT, train_and_publish
+from service.cli.output import Format, emit, say
+from service.cli.scores import print_explanation, score_row
+from service.importing import import_files
+from service.ledger import Ledger
+from service.progress import StepProgress
+from service.settings import PREFIX, Settings, load
+
+MARKETPLACE = "demo"
+DAYS = 730
+MARKER = ".sellertrust-demo"
+STUDIES = ROOT / "training" / "studies"
+
+
+def run(*, sellers: int, folder: Path | None, seed: int) -> None:
+    """Runs every step, prints what a caller sees and how long each step took; leaves no process behind."""
+    settings = _settings(folder)
+    files = settings.data_dir / "files"
+    timings: list[tuple[str, float]] = []
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        say(f"\n== {name}")
+        started = time.perf_counter()
+        yield
+        timings.append((name, time.perf_counter() - started))
+
+    with step(f"simulate {sellers:,} sellers and two years"):
+        _simulate(sellers, seed, files)
+    with step("import the files into the ledger"), Ledger.open(settings.database_url, create=True) as ledger:
+        mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
+        with StepProgress() as progress:
+            report = import_files(ledger, mapping, files, progress)
+        say(f"{report.appended:,} entries appended, {len(report.rejects)} rows rejected")
+    with step("train, certify and publish a model"):
+        row = train_and_publish(STUDIES / "marketplace.toml", settings)
+        say(
+            f"out-of-time AUC {row['auc']}; logistic regression {row['auc_logistic']}; points rule {row['auc_points_rule']}"
+        )
+        say(f"certified monotone, published as {row['alias']} {row['digest'][:12]}")
+    with _serving(settings, step) as client:
+        with step("ask over gRPC for a good seller, a newcomer and an offender"):
+            good = _ask(client, sellers)
+        with step("report, confirm and overturn a counterfeit violation of the good seller"):
+            _wrong_decision(client, good)
+    _finish(settings, timings, good)
+
+
+def _settings(folder: Path | None) -> Settings:
+    """Settings of the demo: a folder of its own, any free ports, whatever else the environment says."""
+    place = (folder or load({}).data_dir / "demo").absolute()
+    if place.exists() and any(place.iterdir()) and not (place / MARKER).exists():
+        raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / MARKER).touch()
+    return load({f"{PREFIX}DATA_DIR": str(place), f"{PREFIX}ADDRESS": "127.0.0.1:0", f"{PREFIX}METRICS_ADDRESS": ""})
+
+
+def _simulate(sellers: int, seed: int, files: Path) -> None:
+    try:
+        from training.market.files import write_market
+        from training.market.simulate import simulate
+    except ImportError as error:
+        raise ConfigurationWrong(
+            f"the demo needs the package {error.name}; install it: pip install 'sellertrust[training]'"
+        ) from None
+    market = simulate(sellers, DAYS, datetime.now(UTC).date() - timedelta(days=DAYS), seed)
+    write_market(market, files)
+    say(f"{len(market.violations):,} violations and {len(market.exposure):,} days with orders, in {files}")
+
+
+@contextmanager
+def _serving(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-untyped-def]
+    """A server in a process of its own, and a client that has reached it; stopped whatever happens."""
+    ready = settings.data_dir / "ready"
+    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(PREFIX)} | {
+        f"{PREFIX}DATA_DIR": str(settings.data_dir),
+        f"{PREFIX}ADDRESS": settings.address,
+        f"{PREFIX}METRICS_ADDRESS": "",
+    }
+    log = (settings.data_dir / "server.log").open("wb")
+    with step("serve"):
+        command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--ready-file", str(ready)]
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT)
+        try:
+            deadline = time.monotonic() + 30
+            while not ready.exists():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    text = (settings.data_dir / "server.log").read_text(errors="replace")[-2000:]
+                    raise ConfigurationWrong(f"the server did not start:\n{text}")
+                time.sleep(0.02)
+        except BaseException:
+            server.kill()
+            server.wait()
+            raise
+        address = ready.read_text().strip()
+        say(f"serving on {address}")
+    try:
+        with Client(address) as client:
+            yield client
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+def _ask(client: Client, sellers: int) -> str:
+    """Shows a good seller, a newcomer and an offender among the first thousand; the good one's id."""
+    names = [f"s-{number:06d}" for number in range(min(sellers, 1000))]
+    results = client.batch_get_trust_scores(MARKETPLACE, names, deadline_seconds=30)
+    scores = [result.trust_score for result in results if result.HasField("trust_score")]
+    rated = [score for score in scores if score.state == ScoreState.SCORE_STATE_RATED]
+    unrated = [score for score in scores if score.state == ScoreState.SCORE_STATE_UNRATED]
+    good = max((s for s in rated if not s.counted_incidents), key=lambda s: (s.tier, s.points))
+    # Not the very worst: at 0 points no single incident makes a difference any more.
+    offender = min((s for s in rated if s.counted_incidents and s.points >= 200), key=lambda s: s.points)
+    emit([score_row(score) for score in (good, *unrated[:1], offender)], Format.TABLE)
+    sys.stdout.write("\n")
+    print_explanation(client.explain_trust_score(MARKETPLACE, _id(offender), deadline_seconds=10))
+    return _id(good)
+
+
+def _wrong_decision(client: Client, seller: str) -> None:
+    """A counterfeit violation is reported and confirmed, the points fall; it is overturned, the answer is as before."""
+
+    def explain() -> ExplainTrustScoreResponse:
+        return client.explain_trust_score(MARKETPLACE, seller, deadline_seconds=10)
+
+    before = explain()
+    entry = Entry(
+        entry_id=f"demo-{uuid.uuid4()}",
+        seller=f"marketplaces/{MARKETPLACE}/sellers/{seller}",
+        violation=ViolationReported(violation_type="counterfeit_goods", harm=HARM_HIGH, source=SOURCE_BRAND),
+    )
+    entry.occur_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=1))
+    client.append_entries(MARKETPLACE, [entry])
+    alleged = explain()
+    client.confirm_violation(MARKETPLACE, entry.entry_id, actor="demo", reason="test buy: fake")
+    confirmed = explain()
+    client.overturn_violation(MARKETPLACE, entry.entry_id, actor="demo", reason="the laboratory mixed up two parcels")
+    after = explain()
+    rows = [
+        {"then": name, **{k: v for k, v in score_row(e.trust_score).items() if k in _SHOWN}}
+        for name, e in (("before", before), ("alleged", alleged), ("confirmed", confirmed), ("overturned", after))
+    ]
+    emit(rows, Format.TABLE)
+    sys.stdout.write("\n")
+    print_explanation(confirmed)
+    if not confirmed.trust_score.points < before.trust_score.points:
+        raise ConfigurationWrong("the demo failed: a confirmed violation did not lower the points")
+    if _without_stamp(after) != _without_stamp(before):
+        raise ConfigurationWrong("the demo failed: the overturned violation left a trace in the answer")
+    say("\nAfter the overturn every field of the answer but its stamp is identical to the one before the report.")
+
+
+_SHOWN = ("points", "tier", "badge", "p_bad", "incidents", "open", "reasons")
+
+
+def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:
+    copy = ExplainTrustScoreResponse()
+    copy.CopyFrom(explanation)
+    copy.trust_score.ClearField("stamp")
+    return copy.SerializeToString(deterministic=True)
+
+
+def _id(score: TrustScore) -> str:
+    return score.seller.rsplit("/", 1)[-1]
+
+
+def _finish(settings: Settings, timings: list[tuple[str, float]], good: str) -> None:
+    total = sum(seconds for _, seconds in timings)
+    emit([{"step": name, "seconds": f"{seconds:.1f}"} for name, seconds in [*timings, ("in all", total)]], Format.TABLE)
+    say(f"\nThe data: {settings.data_dir}\nGo on from here:")
+    say(f"  export {PREFIX}DATA_DIR={settings.data_dir} {PREFIX}MARKETPLACE={MARKETPLACE}")
+    say("  sellertrust serve &")
+    say(f"  sellertrust score {good} --explain")
+    say("  sellertrust model show champion")

@@ -1,0 +1,187 @@
+"""`sellertrust ledger ...`: append and list over gRPC; import and export run where the database is."""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+
+from scoring.errors import ConfigurationWrong, invalid
+from scoring.mapping import ForeignMapping, mapping_of
+from sellertrust.v1.entry_pb2 import Entry
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.output import Exit, Format, Output, emit, say
+from service.importing import import_files, write_rejects
+from service.ledger import Ledger
+from service.progress import StepProgress
+from service.settings import load
+
+app = typer.Typer(help="The ledger: what each seller did.", no_args_is_help=True)
+MAX_LINES = 10_000
+
+
+@app.command("append")
+def append(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Entries, one JSON object a line; - for stdin.")],
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Append entries: the contract's Entry as JSON, one a line, all of them or none.
+
+    For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
+    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}
+    """
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        results = connection.append_entries(where, _read_entries(file, where))
+    emit(
+        [
+            {
+                "entry_id": result.entry_id,
+                "sequence": result.sequence,
+                "record_time": result.record_time.ToJsonString(),
+                "already_present": result.already_present,
+            }
+            for result in results
+        ],
+        output,
+    )
+
+
+@app.command("list")
+def list_entries(
+    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List entries in the order of their sequence."""
+    rows: list[dict[str, Any]] = []
+    with client() as (connection, settings):
+        entries = connection.list_entries(
+            marketplace_of(marketplace, settings),
+            seller=seller,
+            observe_time=moment(observe_time, "--observe-time"),
+            known_time=moment(known_time, "--known-time"),
+        )
+        for entry in entries:
+            rows.append(_entry_row(entry))
+            if len(rows) == limit:
+                break
+    if output is Format.TABLE:
+        for row in rows:
+            row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
+    emit(rows, output)
+
+
+@app.command("import")
+def import_command(
+    mapping: Annotated[Path, typer.Argument(metavar="MAPPING", help="TOML file that says how rows become entries.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: MAPPING.rejects.csv here.")
+    ] = None,
+    marketplace: Marketplace = None,
+) -> None:
+    """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
+    compiled = mapping_of_file(mapping, marketplace)
+    with Ledger.open(load().database_url, create=True) as ledger, StepProgress() as progress:
+        report = import_files(ledger, compiled, data or mapping.parent, progress)
+    say(
+        f"{report.appended:,} entries appended to {compiled.marketplace}, {report.already_present:,} were there already"
+    )
+    if report.rejects:
+        path = rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv")
+        write_rejects(report, path)
+        say(f"error: {len(report.rejects):,} rows were rejected; mend them and import again: {path}")
+        raise typer.Exit(Exit.REFUSED)
+
+
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+) -> None:
+    """Export a marketplace's entries as Parquet, the one source of training."""
+    from training.export import write_export
+
+    settings = load()
+    where = marketplace_of(marketplace, settings)
+    known = moment(known_time, "--known-time")
+    with Ledger.open(settings.database_url) as ledger, StepProgress() as progress:
+        cut = ledger.cut(known_time=None if known is None else round(known.timestamp() * 1_000_000))
+        progress("export", 0, 1)
+        rows = write_export(ledger.export_rows(where, cut), file)
+        progress("export", 1, 1)
+    say(f"{rows:,} entries of {where} written to {file}")
+
+
+def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
+    """The mapping in a TOML file, for another marketplace if told so. ConfigurationWrong says what is wrong with it."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigurationWrong(f"there is no file {path} that can be read") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationWrong(f"{path} is not TOML: {error}") from None
+    return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))
+
+
+def _read_entries(file: Path, marketplace: str) -> list[Entry]:
+    try:
+        lines = sys.stdin.read().splitlines() if str(file) == "-" else file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise invalid("FILE", f"{file} cannot be read as text") from None
+    if len(lines) > MAX_LINES:
+        raise invalid("FILE", f"has {len(lines):,} lines; append at most {MAX_LINES:,} at a time, or use ledger import")
+    entries = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                entries.append(_entry(json.loads(line), marketplace))
+            except (ValueError, RecursionError, AttributeError, json_format.ParseError) as error:
+                raise invalid(f"line {number}", f"is not an entry: {error}") from None
+    return entries
+
+
+def _entry(values: dict[str, Any], marketplace: str) -> Entry:
+    """An entry from JSON that may use bare seller ids and plain words (`high` for HARM_HIGH)."""
+    seller = values.get("seller", "")
+    if seller and "/" not in seller:
+        values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
+    for fact in ("violation", "status", "identity"):
+        for name, prefix in _PREFIXES.items():
+            word = values.get(fact, {}).get(name)
+            if isinstance(word, str) and not word.startswith(prefix):
+                values[fact][name] = prefix + word.upper()
+    return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
+
+
+_PREFIXES = {
+    "harm": "HARM_",
+    "source": "SOURCE_",
+    "action": "ACTION_",
+    "severity": "SEVERITY_",
+    "level": "IDENTITY_LEVEL_",
+}
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    kind = entry.WhichOneof("fact") or ""
+    values = json_format.MessageToDict(getattr(entry, kind), preserving_proto_field_name=True)
+    return {
+        "sequence": entry.sequence,
+        "entry_id": entry.entry_id,
+        "seller": entry.seller.rsplit("/", 1)[-1],
+        "kind": kind,
+        "occur_time": entry.occur_time.ToJsonString(),
+        "report_time": entry.report_time.ToJsonString(),
+        "record_time": entry.record_time.ToJsonString(),
+        "fact": values,
+    }

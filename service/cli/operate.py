@@ -1,0 +1,163 @@
+"""`sellertrust serve | demo | config show | db upgrade | doctor`: running the thing."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scoring.errors import PolicyRefused, SellertrustError
+from scoring.policy import Policy, policy_of
+from service.cli.output import Exit, Format, Output, emit, say
+from service.ledger import Ledger
+from service.registry import Registry
+from service.settings import Settings, describe, load
+
+SHIPPED_POLICY = Path(__file__).parents[1] / "policies" / "default.toml"
+config = typer.Typer(help="The configuration.", no_args_is_help=True)
+db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of operation."""
+    app.command("demo")(demo)
+    app.command("serve")(serve)
+    app.command("doctor")(doctor)
+    app.add_typer(config, name="config")
+    app.add_typer(db, name="db")
+
+
+def load_policy(settings: Settings) -> Policy:
+    """The configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
+    path = settings.policy or SHIPPED_POLICY
+    try:
+        return policy_of(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyRefused(f"the policy {path} cannot be read: {error}") from None
+
+
+def serve(
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Write the address there once calls are answered.")
+    ] = None,
+) -> None:
+    """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
+    from service.scorer import Scorer
+    from service.server import Server
+    from service.server import serve as run
+
+    def ready(server: Server) -> None:
+        if ready_file:
+            staging = ready_file.with_name(ready_file.name + ".partial")
+            staging.write_text(server.address + "\n")
+            staging.replace(ready_file)
+
+    settings = load()
+    policy = load_policy(settings)
+    ledger = Ledger.open(settings.database_url, create=True)
+    raise typer.Exit(run(settings, ledger, Scorer(ledger, policy, Registry(settings.registry_dir)), ready=ready))
+
+
+def demo(
+    sellers: Annotated[int, typer.Option("--sellers", min=300, help="Sellers of the simulated marketplace.")] = 5000,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where its data goes; emptied first.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 2014,
+) -> None:
+    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC as a caller would."""
+    from service.cli.demo import run
+
+    run(sellers=sellers, folder=folder, seed=seed)
+
+
+@config.command("show")
+def config_show(output: Output = Format.TABLE) -> None:
+    """Show every setting, where it comes from, and its variable. Secrets are hidden."""
+    emit([row._asdict() for row in describe(load())], output)
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Create the ledger's tables, or bring them up to this release. Safe to run twice, and by two at once."""
+    from service.ledger.schema import upgrade
+
+    settings = load()
+    upgrade(settings.database_url)
+    say("the ledger's database is up to date")
+
+
+@db.callback()
+def _db() -> None:
+    """The ledger's database."""
+
+
+@config.callback()
+def _config() -> None:
+    """The configuration."""
+
+
+def doctor(output: Output = Format.TABLE) -> None:
+    """Check everything a server needs, and say how to mend what is not well."""
+    settings = load()
+    rows = [_check(name, check, settings) for name, check in _CHECKS.items()]
+    emit(rows, output)
+    if any(not row["ok"] for row in rows):
+        raise typer.Exit(Exit.CONFIGURATION)
+
+
+def _check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "found": check(settings)}
+    except SellertrustError as error:
+        return {"check": name, "ok": False, "found": error.message}
+    except Exception as error:  # noqa: BLE001 a doctor reports every ailment and falls ill of none
+        return {"check": name, "ok": False, "found": f"{error} ({type(error).__name__})"}
+
+
+def _lightgbm(_: Settings) -> str:
+    try:
+        import lightgbm
+    except OSError as error:
+        if "libgomp" in str(error):
+            raise SellertrustError("libgomp.so.1 is missing; install it: apt-get install libgomp1") from None
+        raise
+    return f"lightgbm {lightgbm.__version__}"
+
+
+def _ledger(settings: Settings) -> str:
+    with Ledger.open(settings.database_url) as ledger:
+        sequence, _ = ledger.last()
+    return f"{sequence:,} entries"
+
+
+def _champion(settings: Settings) -> str:
+    registry = Registry(settings.registry_dir)
+    champion = registry.champion()
+    if champion is None:
+        raise SellertrustError("no model is published, so scores are unknown; train one: sellertrust train STUDY")
+    return f"{registry.load(champion).digest[:12]}, verified"
+
+
+def _server(settings: Settings) -> str:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    ca = settings.target_ca
+    credentials = grpc.ssl_channel_credentials(ca.read_bytes()) if ca else None
+    with (
+        grpc.secure_channel(settings.target, credentials) if credentials else grpc.insecure_channel(settings.target)
+    ) as channel:
+        try:
+            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
+        except grpc.RpcError:
+            raise SellertrustError(f"no server answers at {settings.target}; start one: sellertrust serve") from None
+    return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
+
+
+_CHECKS: dict[str, Any] = {
+    "configuration": lambda settings: f"data in {settings.data_dir}",
+    "lightgbm": _lightgbm,
+    "policy": lambda settings: f"{(policy := load_policy(settings)).name}, {policy.digest[:12]}",
+    "ledger": _ledger,
+    "champion": _champion,
+    "server": _server,
+}

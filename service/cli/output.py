@@ -1,0 +1,125 @@
+"""How the command line speaks: data on stdout as a table or JSON, everything else on stderr, and exit codes."""
+
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, NoReturn
+
+import grpc
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scoring.errors import (
+    ArtifactRefused,
+    ConfigurationWrong,
+    InvalidInput,
+    LedgerUnavailable,
+    LedgerVersionUnknown,
+    PolicyRefused,
+    SellertrustError,
+)
+
+
+class Exit(IntEnum):
+    """Exit codes, as documented in `sellertrust --help`."""
+
+    OK = 0
+    UNFORESEEN = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    UNAVAILABLE = 5
+    CONFIGURATION = 6
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 unforeseen; 2 wrong input; 3 not found; 4 refused by the state of the ledger or by rejects;"
+    " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
+)
+
+
+class Format(StrEnum):
+    """Form of the data on stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
+
+_BY_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,
+    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS: Exit.REFUSED,
+    grpc.StatusCode.FAILED_PRECONDITION: Exit.REFUSED,
+    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+}
+
+
+def exit_code(error: Exception) -> Exit:
+    """The exit code of a foreseen error, from the server or from here."""
+    code = getattr(error, "code", None)
+    if isinstance(code, grpc.StatusCode):
+        return _BY_STATUS.get(code, Exit.UNFORESEEN)
+    if isinstance(error, InvalidInput):
+        return Exit.USAGE
+    if isinstance(error, LedgerUnavailable):
+        return Exit.UNAVAILABLE
+    if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
+        return Exit.CONFIGURATION
+    return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
+
+
+def fail(message: str, code: Exit, next_step: str = "") -> NoReturn:
+    """Ends the command with a message on stderr: what is wrong, and the next command."""
+    sys.stderr.write(f"error: {message}\n")
+    if next_step:
+        sys.stderr.write(f"next:  {next_step}\n")
+    raise typer.Exit(code)
+
+
+def say(text: str) -> None:
+    """A line for a person, on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") -> None:
+    """Rows as a table, or as JSON: a list of objects."""
+    if output is Format.JSON:
+        sys.stdout.write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
+        return
+    if not rows:
+        say("nothing found")
+        return
+    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    for name in rows[0]:
+        numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout, as wide as the terminal; a pipe has no width: there, nothing is folded."""
+    width = None if sys.stdout.isatty() else 400
+    text = Console(width=width, file=io.StringIO() if width else None, force_terminal=False if width else None)
+    with text.capture() as captured:
+        text.print(table)
+    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+def emit_one(row: Mapping[str, Any], output: Format) -> None:
+    """One object as two columns, or as JSON: an object."""
+    if output is Format.JSON:
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
+        return
+    grid = Table.grid(padding=(0, 2))
+    for name, value in row.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        grid.add_row(name, "" if text is None else str(text))
+    print_table(grid)

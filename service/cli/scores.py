@@ -1,0 +1,144 @@
+"""`sellertrust score`: trust scores over gRPC, with the facts behind them on request."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from sellertrust.v1.entry_pb2 import Category, Severity
+from sellertrust.v1.trust_score_service_pb2 import (
+    BatchGetTrustScoresResponse,
+    ExplainTrustScoreResponse,
+    ScoreState,
+    Tier,
+    TrustScore,
+)
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.output import Exit, Format, Output, emit, print_table, say
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `score` to the command."""
+    app.command("score")(score)
+
+
+def score(
+    sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", help="Ids of sellers.")],
+    explain: Annotated[bool, typer.Option("--explain", help="Show the facts behind every point.")] = False,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show the trust scores of sellers."""
+    observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        if explain:
+            found = [
+                connection.explain_trust_score(where, seller, observe_time=observe, known_time=known)
+                for seller in sellers
+            ]
+            if output is Format.JSON:
+                emit([explanation_row(e) for e in found], output)
+            else:
+                for explanation in found:
+                    print_explanation(explanation)
+            return
+        results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
+    emit([_row(result) for result in results], output)
+    missing = [result for result in results if result.HasField("error")]
+    if missing:
+        for result in missing:
+            say(f"error: {result.seller}: {result.error.message}")
+        raise typer.Exit(Exit.NOT_FOUND)
+
+
+def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
+    if result.HasField("error"):
+        return {"seller": result.seller.rsplit("/", 1)[-1], "state": result.error.reason.lower()} | dict.fromkeys(
+            _COLUMNS
+        )
+    return score_row(result.trust_score)
+
+
+_COLUMNS = ("points", "tier", "badge", "p_bad", "incidents", "open", "reasons", "model", "observe_time")
+
+
+def score_row(score: TrustScore) -> dict[str, Any]:
+    """One trust score as a row."""
+    return {
+        "seller": score.seller.rsplit("/", 1)[-1],
+        "state": ScoreState.Name(score.state).removeprefix("SCORE_STATE_").lower(),
+        "points": score.points if score.HasField("points") else None,
+        "tier": Tier.Name(score.tier).removeprefix("TIER_").lower() if score.tier else None,
+        "badge": score.badge,
+        "p_bad": round(score.p_bad, 6) if score.HasField("p_bad") else None,
+        "incidents": score.counted_incidents,
+        "open": score.open_allegations,
+        "reasons": " ".join(score.reason_codes),
+        "model": score.stamp.model_digest[:12],
+        "observe_time": score.stamp.observe_time.ToJsonString(),
+    }
+
+
+def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
+    """One explanation as JSON values."""
+    row = score_row(explanation.trust_score)
+    if explanation.HasField("thin_file"):
+        thin = explanation.thin_file
+        row["thin_file"] = {name.name: getattr(thin, name.name) for name in thin.DESCRIPTOR.fields}
+    if explanation.HasField("baseline_points"):
+        row["baseline_points"] = explanation.baseline_points
+        row["explanation"] = [
+            {
+                "reason_code": reason.reason_code,
+                "points": reason.points,
+                "incidents": [
+                    {
+                        "incident": effect.incident,
+                        "category": Category.Name(effect.category).removeprefix("CATEGORY_").lower(),
+                        "severity": Severity.Name(effect.severity).removeprefix("SEVERITY_").lower(),
+                        "occur_time": effect.occur_time.ToJsonString(),
+                        "points_if_overturned": effect.points_if_overturned,
+                        "entries": list(effect.entries),
+                    }
+                    for effect in reason.incidents
+                ],
+            }
+            for reason in explanation.reasons
+        ]
+    return row
+
+
+def print_explanation(explanation: ExplainTrustScoreResponse) -> None:
+    """One explanation for a person: how the points come about, line by line."""
+    row = explanation_row(explanation)
+    head = [f"{row['seller']}: {row['state']}"]
+    if row["points"] is not None:
+        head.append(f"{row['points']} points, tier {row['tier']}, badge {row['badge']}")
+    sys.stdout.write(", ".join(head) + "\n")
+    if "thin_file" in row:
+        thin = row["thin_file"]
+        sys.stdout.write(
+            f"  settled orders {thin['settled_orders']} of {thin['settled_orders_needed']} needed,"
+            f" {thin['tenure_days']} of {thin['tenure_days_needed']} days\n"
+        )
+    if "explanation" not in row:
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for name, justify in (("", "left"), ("points", "right"), ("if overturned", "right"), ("entries", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_row("clean baseline seller", str(row["baseline_points"]))
+    for reason in row["explanation"]:
+        table.add_row(reason["reason_code"], f"{reason['points']:+d}")
+        for effect in reason["incidents"]:
+            table.add_row(
+                f"  {effect['incident']} ({effect['severity']}, {effect['occur_time'][:10]})",
+                "",
+                f"{effect['points_if_overturned']:+d}",
+                " ".join(effect["entries"]),
+            )
+    table.add_row("points", str(row["points"]))
+    print_table(table)

@@ -1,0 +1,157 @@
+"""`sellertrust violation ...`: violations and the decisions about them, over gRPC."""
+
+from typing import Annotated, Any
+
+import typer
+
+from scoring.errors import invalid
+from scoring.violation_types import TABLES
+from scoring.words import Harm as HarmWord
+from scoring.words import Status
+from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
+from sellertrust.v1.ledger_service_pb2 import Violation
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.output import Format, Output, emit, emit_one
+
+app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
+Actor = Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in 1 to 500 characters; the seller sees it.")]
+EntryId = Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")]
+
+
+@app.command("show")
+def show(
+    violation: Id, known_time: KnownTime = None, marketplace: Marketplace = None, output: Output = Format.TABLE
+) -> None:
+    """Show one violation, and what may be done to it."""
+    known = moment(known_time, "--known-time")
+    with client() as (connection, settings):
+        found = connection.get_violation(marketplace_of(marketplace, settings), violation, known_time=known)
+    emit_one(violation_row(found), output)
+
+
+@app.command("list")
+def list_violations(
+    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
+    status: Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List violations in the order of their report."""
+    statuses = [_status(text) for text in status or ()]
+    rows: list[dict[str, Any]] = []
+    with client() as (connection, settings):
+        found = connection.list_violations(
+            marketplace_of(marketplace, settings),
+            seller=seller,
+            statuses=statuses,
+            observe_time=moment(observe_time, "--observe-time"),
+            known_time=moment(known_time, "--known-time"),
+        )
+        for violation in found:
+            rows.append(violation_row(violation))
+            if len(rows) == limit:
+                break
+    if output is Format.TABLE:
+        rows = [{name: row[name] for name in _SUMMARY} for row in rows]
+    emit(rows, output)
+
+
+_SUMMARY = ("violation", "seller", "status", "violation_type", "severity", "source", "incident", "occur_time")
+
+
+@app.command("types")
+def types(output: Output = Format.TABLE) -> None:
+    """List the table of violation types with their severities."""
+    rows = [
+        {
+            "violation_type": row.key,
+            "category": row.category.name.lower(),
+            **{harm.name.lower(): row.severities[harm - 1].name.lower() for harm in HarmWord},
+            "authority_at_least": row.floor.name.lower(),
+            "description": row.description,
+        }
+        for row in TABLES[-1][1].values()
+    ]
+    emit(rows, output)
+
+
+@app.command("confirm")
+def confirm(
+    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
+    marketplace: Marketplace = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts."""
+    _decide("confirm", violation, actor, reason, entry_id, marketplace, output)
+
+
+@app.command("dismiss")
+def dismiss(
+    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
+    marketplace: Marketplace = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Dismiss an alleged violation or one under review, as untrue or unproven."""
+    _decide("dismiss", violation, actor, reason, entry_id, marketplace, output)
+
+
+@app.command("withdraw")
+def withdraw(
+    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
+    marketplace: Marketplace = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Withdraw an alleged violation or one under review, on behalf of its notifier."""
+    _decide("withdraw", violation, actor, reason, entry_id, marketplace, output)
+
+
+@app.command("overturn")
+def overturn(
+    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
+    marketplace: Marketplace = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Overturn a confirmed, reduced or appealed violation: no score keeps a trace of it."""
+    _decide("overturn", violation, actor, reason, entry_id, marketplace, output)
+
+
+def _decide(
+    action: str, violation: str, actor: str, reason: str, entry_id: str | None, marketplace: str | None, output: Format
+) -> None:
+    with client() as (connection, settings):
+        method = getattr(connection, f"{action}_violation")
+        changed = method(
+            marketplace_of(marketplace, settings), violation, actor=actor, reason=reason, entry_id=entry_id
+        )
+    emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
+
+
+def _status(text: str) -> int:
+    try:
+        return int(Status[text.upper().replace("-", "_")])
+    except KeyError:
+        known = ", ".join(status.name.lower() for status in Status)
+        raise invalid("--status", f"{text!r} is none of {known}") from None
+
+
+def violation_row(violation: Violation) -> dict[str, Any]:
+    """One violation as a row."""
+    return {
+        "violation": violation.name.rsplit("/", 1)[-1],
+        "seller": violation.seller.rsplit("/", 1)[-1],
+        "status": ViolationStatus.Name(violation.status).removeprefix("VIOLATION_STATUS_").lower(),
+        "violation_type": violation.violation_type,
+        "category": Category.Name(violation.category).removeprefix("CATEGORY_").lower(),
+        "severity": Severity.Name(violation.severity).removeprefix("SEVERITY_").lower(),
+        "harm": Harm.Name(violation.harm).removeprefix("HARM_").lower(),
+        "source": Source.Name(violation.source).removeprefix("SOURCE_").lower(),
+        "notifier": violation.notifier,
+        "incident": violation.incident,
+        "occur_time": violation.occur_time.ToJsonString(),
+        "report_time": violation.report_time.ToJsonString(),
+        "record_time": violation.record_time.ToJsonString(),
+        "entries": list(violation.entries),
+        "allowed_actions": [Action.Name(a).removeprefix("ACTION_").lower() for a in violation.allowed_actions],
+    }

@@ -1,0 +1,163 @@
+"""The ledger's queries. Each is bounded by a sequence, so that what it reads is one set for ever."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Connection, bindparam, case, select, text
+
+from scoring.columns import FactRow
+from scoring.entries import ViolationReported, entry_from_content
+from scoring.lifecycle import allowed_actions
+from scoring.words import Category, Severity, Status
+from service.ledger.database import Texts, among
+from service.ledger.records import Cut, RecordedEntry, ViolationView
+from service.ledger.tables import ENTRY
+
+_E = ENTRY.c
+EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest"})
+"""Names of the columns that `Ledger.export_rows` yields: all but what the caller knows and what `content` implies."""
+
+_BEFORE = (
+    select(_E.sequence)
+    .where(_E.record_time < bindparam("known_time"))
+    .order_by(_E.record_time.desc(), _E.sequence.desc())
+    .limit(1)
+)
+_FACTS = (
+    select(*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == 4, _E.content)))
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("sellers", type_=Texts())),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.seller, _E.sequence)
+)
+_ENTRIES = select(
+    _E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content
+).order_by(_E.sequence)
+_REPORTS = (
+    select(
+        *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
+        *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
+    )
+    .where(text("kind = 1"))  # no parameter, so that the partial index serves
+    .order_by(_E.sequence)
+)
+_CHANGES = (
+    select(_E.violation, _E.entry_id, _E.sequence, _E.severity, _E.status)
+    .where(
+        _E.violation.is_not(None),  # said, so that the partial index serves
+        among(_E.violation, bindparam("violations", type_=Texts())),
+        _E.kind == 2,
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_EXPORT = (
+    select(*(_E[name] for name in EXPORT_COLUMNS))
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.sequence > bindparam("after"),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.sequence)
+    .limit(bindparam("chunk"))
+)
+
+
+def sequence_before(connection: Connection, known_time: int) -> int:
+    """Sequence of the last entry recorded before `known_time` (microseconds); 0 if there is none."""
+    return int(connection.execute(_BEFORE, {"known_time": known_time}).scalar() or 0)
+
+
+def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
+    """What the fold needs of the sellers' entries up to `sequence`, by (seller, sequence)."""
+    rows = connection.execute(_FACTS, {"marketplace": marketplace, "sellers": sellers, "last": sequence})
+    make = FactRow._make
+    return [make(row) if row[-1] is None else make((*row[:-1], _attributes(row[-1]))) for row in rows]
+
+
+def entries(
+    connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
+) -> list[RecordedEntry]:
+    """The first `limit` entries after a sequence, as of the cut."""
+    query = _ENTRIES.where(*_page(marketplace, cut, seller, after_sequence)).limit(limit)
+    return [
+        RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry_from_content(entry_id, content))
+        for sequence, record_time, seller, occur_time, report_time, entry_id, content in connection.execute(query)
+    ]
+
+
+def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
+    """One violation as of the cut; None if it was not reported by then."""
+    query = _REPORTS.where(_E.entry_id == violation_id, *_page(marketplace, cut, None, 0))
+    return next(iter(_resolve(connection, marketplace, cut, connection.execute(query).all())), None)
+
+
+def violations(
+    connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
+) -> tuple[list[ViolationView], int | None]:
+    """The first `limit` violations reported after a sequence, as of the cut; and where the next page starts."""
+    query = _REPORTS.where(*_page(marketplace, cut, seller, after_sequence)).limit(limit + 1)
+    reports = connection.execute(query).all()
+    page = reports[:limit]
+    return _resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
+
+
+def export_rows(
+    connection: Connection, marketplace: str, sequence: int, after_sequence: int, chunk: int
+) -> list[tuple[Any, ...]]:
+    """The first `chunk` entries after a sequence and up to another, with the columns EXPORT_COLUMNS."""
+    bounds = {"marketplace": marketplace, "after": after_sequence, "last": sequence, "chunk": chunk}
+    return [tuple(row) for row in connection.execute(_EXPORT, bounds)]
+
+
+def _page(marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Iterator[ColumnElement[bool]]:
+    """What entries after `after_sequence` satisfy as of the cut."""
+    yield _E.marketplace == marketplace
+    yield _E.sequence > after_sequence
+    yield _E.sequence <= cut.sequence
+    yield _E.occur_time < cut.observe_time
+    yield _E.report_time < cut.observe_time
+    if seller is not None:
+        yield _E.seller == seller
+
+
+def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
+    """Reports, with the changes of the same cut applied."""
+    changes: dict[str, list[Any]] = {}
+    if reports:
+        query = _CHANGES.where(*_page(marketplace, cut, None, 0))
+        for change in connection.execute(query, {"violations": [report.entry_id for report in reports]}):
+            changes.setdefault(change.violation, []).append(change)
+    return [_view(report, changes.get(report.entry_id, [])) for report in reports]
+
+
+def _view(report: Any, changes: Sequence[Any]) -> ViolationView:
+    fact = cast(ViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    history = [report, *changes]
+    status = Status(history[-1].status)
+    return ViolationView(
+        violation=report.entry_id,
+        seller=report.seller,
+        incident=report.incident,
+        violation_type=fact.violation_type,
+        category=Category(report.category),
+        severity=Severity(next(row.severity for row in reversed(history) if row.severity is not None)),
+        harm=fact.harm,
+        source=fact.source,
+        notifier=fact.notifier,
+        status=status,
+        occur_time=report.occur_time,
+        report_time=report.report_time,
+        record_time=report.record_time,
+        entries=tuple(row.entry_id for row in history),
+        allowed_actions=allowed_actions(status),
+        sequence=report.sequence,
+        changed_sequence=history[-1].sequence,
+    )
+
+
+def _attributes(content: str) -> dict[str, str]:
+    attributes: dict[str, str] = json.loads(content).get("attributes", {})
+    return attributes

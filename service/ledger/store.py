@@ -1,0 +1,194 @@
+"""The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import text
+
+from scoring.columns import FactRow
+from scoring.entries import ID_FORM, Entry, is_id, prepare_batch
+from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
+from scoring.time import format_time
+from scoring.words import Status
+from service.ledger import appending, reading
+from service.ledger.database import CONFLICT, Database
+from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
+from service.ledger.schema import SchemaState, bring_up, require_current, state_of
+
+
+def wall_clock() -> int:
+    """Now, in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+class Ledger:
+    """The ledger in one database. Any number of threads may use one, and any number of processes one database.
+
+    Every method may raise LedgerUnavailable, after which the call may be repeated.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False, clock: Callable[[], int] = wall_clock) -> Self:
+        """Opens the ledger at `sqlite:///path` or `postgresql://user@host/database`.
+
+        `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
+        ConfigurationWrong if the URL cannot be used; LedgerVersionUnknown, with what to do, unless the schema is the
+        one this release writes.
+        """
+        database = Database(url)
+        try:
+            state = state_of(database)
+            if create and state is SchemaState.ABSENT:
+                bring_up(database)
+            else:
+                require_current(state)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    def close(self) -> None:
+        """Closes every connection; calls after it raise LedgerUnavailable."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ping(self) -> None:
+        """Asks the database for an answer."""
+        with self._database.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def last(self) -> tuple[int, int]:
+        """(sequence, record_time) of the last entry; (0, 0) if there is none."""
+        with self._database.read() as connection:
+            return appending.last(connection)
+
+    def append(self, marketplace: str, entries: Sequence[Entry], *, imported: bool = False) -> list[Appended]:
+        """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
+
+        InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`.
+        EntryContentDiffers, ExposureRevisionTaken, ViolationNotFound and LifecycleForbids name the first such entry.
+        """
+        if not is_id(marketplace):
+            raise invalid("marketplace", f"must be {ID_FORM}")
+        if not imported:
+            _refuse_report_times(entries)
+        # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
+        now = max(self._clock(), self.last()[1])
+        batch = prepare_batch(entries, now)
+        try:
+            with self._database.write() as connection:
+                return appending.append_batch(self._database, connection, marketplace, batch, max(now, self._clock()))
+        except CONFLICT:
+            with self._database.read() as connection:
+                taken = appending.taken_revision(connection, marketplace, batch)
+            if taken is None:
+                raise
+            raise taken from None
+
+    def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
+        """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
+
+        Both default to just after the later of the clock and the last `record_time`, so that a clock that lags hides
+        nothing. InvalidInput if one lies in the future.
+        """
+        sequence, record_time = self.last()
+        now = max(self._clock(), record_time) + 1
+        times = {"observe_time": observe_time, "known_time": known_time}
+        wrong = [
+            FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(now)}")
+            for name, value in times.items()
+            if value is not None and not 0 <= value <= now
+        ]
+        if wrong:
+            raise InvalidInput(wrong)
+        if known_time is not None and known_time <= record_time:
+            with self._database.read() as connection:
+                sequence = reading.sequence_before(connection, known_time)
+        return Cut(
+            observe_time=now if observe_time is None else observe_time,
+            known_time=now if known_time is None else known_time,
+            sequence=sequence,
+        )
+
+    def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
+        """What the fold needs of the sellers' entries up to `sequence`, by (seller, sequence)."""
+        with self._database.read() as connection:
+            return reading.fact_rows(connection, marketplace, sellers, sequence)
+
+    def entries(
+        self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
+    ) -> list[RecordedEntry]:
+        """A page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through.
+
+        The next page is the one after the last entry's sequence, with the same cut.
+        """
+        with self._database.read() as connection:
+            return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
+
+    def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
+        """One violation as of the cut. ViolationNotFound."""
+        with self._database.read() as connection:
+            view = reading.violation(connection, marketplace, violation_id, cut)
+        if view is None:
+            raise ViolationNotFound(
+                f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
+                " by the entry_id of its report",
+                {"violation": violation_id},
+            )
+        return view
+
+    def violations(
+        self,
+        marketplace: str,
+        cut: Cut,
+        *,
+        seller: str | None = None,
+        statuses: Collection[Status] = (),
+        after_sequence: int = 0,
+        limit: int = 100,
+    ) -> tuple[list[ViolationView], int | None]:
+        """A page of violations as of the cut, by the sequence of their reports, and the `after_sequence` of the next.
+
+        A page looks at `limit` violations and, if `statuses` are given, gives back those that have one of them.
+        """
+        with self._database.read() as connection:
+            views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
+        return [view for view in views if not statuses or view.status in statuses], after
+
+    def export_rows(self, marketplace: str, cut: Cut, chunk: int = 50_000) -> Iterator[list[tuple[Any, ...]]]:
+        """All entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
+
+        The whole set, whatever the cut's `observe_time`: training looks at it from many times.
+        """
+        after = 0
+        while True:
+            with self._database.read() as connection:
+                rows = reading.export_rows(connection, marketplace, cut.sequence, after, chunk)
+            if rows:
+                yield rows
+            if len(rows) < chunk:
+                return
+            after = rows[-1][0]
+
+
+def _refuse_report_times(entries: Sequence[Entry]) -> None:
+    wrong = [
+        FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it")
+        for index, entry in enumerate(entries)
+        if entry.report_time is not None
+    ]
+    if wrong:
+        raise InvalidInput(wrong)

@@ -1,0 +1,97 @@
+"""The ledger's one table. Alembic's migrations make it; `tests/service/ledger/test_schema.py` keeps the two equal."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+
+class LedgerTable(SQLModel, registry=registry()):
+    """Base of the ledger's tables: a registry, hence metadata, of their own."""
+
+
+# Bytes decide, as on SQLite and in Python: the same order everywhere, and no index that a system's locale can break.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _index(name: str, *columns: str, unique: bool = False, where: str | None = None) -> Index:
+    partial = None if where is None else text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=partial, postgresql_where=partial)
+
+
+class EntryRow(LedgerTable, table=True):
+    """One entry: typed columns for what is folded or looked up, canonical JSON for the whole. Never updated.
+
+    Times are microseconds since 1970, `exposure_day` days. What a kind lacks is NULL; the CHECKs say which kind has
+    what. `violation` is the violation's id: of a report its own `entry_id`. Every key but `sequence` begins with the
+    marketplace, so that the table can be partitioned by it; pages go by `sequence`.
+    """
+
+    __tablename__ = "entry"
+    __table_args__ = (
+        CheckConstraint("sequence >= 1", name="entry_sequence"),
+        CheckConstraint("occur_time >= 0 AND occur_time <= record_time", name="entry_occur_time"),
+        CheckConstraint("report_time >= 0 AND report_time <= record_time", name="entry_report_time"),
+        CheckConstraint("length(digest) = 32", name="entry_digest"),
+        CheckConstraint("kind BETWEEN 1 AND 4", name="entry_kind"),
+        CheckConstraint(
+            "kind <> 1 OR (violation IS NOT NULL AND violation = entry_id AND incident IS NOT NULL"
+            " AND category IS NOT NULL AND severity IS NOT NULL AND status IS NOT NULL AND status IN (1, 3))",
+            name="entry_violation",
+        ),
+        CheckConstraint(
+            "kind <> 2 OR (violation IS NOT NULL AND status IS NOT NULL AND status BETWEEN 2 AND 8"
+            " AND (severity IS NOT NULL) = (status = 7))",
+            name="entry_status",
+        ),
+        CheckConstraint(
+            "kind <> 3 OR (exposure_day IS NOT NULL AND occur_time = exposure_day * 86400000000"
+            " AND product_category IS NOT NULL AND revision IS NOT NULL AND revision >= 0"
+            " AND settled_orders IS NOT NULL AND service_failures IS NOT NULL"
+            " AND service_failures BETWEEN 0 AND settled_orders)",
+            name="entry_exposure",
+        ),
+        CheckConstraint(
+            "kind <> 4 OR (identity_level IS NOT NULL AND identity_level BETWEEN 1 AND 4)", name="entry_identity"
+        ),
+        CheckConstraint("category BETWEEN 1 AND 8", name="entry_category"),
+        CheckConstraint("severity BETWEEN 1 AND 4", name="entry_severity"),
+        _index("entry_id_once", "marketplace", "entry_id", unique=True),
+        _index("entry_of_seller", "marketplace", "seller", "sequence"),
+        _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
+        _index("entry_reports", "marketplace", "sequence", where="kind = 1"),
+        _index("entry_recorded", "record_time", "sequence"),
+        _index(
+            "entry_exposure_once",
+            *("marketplace", "seller", "exposure_day", "product_category", "revision"),
+            unique=True,
+            where="kind = 3",
+        ),
+    )
+
+    # On SQLite only INTEGER makes a primary key the row's own key; there it holds 64 bits too.
+    sequence: int = Field(
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    )
+    marketplace: str = Field(sa_type=_TEXT)
+    seller: str = Field(sa_type=_TEXT)
+    entry_id: str = Field(sa_type=_TEXT)
+    kind: int = Field(sa_type=SmallInteger)
+    occur_time: int = Field(sa_type=BigInteger)
+    report_time: int = Field(sa_type=BigInteger)
+    record_time: int = Field(sa_type=BigInteger)
+    violation: str | None = Field(default=None, sa_type=_TEXT)
+    incident: str | None = Field(default=None, sa_type=_TEXT)
+    category: int | None = Field(default=None, sa_type=SmallInteger)
+    severity: int | None = Field(default=None, sa_type=SmallInteger)
+    status: int | None = Field(default=None, sa_type=SmallInteger)
+    exposure_day: int | None = Field(default=None, sa_type=Integer)
+    product_category: str | None = Field(default=None, sa_type=_TEXT)
+    revision: int | None = Field(default=None, sa_type=Integer)
+    settled_orders: int | None = Field(default=None, sa_type=BigInteger)
+    service_failures: int | None = Field(default=None, sa_type=BigInteger)
+    identity_level: int | None = Field(default=None, sa_type=SmallInteger)
+    content: str = Field(sa_type=Text)
+    digest: bytes = Field(sa_type=LargeBinary)
+
+
+ENTRY: Table = LedgerTable.metadata.tables["entry"]

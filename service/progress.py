@@ -1,0 +1,50 @@
+"""Progress of long work: bars with time left on a terminal, one clean line a step elsewhere. Always on stderr."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class StepProgress:
+    """Call it with (step, done, total) as often as you like; use it as a context manager.
+
+    A step begins when it is first named and ends when done == total or another begins.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._step = ""
+        self._began = 0.0
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+            self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Shows that `done` of `total` of a step is done."""
+        if step != self._step:
+            self._step, self._began = step, time.monotonic()
+            if self._bars:
+                self._task = self._bars.add_task(step, total=total)
+            else:
+                sys.stderr.write(f"{step} ...\n")
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, completed=done, total=total)
+        elif done >= total:
+            sys.stderr.write(f"{step}: done in {time.monotonic() - self._began:.1f} s\n")
+            self._step = ""
+        sys.stderr.flush()

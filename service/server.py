@@ -1,0 +1,275 @@
+"""The gRPC server: puts the parts together, listens, says how it is, and goes without losing a call.
+
+`serve` is what the command runs; `Server` is the same without signals. Both get the ledger and the scorer made.
+"""
+
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
+from service.calls import Calls
+from service.ledger import Ledger
+from service.logs import Log, Pseudonyms, make_log
+from service.scorer import Scorer
+from service.servicers import WRITES, LedgerServicer, TrustScoreServicer
+from service.settings import Settings, host_and_port
+
+WRITE_THREADS = 2
+"""Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
+
+STOP_SECONDS = 10.0
+"""How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
+
+MAX_MESSAGE_BYTES = 16 << 20  # a batch of 10,000 entries; the default of 4 MB is less
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # on by default: a stale process would take half of the calls in silence
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),  # finds a client that has vanished; its Watch would be kept for hours
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # the client pings every 30 s
+    ("grpc.max_connection_age_ms", 3_600_000),  # so that a renewed certificate, and a new server, are taken up
+    ("grpc.max_connection_age_grace_ms", 60_000),
+)
+
+
+class Server:
+    """One server on its ports. `start` takes them, `drain` ends without losing a call; a context manager does both.
+
+    The ledger and the scorer are the caller's to close. `log` defaults to the one that the settings describe.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger, scorer: Scorer, *, log: Log | None = None) -> None:
+        self.settings = settings
+        self.address = ""
+        """Where it listens, once started: the port is the real one if 0 was asked for."""
+        self.metrics_address = ""
+        """Where /metrics is, once started; empty if turned off."""
+        self.log = log or make_log(settings.log_format, settings.log_level)
+        self._metrics: Any = None
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._reads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="read")
+        self._writes = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
+        self._health = HealthServicer()
+        self._grpc = grpc.server(self._reads, options=OPTIONS)
+        key = settings.pseudonym_key
+        pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
+        calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.model_digest)
+        self._register(calls, LedgerServicer(ledger), TrustScoreServicer(ledger, scorer))
+
+    def _register(self, calls: Calls, ledger: LedgerServicer, scores: TrustScoreServicer) -> None:
+        files = (ledger_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR)
+        servicers = {"LedgerService": ledger, "TrustScoreService": scores}
+        pools = dict.fromkeys(WRITES, self._writes)
+        self._services = [OVERALL_HEALTH]
+        for service in (service for file in files for service in file.services_by_name.values()):
+            handlers = calls.handlers(service, servicers[service.name], pools)
+            self._grpc.add_registered_method_handlers(service.full_name, handlers)
+            self._services.append(service.full_name)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+
+    def start(self) -> str:
+        """Listens and says SERVING; the address. ConfigurationWrong if an address or the TLS files cannot be used."""
+        settings = self.settings
+        try:
+            self.address = self._listen(settings.address)
+            if settings.metrics_address:
+                self.metrics_address = self._offer_metrics(settings.metrics_address)
+        except BaseException:
+            self.stop(grace_seconds=0)
+            raise
+        self._grpc.start()
+        for service in self._services:
+            self._health.set(service, HealthCheckResponse.SERVING)
+        self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
+        return self.address
+
+    def drain(self) -> None:
+        """Says NOT_SERVING, gives balancers and clients `drain_seconds` to go elsewhere, lets calls end, and stops."""
+        self.log.info("draining", seconds=self.settings.drain_seconds)
+        self._health.enter_graceful_shutdown()
+        time.sleep(self.settings.drain_seconds)  # stop() alone loses the calls that are on their way
+        self.stop()
+        self.log.info("stopped")
+
+    def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
+        """Takes no more calls, and ends those that run after `grace_seconds`. Safe to repeat."""
+        self._grpc.stop(grace_seconds).wait()
+        self._reads.shutdown()
+        self._writes.shutdown()
+        if self._metrics is not None:
+            server, thread = self._metrics
+            server.shutdown()
+            server.server_close()
+            thread.join()
+            self._metrics = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.drain()
+
+    def _listen(self, address: str) -> str:
+        certificate, key = self.settings.tls_certificate, self.settings.tls_key
+        try:
+            if certificate is None or key is None:
+                port = self._grpc.add_insecure_port(address)
+            else:
+                files = TlsFiles(certificate, key, self.settings.tls_client_ca, self.log)
+                port = self._grpc.add_secure_port(address, files.credentials())
+        except RuntimeError:
+            raise _cannot_listen(address, "SELLERTRUST_ADDRESS") from None
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    def _offer_metrics(self, address: str) -> str:
+        host, port = host_and_port(address)
+        try:
+            self._metrics = start_http_server(port, host, self._registry)
+        except OSError:
+            raise _cannot_listen(address, "SELLERTRUST_METRICS_ADDRESS") from None
+        return f"{address.rpartition(':')[0]}:{self._metrics[0].server_port}"
+
+
+def serve(
+    settings: Settings,
+    ledger: Ledger,
+    scorer: Scorer,
+    *,
+    log: Log | None = None,
+    ready: Callable[[Server], None] | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT, then drains and closes the ledger; the exit code, 0. A second signal kills.
+
+    `ready` is called with the started server. ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger
+    does not answer; the ledger is closed then too.
+    """
+    try:
+        ledger.ping()
+        server = Server(settings, ledger, scorer, log=log)
+        with _signals() as asked_to_stop, server:
+            if ready is not None:
+                ready(server)
+            asked_to_stop.wait()
+    finally:
+        ledger.close()
+    return 0
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, from the moment before the server says it serves.
+
+    The first signal gives both back their earlier meaning, so that a second one ends a process that does not drain.
+    """
+    asked = threading.Event()
+    before: dict[int, Any] = {}
+
+    def give_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_number: int, _frame: object) -> None:
+        give_back()
+        asked.set()
+
+    if threading.current_thread() is threading.main_thread():
+        before |= {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        if not asked.is_set():
+            give_back()
+
+
+class TlsFiles:
+    """The server's certificate, key and client authorities, read again when the files change.
+
+    New connections get what is new. Files that cannot be used (half written, a key of another certificate) leave the
+    last good ones in place and are logged.
+    """
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, log: Log) -> None:
+        self._paths = (certificate, key) if client_ca is None else (certificate, key, client_ca)
+        self._log = log
+        self._lock = threading.Lock()
+        self._seen: object = None
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Credentials that follow the files; ConfigurationWrong if they cannot be used now."""
+        try:
+            self._seen = self._state()
+            first = self._read()
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationWrong(
+                f"SELLERTRUST_TLS_CERTIFICATE, _KEY or _CLIENT_CA cannot be used: {error}; give"
+                " PEM files of one certificate and its unencrypted key"
+            ) from None
+        return grpc.dynamic_ssl_server_credentials(first, self._fetch, len(self._paths) > 2)  # type: ignore[arg-type]
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC at every handshake; None keeps what is in use."""
+        with self._lock:
+            try:
+                state = self._state()
+                if state == self._seen:
+                    return None
+                self._seen = state
+                fresh = self._read()
+            except OSError as error:
+                self._log.warning("tls files refused, the last good ones stay in use", problem=str(error))
+                return None
+            self._log.info("tls files renewed")
+            return fresh
+
+    def _state(self) -> object:
+        stats = [path.stat() for path in self._paths]
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        context = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_SERVER
+        )  # gRPC would take files that do not fit, and fail each handshake
+        context.load_cert_chain(self._paths[0], self._paths[1], password=lambda: b"")
+        for path in self._paths[2:]:
+            context.load_verify_locations(path)
+        certificate, key, *client_ca = [path.read_bytes() for path in self._paths]
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca[0] if client_ca else None)
+
+
+def _cannot_listen(address: str, variable: str) -> ConfigurationWrong:
+    """Why an address cannot be had, which gRPC does not tell: it is tried once more by hand."""
+    host, port = host_and_port(address)
+    reason = "another process was listening there"
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    return ConfigurationWrong(
+        f"cannot listen on {address}: {reason}; stop what listens there, or set {variable} to another address"
+        " (port 0: any free one)"
+    )

@@ -1,0 +1,258 @@
+"""Configuration: environment variables `SELLERTRUST_*`, every problem with them reported at once.
+
+The data folder is in the user's home by default (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`), not
+in the working directory: a command run elsewhere must not meet an empty ledger in silence.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scoring.entries import ID_FORM, is_id
+from scoring.errors import ConfigurationWrong
+
+PREFIX = "SELLERTRUST_"
+HIDDEN = "***"
+_TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
+
+# What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
+_KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+_KUBERNETES_LINK = re.compile(rf"{PREFIX}(\w+_)?PORT")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_PASSWORD = re.compile(r"(?<=://).*@|(?<=[?&]password=)[^&]*")
+
+
+def _is_address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")
+    return text
+
+
+def _is_database(text: str) -> str:
+    if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+    return text.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _is_readable_file(path: Path) -> Path:
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise ValueError("must be a file that this user can read")
+    return path
+
+
+def _is_marketplace(text: str) -> str:
+    if not is_id(text):
+        raise ValueError(f"must be {ID_FORM}")
+    return text
+
+
+def _is_long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < 16:
+        raise ValueError("must have at least 16 characters, or the pseudonyms can be guessed back")
+    return key
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _default_data_dir() -> Path:
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if base.is_absolute():
+        return base / "sellertrust"
+    try:
+        return Path("~/.local/share/sellertrust").expanduser()
+    except RuntimeError:  # a container with a user of no name
+        raise ConfigurationWrong(f"this user has no home: set {PREFIX}DATA_DIR to a folder that keeps data") from None
+
+
+Address = Annotated[str, AfterValidator(_is_address)]
+OptionalAddress = Annotated[str, AfterValidator(lambda text: text and _is_address(text))]
+Folder = Annotated[Path, AfterValidator(_absolute)]
+OptionalFile = Annotated[Path, AfterValidator(_is_readable_file)] | None
+
+
+class Settings(BaseSettings):
+    """The configuration, immutable. Read it with `load`, which explains what is wrong; every field has a default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Folder = Field(default_factory=_default_data_dir, description="Folder of the ledger and the models")
+    database_url: Annotated[str, AfterValidator(_is_database)] = Field(
+        default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'ledger.db'}",
+        description="The ledger's database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+    )
+    registry_dir: Folder = Field(
+        default_factory=lambda data: data["data_dir"] / "registry",
+        description="Folder of the published models",
+    )
+    policy: OptionalFile = Field(default=None, description="Policy file; empty for the one that is shipped")
+    address: Address = Field(default="127.0.0.1:50051", description="Where the gRPC server listens; port 0: any free")
+    metrics_address: OptionalAddress = Field(
+        default="127.0.0.1:9464",
+        description="Where Prometheus finds /metrics, in plain HTTP; empty to turn it off",
+    )
+    tls_certificate: OptionalFile = Field(default=None, description="Certificate chain of the server, PEM")
+    tls_key: OptionalFile = Field(default=None, description="Private key of the certificate, PEM")
+    tls_client_ca: OptionalFile = Field(
+        default=None,
+        description="Authorities whose certificates clients must show, PEM; empty: no client certificates",
+    )
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+        default="auto", description="json, console, or auto: console on a terminal"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="The least that is logged: debug, info, warning or error"
+    )
+    pseudonym_key: Annotated[SecretStr, AfterValidator(_is_long_enough)] | None = Field(
+        default=None,
+        description="Secret key of the pseudonyms of sellers in the log; empty: a random one each start",
+    )
+    worker_threads: int = Field(
+        default=4, ge=1, le=256, description="Threads that answer reads; appends have two of their own"
+    )
+    drain_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        le=300,
+        description="Time between saying NOT_SERVING and refusing calls, on SIGTERM",
+    )
+    marketplace: Annotated[str, AfterValidator(_is_marketplace)] = Field(
+        default="default", description="Marketplace that the command line means unless told"
+    )
+    target: str = Field(default="127.0.0.1:50051", description="Server that the command line asks")
+    target_ca: OptionalFile = Field(
+        default=None, description="Authorities to trust when asking it, PEM; empty: no TLS to the server"
+    )
+
+
+class Row(NamedTuple):
+    """One line of `config show`."""
+
+    name: str
+    variable: str
+    value: str
+    source: Literal["default", "environment"]
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the environment (default: this process's). ConfigurationWrong tells every problem at once."""
+    given = {
+        name.upper(): value
+        for name, value in (os.environ if environment is None else environment).items()
+        if name.upper().startswith(PREFIX)
+    }
+    problems = [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
+    values = {
+        name: given[_variable(name)]
+        for name in Settings.model_fields
+        if given.get(_variable(name)) or (name == "metrics_address" and _variable(name) in given)
+    }
+    bad: set[str] = set()
+    try:
+        settings = _validated(values)
+    except ValidationError as error:
+        found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        bad = {str(e["loc"][0]) for e in found}
+        problems += [_bad_value(str(e["loc"][0]), values, e) for e in found]
+        settings = _validated({name: value for name, value in values.items() if name not in bad})
+    problems += [text for names, text in _contradictions(settings) if not bad & names]
+    if problems:
+        raise ConfigurationWrong("\n".join(problems))
+    return settings
+
+
+def describe(settings: Settings) -> list[Row]:
+    """Every setting with its variable, value and source; secrets and the passwords in URLs are hidden."""
+    return [
+        Row(
+            name,
+            _variable(name),
+            _shown(name, getattr(settings, name)),
+            "environment" if name in settings.model_fields_set else "default",
+        )
+        for name in Settings.model_fields
+    ]
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """`host_and_port("[::1]:50051") == ("::1", 50051)`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach the address. A name other than localhost counts as public."""
+    host, _ = host_and_port(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _validated(values: Mapping[str, str]) -> Settings:
+    """Settings of `values` alone: the environment was read, and checked for unknown names, before."""
+    return Settings.model_validate(dict(values))
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _is_known(variable: str, value: str) -> bool:
+    if variable in {_variable(name) for name in Settings.model_fields} or _KUBERNETES.fullmatch(variable):
+        return True
+    return bool(_KUBERNETES_LINK.fullmatch(variable)) and value.startswith(("tcp://", "udp://", "sctp://"))
+
+
+def _unknown(variable: str) -> str:
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
+    advice = f"did you mean {_variable(close[0])}?" if close else "unset it; `sellertrust config show` lists them"
+    return f"{variable} is not a setting: {advice}"
+
+
+def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
+    text = str(error["msg"]).removeprefix("Value error, ")
+    text = text[:1].lower() + text[1:]
+    shown = f" = {_shown(name, values[name])!r}" if name in values else ""
+    return f"{_variable(name)}{shown}: {text} ({Settings.model_fields[name].description})"
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """What does not go together: (settings concerned, problem and remedy)."""
+    tls = {"tls_certificate", "tls_key"}
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        missing = "tls_key" if settings.tls_key is None else "tls_certificate"
+        yield (
+            tls,
+            f"{_variable(missing)} is missing: TLS needs a certificate and its key, so set it, or unset both",
+        )
+    elif settings.tls_certificate is None:
+        if settings.tls_client_ca is not None:
+            text = f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
+            yield {*tls, "tls_client_ca"}, text
+        if not is_loopback(settings.address):
+            yield (
+                {*tls, "address"},
+                f"{_variable('address')} = {settings.address!r}: other machines can reach it, and there is no TLS; set"
+                f" {_TLS}, or listen on 127.0.0.1 behind a proxy that ends TLS",
+            )
+
+
+def _shown(name: str, value: object) -> str:
+    if name == "pseudonym_key":
+        return HIDDEN if value else ""
+    text = "" if value is None else str(value)
+    return _PASSWORD.sub(lambda match: f"{HIDDEN}@" if match[0].endswith("@") else HIDDEN, text)

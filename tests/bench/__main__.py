@@ -1,0 +1,42 @@
+"""`./dev bench NAME [--json FILE]` runs one benchmark; `./dev bench --list` names them all."""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+
+import tests.bench
+
+
+def names() -> list[str]:
+    """Every benchmark, by its module's name with dashes."""
+    found = [module.name for module in pkgutil.iter_modules(tests.bench.__path__)]
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
+
+
+def main() -> int:
+    """Runs what the command line asks; prints each figure as it is known, the flat JSON into the file."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=names())
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat JSON object")
+    parser.add_argument("--list", action="store_true", help="name every benchmark")
+    arguments = parser.parse_args()
+    if arguments.list or not arguments.name:
+        for name in names():
+            module = importlib.import_module(f"tests.bench.{name.replace('-', '_')}")
+            print(f"{name:16} {(module.__doc__ or '').splitlines()[0]}")
+        return 0
+    module = importlib.import_module(f"tests.bench.{arguments.name.replace('-', '_')}")
+    figures = module.run(lambda text: print(text, flush=True))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        print(f"figures: {arguments.json}", file=sys.stderr)
+    else:
+        print(json.dumps(figures, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Where the real ledgers lie, and a real ledger's way through import and export."""
+
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scoring.mapping import mapping_of
+from service.importing import import_files
+from service.ledger import Ledger
+from training.export import LedgerTable, read_export, write_export
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+STUDIES = ROOT / "training" / "studies"
+Say = Callable[[str], None]
+
+
+def toronto() -> Path | None:
+    """The folder of the Toronto inspections; None where it is absent."""
+    folder = SHARED / "toronto_dinesafe"
+    return folder if folder.is_dir() else None
+
+
+@contextmanager
+def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger, LedgerTable]]:
+    """A fresh SQLite ledger with the mapped files imported, and its export read back."""
+    mapping = mapping_of(tomllib.loads(mapping_file.read_text()))
+    with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+        report = import_files(ledger, mapping, data, lambda step, done, total: None)
+        say(f"imported {report.appended:,} entries, {len(report.rejects):,} rows rejected")
+        export = Path(folder) / "export.parquet"
+        write_export(ledger.export_rows(mapping.marketplace, ledger.cut()), export)
+        yield ledger, read_export(export)

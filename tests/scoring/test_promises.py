@@ -1,0 +1,256 @@
+"""The promises of the design about scores, as properties of the pure core over random sellers."""
+
+import random
+import sqlite3
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from scoring.columns import FactRow, columns_of
+from scoring.decay import HALF_LIVES, UNIT, decay_table
+from scoring.facts import resolve
+from scoring.features import matrix
+from scoring.score import explain, score
+from scoring.time import DAY
+from scoring.words import Kind, Severity, Status
+from tests.scoring.worlds import (
+    ALL_FEATURES,
+    CONSTANTS,
+    NOW,
+    TODAY,
+    artifact,
+    exposure,
+    numbered,
+    policy,
+    sellers,
+    status,
+    violation,
+)  # fmt: skip
+
+COUNTING = settings(max_examples=60, deadline=None)
+RETRACTIONS = st.sampled_from([[Status.DISMISSED], [Status.WITHDRAWN], [Status.CONFIRMED, Status.OVERTURNED],
+                               [Status.CONFIRMED, Status.APPEALED, Status.OVERTURNED]])  # fmt: skip
+
+
+def answer(rows: list[FactRow], observe_time: int = NOW) -> object:
+    return explain(numbered(rows), "s", observe_time, artifact(), policy())
+
+
+def points(rows: list[FactRow], observe_time: int = NOW) -> int:
+    """Points whether rated or not, straight from the model."""
+    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
+    model = artifact()
+    return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
+
+
+def inputs(rows: list[FactRow], observe_time: int = NOW) -> np.ndarray:
+    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
+    return matrix(artifact().folder.fold(facts), ALL_FEATURES)[0]
+
+
+@COUNTING
+@given(sellers(), st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:
+    """Exposure, identities and violations may be recorded in any order: every field of the answer is the same."""
+    shuffled = list(rows)
+    chance.shuffle(shuffled)
+    assert answer(shuffled) == answer(rows)
+
+
+@COUNTING
+@given(sellers(), st.integers(TODAY - 400, TODAY - 1), st.integers(1, 8), st.integers(1, 4), RETRACTIONS)
+def test_a_retracted_violation_leaves_no_trace_in_the_answer(
+    rows: list[FactRow], day: int, category: int, severity: int, path: list[Status]
+) -> None:
+    """Dismissed, withdrawn or overturned, in its own incident or in one with others: as if never reported."""
+    for incident in ("", "incident-1"):
+        accused = [*rows, violation("wrong", day, category, severity, Status.ALLEGED, incident)]
+        accused += [status(f"c{i}", "wrong", to) for i, to in enumerate(path)]
+        assert answer(accused) == answer(rows)
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 29), st.integers(0, 900))
+def test_an_exposure_day_counts_by_its_highest_revision_whenever_that_arrives(
+    rows: list[FactRow], which: int, orders: int
+) -> None:
+    """Stating a day again with a higher revision replaces it; a lower one that comes later changes nothing."""
+    stated = [row for row in rows if row.kind == Kind.EXPOSURE]
+    assume(stated)
+    old = stated[which % len(stated)]
+    new = old._replace(entry_id="again", revision=7, settled_orders=orders, service_failures=0)
+    replaced = [new if row is old else row for row in rows]
+    assert answer([*rows, new]) == answer(replaced)
+    assert answer([new, *rows]) == answer(replaced)
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 60))
+def test_what_occurred_or_was_reported_later_does_not_reach_an_earlier_observe_time(
+    rows: list[FactRow], ago: int
+) -> None:
+    """At an earlier observe time only what occurred and was reported before it is seen."""
+    then = (TODAY - ago) * DAY
+    seen = [row for row in rows if row.occur_time < then and row.report_time < then]
+    seen = [row for row in seen if row.kind != Kind.EXPOSURE or row.exposure_day < then // DAY]
+    late = violation("late", TODAY - 300)._replace(report_time=then)
+    assert answer([*rows, late], then) == answer(seen, then)
+
+
+def test_facts_of_the_observation_day_itself_do_not_count_at_its_beginning() -> None:
+    """Observed at midnight, the day that begins is not known: neither its orders nor its violations."""
+    midnight = TODAY * DAY
+    rows = [exposure("x", TODAY - 1, 100), exposure("y", TODAY, 100), violation("v", TODAY)]
+    assert answer(rows, midnight) == answer(rows[:1], midnight)
+
+
+@COUNTING
+@given(st.lists(sellers(), min_size=1, max_size=5))
+def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRow]]) -> None:
+    """Alone or in a batch, the answers are equal in every bit."""
+    rows = numbered([row._replace(seller=f"s{i}") for i, seller in enumerate(population) for row in seller])
+    names = [f"s{i}" for i in range(len(population))]
+    together = score(rows, names, NOW, artifact(), policy())
+    alone = [score([r for r in rows if r.seller == name], [name], NOW, artifact(), policy())[0] for name in names]
+    assert together == alone
+
+
+@COUNTING
+@given(sellers())
+def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
+    """The decayed mass of confirmed violations, one largest contribution an incident, summed in SQL in integers."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE v (incident TEXT, category INT, mass INT)")
+    weight = {severity: CONSTANTS.severity_weights[severity] for severity in Severity}
+    for half_life in HALF_LIVES:
+        table = decay_table(half_life)
+        database.execute("DELETE FROM v")
+        for row in rows:
+            if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED:
+                age = TODAY - row.occur_time // DAY
+                mass = weight[Severity(row.severity)] * (table[age] if age < len(table) else 0)
+                database.execute("INSERT INTO v VALUES (?, ?, ?)", (row.incident, row.category, mass))
+        sums = dict(
+            database.execute(
+                "SELECT category, SUM(largest) FROM"
+                " (SELECT category, MAX(mass) AS largest FROM v GROUP BY incident, category) GROUP BY category"
+            )
+        )
+        facts = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
+        folded = artifact().folder.fold(facts).category_mass[half_life][0]
+        assert folded.tolist() == [sums.get(category, 0) / UNIT for category in range(1, 9)]
+    database.close()
+
+
+@COUNTING
+@given(sellers(), st.data())
+def test_confirming_never_raises_points_and_overturning_never_lowers_them(
+    rows: list[FactRow], data: st.DataObject
+) -> None:
+    """Whatever else is recorded of the seller, in the points and in the tier's points."""
+    alleged = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
+    assume(alleged)
+    chosen = data.draw(st.sampled_from(alleged))
+    before = points(rows)
+    confirmed = [*rows, status("c", chosen.entry_id, Status.CONFIRMED)]
+    assert points(confirmed) <= before
+    assert points([*confirmed, status("o", chosen.entry_id, Status.OVERTURNED)]) == before
+
+
+@COUNTING
+@given(sellers(), st.integers(TODAY - 700, TODAY - 1), st.integers(0, 5000))
+def test_clean_orders_never_lower_points(rows: list[FactRow], day: int, orders: int) -> None:
+    """More settled orders without a failure, on any day, old or new."""
+    others = [row for row in rows if row.exposure_day != day]
+    assert points([*others, exposure("clean", day, orders)]) >= points(others)
+
+
+@COUNTING
+@given(sellers(), st.integers(1, 400))
+def test_waiting_alone_worsens_no_feature_by_more_than_the_rounding_of_the_decay_tables(
+    rows: list[FactRow], wait: int
+) -> None:
+    """A rate's numerator and denominator decay alike, so only rounding can raise it: by less than 2^-20 an order-day."""
+    now, later = inputs(rows), inputs(rows, NOW + wait * DAY)
+    orders = sum(row.settled_orders or 0 for row in rows)
+    direction = np.array([feature.direction for feature in ALL_FEATURES])
+    worsened = (now - later) * direction
+    assert worsened.max() <= 2.0**-20 * (1 + orders) / CONSTANTS.rate_damping
+
+
+@COUNTING
+@given(sellers(), st.integers(1, 8), st.integers(TODAY - 300, TODAY - 1), st.integers(1, 30))
+def test_one_incident_counts_once_however_many_report_it(
+    rows: list[FactRow], category: int, day: int, reports: int
+) -> None:
+    """Further violations of the same category, day and severity in one incident change neither points nor counts."""
+    first = violation("first", day, category, 3, Status.CONFIRMED, "flood")
+    flood = [violation(f"more-{i}", day, category, 3, Status.CONFIRMED, "flood") for i in range(reports)]
+    once, often = (
+        score(numbered([*rows, *f]), ["s"], NOW, artifact(), policy())[0] for f in ([first], [first, *flood])
+    )
+    assert once == often
+
+
+@COUNTING
+@given(sellers(), st.integers(1, 3), st.integers(0, 200))
+def test_reducing_a_violation_never_lowers_points_and_an_appeal_changes_nothing(
+    rows: list[FactRow], severity: int, age: int
+) -> None:
+    """Reduced counts by the lower severity; what is appealed counts as before until it is overturned."""
+    accused = [*rows, violation("v", TODAY - 1 - age, 1, 4)]
+    appealed = [*accused, status("a", "v", Status.APPEALED)]
+    assert points(appealed) == points(accused)
+    reduced = [*appealed, status("r", "v", Status.REDUCED, severity=severity)]
+    assert points(reduced) >= points(accused)
+    assert points(reduced) == points([*rows, violation("v", TODAY - 1 - age, 1, severity)])
+
+
+def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
+    """By the lowest points of now and the last 14 day-ends, as known today."""
+    history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
+    clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
+    assert clean is not None and clean.points is not None
+    fallen_rows = numbered([*history, violation("v", TODAY, 1, 4)])
+    fallen = score(fallen_rows, ["s"], NOW, artifact(), policy())[0]
+    assert fallen is not None and fallen.tier is not None and clean.tier is not None
+    assert fallen.points < clean.points
+    assert fallen.tier < clean.tier
+    for days in range(1, 120):
+        later = score(fallen_rows, ["s"], NOW + days * DAY, artifact(), policy())[0]
+        lows = [
+            score(fallen_rows, ["s"], moment, artifact(), policy())[0].points
+            for moment in [NOW + days * DAY, *((TODAY + days - k) * DAY for k in range(14))]
+            if moment > TODAY * DAY + 1
+        ]
+        if days >= 14:
+            assert later.tier_points == min(lows)
+
+
+def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
+    """Alleged is not confirmed: points, tier and badge stay; beside them stands what upholding it would do."""
+    history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
+    clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
+    accused = score(
+        numbered([*history, violation("v", TODAY, 1, 4, Status.ALLEGED)]), ["s"], NOW, artifact(), policy()
+    )[0]
+    assert (accused.points, accused.tier, accused.badge) == (clean.points, clean.tier, clean.badge)
+    assert accused.points_if_upheld < clean.points_if_upheld
+    assert accused.open_allegations == 1
+
+
+def test_a_newcomer_is_unrated_and_a_confirmed_violation_makes_anybody_rated() -> None:
+    """Too little history is said, not guessed; guilt is never hidden behind it."""
+    newcomer = [exposure("x", TODAY - 2, 5)]
+    unrated = score(numbered(newcomer), ["s"], NOW, artifact(), policy())[0]
+    assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "new_seller")
+    rated = score(numbered([*newcomer, violation("v", TODAY - 1)]), ["s"], NOW, artifact(), policy())[0]
+    assert rated.state.name == "RATED"
+
+
+def test_nothing_that_stands_is_no_seller() -> None:
+    """A seller known only by a dismissed violation does not exist; by an open one it does."""
+    accused = [violation("v", TODAY - 1, status=Status.ALLEGED)]
+    assert answer(accused) is not None
+    assert answer([*accused, status("d", "v", Status.DISMISSED)]) is None

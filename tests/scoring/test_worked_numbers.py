@@ -1,0 +1,123 @@
+"""The worked numbers that docstrings and documents give."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.decay import HALF_LIVES, decay_table, exact_sums
+from scoring.errors import LifecycleForbids
+from scoring.features import FEATURES
+from scoring.lifecycle import TRANSITIONS, allowed_actions, next_status
+from scoring.reasons import shapley_shares
+from scoring.scale import Scale
+from scoring.time import day_of, format_day, format_time, parse_day, parse_time
+from scoring.violation_types import severity_of, violation_types
+from scoring.words import Action, Harm, Severity, Source, Status, Tier
+from tests.scoring.worlds import policy
+
+
+def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
+    """2^40 today, 2^39 after one half-life, never rising, 0 from 41 half-lives on."""
+    for half_life in HALF_LIVES:
+        table = decay_table(half_life)
+        assert table[0] == 2**40
+        assert table[half_life] == 2**39
+        assert table[10 * half_life] == 2**30
+        assert all(a >= b for a, b in zip(table, table[1:], strict=False))
+        assert len(table) == 41 * half_life
+    exact = [2**40 * 2 ** (-age / 7) for age in range(100)]
+    assert all(abs(a - b) <= 0.5 + 1e-3 for a, b in zip(decay_table(7), exact, strict=False))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 3)), max_size=50))
+def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None:
+    """Equal to Python's own integers, rounded once."""
+    values = np.array([v for v, _ in items], dtype=np.int64)
+    group = np.array([g for _, g in items], dtype=np.int64)
+    sums = exact_sums(values, group, 4)
+    assert sums.tolist() == [float(sum(v for v, g in items if g == k)) for k in range(4)]
+    assert exact_sums(values[::-1], group[::-1], 4).tolist() == sums.tolist()
+
+
+def test_the_worked_scale() -> None:
+    """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and the chance that belongs to them."""
+    scale = Scale.from_calibration(0.0, 1.0)
+    raw = np.array([-math.log(20), -math.log(40), 100.0, -100.0])
+    assert scale.points(raw).tolist() == [600, 650, 0, 1000]
+    assert scale.p_bad(-math.log(20)) == pytest.approx(1 / 21, abs=1e-12)
+
+
+def test_the_worked_shapley_shares() -> None:
+    """Values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: -65 and -35."""
+    assert shapley_shares([700, 650, 680, 600], 2) == [-65, -35]
+    assert shapley_shares([700], 0) == []
+
+
+@given(st.integers(1, 5), st.randoms(use_true_random=False))
+def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> None:
+    """For every value that never rises when a player joins."""
+    losses = [chance.randint(0, 90) for _ in range(players)]
+    bonus = chance.randint(0, 40)
+    values = [
+        900 - sum(l for p, l in enumerate(losses) if s >> p & 1) - bonus * (s.bit_count() > 1)
+        for s in range(1 << players)
+    ]
+    shares = shapley_shares(values, players)
+    assert sum(shares) == values[-1] - values[0]
+    assert all(share <= 0 for share in shares)
+
+
+def test_the_worked_tiers() -> None:
+    """By the shipped policy: 499 probation, 500 standard, 600 trusted, 700 exemplary."""
+    tiers = [policy().tier(points) for points in (0, 499, 500, 599, 600, 699, 700, 1000)]
+    assert tiers == [Tier.PROBATION] * 2 + [Tier.STANDARD] * 2 + [Tier.TRUSTED] * 2 + [Tier.EXEMPLARY] * 2
+
+
+def test_the_worked_severities() -> None:
+    """Counterfeit goods of medium harm are major; a misleading listing of low harm weighs more from a regulator."""
+    types = violation_types(0)
+    assert severity_of(types["counterfeit_goods"], Source.BRAND, Harm.MEDIUM) is Severity.MAJOR
+    assert severity_of(types["misleading_listing"], Source.BUYER, Harm.LOW) is Severity.MINOR
+    assert severity_of(types["misleading_listing"], Source.MARKET_REGULATOR, Harm.LOW) is Severity.MODERATE
+
+
+def test_severity_never_falls_as_harm_rises() -> None:
+    """For every type and source."""
+    for row in violation_types(0).values():
+        for source in Source:
+            severities = [severity_of(row, source, harm) for harm in Harm]
+            assert severities == sorted(severities)
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("action", Action)
+def test_the_lifecycle_allows_what_its_table_says_and_names_it_otherwise(status: Status, action: Action) -> None:
+    """Every status with every action."""
+    if (status, action) in TRANSITIONS:
+        assert next_status(status, action) is TRANSITIONS[status, action]
+    else:
+        with pytest.raises(LifecycleForbids) as refused:
+            next_status(status, action)
+        assert all(a.name.lower() in refused.value.metadata["allowed"] for a in allowed_actions(status))
+
+
+def test_times_come_back_from_text() -> None:
+    """The worked numbers of scoring.time; a time without offset is refused."""
+    assert parse_time("1970-01-01T00:00:01Z") == 1_000_000
+    assert format_time(1_000_000) == "1970-01-01T00:00:01Z"
+    assert parse_time("1970-01-02") == 86_400_000_000
+    assert day_of(86_400_000_000) == parse_day("1970-01-02") == 1
+    assert format_day(1) == "1970-01-02"
+    with pytest.raises(ValueError, match="offset"):
+        parse_time("2026-03-01T12:00:00")
+
+
+def test_every_feature_states_its_definition_unit_and_direction() -> None:
+    """The table is whole: keys are name@version, directions are one way or the other."""
+    for key, feature in FEATURES.items():
+        assert key == f"{feature.name}@{feature.version}"
+        assert feature.definition and feature.unit
+        assert feature.direction in (-1, +1)

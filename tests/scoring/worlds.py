@@ -1,0 +1,131 @@
+"""Random sellers for property tests, and one small certified model to score them with."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from hypothesis import strategies as st
+
+from scoring.artifact import Artifact, ModelParts, load, pack
+from scoring.columns import FactRow, columns_of
+from scoring.facts import resolve
+from scoring.features import FEATURES, matrix
+from scoring.fold import DEFAULT_WEIGHTS, Constants, Folder
+from scoring.policy import Policy, policy_of
+from scoring.scale import Scale
+from scoring.time import DAY, parse_day
+from scoring.words import Category, Kind, Severity, Status
+
+TODAY = parse_day("2026-03-01")
+NOW = TODAY * DAY + 12 * 3600 * 1_000_000
+SPAN = 800
+ALL_FEATURES = tuple(FEATURES.values())
+CONSTANTS = Constants(DEFAULT_WEIGHTS)
+
+
+def violation(
+    name: str, day: int, category: int = 1, severity: int = 3, status: Status = Status.CONFIRMED, incident: str = ""
+) -> FactRow:
+    """A violation of seller `s` that happened and was reported in the morning of `day`."""
+    moment = day * DAY + 1
+    return FactRow(
+        0, name, "s", Kind.VIOLATION, moment, moment, name, incident or name, category, severity, int(status)
+    )
+
+
+def status(name: str, violation_id: str, to: Status, day: int = TODAY, severity: int | None = None) -> FactRow:
+    """A change of a violation's status on `day`."""
+    moment = day * DAY + 2
+    return FactRow(0, name, "s", Kind.STATUS, moment, moment, violation_id, severity=severity, status=int(to))
+
+
+def exposure(name: str, day: int, orders: int, failures: int = 0, revision: int = 0) -> FactRow:
+    """An exposure day, reported at its end."""
+    return FactRow(
+        0, name, "s", Kind.EXPOSURE, day * DAY, day * DAY + DAY - 1, exposure_day=day, product_category="",
+        revision=revision, settled_orders=orders, service_failures=failures,
+    )  # fmt: skip
+
+
+def identity(name: str, day: int, level: int = 3) -> FactRow:
+    """An identity verified on `day`."""
+    return FactRow(0, name, "s", Kind.IDENTITY, day * DAY, day * DAY, identity_level=level)
+
+
+def numbered(rows: list[FactRow]) -> list[FactRow]:
+    """The rows with sequences in their order."""
+    return [row._replace(sequence=i + 1) for i, row in enumerate(rows)]
+
+
+days = st.integers(TODAY - SPAN, TODAY - 1)
+violations = st.lists(
+    st.tuples(
+        days,
+        st.sampled_from([int(c) for c in Category]),
+        st.sampled_from([int(s) for s in Severity]),
+        st.sampled_from([Status.CONFIRMED, Status.CONFIRMED, Status.ALLEGED]),
+        st.integers(0, 5),
+    ),
+    max_size=12,
+).map(lambda items: [violation(f"v{i}", d, c, s, t, f"incident-{n}") for i, (d, c, s, t, n) in enumerate(items)])
+exposures = st.lists(
+    st.tuples(days, st.integers(0, 500), st.integers(0, 20)), max_size=30, unique_by=lambda item: item[0]
+).map(lambda items: [exposure(f"x{i}", d, orders, min(f, orders)) for i, (d, orders, f) in enumerate(items)])
+
+
+@st.composite
+def sellers(draw: st.DrawFn) -> list[FactRow]:
+    """A seller's rows: an identity, exposure, violations confirmed or alleged, in up to six incidents."""
+    return [identity("i0", TODAY - 600, draw(st.integers(1, 4))), *draw(exposures), *draw(violations)]
+
+
+@cache
+def artifact() -> Artifact:
+    """A small monotone model over every feature, certified."""
+    rng = np.random.default_rng(7)
+    rows: list[FactRow] = []
+    names = [f"s{i}" for i in range(1500)]
+    for name in names:
+        guilt = rng.gamma(0.5)
+        mine = [identity("i", TODAY - int(rng.integers(10, SPAN)), int(rng.integers(1, 5)))]
+        chosen = rng.choice(SPAN, int(rng.integers(1, 40)), replace=False)
+        mine += [
+            exposure(f"x{d}", TODAY - 1 - int(d), int(rng.integers(1, 200)), int(rng.integers(0, 2))) for d in chosen
+        ]
+        mine += [
+            violation(f"v{i}", TODAY - 1 - int(rng.integers(0, SPAN)), int(rng.integers(1, 9)), int(rng.integers(1, 5)))
+            for i in range(rng.poisson(2 * guilt))
+        ]
+        rows += [row._replace(seller=name) for row in mine]
+    facts = resolve(columns_of(numbered(rows), names), np.full(len(names), NOW))
+    x = matrix(Folder(CONSTANTS).fold(facts), ALL_FEATURES)
+    drive = x[:, [f.name == "violation_rate_90d" for f in ALL_FEATURES]].sum(axis=1) * 200 + x[:, -8] - x[:, -1] * 0.3
+    bad = (rng.random(len(names)) < 1 / (1 + np.exp(1.0 - drive))).astype(float)
+    parameters = {
+        "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,
+        "deterministic": True, "force_row_wise": True, "feature_fraction": 0.3, "learning_rate": 0.1,
+        "monotone_constraints": [-f.direction for f in ALL_FEATURES], "monotone_constraints_method": "intermediate",
+    }  # fmt: skip
+    booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), 60)
+    parts = ModelParts(
+        study="tests",
+        model_text=booster.model_to_string(),
+        features=ALL_FEATURES,
+        constants=CONSTANTS,
+        scale=Scale.from_calibration(0.0, 1.0),
+        reference_exposure=1000.0,
+        baseline=np.median(x[x[:, -8] == 0], axis=0),
+        golden=x[:16],
+        evaluation={},
+        lineage={},
+    )
+    return load(pack(parts))
+
+
+@cache
+def policy() -> Policy:
+    """The policy that is shipped."""
+    path = Path(__file__).parents[2] / "service" / "policies" / "default.toml"
+    return policy_of(tomllib.loads(path.read_text()))

@@ -1,0 +1,120 @@
+"""A real server on a free port, over a real ledger in SQLite, for tests that speak gRPC to it."""
+
+import io
+import json
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from scoring.policy import policy_of
+from sellertrust.client import Client, seller_name
+from sellertrust.v1 import entry_pb2
+from service.ledger import Ledger
+from service.logs import make_log
+from service.registry import Registry
+from service.scorer import Scorer
+from service.server import Server
+from service.settings import PREFIX, Settings, load
+
+MARKET = "acme"
+POLICY = Path(__file__).parents[1] / "service" / "policies" / "default.toml"
+
+
+class Shelf(Registry):
+    """A registry that holds one artifact, which was loaded before."""
+
+    def __init__(self, artifact: Any) -> None:
+        self._artifact = artifact
+
+    def champion(self) -> str:
+        return str(self._artifact.digest)
+
+    def load(self, digest: str) -> Any:
+        return self._artifact
+
+
+@dataclass
+class Running:
+    """A server that runs, and what it is made of."""
+
+    server: Server
+    ledger: Ledger
+    scorer: Scorer
+    database: Path
+    log: io.StringIO
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    def client(self, **options: Any) -> Client:
+        return Client(self.address, **options)
+
+    def lines(self, event: str = "request") -> list[dict[str, Any]]:
+        """The log's lines of one event, oldest first."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+
+def settings_of(**settings: str | Path | float) -> Settings:
+    """Settings on free ports, without a wait at the end and without metrics, unless told otherwise."""
+    values = {"address": "127.0.0.1:0", "metrics_address": "", "drain_seconds": 0} | settings
+    return load({f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()})
+
+
+@contextmanager
+def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path | float) -> Iterator[Running]:
+    """A server over the ledger in `folder`, made if it is not there; drained at the end. Without a model by default."""
+    database = folder / "ledger.db"
+    configuration = settings_of(data_dir=folder, **settings)
+    log = io.StringIO()
+    with Ledger.open(configuration.database_url, create=True) as ledger:
+        policy = policy_of(tomllib.loads(POLICY.read_text(encoding="utf-8")))
+        scorer = Scorer(ledger, policy, None if artifact is None else Shelf(artifact))
+        with Server(configuration, ledger, scorer, log=make_log("json", "debug", log)) as server:
+            yield Running(server, ledger, scorer, database, log)
+
+
+def call_bytes(address: str, method: str, data: bytes, seconds: float = 5) -> bytes:
+    """Sends bytes as they are to `Service/Method` and returns the answer's."""
+    with grpc.insecure_channel(address) as channel:
+        return channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=seconds)
+
+
+def days_ago(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def identity(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
+    """A business whose identity was verified 400 days ago."""
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller), **fields)
+    entry.identity.level = entry_pb2.IDENTITY_LEVEL_BUSINESS
+    entry.occur_time.FromDatetime(days_ago(400))
+    return entry
+
+
+def exposure(entry_id: str, seller: str, orders: int = 1000, days: int = 60) -> entry_pb2.Entry:
+    """Orders settled on the day `days` ago."""
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
+    entry.exposure.day = days_ago(days).date().isoformat()
+    entry.exposure.settled_orders = orders
+    return entry
+
+
+def violation(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
+    """Counterfeit goods, alleged by a brand, 30 days ago."""
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
+    facts = {
+        "violation_type": "counterfeit_goods",
+        "harm": entry_pb2.HARM_HIGH,
+        "source": entry_pb2.SOURCE_BRAND,
+    }
+    entry.violation.CopyFrom(entry_pb2.ViolationReported(**(facts | fields)))
+    entry.occur_time.FromDatetime(days_ago(30))
+    return entry

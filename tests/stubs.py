@@ -1,0 +1,88 @@
+"""Generates the protobuf stubs that are checked in beside the .proto files, and says which of them are stale.
+
+    python -m tests.stubs generate|check [--environment FOLDER]
+
+The generator needs an older protobuf than the service, so it lives in an environment of its own
+(requirements/stubs.lock) beside that of the service: `./dev env stubs` makes it, `./dev stubs` runs this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+ENVIRONMENT = Path(f"{os.environ.get('DEV_VENV', ROOT / '.venv')}-stubs")
+PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
+
+
+def generated(environment: Path = ENVIRONMENT) -> dict[str, bytes]:
+    """The stubs that the .proto files give now: path below proto/ -> content.
+
+    Raises RuntimeError with what protoc said when it refuses a file.
+    """
+    sources = sorted(PROTO.rglob("*.proto"))
+    includes = [PROTO]
+    if any('import "google/rpc/' in source.read_text() for source in sources):
+        includes += environment.glob("lib/python3*/site-packages")  # of googleapis-common-protos
+    python = environment / "bin" / "python"
+    plugins_first = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    with tempfile.TemporaryDirectory() as folder:
+        options = [f"-I{path}" for path in includes] + [f"--{plugin}_out={folder}" for plugin in PLUGINS]
+        done = subprocess.run(
+            [python, "-m", "grpc_tools.protoc", *options, *sources],
+            env={**os.environ, "PATH": plugins_first},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"protoc refused:\n{done.stderr}")
+        return contents(Path(folder))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The stubs in a folder: path below it -> content."""
+    paths = [*folder.rglob("*_pb2*.py"), *folder.rglob("*_pb2*.pyi")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def stale(wanted: dict[str, bytes]) -> list[str]:
+    """The checked-in stubs that are not as wanted: changed, missing or left over, sorted by path."""
+    there = contents(PROTO)
+    return sorted(path for path in wanted.keys() | there.keys() if wanted.get(path) != there.get(path))
+
+
+def write(wanted: dict[str, bytes]) -> None:
+    """Makes the checked-in stubs as wanted; those without a .proto file go."""
+    for path in stale(wanted):
+        if path in wanted:
+            (PROTO / path).write_bytes(wanted[path])
+        else:
+            (PROTO / path).unlink()
+
+
+def main() -> int:
+    """Runs the command line; returns its exit code, 1 when `check` found a stale stub."""
+    parser = argparse.ArgumentParser(prog="python -m tests.stubs")
+    parser.add_argument("command", choices=["generate", "check"])
+    parser.add_argument("--environment", type=Path, default=ENVIRONMENT, help="that of the generator")
+    arguments = parser.parse_args()
+    wanted = generated(arguments.environment)
+    paths = stale(wanted)
+    if arguments.command == "generate":
+        write(wanted)
+        print(f"{len(wanted)} stubs, written anew: {', '.join(paths) or 'none'}")
+        return 0
+    for path in paths:
+        print(f"proto/{path} is stale: run ./dev stubs")
+    return 1 if paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

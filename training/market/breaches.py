@@ -1,0 +1,193 @@
+"""Draw violations: true breaches, complaints made in bad faith, echoes of incidents, and their decisions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.market.parameters import Echo, MarketParameters
+from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW
+from training.market.tables import Calendar, Flags, Floats, Ints, Tables, draw_delays, draw_index
+
+# Fates of an allegation; the first is a final act that needs no decision.
+ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
+
+# A later act of the same day comes at a later second; each kind of act has a ceiling of its own, so there is
+# room.
+OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
+
+Columns = dict[str, Ints]
+
+
+def draw_breaches(
+    rng: np.random.Generator,
+    parameters: MarketParameters,
+    tables: Tables,
+    calendar: Calendar,
+    exposure: Columns,
+    *,
+    seller_class: Ints,
+    hazard: Floats,
+    size: Floats,
+    spree: Ints,
+) -> tuple[dict[str, Ints | Flags], Columns]:
+    """Violations and decisions of a block, columns as in Market; sellers by their position in the block [n].
+
+    `hazard` is per 1,000 settled orders, `size` the seller's standard normal size, `spree` [n, months] the
+    regime.
+    """
+    seller, day = exposure["seller"], exposure["day"]
+    thousands = exposure["settled_orders"] / 1000.0
+    multiplier = np.array([[1.0, c.spree_multiplier] for c in parameters.classes])
+    regime = multiplier[seller_class[seller], spree[seller, calendar.month[day]]]
+    true_rate = hazard[seller] * regime * calendar.hazard_season[day] * thousands
+    bad = parameters.bad_faith
+    false_rate = bad.per_thousand_orders * thousands + bad.per_active_day
+    true_row = np.repeat(np.arange(len(day)), rng.poisson(true_rate))
+    false_row = np.repeat(np.arange(len(day)), rng.poisson(false_rate))
+    row = np.concatenate([true_row, false_row])
+    bad_faith = np.arange(len(row)) >= len(true_row)
+
+    violations: Columns = {"seller": seller[row], "occur_day": day[row]}
+    violations |= _draw_marks(rng, tables, seller_class[seller[row]], bad_faith)
+    violations |= _draw_reports(rng, parameters, violations)
+    violations |= _draw_fates(rng, parameters, violations, bad_faith)
+    listings = 1 + np.floor(parameters.listings_per_size * np.exp(size)).astype(np.int64)
+    violations["listing"] = rng.integers(0, listings[violations["seller"]])
+    violations["bad_faith"] = bad_faith.astype(np.int64)
+    violations["primary"] = np.arange(len(row))
+    violations["echo"] = np.zeros(len(row), dtype=np.int64)
+    for echo in parameters.echoes:
+        echoes = _draw_echoes(rng, tables, violations, echo)
+        violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
+    violations["notifier"] = _draw_notifiers(rng, parameters, violations)
+    return _order(rng, violations)
+
+
+def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
+    """A second of `day` below `end`, after that of the act before if of the same day: int64 [n]."""
+    base = np.where(day == before_day, before_second + 1, 0)
+    return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
+
+
+def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags) -> Columns:
+    """Type, harm and source of each allegation [n]."""
+    types = draw_index(rng, np.where(bad_faith[:, None], tables.false_type, tables.type_share[seller_class]))
+    harm = draw_index(rng, np.where(bad_faith[:, None], tables.false_harm, tables.harm_share[seller_class, types]))
+    source = draw_index(rng, np.where(bad_faith[:, None], tables.false_source[types], tables.source_share[types]))
+    return {"type": types, "harm": harm, "source": source}
+
+
+def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Columns:
+    """When each occurred and was reported [n], and whether the report is a final act naming the seller surely."""
+    source, occur_day = violations["source"], violations["occur_day"]
+    delays = [s.report for s in parameters.sources]
+    report_day = occur_day + draw_delays(
+        rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
+    )
+    occur_second = np.floor(rng.random(len(source)) * OCCUR_END).astype(np.int64)
+    final = rng.random(len(source)) < np.array([s.final_share for s in parameters.sources])[source]
+    verified = rng.random(len(source)) < np.array([s.verified_share for s in parameters.sources])[source]
+    return {
+        "occur_second": occur_second,
+        "report_day": report_day,
+        "report_second": _later(rng, report_day, occur_day, occur_second, REPORT_END),
+        "final": final.astype(np.int64),
+        "identifier_verified": verified.astype(np.int64),
+    }
+
+
+def _draw_fates(
+    rng: np.random.Generator, parameters: MarketParameters, violations: Columns, bad_faith: Flags
+) -> Columns:
+    """How each allegation ends [n], the day of the decision and of the overturning (meaningless for other fates)."""
+    source, bad = violations["source"], parameters.bad_faith
+    on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
+    confirmed = parameters.true_confirmed_share
+    overturned = bad.confirmed_share * bad.overturned_share
+    # Columns: confirmed for good, dismissed, withdrawn, confirmed and later overturned.
+    true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
+    false_shares = np.array([bad.confirmed_share - overturned, bad.dismissed_share, bad.withdrawn_share, overturned])
+    fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))
+    fate = np.where(on_arrival, ON_ARRIVAL, fate)
+    delays = [s.decision for s in parameters.sources]
+    wait = draw_delays(
+        rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
+    )
+    decision_day = violations["report_day"] + np.where(on_arrival, 0, wait)
+    appeal = draw_delays(rng, np.full(len(source), bad.appeal.median_days), np.full(len(source), bad.appeal.sigma))
+    return {"fate": fate, "decision_day": decision_day, "overturn_day": decision_day + 1 + appeal}
+
+
+def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Echo) -> Columns:
+    """The echoes of one kind: rows like their primaries, reported no earlier, decided alike on a day fixed by both."""
+    is_primary = (
+        (violations["type"] == tables.type_names.index(echo.type))
+        & (violations["source"] == tables.source_names.index(echo.source))
+        & (violations["echo"] == 0)
+    )
+    row = np.nonzero(is_primary & (rng.random(len(is_primary)) < echo.share))[0]
+    first = {name: column[row] for name, column in violations.items()}
+    report_day = first["report_day"] + rng.integers(0, echo.latest_days + 1, len(row))
+    return first | {
+        "type": np.full(len(row), tables.type_names.index(echo.echo_type)),
+        "source": np.full(len(row), tables.source_names.index(echo.echo_source)),
+        "report_day": report_day,
+        "report_second": _later(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
+        "final": np.zeros(len(row), dtype=np.int64),
+        "identifier_verified": np.zeros(len(row), dtype=np.int64),
+        "fate": np.where(first["fate"] == ON_ARRIVAL, CONFIRMED, first["fate"]),
+        "decision_day": np.maximum(first["decision_day"], report_day),
+        "primary": row,
+        "echo": np.ones(len(row), dtype=np.int64),
+    }
+
+
+def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
+    """The number of the notifier within its source: int64 [n]. No notifier is sometimes in bad faith."""
+    crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
+    liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
+    lying = violations["bad_faith"] == 1
+    place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
+    # Liars must not be the first numbers of every source: a prime step deals them out among the others.
+    return np.asarray((place * 7_919 + 13) % crowd)
+
+
+def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
+    """Violations by seller and report, numbered within the seller, and their decisions by violation and time."""
+    order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
+    v = {name: column[order] for name, column in violations.items()}
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    number = np.arange(len(order)) - np.searchsorted(v["seller"], v["seller"])
+    v["number"], v["incident"] = number, number[position[v["primary"]]]
+
+    row = np.nonzero(v["fate"] != ON_ARRIVAL)[0]
+    fate, day = v["fate"][row], v["decision_day"][row]
+    action = np.select([fate == DISMISSED, fate == WITHDRAWN], [DISMISS, WITHDRAW], CONFIRM)
+    second = _later(rng, day, v["report_day"][row], v["report_second"][row], DECISION_END)
+    again = row[fate == OVERTURNED]
+    decisions: Columns = {
+        "violation": np.concatenate([row, again]),
+        "day": np.concatenate([day, v["overturn_day"][again]]),
+        "second": np.concatenate([second, rng.integers(0, DAY_END, len(again))]),
+        "action": np.concatenate([action, np.full(len(again), OVERTURN)]),
+        "actor": rng.integers(0, 24, len(row) + len(again)),
+    }
+    in_time = np.lexsort((decisions["second"], decisions["day"], decisions["violation"]))
+    shown = (
+        "seller",
+        "number",
+        "incident",
+        "occur_day",
+        "occur_second",
+        "report_day",
+        "report_second",
+        "type",
+        "harm",
+        "source",
+        "notifier",
+        "listing",
+    )
+    flags = ("final", "identifier_verified", "bad_faith", "echo")
+    table: dict[str, Ints | Flags] = {name: v[name] for name in shown}
+    return table | {name: v[name] == 1 for name in flags}, {k: c[in_time] for k, c in decisions.items()}

@@ -1,0 +1,314 @@
+"""Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
+
+The market is stylised after the cross-border marketplaces of 2014: counterfeits, patents, customs seizures,
+quality failures found by inspectors, complaints made in bad faith and overturned on appeal, decisions that
+take weeks or months, and a November peak around Singles' Day. The numbers are not fitted to any platform's
+data and are not tuned to any model's results; a change of one makes another market, and every published
+result names its market.
+
+What a scorer may learn from, by construction: violations (type, harm, source, status, times), exposure,
+service failures, identity level and tenure. What carries nothing, by construction: country, listing, price
+and volume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HARMS: tuple[str, ...] = ("low", "medium", "high", "extreme")
+LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
+
+
+@dataclass(frozen=True)
+class Delay:
+    """A delay in whole days: the floor of a log-normal number of days, so a delay of 0 means the same UTC day.
+
+    The same-day case is why the floor is taken: an act "known before the day of observation" then depends on
+    whole days alone, and its probability is an exact sum. `sigma` is the standard deviation of the logarithm;
+    1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
+    """
+
+    median_days: float
+    sigma: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A seller's own probability of one kind of service failure: Beta with this mean and concentration (a + b)."""
+
+    mean: float
+    concentration: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where reports come from. `notifiers` is how many separate notifiers speak for the source.
+
+    `final_share` of its true reports are final acts, `verified_share` of its reports name the seller by a
+    verified identifier; an act that is both is confirmed on arrival, everything else is decided after
+    `decision`.
+    """
+
+    name: str
+    report: Delay
+    decision: Delay
+    notifiers: int
+    final_share: float
+    verified_share: float
+
+
+@dataclass(frozen=True)
+class ViolationType:
+    """One violation type: the odds of its harm (in the order of HARMS) and which sources report it."""
+
+    name: str
+    harm: tuple[float, float, float, float]
+    sources: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class SellerClass:
+    """A latent class of sellers; nobody in the market sees it, only its consequences.
+
+    `share_veteran` and `share_newcomer` are the prior among sellers who joined before and after the start.
+    The hazard (true violations per 1,000 settled orders in a calm month of season 1) is Gamma with
+    `hazard_shape` and mean `hazard_mean`. `spree_start` and `spree_end` are monthly probabilities of the
+    two-state chain; `spree_multiplier` is what a spree does to the hazard. `harm_tilt` multiplies the odds of
+    each step up in harm.
+    """
+
+    name: str
+    share_veteran: float
+    share_newcomer: float
+    hazard_shape: float
+    hazard_mean: float
+    spree_start: float
+    spree_end: float
+    spree_multiplier: float
+    harm_tilt: float
+    types: tuple[float, ...]
+    levels: tuple[float, float, float]
+    cancelled: Rate
+    not_received: Rate
+    late: Rate
+    returned: Rate
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A second report of the same goods: shares the incident, repeats harm and fate, is never known earlier.
+
+    Whether it exists is a coin independent of the class, so beside its primary it tells nothing: the exact
+    posterior leaves echoes out. Only acts of authorities have echoes; an echo beside a complaint that may be
+    made in bad faith would tell the true from the false.
+    """
+
+    type: str
+    source: str
+    share: float
+    echo_type: str
+    echo_source: str
+    latest_days: int
+
+
+@dataclass(frozen=True)
+class BadFaith:
+    """Complaints made to hurt a competitor; their rate does not depend on what the seller does.
+
+    Per day with exposure a seller draws Poisson(per_thousand_orders x orders / 1000 + per_active_day). They
+    use the delays of their source, so that only notifier and fate tell them apart. Fates add up to 1; of the
+    wrongly confirmed, `overturned_share` are overturned `appeal` days (and one more) after the decision, the
+    rest never.
+    """
+
+    per_thousand_orders: float
+    per_active_day: float
+    types: tuple[tuple[str, float], ...]
+    harm: tuple[float, float, float, float]
+    sources: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    dismissed_share: float
+    withdrawn_share: float
+    confirmed_share: float
+    overturned_share: float
+    appeal: Delay
+    notifier_share: float
+
+
+# Tables are read by rows.
+# fmt: off
+_SOURCES: tuple[Source, ...] = (
+    # Authorities learn late (goods cross a border, a lab tests them, a court sits); most of their acts are final.
+    Source("customs", Delay(12, 0.7), Delay(20, 1.0), 12, 0.9, 0.8),
+    Source("patent_office", Delay(60, 0.8), Delay(45, 1.0), 4, 0.7, 0.9),
+    Source("quality_regulator", Delay(35, 0.8), Delay(25, 1.0), 20, 0.8, 0.8),
+    Source("market_regulator", Delay(45, 0.9), Delay(30, 1.0), 10, 0.6, 0.8),
+    Source("police", Delay(60, 0.9), Delay(40, 1.0), 15, 0.4, 0.7),
+    Source("court", Delay(90, 0.8), Delay(20, 1.0), 25, 1.0, 0.7),
+    # The marketplace's own checks are quick and decided by people at hand.
+    Source("test_buy", Delay(14, 0.6), Delay(6, 1.0), 5, 0.0, 1.0),
+    Source("random_audit", Delay(10, 0.7), Delay(6, 1.0), 3, 0.0, 1.0),
+    # Brands find goods late and dispute long: the 95th percentile of the decision is 212 days.
+    Source("brand", Delay(18, 1.1), Delay(25, 1.3), 400, 0.0, 0.3),
+    Source("platform_detection", Delay(3, 1.3), Delay(4, 1.4), 6, 0.0, 1.0),
+    Source("buyer", Delay(9, 0.8), Delay(5, 1.3), 50_000, 0.0, 0.0),
+    Source("partner", Delay(7, 0.9), Delay(8, 1.2), 40, 0.0, 0.5),
+)
+
+_TYPES: tuple[ViolationType, ...] = (
+    ViolationType("counterfeit_goods", (0.10, 0.40, 0.42, 0.08),
+                  (("brand", 0.50), ("platform_detection", 0.22), ("test_buy", 0.13), ("buyer", 0.10),
+                   ("market_regulator", 0.03), ("police", 0.02))),
+    ViolationType("trademark_infringement", (0.25, 0.50, 0.23, 0.02),
+                  (("brand", 0.75), ("platform_detection", 0.20), ("court", 0.05))),
+    ViolationType("patent_infringement", (0.20, 0.50, 0.28, 0.02),
+                  (("patent_office", 0.55), ("brand", 0.35), ("court", 0.10))),
+    ViolationType("copyright_infringement", (0.40, 0.45, 0.14, 0.01),
+                  (("brand", 0.70), ("platform_detection", 0.25), ("court", 0.05))),
+    ViolationType("customs_seizure", (0.05, 0.35, 0.50, 0.10),
+                  (("customs", 1.0),)),
+    ViolationType("unsafe_product", (0.10, 0.35, 0.40, 0.15),
+                  (("quality_regulator", 0.45), ("buyer", 0.25), ("test_buy", 0.15), ("market_regulator", 0.15))),
+    ViolationType("failed_inspection", (0.30, 0.45, 0.22, 0.03),
+                  (("quality_regulator", 0.55), ("random_audit", 0.25), ("test_buy", 0.20))),
+    ViolationType("not_as_described", (0.65, 0.30, 0.045, 0.005),
+                  (("buyer", 0.85), ("platform_detection", 0.10), ("test_buy", 0.05))),
+    ViolationType("prohibited_item", (0.20, 0.45, 0.28, 0.07),
+                  (("platform_detection", 0.65), ("buyer", 0.15), ("market_regulator", 0.15), ("police", 0.05))),
+    ViolationType("fake_reviews", (0.35, 0.50, 0.14, 0.01),
+                  (("platform_detection", 0.80), ("partner", 0.20))),
+    ViolationType("order_fraud", (0.10, 0.40, 0.40, 0.10),
+                  (("platform_detection", 0.60), ("partner", 0.25), ("buyer", 0.10), ("police", 0.05))),
+    ViolationType("misleading_listing", (0.60, 0.34, 0.055, 0.005),
+                  (("buyer", 0.45), ("platform_detection", 0.40), ("market_regulator", 0.15))),
+    ViolationType("missing_trader_information", (0.80, 0.18, 0.018, 0.002),
+                  (("platform_detection", 0.60), ("market_regulator", 0.20), ("random_audit", 0.20))),
+)
+
+# Shares, hazard, sprees and tilt in the order of SellerClass; type shares in the order of _TYPES.
+_CLASSES: tuple[SellerClass, ...] = (
+    # Slips: goods not as described, a missing imprint; nearly never a seizure.
+    SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
+                (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
+                (0.45, 0.40, 0.15), Rate(0.015, 60), Rate(0.004, 150), Rate(0.03, 40), Rate(0.03, 40)),
+    # No quality control and no rights clearance: failed inspections, unsafe goods, late parcels.
+    SellerClass("careless", 0.15, 0.18, 1.0, 8.0, 0.05, 0.50, 4.0, 1.0,
+                (0.04, 0.08, 0.06, 0.06, 0.02, 0.12, 0.15, 0.24, 0.04, 0.01, 0.01, 0.11, 0.06),
+                (0.55, 0.37, 0.08), Rate(0.03, 40), Rate(0.008, 100), Rate(0.07, 30), Rate(0.05, 40)),
+    # Sells fakes and buys reviews, in sprees; a heavy tail of hazard (shape below 1).
+    SellerClass("rogue", 0.03, 0.08, 0.7, 20.0, 0.12, 0.35, 6.0, 1.8,
+                (0.28, 0.14, 0.03, 0.04, 0.11, 0.02, 0.01, 0.09, 0.05, 0.10, 0.08, 0.04, 0.01),
+                (0.70, 0.27, 0.03), Rate(0.035, 40), Rate(0.02, 60), Rate(0.06, 30), Rate(0.08, 40)),
+)
+
+_BAD_FAITH = BadFaith(
+    per_thousand_orders=0.2, per_active_day=0.002,
+    # Rights are the cheap weapon: a complaint takes a listing down before anybody decides.
+    types=(("trademark_infringement", 0.30), ("counterfeit_goods", 0.20), ("copyright_infringement", 0.20),
+           ("patent_infringement", 0.15), ("not_as_described", 0.15)),
+    harm=(0.25, 0.45, 0.27, 0.03),
+    sources=(("trademark_infringement", (("brand", 1.0),)), ("copyright_infringement", (("brand", 1.0),)),
+             ("patent_infringement", (("brand", 1.0),)), ("not_as_described", (("buyer", 1.0),)),
+             ("counterfeit_goods", (("brand", 0.75), ("buyer", 0.25)))),
+    dismissed_share=0.62, withdrawn_share=0.20, confirmed_share=0.18,
+    overturned_share=0.85, appeal=Delay(40, 0.8), notifier_share=0.08,
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class MarketParameters:
+    """The whole market in one value; the defaults are the market that results are published on.
+
+    Units: hazards in true violations per 1,000 settled orders, delays in whole days, money in minor units,
+    months January to December, days of the week Monday to Sunday. Raises ValueError when probabilities do not
+    add up.
+    """
+
+    classes: tuple[SellerClass, ...] = _CLASSES
+    types: tuple[ViolationType, ...] = _TYPES
+    sources: tuple[Source, ...] = _SOURCES
+    bad_faith: BadFaith = _BAD_FAITH
+    echoes: tuple[Echo, ...] = (
+        Echo("customs_seizure", "customs", 0.35, "counterfeit_goods", "brand", 14),
+        Echo("unsafe_product", "quality_regulator", 0.30, "unsafe_product", "buyer", 10),
+    )
+    # A true violation is confirmed unless the evidence gets lost.
+    true_confirmed_share: float = 0.96
+
+    # Hazard by month of the year: stock bought in haste for Singles' Day and Christmas breaks more rules.
+    hazard_season: tuple[float, ...] = (0.95, 0.85, 0.95, 0.95, 1.0, 1.1, 0.95, 0.95, 1.0, 1.1, 1.5, 1.25)
+    # Volume by month, by day of the week and on the big days (month, day, multiplier).
+    volume_season: tuple[float, ...] = (0.95, 0.70, 0.90, 0.95, 1.0, 1.15, 0.95, 0.95, 1.0, 1.05, 1.5, 1.25)
+    volume_weekday: tuple[float, ...] = (1.05, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0)
+    volume_days: tuple[tuple[int, int, float], ...] = (
+        (6, 17, 1.4),
+        (6, 18, 2.0),
+        (11, 10, 1.6),
+        (11, 11, 4.0),
+        (11, 12, 1.8),
+        (12, 11, 1.3),
+        (12, 12, 1.8),
+    )
+
+    # Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an
+    # active day has 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x
+    # N(0, 1)) times the volume of the day and a Gamma of mean 1 and shape day_shape. The median seller has
+    # some dozen active days in two years, one in a hundred sells on most days, and 1 % of the sellers have
+    # half of the orders.
+    active_median: float = 0.03
+    active_sigma: float = 1.5
+    extra_median: float = 2.5
+    extra_sigma: float = 1.1
+    extra_spread: float = 0.8
+    day_shape: float = 1.5
+    units_per_order_extra: float = 0.35
+    # Price of a unit: log-normal between sellers, and within the seller's day.
+    price_median_minor: int = 2_500
+    price_sigma: float = 1.0
+    price_day_sigma: float = 0.2
+    currency: str = "EUR"
+
+    # Sellers: veterans joined evenly over veteran_days before the start, the others evenly over the simulated
+    # days, up to the last week; lifetimes are exponential and do not depend on the class, so leaving tells
+    # nothing.
+    veteran_share: float = 0.6
+    veteran_days: int = 1_500
+    lifetime_days: float = 2_000.0
+    listings_per_size: float = 12.0
+    countries: tuple[tuple[str, float], ...] = (
+        ("CN", 0.46),
+        ("DE", 0.12),
+        ("FR", 0.08),
+        ("GB", 0.08),
+        ("IT", 0.06),
+        ("NL", 0.05),
+        ("PL", 0.06),
+        ("TR", 0.05),
+        ("US", 0.04),
+    )
+
+    def __post_init__(self) -> None:
+        bad = self.bad_faith
+        sums: dict[str, float] = {
+            "share_veteran": sum(c.share_veteran for c in self.classes),
+            "share_newcomer": sum(c.share_newcomer for c in self.classes),
+            "countries": sum(share for _, share in self.countries),
+            "bad_faith fates": bad.dismissed_share + bad.withdrawn_share + bad.confirmed_share,
+            "bad_faith.types": sum(share for _, share in bad.types),
+            "bad_faith.harm": sum(bad.harm),
+        }
+        sums |= {f"types of class {c.name}": sum(c.types) for c in self.classes}
+        sums |= {f"levels of class {c.name}": sum(c.levels) for c in self.classes}
+        sums |= {f"harm of {t.name}": sum(t.harm) for t in self.types}
+        sums |= {f"sources of {t.name}": sum(share for _, share in t.sources) for t in self.types}
+        sums |= {f"bad_faith sources of {name}": sum(s for _, s in pairs) for name, pairs in bad.sources}
+        for what, total in sums.items():
+            if abs(total - 1.0) > 1e-9:
+                raise ValueError(f"{what} add up to {total}, not to 1: correct the shares in MarketParameters")
+        authorities = {s.name for s in self.sources if s.final_share > 0}
+        for name, pairs in bad.sources:
+            if authorities & {source for source, _ in pairs}:
+                raise ValueError(f"bad faith in {name}: an authority's final act cannot be made in bad faith")
+        for echo in self.echoes:
+            if echo.source not in authorities:
+                raise ValueError(f"the echo of {echo.type} from {echo.source}: only acts of authorities have echoes")

@@ -1,0 +1,212 @@
+"""Simulate a marketplace: sellers, their exposure and service failures, and (in `breaches`) their violations.
+
+Sellers are drawn in blocks of BLOCK_SELLERS, each from a generator seeded by (seed, block number). A market
+of n sellers is therefore the beginning of every larger market with the same seed, days and start, however it
+is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from training.market.breaches import draw_breaches
+from training.market.parameters import MarketParameters, Rate, SellerClass
+from training.market.records import Market, join_markets
+from training.market.tables import (
+    Calendar,
+    Flags,
+    Floats,
+    Ints,
+    Tables,
+    build_calendar,
+    build_tables,
+    draw_index,
+)
+
+# Part of the market's definition: another size gives other draws. Small enough that a test of few sellers is
+# cheap.
+BLOCK_SELLERS = 250
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The latent sellers of a block [n]; `spree` [n, months] is 1 in months of the spree regime."""
+
+    join_day: Ints
+    leave_day: Ints
+    seller_class: Ints
+    hazard: Floats
+    level: Ints
+    country: Ints
+    size: Floats
+    spree: Ints
+    failure_rates: Floats
+
+
+def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
+    """A market of `sellers` sellers over `days` days from `start`; `parameters` default to the published ones.
+
+    The same arguments give the same market; the first n sellers do not depend on how many follow. 5,000
+    sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less than one seller or day.
+    """
+    return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
+
+
+def simulate_blocks(
+    sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None
+) -> Iterator[Market]:
+    """The market of `simulate` in runs of at most BLOCK_SELLERS sellers, for markets that do not fit in memory."""
+    parameters = parameters or MarketParameters()
+    tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
+    for block in range(-(-sellers // BLOCK_SELLERS)):
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
+        market = _simulate_block(rng, block * BLOCK_SELLERS, start, tables, calendar, parameters=parameters)
+        yield market.cut(0, min(BLOCK_SELLERS, sellers - block * BLOCK_SELLERS))
+
+
+def _simulate_block(
+    rng: np.random.Generator,
+    first_seller: int,
+    start: date,
+    tables: Tables,
+    calendar: Calendar,
+    *,
+    parameters: MarketParameters,
+) -> Market:
+    drawn = _draw_sellers(rng, parameters, calendar)
+    exposure = _draw_exposure(rng, drawn, parameters, calendar)
+    violations, decisions = draw_breaches(
+        rng,
+        parameters,
+        tables,
+        calendar,
+        exposure,
+        seller_class=drawn.seller_class,
+        hazard=drawn.hazard,
+        size=drawn.size,
+        spree=drawn.spree,
+    )
+    number = np.arange(first_seller, first_seller + BLOCK_SELLERS, dtype=np.int64)
+    identity = pl.DataFrame(
+        {
+            "seller": number,
+            "join_day": drawn.join_day,
+            "join_second": rng.integers(0, 86_400, BLOCK_SELLERS),
+            "level": drawn.level,
+            "country": drawn.country,
+        }
+    )
+    truth = pl.DataFrame(
+        {
+            "seller": number,
+            "seller_class": drawn.seller_class,
+            "hazard_per_1000": drawn.hazard,
+            "spree": drawn.spree.astype(np.int8),
+        }
+    )
+    shift = pl.col("seller") + first_seller
+    return Market(
+        parameters,
+        start,
+        len(calendar.month),
+        first_seller,
+        identity,
+        truth,
+        pl.DataFrame(exposure).with_columns(shift),
+        pl.DataFrame(violations).with_columns(shift),
+        pl.DataFrame(decisions),
+    )
+
+
+def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calendar: Calendar) -> Drawn:
+    n, days, classes = BLOCK_SELLERS, len(calendar.month), parameters.classes
+    veteran = rng.random(n) < parameters.veteran_share
+    join_day = np.where(veteran, rng.integers(-parameters.veteran_days, 0, n), rng.integers(0, days, n))
+    lifetime = np.ceil(rng.exponential(parameters.lifetime_days, n)).astype(np.int64)
+    prior = np.array([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
+    seller_class = draw_index(rng, prior[veteran.astype(np.int64)])
+    shape = np.array([c.hazard_shape for c in classes])[seller_class]
+    mean = np.array([c.hazard_mean for c in classes])[seller_class]
+    countries = np.array([share for _, share in parameters.countries])
+    return Drawn(
+        join_day=join_day,
+        # Veterans are those who have not left before the start: their time to leave counts from there.
+        leave_day=np.maximum(join_day, 0) + lifetime,
+        seller_class=seller_class,
+        hazard=rng.gamma(shape) * mean / shape,
+        level=draw_index(rng, np.array([c.levels for c in classes])[seller_class]),
+        country=draw_index(rng, np.broadcast_to(countries, (n, len(countries)))),
+        size=rng.standard_normal(n),
+        spree=_draw_sprees(rng, classes, seller_class, calendar.months),
+        failure_rates=_draw_failure_rates(rng, classes, seller_class),
+    )
+
+
+def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints, months: int) -> Ints:
+    """The regime of every month [n, months]; the first is drawn from the chain's stationary distribution."""
+    begins = np.array([c.spree_start for c in classes])[seller_class]
+    ends = np.array([c.spree_end for c in classes])[seller_class]
+    chance = rng.random((len(seller_class), months))
+    spree = np.zeros((len(seller_class), months), dtype=np.int64)
+    spree[:, 0] = chance[:, 0] < begins / (begins + ends)
+    for month in range(1, months):
+        spree[:, month] = chance[:, month] < np.where(spree[:, month - 1] == 1, 1.0 - ends, begins)
+    return spree
+
+
+def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints) -> Floats:
+    """Each seller's own rate of cancelled, not received, late and returned orders [n, 4]."""
+    rates = np.empty((len(seller_class), 4))
+    for kind in range(4):
+        kinds: list[Rate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
+        mean = np.array([r.mean for r in kinds])[seller_class]
+        concentration = np.array([r.concentration for r in kinds])[seller_class]
+        rates[:, kind] = rng.beta(mean * concentration, (1.0 - mean) * concentration)
+    return rates
+
+
+def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar) -> Flags:
+    """Which seller sells on which day [n, days]."""
+    day = np.arange(len(calendar.month))
+    rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
+    sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
+    # Identity comes first: a seller sells from the day after it has joined.
+    there = (day > drawn.join_day[:, None]) & (day < drawn.leave_day[:, None])
+    return np.asarray(sells & there)
+
+
+def _draw_exposure(
+    rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar
+) -> dict[str, Ints]:
+    """The exposure rows of a block by seller (position in the block) and day."""
+    p = parameters
+    seller, day = np.nonzero(_active(rng, drawn, p, calendar))
+    own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
+    extra = p.extra_median * np.exp(p.extra_sigma * drawn.size + p.extra_spread * own_extra)
+    price = p.price_median_minor * np.exp(p.price_sigma * own_price)
+    busy = rng.gamma(p.day_shape, size=len(seller)) / p.day_shape
+    orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
+    units = orders + rng.poisson(p.units_per_order_extra * orders)
+    value = units * price[seller] * np.exp(p.price_day_sigma * rng.standard_normal(len(seller)))
+    # An order counts by its first failure: it is cancelled, or it never arrives, or it is late, or it comes
+    # back.
+    failed, left = [], orders
+    for kind in range(4):
+        failed.append(rng.binomial(left, drawn.failure_rates[seller, kind]))
+        left = left - failed[-1]
+    return {
+        "seller": seller,
+        "day": day,
+        "settled_orders": orders,
+        "units": units,
+        "value_minor": np.maximum(np.rint(value), 1.0).astype(np.int64),
+        "late": failed[2],
+        "cancelled": failed[0],
+        "not_received": failed[1],
+        "returned": failed[3],
+    }

@@ -1,0 +1,162 @@
+"""The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
+
+The simulation draws from these tables and the exact posterior integrates over them, so both speak of one
+market.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.market.parameters import HARMS, Delay, MarketParameters
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Probabilities by index: C classes, V violation types, H harms, S sources.
+
+    `type_share` [C, V], `harm_share` [C, V, H], `source_share` [V, S]; `false_type` [V], `false_harm` [H] and
+    `false_source` [V, S] are those of complaints made in bad faith.
+    """
+
+    type_share: Floats
+    harm_share: Floats
+    source_share: Floats
+    false_type: Floats
+    false_harm: Floats
+    false_source: Floats
+    type_names: tuple[str, ...]
+    source_names: tuple[str, ...]
+
+
+def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
+    """Harm shares [H] after multiplying the odds of each step up by `tilt`.
+
+    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10,
+    0.72, 1.3608, 0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
+    """
+    raw = np.array(list(harm), dtype=np.float64)
+    raw = raw * tilt ** np.arange(len(raw), dtype=np.float64)
+    return np.asarray(raw / raw.sum())
+
+
+def build_tables(parameters: MarketParameters) -> Tables:
+    """The arrays of `parameters`; see Tables for the shapes. Raises KeyError for a source nobody declared."""
+    type_names = tuple(t.name for t in parameters.types)
+    source_names = tuple(s.name for s in parameters.sources)
+    source_at = {name: i for i, name in enumerate(source_names)}
+    source_share = np.zeros((len(type_names), len(source_names)))
+    false_source = np.zeros_like(source_share)
+    for v, violation_type in enumerate(parameters.types):
+        for name, share in violation_type.sources:
+            source_share[v, source_at[name]] = share
+    for type_name, pairs in parameters.bad_faith.sources:
+        for name, share in pairs:
+            false_source[type_names.index(type_name), source_at[name]] = share
+    false_types = dict(parameters.bad_faith.types)
+    return Tables(
+        type_share=np.array([c.types for c in parameters.classes]),
+        harm_share=np.array([[tilted_harm(t.harm, c.harm_tilt) for t in parameters.types] for c in parameters.classes]),
+        source_share=source_share,
+        false_type=np.array([false_types.get(name, 0.0) for name in type_names]),
+        false_harm=np.array(parameters.bad_faith.harm),
+        false_source=false_source,
+        type_names=type_names,
+        source_names=source_names,
+    )
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Per simulated day [days]: `month` (0 for that of the start), multipliers `hazard_season` and `volume`."""
+
+    month: Ints
+    hazard_season: Floats
+    volume: Floats
+
+    @property
+    def months(self) -> int:
+        """How many calendar months the days touch."""
+        return int(self.month[-1]) + 1
+
+
+def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
+    """The calendar of `days` days from `start`; raises ValueError when there is no day."""
+    if days < 1:
+        raise ValueError(f"days is {days}: simulate at least one day")
+    dates = [start + timedelta(days=d) for d in range(days)]
+    big_days = {(month, day): factor for month, day, factor in parameters.volume_days}
+    volume = [
+        parameters.volume_season[d.month - 1]
+        * parameters.volume_weekday[d.weekday()]
+        * big_days.get((d.month, d.day), 1.0)
+        for d in dates
+    ]
+    return Calendar(
+        month=np.array([(d.year - start.year) * 12 + d.month - start.month for d in dates], dtype=np.int64),
+        hazard_season=np.array([parameters.hazard_season[d.month - 1] for d in dates]),
+        volume=np.array(volume),
+    )
+
+
+def delay_probabilities(delay: Delay, length: int) -> Floats:
+    """P(delay = k days) for k in [0, length): float64 [length], summing to P(delay < length).
+
+    P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution
+    function. For a median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
+    """
+    edges = [0.0] + [
+        0.5 * math.erfc(-(math.log(k / delay.median_days)) / (delay.sigma * math.sqrt(2.0)))
+        for k in range(1, length + 1)
+    ]
+    return np.diff(np.array(edges))
+
+
+def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
+    """One delay in whole days per element of `median_days` [n] and `sigma` [n]: int64 [n].
+
+    The distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond any day that is asked
+    for, so that every day is a date.
+    """
+    days = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(median_days))))
+    return np.minimum(days, 10_000.0).astype(np.int64)
+
+
+def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
+    """One index per row of `shares` [n, K], drawn with the row's probabilities: int64 [n]."""
+    picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
+    # A last cumulative share a rounding below 1 must not yield an index that does not exist.
+    return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)
+
+
+def convolve(first: Floats, second: Floats) -> Floats:
+    """P(X + Y = k) of two independent delays given by probabilities of one length [n]: float64 [n]."""
+    return np.convolve(first, second)[: len(first)]
+
+
+def bad_table(tables: Tables, bad: Iterable[tuple[str, str]], parameters: MarketParameters) -> Flags:
+    """Which (type, harm) are bad: bool [V, H].
+
+    Raises ValueError for an unknown name, and when an echo would be bad where its primary is not or the other
+    way round: an echo repeats its primary's fate, and only then may the exact posterior leave it out.
+    """
+    flags = np.zeros((len(tables.type_names), len(HARMS)), dtype=np.bool_)
+    for name, harm in bad:
+        if name not in tables.type_names or harm not in HARMS:
+            raise ValueError(f"({name!r}, {harm!r}) is not a violation type and harm of this market")
+        flags[tables.type_names.index(name), HARMS.index(harm)] = True
+    for echo in parameters.echoes:
+        primary, second = tables.type_names.index(echo.type), tables.type_names.index(echo.echo_type)
+        if not np.array_equal(flags[primary], flags[second]):
+            raise ValueError(f"{echo.type} and its echo {echo.echo_type} must be bad at the same harms")
+    return flags
