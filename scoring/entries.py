@@ -7,11 +7,13 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from json.encoder import encode_basestring
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from scoring.errors import FieldViolation, InvalidInput, invalid
 from scoring.time import DAY, MAX_TIME, day_of, format_day, format_time, parse_day, parse_time
@@ -121,8 +123,7 @@ class Entry:
     report_time: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedEntry:
+class PreparedEntry(NamedTuple):
     """A validated entry: `content` is canonical JSON, `digest` its SHA-256; the rest is what the ledger folds."""
 
     entry: Entry
@@ -180,52 +181,73 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
 
 def canonical_content(entry: Entry) -> str:
     """The entry as canonical JSON: sorted keys, no blanks, defaults left out. Equal facts have equal content."""
-    fact = entry.fact
-    values: dict[str, object] = {"kind": FIELD_OF[KIND_OF[type(fact)]]}
-    if entry.seller:
-        values["seller"] = entry.seller
-    if entry.occur_time is not None:
-        values["occur_time"] = format_time(entry.occur_time)
-    if entry.report_time is not None:
-        values["report_time"] = format_time(entry.report_time)
-    for name in fact.__slots__:
-        value = getattr(fact, name)
-        if value or name == "day":
-            form = _FORMS.get(name)
-            values[name] = value if form is None else form[0](value)
-    return _encode(values)
+    values_of, members = _LAYOUTS[type(entry.fact)]
+    written = [
+        key + write(value)
+        for (key, write, zero_counts), value in zip(members, values_of(entry), strict=True)
+        if value or (zero_counts and value is not None)
+    ]
+    return "{" + ",".join(written) + "}"
 
 
 def entry_from_content(entry_id: str, content: str) -> Entry:
     """The entry that `canonical_content` wrote: `entry_from_content(e.entry_id, canonical_content(e)) == e`.
 
-    `content` is taken from the ledger, thus trusted: anything else ends in a KeyError, TypeError or ValueError.
+    `content` comes from the ledger and is trusted: anything else ends in a KeyError, TypeError or ValueError.
     """
     values: dict[str, Any] = json.loads(content)
     fact_type = _FACT_OF[values.pop("kind")]
     seller = values.pop("seller", "")
     times = {name: parse_time(values.pop(name)) for name in ("occur_time", "report_time") if name in values}
-    fields = {name: form[1](value) if (form := _FORMS.get(name)) else value for name, value in values.items()}
-    return Entry(entry_id, seller, fact_type(**fields), **times)
+    facts = {name: _READ[name](value) if name in _READ else value for name, value in values.items()}
+    if fact_type is ExposureStated:
+        facts.setdefault("settled_orders", 0)  # required, and like every 0 left out
+    return Entry(entry_id, seller, fact_type(**facts), **times)
 
 
-def _words(words: type[IntEnum]) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
-    names = {word: word.name.lower() for word in words}
-    return names.__getitem__, {name: word for word, name in names.items()}.__getitem__
-
-
-_FACT_OF: dict[str, Callable[..., Fact]] = {FIELD_OF[kind]: fact for fact, kind in KIND_OF.items()}
-_FORMS: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
-    "day": (lru_cache(maxsize=4096)(format_day), parse_day),
-    "harm": _words(Harm),
-    "source": _words(Source),
-    "action": _words(Action),
-    "severity": _words(Severity),
-    "level": _words(IdentityLevel),
-    "attributes": (dict, dict),
+Write = Callable[[Any], str]
+_WORDS: dict[str, type[IntEnum]] = {
+    "harm": Harm,
+    "source": Source,
+    "action": Action,
+    "severity": Severity,
+    "level": IdentityLevel,
 }
-"""Fields whose JSON is not the value itself: how it is written, and how it is read."""
+_FACT_OF: dict[str, Callable[..., Fact]] = {FIELD_OF[kind]: fact for fact, kind in KIND_OF.items()}
+_READ: dict[str, Callable[[Any], object]] = {"day": parse_day}
+_WRITE: dict[str, Write] = {
+    "occur_time": lambda time: f'"{format_time(time)}"',
+    "report_time": lambda time: f'"{format_time(time)}"',
+    "day": lru_cache(maxsize=4096)(lambda day: f'"{format_day(day)}"'),
+    "attributes": lambda attributes: _encode(dict(attributes)),
+}
+for _name, _words in _WORDS.items():
+    _READ[_name] = {word.name.lower(): word for word in _words}.__getitem__
+    _WRITE[_name] = {word: f'"{word.name.lower()}"' for word in _words}.__getitem__
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_WRITE_TYPE: dict[object, Write] = {str: encode_basestring, int: int.__repr__, bool: lambda _: "true"}
+
+
+def _layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
+    """How entries of one kind are written, key by key in the order of the keys: 2 us, where `json.dumps` takes 8.
+
+    That is: what takes an entry's values out, and for each of them ('"key":', how it is written, whether 0 counts).
+    """
+    kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
+    members: dict[str, tuple[str, Write]] = {
+        "kind": ("fact.__class__", lambda _: kind),
+        "seller": ("seller", encode_basestring),
+        "occur_time": ("occur_time", _WRITE["occur_time"]),
+        "report_time": ("report_time", _WRITE["report_time"]),
+    }
+    for member in fields(fact_type):
+        members[member.name] = (f"fact.{member.name}", _WRITE.get(member.name) or _WRITE_TYPE[member.type])
+    zero_counts = {"occur_time", "report_time", "day"}
+    layout = [(f'"{key}":', write, key in zero_counts) for key, (_, write) in sorted(members.items())]
+    return attrgetter(*(place for _, (place, _) in sorted(members.items()))), layout
+
+
+_LAYOUTS = {fact_type: _layout(fact_type) for fact_type in KIND_OF}
 
 
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[str, str]]:

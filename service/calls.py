@@ -163,19 +163,23 @@ class Calls:
                 request = parse(kind, data)
                 response = implementation(request)
                 answer = response.SerializeToString()
-            except SellertrustError as error:
-                if code_of(error) == code_pb2.INTERNAL:
-                    status, about = self._unforeseen(request)
-                else:
-                    status, about = status_of(error), _about(error)
-            except Exception:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
-                status, about = self._unforeseen(request)
+            except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
+                status, about = self._failed(error, request)
             self._observe(name, status.code, started, request, response, about)
             if status.code != code_pb2.OK:
                 context.abort_with_status(rpc_status.to_status(status))
             return answer
 
         return behave
+
+    def _failed(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
+        """What the caller is told, and what the log is told besides."""
+        if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
+            try:
+                return status_of(error), _about(error)
+            except Exception:  # noqa: BLE001 (metadata that is no text, say: an error about an error)
+                return self._unforeseen(request)
+        return self._unforeseen(request)
 
     def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
         """The opaque status, and for the log alone: its id and the traceback, with pseudonyms for sellers."""

@@ -1,6 +1,7 @@
 """Scores from the ledger: reads a cut of it, hands the rows to the pure core, stamps the answer."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.artifact import Artifact
@@ -37,6 +38,16 @@ class Scorer:
             return False
         self._artifact = self._registry.load(champion)
         return True
+
+    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float = 2.0) -> None:
+        """Takes promotions over until `stop` is set, looking every `seconds`; what is refused is reported, once each."""
+        refused = ""
+        while not stop.wait(seconds):
+            try:
+                self.refresh()
+            except (SellertrustError, OSError) as error:
+                if str(error) != refused:
+                    report(refused := str(error))
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut

@@ -4,66 +4,17 @@ Rooms meet only here: training is imported when it is needed, since it is an ext
 """
 
 import sys
-from typing import Annotated
-
-import typer
-
-from scoring.errors import SellertrustError
-from scoring.version import CORE_VERSION
-from sellertrust.errors import SellertrustCallError
-from service.cli import ledger, models, operate, scores, violations
-from service.cli.output import EXIT_CODES, Exit, exit_code, say
-
-app = typer.Typer(
-    name="sellertrust",
-    help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-operate.register(app)
-scores.register(app)
-models.register(app)
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(violations.app, name="violation")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"sellertrust {CORE_VERSION}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Which sellers deserve trust: a ledger of violations and a score that can be traced to it."""
 
 
 def main() -> None:
-    """Runs the command line; a foreseen error becomes one message and an exit code, never a stack trace."""
+    """Runs the command line and exits; says what to install if LightGBM's own library cannot be loaded."""
     try:
-        app()
-    except SellertrustCallError as error:
-        say(f"error: {error}")
-        if (hint := _next_step(exit_code(error))) is not None:
-            say(f"next:  {hint}")
-        sys.exit(exit_code(error))
-    except SellertrustError as error:
-        say(f"error: {error.message}")
-        sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        say("interrupted; what was acknowledged is kept, and the same command goes on from there")
-        sys.exit(130)
-
-
-def _next_step(code: Exit) -> str | None:
-    return {
-        Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",
-        Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list",
-    }.get(code)
+        from service.cli.app import run
+    except OSError as error:
+        if "libgomp" not in str(error):
+            raise
+        sys.stderr.write(
+            "error: libgomp.so.1 is missing, which LightGBM needs\nnext:  install it: apt-get install libgomp1\n"
+        )
+        sys.exit(6)
+    sys.exit(run())

@@ -136,7 +136,8 @@ def _ask(client: Client, sellers: int) -> str:
     unrated = [score for score in scores if score.state == ScoreState.SCORE_STATE_UNRATED]
     good = max((s for s in rated if not s.counted_incidents), key=lambda s: (s.tier, s.points))
     # Not the very worst: at 0 points no single incident makes a difference any more.
-    offender = min((s for s in rated if s.counted_incidents and s.points >= 200), key=lambda s: s.points)
+    offenders = [s for s in rated if 2 <= s.counted_incidents <= 5 and s.points >= 100]
+    offender = min(offenders or rated, key=lambda s: s.points)
     emit([score_row(score) for score in (good, *unrated[:1], offender)], Format.TABLE)
     sys.stdout.write("\n")
     print_explanation(client.explain_trust_score(MARKETPLACE, _id(offender), deadline_seconds=10))

@@ -1,5 +1,6 @@
 """`sellertrust serve | demo | config show | db upgrade | doctor`: running the thing."""
 
+import threading
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,6 +48,8 @@ def serve(
     from service.server import serve as run
 
     def ready(server: Server) -> None:
+        report = lambda problem: server.log.error("promotion refused", problem=problem)  # noqa: E731
+        threading.Thread(target=scorer.follow, args=(threading.Event(), report), daemon=True).start()
         if ready_file:
             staging = ready_file.with_name(ready_file.name + ".partial")
             staging.write_text(server.address + "\n")
@@ -55,7 +58,8 @@ def serve(
     settings = load()
     policy = load_policy(settings)
     ledger = Ledger.open(settings.database_url, create=True)
-    raise typer.Exit(run(settings, ledger, Scorer(ledger, policy, Registry(settings.registry_dir)), ready=ready))
+    scorer = Scorer(ledger, policy, Registry(settings.registry_dir))
+    raise typer.Exit(run(settings, ledger, scorer, ready=ready))
 
 
 def demo(

@@ -18,6 +18,10 @@ from service.cli.common import KnownTime, Marketplace, ObserveTime, client, mark
 from service.cli.output import Exit, Format, Output, emit, print_table, say
 
 
+MOST_INCIDENTS = 5
+"""Incidents of one reason shown to a person; JSON has them all."""
+
+
 def register(app: typer.Typer) -> None:
     """Adds `score` to the command."""
     app.command("score")(score)
@@ -133,12 +137,14 @@ def print_explanation(explanation: ExplainTrustScoreResponse) -> None:
     table.add_row("clean baseline seller", str(row["baseline_points"]))
     for reason in row["explanation"]:
         table.add_row(reason["reason_code"], f"{reason['points']:+d}")
-        for effect in reason["incidents"]:
+        for effect in reason["incidents"][:MOST_INCIDENTS]:
             table.add_row(
                 f"  {effect['incident']} ({effect['severity']}, {effect['occur_time'][:10]})",
                 "",
                 f"{effect['points_if_overturned']:+d}",
                 " ".join(effect["entries"]),
             )
+        if (more := len(reason["incidents"]) - MOST_INCIDENTS) > 0:
+            table.add_row(f"  and {more} more, with -o json")
     table.add_row("points", str(row["points"]))
     print_table(table)

@@ -50,7 +50,7 @@ class Study:
 @pytest.fixture(scope="module")
 def study() -> Study:
     """Enough sellers for a tenth of them to say something about a probability of one in a hundred."""
-    market = simulate(16_000, DAYS, START, seed=11)
+    market = simulate(12_000, DAYS, START, seed=11)
     joined = market.identity["join_day"].to_numpy() < OBSERVE
     sellers = joined & (window_orders(market, OBSERVE, WINDOW) > 0)
     return Study(

@@ -1,0 +1,130 @@
+"""Real violations, the whole way: files, ledger, export, training, registry, server, scores over gRPC."""
+
+import gzip
+import shutil
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scoring.mapping import mapping_of
+from scoring.policy import policy_of
+from scoring.score import score
+from scoring.time import DAY, parse_day
+from sellertrust.client import Client
+from sellertrust.v1.trust_score_service_pb2 import ScoreState
+from service.importing import import_files
+from service.ledger import Ledger
+from service.registry import Registry
+from service.scorer import Scorer
+from service.server import Server
+from service.settings import load
+from tests.bench._real_data import STUDIES, toronto
+from training.export import read_export, write_export
+from training.snapshots import snapshot
+from training.study import Study, load_study
+from training.train import train
+
+MADE = Path(__file__).parents[1] / "data" / "inspections"
+# Places are inspected a few times a year: a floor of 30 inspections would leave hardly any rated.
+POLICY = """
+name = "inspections"
+version = 1
+clear_days = 14
+cut_offs = { standard = 450, trusted = 550, exemplary = 650 }
+thin_file = { settled_orders = 3, tenure_days = 365 }
+badges = { unrated = "new", probation = "none", standard = "none", trusted = "good", exemplary = "best", unknown = "unknown" }
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real inspections, or the made ones of the same shape."""
+    if (real := toronto()) is not None:
+        return real
+    folder = tmp_path_factory.mktemp("inspections")
+    for name in ("events.csv", "entities.csv"):
+        with (MADE / name).open("rb") as source, gzip.open(folder / f"{name}.gz", "wb") as target:
+            shutil.copyfileobj(source, target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(data: Path) -> Study:
+    """Task A; on the 300 made rows with one training year and few rounds, since there is no more to learn from."""
+    stated = load_study(STUDIES / "toronto_a.toml")
+    if toronto() is not None:
+        return stated
+    return replace(stated, train=("2010-01-01",), rounds=20, parameters={"min_data_in_leaf": 5})
+
+
+@pytest.fixture(scope="module")
+def ledger(data: Path, tmp_path_factory: pytest.TempPathFactory):
+    mapping = mapping_of(tomllib.loads((STUDIES / "toronto.mapping.toml").read_text()))
+    with Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db", create=True) as opened:
+        report = import_files(opened, mapping, data, lambda step, done, total: None)
+        assert report.rejects == []
+        assert report.appended > 300
+        again = import_files(opened, mapping, data, lambda step, done, total: None)
+        assert (again.appended, again.already_present) == (0, report.appended)
+        yield opened
+
+
+def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
+    ledger: Ledger, study: Study, tmp_path: Path
+) -> None:
+    """Import, export, train, publish, serve, ask; and the answer equals the pure core's own, to the bit."""
+    export = tmp_path / "export.parquet"
+    cut = ledger.cut()
+    write_export(ledger.export_rows("toronto", cut), export)
+    table = read_export(export)
+    trained = train(table, study)
+    if toronto() is not None:
+        auc, difference = trained.evaluation["auc"], trained.evaluation["difference"]["lightgbm-logistic"]
+        assert (trained.evaluation["train"]["rows"], trained.evaluation["test"]["rows"]) == (20_060, 4_335)
+        assert auc["lightgbm"]["value"] > auc["points_rule"]["high"], difference
+
+    registry = Registry(tmp_path / "registry")
+    digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1)
+    policy = policy_of(tomllib.loads(POLICY))
+    scorer = Scorer(ledger, policy, registry)
+    settings = load(
+        {"SELLERTRUST_ADDRESS": "127.0.0.1:0", "SELLERTRUST_METRICS_ADDRESS": ""}
+        | {"SELLERTRUST_DATA_DIR": str(tmp_path), "SELLERTRUST_DRAIN_SECONDS": "0"}
+    )
+    sellers = table.sellers[:200]
+    with Server(settings, ledger, scorer) as server, Client(server.address, deadline_seconds=30) as client:
+        results = client.batch_get_trust_scores("toronto", sellers)
+        scores = [result.trust_score for result in results]
+        assert all(s.stamp.model_digest == digest for s in scores)
+        rated = [s for s in scores if s.state == ScoreState.SCORE_STATE_RATED]
+        assert len(rated) > len(sellers) / 3
+        assert len({s.points for s in rated}) > 5
+
+        then = scores[0].stamp.observe_time.ToMicroseconds()
+        rows = ledger.fact_rows("toronto", sellers, scores[0].stamp.ledger_sequence)
+        expected = score(rows, sellers, then, registry.load(digest), policy)
+        assert [s.points for s in rated] == [e.points for e in expected if e is not None and e.points is not None]
+
+        guilty = min(rated, key=lambda s: s.points)
+        explained = client.explain_trust_score("toronto", guilty.seller.rsplit("/", 1)[-1])
+        assert explained.baseline_points + sum(r.points for r in explained.reasons) == guilty.points
+
+
+def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
+    ledger: Ledger, study: Study, tmp_path: Path
+) -> None:
+    """Imported now with report times of then: a snapshot of then is the same with and without all that came later."""
+    then = parse_day("2010-01-01")
+    point = study.observation(then)
+    full, cut_off = tmp_path / "full.parquet", tmp_path / "cut.parquet"
+    rows = [row for chunk in ledger.export_rows("toronto", ledger.cut()) for row in chunk]
+    write_export([rows], full)
+    write_export([[row for row in rows if row[5] < then * DAY]], cut_off)
+    whole, known = read_export(full), read_export(cut_off)
+    assert whole.sellers != [] and known.sellers != []
+    features = snapshot(whole, replace(study, active_in_window=False), point)
+    earlier = snapshot(known, replace(study, active_in_window=False), point)
+    seen = {whole.sellers[code]: x for code, x in zip(features.seller, features.x.tolist(), strict=True)}
+    assert {known.sellers[code]: x for code, x in zip(earlier.seller, earlier.x.tolist(), strict=True)} == seen
