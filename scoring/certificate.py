@@ -38,7 +38,8 @@ def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]
         first = breaches[0]
         raise ArtifactRefused(
             f"the model is not monotone: tree {first.tree} moves the raw score by {first.amount:.6g} the wrong way in"
-            f" {list(directions)[first.feature]}; train with monotone constraints of method 'intermediate' and without missing values"
+            f" {list(directions)[first.feature]};"
+            " train with monotone constraints of method 'intermediate' and without missing values"
         )
     return {
         "algorithm": ALGORITHM,

@@ -57,4 +57,4 @@ def exact_sums(values: NDArray[np.int64], group: NDArray[np.int64], groups: int)
     """
     high = np.bincount(group, weights=values >> 24, minlength=groups)
     low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
-    return high * float(1 << 24) + low
+    return np.asarray(high * float(1 << 24) + low, dtype=np.float64)

@@ -206,6 +206,7 @@ def entry_from_content(entry_id: str, content: str) -> Entry:
 
 
 Write = Callable[[Any], str]
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _WORDS: dict[str, type[IntEnum]] = {
     "harm": Harm,
     "source": Source,
@@ -224,7 +225,6 @@ _WRITE: dict[str, Write] = {
 for _name, _words in _WORDS.items():
     _READ[_name] = {word.name.lower(): word for word in _words}.__getitem__
     _WRITE[_name] = {word: f'"{word.name.lower()}"' for word in _words}.__getitem__
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _WRITE_TYPE: dict[object, Write] = {str: encode_basestring, int: int.__repr__, bool: lambda _: "true"}
 
 

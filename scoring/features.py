@@ -69,8 +69,8 @@ def _rows() -> list[Feature]:
             1,
             "severity weight",
             -1,
-            f"Incidents with {category.name.lower()} violations that count, each by its largest severity weight x decay "
-            f"(half-life {half_life} days) in this category",
+            f"Incidents with {category.name.lower()} violations that count, each by its largest severity weight x "
+            f"decay (half-life {half_life} days) in this category",
             _category_mass(category, half_life),
         )
         for category in Category
@@ -94,8 +94,8 @@ def _rows() -> list[Feature]:
                 1,
                 "incidents per order",
                 -1,
-                f"{title} that count, each by decay, over settled orders by the same decay (half-life {half_life} days) "
-                "plus the artifact's rate_damping",
+                f"{title} that count, each by decay, over settled orders by the same decay (half-life {half_life} "
+                "days) plus the artifact's rate_damping",
                 _rate(floor, half_life),
             )
             for floor, name, title in _FLOORS
@@ -152,7 +152,7 @@ _SINGLES = [
         1,
         "days",
         +1,
-        f"Days since the last incident of major or critical severity that counts, at most {MAX_DAYS}; {MAX_DAYS} if none",
+        f"Days since the last incident of major or critical severity that counts, at most {MAX_DAYS}, also if none",
         lambda s: np.minimum(s.days_since[Severity.MAJOR], MAX_DAYS).astype(np.float64),
     ),
     Feature(
@@ -195,7 +195,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for fea
 
 @dataclass(frozen=True, slots=True)
 class AttributeFeature:
-    """An attribute of the seller's identity as a feature, declared by a study and pinned by the artifact.
+    """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
 
     With `equals`, 1 if the attribute has this text, else 0; otherwise the attribute read as a number, `default` if it is
     missing, no number or not finite. `direction` as for any feature.

@@ -27,7 +27,7 @@ NEVER = 1 << 40  # days
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What an artifact pins of the fold: severity weights (integers, 1 to 63), damping of rates and scale of exposure."""
+    """What an artifact pins of the fold: severity weights (whole, 1 to 63), damping of rates, scale of exposure."""
 
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0

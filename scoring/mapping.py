@@ -110,7 +110,7 @@ class Rule:
     """One rule of a mapping: a row to at most one entry."""
 
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
-        kind = data.get("kind")
+        kind = str(data.get("kind"))
         if kind not in _FIELDS:
             raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_FIELDS)}")
         unknown = sorted(set(data) - _COMMON - _FIELDS[kind])
@@ -125,7 +125,7 @@ class Rule:
         missing = [name for name in ("entry_id", "seller", *needed) if name not in data]
         if missing:
             raise ConfigurationWrong(f"{where}: {', '.join(missing)} is missing")
-        self._kind: str = kind
+        self._kind = kind
         self._when = _tests(data.get("when", []), where)
         counts = {n: data[n] for n in _COUNTS if isinstance(data.get(n), Mapping) and "count" in data[n]}
         self._counts = {n: (str(c["count"]), _tests(c.get("when", []), f"{where}.{n}")) for n, c in counts.items()}
@@ -256,11 +256,11 @@ def _value(data: Any, where: str) -> Value:
     """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
     if isinstance(data, bool | int | float):
         constant = str(data).lower() if isinstance(data, bool) else str(data)
-        return lambda row: constant
+        return lambda _: constant
     if isinstance(data, str):
         holes = _HOLE.findall(data)
         if not holes:
-            return lambda row: data
+            return lambda _: data
         if data == "{" + holes[0] + "}":
             return lambda row: _cell(row, holes[0])
         return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
@@ -328,5 +328,5 @@ _OPERATORS: Mapping[str, Callable[[str, Any], bool]] = {
     "below": lambda text, operand: _as_number(text) < operand,
     "above": lambda text, operand: _as_number(text) > operand,
     "before": lambda text, operand: _later(operand, text),
-    "after": lambda text, operand: _later(text, operand),
+    "after": _later,
 }

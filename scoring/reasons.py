@@ -112,7 +112,7 @@ def reasons_of(
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
-    """Whole-number Shapley shares of the players; `values[s]` is the worth of the subset whose bits are `s`.
+    """Whole-number Shapley shares of players; `values[s]` is the worth of the subset whose bits are `s`.
 
     `values` must not rise when a player joins. Exact in integers; rounded by the largest remainder, so the shares sum to
     `values[-1] - values[0]` and none is positive. Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has

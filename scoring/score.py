@@ -1,86 +1,90 @@
 """score(): facts in, trust score out. One pure function for one seller and for many; no clock, no file, no network."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.artifact import Artifact
 from scoring.columns import FactRow, columns_of
 from scoring.facts import Facts, resolve
 from scoring.features import matrix
+from scoring.fold import Sums
 from scoring.policy import Policy
-from scoring.reasons import CLEAR_DAYS_PENDING, NO_MODEL, THIN_FILE, incidents_of, reason_codes, reasons_of
+from scoring.reasons import (
+    CLEAR_DAYS_PENDING,
+    NO_MODEL,
+    THIN_FILE,
+    Incident,
+    incidents_of,
+    reason_codes,
+    reasons_of,
+)
 from scoring.time import DAY
 from scoring.words import ScoreState, Tier
 
 
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Every seller now, at the last day-ends, and now if every allegation were upheld, all by the same knowledge.
+
+    View k of seller i is case `k * n + i`. `x` is the model's input, float64 of shape (views x n, features).
+    """
+
+    n: int
+    facts: Facts
+    sums: Sums
+    x: NDArray[np.float64]
+
+
 def score(
-    rows: Sequence[FactRow],
-    sellers: Sequence[str],
-    observe_time: int,
-    artifact: Artifact | None,
-    policy: Policy,
+    rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact | None, policy: Policy
 ) -> list[TrustScore | None]:
     """Trust scores of `sellers`, in their order, from the ledger's rows about them; None: nothing stands of the seller.
 
     `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points.
     """
-    facts = _views(rows, sellers, observe_time, policy.clear_days if artifact else 0)
-    n = len(sellers)
-    counted: list[list[int]] = [[] for _ in range(n)]
-    for place, case in enumerate(facts.violations.case.tolist()):
-        if case < n:
-            counted[case].append(place)
     if artifact is None:
-        return [_unknown(facts, case, counted[case], policy) if facts.exists[case] else None for case in range(n)]
+        facts = _resolve(rows, sellers, [observe_time])
+        members = _members(facts, len(sellers))
+        return [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
+    views = fold_views(rows, sellers, observe_time, artifact, policy)
+    return judge(views, artifact.raw_score(views.x), artifact, policy)
 
+
+def fold_views(
+    rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact, policy: Policy
+) -> Views:
+    """Folds the views that answers need: now, `policy.clear_days` day-ends back, and now if upheld."""
+    today = observe_time // DAY * DAY
+    times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
+    facts = _resolve(rows, sellers, times)
     sums = artifact.folder.fold(facts)
-    raw = artifact.raw_score(matrix(sums, artifact.features, _attributes(rows, facts)))
-    points = artifact.scale.points(raw).reshape(-1, n)  # now, then the day-ends, last: now if upheld
+    return Views(len(sellers), facts, sums, matrix(sums, artifact.features, _attributes(rows, facts)))
+
+
+def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
+    """The answers that follow from the raw scores of the views, shape (views x n,)."""
+    n, facts, sums = views.n, views.facts, views.sums
+    points = artifact.scale.points(raw).reshape(-1, n)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
     is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
     rated = (is_guilty | ~is_thin).reshape(-1, n)
-
     answers: list[TrustScore | None] = []
-    for case in range(n):
+    for case, members in enumerate(_members(facts, n)):
+        allegations = int(facts.allegations[case])
         if not facts.exists[case]:
             answers.append(None)
-            continue
-        incidents = incidents_of(facts.violations, counted[case])
-        codes = reason_codes(incidents)
-        allegations = int(facts.allegations[case])
-        if not rated[0, case]:
-            badge = policy.badges[Tier.UNRATED]
-            answers.append(
-                TrustScore(
-                    ScoreState.UNRATED,
-                    Tier.UNRATED,
-                    badge,
-                    reason_codes=(THIN_FILE,),
-                    open_allegations=allegations,
-                )
-            )
-            continue
-        now = int(points[0, case])
-        lowest = int(points[:-1, case][rated[:-1, case]].min())
-        tier = policy.tier(lowest)
-        if tier != policy.tier(now):
-            codes = (*codes, CLEAR_DAYS_PENDING)
-        answers.append(
-            TrustScore(
-                state=ScoreState.RATED,
-                tier=tier,
-                badge=policy.badges[tier],
-                points=now,
-                points_if_upheld=int(points[-1, case]),
-                tier_points=lowest,
-                p_bad=artifact.scale.p_bad(float(raw[case])),
-                reason_codes=codes,
-                counted_incidents=len(incidents),
-                open_allegations=allegations,
-            )
-        )
+        elif not rated[0, case]:
+            answers.append(_unrated(allegations, policy))
+        else:
+            tier_points = int(points[:-1, case][rated[:-1, case]].min())
+            now, upheld = int(points[0, case]), int(points[-1, case])
+            p_bad = artifact.scale.p_bad(float(raw[case]))
+            incidents = incidents_of(facts.violations, members)
+            answers.append(_rated(now, upheld, tier_points, p_bad, incidents, allegations, policy))
     return answers
 
 
@@ -106,22 +110,56 @@ def explain(
     return Explanation(answer, artifact.baseline_points, reasons)
 
 
-def _views(rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, day_ends: int) -> Facts:
-    """Facts of every seller now, at the last `day_ends` day-ends, and now if every allegation were upheld.
-
-    View k of seller i is case `k * len(sellers) + i`. All by the same knowledge: a day-end is seen as of today.
-    """
-    today = observe_time // DAY * DAY
-    times = [observe_time, *(today - k * DAY for k in range(day_ends)), observe_time]
-    upheld = np.zeros(len(times), dtype=bool)
-    upheld[-1] = True
-    columns = columns_of(rows, sellers).repeat(len(times))
+def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[int]) -> Facts:
+    """Facts of every seller at each of the times; in the last of several, open allegations count as upheld."""
     n = len(sellers)
+    upheld = np.zeros(len(times), dtype=bool)
+    upheld[-1] = len(times) > 1
+    columns = columns_of(rows, sellers).repeat(len(times))
     return resolve(columns, np.repeat(np.array(times, dtype=np.int64), n), upheld=np.repeat(upheld, n))
+
+
+def _members(facts: Facts, n: int) -> list[list[int]]:
+    """Places of each seller's counted violations in the first view."""
+    members: list[list[int]] = [[] for _ in range(n)]
+    for place, case in enumerate(facts.violations.case.tolist()):
+        if case < n:
+            members[case].append(place)
+    return members
 
 
 def _attributes(rows: Sequence[FactRow], facts: Facts) -> list[Mapping[str, str]]:
     return [(rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
+
+
+def _rated(
+    points: int,
+    upheld: int,
+    tier_points: int,
+    p_bad: float,
+    incidents: Sequence[Incident],
+    allegations: int,
+    policy: Policy,
+) -> TrustScore:
+    tier = policy.tier(tier_points)
+    pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points) else ()
+    return TrustScore(
+        state=ScoreState.RATED,
+        tier=tier,
+        badge=policy.badges[tier],
+        points=points,
+        points_if_upheld=upheld,
+        tier_points=tier_points,
+        p_bad=p_bad,
+        reason_codes=(*reason_codes(incidents), *pending),
+        counted_incidents=len(incidents),
+        open_allegations=allegations,
+    )
+
+
+def _unrated(allegations: int, policy: Policy) -> TrustScore:
+    badge = policy.badges[Tier.UNRATED]
+    return TrustScore(ScoreState.UNRATED, Tier.UNRATED, badge, reason_codes=(THIN_FILE,), open_allegations=allegations)
 
 
 def _unknown(facts: Facts, case: int, counted: Sequence[int], policy: Policy) -> TrustScore:

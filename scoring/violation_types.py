@@ -12,7 +12,7 @@ from scoring.words import AUTHORITIES, Category, Harm, Severity, Source
 
 @dataclass(frozen=True, slots=True)
 class ViolationType:
-    """One row: the severities are for harm low, medium, high and extreme; an authority's act weighs at least `floor`."""
+    """One row: severities for harm low, medium, high and extreme; an authority's act weighs at least `floor`."""
 
     key: str
     category: Category

@@ -87,7 +87,7 @@ def _rows(raw: BinaryIO, path: Path, report: ImportReport) -> Iterator[tuple[int
 
 def _text(raw: BinaryIO, path: Path) -> TextIO:
     binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
+    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
 
 
 def _append(ledger: Ledger, marketplace: str, file: str, batch: list[tuple[int, Entry]], report: ImportReport) -> None:

@@ -54,7 +54,7 @@ class Registry:
             for name, data in parts.items():
                 (staging / name).write_bytes(data)
             staging.chmod(0o755)
-            os.replace(staging, place)
+            staging.replace(place)
         alias = CHAMPION if self.champion() in (None, digest) else CHALLENGER
         self._move(Move(alias, digest, actor, reason, format_time(now)))
         return digest

@@ -56,7 +56,7 @@ class Scorer:
         artifact = self._artifact
         rows = self._ledger.fact_rows(marketplace, sellers, cut.sequence)
         answers = score(rows, sellers, cut.observe_time, artifact, self._policy)
-        found = [
+        found: list[TrustScore | SellertrustError] = [
             answer if answer is not None else _not_found(marketplace, seller)
             for seller, answer in zip(sellers, answers, strict=True)
         ]

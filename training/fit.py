@@ -90,7 +90,7 @@ def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Boost
 
 
 def calibrate(raw: Floats, bad: Floats, start: Floats) -> tuple[float, float]:
-    """Platt's intercept and slope (>= 0) of the log-odds: logit p = intercept + slope x raw + start, by Newton's method.
+    """Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start, by Newton's method.
 
     `start` is each row's own exposure offset. With too little to tell (no bad row), the raw score is taken as it is.
     """

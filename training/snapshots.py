@@ -113,7 +113,8 @@ def _matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> N
 
 def _orders_between(facts: Facts, first: int, end: int) -> Floats:
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end)
-    return np.bincount(facts.exposure_case[inside], weights=facts.exposure_orders[inside], minlength=facts.cases)
+    orders = np.bincount(facts.exposure_case[inside], weights=facts.exposure_orders[inside], minlength=facts.cases)
+    return orders.astype(np.float64)
 
 
 def _active(facts: Facts, first: int, end: int) -> NDArray[np.bool_]:
@@ -133,4 +134,4 @@ def _rule_points(facts: Facts) -> Floats:
     new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
     starts = np.flatnonzero(new)
     largest = np.maximum.reduceat(points, starts) if len(starts) else points
-    return np.bincount(v.case[starts], weights=largest, minlength=facts.cases)
+    return np.bincount(v.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)

@@ -1,9 +1,10 @@
-"""A study: one TOML file that states data, observation points, window, bad definition and model. Training runs from it."""
+"""A study: one TOML file that states data, observation points, window, bad definition and model."""
 
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Study:
             if point.window_end + self.maturity_days > first_test:
                 raise ConfigurationWrong(
                     f"the window of training point {format_day(point.day)} and its maturity are not over by the test"
-                    f" point {format_day(first_test)}: the model would learn from what the test asks; choose earlier days"
+                    f" point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
                 )
         for point in test:
             if point.window_end + self.maturity_days > as_of:
@@ -179,29 +180,29 @@ def _study(r: _Reader, digest: str) -> Study | None:
     train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
-        r.attempt("observation has a day that is none", lambda day=day: parse_day(day))
-    values = dict(
-        name=r.take("name", str),
-        marketplace=r.take("marketplace", str),
-        train=tuple(train),
-        test=tuple(test),
-        train_points=r.take("observation.train_points", int, 4),
-        step_days=r.take("observation.step_days", int, 45),
-        window_days=window[0],
-        window_months=window[1],
-        maturity_days=r.take("window.maturity_days", int, 0),
-        bad=bad,
-        bad_at_least=r.take("bad.at_least", int, 1),
-        reference_exposure=float(reference) if reference else None,
-        active_before_months=r.take("eligible.active_before_months", int, None),
-        active_in_window=r.take("eligible.active_in_window", bool, False),
-        constants=constants,
-        rounds=r.take("model.rounds", int, 200),
-        seed=r.take("model.seed", int, 1),
-        parameters=r.take("model.parameters", dict, {}),
-        policy=r.take("policy", dict, None),
-        digest=digest,
-    )
+        r.attempt("observation has a day that is none", partial(parse_day, day))
+    values = {
+        "name": r.take("name", str),
+        "marketplace": r.take("marketplace", str),
+        "train": tuple(train),
+        "test": tuple(test),
+        "train_points": r.take("observation.train_points", int, 4),
+        "step_days": r.take("observation.step_days", int, 45),
+        "window_days": window[0],
+        "window_months": window[1],
+        "maturity_days": r.take("window.maturity_days", int, 0),
+        "bad": bad,
+        "bad_at_least": r.take("bad.at_least", int, 1),
+        "reference_exposure": float(reference) if reference else None,
+        "active_before_months": r.take("eligible.active_before_months", int, None),
+        "active_in_window": r.take("eligible.active_in_window", bool, False),
+        "constants": constants,
+        "rounds": r.take("model.rounds", int, 200),
+        "seed": r.take("model.seed", int, 1),
+        "parameters": r.take("model.parameters", dict, {}),
+        "policy": r.take("policy", dict, None),
+        "digest": digest,
+    }
     r.check(bool(bad), "bad.any must name at least one kind of violation")
     if r.problems():
         return None

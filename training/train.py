@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trained model: the artifact as named bytes, its out-of-time evaluation, and the test rows it was measured on."""
+    """A trained model: the artifact as named bytes, its out-of-time evaluation, and its test rows."""
 
     parts: dict[str, bytes]
     evaluation: Mapping[str, Any]
@@ -34,7 +34,11 @@ class Trained:
     test_scores: Mapping[str, Floats]
 
 
-def train(table: LedgerTable, study: Study, progress: Progress = lambda step, done, total: None) -> Trained:
+def _silent(_step: str, _done: int, _total: int) -> None:
+    """No progress shown."""
+
+
+def train(table: LedgerTable, study: Study, progress: Progress = _silent) -> Trained:
     """Observes, fits, certifies, calibrates and evaluates. ConfigurationWrong if there is too little to learn from."""
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
@@ -103,8 +107,8 @@ def _check_enough(rows: Snapshot, test: Snapshot) -> None:
         bad = int(part.bad.sum())
         if bad < 10 or len(part.bad) - bad < 10:
             raise ConfigurationWrong(
-                f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least 10 bad and 10 good ones are"
-                " needed: widen the window, the bad definition or the eligible sellers of the study, or import more"
+                f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least 10 bad and 10 good ones"
+                " are needed: widen the window, the bad definition or the eligible sellers of the study, or import more"
             )
 
 

@@ -17,7 +17,6 @@ from sellertrust.v1.trust_score_service_pb2 import (
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, emit, print_table, say
 
-
 MOST_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
 

@@ -128,9 +128,9 @@ def _decide(
     emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
 
 
-def _status(text: str) -> int:
+def _status(text: str) -> ViolationStatus.ValueType:
     try:
-        return int(Status[text.upper().replace("-", "_")])
+        return ViolationStatus.ValueType(Status[text.upper().replace("-", "_")])
     except KeyError:
         known = ", ".join(status.name.lower() for status in Status)
         raise invalid("--status", f"{text!r} is none of {known}") from None

@@ -81,9 +81,9 @@ def append_batch(
         occur_time = record_time if item.occur_time is None else item.occur_time
         report_time = record_time if entry.report_time is None else entry.report_time
         head = (sequence, marketplace, seller, entry.entry_id, int(item.kind), occur_time, report_time, record_time)
-        rows.append((*head, *facts, item.content, item.digest))
+        rows.append(head + facts + (item.content, item.digest))
         known[entry.entry_id] = (item.digest, sequence, record_time)
-        results.append(Appended(entry.entry_id, sequence, record_time, already_present=False))
+        results.append(Appended(entry.entry_id, sequence, record_time, False))
     if rows:
         database.insert(connection, rows)
     return results
@@ -140,7 +140,7 @@ def _standings(connection: Connection, marketplace: str, batch: Sequence[Prepare
     return standings
 
 
-_NO_EXPOSURE = (None,) * 5
+_NO_VIOLATION = _NO_EXPOSURE = (None,) * 5
 
 
 def _columns(
@@ -149,10 +149,10 @@ def _columns(
     """The seller, and the columns from `violation` to `identity_level`. Keeps `standings` as of this entry."""
     entry, fact = item.entry, item.entry.fact
     if isinstance(fact, ExposureStated):
-        facts = (fact.day, fact.product_category, fact.revision, fact.settled_orders, fact.service_failures)
-        return entry.seller, (None, None, None, None, None, *facts, None)
+        exposure = (fact.day, fact.product_category, fact.revision, fact.settled_orders, fact.service_failures)
+        return entry.seller, _NO_VIOLATION + exposure + (None,)
     if isinstance(fact, IdentityVerified):
-        return entry.seller, (None, None, None, None, None, *_NO_EXPOSURE, int(fact.level))
+        return entry.seller, _NO_VIOLATION + _NO_EXPOSURE + (int(fact.level),)
     if isinstance(fact, ViolationReported):
         severity, status = int(item.severity or 0), int(item.status or 0)
         standings[entry.entry_id] = _Standing(entry.seller, severity, status)

@@ -65,5 +65,6 @@ def _show(task: str, trained: Trained, figures: dict[str, float], say: Say) -> N
         )
     say(
         f"  train {figures[f'{task}.train_s']} s (LightGBM alone {figures[f'{task}.lightgbm_train_s']} s), "
-        f"{figures[f'{task}.score_us_per_row']} us a row to score, {figures[f'{task}.certified_trees']:.0f} trees certified"
+        f"{figures[f'{task}.score_us_per_row']} us a row to score,"
+        f" {figures[f'{task}.certified_trees']:.0f} trees certified"
     )

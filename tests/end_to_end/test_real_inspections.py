@@ -123,7 +123,8 @@ def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
     write_export([rows], full)
     write_export([[row for row in rows if row[5] < then * DAY]], cut_off)
     whole, known = read_export(full), read_export(cut_off)
-    assert whole.sellers != [] and known.sellers != []
+    assert whole.sellers
+    assert known.sellers
     features = snapshot(whole, replace(study, active_in_window=False), point)
     earlier = snapshot(known, replace(study, active_in_window=False), point)
     seen = {whole.sellers[code]: x for code, x in zip(features.seller, features.x.tolist(), strict=True)}

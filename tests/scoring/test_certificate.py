@@ -72,7 +72,7 @@ def test_a_refitted_model_that_lost_its_constraints_is_caught() -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(300, 3))
     refitted = good.refit(x, (x[:, 0] < 0).astype(float), decay_rate=0.0)
-    with pytest.raises(ArtifactRefused, match="a@1|b@1"):
+    with pytest.raises(ArtifactRefused, match=r"a@1|b@1"):
         certify(refitted.model_to_string(), dict(zip(KEYS, (-1, +1, 0), strict=True)))
 
 

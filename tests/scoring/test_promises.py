@@ -211,10 +211,10 @@ def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
     """By the lowest points of now and the last 14 day-ends, as known today."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
-    assert clean is not None and clean.points is not None
+    assert clean is not None
     fallen_rows = numbered([*history, violation("v", TODAY, 1, 4)])
     fallen = score(fallen_rows, ["s"], NOW, artifact(), policy())[0]
-    assert fallen is not None and fallen.tier is not None and clean.tier is not None
+    assert fallen is not None
     assert fallen.points < clean.points
     assert fallen.tier < clean.tier
     for days in range(1, 120):

