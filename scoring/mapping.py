@@ -24,7 +24,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.entries import Entry, ExposureStated, Fact, IdentityVerified, StatusChanged, ViolationReported
+from scoring.entries import (
+    ID_FORM,
+    Entry,
+    ExposureStated,
+    Fact,
+    IdentityVerified,
+    StatusChanged,
+    ViolationReported,
+    is_id,
+)
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, is_date, parse_day, parse_time
 from scoring.words import Action, Harm, IdentityLevel, Severity, Source
@@ -38,6 +47,7 @@ _COUNTS = ("settled_orders", "units", "value_minor", "cancelled", "late", "retur
 _FIELDS: Mapping[str, frozenset[str]] = {
     "violation": frozenset(
         [
+            "occur_time",
             "violation_type",
             "harm",
             "source",
@@ -49,11 +59,17 @@ _FIELDS: Mapping[str, frozenset[str]] = {
             "product_category",
         ]
     ),
-    "status": frozenset(["violation", "action", "actor", "reason", "severity"]),
+    "status": frozenset(["occur_time", "violation", "action", "actor", "reason", "severity"]),
     "exposure": frozenset(["day", "product_category", "revision", "currency", *_COUNTS]),
-    "identity": frozenset(["level", "country", "attributes"]),
+    "identity": frozenset(["occur_time", "level", "country", "attributes"]),
 }
-_COMMON = frozenset(["kind", "when", "entry_id", "seller", "occur_time", "report_time"])
+_COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time"])
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "violation": ("occur_time",),
+    "status": (),
+    "exposure": ("day",),
+    "identity": ("occur_time",),
+}
 
 
 class RowRejected(ValueError):
@@ -69,6 +85,8 @@ class MappedFile:
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
+        for rule in self.rules:
+            rule.forget()
         for line, row in rows:
             numbered = {**row, "line": str(line)}
             for rule in self.rules:
@@ -93,17 +111,31 @@ class ForeignMapping:
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names the rule and what is wrong with it."""
-    files = []
-    if not isinstance(data.get("marketplace"), str) or not data.get("files"):
+    marketplace = data.get("marketplace")
+    if not isinstance(marketplace, str) or not _are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
+    if not is_id(marketplace):
+        raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
+    _refuse_unknown(data, frozenset(["marketplace", "files"]), "the mapping")
+    files = []
     for number, file in enumerate(data["files"]):
-        if not isinstance(file.get("path"), str) or not file.get("entries"):
-            raise ConfigurationWrong(
-                f"files[{number}] of the mapping must give path and at least one [[files.entries]]"
-            )
-        rules = tuple(Rule(rule, f"files[{number}].entries[{i}]") for i, rule in enumerate(file["entries"]))
+        where = f"files[{number}]"
+        if not isinstance(file.get("path"), str) or not _are_tables(file.get("entries")):
+            raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
+        _refuse_unknown(file, frozenset(["path", "entries"]), where)
+        rules = tuple(Rule(rule, f"{where}.entries[{i}]") for i, rule in enumerate(file["entries"]))
         files.append(MappedFile(file["path"], rules))
-    return ForeignMapping(data["marketplace"], tuple(files))
+    return ForeignMapping(marketplace, tuple(files))
+
+
+def _are_tables(data: object) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
+    if unknown := sorted(set(data) - known):
+        place = f"field of kind {kind}" if kind else "part of a mapping"
+        raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
 class Rule:
@@ -113,25 +145,18 @@ class Rule:
         kind = str(data.get("kind"))
         if kind not in _FIELDS:
             raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_FIELDS)}")
-        unknown = sorted(set(data) - _COMMON - _FIELDS[kind])
-        if unknown:
-            raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no field of kind {kind}")
-        needed = {
-            "violation": ("occur_time",),
-            "status": (),
-            "exposure": ("day",),
-            "identity": ("occur_time",),
-        }[kind]
-        missing = [name for name in ("entry_id", "seller", *needed) if name not in data]
+        _refuse_unknown(data, _COMMON | _FIELDS[kind], where, kind)
+        missing = [name for name in ("entry_id", "seller", *_NEEDED[kind]) if name not in data]
         if missing:
             raise ConfigurationWrong(f"{where}: {', '.join(missing)} is missing")
+        attributes = data.get("attributes", {})
+        if not isinstance(attributes, Mapping):
+            raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")
         self._kind = kind
         self._when = _tests(data.get("when", []), where)
         counts = {n: data[n] for n in _COUNTS if isinstance(data.get(n), Mapping) and "count" in data[n]}
-        self._counts = {n: (str(c["count"]), _tests(c.get("when", []), f"{where}.{n}")) for n, c in counts.items()}
-        self._attributes = {
-            name: _value(text, f"{where}.attributes") for name, text in data.get("attributes", {}).items()
-        }
+        self._counts = {name: _count(count, f"{where}.{name}") for name, count in counts.items()}
+        self._attributes = {name: _value(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
         self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
@@ -144,12 +169,16 @@ class Rule:
         texts = {name: value(row).strip() for name, value in self._values.items()}
         if not self._counts:
             return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
+        counted = {
+            name: _cell(row, column)
+            for name, (column, tests) in self._counts.items()
+            if all(test(row) for test in tests)
+        }
         key = tuple(texts.values())
         seen = self._seen.setdefault(key, {name: set() for name in self._counts})
         self._first_line.setdefault(key, int(row["line"]))
-        for name, (column, tests) in self._counts.items():
-            if all(test(row) for test in tests):
-                seen[name].add(_cell(row, column))
+        for name, text in counted.items():
+            seen[name].add(text)
         return None
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
@@ -161,15 +190,21 @@ class Rule:
                 yield self._first_line[key], self._entry(texts, {})
             except RowRejected as error:
                 yield self._first_line[key], error
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins counting anew."""
         self._seen.clear()
         self._first_line.clear()
 
     def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
         occur = _read("occur_time", occur_text, parse_time) if occur_text else None
-        report = _read("report_time", texts["report_time"], parse_time) if texts.get("report_time") else None
-        if report is None:
-            # A date says nothing of the hour: what happened on a day is known at the end of it.
+        # A date says nothing of the hour: what happened, or was reported, on a day is known at the end of it.
+        report: int | None
+        if report_text := texts.get("report_time", ""):
+            report = _read("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)
+        else:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
         fact = _FACTS[self._kind](texts, attributes)
@@ -216,8 +251,8 @@ _FACTS = {"violation": _violation, "status": _status, "exposure": _exposure, "id
 
 
 def _integer(text: str) -> int:
-    number = float(text)
-    if number != int(number):
+    number = _as_number(text)
+    if not number.is_integer():  # nor is NaN, nor an infinity
         raise ValueError(f"{text!r} is not a whole number")
     return int(number)
 
@@ -225,7 +260,7 @@ def _integer(text: str) -> int:
 def _read(field: str, text: str, reader: Callable[[str], int]) -> int:
     try:
         return reader(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise RowRejected(f"{field}: {error}") from None
 
 
@@ -255,7 +290,7 @@ def _cell(row: Row, column: str) -> str:
 def _value(data: Any, where: str) -> Value:
     """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
     if isinstance(data, bool | int | float):
-        constant = str(data).lower() if isinstance(data, bool) else str(data)
+        constant = _text(data)
         return lambda _: constant
     if isinstance(data, str):
         holes = _HOLE.findall(data)
@@ -264,25 +299,42 @@ def _value(data: Any, where: str) -> Value:
         if data == "{" + holes[0] + "}":
             return lambda row: _cell(row, holes[0])
         return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
-    if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= {"column", "map", "default"}:
+    if (
+        isinstance(data, Mapping)
+        and isinstance(data.get("column"), str)
+        and isinstance(data.get("map", {}), Mapping)
+        and set(data) <= {"column", "map", "default"}
+    ):
         column, mapped, default = data["column"], data.get("map"), data.get("default")
 
         def look_up(row: Row) -> str:
             text = _cell(row, column).strip()
             if mapped is None:
-                return text or str(default or "")
+                return text or ("" if default is None else _text(default))
             if text in mapped:
-                return str(mapped[text])
+                return _text(mapped[text])
             if default is None:
                 raise RowRejected(f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map")
-            return str(default)
+            return _text(default)
 
         return look_up
     raise ConfigurationWrong(f"{where} must be a text, a number, or a table of column, map and default")
 
 
+def _text(constant: object) -> str:
+    return str(constant).lower() if isinstance(constant, bool) else str(constant)
+
+
+def _count(data: Mapping[str, Any], where: str) -> tuple[str, tuple[Test, ...]]:
+    if not isinstance(data["count"], str) or not set(data) <= {"count", "when"}:
+        raise ConfigurationWrong(f"{where} must give count, the name of a column, and at most when beside it")
+    return data["count"], _tests(data.get("when", []), where)
+
+
 def _tests(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str) -> tuple[Test, ...]:
     conditions = [data] if isinstance(data, Mapping) else data
+    if conditions and not _are_tables(conditions):
+        raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
     return tuple(_condition(condition, f"{where}.when") for condition in conditions)
 
 
@@ -296,10 +348,14 @@ def _condition(data: Mapping[str, Any], where: str) -> Test:
         raise ConfigurationWrong(f"{where} must give column and one of {', '.join(_OPERATORS)}")
     ((name, operand),) = rest.items()
     operator = _OPERATORS[name]
-    if name in ("before", "after"):
+    is_moment = name in ("before", "after")
+    fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
+    if not fits or (is_moment and not _HOLE.search(operand) and _moment(operand) is None):
+        raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
+    if is_moment:
         other = _value(operand, where)
-        return lambda row: operator(_cell(row, column).strip(), other(row).strip())
-    return lambda row: operator(_cell(row, column).strip(), operand)
+        return lambda row: operator.holds(_cell(row, column).strip(), other(row).strip())
+    return lambda row: operator.holds(_cell(row, column).strip(), operand)
 
 
 def _as_number(text: str) -> float:
@@ -321,12 +377,22 @@ def _later(a: str, b: str) -> bool:
     return first is not None and second is not None and first > second
 
 
-_OPERATORS: Mapping[str, Callable[[str, Any], bool]] = {
-    "equals": lambda text, operand: text == str(operand),
-    "in": lambda text, operand: text in [str(o) for o in operand],
-    "filled": lambda text, operand: bool(text) == bool(operand),
-    "below": lambda text, operand: _as_number(text) < operand,
-    "above": lambda text, operand: _as_number(text) > operand,
-    "before": lambda text, operand: _later(operand, text),
-    "after": _later,
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """How a condition is tested, and what its operand must be, by type and in words."""
+
+    holds: Callable[[str, Any], bool]
+    operand: type | tuple[type, ...]
+    words: str
+
+
+_NUMBER = (int, float)
+_OPERATORS: Mapping[str, _Operator] = {
+    "equals": _Operator(lambda text, other: text == _text(other), (str, *_NUMBER), "a text or a number"),
+    "in": _Operator(lambda text, others: text in [_text(other) for other in others], list, "a list"),
+    "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
+    "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
+    "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),
+    "before": _Operator(lambda text, bound: _later(bound, text), str, "a time, a date or a {column}"),
+    "after": _Operator(_later, str, "a time, a date or a {column}"),
 }

@@ -6,20 +6,22 @@ Rerunning is safe: entries that are there already stay as they are, so a mended 
 import csv
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from scoring.entries import MAX_BATCH, Entry
 from scoring.errors import ConfigurationWrong, InvalidInput, SellertrustError
-from scoring.mapping import ForeignMapping, RowRejected
+from scoring.mapping import ForeignMapping, MappedFile, RowRejected
 from service.ledger import Ledger
 
 Progress = Callable[[str, int, int], None]
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 csv.field_size_limit(1 << 20)
 
 
@@ -41,53 +43,91 @@ def import_files(ledger: Ledger, mapping: ForeignMapping, data: Path, progress: 
             f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder by --data"
         )
     for file in mapping.files:
-        path = data / file.path
-        batch: list[tuple[int, Entry]] = []
-        with path.open("rb") as raw:
-            size = path.stat().st_size
-            for line, entry in file.entries(_rows(raw, path, report)):
-                if isinstance(entry, RowRejected):
-                    report.rejects.append((file.path, line, str(entry)))
-                    continue
-                batch.append((line, entry))
-                if len(batch) == MAX_BATCH:
-                    _append(ledger, mapping.marketplace, file.path, batch, report)
-                    batch = []
-                    progress(f"import {file.path}", min(raw.tell(), size - 1), size)
-            _append(ledger, mapping.marketplace, file.path, batch, report)
-            progress(f"import {file.path}", size, size)
+        try:
+            with (data / file.path).open("rb") as raw:
+                _import(ledger, mapping.marketplace, file, raw, report, progress)
+        except PermissionError:
+            raise ConfigurationWrong(f"{data / file.path} cannot be read by this user") from None
     return report
+
+
+def _import(
+    ledger: Ledger, marketplace: str, file: MappedFile, raw: BinaryIO, report: ImportReport, progress: Progress
+) -> None:
+    """Imports one file, a batch at a time."""
+    size = os.fstat(raw.fileno()).st_size
+    rejected_before = len(report.rejects)
+    batch: list[tuple[int, Entry]] = []
+    for line, entry in file.entries(_rows(raw, file.path, report)):
+        if isinstance(entry, RowRejected):
+            report.rejects.append((file.path, line, str(entry)))
+            continue
+        batch.append((line, entry))
+        if len(batch) == MAX_BATCH:
+            _append(ledger, marketplace, file.path, batch, report)
+            batch = []
+            progress(f"import {file.path}", min(raw.tell(), size - 1), size)
+    _append(ledger, marketplace, file.path, batch, report)
+    report.rejects[rejected_before:] = sorted(report.rejects[rejected_before:], key=lambda reject: reject[1])
+    progress(f"import {file.path}", size, size)
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
     """Writes the rejected rows as CSV: file, line, reason."""
-    with path.open("w", newline="", encoding="utf-8") as out:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
         writer.writerows(report.rejects)
 
 
-def _rows(raw: BinaryIO, path: Path, report: ImportReport) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(raw: BinaryIO, file: str, report: ImportReport) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row by column) of a CSV or CSV.gz file; rows that are no rows of the table are rejected here."""
-    with _text(raw, path) as text:
-        reader = csv.reader(text)
-        try:
-            header = next(reader, [])
-            for cells in reader:
-                if len(cells) == len(header):
-                    yield reader.line_num, dict(zip(header, cells, strict=True))
-                elif cells:
-                    reason = f"has {len(cells)} cells where the header has {len(header)}"
-                    report.rejects.append((path.name, reader.line_num, reason))
-        except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-            # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
-            reason = f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
-            report.rejects.append((path.name, reader.line_num + 1, reason))
+    # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
+    binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
+    text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(text)
+    try:
+        header = next(reader, [])
+        if wrong := _wrong_header(header):
+            report.rejects.append((file, 1, wrong))
+            return
+        line = reader.line_num + 1
+        for cells in reader:
+            if reason := _wrong_row(cells, len(header), reader.line_num - line):
+                report.rejects.append((file, line, reason))
+            elif cells:
+                yield line, dict(zip(header, cells, strict=True))
+            line = reader.line_num + 1
+    except (csv.Error, EOFError, OSError, zlib.error) as error:
+        # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
+        reason = f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
+        report.rejects.append((file, reader.line_num + 1, reason))
+    finally:
+        if binary is raw:
+            text.detach()  # the caller's to close: it asks how far the file is read
 
 
-def _text(raw: BinaryIO, path: Path) -> TextIO:
-    binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+def _wrong_header(header: list[str]) -> str:
+    """Why no row can be read under this header; empty if it is sound."""
+    if not any(header):
+        return "the file has no header: its first line must name the columns"
+    if not _is_utf8(header):
+        return "the header is not UTF-8: save the file as UTF-8 and import it again"
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
+
+
+def _wrong_row(cells: list[str], columns: int, more_lines: int) -> str:
+    """Why cells are no row of the table; empty if they are one, or a blank line."""
+    if len(cells) not in (0, columns):
+        swallowed = f", and runs over {more_lines} more lines: is a quote left open?" if more_lines else ""
+        return f"has {len(cells)} cells where the header has {columns}{swallowed}"
+    return "" if _is_utf8(cells) else "is not UTF-8"
+
+
+def _is_utf8(cells: list[str]) -> bool:
+    text = "".join(cells)
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _append(ledger: Ledger, marketplace: str, file: str, batch: list[tuple[int, Entry]], report: ImportReport) -> None:
@@ -97,14 +137,13 @@ def _append(ledger: Ledger, marketplace: str, file: str, batch: list[tuple[int, 
     try:
         results = ledger.append(marketplace, [entry for _, entry in batch], imported=True)
     except InvalidInput as error:
-        reasons = {
-            int(found[1]): f"{_INDEX.sub('', wrong.field)}: {wrong.description}"
-            for wrong in error.violations
-            if (found := _INDEX.match(wrong.field))
-        }
+        reasons: dict[int, list[str]] = {}
+        for wrong in error.violations:
+            if found := _INDEX.match(wrong.field):
+                reasons.setdefault(int(found[1]), []).append(f"{_INDEX.sub('', wrong.field)}: {wrong.description}")
         if not reasons:
             raise
-        report.rejects += [(file, batch[index][0], reason) for index, reason in sorted(reasons.items())]
+        report.rejects += [(file, batch[index][0], "; ".join(reason)) for index, reason in reasons.items()]
         _append(ledger, marketplace, file, [b for i, b in enumerate(batch) if i not in reasons], report)
     except SellertrustError as error:
         if error.reason in ("LEDGER_UNAVAILABLE", ""):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from sellertrust.client import Client
 
 from scoring.errors import invalid
 from scoring.time import MAX_TIME, parse_time
+from sellertrust.client import Client
 from service.settings import Settings, load
 
 Marketplace = Annotated[

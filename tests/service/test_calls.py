@@ -9,10 +9,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
-from sellertrust.client import SellertrustCallError
-from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
 
 from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
+from sellertrust.client import SellertrustCallError
+from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
 from service.calls import Calls, internal_status, status_of
 from service.logs import Pseudonyms, make_log
 from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation

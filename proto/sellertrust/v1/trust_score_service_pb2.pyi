@@ -276,7 +276,7 @@ class IncidentEffect(_message.Message):
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries it is made of, by `entry_id`, in the order of their sequence."""
+        """The entries it is made of, by `entry_id`: each report, by `occur_time`, followed by its changes of status."""
 
     def __init__(
         self,
