@@ -45,6 +45,7 @@ class Scorer:
         while not stop.wait(seconds):
             try:
                 self.refresh()
+                refused = ""
             except (SellertrustError, OSError) as error:
                 if str(error) != refused:
                     report(refused := str(error))

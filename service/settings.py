@@ -2,6 +2,9 @@
 
 The data folder is in the user's home by default (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`), not
 in the working directory: a command run elsewhere must not meet an empty ledger in silence.
+
+An empty variable counts as not set, except `SELLERTRUST_METRICS_ADDRESS`, where it means off. The variables are read
+here and not by pydantic-settings, which ignores names that it does not know.
 """
 
 import difflib
@@ -12,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from scoring.entries import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong
@@ -84,10 +86,10 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 OptionalFile = Annotated[Path, AfterValidator(_is_readable_file)] | None
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The configuration, immutable. Read it with `load`, which explains what is wrong; every field has a default."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Folder = Field(default_factory=_default_data_dir, description="Folder of the ledger and the models")
     database_url: Annotated[str, AfterValidator(_is_database)] = Field(
@@ -203,7 +205,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _validated(values: Mapping[str, str]) -> Settings:
-    """Settings of `values` alone: the environment was read, and checked for unknown names, before."""
+    """Settings of values as texts."""
     return Settings.model_validate(dict(values))
 
 

@@ -1,5 +1,6 @@
 """The command tree of `sellertrust`, and what becomes of errors."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -25,6 +26,10 @@ scores.register(app)
 models.register(app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(violations.app, name="violation")
+
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
 def _version(wanted: bool) -> None:
@@ -54,11 +59,19 @@ def run() -> int:
     except SellertrustError as error:
         say(f"error: {error.message}")
         return exit_code(error)
-    except KeyboardInterrupt:
-        say("interrupted; what was acknowledged is kept, and the same command goes on from there")
-        return 130
-    except BrokenPipeError:  # the reader of stdout has seen enough
-        return 0
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("interrupted; what was acknowledged is kept, and the same command goes on from there")
+        raise
+    except OSError as error:
+        say(f"error: {error.filename or 'the system'}: {(error.strerror or str(error)).lower()}")
+        return Exit.CONFIGURATION
+    except Exception as error:
+        if os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":
+            raise
+        say(f"error: unforeseen: {error} ({type(error).__name__})")
+        say("next:  please report it with what SELLERTRUST_LOG_LEVEL=debug shows of the same command")
+        return Exit.UNFORESEEN
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationRe
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
 from service.cli.ledger import mapping_of_file
 from service.cli.models import ROOT, train_and_publish
-from service.cli.output import Format, emit, say
+from service.cli.output import Format, emit, say, training_missing, write
 from service.cli.scores import print_explanation, score_row
 from service.importing import import_files
 from service.ledger import Ledger
@@ -32,6 +33,8 @@ STUDIES = ROOT / "training" / "studies"
 
 def run(*, sellers: int, folder: Path | None, seed: int) -> None:
     """Runs every step, prints what a caller sees and how long each step took; leaves no process behind."""
+    # A demo that is told to stop takes its server along: by default SIGTERM ends a process with its `finally` unrun.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     settings = _settings(folder)
     files = settings.data_dir / "files"
     timings: list[tuple[str, float]] = []
@@ -66,7 +69,7 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
 def _settings(folder: Path | None) -> Settings:
     """Settings of the demo: a folder of its own, any free ports, whatever else the environment says."""
     place = (folder or load({}).data_dir / "demo").absolute()
-    if place.exists() and any(place.iterdir()) and not (place / MARKER).exists():
+    if place.exists() and not (place / MARKER).exists() and not (place.is_dir() and not any(place.iterdir())):
         raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -79,9 +82,7 @@ def _simulate(sellers: int, seed: int, files: Path) -> None:
         from training.market.files import write_market
         from training.market.simulate import simulate
     except ImportError as error:
-        raise ConfigurationWrong(
-            f"the demo needs the package {error.name}; install it: pip install 'sellertrust[training]'"
-        ) from None
+        raise training_missing(error) from None
     market = simulate(sellers, DAYS, datetime.now(UTC).date() - timedelta(days=DAYS), seed)
     write_market(market, files)
     say(f"{len(market.violations):,} violations and {len(market.exposure):,} days with orders, in {files}")
@@ -138,7 +139,7 @@ def _ask(client: Client, sellers: int) -> str:
     offenders = [s for s in rated if 2 <= s.counted_incidents <= 5 and s.points >= 100]
     offender = min(offenders or rated, key=lambda s: s.points)
     emit([score_row(score) for score in (good, *unrated[:1], offender)], Format.TABLE)
-    sys.stdout.write("\n")
+    write("\n")
     print_explanation(client.explain_trust_score(MARKETPLACE, _id(offender), deadline_seconds=10))
     return _id(good)
 
@@ -167,7 +168,7 @@ def _wrong_decision(client: Client, seller: str) -> None:
         for name, e in (("before", before), ("alleged", alleged), ("confirmed", confirmed), ("overturned", after))
     ]
     emit(rows, Format.TABLE)
-    sys.stdout.write("\n")
+    write("\n")
     print_explanation(confirmed)
     if not confirmed.trust_score.points < before.trust_score.points:
         raise ConfigurationWrong("the demo failed: a confirmed violation did not lower the points")

@@ -12,10 +12,9 @@ from google.protobuf import json_format
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
 from sellertrust.v1.entry_pb2 import Entry
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, emit, say
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
+from service.cli.output import Exit, Format, Output, emit, say, training_missing
 from service.importing import import_files, write_rejects
-from service.ledger import Ledger
 from service.progress import StepProgress
 from service.settings import load
 
@@ -68,6 +67,7 @@ def list_entries(
             seller=seller,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
+            page_size=min(limit, 1000),
         )
         for entry in entries:
             rows.append(_entry_row(entry))
@@ -90,7 +90,7 @@ def import_command(
 ) -> None:
     """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
     compiled = mapping_of_file(mapping, marketplace)
-    with Ledger.open(load().database_url, create=True) as ledger, StepProgress() as progress:
+    with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
         report = import_files(ledger, compiled, data or mapping.parent, progress)
     say(
         f"{report.appended:,} entries appended to {compiled.marketplace}, {report.already_present:,} were there already"
@@ -109,12 +109,15 @@ def export_command(
     marketplace: Marketplace = None,
 ) -> None:
     """Export a marketplace's entries as Parquet, the one source of training."""
-    from training.export import write_export
+    try:
+        from training.export import write_export
+    except ImportError as error:
+        raise training_missing(error) from None
 
     settings = load()
     where = marketplace_of(marketplace, settings)
     known = moment(known_time, "--known-time")
-    with Ledger.open(settings.database_url) as ledger, StepProgress() as progress:
+    with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(known_time=None if known is None else round(known.timestamp() * 1_000_000))
         progress("export", 0, 1)
         rows = write_export(ledger.export_rows(where, cut), file)
@@ -135,31 +138,38 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
 
 def _read_entries(file: Path, marketplace: str) -> list[Entry]:
     try:
-        lines = sys.stdin.read().splitlines() if str(file) == "-" else file.read_text(encoding="utf-8").splitlines()
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        text = data.decode()
     except (OSError, UnicodeDecodeError):
-        raise invalid("FILE", f"{file} cannot be read as text") from None
-    if len(lines) > MAX_LINES:
-        raise invalid("FILE", f"has {len(lines):,} lines; append at most {MAX_LINES:,} at a time, or use ledger import")
+        raise invalid("FILE", f"{file} cannot be read as text in UTF-8") from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not 1 <= len(lines) <= MAX_LINES:
+        raise invalid(
+            "FILE", f"has {len(lines):,} entries; append 1 to {MAX_LINES:,} at a time, or use ledger import for more"
+        )
     entries = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                entries.append(_entry(json.loads(line), marketplace))
-            except (ValueError, RecursionError, AttributeError, json_format.ParseError) as error:
-                raise invalid(f"line {number}", f"is not an entry: {error}") from None
+    for number, line in lines:
+        try:
+            entries.append(_entry(json.loads(line), marketplace))
+        except (ValueError, RecursionError, json_format.ParseError) as error:
+            raise invalid(f"line {number}", f"is not an entry: {error}") from None
     return entries
 
 
-def _entry(values: dict[str, Any], marketplace: str) -> Entry:
-    """An entry from JSON that may use bare seller ids and plain words (`high` for HARM_HIGH)."""
-    seller = values.get("seller", "")
-    if seller and "/" not in seller:
+def _entry(values: Any, marketplace: str) -> Entry:
+    """An entry from JSON that may use bare seller ids and plain words (`high` for HARM_HIGH). ValueError."""
+    if not isinstance(values, dict):
+        raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
+    seller = values.get("seller")
+    if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
     for fact in ("violation", "status", "identity"):
-        for name, prefix in _PREFIXES.items():
-            word = values.get(fact, {}).get(name)
-            if isinstance(word, str) and not word.startswith(prefix):
-                values[fact][name] = prefix + word.upper()
+        fields = values.get(fact)
+        if isinstance(fields, dict):
+            for name, prefix in _PREFIXES.items():
+                word = fields.get(name)
+                if isinstance(word, str) and not word.startswith(prefix):
+                    fields[name] = prefix + word.upper()
     return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import ConfigurationWrong
-from service.cli.output import Format, Output, emit, emit_one, say
-from service.ledger import Ledger
+from scoring.errors import ArtifactRefused, ConfigurationWrong
+from service.cli.common import open_ledger
+from service.cli.output import Format, Output, emit, emit_one, say, training_missing
 from service.progress import StepProgress
 from service.registry import CHALLENGER, CHAMPION, Registry
 from service.settings import Settings, load
@@ -47,15 +47,14 @@ def train_and_publish(
         from training.study import load_study
         from training.train import train as run
     except ImportError as error:
-        raise ConfigurationWrong(
-            f"training needs the package {error.name}; install it: pip install 'sellertrust[training]'"
-        ) from None
-    study = load_study(study_file if study_file.exists() else ROOT / "training" / "studies" / study_file)
+        raise training_missing(error) from None
+    shipped = ROOT / "training" / "studies" / study_file.name
+    study = load_study(study_file if study_file.exists() or not shipped.exists() else shipped)
     with StepProgress() as progress:
         if export is None:
             export = settings.data_dir / "exports" / f"{study.marketplace}.parquet"
             progress("export", 0, 1)
-            with Ledger.open(settings.database_url) as ledger:
+            with open_ledger(settings) as ledger:
                 count = write_export(ledger.export_rows(study.marketplace, ledger.cut()), export)
             progress("export", 1, 1)
             if not count:
@@ -82,8 +81,7 @@ def list_models(output: Output = Format.TABLE) -> None:
     aliases = registry.aliases()
     rows = []
     for digest in registry.digests():
-        parts = registry.read(digest)
-        evaluation, lineage = json.loads(parts["evaluation.json"]), json.loads(parts["lineage.json"])
+        evaluation, lineage, state = _stated(registry, digest)
         rows.append(
             {
                 "digest": digest[:12] if output is Format.TABLE else digest,
@@ -92,6 +90,7 @@ def list_models(output: Output = Format.TABLE) -> None:
                 "auc": round(evaluation["auc"]["lightgbm"]["value"], 4) if "auc" in evaluation else None,
                 "ledger_as_of": lineage.get("ledger_as_of"),
                 "entries": lineage.get("ledger_entries"),
+                "state": state,
             }
         )
     emit(rows, output)
@@ -130,6 +129,15 @@ def promote(
     registry = Registry(load().registry_dir)
     digest = registry.promote(model, actor=actor or _user(), reason=reason, now=_now())
     say(f"champion is now {digest[:12]}")
+
+
+def _stated(registry: Registry, digest: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """A model's evaluation and lineage, and whether it can be used: a damaged one is listed, not trusted."""
+    try:
+        parts = registry.load(digest).parts
+    except ArtifactRefused:
+        return {}, {}, "damaged"
+    return json.loads(parts["evaluation.json"]), json.loads(parts["lineage.json"]), "verified"
 
 
 def _figures(evaluation: dict[str, Any] | Any) -> dict[str, Any]:

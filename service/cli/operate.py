@@ -9,8 +9,8 @@ import typer
 
 from scoring.errors import PolicyRefused, SellertrustError
 from scoring.policy import Policy, policy_of
+from service.cli.common import open_ledger, prepare_database
 from service.cli.output import Exit, Format, Output, emit, say
-from service.ledger import Ledger
 from service.registry import Registry
 from service.settings import Settings, describe, load
 
@@ -57,9 +57,9 @@ def serve(
 
     settings = load()
     policy = load_policy(settings)
-    ledger = Ledger.open(settings.database_url, create=True)
-    scorer = Scorer(ledger, policy, Registry(settings.registry_dir))
-    raise typer.Exit(run(settings, ledger, scorer, ready=ready))
+    with open_ledger(settings, create=True) as ledger:
+        scorer = Scorer(ledger, policy, Registry(settings.registry_dir))
+        raise typer.Exit(run(settings, ledger, scorer, ready=ready))
 
 
 def demo(
@@ -85,6 +85,7 @@ def db_upgrade() -> None:
     from service.ledger.schema import upgrade
 
     settings = load()
+    prepare_database(settings, create=True)
     upgrade(settings.database_url)
     say("the ledger's database is up to date")
 
@@ -128,7 +129,7 @@ def _lightgbm(_: Settings) -> str:
 
 
 def _ledger(settings: Settings) -> str:
-    with Ledger.open(settings.database_url) as ledger:
+    with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
     return f"{sequence:,} entries"
 

@@ -2,10 +2,11 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import grpc
 import typer
@@ -74,12 +75,9 @@ def exit_code(error: Exception) -> Exit:
     return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
 
 
-def fail(message: str, code: Exit, next_step: str = "") -> NoReturn:
-    """Ends the command with a message on stderr: what is wrong, and the next command."""
-    sys.stderr.write(f"error: {message}\n")
-    if next_step:
-        sys.stderr.write(f"next:  {next_step}\n")
-    raise typer.Exit(code)
+def training_missing(error: ImportError) -> ConfigurationWrong:
+    """What to say where a package of the extra `training` is not installed."""
+    return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[training]'")
 
 
 def say(text: str) -> None:
@@ -87,10 +85,20 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def write(text: str) -> None:
+    """Data on stdout. A reader that has seen enough and left (`| head`) ends the command, and is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        raise typer.Exit(Exit.OK) from None
+
+
 def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") -> None:
     """Rows as a table, or as JSON: a list of objects."""
     if output is Format.JSON:
-        sys.stdout.write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
+        write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
         return
     if not rows:
         say("nothing found")
@@ -110,13 +118,13 @@ def print_table(table: Table) -> None:
     text = Console(width=width, file=io.StringIO() if width else None, force_terminal=False if width else None)
     with text.capture() as captured:
         text.print(table)
-    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
     """One object as two columns, or as JSON: an object."""
     if output is Format.JSON:
-        sys.stdout.write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
+        write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():

@@ -1,11 +1,13 @@
 """`sellertrust score`: trust scores over gRPC, with the facts behind them on request."""
 
-import sys
 from typing import Annotated, Any
 
+import grpc
 import typer
 from rich.table import Table
 
+from sellertrust.client import Client, seller_name
+from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Category, Severity
 from sellertrust.v1.trust_score_service_pb2 import (
     BatchGetTrustScoresResponse,
@@ -15,7 +17,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
     TrustScore,
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, emit, print_table, say
+from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
 MOST_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
@@ -39,23 +41,36 @@ def score(
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
         if explain:
-            found = [
-                connection.explain_trust_score(where, seller, observe_time=observe, known_time=known)
-                for seller in sellers
-            ]
-            if output is Format.JSON:
-                emit([explanation_row(e) for e in found], output)
-            else:
-                for explanation in found:
-                    print_explanation(explanation)
-            return
-        results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
-    emit([_row(result) for result in results], output)
-    missing = [result for result in results if result.HasField("error")]
+            missing = _explain(connection, where, sellers, output, observe_time=observe, known_time=known)
+        else:
+            results = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
+            emit([_row(result) for result in results], output)
+            missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
+    for seller, message in missing:
+        say(f"error: {seller}: {message}")
     if missing:
-        for result in missing:
-            say(f"error: {result.seller}: {result.error.message}")
         raise typer.Exit(Exit.NOT_FOUND)
+
+
+def _explain(
+    connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
+) -> list[tuple[str, str]]:
+    """Shows the explanations of those sellers that there are; (seller, why not) of the others."""
+    found: list[ExplainTrustScoreResponse] = []
+    missing: list[tuple[str, str]] = []
+    for seller in sellers:
+        try:
+            found.append(connection.explain_trust_score(marketplace, seller, **times))
+        except SellertrustCallError as error:
+            if error.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            missing.append((seller_name(marketplace, seller), error.message))
+    if output is Format.JSON:
+        emit([explanation_row(explanation) for explanation in found], output)
+    else:
+        for explanation in found:
+            print_explanation(explanation)
+    return missing
 
 
 def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
@@ -121,10 +136,10 @@ def print_explanation(explanation: ExplainTrustScoreResponse) -> None:
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
         head.append(f"{row['points']} points, tier {row['tier']}, badge {row['badge']}")
-    sys.stdout.write(", ".join(head) + "\n")
+    write(", ".join(head) + "\n")
     if "thin_file" in row:
         thin = row["thin_file"]
-        sys.stdout.write(
+        write(
             f"  settled orders {thin['settled_orders']} of {thin['settled_orders_needed']} needed,"
             f" {thin['tenure_days']} of {thin['tenure_days_needed']} days\n"
         )

@@ -52,6 +52,7 @@ def list_violations(
             statuses=statuses,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
+            page_size=min(limit, 1000),
         )
         for violation in found:
             rows.append(violation_row(violation))

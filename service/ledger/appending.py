@@ -60,7 +60,7 @@ def append_batch(
     """
     sequence, last_time = last(connection)
     record_time = max(now, last_time)
-    known = _known(connection, marketplace, batch)
+    known, digests = _known(connection, marketplace, batch)
     standings = _standings(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
     rows: list[tuple[Any, ...]] = []
     results: list[Appended] = []
@@ -68,13 +68,13 @@ def append_batch(
         entry = item.entry
         found = known.get(entry.entry_id)
         if found is not None:
-            if found[0] != item.digest:
+            if digests[entry.entry_id] != item.digest:
                 raise EntryContentDiffers(
-                    f"entries[{index}].entry_id: {entry.entry_id!r} stands for other content (sequence {found[1]});"
-                    " give a new fact a new entry_id",
+                    f"entries[{index}].entry_id: {entry.entry_id!r} stands for other content (sequence"
+                    f" {found.sequence}); give a new fact a new entry_id",
                     {"entry_id": entry.entry_id},
                 )
-            results.append(Appended(entry.entry_id, found[1], found[2], already_present=True))
+            results.append(found._replace(already_present=True))
             continue
         sequence += 1
         seller, facts = _columns(item, index, standings)
@@ -82,8 +82,9 @@ def append_batch(
         report_time = record_time if entry.report_time is None else entry.report_time
         head = (sequence, marketplace, seller, entry.entry_id, int(item.kind), occur_time, report_time, record_time)
         rows.append(head + facts + (item.content, item.digest))
-        known[entry.entry_id] = (item.digest, sequence, record_time)
-        results.append(Appended(entry.entry_id, sequence, record_time, False))
+        result = Appended(entry.entry_id, sequence, record_time, False)
+        known[entry.entry_id], digests[entry.entry_id] = result, item.digest
+        results.append(result)
     if rows:
         database.insert(connection, rows)
     return results
@@ -118,11 +119,12 @@ def taken_revision(
 
 def _known(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
-) -> dict[str, tuple[bytes, int, int]]:
-    """Of the batch's entries those that are there: (digest, sequence, record_time) by entry id."""
+) -> tuple[dict[str, Appended], dict[str, bytes]]:
+    """Of the batch's entries those that are there, and their digests, by entry id."""
     ids = [item.entry.entry_id for item in batch]
-    rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids})
-    return {entry_id: (bytes(digest), sequence, time) for entry_id, digest, sequence, time in rows}
+    rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
+    known = {entry_id: Appended(entry_id, sequence, time, True) for entry_id, _, sequence, time in rows}
+    return known, {entry_id: bytes(digest) for entry_id, digest, _, _ in rows}
 
 
 def _standings(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Standing]:

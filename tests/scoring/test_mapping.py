@@ -113,6 +113,7 @@ def test_a_default_stands_for_an_empty_cell_even_if_it_is_zero_or_false() -> Non
     rule = EXPOSURE | {"settled_orders": {"column": "n", "default": 0}, "revision": {"column": "r", "default": 3}}
     fact = entry(rule, ROW | {"n": "", "r": ""}).fact
     assert fact == ExposureStated(parse_day("2026-03-01"), 0, revision=3)
+    assert entry(VIOLATION | {"listing": {"column": "l", "default": 0}}, ROW | {"l": ""}).fact.listing == "0"
     final = VIOLATION | {"final": {"column": "f", "map": {"y": True}, "default": False}}
     assert [entry(final, ROW | {"f": text}).fact.final for text in "yn"] == [True, False]
 

@@ -155,9 +155,8 @@ def test_an_unknown_seller_is_not_found_in_so_many_words(tmp_path: Path) -> None
 
 def test_an_unknown_violation_is_not_found_whatever_is_asked_of_it(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
-        errors = [refused(client.get_violation, MARKET, "v")]
-        for decide in decisions(client).values():
-            errors.append(refused(decide, MARKET, "v", actor="a", reason="r"))
+        errors = [refused(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
+        errors.append(refused(client.get_violation, MARKET, "v"))
     for error in errors:
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "VIOLATION_NOT_FOUND")
         assert error.metadata == {"violation": "v"}

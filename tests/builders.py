@@ -1,0 +1,106 @@
+"""Entries with good defaults, for tests that care about one or two of their fields. All time is around `NOW`."""
+
+from collections.abc import Mapping
+
+from scoring.entries import Entry, ExposureStated, IdentityVerified, StatusChanged, ViolationReported
+from scoring.time import DAY, day_of, parse_time
+from scoring.words import Action, Harm, IdentityLevel, Severity, Source
+
+MARKET = "acme"
+SELLER = "s1"
+NOW = parse_time("2026-03-01T12:00:00Z")
+TODAY = day_of(NOW)
+
+
+class Clock:
+    """A clock that stands until it is set: `clock.now` in microseconds."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def ago(days: float) -> int:
+    """So many days before NOW, in microseconds."""
+    return NOW - round(days * DAY)
+
+
+def violation(
+    entry_id: str = "v1",
+    seller: str = SELLER,
+    *,
+    violation_type: str = "counterfeit_goods",
+    harm: Harm = Harm.HIGH,
+    source: Source = Source.BRAND,
+    incident: str = "",
+    notifier: str = "",
+    final: bool = False,
+    identifier_verified: bool = False,
+    listing: str = "",
+    product_category: str = "",
+    occur_time: int = ago(10),
+    report_time: int | None = None,
+) -> Entry:
+    """A major violation that a brand alleges, of ten days ago."""
+    fact = ViolationReported(
+        violation_type, harm, source, incident, notifier, final, identifier_verified, listing, product_category
+    )
+    return Entry(entry_id, seller, fact, occur_time, report_time)
+
+
+def confirmed(entry_id: str = "v1", seller: str = SELLER, *, occur_time: int = ago(10)) -> Entry:
+    """A violation that is confirmed on arrival: customs' final act, matched by a verified identifier. Major."""
+    return violation(
+        entry_id, seller, source=Source.CUSTOMS, final=True, identifier_verified=True, occur_time=occur_time
+    )
+
+
+def status(
+    violation_id: str = "v1",
+    action: Action = Action.CONFIRM,
+    entry_id: str = "",
+    *,
+    seller: str = "",
+    severity: Severity | None = None,
+    reason: str = "the goods were examined",
+    actor: str = "staff-7",
+    occur_time: int | None = None,
+    report_time: int | None = None,
+) -> Entry:
+    """A decision about a violation; by default its entry id is made of both, as in `v1-confirm`."""
+    fact = StatusChanged(violation_id, action, actor, reason, severity)
+    return Entry(entry_id or f"{violation_id}-{action.name.lower()}", seller, fact, occur_time, report_time)
+
+
+def exposure(
+    day: int = TODAY - 1,
+    seller: str = SELLER,
+    *,
+    entry_id: str = "",
+    settled_orders: int = 100,
+    product_category: str = "",
+    revision: int = 0,
+    report_time: int | None = None,
+    **counts: int,
+) -> Entry:
+    """A day's settled orders, yesterday's by default; by default its entry id is made of its key."""
+    fact = ExposureStated(day, settled_orders, product_category, revision, **counts)
+    return Entry(
+        entry_id or f"exposure-{seller}-{day}-{product_category}-{revision}", seller, fact, report_time=report_time
+    )
+
+
+def identity(
+    entry_id: str = "i1",
+    seller: str = SELLER,
+    *,
+    level: IdentityLevel = IdentityLevel.BUSINESS,
+    country: str = "CN",
+    attributes: Mapping[str, str] | None = None,
+    occur_time: int = ago(400),
+    report_time: int | None = None,
+) -> Entry:
+    """A registered business, verified 400 days ago."""
+    return Entry(entry_id, seller, IdentityVerified(level, country, attributes or {}), occur_time, report_time)

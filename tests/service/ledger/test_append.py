@@ -1,0 +1,244 @@
+"""What an append promises: a retry is safe, a batch is atomic, sequence and record time never go back."""
+
+import pytest
+
+from scoring.entries import MAX_BATCH
+from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
+from scoring.time import DAY, SECOND
+from scoring.words import Action, Harm
+from service.ledger import Ledger
+from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
+
+
+def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:
+    """The ids of all entries, in the order of their sequence."""
+    return [recorded.entry.entry_id for recorded in ledger.entries(marketplace, ledger.cut(), limit=20_000)]
+
+
+def test_sequences_start_at_one_and_have_no_gaps_over_all_marketplaces(ledger: Ledger) -> None:
+    """A sequence is a position in the ledger, whoever appended."""
+    first = ledger.append(MARKET, [identity("a"), identity("b")])
+    second = ledger.append("other", [identity("a")])
+    third = ledger.append(MARKET, [identity("c")])
+    assert [done.sequence for done in (*first, *second, *third)] == [1, 2, 3, 4]
+    assert [done.already_present for done in (*first, *second, *third)] == [False] * 4
+    assert {done.record_time for done in (*first, *second, *third)} == {NOW}
+    assert ledger.last() == (4, NOW)
+
+
+def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> None:
+    """The same entries again, later: the same sequences and record times, and nothing is written."""
+    batch = [violation("v1"), exposure(), identity("i1"), status("v1")]
+    first = ledger.append(MARKET, batch)
+    clock.now += DAY
+    again = ledger.append(MARKET, batch)
+    assert again == [done._replace(already_present=True) for done in first]
+    assert ledger.last() == (4, NOW)
+
+
+def test_a_retry_is_valid_still_when_the_clock_has_been_put_back(ledger: Ledger, clock: Clock) -> None:
+    """What was in the present when it was accepted is not refused as the future afterwards."""
+    first = ledger.append(MARKET, [violation(occur_time=NOW)])
+    clock.now = NOW - 10 * SECOND
+    assert ledger.append(MARKET, [violation(occur_time=NOW)]) == [first[0]._replace(already_present=True)]
+
+
+def test_a_batch_that_is_partly_known_appends_the_rest(ledger: Ledger) -> None:
+    """So that a source may send overlapping batches."""
+    ledger.append(MARKET, [identity("a"), identity("b")])
+    done = ledger.append(MARKET, [identity("b"), identity("c"), identity("a"), identity("d")])
+    assert [(one.sequence, one.already_present) for one in done] == [(2, True), (3, False), (1, True), (4, False)]
+
+
+def test_an_entry_twice_in_a_batch_is_appended_once(ledger: Ledger) -> None:
+    """The rule of the retry holds within a batch."""
+    done = ledger.append(MARKET, [identity("a"), identity("a"), identity("b")])
+    assert [(one.sequence, one.already_present) for one in done] == [(1, False), (1, True), (2, False)]
+    assert ids(ledger) == ["a", "b"]
+
+
+def test_other_content_under_a_known_id_is_refused_and_named(ledger: Ledger) -> None:
+    """An id stands for one fact for ever."""
+    ledger.append(MARKET, [violation("v1", harm=Harm.HIGH)])
+    with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id: 'v1' .* \(sequence 1\)") as caught:
+        ledger.append(MARKET, [identity("new"), violation("v1", harm=Harm.LOW)])
+    assert caught.value.metadata == {"entry_id": "v1"}
+    assert ids(ledger) == ["v1"]
+
+
+def test_other_content_under_an_id_of_the_same_batch_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id"):
+        ledger.append(MARKET, [violation("v1", harm=Harm.HIGH), violation("v1", harm=Harm.LOW)])
+    assert ledger.last() == (0, 0)
+
+
+def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1", harm=Harm.HIGH)])
+    [done] = ledger.append("other", [violation("v1", harm=Harm.LOW)])
+    assert (done.sequence, done.already_present) == (2, False)
+
+
+def test_one_wrong_entry_of_many_refuses_them_all(ledger: Ledger) -> None:
+    """Every wrong field is named, and nothing is written."""
+    batch = [identity(f"i{n}") for n in range(30)]
+    batch[17] = violation("v17", violation_type="no_such_type", occur_time=NOW + 1)
+    batch[20] = identity("not an id")
+    with pytest.raises(InvalidInput) as caught:
+        ledger.append(MARKET, batch)
+    assert [wrong.field for wrong in caught.value.violations] == [
+        "entries[17].occur_time",
+        "entries[17].violation.violation_type",
+        "entries[20].entry_id",
+    ]
+    assert ledger.last() == (0, 0)
+
+
+def test_what_only_the_ledger_can_refuse_refuses_the_whole_batch_too(ledger: Ledger) -> None:
+    batch = [identity(f"i{n}") for n in range(30)]
+    batch[17] = status("unknown")
+    with pytest.raises(ViolationNotFound, match=r"entries\[17\]\.status\.violation"):
+        ledger.append(MARKET, batch)
+    assert ledger.last() == (0, 0)
+
+
+@pytest.mark.parametrize("size", [0, MAX_BATCH + 1])
+def test_a_batch_holds_1_to_10_000_entries(ledger: Ledger, size: int) -> None:
+    with pytest.raises(InvalidInput, match="1 to 10,000"):
+        ledger.append(MARKET, [identity(f"i{n}") for n in range(size)])
+    assert ledger.last() == (0, 0)
+
+
+def test_a_full_batch_is_appended_in_its_order(ledger: Ledger) -> None:
+    done = ledger.append(MARKET, [exposure(seller=f"s{n}", entry_id=f"e{n}") for n in range(MAX_BATCH)])
+    assert [one.sequence for one in done] == list(range(1, MAX_BATCH + 1))
+    assert ids(ledger) == [f"e{n}" for n in range(MAX_BATCH)]
+
+
+def test_a_marketplace_that_is_no_id_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(InvalidInput, match="marketplace"):
+        ledger.append("a market", [identity()])
+
+
+def test_record_times_do_not_go_back_with_the_clock(ledger: Ledger, clock: Clock) -> None:
+    """Nor do they run ahead of it: the last record time is kept until the clock has caught up."""
+    times = []
+    for n, now in enumerate([NOW, NOW - DAY, NOW - 1, NOW + 1, NOW, NOW + 7]):
+        clock.now = now
+        times += [done.record_time for done in ledger.append(MARKET, [identity(f"i{n}")])]
+    assert times == [NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 7]
+
+
+def test_a_report_time_is_refused_unless_it_is_imported(ledger: Ledger) -> None:
+    """Otherwise a caller could make its own past: the default is when the ledger learned of it."""
+    late = violation("v1", occur_time=ago(10), report_time=ago(9))
+    with pytest.raises(InvalidInput) as caught:
+        ledger.append(MARKET, [identity(), late])
+    [wrong] = caught.value.violations
+    assert wrong.field == "entries[1].report_time"
+    ledger.append(MARKET, [identity(), late], imported=True)
+    recorded = ledger.entries(MARKET, ledger.cut())
+    assert [one.report_time for one in recorded] == [NOW, ago(9)]
+    assert [one.record_time for one in recorded] == [NOW, NOW]
+
+
+def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.report_time"):
+        ledger.append(MARKET, [violation(report_time=NOW + 1)], imported=True)
+
+
+def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Ledger) -> None:
+    """The entry comes back as it was stated; the ledger's defaults stand beside it."""
+    stated = [
+        violation("v1", incident="", notifier="n"),
+        status("v1"),
+        exposure(TODAY - 3),
+        identity(attributes={"a": "b"}),
+    ]
+    ledger.append(MARKET, stated)
+    recorded = ledger.entries(MARKET, ledger.cut())
+    assert [one.entry for one in recorded] == stated
+    assert [one.seller for one in recorded] == ["s1"] * 4
+    assert [one.occur_time for one in recorded] == [ago(10), NOW, (TODAY - 3) * DAY, ago(400)]
+    assert [one.report_time for one in recorded] == [NOW] * 4
+
+
+def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -> None:
+    """Control characters, the NUL that PostgreSQL cannot hold, quotes, tabs, and characters beyond 16 bits."""
+    reason = "a\x00b\t\\\\N \\. \"'\r\n\x7f é 漢 \U0001f600"
+    ledger.append(MARKET, [violation("v1"), status("v1", reason=reason), identity(attributes={"k": reason})])
+    assert [one.entry for one in ledger.entries(MARKET, ledger.cut())][1:] == [
+        status("v1", reason=reason),
+        identity(attributes={"k": reason}),
+    ]
+
+
+def test_half_a_character_is_refused(ledger: Ledger) -> None:
+    """JSON can smuggle in half of a surrogate pair, which no encoding can write."""
+    with pytest.raises(InvalidInput) as caught:
+        ledger.append(MARKET, [violation("v1"), status("v1", reason="\ud83d"), identity(attributes={"k": "\ude00"})])
+    assert [wrong.field for wrong in caught.value.violations] == [
+        "entries[1].status.reason",
+        "entries[2].identity.attributes.k",
+    ]
+
+
+def test_the_largest_numbers_fit(ledger: Ledger) -> None:
+    largest = exposure(
+        settled_orders=100_000_000, revision=1_000_000, units=10_000_000_000, late=100_000_000, returned=100_000_000
+    )
+    ledger.append(MARKET, [largest])
+    [row] = ledger.fact_rows(MARKET, ["s1"], 1)
+    assert (row.settled_orders, row.service_failures, row.revision) == (100_000_000, 100_000_000, 1_000_000)
+
+
+def test_a_days_revision_is_stated_by_one_entry(ledger: Ledger) -> None:
+    """Another entry for the same day, product category and revision is refused, by the name of the first."""
+    ledger.append(MARKET, [exposure(entry_id="first"), exposure(entry_id="toys", product_category="toys")])
+    for fresh in (exposure(entry_id="second"), exposure(entry_id="second", settled_orders=7)):
+        with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'first'") as caught:
+            ledger.append(MARKET, [identity(), fresh])
+        assert caught.value.metadata == {"entry_id": "first"}
+    assert ids(ledger) == ["first", "toys"]
+    ledger.append(MARKET, [exposure(entry_id="second", revision=1), exposure(TODAY - 2, entry_id="third")])
+    ledger.append(MARKET, [exposure(seller="s2", entry_id="fourth")])
+    ledger.append("other", [exposure(entry_id="first")])
+
+
+def test_a_days_revision_is_stated_once_in_a_batch_too(ledger: Ledger) -> None:
+    with pytest.raises(ExposureRevisionTaken, match=r"entries\[2\]\.exposure: .* 'a'"):
+        ledger.append(MARKET, [exposure(entry_id="a"), identity(), exposure(entry_id="b")])
+    assert ledger.last() == (0, 0)
+
+
+def test_a_retry_among_exposures_is_not_the_conflict(ledger: Ledger) -> None:
+    """An entry that is there already holds its own day."""
+    ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="b")])
+    with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'b'"):
+        ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="c")])
+
+
+def test_deduplication_comes_before_the_lifecycle(ledger: Ledger) -> None:
+    """A confirmation that is sent again after the violation was overturned is a retry, not a forbidden change."""
+    ledger.append(MARKET, [violation("v1"), status("v1", Action.CONFIRM), status("v1", Action.OVERTURN)])
+    [done] = ledger.append(MARKET, [status("v1", Action.CONFIRM)])
+    assert (done.sequence, done.already_present) == (2, True)
+
+
+def test_a_status_knows_its_seller_by_the_violation(ledger: Ledger) -> None:
+    """The seller may be left out or given, but not be another."""
+    ledger.append(MARKET, [violation("v1", "s1")])
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.seller: .*'s1'"):
+        ledger.append(MARKET, [status("v1", seller="s2")])
+    ledger.append(MARKET, [status("v1", seller="s1")])
+    assert [row.seller for row in ledger.fact_rows(MARKET, ["s1"], 2)] == ["s1", "s1"]
+
+
+def test_a_status_names_a_violation_of_its_own_marketplace(ledger: Ledger) -> None:
+    """And one that is reported before it, not after it in the batch, nor an entry of another kind."""
+    ledger.append("other", [violation("v1")])
+    ledger.append(MARKET, [identity("i1")])
+    for name, batch in {"v1": [status("v1")], "v2": [status("v2"), violation("v2")], "i1": [status("i1")]}.items():
+        with pytest.raises(ViolationNotFound, match=r"entries\[0\]\.status\.violation") as caught:
+            ledger.append(MARKET, batch)
+        assert caught.value.metadata == {"violation": name}
+    assert ids(ledger) == ["i1"]

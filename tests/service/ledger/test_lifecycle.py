@@ -1,0 +1,112 @@
+"""A violation moves only as the lifecycle's table says, whether its past is in the ledger or in the same batch."""
+
+from itertools import product
+
+import pytest
+
+from scoring.entries import Entry
+from scoring.errors import LifecycleForbids
+from scoring.lifecycle import TRANSITIONS, allowed_actions
+from scoring.words import Action, Severity, Status
+from service.ledger import Ledger, ViolationView
+from tests.builders import MARKET, confirmed, status, violation
+
+WAY_TO = {
+    Status.ALLEGED: (),
+    Status.UNDER_REVIEW: (Action.REVIEW,),
+    Status.CONFIRMED: (Action.CONFIRM,),
+    Status.DISMISSED: (Action.DISMISS,),
+    Status.WITHDRAWN: (Action.REVIEW, Action.WITHDRAW),
+    Status.APPEALED: (Action.REVIEW, Action.CONFIRM, Action.APPEAL),
+    Status.REDUCED: (Action.CONFIRM, Action.APPEAL, Action.REDUCE),
+    Status.OVERTURNED: (Action.CONFIRM, Action.OVERTURN),
+}
+"""To each status a way from the report."""
+
+PAIRS = list(product(Status, Action))
+HARM_SEVERITY = Severity.MAJOR  # of the builder's violation
+
+
+def act(name: str, step: int, action: Action) -> Entry:
+    """One change, whose reductions leave less each time."""
+    severity = Severity(HARM_SEVERITY - (1 if step < 10 else 2)) if action is Action.REDUCE else None
+    return status(name, action, f"{name}-{step}", severity=severity)
+
+
+def past(name: str, state: Status) -> list[Entry]:
+    """The entries of a violation that stands at `state`."""
+    return [violation(name), *(act(name, step, action) for step, action in enumerate(WAY_TO[state]))]
+
+
+def view(ledger: Ledger, name: str = "v1") -> ViolationView:
+    return ledger.violation(MARKET, name, ledger.cut())
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["in the ledger", "in the same batch"])
+def test_every_pair_of_status_and_action_goes_by_the_table(ledger: Ledger, together: bool) -> None:
+    """What the table has is done; what it has not is refused, naming the actions that are allowed."""
+    for state, action in PAIRS:
+        name = f"{state.name}-{action.name}"
+        before, change = past(name, state), act(name, 10, action)
+        if not together:
+            ledger.append(MARKET, before)
+            before = []
+        if (state, action) in TRANSITIONS:
+            ledger.append(MARKET, [*before, change])
+            assert view(ledger, name).status is TRANSITIONS[state, action]
+            continue
+        sequence = ledger.last()[0]
+        with pytest.raises(LifecycleForbids) as caught:
+            ledger.append(MARKET, [*before, change])
+        allowed = ", ".join(other.name.lower() for other in allowed_actions(state)) or "none"
+        assert caught.value.message.startswith(f"entries[{len(before)}].status.action: ")
+        assert caught.value.message.endswith(f"allowed: {allowed}")
+        assert caught.value.metadata == {"status": state.name, "allowed": allowed}
+        assert ledger.last()[0] == sequence
+
+
+def test_a_final_act_of_an_authority_is_confirmed_on_arrival(ledger: Ledger) -> None:
+    ledger.append(MARKET, [confirmed("v1"), violation("v2")])
+    assert view(ledger, "v1").status is Status.CONFIRMED
+    assert view(ledger, "v2").status is Status.ALLEGED
+    with pytest.raises(LifecycleForbids):
+        ledger.append(MARKET, [status("v1", Action.CONFIRM)])
+
+
+def test_a_reduction_leaves_less_than_the_present_severity(ledger: Ledger) -> None:
+    """Of several reductions each counts from the one before, and an appeal that fails keeps the reduced severity."""
+    ledger.append(MARKET, [confirmed("v1")])
+    for severity in (Severity.CRITICAL, Severity.MAJOR):
+        with pytest.raises(LifecycleForbids, match=r"entries\[0\]\.status\.severity: .* major") as caught:
+            ledger.append(MARKET, [status(action=Action.REDUCE, severity=severity)])
+        assert caught.value.metadata == {"status": "CONFIRMED", "allowed": "appeal, reduce, overturn"}
+    ledger.append(MARKET, [status("v1", Action.REDUCE, "r1", severity=Severity.MODERATE)])
+    with pytest.raises(LifecycleForbids, match="moderate"):
+        ledger.append(MARKET, [status("v1", Action.REDUCE, "r2", severity=Severity.MODERATE)])
+    ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", Action.CONFIRM)])
+    assert (view(ledger).status, view(ledger).severity) == (Status.CONFIRMED, Severity.MODERATE)
+    with pytest.raises(LifecycleForbids, match=r"entries\[1\]\.status\.severity: .* minor"):
+        ledger.append(
+            MARKET,
+            [
+                status("v1", Action.REDUCE, "r3", severity=Severity.MINOR),
+                status("v1", Action.REDUCE, "r4", severity=Severity.MINOR),
+            ],
+        )
+
+
+def test_a_status_entry_says_what_it_leads_to(ledger: Ledger) -> None:
+    """The fold reads the status after a change, and a severity only where it was changed."""
+    ledger.append(MARKET, [confirmed("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)])
+    ledger.append(MARKET, [status("v1", Action.APPEAL)])
+    rows = ledger.fact_rows(MARKET, ["s1"], 3)
+    assert [(row.violation, row.status, row.severity) for row in rows] == [
+        ("v1", Status.CONFIRMED, Severity.MAJOR),
+        ("v1", Status.REDUCED, Severity.MINOR),
+        ("v1", Status.APPEALED, None),
+    ]
+
+
+def test_violations_of_one_batch_do_not_mix(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1"), confirmed("v2"), status("v1", Action.DISMISS), status("v2", Action.APPEAL)])
+    assert (view(ledger, "v1").status, view(ledger, "v2").status) == (Status.DISMISSED, Status.APPEALED)

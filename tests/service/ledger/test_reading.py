@@ -1,0 +1,296 @@
+"""What is read is one set for ever: bounded by a sequence, as of any time, page by page."""
+
+from itertools import pairwise
+
+import pytest
+
+from scoring.columns import FactRow
+from scoring.errors import InvalidInput, ViolationNotFound
+from scoring.time import DAY
+from scoring.words import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
+from service.ledger import EXPORT_COLUMNS, Cut, Ledger, ViolationView
+from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+
+
+def ids(ledger: Ledger, cut: Cut, seller: str | None = None) -> list[str]:
+    return [recorded.entry.entry_id for recorded in ledger.entries(MARKET, cut, seller=seller)]
+
+
+def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
+    assert ledger.cut() == Cut(NOW + 1, NOW + 1, 0)
+    assert ledger.entries(MARKET, ledger.cut()) == []
+    assert ledger.violations(MARKET, ledger.cut()) == ([], None)
+    assert list(ledger.export_rows(MARKET, ledger.cut())) == []
+
+
+def test_a_clock_that_lags_hides_nothing(ledger: Ledger, clock: Clock) -> None:
+    """Now is just after the later of the clock and the last record time, so an answer knows what was just appended."""
+    ledger.append(MARKET, [violation(occur_time=NOW)])
+    clock.now = NOW - DAY
+    assert ledger.cut() == Cut(NOW + 1, NOW + 1, 1)
+    assert ids(ledger, ledger.cut()) == ["v1"]
+    assert ids(ledger, ledger.cut(observe_time=NOW + 1, known_time=NOW + 1)) == ["v1"]
+
+
+def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
+    """What was recorded before a time is what stands up to a sequence, also where many share one record time."""
+    for n, now in enumerate([NOW, NOW, NOW + 5, NOW + 5, NOW + 9]):
+        clock.now = now
+        ledger.append(MARKET if n != 1 else "other", [identity(f"i{n}")])
+    clock.now = NOW + 20
+    known = {NOW: 0, NOW + 1: 2, NOW + 5: 2, NOW + 6: 4, NOW + 9: 4, NOW + 10: 5, NOW + 21: 5}
+    assert {time: ledger.cut(known_time=time).sequence for time in known} == known
+
+
+def test_a_time_in_the_future_is_refused(ledger: Ledger) -> None:
+    """Both times may be as late as just after now, and are named if they are not."""
+    ledger.cut(NOW + 1, NOW + 1)
+    with pytest.raises(InvalidInput) as caught:
+        ledger.cut(NOW + 2, -1)
+    assert [wrong.field for wrong in caught.value.violations] == ["observe_time", "known_time"]
+
+
+def test_later_entries_do_not_change_what_a_cut_reads(ledger: Ledger, clock: Clock) -> None:
+    """A cut is taken once, and read as often as one likes."""
+    ledger.append(MARKET, [violation("v1"), violation("v2")])
+    cut = ledger.cut()
+    before = (
+        ids(ledger, cut),
+        ledger.violations(MARKET, cut),
+        ledger.fact_rows(MARKET, ["s1"], cut.sequence),
+        list(ledger.export_rows(MARKET, cut)),
+    )
+    clock.now += DAY
+    ledger.append(MARKET, [status("v1", Action.CONFIRM), violation("v3")])
+    after = (
+        ids(ledger, cut),
+        ledger.violations(MARKET, cut),
+        ledger.fact_rows(MARKET, ["s1"], cut.sequence),
+        list(ledger.export_rows(MARKET, cut)),
+    )
+    assert after == before
+
+
+def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: Clock) -> None:
+    """Observed: what occurred and was reported before. Known: what was recorded before."""
+    history = [
+        violation("early", occur_time=ago(50), report_time=ago(40)),
+        violation("late", occur_time=ago(50), report_time=ago(10)),
+        violation("recent", occur_time=ago(5), report_time=ago(5)),
+        exposure(TODAY - 45, report_time=ago(44)),
+    ]
+    ledger.append(MARKET, history, imported=True)
+    clock.now += DAY
+    ledger.append(MARKET, [identity("i1", occur_time=ago(60))])
+    day = "exposure-s1-20468--0"
+    assert history[3].entry_id == day
+    assert ids(ledger, ledger.cut()) == ["early", "late", "recent", day, "i1"]
+    assert ids(ledger, ledger.cut(known_time=NOW + 1)) == ["early", "late", "recent", day]
+    assert ids(ledger, ledger.cut(known_time=NOW)) == []
+    assert ids(ledger, ledger.cut(observe_time=ago(10))) == ["early", day]
+    assert ids(ledger, ledger.cut(observe_time=ago(10) + 1)) == ["early", "late", day]
+    assert ids(ledger, ledger.cut(observe_time=ago(40))) == [day]
+    assert ids(ledger, ledger.cut(observe_time=ago(40) + 1)) == ["early", day]
+    assert ids(ledger, ledger.cut(observe_time=(TODAY - 45) * DAY)) == []
+    assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["early", "late", "recent", day]  # i1: reported a day later
+    assert ids(ledger, ledger.cut(observe_time=ago(10) + 1, known_time=NOW)) == []
+
+
+def test_entries_are_those_of_the_marketplace_and_the_seller(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1", "s1"), violation("v2", "s2"), status("v2"), identity("i1", "s1")])
+    ledger.append("other", [violation("v1", "s1")])
+    assert ids(ledger, ledger.cut()) == ["v1", "v2", "v2-confirm", "i1"]
+    assert ids(ledger, ledger.cut(), "s1") == ["v1", "i1"]
+    assert ids(ledger, ledger.cut(), "s2") == ["v2", "v2-confirm"]
+    assert ids(ledger, ledger.cut(), "s3") == []
+
+
+@pytest.mark.parametrize("seller", [None, "s1"])
+def test_pages_of_entries_make_up_the_whole(ledger: Ledger, seller: str | None) -> None:
+    """Each starts after the last sequence of the one before, and what is appended meanwhile is not in them."""
+    ledger.append(MARKET, [identity(f"i{n}", f"s{n % 3}") for n in range(23)])
+    cut = ledger.cut()
+    whole = ledger.entries(MARKET, cut, seller=seller)
+    pages, after = [], 0
+    while page := ledger.entries(MARKET, cut, seller=seller, after_sequence=after, limit=4):
+        pages += page
+        after = page[-1].sequence
+        ledger.append(MARKET, [identity(f"later-{after}", "s1")])
+    assert pages == whole
+    assert all(one.sequence < other.sequence for one, other in pairwise(pages))
+
+
+def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) -> None:
+    report = violation(
+        "v1", incident="raid", notifier="brand-1", harm=Harm.EXTREME, occur_time=ago(9), report_time=ago(8)
+    )
+    ledger.append(MARKET, [identity(), report], imported=True)
+    clock.now += DAY
+    ledger.append(MARKET, [status("v1", Action.CONFIRM), status("v1", Action.REDUCE, severity=Severity.MINOR)])
+    ledger.append(MARKET, [status("v1", Action.APPEAL)])
+    assert ledger.violation(MARKET, "v1", ledger.cut()) == ViolationView(
+        violation="v1",
+        seller="s1",
+        incident="raid",
+        violation_type="counterfeit_goods",
+        category=Category.COUNTERFEIT,
+        severity=Severity.MINOR,
+        harm=Harm.EXTREME,
+        source=Source.BRAND,
+        notifier="brand-1",
+        status=Status.APPEALED,
+        occur_time=ago(9),
+        report_time=ago(8),
+        record_time=NOW,
+        entries=("v1", "v1-confirm", "v1-reduce", "v1-appeal"),
+        allowed_actions=(Action.CONFIRM, Action.REDUCE, Action.OVERTURN),
+        sequence=2,
+        changed_sequence=5,
+    )
+
+
+def test_a_violation_is_its_own_incident_unless_it_says_otherwise(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1")])
+    assert ledger.violation(MARKET, "v1", ledger.cut()).incident == "v1"
+
+
+def test_a_violation_stands_as_it_was_known(ledger: Ledger, clock: Clock) -> None:
+    """Before it was recorded there was none; before it was overturned it was confirmed."""
+    for entry in (violation("v1"), status("v1", Action.CONFIRM), status("v1", Action.OVERTURN)):
+        ledger.append(MARKET, [entry])
+        clock.now += DAY
+    cuts = [ledger.cut(known_time=NOW + days * DAY + 1) for days in range(3)]
+    assert [ledger.violation(MARKET, "v1", cut).status for cut in cuts] == [
+        Status.ALLEGED,
+        Status.CONFIRMED,
+        Status.OVERTURNED,
+    ]
+    with pytest.raises(ViolationNotFound) as caught:
+        ledger.violation(MARKET, "v1", ledger.cut(known_time=NOW))
+    assert caught.value.metadata == {"violation": "v1"}
+
+
+@pytest.mark.parametrize("name", ["i1", "v1-confirm", "V1", "elsewhere"])
+def test_only_a_violation_of_the_marketplace_is_found(ledger: Ledger, name: str) -> None:
+    ledger.append(MARKET, [violation("v1"), status("v1"), identity("i1")])
+    ledger.append("other", [violation("elsewhere")])
+    with pytest.raises(ViolationNotFound):
+        ledger.violation(MARKET, name, ledger.cut())
+
+
+def test_violations_are_listed_as_of_an_observe_time_with_the_changes_of_then(ledger: Ledger) -> None:
+    """A decision that had not been taken by then has not changed the violation by then."""
+    ledger.append(
+        MARKET,
+        [
+            violation("v1", occur_time=ago(50), report_time=ago(40)),
+            violation("v2", occur_time=ago(5), report_time=ago(5)),
+            status("v1", occur_time=ago(20), report_time=ago(20)),
+        ],
+        imported=True,
+    )
+
+    def found(observe_time: int) -> dict[str, Status]:
+        views, _ = ledger.violations(MARKET, ledger.cut(observe_time))
+        return {view.violation: view.status for view in views}
+
+    assert found(ago(40)) == {}
+    assert found(ago(20)) == {"v1": Status.ALLEGED}
+    assert found(ago(19)) == {"v1": Status.CONFIRMED}
+    assert found(NOW) == {"v1": Status.CONFIRMED, "v2": Status.ALLEGED}
+
+
+def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
+    """By the sequence of their reports, also for one seller; the last page says that it is the last."""
+    batch = [violation(f"v{n}", f"s{n % 2}") if n % 3 else identity(f"i{n}") for n in range(24)]
+    ledger.append(MARKET, batch)
+    ledger.append("other", batch)
+    cut = ledger.cut()
+    for seller in (None, "s1"):
+        whole, end = ledger.violations(MARKET, cut, seller=seller)
+        assert end is None
+        assert [view.violation for view in whole] == [
+            entry.entry_id for entry in batch if entry.entry_id[0] == "v" and entry.seller == (seller or entry.seller)
+        ]
+        pages: list[ViolationView] = []
+        after: int | None = 0
+        while after is not None:
+            page, after = ledger.violations(MARKET, cut, seller=seller, after_sequence=after, limit=4)
+            assert 0 < len(page) <= 4
+            pages += page
+        assert pages == whole
+
+
+def test_violations_are_listed_by_status_after_the_page_is_cut(ledger: Ledger) -> None:
+    """So a page may hold fewer than asked for, or none, while another follows."""
+    ledger.append(MARKET, [confirmed("v1"), violation("v2"), violation("v3"), confirmed("v4")])
+    ledger.append(MARKET, [status("v3", Action.DISMISS)])
+    cut = ledger.cut()
+    page, after = ledger.violations(MARKET, cut, statuses=[Status.ALLEGED, Status.DISMISSED], limit=3)
+    assert ([view.violation for view in page], after) == (["v2", "v3"], 3)
+    assert ledger.violations(MARKET, cut, statuses=[Status.ALLEGED], after_sequence=3, limit=3) == ([], None)
+
+
+def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> None:
+    ledger.append(
+        MARKET,
+        [
+            violation("v1", incident="raid"),
+            status("v1", occur_time=ago(2)),
+            exposure(TODAY - 3, settled_orders=9, product_category="toys", revision=2, late=2, returned=1),
+            identity("i1", attributes={"channel": "shop"}),
+            identity("i2", level=IdentityLevel.BASIC),
+        ],
+    )
+    assert ledger.fact_rows(MARKET, ["s1"], 5) == [
+        FactRow(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
+        FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
+        FactRow(
+            *(3, f"exposure-s1-{TODAY - 3}-toys-2", "s1", Kind.EXPOSURE, (TODAY - 3) * DAY, NOW),
+            exposure_day=TODAY - 3,
+            product_category="toys",
+            revision=2,
+            settled_orders=9,
+            service_failures=3,
+        ),
+        FactRow(4, "i1", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=3, attributes={"channel": "shop"}),
+        FactRow(5, "i2", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=2, attributes={}),
+    ]
+
+
+def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:
+    """In the order of bytes, on every database and under every locale."""
+    sellers = ["a", "B", "_", "b", "a:1", "A"]
+    ledger.append(MARKET, [identity(f"{turn}-{seller}", seller) for turn in (0, 1) for seller in sellers])
+    ledger.append("other", [identity("x", "a")])
+    rows = ledger.fact_rows(MARKET, ["b", "a", "B", "none", "a:1", "_"], 11)
+    assert [(row.seller, row.sequence) for row in rows] == [
+        ("B", 2), ("B", 8), ("_", 3), ("_", 9), ("a", 1), ("a", 7), ("a:1", 5), ("a:1", 11), ("b", 4), ("b", 10),
+    ]  # fmt: skip
+    assert ledger.fact_rows(MARKET, [], 11) == []
+
+
+def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> None:
+    """In the order of sequence; also what the cut's observe time hides, since training looks from many times."""
+    ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
+    ledger.append("other", [violation("v1")])
+    ledger.append(MARKET, [identity("i2")])
+    cut = ledger.cut(observe_time=ago(100))
+    chunks = list(ledger.export_rows(MARKET, cut, chunk=2))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    table = [dict(zip(EXPORT_COLUMNS, row, strict=True)) for chunk in chunks for row in chunk]
+    assert [row["sequence"] for row in table] == [1, 2, 3, 4, 6]
+    assert [row["kind"] for row in table] == [1, 2, 3, 4, 4]
+    assert {type(row) for chunk in chunks for row in chunk} == {tuple}
+    assert table[1]["content"] == (
+        '{"action":"confirm","actor":"staff-7","kind":"status","reason":"the goods were examined","violation":"v1"}'
+    )
+    facts = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
+    shared = [name for name in FactRow._fields if name != "attributes"]
+    assert [[row[name] for name in shared] for row in table] == [
+        [getattr(fact, name) for name in shared] for fact in facts
+    ]
+
+
+def test_a_ping_is_answered(ledger: Ledger) -> None:
+    ledger.ping()

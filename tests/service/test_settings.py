@@ -1,0 +1,150 @@
+"""The configuration: read from the environment, and every problem told at once, with its remedy and without secrets."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from scoring.errors import ConfigurationWrong
+from service.settings import Settings, describe, host_and_port, is_loopback, load
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+TLS = {
+    "SELLERTRUST_TLS_CERTIFICATE": str(CERTIFICATES / "server.pem"),
+    "SELLERTRUST_TLS_KEY": str(CERTIFICATES / "server.key"),
+}
+
+
+def problems(**environment: str) -> list[str]:
+    """What is wrong with an environment, a line each; names are given without their prefix."""
+    with pytest.raises(ConfigurationWrong) as caught:
+        load({f"SELLERTRUST_{name}": value for name, value in environment.items()})
+    return caught.value.message.splitlines()
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = load({"HOME": "/home/x", "PATH": "/bin"})
+    assert settings.address == "127.0.0.1:50051"
+    assert settings.database_url == f"sqlite:///{settings.data_dir}/ledger.db"
+    assert settings.registry_dir == settings.data_dir / "registry"
+    assert settings.policy is None
+
+
+def test_the_process_is_read_unless_an_environment_is_given(monkeypatch) -> None:
+    monkeypatch.setenv("SELLERTRUST_MARKETPLACE", "acme")
+    assert load().marketplace == "acme"
+    assert load({}).marketplace == "default"
+
+
+def test_the_data_folder_follows_the_user_and_not_the_working_directory(monkeypatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert load({}).data_dir == Path("/data/sellertrust")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", "/home/x")
+    assert load({}).data_dir == Path("/home/x/.local/share/sellertrust")
+    assert load({"SELLERTRUST_DATA_DIR": "~/trust"}).data_dir == Path("/home/x/trust")
+    assert load({"SELLERTRUST_DATA_DIR": "trust"}).data_dir == Path.cwd() / "trust"
+
+
+def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
+    assert problems(ADRESS="127.0.0.1:1") == ["SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?"]
+    [unlike] = problems(QQQ="1")
+    assert "config show" in unlike
+
+
+def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
+    found = problems(
+        ADRESS="x", ADDRESS="here", DRAIN_SECONDS="soon", LOG_FORMAT="xml", WORKER_THREADS="0", MARKETPLACE="a b",
+        TLS_KEY="/nowhere/key.pem",
+    )  # fmt: skip
+    starts = {line.split(":")[0].split(" is ")[0] for line in found}
+    assert starts == {
+        "SELLERTRUST_ADRESS",
+        "SELLERTRUST_ADDRESS = 'here'",
+        "SELLERTRUST_DRAIN_SECONDS = 'soon'",
+        "SELLERTRUST_LOG_FORMAT = 'xml'",
+        "SELLERTRUST_WORKER_THREADS = '0'",
+        "SELLERTRUST_MARKETPLACE = 'a b'",
+        "SELLERTRUST_TLS_KEY = '/nowhere/key.pem'",
+    }
+
+
+def test_an_address_that_others_can_reach_needs_tls() -> None:
+    for address in ("0.0.0.0:50051", "[::]:50051", "10.0.0.7:50051", "trust.example:50051"):
+        [problem] = problems(ADDRESS=address)
+        assert "no TLS" in problem
+        assert "SELLERTRUST_TLS_CERTIFICATE" in problem
+        assert load({"SELLERTRUST_ADDRESS": address, **TLS}).address == address
+    for address in ("127.0.0.1:0", "localhost:50051", "[::1]:50051", "127.9.9.9:1"):
+        assert load({"SELLERTRUST_ADDRESS": address}).address == address
+
+
+def test_half_of_tls_is_a_problem() -> None:
+    certificate, key = TLS.values()
+    assert "SELLERTRUST_TLS_KEY is missing" in problems(TLS_CERTIFICATE=certificate)[0]
+    assert "SELLERTRUST_TLS_CERTIFICATE is missing" in problems(TLS_KEY=key)[0]
+    assert "needs TLS" in problems(TLS_CLIENT_CA=certificate)[0]
+
+
+def test_a_bad_value_is_not_taken_for_a_further_problem() -> None:
+    [problem] = problems(TLS_CERTIFICATE="/nowhere", TLS_KEY=TLS["SELLERTRUST_TLS_KEY"], ADDRESS="0.0.0.0:1")
+    assert problem.startswith("SELLERTRUST_TLS_CERTIFICATE = '/nowhere'")
+
+
+def test_secrets_are_shown_neither_in_problems_nor_in_descriptions() -> None:
+    wrong = problems(PSEUDONYM_KEY="hunter2", DATABASE_URL="mysql://trust:hunter2@db/x?password=hunter3", ADDRESS="x")
+    settings = load(
+        {
+            "SELLERTRUST_PSEUDONYM_KEY": "hunter2-hunter2-hunter2",
+            "SELLERTRUST_DATABASE_URL": "postgresql://trust:hunter2@db/x?password=hunter3&sslmode=require",
+        }
+    )
+    rows = {row.name: row for row in describe(settings)}
+    shown = "\n".join(wrong) + repr(rows) + repr(settings.pseudonym_key)
+    assert "hunter" not in shown
+    assert rows["database_url"].value == "postgresql+psycopg://***@db/x?password=***&sslmode=require"
+    assert rows["pseudonym_key"].value == "***"
+    assert isinstance(settings.pseudonym_key, SecretStr)
+
+
+def test_a_description_says_where_each_value_comes_from() -> None:
+    rows = {row.name: row for row in describe(load({"SELLERTRUST_MARKETPLACE": "acme"}))}
+    assert set(rows) == set(Settings.model_fields)
+    assert rows["marketplace"] == ("marketplace", "SELLERTRUST_MARKETPLACE", "acme", "environment")
+    assert rows["address"].source == "default"
+
+
+def test_an_empty_variable_is_not_set_but_for_the_one_that_turns_metrics_off() -> None:
+    empty = {f"SELLERTRUST_{name.upper()}": "" for name in Settings.model_fields}
+    settings = load(empty)
+    assert settings.metrics_address == ""
+    assert settings.model_copy(update={"metrics_address": load({}).metrics_address}) == load({})
+
+
+def test_what_kubernetes_adds_for_a_service_of_that_name_is_no_mistake() -> None:
+    load(
+        {
+            "SELLERTRUST_SERVICE_HOST": "10.0.0.1",
+            "SELLERTRUST_SERVICE_PORT": "50051",
+            "SELLERTRUST_SERVICE_PORT_GRPC": "50051",
+            "SELLERTRUST_PORT": "tcp://10.0.0.1:50051",
+            "SELLERTRUST_PORT_50051_TCP": "tcp://10.0.0.1:50051",
+            "SELLERTRUST_PORT_50051_TCP_ADDR": "10.0.0.1",
+            "SELLERTRUST_DB_SERVICE_HOST": "10.0.0.2",
+            "SELLERTRUST_DB_PORT": "tcp://10.0.0.2:5432",
+        }
+    )
+    assert problems(PORT="50051")
+
+
+def test_names_are_read_in_any_case_and_words_too() -> None:
+    assert load({"sellertrust_log_level": "WARNING"}).log_level == "warning"
+
+
+def test_addresses_are_taken_apart() -> None:
+    assert host_and_port("[::1]:50051") == ("::1", 50051)
+    assert host_and_port("localhost:0") == ("localhost", 0)
+    assert is_loopback("[::1]:1")
+    assert not is_loopback("example.org:1")
+    for address in ("50051", "host:", ":50051", "host:65536", "::1:5", "http://host:1", "host:1/x"):
+        assert problems(ADDRESS=address)
