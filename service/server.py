@@ -163,45 +163,45 @@ def serve(
 ) -> int:
     """Serves until SIGTERM or SIGINT, then drains and closes the ledger; the exit code, 0. A second signal kills.
 
-    `ready` is called with the started server. ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger
+    To be called in the main thread. `ready` is called with the started server. ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger
     does not answer; the ledger is closed then too.
     """
     try:
         ledger.ping()
         server = Server(settings, ledger, scorer, log=log)
-        with _signals() as asked_to_stop, server:
+        with _signals() as wait_for_signal, server:
             if ready is not None:
                 ready(server)
-            asked_to_stop.wait()
+            wait_for_signal()
     finally:
         ledger.close()
     return 0
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, from the moment before the server says it serves.
+def _signals() -> Iterator[Callable[[], object]]:
+    """A function that waits for SIGTERM or SIGINT, which count from here on: before the server says that it serves.
 
-    The first signal gives both back their earlier meaning, so that a second one ends a process that does not drain.
+    The kernel gives a signal to any thread, also to one of gRPC's; a main thread that waits for a lock or an event then
+    sleeps on (1 in 20 signals went unheard). A byte that Python's handler writes wakes it whoever got the signal. The
+    first signal gives both back their earlier meaning, so that a second one ends a process that does not drain.
     """
-    asked = threading.Event()
     before: dict[int, Any] = {}
 
-    def give_back() -> None:
+    def give_back(*_: object) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def ask(_number: int, _frame: object) -> None:
-        give_back()
-        asked.set()
-
-    if threading.current_thread() is threading.main_thread():
-        before |= {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked
-    finally:
-        if not asked.is_set():
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        fd_before = signal.set_wakeup_fd(writer.fileno())
+        before |= {number: signal.signal(number, give_back) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield lambda: reader.recv(1)
+        finally:
             give_back()
+            signal.set_wakeup_fd(fd_before)
 
 
 class TlsFiles:

@@ -64,7 +64,15 @@ def run() -> int:
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
     except OSError as error:
+        if "libgomp" in str(error):
+            say("error: libgomp.so.1 is missing, which LightGBM needs")
+            say("next:  install it: apt-get install libgomp1")
+            return Exit.CONFIGURATION
         say(f"error: {error.filename or 'the system'}: {(error.strerror or str(error)).lower()}")
+        return Exit.CONFIGURATION
+    except ModuleNotFoundError as error:
+        say(f"error: the package {error.name} is missing")
+        say("next:  install sellertrust and what it needs: pip install sellertrust")
         return Exit.CONFIGURATION
     except Exception as error:
         if os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":

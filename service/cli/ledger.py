@@ -11,10 +11,12 @@ from google.protobuf import json_format
 
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
+from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
+from service.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
-from service.cli.output import Exit, Format, Output, emit, say, training_missing
-from service.importing import import_files, write_rejects
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.ledger import wall_clock
 from service.progress import StepProgress
 from service.settings import load
 
@@ -89,6 +91,8 @@ def import_command(
     marketplace: Marketplace = None,
 ) -> None:
     """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
+    from service.importing import import_files, write_rejects
+
     compiled = mapping_of_file(mapping, marketplace)
     with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
         report = import_files(ledger, compiled, data or mapping.parent, progress)
@@ -123,6 +127,53 @@ def export_command(
         rows = write_export(ledger.export_rows(where, cut), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
+
+
+@app.command("checkpoint")
+def checkpoint_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to append it, out of the database owner's reach.")
+    ],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Signing key, made if absent; default: in the data folder.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Append a signed checkpoint: with it, any later change of what is recorded by now can be proven."""
+    settings = load()
+    with open_ledger(settings) as ledger:
+        sequence, chain = ledger.checkpoint()
+    signer = load_or_make_key(key or settings.data_dir / "checkpoint-key.pem")
+    emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
+
+
+@app.command("verify")
+def verify_command(
+    checkpoints: Annotated[Path | None, typer.Option("--checkpoints", help="File of exported checkpoints.")] = None,
+    public_key: Annotated[
+        str | None, typer.Option("--public-key", help="Who signed them, in hex; required with them.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Verify the whole ledger against its seals and exported checkpoints; names the first entry that does not match."""
+    if (checkpoints is None) != (public_key is None):
+        raise invalid("--public-key", "belongs to --checkpoints: a checkpoint proves nothing without who signed it")
+    exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
+    with open_ledger(load()) as ledger, StepProgress() as progress:
+        found = ledger.verify(exported, lambda done, total: progress("verify", done, total))
+    row: dict[str, Any] = {
+        "entries": found.entries,
+        "sequence": found.sequence,
+        "chain": found.chain.hex(),
+        "checkpoints": len(exported),
+        "intact": found.mismatch is None,
+    }
+    if found.mismatch:
+        row |= {"first_mismatch": found.mismatch.sequence, "problem": found.mismatch.problem}
+    emit_one(row, output)
+    if found.mismatch:
+        say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
+        raise typer.Exit(Exit.REFUSED)
 
 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:

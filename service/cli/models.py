@@ -4,7 +4,7 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,10 @@ from scoring.errors import ArtifactRefused, ConfigurationWrong
 from service.cli.common import open_ledger
 from service.cli.output import Format, Output, emit, emit_one, say, training_missing
 from service.progress import StepProgress
-from service.registry import CHALLENGER, CHAMPION, Registry
 from service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from service.registry import Registry
 
 app = typer.Typer(help="The models: what was published, and who is champion.", no_args_is_help=True)
 ROOT = Path(__file__).parents[2]
@@ -65,11 +67,11 @@ def train_and_publish(
         trained = run(read_export(export), study, progress)
     row: dict[str, Any] = {"study": study.name, **_figures(trained.evaluation), "seconds": dict(trained.seconds)}
     if publish:
-        registry = Registry(settings.registry_dir)
+        registry = _registry(settings)
         digest = registry.publish(trained.parts, actor=_user(), reason=f"trained by {study.name}", now=_now())
         row["digest"] = digest
-        row["alias"] = CHAMPION if registry.champion() == digest else CHALLENGER
-        if row["alias"] == CHALLENGER:
+        row["alias"] = "champion" if registry.champion() == digest else "challenger"
+        if row["alias"] == "challenger":
             say(f"published as challenger; to serve it: sellertrust model promote {digest[:12]}")
     return row
 
@@ -77,7 +79,7 @@ def train_and_publish(
 @app.command("list")
 def list_models(output: Output = Format.TABLE) -> None:
     """List the published models and their aliases."""
-    registry = Registry(load().registry_dir)
+    registry = _registry(load())
     aliases = registry.aliases()
     rows = []
     for digest in registry.digests():
@@ -98,11 +100,11 @@ def list_models(output: Output = Format.TABLE) -> None:
 
 @app.command("show")
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = CHAMPION,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "champion",
     output: Output = Format.TABLE,
 ) -> None:
     """Show one model: what it was trained on, how good it is, its features and its certificate. Verifies it whole."""
-    registry = Registry(load().registry_dir)
+    registry = _registry(load())
     artifact = registry.load(registry.resolve(model))
     evaluation = json.loads(artifact.parts["evaluation.json"])
     certificate = json.loads(artifact.parts["certificate.json"])
@@ -126,12 +128,18 @@ def promote(
     actor: Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")] = None,
 ) -> None:
     """Make a model champion. A running server takes it over within seconds."""
-    registry = Registry(load().registry_dir)
+    registry = _registry(load())
     digest = registry.promote(model, actor=actor or _user(), reason=reason, now=_now())
     say(f"champion is now {digest[:12]}")
 
 
-def _stated(registry: Registry, digest: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+def _registry(settings: Settings) -> "Registry":
+    from service.registry import Registry
+
+    return Registry(settings.registry_dir)
+
+
+def _stated(registry: "Registry", digest: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     """A model's evaluation and lineage, and whether it can be used: a damaged one is listed, not trusted."""
     try:
         parts = registry.load(digest).parts

@@ -3,16 +3,17 @@
 import threading
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoring.errors import PolicyRefused, SellertrustError
-from scoring.policy import Policy, policy_of
 from service.cli.common import open_ledger, prepare_database
 from service.cli.output import Exit, Format, Output, emit, say
-from service.registry import Registry
 from service.settings import Settings, describe, load
+
+if TYPE_CHECKING:
+    from scoring.policy import Policy
 
 SHIPPED_POLICY = Path(__file__).parents[1] / "policies" / "default.toml"
 config = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -28,8 +29,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def load_policy(settings: Settings) -> Policy:
+def load_policy(settings: Settings) -> "Policy":
     """The configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
+    from scoring.policy import policy_of
+
     path = settings.policy or SHIPPED_POLICY
     try:
         return policy_of(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -43,6 +46,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
+    from service.registry import Registry
     from service.scorer import Scorer
     from service.server import Server
     from service.server import serve as run
@@ -135,6 +139,8 @@ def _ledger(settings: Settings) -> str:
 
 
 def _champion(settings: Settings) -> str:
+    from service.registry import Registry
+
     registry = Registry(settings.registry_dir)
     champion = registry.champion()
     if champion is None:

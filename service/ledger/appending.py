@@ -12,6 +12,7 @@ from scoring.lifecycle import allowed_actions, next_status
 from scoring.words import Action, Severity, Status
 from service.ledger.database import Database, Texts, among
 from service.ledger.records import Appended
+from service.ledger.seals import seal
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
@@ -87,6 +88,7 @@ def append_batch(
         results.append(result)
     if rows:
         database.insert(connection, rows)
+        seal(connection, rows)
     return results
 
 

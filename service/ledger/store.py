@@ -16,6 +16,7 @@ from service.ledger import appending, reading
 from service.ledger.database import CONFLICT, Database
 from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
+from service.ledger.seals import GENESIS, LAST_SEAL, Verified, verify
 
 
 def wall_clock() -> int:
@@ -182,6 +183,28 @@ class Ledger:
             if len(rows) < chunk:
                 return
             after = rows[-1][0]
+
+    def verify(
+        self,
+        checkpoints: Sequence[tuple[int, bytes]],
+        progress: Callable[[int, int], None],
+    ) -> Verified:
+        """Checks every entry against the seals, and the seals against exported checkpoints: (sequence, chain).
+
+        `progress` is told how many entries of how many are done.
+        """
+
+        def read(query: Any) -> Sequence[Sequence[Any]]:
+            with self._database.read() as connection:
+                return connection.execute(query).all()
+
+        return verify(read, checkpoints, progress)
+
+    def checkpoint(self) -> tuple[int, bytes]:
+        """(sequence, chain) of the last seal: export it to where the owner of the database cannot write."""
+        with self._database.read() as connection:
+            row = connection.execute(LAST_SEAL).first()
+        return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
 
 def _refuse_report_times(entries: Sequence[Entry]) -> None:

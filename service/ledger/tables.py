@@ -1,4 +1,7 @@
-"""The ledger's one table. Alembic's migrations make it; `tests/service/ledger/test_schema.py` keeps the two equal."""
+"""The ledger's tables: the entries, and the seals over them.
+
+Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
+"""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
 from sqlalchemy.orm import registry
@@ -94,4 +97,28 @@ class EntryRow(LedgerTable, table=True):
     digest: bytes = Field(sa_type=LargeBinary)
 
 
+class SealRow(LedgerTable, table=True):
+    """The seal of one appended batch (`service.ledger.seals`). Never updated.
+
+    `root`: Merkle root of the entries' leaves; `chain`: SHA-256 over the chain before, the root and the range; `leaves`:
+    the first 8 bytes of each leaf, in order.
+    """
+
+    __tablename__ = "seal"
+    __table_args__ = (
+        CheckConstraint("first_sequence >= 1 AND last_sequence >= first_sequence", name="seal_range"),
+        CheckConstraint("length(root) = 32", name="seal_root"),
+        CheckConstraint("length(chain) = 32", name="seal_chain"),
+    )
+
+    first_sequence: int = Field(
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    )
+    last_sequence: int = Field(sa_type=BigInteger)
+    root: bytes = Field(sa_type=LargeBinary)
+    chain: bytes = Field(sa_type=LargeBinary)
+    leaves: bytes = Field(sa_type=LargeBinary)
+
+
 ENTRY: Table = LedgerTable.metadata.tables["entry"]
+SEAL: Table = LedgerTable.metadata.tables["seal"]

@@ -1,0 +1,90 @@
+r"""Signed checkpoints: the ledger's last chain value, exported to where the owner of its database cannot write.
+
+A checkpoint file holds one JSON object a line: sequence, chain, time, public key, and an Ed25519 signature over
+
+    "sellertrust checkpoint 1\n{sequence}\n{chain in hex}\n{time}\n"
+
+Whoever keeps the file and knows the public key can prove any later change of what it covers.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from scoring.errors import ConfigurationWrong
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """The signing key in a PEM file that only its owner can read; made if the file is absent."""
+    if not path.exists():
+        key = Ed25519PrivateKey.generate()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return key
+    try:
+        loaded = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationWrong(f"{path} is not a readable Ed25519 key ({type(error).__name__})") from None
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise ConfigurationWrong(f"{path} holds another kind of key than Ed25519")
+    return loaded
+
+
+def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
+    """Appends a signed checkpoint to a file; what was written. `time` is RFC 3339."""
+    checkpoint = {
+        "sequence": sequence,
+        "chain": chain.hex(),
+        "time": time,
+        "public_key": key.public_key().public_bytes_raw().hex(),
+        "signature": key.sign(_message(sequence, chain.hex(), time)).hex(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(checkpoint) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return checkpoint
+
+
+def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
+    """(sequence, chain) of a file's checkpoints. ConfigurationWrong names the line that is damaged, or that this key
+    (hex) did not sign.
+    """
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+    except ValueError:
+        raise ConfigurationWrong("the public key must be 64 hexadecimal digits, as a checkpoint shows it") from None
+    return list(_checked(path, key))
+
+
+def _checked(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            stated = json.loads(line)
+            message = _message(stated["sequence"], stated["chain"], stated["time"])
+            key.verify(bytes.fromhex(stated["signature"]), message)
+            yield int(stated["sequence"]), bytes.fromhex(stated["chain"])
+        except (ValueError, KeyError, TypeError, InvalidSignature):
+            raise ConfigurationWrong(f"line {number} of {path} is damaged or was not signed by this key") from None
+
+
+def _message(sequence: int, chain: str, time: str) -> bytes:
+    return f"sellertrust checkpoint 1\n{sequence}\n{chain}\n{time}\n".encode()

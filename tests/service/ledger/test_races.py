@@ -1,0 +1,161 @@
+"""Writers that race, in threads and in processes: one order, no gap, and of contradicting decisions one wins."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ExposureRevisionTaken, LifecycleForbids
+from scoring.words import Action, Status
+from service.ledger import Ledger, RecordedEntry
+from tests.builders import MARKET, Clock, exposure, identity, status, violation
+
+ROOT = Path(__file__).parents[3]
+
+
+def writer(url: str, name: str, batches: int) -> subprocess.Popen[str]:
+    """A process that is about to write; a line to its stdin starts it."""
+    command = [sys.executable, "-m", "tests.service.ledger.writer", url, name, str(batches)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def start(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def recorded(ledger: Ledger) -> list[RecordedEntry]:
+    return ledger.entries(MARKET, ledger.cut(), limit=10_000)
+
+
+def assert_gapless(found: list[RecordedEntry]) -> None:
+    """Sequences 1, 2, 3, ..., and record times that do not go back."""
+    assert [one.sequence for one in found] == list(range(1, len(found) + 1))
+    times = [one.record_time for one in found]
+    assert times == sorted(times)
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """What the calls return or raise, let go together in a thread each."""
+    together = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> object:
+        together.wait()
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 (the caller looks at it)
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def test_threads_share_a_ledger(ledger: Ledger) -> None:
+    """Eight threads write and read: no gap, each batch in one piece, and every reader sees whole batches only."""
+
+    def work(name: str) -> list[int]:
+        seen = []
+        for batch in range(8):
+            ledger.append(MARKET, [identity(f"{name}-{batch}-{n}") for n in range(5)])
+            seen.append(len(ledger.fact_rows(MARKET, ["s1"], ledger.cut().sequence)))
+        return seen
+
+    seen = at_once(*(lambda name=name: work(name) for name in "abcdefgh"))  # type: ignore[misc]
+    found = recorded(ledger)
+    assert_gapless(found)
+    assert len(found) == 8 * 8 * 5
+    batches = [{one.entry.entry_id.rsplit("-", 1)[0] for one in found[at : at + 5]} for at in range(0, len(found), 5)]
+    assert all(len(batch) == 1 for batch in batches)
+    assert all(isinstance(counts, list) and all(count % 5 == 0 for count in counts) for counts in seen)
+
+
+def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
+    """Two servers, one database: whoever comes second is told what is allowed now."""
+    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
+        one.append(MARKET, [violation(f"v{n}") for n in range(20)])
+        for n in range(20):
+            outcomes = at_once(
+                lambda n=n: one.append(MARKET, [status(f"v{n}", Action.CONFIRM)]),  # type: ignore[misc]
+                lambda n=n: other.append(MARKET, [status(f"v{n}", Action.DISMISS)]),  # type: ignore[misc]
+            )
+            refused = [outcome for outcome in outcomes if isinstance(outcome, LifecycleForbids)]
+            assert len(refused) == 1
+            view = one.violation(MARKET, f"v{n}", one.cut())
+            assert view.status is (Status.DISMISSED if outcomes[0] is refused[0] else Status.CONFIRMED)
+            assert len(view.entries) == 2
+
+
+def test_the_same_entry_from_two_servers_is_recorded_once(url: str, clock: Clock) -> None:
+    """A source that retries elsewhere, before the first call is answered."""
+    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
+        for n in range(20):
+            batch = [identity(f"i{n}"), exposure(entry_id=f"e{n}", revision=n)]
+            first, second = at_once(lambda b=batch: one.append(MARKET, b), lambda b=batch: other.append(MARKET, b))  # type: ignore[misc]
+            assert isinstance(first, list)
+            assert isinstance(second, list)
+            assert [done[1:3] for done in first] == [done[1:3] for done in second]
+            assert {first[0].already_present, second[0].already_present} == {False, True}
+        assert_gapless(recorded(one))
+
+
+def test_of_two_statements_of_a_day_one_wins(url: str, clock: Clock) -> None:
+    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
+        for n in range(20):
+            outcomes = at_once(
+                lambda n=n: one.append(MARKET, [exposure(entry_id=f"a{n}", revision=n)]),  # type: ignore[misc]
+                lambda n=n: other.append(MARKET, [exposure(entry_id=f"b{n}", revision=n)]),  # type: ignore[misc]
+            )
+            assert sum(isinstance(outcome, ExposureRevisionTaken) for outcome in outcomes) == 1
+        found = recorded(one)
+        assert_gapless(found)
+        assert len(found) == 20
+
+
+def test_processes_share_a_database(url: str) -> None:
+    """Two processes and this one: one order, no gap, and of all confirmations of one violation one wins."""
+    with Ledger.open(url) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        processes = [writer(url, name, 25) for name in ("a", "b")]
+        for process in processes:
+            start(process)
+        for n in range(25):
+            ledger.append(MARKET, [identity(f"here-{n}")])
+        won = [int(process.communicate(timeout=60)[0].split()[-1]) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0]
+        assert sum(won) == 1
+        found = recorded(ledger)
+        assert_gapless(found)
+        assert len(found) == 1 + 2 * 25 * 3 + 25 + 1
+
+
+def test_a_writer_that_is_killed_leaves_whole_batches(url: str) -> None:
+    """What it had been told is written is there; the batch that was under way is there whole or not at all."""
+    with Ledger.open(url) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        process = writer(url, "k", 100_000)
+        start(process)
+        assert process.stdout
+        told = [process.stdout.readline() for _ in range(20)]
+        process.kill()
+        told += process.communicate(timeout=60)[0].splitlines()
+        found = [one.entry.entry_id for one in recorded(ledger) if one.entry.entry_id.startswith("k-")]
+        batches = len(told) + (len(found) > 3 * len(told) + 1)
+        expected = [f"k-{batch}-{n}" for batch in range(batches) for n in range(3)]
+        assert [name for name in found if name != "k-0-confirm"] == expected
+        assert_gapless(recorded(ledger))
+        ledger.append(MARKET, [identity("after")])
+
+
+@pytest.mark.parametrize("later", [-3, 5])
+def test_the_clocks_of_two_servers_may_differ(url: str, clock: Clock, later: int) -> None:
+    """The record time is the later of the clock and the last one, whoever gave that."""
+    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=Clock(clock.now + later)) as other:
+        for n in range(4):
+            (one, other)[n % 2].append(MARKET, [identity(f"i{n}")])
+        assert_gapless(recorded(one))
+        assert [found.entry.entry_id for found in recorded(other)] == ["i0", "i1", "i2", "i3"]

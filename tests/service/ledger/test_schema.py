@@ -1,0 +1,273 @@
+"""The schema: migrations make what the tables declare, triggers and CHECKs stand, and versions are told apart."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, Connection, exc, insert, inspect, text
+
+from scoring.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
+from service.ledger import Ledger, SchemaState, schema_state, upgrade
+from service.ledger.database import Database
+from service.ledger.schema import VERSION_TABLE, head
+from service.ledger.tables import ENTRY, LedgerTable
+from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
+from tests.databases import database
+
+CATALOGUE = {
+    "sqlite": f"""
+        SELECT name, sql FROM sqlite_master WHERE type <> 'trigger' AND tbl_name <> '{VERSION_TABLE}' ORDER BY name
+    """,
+    "postgresql": f"""
+        WITH tables AS (
+            SELECT oid, relname FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> '{VERSION_TABLE}'
+        )
+        SELECT relname, attname, format_type(atttypid, atttypmod) || attnotnull || attcollation::regcollation
+            FROM pg_attribute JOIN tables ON attrelid = tables.oid WHERE attnum > 0
+        UNION ALL SELECT relname, conname, pg_get_constraintdef(pg_constraint.oid)
+            FROM pg_constraint JOIN tables ON conrelid = tables.oid
+        UNION ALL SELECT relname, indexname, indexdef FROM pg_indexes JOIN tables ON tablename = relname
+        ORDER BY 1, 2, 3
+    """,
+}
+_FIRST = (1, "m", "s", "v", 1, 5, 6, 7, "v", "v", 1, 3, 1, None, None, None, None, None, None, "{}", b"\0" * 32)
+VALID: dict[str, Any] = dict(zip(ENTRY.c.keys(), _FIRST, strict=True))
+STATUS = VALID | {"entry_id": "t", "kind": 2, "incident": None, "category": None, "severity": None, "status": 3}
+EXPOSURE = VALID | {"kind": 3, "violation": None, "occur_time": 0, "exposure_day": 0, "product_category": ""}
+EXPOSURE |= {"revision": 0, "settled_orders": 5, "service_failures": 5}
+IDENTITY = VALID | {"kind": 4, "violation": None, "identity_level": 1}
+WRONG = {
+    "entry_sequence": [VALID | {"sequence": 0}],
+    "entry_occur_time": [VALID | {"occur_time": -1}, VALID | {"occur_time": 8}],
+    "entry_report_time": [VALID | {"report_time": -1}, VALID | {"report_time": 8}],
+    "entry_digest": [VALID | {"digest": b"\0" * 31}],
+    "entry_kind": [VALID | {"kind": 0}, VALID | {"kind": 5}],
+    "entry_violation": [
+        *(VALID | {name: None} for name in ("violation", "incident", "category", "severity", "status")),
+        VALID | {"violation": "w"},
+        VALID | {"status": 2},
+    ],
+    "entry_status": [
+        *(STATUS | {name: None} for name in ("violation", "status")),
+        *(STATUS | {"status": number} for number in (1, 9)),
+        STATUS | {"severity": 1},
+        STATUS | {"status": 7},
+    ],
+    "entry_exposure": [
+        *(EXPOSURE | {name: None} for name in ("exposure_day", "product_category", "revision")),
+        *(EXPOSURE | {name: None} for name in ("settled_orders", "service_failures")),
+        EXPOSURE | {"exposure_day": 1},
+        EXPOSURE | {"revision": -1},
+        EXPOSURE | {"service_failures": -1},
+        EXPOSURE | {"service_failures": 6},
+    ],
+    "entry_identity": [IDENTITY | {"identity_level": level} for level in (None, 0, 5)],
+    "entry_category": [VALID | {"category": 0}, VALID | {"category": 9}],
+    "entry_severity": [VALID | {"severity": 0}, VALID | {"severity": 5}],
+}
+"""By the name of each CHECK, rows that it refuses."""
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Connection]:
+    """The ledger's own writing connection, with its own settings."""
+    database = Database(url)
+    try:
+        with database.write() as connection:
+            yield connection
+    finally:
+        database.close()
+
+
+def catalogue(url: str, backend: str) -> list[tuple[Any, ...]]:
+    with writing(url) as connection:
+        return [tuple(row) for row in connection.execute(text(CATALOGUE[backend]))]
+
+
+def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None:
+    """Column by column, CHECK by CHECK, index by index: as a database that is made from the tables at once."""
+    migrated = catalogue(url, backend)
+    with writing(url) as connection:
+        LedgerTable.metadata.drop_all(connection)
+        assert connection.execute(text(CATALOGUE[backend])).all() == []
+        LedgerTable.metadata.create_all(connection)
+    assert migrated == catalogue(url, backend)
+
+
+def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
+    """What autogenerate can see: a change of the tables without a migration."""
+    with writing(url) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, LedgerTable.metadata) == []
+
+
+def test_each_check_has_a_row_that_it_refuses() -> None:
+    checks = {str(c.name) for c in ENTRY.constraints if isinstance(c, CheckConstraint)}
+    assert checks == WRONG.keys()
+
+
+def test_the_checks_repeat_the_rules_of_the_domain(url: str) -> None:
+    """A row that no valid entry gives is refused by the CHECK of that name, whoever writes it."""
+    for name, rows in WRONG.items():
+        for row in rows:
+            with pytest.raises(exc.IntegrityError, match=name), writing(url) as connection:
+                connection.execute(insert(ENTRY).values(**row))
+    for sequence, row in enumerate((VALID, STATUS, EXPOSURE, IDENTITY), 1):
+        with writing(url) as connection:  # else the rows above may have been refused for another fault
+            connection.execute(insert(ENTRY).values(**row | {"sequence": sequence, "marketplace": f"m{sequence}"}))
+
+
+CHANGES = [
+    "UPDATE entry SET seller = 'x' WHERE sequence = 1",
+    "UPDATE entry SET content = content",
+    "DELETE FROM entry WHERE sequence = 2",
+    "DELETE FROM entry",
+]
+CHANGES_OF = {
+    "sqlite": [
+        *CHANGES,
+        "INSERT OR REPLACE INTO entry SELECT * FROM entry WHERE sequence = 1",
+        "REPLACE INTO entry SELECT 9, marketplace, seller, entry_id, kind, occur_time, report_time, record_time,"
+        " violation, incident, category, severity, status, exposure_day, product_category, revision, settled_orders,"
+        " service_failures, identity_level, content, digest FROM entry WHERE sequence = 1",
+        "UPDATE OR REPLACE entry SET sequence = 2 WHERE sequence = 1",
+    ],
+    "postgresql": [
+        *CHANGES,
+        "TRUNCATE entry",
+        "INSERT INTO entry SELECT * FROM entry ON CONFLICT (sequence) DO UPDATE SET seller = 'x'",
+        "MERGE INTO entry USING entry AS other ON entry.sequence = other.sequence WHEN MATCHED THEN DELETE",
+    ],
+}
+
+
+def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
+    """Not by SQL either: the triggers refuse every way, over the ledger's own connection."""
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
+        before = list(ledger.export_rows(MARKET, ledger.cut()))
+        for change in CHANGES_OF[backend]:
+            with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
+                connection.execute(text(change))
+        assert list(ledger.export_rows(MARKET, ledger.cut())) == before
+
+
+def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: Clock) -> None:
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [exposure(entry_id="a")])
+    copy = (
+        "INSERT INTO entry SELECT {}, marketplace, seller, {}, kind, occur_time, report_time, record_time, violation,"
+    )
+    copy += " incident, category, severity, status, exposure_day, product_category, {}, settled_orders,"
+    copy += " service_failures, identity_level, content, digest FROM entry"
+    for changed in [("1", "'b'", "1"), ("2", "entry_id", "1"), ("2", "'b'", "revision")]:
+        with pytest.raises(exc.IntegrityError, match=r"(?i)unique"), writing(url) as connection:
+            connection.execute(text(copy.format(*changed)))
+
+
+def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
+    """On PostgreSQL the locale of the database has no say."""
+    with database("postgresql", tmp_path) as url, writing(url) as connection:
+        found = connection.execute(
+            text(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'entry' AND collation_name = 'C'"
+            )
+        )
+        ids = {"marketplace", "seller", "entry_id", "violation", "incident", "product_category"}
+        assert set(found.scalars()) == ids
+
+
+def test_an_upgrade_makes_an_empty_database_a_ledger_once(empty_url: str) -> None:
+    """A second upgrade changes nothing."""
+    assert schema_state(empty_url) is SchemaState.ABSENT
+    upgrade(empty_url)
+    assert schema_state(empty_url) is SchemaState.CURRENT
+    with Ledger.open(empty_url) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+    upgrade(empty_url)
+    with Ledger.open(empty_url) as ledger:
+        assert ledger.last()[0] == 1
+
+
+def test_asking_for_the_state_does_not_make_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    assert schema_state(f"sqlite:///{file}") is SchemaState.ABSENT
+    with pytest.raises(LedgerVersionUnknown, match="sellertrust db upgrade"):
+        Ledger.open(f"sqlite:///{file}")
+    assert not file.exists()
+
+
+def test_processes_that_start_together_do_not_collide(empty_url: str) -> None:
+    """One of them upgrades, the others wait and find it done."""
+    failures: list[BaseException] = []
+    together = threading.Barrier(6)
+
+    def start() -> None:
+        try:
+            together.wait()
+            with Ledger.open(empty_url, create=True) as ledger:
+                ledger.append(MARKET, [violation("v1", occur_time=NOW - 10)])
+        except BaseException as error:  # noqa: BLE001 (shown below)
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with Ledger.open(empty_url) as ledger:
+        assert ledger.last()[0] == 1
+
+
+def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    """All of it is one transaction, on SQLite too."""
+    with writing(empty_url) as connection:  # puts something in the way of a late step
+        if connection.dialect.name == "sqlite":
+            connection.execute(text("CREATE TABLE other (x)"))
+            connection.execute(text("CREATE TRIGGER entry_no_delete DELETE ON other BEGIN SELECT 1; END"))
+        else:
+            body = "RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+            connection.execute(text(f"CREATE FUNCTION entry_append_only() {body}"))
+    with pytest.raises((exc.DBAPIError, LedgerUnavailable)):
+        upgrade(empty_url)
+    assert schema_state(empty_url) is SchemaState.ABSENT
+    with writing(empty_url) as connection:
+        assert not set(inspect(connection).get_table_names()) & {*LedgerTable.metadata.tables, VERSION_TABLE}
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_database_of_a_newer_release_is_left_alone(url: str, create: bool) -> None:
+    """The refusal says what it is and what to do."""
+    with writing(url) as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    assert schema_state(url) is SchemaState.UNKNOWN
+    with pytest.raises(LedgerVersionUnknown, match=f"newer than this release, which knows it up to {head()}; install"):
+        Ledger.open(url, create=create)
+    with pytest.raises(LedgerVersionUnknown, match="newer"):
+        upgrade(url)
+    assert schema_state(url) is SchemaState.UNKNOWN
+
+
+def test_a_database_of_an_older_release_waits_for_its_operator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `sellertrust db upgrade` upgrades a ledger that holds something; opening it does not."""
+    monkeypatch.setattr("alembic.script.ScriptDirectory.get_current_head", lambda scripts: "9998")
+    assert schema_state(url) is SchemaState.BEHIND
+    with pytest.raises(LedgerVersionUnknown, match=r"older .* sellertrust db upgrade"):
+        Ledger.open(url, create=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "sqlite://", "sqlite:///:memory:", "mysql://u:secret@h/d", "postgresql//u:secret@h", "ledger.db"]
+)
+def test_a_url_that_cannot_be_used_is_refused_without_showing_it(wrong: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ConfigurationWrong, match=r"write sqlite:///ledger\.db or postgresql://") as caught:
+        Ledger.open(wrong)
+    assert "secret" not in str(caught.value)

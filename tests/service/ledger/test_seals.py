@@ -1,0 +1,171 @@
+"""The ledger is tamper-evident: whatever its database's owner changes is found, and the first changed entry named."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from scoring.errors import ConfigurationWrong
+from scoring.merkle import leaf_hash, merkle_root, node_hash
+from service.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
+from service.ledger import Ledger
+from service.ledger.database import Database
+from service.ledger.seals import seal_unsealed
+from tests.builders import MARKET, confirmed, exposure, violation
+
+Owner = Callable[[], Any]
+SQLITE_TRIGGERS = ("entry_no_update", "entry_no_delete", "seal_no_update", "seal_no_delete")
+
+
+def silent(done: int, total: int) -> None:
+    """No progress shown."""
+
+
+@contextmanager
+def owner(url: str) -> Iterator[Connection]:
+    """The owner of the database, whom no trigger stops; what is done is undone at the end."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        with engine.connect() as connection:
+            if url.startswith("sqlite"):
+                for name in SQLITE_TRIGGERS:
+                    connection.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
+            else:
+                connection.execute(text("SET session_replication_role = replica"))
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def fill(ledger: Ledger, entries: int = 60) -> None:
+    chance = random.Random(6962)
+    number = 0
+    while number < entries:
+        batch = [
+            confirmed(f"v{n}") if n % 3 else exposure(15_000 + n)
+            for n in range(number, number + chance.randint(1, 7))
+        ]
+        ledger.append(MARKET, batch)
+        number += len(batch)
+
+
+def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: Ledger) -> None:
+    """Every entry sealed, every seal chained; later entries do not disturb an earlier checkpoint."""
+    assert ledger.verify([], silent).mismatch is None
+    fill(ledger)
+    checkpoint = ledger.checkpoint()
+    ledger.append(MARKET, [violation("later")])
+    found = ledger.verify([checkpoint], silent)
+    assert found.mismatch is None
+    assert (found.entries, found.sequence) == (ledger.last()[0], ledger.last()[0])
+    assert found.chain == ledger.checkpoint()[1] != checkpoint[1]
+
+
+def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Ledger, url: str) -> None:
+    """Any column of any entry; entries deleted, swapped, appended unsealed; seals edited or deleted."""
+    fill(ledger)
+    checkpoint, last = ledger.checkpoint(), ledger.last()[0]
+    chance = random.Random(7)
+    for _ in range(60):
+        victim = chance.randint(1, last)
+        statements, named = tampering(chance, victim, last)
+        with owner(url) as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+            connection.commit()
+        found = ledger.verify([checkpoint], silent).mismatch
+        assert found is not None, statements
+        assert found.sequence == named, statements
+        with owner(url) as connection:
+            restore(connection, statements, victim)
+        assert ledger.verify([checkpoint], silent).mismatch is None
+
+
+def tampering(chance: random.Random, victim: int, last: int) -> tuple[list[str], int]:
+    """What the owner does to one entry, and the first entry that then does not match."""
+    kind = chance.choice(["content", "seller", "occur_time", "record_time", "digest", "delete"])
+    save = f"CREATE TABLE saved AS SELECT * FROM entry WHERE sequence = {victim}"
+    change = {
+        "content": f"UPDATE entry SET content = content || ' ' WHERE sequence = {victim}",
+        "seller": f"UPDATE entry SET seller = seller || 'x' WHERE sequence = {victim}",
+        "occur_time": f"UPDATE entry SET report_time = report_time - 1 WHERE sequence = {victim}",
+        "record_time": f"UPDATE entry SET record_time = record_time + 1 WHERE sequence = {victim}",
+        "digest": f"UPDATE entry SET digest = (SELECT root FROM seal LIMIT 1) WHERE sequence = {victim}",
+        "delete": f"DELETE FROM entry WHERE sequence = {victim}",
+    }[kind]
+    return [save, change], victim
+
+
+def restore(connection: Connection, statements: list[str], victim: int) -> None:
+    connection.execute(text(f"DELETE FROM entry WHERE sequence = {victim}"))
+    connection.execute(text("INSERT INTO entry SELECT * FROM saved"))
+    connection.execute(text("DROP TABLE saved"))
+    connection.commit()
+
+
+def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoint(ledger: Ledger, url: str) -> None:
+    """An owner who edits an entry and recomputes every seal fools the seals, not the checkpoint."""
+    fill(ledger)
+    checkpoint = ledger.checkpoint()
+    with owner(url) as connection:
+        connection.execute(text("UPDATE entry SET settled_orders = settled_orders + 1 WHERE kind = 3 AND sequence < 9"))
+        connection.execute(text("DELETE FROM seal"))
+        connection.commit()
+    database = Database(url)
+    with database.write() as connection:
+        seal_unsealed(connection)
+    database.close()
+    assert ledger.verify([], silent).mismatch is None
+    found = ledger.verify([checkpoint], silent).mismatch
+    assert found is not None
+    assert "checkpoint" in found.problem
+
+
+def test_an_entry_slipped_in_without_a_seal_is_found(ledger: Ledger, url: str) -> None:
+    """By the owner, at the end, where no later seal covers it."""
+    fill(ledger)
+    last = ledger.last()[0]
+    with owner(url) as connection:
+        connection.execute(text(f"CREATE TABLE saved AS SELECT * FROM entry WHERE sequence = {last}"))
+        connection.execute(text(f"UPDATE saved SET sequence = {last + 1}, entry_id = 'slipped', violation = 'slipped'"))
+        connection.execute(
+            text("UPDATE saved SET exposure_day = exposure_day + 1, occur_time = occur_time + 86400000000")
+        )
+        connection.execute(text("UPDATE saved SET violation = NULL WHERE kind = 3"))
+        connection.execute(text("UPDATE saved SET occur_time = occur_time - 86400000000 WHERE kind = 1"))
+        connection.execute(text("INSERT INTO entry SELECT * FROM saved"))
+        connection.commit()
+    found = ledger.verify([], silent).mismatch
+    assert found is not None
+    assert found.sequence == last + 1
+
+
+def test_merkle_roots_are_those_of_rfc_6962() -> None:
+    """Worked: the empty leaf, and the tree of three leaves by hand."""
+    assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    a, b, c = (leaf_hash(data) for data in (b"a", b"b", b"c"))
+    assert merkle_root([a, b, c]) == node_hash(node_hash(a, b), c)
+    assert merkle_root([a]) == a
+    assert merkle_root([]) == sha256(b"").digest()
+
+
+def test_a_checkpoint_file_is_believed_only_with_the_key_that_signed_it(tmp_path: Path) -> None:
+    """Signed, appended, read back; an altered line or another key is refused by line."""
+    key = load_or_make_key(tmp_path / "key.pem")
+    assert load_or_make_key(tmp_path / "key.pem").public_key().public_bytes_raw() == key.public_key().public_bytes_raw()
+    assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+    file = tmp_path / "checkpoints.jsonl"
+    for sequence in (3, 9):
+        written = write_checkpoint(file, key, sequence, bytes([sequence]) * 32, "2026-03-01T00:00:00Z")
+    assert read_checkpoints(file, written["public_key"]) == [(3, b"\x03" * 32), (9, b"\x09" * 32)]
+    other = load_or_make_key(tmp_path / "other.pem").public_key().public_bytes_raw().hex()
+    with pytest.raises(ConfigurationWrong, match="line 1"):
+        read_checkpoints(file, other)
+    file.write_text(file.read_text().replace('"sequence": 9', '"sequence": 8'))
+    with pytest.raises(ConfigurationWrong, match="line 2"):
+        read_checkpoints(file, written["public_key"])

@@ -1,0 +1,143 @@
+"""A database that does not answer: one error that says so and shows nothing, and all is well once it answers again."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from scoring.errors import LedgerUnavailable
+from service.ledger import Ledger, database, schema_state, upgrade
+from tests.builders import MARKET, Clock, identity, violation
+from tests.databases import database as new_database
+from tests.databases import postgresql
+
+READS: dict[str, Callable[[Ledger], object]] = {
+    "ping": Ledger.ping,
+    "last": Ledger.last,
+    "cut": Ledger.cut,
+    "fact_rows": lambda ledger: ledger.fact_rows(MARKET, ["s1"], 1),
+    "append": lambda ledger: ledger.append(MARKET, [violation("v2")]),
+}
+
+
+def assert_opaque(error: LedgerUnavailable, url: str) -> None:
+    """Nothing of the database, of SQL or of the data is said."""
+    words = ("select", "insert", "sqlite", "psycopg", "postgres", "traceback", "s1", str(make_url(url).database))
+    assert [word for word in words if word in str(error).lower()] == []
+    assert error.reason == "LEDGER_UNAVAILABLE"
+
+
+@contextmanager
+def nobody_may_connect(url: str) -> Iterator[None]:
+    """Ends every connection to a PostgreSQL database, as a restart does, and lets nobody in meanwhile."""
+    name = make_url(url).database
+    with psycopg.connect(postgresql(), autocommit=True) as server:
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        server.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            yield
+        finally:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
+
+def test_a_postgresql_that_went_away_and_came_back(tmp_path: Path, clock: Clock) -> None:
+    """Meanwhile every call says that the ledger does not answer; afterwards they work, without a restart."""
+    with new_database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        with nobody_may_connect(url):
+            for read in READS.values():
+                with pytest.raises(LedgerUnavailable) as caught:
+                    read(ledger)
+                assert_opaque(caught.value, url)
+        for read in READS.values():
+            read(ledger)
+
+
+def test_connections_that_a_restart_ended_are_replaced_unseen(tmp_path: Path, clock: Clock) -> None:
+    """The first calls after a restart of PostgreSQL find dead connections in the pool, and do not fail."""
+    with new_database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        with nobody_may_connect(url):
+            pass
+        ledger.append(MARKET, [violation("v2")])
+        assert ledger.last()[0] == 2
+
+
+@pytest.mark.parametrize("call", [Ledger.open, schema_state, upgrade])
+def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], object]) -> None:
+    url = f"postgresql://u:secret@/db-7?host={tmp_path}"
+    with pytest.raises(LedgerUnavailable) as caught:
+        call(url)
+    assert_opaque(caught.value, url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_lock_that_is_not_let_go_is_waited_for_and_then_given_up(
+    url: str, backend: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, readers are not held up, and the retry works once the lock is free."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2 if backend == "sqlite" else 10)
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.2)
+    with closing(database.Database(url)) as holder, Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        with holder.write():
+            started = time.monotonic()
+            with pytest.raises(LedgerUnavailable) as caught:
+                ledger.append(MARKET, [violation("v2")])
+            assert 0.15 < time.monotonic() - started < 5
+            assert_opaque(caught.value, url)
+            assert ledger.last()[0] == 1
+        assert [done.sequence for done in ledger.append(MARKET, [violation("v2")])] == [2]
+
+
+def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}"
+    with pytest.raises(LedgerUnavailable) as caught:
+        Ledger.open(url, create=True)
+    assert_opaque(caught.value, url)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    file.write_bytes(b"not a database, " * 1_000)
+    for call in (Ledger.open, upgrade):
+        with pytest.raises(LedgerUnavailable) as caught:
+            call(f"sqlite:///{file}")
+        assert_opaque(caught.value, f"sqlite:///{file}")
+    assert file.read_bytes() == b"not a database, " * 1_000
+
+
+def test_a_closed_ledger_does_not_answer(ledger: Ledger) -> None:
+    """Nor does it open the database again in silence."""
+    ledger.append(MARKET, [violation("v1")])
+    ledger.close()
+    for read in READS.values():
+        with pytest.raises(LedgerUnavailable, match="closed"):
+            read(ledger)
+
+
+def test_closing_folds_the_write_ahead_log_back(tmp_path: Path) -> None:
+    """A SQLite ledger at rest is one file, to be copied as it is."""
+    file = tmp_path / "ledger.db"
+    with Ledger.open(f"sqlite:///{file}", create=True) as ledger:
+        ledger.append(MARKET, [identity(occur_time=1)])
+        ledger.cut()
+        assert file.with_name("ledger.db-wal").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM entry").fetchone() == (1,)
+
+
+def test_sqlite_does_not_trade_durability_for_speed(tmp_path: Path) -> None:
+    """What is committed is on the disk, and no connection can replace an entry past the triggers."""
+    settings = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
+    with closing(database.Database(f"sqlite:///{tmp_path / 'ledger.db'}")) as place:
+        for connect, read_only in ((place.write, 0), (place.read, 1)):
+            with connect() as connection:
+                for name, value in (settings | {"query_only": read_only}).items():
+                    assert connection.exec_driver_sql(f"PRAGMA {name}").scalar() == value, name

@@ -1,0 +1,29 @@
+"""A process that writes to a ledger, for the tests of races: `python -m tests.service.ledger.writer URL NAME BATCHES`.
+
+Each batch is three identities and a confirmation of `v1`, tried once more after a refusal without the confirmation.
+Prints a line for each batch once it is committed: how many confirmations won, so far.
+"""
+
+import sys
+
+from scoring.errors import LifecycleForbids
+from service.ledger import Ledger
+from tests.builders import MARKET, identity, status
+
+
+def main(url: str, name: str, batches: int) -> None:
+    won = 0
+    with Ledger.open(url) as ledger:
+        sys.stdin.readline()  # all writers are let go at once
+        for batch in range(batches):
+            entries = [identity(f"{name}-{batch}-{n}", name) for n in range(3)]
+            try:
+                ledger.append(MARKET, [*entries, status("v1", entry_id=f"{name}-{batch}-confirm")])
+                won += 1
+            except LifecycleForbids:
+                ledger.append(MARKET, entries)
+            print(won, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
