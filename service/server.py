@@ -91,9 +91,9 @@ class Server:
         """Listens and says SERVING; the address. ConfigurationWrong if an address or the TLS files cannot be used."""
         settings = self.settings
         try:
-            self.address = self._listen(settings.address)
-            if settings.metrics_address:
+            if settings.metrics_address:  # first, since gRPC keeps a port that it took and never served
                 self.metrics_address = self._offer_metrics(settings.metrics_address)
+            self.address = self._listen(settings.address)
         except BaseException:
             self.stop(grace_seconds=0)
             raise
@@ -163,8 +163,8 @@ def serve(
 ) -> int:
     """Serves until SIGTERM or SIGINT, then drains and closes the ledger; the exit code, 0. A second signal kills.
 
-    To be called in the main thread. `ready` is called with the started server. ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger
-    does not answer; the ledger is closed then too.
+    To be called in the main thread. `ready` is called with the started server. ConfigurationWrong as `Server.start`,
+    LedgerUnavailable if the ledger does not answer; the ledger is closed then too.
     """
     try:
         ledger.ping()
@@ -198,7 +198,7 @@ def _signals() -> Iterator[Callable[[], object]]:
         fd_before = signal.set_wakeup_fd(writer.fileno())
         before |= {number: signal.signal(number, give_back) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            yield lambda: reader.recv(1)
+            yield lambda: next(number for [number] in iter(lambda: reader.recv(1), b"") if number in before)
         finally:
             give_back()
             signal.set_wakeup_fd(fd_before)

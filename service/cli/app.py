@@ -48,39 +48,41 @@ def root(
 
 
 def run() -> int:
-    """Runs the command line; the exit code. A foreseen error becomes one message, never a stack trace."""
+    """Runs the command line; the exit code. An error becomes one message, never a stack trace."""
     try:
         app(standalone_mode=True)
-    except SellertrustCallError as error:
-        say(f"error: {error}")
-        if (hint := _NEXT.get(exit_code(error))) is not None:
-            say(f"next:  {hint}")
-        return exit_code(error)
-    except SellertrustError as error:
-        say(f"error: {error.message}")
-        return exit_code(error)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
-    except OSError as error:
-        if "libgomp" in str(error):
-            say("error: libgomp.so.1 is missing, which LightGBM needs")
-            say("next:  install it: apt-get install libgomp1")
-            return Exit.CONFIGURATION
-        say(f"error: {error.filename or 'the system'}: {(error.strerror or str(error)).lower()}")
-        return Exit.CONFIGURATION
-    except ModuleNotFoundError as error:
-        say(f"error: the package {error.name} is missing")
-        say("next:  install sellertrust and what it needs: pip install sellertrust")
-        return Exit.CONFIGURATION
     except Exception as error:
-        if os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":
+        code, problem, remedy = _told(error)
+        if code is Exit.UNFORESEEN and os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":
             raise
-        say(f"error: unforeseen: {error} ({type(error).__name__})")
-        say("next:  please report it with what SELLERTRUST_LOG_LEVEL=debug shows of the same command")
-        return Exit.UNFORESEEN
-    return 0
+        say(f"error: {problem}")
+        if remedy:
+            say(f"next:  {remedy}")
+        return code
+    return Exit.OK
+
+
+def _told(error: Exception) -> tuple[Exit, str, str]:
+    """Exit code of an error, what is wrong, and the next command where the message does not name it."""
+    if isinstance(error, SellertrustCallError):
+        return exit_code(error), str(error), _NEXT.get(exit_code(error), "")
+    if isinstance(error, SellertrustError):
+        return exit_code(error), error.message, ""
+    if isinstance(error, ModuleNotFoundError):
+        remedy = "install sellertrust and what it needs: pip install sellertrust"
+        return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
+    if isinstance(error, OSError):
+        if "libgomp" in str(error):
+            remedy = "install it: apt-get install libgomp1"
+            return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
+        problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
+        return Exit.CONFIGURATION, problem, ""
+    remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
+    return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 
 
 _NEXT = {

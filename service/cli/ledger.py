@@ -13,10 +13,8 @@ from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
-from service.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
-from service.ledger import wall_clock
 from service.progress import StepProgress
 from service.settings import load
 
@@ -140,6 +138,9 @@ def checkpoint_command(
     output: Output = Format.TABLE,
 ) -> None:
     """Append a signed checkpoint: with it, any later change of what is recorded by now can be proven."""
+    from service.checkpoints import load_or_make_key, write_checkpoint
+    from service.ledger import wall_clock
+
     settings = load()
     with open_ledger(settings) as ledger:
         sequence, chain = ledger.checkpoint()
@@ -156,6 +157,8 @@ def verify_command(
     output: Output = Format.TABLE,
 ) -> None:
     """Verify the whole ledger against its seals and exported checkpoints; names the first entry that does not match."""
+    from service.checkpoints import read_checkpoints
+
     if (checkpoints is None) != (public_key is None):
         raise invalid("--public-key", "belongs to --checkpoints: a checkpoint proves nothing without who signed it")
     exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []

@@ -100,7 +100,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
         assert all(s.stamp.model_digest == digest for s in scores)
         rated = [s for s in scores if s.state == ScoreState.SCORE_STATE_RATED]
         assert len(rated) > len(sellers) / 3
-        assert len({s.points for s in rated}) > 5
+        assert len({s.points for s in rated}) > (5 if toronto() is not None else 2)
 
         then = scores[0].stamp.observe_time.ToMicroseconds()
         rows = ledger.fact_rows("toronto", sellers, scores[0].stamp.ledger_sequence)

@@ -96,6 +96,13 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
     assert ids(ledger, ledger.cut(observe_time=ago(10) + 1, known_time=NOW)) == []
 
 
+def test_what_was_reported_before_it_took_effect_is_read_once_it_has(ledger: Ledger) -> None:
+    """A decision without a time of its own occurs when it is recorded, whenever its source says it knew of it."""
+    ledger.append(MARKET, [violation("v1"), status("v1", report_time=ago(3))], imported=True)
+    assert ids(ledger, ledger.cut(observe_time=NOW)) == []
+    assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["v1", "v1-confirm"]
+
+
 def test_entries_are_those_of_the_marketplace_and_the_seller(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1", "s1"), violation("v2", "s2"), status("v2"), identity("i1", "s1")])
     ledger.append("other", [violation("v1", "s1")])

@@ -47,8 +47,7 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
     number = 0
     while number < entries:
         batch = [
-            confirmed(f"v{n}") if n % 3 else exposure(15_000 + n)
-            for n in range(number, number + chance.randint(1, 7))
+            confirmed(f"v{n}") if n % 3 else exposure(15_000 + n) for n in range(number, number + chance.randint(1, 7))
         ]
         ledger.append(MARKET, batch)
         number += len(batch)

@@ -1,0 +1,167 @@
+"""The generated pages of `docs/`: the command line, and the tables of the core. `--write` makes them anew.
+
+`./dev check` and a test hold them in step with the code, so that a page can be trusted.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from scoring.features import FEATURES
+from scoring.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
+from scoring.reasons import REASON_CODES
+from scoring.violation_types import TABLES
+from scoring.words import Action, Harm, Status
+from service.cli.app import app
+from service.cli.output import EXIT_CODES
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file name."""
+    makers: dict[str, Callable[[], Iterator[str]]] = {
+        "cli.md": _cli,
+        "features.md": _features,
+        "lifecycle.md": _lifecycle,
+        "reason_codes.md": _reason_codes,
+        "violation_types.md": _violation_types,
+    }
+    return {name: "\n".join(maker()) + "\n" for name, maker in makers.items()}
+
+
+def stale() -> list[str]:
+    """The pages that differ from what the code gives."""
+    return [name for name, text in pages().items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
+
+
+def _cli() -> Iterator[str]:
+    yield "# The command line"
+    yield ""
+    yield "`sellertrust`: data goes to stdout, messages and progress to stderr."
+    yield ""
+    yield EXIT_CODES
+    command: Any = typer.main.get_command(app)
+    yield from _command(command, "sellertrust", depth=2)
+
+
+def _command(command: Any, path: str, depth: int) -> Iterator[str]:
+    for name, child in sorted(getattr(command, "commands", {}).items()):
+        title = f"{path} {name}"
+        yield ""
+        yield f"{'#' * min(depth, 3)} {title}"
+        yield ""
+        yield " ".join((child.help or "").split())
+        rows = [_parameter(parameter) for parameter in child.params if parameter.name != "help"]
+        if rows:
+            yield ""
+            yield "| | |"
+            yield "|---|---|"
+            yield from rows
+        yield from _command(child, title, depth + 1)
+
+
+def _parameter(parameter: Any) -> str:
+    text = parameter.help or ""
+    if parameter.param_type_name == "argument":
+        shown = parameter.metavar or (parameter.name or "").upper()
+    else:
+        shown = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        if not parameter.is_flag:
+            shown += f" {parameter.metavar or _kind(parameter.type_descriptor.annotation)}"
+    if parameter.required:
+        text = f"{text} Required."
+    elif isinstance(parameter.default, str | int | float) and not isinstance(parameter.default, bool):
+        text = f"{text} Default: `{_word(parameter.default)}`."
+    return f"| `{shown}` | {' '.join(text.split())} |"
+
+
+def _kind(annotation: Any) -> str:
+    """What an option takes: the words of an enumeration, else the name of its type."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(_word(member) for member in annotation)
+    return str(getattr(annotation, "__name__", "text")).upper().replace("STR", "TEXT").replace("LIST", "TEXT")
+
+
+def _word(value: object) -> str:
+    return str(getattr(value, "value", value))
+
+
+def _features() -> Iterator[str]:
+    yield "# Features"
+    yield ""
+    yield "Direction +: more of it never lowers points; -: more of it never raises them. A definition never changes: a"
+    yield "change is a new version, and artifacts pin the versions they use."
+    yield ""
+    yield "| feature | unit | direction | definition |"
+    yield "|---|---|---|---|"
+    for feature in FEATURES.values():
+        yield f"| `{feature.key}` | {feature.unit} | {'+' if feature.direction > 0 else '-'} | {feature.definition} |"
+
+
+def _lifecycle() -> Iterator[str]:
+    yield "# The lifecycle of a violation"
+    yield ""
+    yield "What may be done to a violation, and where it then stands. Blank: refused, and the refusal names what is allowed."
+    yield ""
+    yield f"| status | counts | {' | '.join(action.name.lower() for action in Action)} |"
+    yield f"|---|---|{'---|' * len(Action)}"
+    for status in Status:
+        cells = [_spell(TRANSITIONS.get((status, action))) for action in Action]
+        meaning = {True: "yes", False: "no"}[status in COUNTING]
+        if status in RETRACTED:
+            meaning = "no: as if never reported"
+        elif status in OPEN:
+            meaning = "no: only in `points_if_upheld`"
+        yield f"| {_spell(status)} | {meaning} | {' | '.join(cells)} |"
+
+
+def _spell(status: Status | None) -> str:
+    return status.name.lower().replace("_", " ") if status else ""
+
+
+def _reason_codes() -> Iterator[str]:
+    yield "# Reason codes"
+    yield ""
+    yield "Stable strings for why the points are not higher. Each comes with the entries behind it (ExplainTrustScore)."
+    yield ""
+    yield "| reason code | meaning |"
+    yield "|---|---|"
+    for code, meaning in REASON_CODES.items():
+        yield f"| `{code}` | {meaning} |"
+
+
+def _violation_types() -> Iterator[str]:
+    yield "# Violation types"
+    yield ""
+    yield "Severity follows from the type, the harm, and the source: an authority's act weighs at least the last column."
+    yield ""
+    yield f"| violation type | category | {' | '.join(h.name.lower() for h in Harm)} | authority | |"
+    yield f"|---|---|{'---|' * len(Harm)}---|---|"
+    for row in TABLES[-1][1].values():
+        severities = " | ".join(severity.name.lower() for severity in row.severities)
+        yield (
+            f"| `{row.key}` | {row.category.name.lower()} | {severities} | {row.floor.name.lower()}"
+            f" | {row.description} |"
+        )
+
+
+def main() -> int:
+    """Checks, or with --write writes."""
+    if "--write" in sys.argv[1:]:
+        DOCS.mkdir(exist_ok=True)
+        for name, text in pages().items():
+            (DOCS / name).write_text(text)
+        return 0
+    found = stale()
+    for name in found:
+        print(f"docs/{name} is not what the code gives; run: python -m tests.docs_in_step --write")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

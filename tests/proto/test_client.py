@@ -1,0 +1,218 @@
+"""The client: an answer always comes to a checkout, calls end in time, retries are safe, errors are decoded."""
+
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, seller_name, unknown_score
+from sellertrust.v1 import trust_score_service_pb2
+from service.servicers import WRITES
+from tests.servers import MARKET, identity, running_server, violation
+
+NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
+UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN
+
+
+def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_timeout() -> None:
+    config = json.loads(SERVICE_CONFIG)
+    assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+    assert config["healthCheckConfig"] == {"serviceName": ""}
+    every, writes = config["methodConfig"]
+    services = {"sellertrust.v1.LedgerService", "sellertrust.v1.TrustScoreService"}
+    assert {name["service"] for name in every["name"]} == services
+    assert {name["method"] for name in writes["name"]} == set(WRITES)
+    for method in (every, writes):
+        assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert "timeout" not in SERVICE_CONFIG
+
+
+def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
+    with Client(NOWHERE) as client, caplog.at_level(logging.WARNING, "sellertrust.client"):
+        began = time.monotonic()
+        score = client.get_trust_score(MARKET, "seller-17", on_error="unknown")
+        results = client.batch_get_trust_scores(MARKET, ["a", "b", "a"], on_error="unknown")
+        assert time.monotonic() - began < 4
+    assert score == unknown_score(seller_name(MARKET, "seller-17"))
+    assert (score.state, score.badge, score.HasField("points")) == (UNKNOWN, "unknown", False)
+    assert [result.trust_score.seller for result in results] == [seller_name(MARKET, seller) for seller in "aba"]
+    assert {result.trust_score.state for result in results} == {UNKNOWN}
+    assert len(caplog.records) == 2
+    assert "UNAVAILABLE" in caplog.text
+    assert "seller-17" not in caplog.text
+
+
+def test_a_checkout_gets_unknown_for_whatever_else_fails(tmp_path: Path, monkeypatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    with running_server(tmp_path) as running, running.client() as client:
+        for seller in ("nobody", "", "no/id", "x" * 200, "half a pair \ud800", None):
+            score = client.get_trust_score(MARKET, seller, on_error="unknown")
+            assert (score.state, score.badge) == (UNKNOWN, "unknown"), seller
+            [result] = client.batch_get_trust_scores(MARKET, [seller], on_error="unknown")
+            assert result.trust_score.state == UNKNOWN
+        client.append_entries(MARKET, [identity("i", "s")])
+        known, unknown = client.batch_get_trust_scores(MARKET, ["s", "nobody"], on_error="unknown")
+        assert known.trust_score.stamp.ledger_sequence == 1
+        assert not unknown.trust_score.HasField("stamp")
+        monkeypatch.setattr(running.scorer, "scores", fail)
+        assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
+        client.close()
+        assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
+
+
+def test_faults_of_the_program_are_raised_all_the_same() -> None:
+    with Client(NOWHERE) as client, pytest.raises(ValueError, match="observe_time has no time zone"):
+        client.get_trust_score(MARKET, "s", observe_time=datetime(2026, 1, 1), on_error="unknown")  # noqa: DTZ001
+
+
+def test_without_a_server_a_call_fails_as_unavailable_and_soon() -> None:
+    with Client(NOWHERE) as client, pytest.raises(SellertrustCallError) as caught:
+        client.get_trust_score(MARKET, "s")
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert caught.value.fields == []
+
+
+def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_path: Path, monkeypatch) -> None:
+    def sleep(*arguments: object) -> None:
+        time.sleep(1.5)
+
+    with running_server(tmp_path, worker_threads=8) as running, running.client() as client:
+        monkeypatch.setattr(running.scorer, "scores", sleep)
+        with Client(running.address, deadline_seconds=0.3) as hasty:
+            for call, options, seconds in (
+                (client.get_trust_score, {}, 1.0),
+                (client.get_trust_score, {"deadline_seconds": 0.2}, 0.2),
+                (hasty.get_trust_score, {}, 0.3),
+            ):
+                began = time.monotonic()
+                with pytest.raises(SellertrustCallError) as caught:
+                    call(MARKET, "s", **options)
+                assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                assert seconds * 0.9 < time.monotonic() - began < seconds + 0.4
+            began = time.monotonic()
+            assert hasty.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
+            assert time.monotonic() - began < 0.7
+
+
+def test_errors_are_decoded(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        with pytest.raises(SellertrustCallError) as missing:
+            client.get_trust_score(MARKET, "nobody")
+        with pytest.raises(SellertrustCallError) as wrong:
+            client.append_entries(MARKET, [violation("a b", "s", harm=0)])
+        running.ledger.close()
+        with pytest.raises(SellertrustCallError) as unavailable:
+            client.get_violation(MARKET, "v")
+    assert (missing.value.code, missing.value.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
+    assert missing.value.metadata == {"seller": seller_name(MARKET, "nobody")}
+    assert [field for field, _ in wrong.value.fields] == ["entries[0].entry_id", "entries[0].violation.harm"]
+    assert "entries[0].violation.harm: must be one of low, medium, high, extreme" in str(wrong.value)
+    assert unavailable.value.retry_delay == 1.0
+    for error in (missing.value, wrong.value, unavailable.value):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (copy.code, copy.fields, str(copy)) == (error.code, error.fields, str(error))
+
+
+def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
+    with running_server(tmp_path) as first:
+        address = first.address
+        client = first.client()
+        client.append_entries(MARKET, [violation("v", "s")])
+    with client, ThreadPoolExecutor(3) as pool:
+        append = pool.submit(client.append_entries, MARKET, [identity("i", "s")])
+        confirm = pool.submit(client.confirm_violation, MARKET, "v", actor="a", reason="r")
+        read = pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=5)
+        time.sleep(0.3)
+        with running_server(tmp_path, address=address):
+            assert append.result()[0].already_present is False
+            assert len(confirm.result().violation.entries) == 2
+            assert read.result().seller
+
+
+def test_a_decision_that_is_retried_after_it_was_carried_out_is_answered(tmp_path: Path) -> None:
+    """The client makes one entry id a call, so that what gRPC sends twice is one decision."""
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(MARKET, [violation("v", "s")])
+        sent: list[Any] = []
+        stub = client._ledger.ConfirmViolation
+
+        def twice(request: Any, timeout: float) -> Any:
+            sent.append(stub(request, timeout=timeout))
+            return stub(request, timeout=timeout)
+
+        client._ledger.ConfirmViolation = twice
+        assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
+
+
+def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> None:
+    moment = datetime.now(UTC) - timedelta(days=1)
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        for time_ in (moment, moment.astimezone(timezone(timedelta(hours=8))), stamp):
+            score = client.get_trust_score(MARKET, "s", observe_time=time_, on_error="unknown")
+            if score.HasField("stamp"):
+                assert score.stamp.observe_time == stamp
+            assert list(client.list_entries(MARKET, known_time=time_)) == []
+
+
+def test_one_client_serves_many_threads(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(8) as pool:
+        entries = [[identity(f"i{n}", f"s{n}")] for n in range(100)]
+        list(pool.map(lambda entry: client.append_entries(MARKET, entry), entries))
+        scores = pool.map(lambda n: client.get_trust_score(MARKET, f"s{n}").seller, range(100))
+        assert list(scores) == [seller_name(MARKET, f"s{n}") for n in range(100)]
+
+
+def test_health_is_looked_at_without_the_health_package(tmp_path: Path) -> None:
+    """Grpcio does it itself: a client without grpcio-health-checking leaves a server that says NOT_SERVING."""
+    script = (
+        "import sys; sys.modules['grpc_health'] = None\n"
+        "from sellertrust.client import Client\n"
+        "with Client(sys.argv[1]) as client:\n"
+        "    for _ in sys.stdin:\n"
+        "        print(client.batch_get_trust_scores('acme', ['s'])[0].error.reason, flush=True)\n"
+    )
+    with running_server(tmp_path, drain_seconds=1.5) as going, running_server(tmp_path) as staying:
+        command = [sys.executable, "-c", script, f"ipv4:{going.address},{staying.address}"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+            def ask(times: int) -> set[str]:
+                answers = set()
+                for _ in range(times):
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                    answers.add(process.stdout.readline().strip())
+                return answers
+
+            assert ask(20) == {"SELLER_NOT_FOUND"}
+            assert going.lines()
+            assert staying.lines()
+            draining = threading.Thread(target=going.server.drain)
+            draining.start()
+            time.sleep(0.5)
+            before = len(going.lines())
+            assert ask(20) == {"SELLER_NOT_FOUND"}
+            assert len(going.lines()) == before
+            draining.join()
+            process.stdin.close()
+            assert process.wait(10) == 0
+
+
+def test_a_program_that_reads_messages_does_not_load_grpc() -> None:
+    script = "import sys, sellertrust.v1.entry_pb2; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,53 @@
+"""The words of the core, and the reasons of its errors, are those of the contract: the same names and numbers."""
+
+from enum import IntEnum
+
+import pytest
+from google.protobuf.descriptor import EnumDescriptor
+
+from scoring import errors, words
+from scoring.entries import FIELD_OF
+from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, trust_score_service_pb2
+from service.calls import CODES, code_of
+
+FILES = (entry_pb2, ledger_service_pb2, trust_score_service_pb2)
+ENUMS: dict[str, EnumDescriptor] = {
+    name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
+}
+WORDS: dict[str, type[IntEnum]] = {
+    name: word
+    for name, word in vars(words).items()
+    if isinstance(word, type) and issubclass(word, IntEnum) and word is not IntEnum
+}
+NAMES = {"ViolationStatus": "Status"}
+"""Where the core, which knows violations only, is shorter than the contract."""
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_every_enum_of_the_contract_is_a_word_with_its_names_and_numbers(name: str) -> None:
+    enum, word = ENUMS[name], WORDS[NAMES.get(name, name)]
+    prefix = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name).lstrip("_") + "_"
+    stated = {value.name.removeprefix(prefix): value.number for value in enum.values}
+    assert stated.pop("UNSPECIFIED") == 0
+    assert stated == {member.name: member.value for member in word}
+
+
+def test_every_word_is_in_the_contract() -> None:
+    assert {NAMES.get(name, name) for name in ENUMS} | {"Kind"} == set(WORDS)
+
+
+def test_the_kinds_of_entries_are_the_facts_of_the_contract_in_their_order() -> None:
+    facts = entry_pb2.Entry.DESCRIPTOR.oneofs_by_name["fact"].fields
+    assert [field.name for field in facts] == [FIELD_OF[kind] for kind in words.Kind]
+
+
+def test_every_error_that_has_a_reason_has_it_in_the_contract_and_has_a_status() -> None:
+    stated = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118 (no mapping)
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and getattr(kind, "reason", "")]
+    assert {kind.reason for kind in kinds} == stated - {"UNSPECIFIED", "INTERNAL"}
+    assert set(kinds) <= set(CODES)
+
+
+def test_what_no_caller_can_cause_is_internal() -> None:
+    assert code_of(errors.ArtifactRefused("damaged")) == 13
+    assert code_of(errors.SellerNotFound("nobody")) == 5
