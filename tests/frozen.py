@@ -1,0 +1,118 @@
+"""Frozen releases: a model and a ledger as a release left them, which every later release must read to the same bits.
+
+`python -m tests.frozen make VERSION` makes `tests/frozen/VERSION/` from the present code; it is then never changed.
+"""
+
+import json
+import sqlite3
+import sys
+import tempfile
+import tomllib
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from scoring.artifact import Artifact, load
+from scoring.score import score
+from scoring.time import parse_time
+from scoring.words import Action, Harm, Severity, Source
+from service.cli.operate import load_policy
+from service.importing import import_files
+from service.ledger import Ledger
+from service.settings import load as load_settings
+from tests.bench._real_data import STUDIES
+from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+
+FOLDER = Path(__file__).parent / "frozen"
+SELLERS = ("clean", "guilty", "cleared", "accused", "reduced", "new")
+OBSERVED = parse_time("2026-03-02T12:00:00Z")
+
+
+def versions() -> list[str]:
+    """The frozen releases, oldest first."""
+    return sorted(path.name for path in FOLDER.iterdir()) if FOLDER.is_dir() else []
+
+
+def model(version: str) -> Artifact:
+    """A release's model, verified as any artifact."""
+    return load({path.name: path.read_bytes() for path in (FOLDER / version / "model").iterdir()})
+
+
+def thaw(version: str, path: Path) -> str:
+    """Writes a release's ledger to a SQLite file, with the schema it had then; its URL."""
+    with sqlite3.connect(path) as database:
+        database.executescript((FOLDER / version / "ledger.sql").read_text())
+    database.close()
+    return f"sqlite:///{path}"
+
+
+def answers(ledger: Ledger, artifact: Artifact) -> dict[str, Any]:
+    """What the present code answers for the frozen sellers at the frozen time, as JSON values."""
+    policy = load_policy(load_settings({}))
+    cut = ledger.cut(observe_time=OBSERVED)
+    rows = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
+    found = score(rows, SELLERS, OBSERVED, artifact, policy)
+    plain = {seller: None if one is None else asdict(one) for seller, one in zip(SELLERS, found, strict=True)}
+    return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
+
+
+def make(version: str) -> None:
+    """Freezes the present release."""
+    place = FOLDER / version
+    (place / "model").mkdir(parents=True)
+    for name, data in _trained().items():
+        (place / "model" / name).write_bytes(data)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ledger.db"
+        with Ledger.open(f"sqlite:///{file}", create=True, clock=Clock(NOW)) as ledger:
+            _fill(ledger)
+        with Ledger.open(f"sqlite:///{file}") as ledger:
+            expected = answers(ledger, model(version))
+        with sqlite3.connect(file) as database:
+            (place / "ledger.sql").write_text("\n".join(database.iterdump()) + "\n")
+        database.close()
+    (place / "answers.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def _trained() -> dict[str, bytes]:
+    from scoring.mapping import mapping_of
+    from training.export import read_export, write_export
+    from training.market.files import write_market
+    from training.market.simulate import simulate
+    from training.study import load_study
+    from training.train import train
+
+    mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
+    study = replace(load_study(STUDIES / "marketplace.toml"), rounds=40)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_market(simulate(1500, 730, date(2024, 1, 1), 1), place)
+        with Ledger.open(f"sqlite:///{place}/ledger.db", create=True) as ledger:
+            import_files(ledger, mapping, place, lambda step, done, total: None)
+            write_export(ledger.export_rows(mapping.marketplace, ledger.cut()), place / "export.parquet")
+        return train(read_export(place / "export.parquet"), study).parts
+
+
+def _fill(ledger: Ledger) -> None:
+    """Sellers of every kind of fate, each with an identity and two months of orders."""
+    today = NOW // 86_400_000_000
+    for seller in SELLERS[:-1]:
+        ledger.append(MARKET, [identity(f"identity-{seller}", seller)])
+        days = [exposure(today - d, seller, settled_orders=20 + d % 7, late=d % 3) for d in range(1, 61)]
+        ledger.append(MARKET, days)
+    ledger.append(MARKET, [exposure(today - 1, "new", settled_orders=3)])
+    ledger.append(MARKET, [exposure(today - 5, "clean", settled_orders=90, revision=1)])
+    ledger.append(
+        MARKET, [confirmed("seized", "guilty"), violation("copied", "guilty", harm=Harm.LOW, incident="seized")]
+    )
+    ledger.append(MARKET, [violation("wrong", "cleared"), violation("doubtful", "accused", source=Source.BUYER)])
+    ledger.append(MARKET, [confirmed("grave", "reduced")])
+    ledger.append(MARKET, [status("wrong", Action.CONFIRM), status("copied", Action.CONFIRM)])
+    ledger.append(MARKET, [status("wrong", Action.OVERTURN), status("grave", Action.REDUCE, severity=Severity.MINOR)])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "make":
+        sys.exit(f"usage: python -m tests.frozen make VERSION; there are {', '.join(versions()) or 'none'}")
+    make(sys.argv[2])

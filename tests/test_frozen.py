@@ -1,0 +1,25 @@
+"""What earlier releases left behind is served and replayed for ever: their models and their ledgers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.ledger import Ledger, upgrade
+from tests.frozen import FOLDER, answers, model, thaw, versions
+
+
+@pytest.mark.parametrize("version", versions())
+def test_a_frozen_ledger_and_model_give_the_answers_they_gave(version: str, tmp_path: Path) -> None:
+    """Upgraded to the present schema, verified against its seals, and scored by the frozen model to the same values."""
+    url = thaw(version, tmp_path / "ledger.db")
+    upgrade(url)
+    with Ledger.open(url) as ledger:
+        assert ledger.verify([], lambda done, total: None).mismatch is None
+        found = answers(ledger, model(version))
+    assert found == json.loads((FOLDER / version / "answers.json").read_text())
+
+
+def test_there_is_a_frozen_release_to_test() -> None:
+    """Each release freezes itself: python -m tests.frozen make VERSION."""
+    assert versions()
