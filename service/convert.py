@@ -165,7 +165,10 @@ def _exposure_of(fact: entry_pb2.ExposureStated, path: str) -> ExposureStated:
 
 def _word(words: type[E], number: int) -> E:
     """The word of a number. One that is no word goes on as it is: `prepare` names it with all else that is wrong."""
-    return words(number) if number in words.__members__.values() else cast(E, number)
+    try:
+        return words(number)
+    except ValueError:
+        return cast(E, number)
 
 
 def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:

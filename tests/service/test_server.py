@@ -147,6 +147,23 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
     assert not list(tmp_path.glob("*.db-wal"))  # folded back by the last connection that was closed
 
 
+def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Path) -> None:
+    """It may be one of gRPC's; a main thread that waits for a lock sleeps through it."""
+    asks = "lambda server: threading.Thread(target=ask).start()"
+    head = (
+        "import signal, threading, time\n"
+        "def ask():\n"
+        "    time.sleep(0.5)  # the main thread waits by now\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+    )
+    script = head + SERVE.replace("lambda server: print(server.address, flush=True)", asks)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"event": "stopped"' in done.stderr
+
+
 def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:
     with (
         taken_port() as address,
