@@ -73,9 +73,12 @@ def read_export(path: Path) -> LedgerTable:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
-    missing = [name for name in SCHEMA if name not in table.columns]
-    if missing:
-        raise ConfigurationWrong(f"{path} is not an export of a ledger: it lacks {', '.join(missing)}")
+    wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
+    if wrong:
+        raise ConfigurationWrong(
+            f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
+            " sellertrust ledger export"
+        )
     table = table.sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     columns = EntryColumns(
@@ -129,7 +132,6 @@ def _codes(column: pl.Series) -> Ints:
 
 
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
-
     rows = np.flatnonzero(kinds == Kind.IDENTITY)
     texts = content.gather(rows).to_list()
     found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scoring.errors import ConfigurationWrong
 from training.snapshots import Snapshot
 from training.study import Study
 
@@ -64,7 +65,10 @@ def fit_lightgbm(rows: Snapshot, study: Study, done: RoundDone | None = None) ->
     base = _base_log_odds(rows.bad, start)
     data = lightgbm.Dataset(rows.x, rows.bad, init_score=start + base, params={"feature_pre_filter": False})
     callbacks = [lambda env: done(env.iteration + 1, study.rounds)] if done else []
-    booster = lightgbm.train(parameters, data, study.rounds, callbacks=callbacks)
+    try:
+        booster = lightgbm.train(parameters, data, study.rounds, callbacks=callbacks)
+    except lightgbm.basic.LightGBMError as error:
+        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {error}") from None
     return _with_constant(booster, base)
 
 

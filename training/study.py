@@ -4,17 +4,21 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import IntEnum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scoring.artifact import canonical_json
 from scoring.errors import ConfigurationWrong
 from scoring.features import FEATURES, AttributeFeature, Feature
 from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import format_day, parse_day
+from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
+
+Word = TypeVar("Word", bound=IntEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,6 @@ class Study:
     rounds: int
     seed: int
     parameters: Mapping[str, Any]
-    policy: Mapping[str, Any] | None
     digest: str
 
     def observation(self, day: int) -> Observation:
@@ -80,9 +83,8 @@ class Study:
             test = [self.observation(parse_day(day)) for day in self.test]
             train = [self.observation(parse_day(day)) for day in self.train]
         else:
-            span = self.observation(as_of).window_end - as_of + self.maturity_days
-            test = [self.observation(as_of - span)]
-            last = test[0].day - span
+            test = [self._latest_over_by(as_of)]
+            last = self._latest_over_by(test[0].day).day
             train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
         first_test = min(o.day for o in test)
         for point in train:
@@ -99,6 +101,12 @@ class Study:
                 )
         return train, test
 
+    def _latest_over_by(self, day: int) -> Observation:
+        """The latest point whose window and maturity are over by `day`; looked for, since months are uneven."""
+        about = 2 * day - self.observation(day).window_end - self.maturity_days
+        candidates = map(self.observation, range(about + 6, about - 7, -1))
+        return next(point for point in candidates if point.window_end + self.maturity_days <= day)
+
 
 def load_study(path: Path) -> Study:
     """Reads and checks a study. ConfigurationWrong names the file and every wrong part of it."""
@@ -106,14 +114,27 @@ def load_study(path: Path) -> Study:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationWrong(f"there is no study {path}; the shipped ones are in training/studies") from None
+    except OSError as error:
+        raise ConfigurationWrong(f"the study {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"the study {path} is not TOML: {error}") from None
-    reader = _Reader(data)
-    study = _study(reader, sha256(canonical_json(data)).hexdigest())
+    plain = _plain(data)
+    reader = _Reader(plain)
+    digest = reader.attempt("numbers must be finite", lambda: sha256(canonical_json(plain)).hexdigest())
+    study = _study(reader, digest or "")
     wrong = reader.problems()
     if wrong or study is None:
         raise ConfigurationWrong(f"the study {path} cannot be used: " + "; ".join(wrong))
     return study
+
+
+def _plain(value: Any) -> Any:
+    """The value with dates as texts: TOML knows dates without quotes."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 class _Reader:
@@ -139,6 +160,12 @@ class _Reader:
             return None if default is ... else default
         return value
 
+    def positive(self, path: str, default: int | None) -> int | None:
+        """A whole number above 0."""
+        value: int | None = self.take(path, int, default)
+        self.check(value is None or value > 0, f"{path} must be above 0")
+        return value
+
     def check(self, holds: bool, text: str) -> None:
         if not holds:
             self._wrong.append(text)
@@ -160,86 +187,140 @@ class _Reader:
 
 
 def _study(r: _Reader, digest: str) -> Study | None:
-    number = (int, float)
-    reference = r.take("exposure.reference_orders", number, None)
-    weights = r.take("constants.severity_weights", dict, {})
-    constants = r.attempt(
-        "constants.severity_weights must give whole numbers 1 to 63 by severity",
-        lambda: Constants(
-            DEFAULT_WEIGHTS | {Severity[k.upper()]: _weight(v) for k, v in weights.items()},
-            float(r.take("constants.rate_damping_orders", number, 50.0)),
-            float(r.take("constants.exposure_scale_orders", number, 1000.0)),
-        ),
-    )
     bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
-    attributes = r.attempt("attributes must list tables", lambda: _attributes(r.take("attributes", list, [])))
-    left_out = r.take("features.without", list, [])
-    window = r.take("window.days", int, None), r.take("window.months", int, None)
-    r.check((window[0] is None) != (window[1] is None), "window must give either days or months")
+    r.check(bool(bad), "bad.any must name at least one kind of violation")
+    features: tuple[Feature | AttributeFeature, ...] = (*_built_in(r), *_declared(r))
+    r.check(len({f.key for f in features}) == len(features), "attributes name the same feature twice")
+    r.check(bool(features), "features.without leaves no feature")
+    window_days, window_months = r.positive("window.days", None), r.positive("window.months", None)
+    r.check((window_days is None) != (window_months is None), "window must give either days or months")
+    reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
     train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
         r.attempt("observation has a day that is none", partial(parse_day, day))
+    parameters = r.take("model.parameters", dict, {})
+    if theirs := sorted(_OURS & set(parameters)):
+        r.check(False, f"model.parameters may not set {', '.join(theirs)}: the certificate rests on what training sets")
     values = {
         "name": r.take("name", str),
         "marketplace": r.take("marketplace", str),
         "train": tuple(train),
         "test": tuple(test),
-        "train_points": r.take("observation.train_points", int, 4),
-        "step_days": r.take("observation.step_days", int, 45),
-        "window_days": window[0],
-        "window_months": window[1],
+        "train_points": r.positive("observation.train_points", 4),
+        "step_days": r.positive("observation.step_days", 45),
+        "window_days": window_days,
+        "window_months": window_months,
         "maturity_days": r.take("window.maturity_days", int, 0),
         "bad": bad,
-        "bad_at_least": r.take("bad.at_least", int, 1),
+        "bad_at_least": r.positive("bad.at_least", 1),
         "reference_exposure": float(reference) if reference else None,
-        "active_before_months": r.take("eligible.active_before_months", int, None),
+        "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
-        "constants": constants,
-        "rounds": r.take("model.rounds", int, 200),
+        "constants": _constants(r),
+        "features": features,
+        "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
-        "parameters": r.take("model.parameters", dict, {}),
-        "policy": r.take("policy", dict, None),
+        "parameters": parameters,
         "digest": digest,
     }
-    r.check(bool(bad), "bad.any must name at least one kind of violation")
-    if r.problems():
-        return None
-    built_in = [f for f in FEATURES.values() if not any(f.name.startswith(prefix) for prefix in left_out)]
-    return Study(features=(*built_in, *attributes), **values)
+    r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
+    return None if r.problems() else Study(**values)
+
+
+_NUMBER = (int, float)
+_OURS = frozenset(
+    [
+        *("objective", "monotone_constraints", "monotone_constraints_method", "deterministic", "force_row_wise"),
+        *("verbosity", "seed", "num_threads", "num_iterations", "num_boost_round"),
+    ]
+)
+"""LightGBM's parameters that training sets itself."""
+
+
+def _constants(r: _Reader) -> Constants | None:
+    weights = r.take("constants.severity_weights", dict, {})
+    damping = float(r.take("constants.rate_damping_orders", _NUMBER, 50.0))
+    scale = float(r.take("constants.exposure_scale_orders", _NUMBER, 1000.0))
+    r.check(damping > 0, "constants.rate_damping_orders must be above 0")
+    r.check(scale > 0, "constants.exposure_scale_orders must be above 0")
+
+    def make() -> Constants:
+        stated = {_word(Severity, key): _weight(value) for key, value in weights.items()}
+        merged = DEFAULT_WEIGHTS | stated
+        ordered = [merged[severity] for severity in Severity]
+        if ordered != sorted(ordered):
+            raise ValueError("a graver severity must not weigh less")
+        return Constants(merged, damping, scale)
+
+    constants: Constants | None = r.attempt("constants.severity_weights must give whole numbers 1 to 63", make)
+    return constants
 
 
 def _weight(value: object) -> int:
-    if not isinstance(value, int) or not 1 <= value <= 63:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 63:
         raise ValueError(f"{value!r} is not a whole number from 1 to 63")
     return value
+
+
+def _word(words: type[Word], text: object) -> Word:
+    try:
+        return words[str(text).upper()]
+    except KeyError:
+        known = ", ".join(word.name.lower() for word in words)
+        raise ValueError(f"{text!r} is none of {known}") from None
 
 
 def _bad(r: _Reader) -> tuple[BadRule, ...]:
     rules = []
     for rule in r.take("bad.any", list, []):
-        values = dict(rule)
-        if "severity" in values:
-            values["severity"] = Severity[values["severity"].upper()]
-        if "harm" in values:
-            values["harm"] = Harm[values["harm"].upper()]
-        if "category" in values:
-            values["category"] = Category[values["category"].upper()]
+        values: dict[str, Any] = dict(rule)
+        for name, words in (("severity", Severity), ("harm", Harm), ("category", Category)):
+            if name in values:
+                values[name] = _word(words, values[name])
+        if unknown := sorted(set(values) - set(BadRule.__dataclass_fields__)):
+            raise ValueError(f"{', '.join(unknown)} is none of them")
+        if "violation_type" in values and values["violation_type"] not in _KNOWN_TYPES:
+            raise ValueError(f"{values['violation_type']!r} is no violation type; see: sellertrust violation types")
         rules.append(BadRule(**values))
     return tuple(rules)
 
 
-def _attributes(rows: list[Mapping[str, Any]]) -> list[AttributeFeature]:
+_KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
+
+
+def _built_in(r: _Reader) -> list[Feature]:
+    left_out = tuple(map(str, r.take("features.without", list, [])))
+    for prefix in left_out:
+        r.check(
+            any(f.name.startswith(prefix) for f in FEATURES.values()), f"features.without: no feature is {prefix}..."
+        )
+    return [feature for feature in FEATURES.values() if not feature.name.startswith(left_out)]
+
+
+def _declared(r: _Reader) -> list[AttributeFeature]:
     features: list[AttributeFeature] = []
-    for row in rows:
-        if "one_of" in row:
-            features += [AttributeFeature(row["name"], equals=text) for text in row["one_of"]]
-        else:
-            features.append(
-                AttributeFeature(row["name"], default=float(row.get("default", 0.0)), direction=row.get("direction", 0))
-            )
+    for row in r.take("attributes", list, []):
+        made = r.attempt(
+            "attributes must list tables of name and one_of, or name, default and direction", partial(_attribute, row)
+        )
+        features += made or []
     return features
+
+
+def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
+    name, one_of = row["name"], row.get("one_of")
+    if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
+        raise ValueError(f"{dict(row)} is none")
+    if one_of is None:
+        direction = row.get("direction", 0)
+        if direction not in (-1, 0, 1):
+            raise ValueError(f"the direction of {name} must be -1, 0 or 1")
+        return [AttributeFeature(name, default=float(row.get("default", 0.0)), direction=direction)]
+    if not isinstance(one_of, list) or set(row) > {"name", "one_of"}:
+        raise ValueError(f"one_of of {name} must be a list, with nothing but the name beside it")
+    return [AttributeFeature(name, equals=str(text)) for text in one_of]
 
 
 def _add_months(day: int, months: int) -> int:

@@ -1,5 +1,6 @@
 """`sellertrust serve | demo | config show | db upgrade | doctor`: running the thing."""
 
+import sqlite3
 import threading
 import tomllib
 from pathlib import Path
@@ -53,6 +54,9 @@ def serve(
 
     def ready(server: Server) -> None:
         report = lambda problem: server.log.error("promotion refused", problem=problem)  # noqa: E731
+        if settings.database_url.startswith("sqlite"):
+            # Before 3.51.3 two connections that checkpoint can corrupt a WAL; the ledger has one that does.
+            server.log.info("ledger", database="sqlite", version=sqlite3.sqlite_version)
         threading.Thread(target=scorer.follow, args=(threading.Event(), report), daemon=True).start()
         if ready_file:
             staging = ready_file.with_name(ready_file.name + ".partial")

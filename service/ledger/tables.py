@@ -59,6 +59,7 @@ class EntryRow(LedgerTable, table=True):
         CheckConstraint("category BETWEEN 1 AND 8", name="entry_category"),
         CheckConstraint("severity BETWEEN 1 AND 4", name="entry_severity"),
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
+        _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
         _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
         _index("entry_reports", "marketplace", "sequence", where="kind = 1"),

@@ -1,0 +1,40 @@
+"""Tables for training as users get them: entries through a real ledger, its export, and back."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from scoring.entries import Entry
+from service.cli.ledger import mapping_of_file
+from service.importing import import_files
+from service.ledger import Ledger
+from tests.builders import MARKET
+from training.export import LedgerTable, read_export, write_export
+from training.market.files import write_market
+from training.market.simulate import simulate
+
+STUDIES = Path(__file__).parents[2] / "training" / "studies"
+START, DAYS = date(2024, 1, 1), 730
+
+
+def exported(ledger: Ledger, marketplace: str, folder: Path) -> LedgerTable:
+    """The ledger's export of a marketplace, written and read back."""
+    write_export(ledger.export_rows(marketplace, ledger.cut()), folder / "export.parquet")
+    return read_export(folder / "export.parquet")
+
+
+def table_of(folder: Path, entries: Sequence[Entry]) -> LedgerTable:
+    """Entries, imported with the report times they give, as training sees them."""
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+        ledger.append(MARKET, entries, imported=True)
+        return exported(ledger, MARKET, folder)
+
+
+def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS) -> Ledger:
+    """A ledger with a simulated marketplace imported from its files."""
+    write_market(simulate(sellers, days, START, seed), folder / "files")
+    ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", create=True)
+    mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
+    report = import_files(ledger, mapping, folder / "files", lambda step, done, total: None)
+    assert report.rejects == []
+    return ledger
