@@ -97,34 +97,33 @@ def _serving(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-u
         f"{PREFIX}ADDRESS": settings.address,
         f"{PREFIX}METRICS_ADDRESS": "",
     }
-    log = (settings.data_dir / "server.log").open("wb")
-    with step("serve"):
-        command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--ready-file", str(ready)]
+    command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--ready-file", str(ready)]
+    with (settings.data_dir / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT)
         try:
-            deadline = time.monotonic() + 30
-            while not ready.exists():
-                if server.poll() is not None or time.monotonic() > deadline:
-                    text = (settings.data_dir / "server.log").read_text(errors="replace")[-2000:]
-                    raise ConfigurationWrong(f"the server did not start:\n{text}")
-                time.sleep(0.02)
-        except BaseException:
-            server.kill()
-            server.wait()
-            raise
-        address = ready.read_text().strip()
-        say(f"serving on {address}")
-    try:
-        with Client(address) as client:
-            yield client
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        log.close()
+            with step("serve"):
+                address = _wait_for(server, ready)
+                say(f"serving on {address}")
+            with Client(address) as client:
+                yield client
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", ready: Path) -> str:
+    """The address of a server that has started. ConfigurationWrong with the end of its log if it does not."""
+    deadline = time.monotonic() + 30
+    while not ready.exists():
+        if server.poll() is not None or time.monotonic() > deadline:
+            text = (ready.parent / "server.log").read_text(errors="replace")[-2000:]
+            raise ConfigurationWrong(f"the server did not start:\n{text}")
+        time.sleep(0.02)
+    return ready.read_text().strip()
 
 
 def _ask(client: Client, sellers: int) -> str:

@@ -1,0 +1,87 @@
+"""The demo, as a newcomer runs it: the whole way in one command, and nothing of it left running."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 120
+STEPS = ("simulate 600 sellers", "import the files", "train, certify and publish", "serve", "ask over gRPC", "report")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """`sellertrust demo` in a session of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", "from service.cli import main; main()", "demo", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def assert_alone(process: subprocess.Popen[str]) -> None:
+    """Nobody is left in the session of a process that has ended."""
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """Simulated, imported, trained, published, served and asked; the answer after the overturn is the one before."""
+    folder = tmp_path / "demo"
+    with start("--sellers", 600, "--folder", folder) as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert_alone(process)
+    assert "every field of the answer but its stamp is identical to the one before the report" in stderr
+    assert "0 rows rejected" in stderr
+    assert "certified monotone, published as champion" in stderr
+
+    steps = {line.split()[0]: line.split() for line in stdout.splitlines() if line.startswith(("before", "alleged"))}
+    for then in ("confirmed", "overturned"):
+        steps[then] = next(line.split() for line in stdout.splitlines() if line.startswith(then))
+    assert steps["before"][1:] == steps["overturned"][1:]
+    points = {then: int(words[2]) for then, words in steps.items()}
+    assert points["alleged"] == points["before"] > points["confirmed"]
+    assert "COUNTERFEIT_CONFIRMED" in steps["confirmed"]
+
+    told = stdout[stdout.index("step ") :]
+    for step in (*STEPS, "in all"):
+        assert re.search(rf"^{re.escape(step)}.* [\d.]+$", told, re.MULTILINE), step
+    assert f"export SELLERTRUST_DATA_DIR={folder} SELLERTRUST_MARKETPLACE=demo" in stderr
+    assert {"ledger.db", "registry", "files", "exports"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_demo_that_is_told_to_stop_takes_its_server_along(tmp_path: Path) -> None:
+    """SIGTERM while it serves, as a supervisor would."""
+    with start("--sellers", 300, "--folder", tmp_path / "demo") as process:
+        assert process.stderr is not None
+        assert any(line.startswith("serving on 127.0.0.1:") for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert_alone(process)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_place_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
+    """The demo empties its folder: somebody's own would be gone."""
+    place = tmp_path / "mine"
+    if kind == "folder":
+        place.mkdir()
+        (place / "thesis.txt").write_text("years of work")
+    else:
+        place.write_text("years of work")
+    with start("--folder", place) as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 6
+    assert (stdout, stderr) == ("", f"error: {place} holds something else; give the demo an empty folder by --folder\n")
+    assert (place / "thesis.txt" if kind == "folder" else place).read_text() == "years of work"
