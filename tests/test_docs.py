@@ -2,8 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from tests.docs_in_step import DOCS, stale
+import pytest
+import typer.main
+
+from service.cli.app import app
+from tests import docs_in_step
+from tests.docs_in_step import DOCS, pages, stale
 
 ROOT = DOCS.parent
 
@@ -11,6 +17,45 @@ ROOT = DOCS.parent
 def test_the_generated_pages_are_in_step_with_the_code() -> None:
     """The command line, features, lifecycle, reason codes and violation types."""
     assert stale() == [], "run: python -m tests.docs_in_step --write"
+
+
+def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m tests.docs_in_step` fails on it and says what to run; with `--write` it mends it."""
+
+    def run(*arguments: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr("sys.argv", ["docs_in_step", *arguments])
+        return docs_in_step.main(), capsys.readouterr().out.splitlines()
+
+    monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
+    assert len(run()[1]) == len(pages())
+    assert run("--write") == (0, [])
+    assert run() == (0, [])
+    (tmp_path / "docs" / "cli.md").write_text("# The command line\n")
+    assert run() == (1, ["docs/cli.md is not what the code gives; run: python -m tests.docs_in_step --write"])
+
+
+def test_every_command_that_is_shown_exists_with_its_options() -> None:
+    """In the README, and in the messages and docstrings of the code that name a next command."""
+    root: Any = typer.main.get_command(app)
+    shown = 0
+    for path in [ROOT / "README.md", *(ROOT / "service").rglob("*.py"), *(ROOT / "scoring").rglob("*.py")]:
+        for first, second, rest in re.findall(_SHOWN, path.read_text()):
+            where = f"{path.name}: sellertrust {first} {second}"
+            assert first in root.commands, where
+            command = root.commands[first]
+            if second and hasattr(command, "commands"):
+                assert second in command.commands, where
+                command = command.commands[second]
+            known = {option for parameter in command.params for option in (*parameter.opts, "--help")}
+            assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)) <= known, where + rest
+            shown += 1
+    assert shown > 30
+
+
+# Not "sellertrust and what it needs", nor the first line of what a checkpoint signs.
+_SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+))?([^`|&#\n]*)"
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
