@@ -7,6 +7,7 @@ same training gives the same digest.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +23,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features import FEATURES, AttributeFeature, Feature
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
+from scoring.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
 from scoring.words import Severity
 
@@ -138,13 +140,38 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
             if sha256(parts[name]).hexdigest() != stated[name]:
                 raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
+        _verify_constants(manifest)
         _verify_certificate(manifest, parts)
         _verify_decay(parts["decay.json"])
         artifact = Artifact(manifest, parts, sha256(data).hexdigest())
         _verify_golden(artifact)
-    except (KeyError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        lightgbm.basic.LightGBMError,
+    ) as error:
         raise ArtifactRefused(f"the artifact does not hold together ({type(error).__name__})") from error
     return artifact
+
+
+def _verify_constants(manifest: Mapping[str, Any]) -> None:
+    """The certificate speaks of features; that facts move them one way rests on these bounds."""
+    constants, scale = manifest["constants"], manifest["scale"]
+    weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
+    numbers = [constants["rate_damping"], constants["exposure_scale"], *scale.values()]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ArtifactRefused("the constants or the scale of the artifact hold something else than finite numbers")
+    if not (constants["rate_damping"] > 0 and constants["exposure_scale"] > 0):
+        raise ArtifactRefused("rate_damping and exposure_scale of the artifact must be above 0")
+    if not all(type(w) is int and 1 <= w <= 63 for w in weights) or weights != sorted(weights):
+        raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
+    if not (scale["slope"] <= 0 and scale["p_slope"] >= 0):
+        raise ArtifactRefused("the scale of the artifact gives more points for more risk")
 
 
 def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
@@ -153,8 +180,6 @@ def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes])
         raise ArtifactRefused("the artifact names a feature twice")
     if json.loads(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
-    if manifest["scale"]["slope"] > 0 or manifest["scale"]["p_slope"] < 0:
-        raise ArtifactRefused("the scale of the artifact gives more points for more risk")
 
 
 def _verify_decay(data: bytes) -> None:
@@ -169,6 +194,9 @@ def _verify_golden(artifact: Artifact) -> None:
     if inputs.ndim != 2 or inputs.shape[1] != len(artifact.features) or not np.isfinite(inputs).all():
         raise ArtifactRefused("the golden vectors of the artifact do not fit its features")
     raw = artifact.raw_score(inputs)
+    # What was certified must be what LightGBM computes: our own reading of the text gives the same bits.
+    if evaluate(parse_model(artifact.parts["model.txt"].decode()), inputs) != raw.tolist():
+        raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
     if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
         raise ArtifactRefused("the model does not give the raw scores of its golden vectors on this machine")
     if artifact.scale.points(raw).tolist() != golden["points"]:

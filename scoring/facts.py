@@ -77,17 +77,20 @@ def resolve(
     columns: EntryColumns,
     observe_time: Ints,
     *,
+    reported_before: int | None = None,
     upheld: Bools | None = None,
     as_reported: bool = False,
 ) -> Facts:
     """Resolves entries into facts.
 
-    `observe_time`: microseconds, shape (cases,). `upheld`: for which cases open allegations count as confirmed (default
-    none). `as_reported`: status changes count only if reported before the observe time (training; see the module).
+    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): what was reported before then is
+    seen at every observe time, by the knowledge of then (default: each case's own observe time). `upheld`: for which
+    cases open allegations count as confirmed (default none). `as_reported`: status changes count only if reported
+    before the observe time (training; see the module).
     """
     cases = columns.cases
     moment = observe_time[columns.case]
-    reported = columns.report_time < moment
+    reported = columns.report_time < (moment if reported_before is None else reported_before)
     before = reported & (columns.occur_time < moment)
     day = observe_time // DAY
 

@@ -16,7 +16,8 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
 
 A value is a text with `{column}` in it (`{line}` is the row's line in the file), a constant, or a column with a `map`.
 Where an exposure's number is `{ count = "COLUMN" }`, with an optional `when`, it counts the distinct values of that
-column among the rows of one seller and day, and the entry comes once, after the last row.
+column among the rows of one seller and day, and the entry comes once, after the last row. A report date without an
+hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 """
 
 import re

@@ -21,6 +21,9 @@ from scoring.facts import Facts, Violations
 from scoring.features import matrix
 from scoring.words import Category, Kind, Severity
 
+MAX_CELLS = 500_000
+"""Violations times selections that are folded at once."""
+
 HISTORY = "HISTORY"
 THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
@@ -139,7 +142,11 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
 def _points_of(
     facts: Facts, selections: Sequence[NDArray[np.bool_]], artifact: Artifact, attributes: Mapping[str, str]
 ) -> Ints:
-    """Points of one seller for each selection of its violations, by one fold and one predict call."""
+    """Points of one seller for each selection of its violations, folded together in parts of bounded memory."""
+    at_once = max(MAX_CELLS // max(len(facts.violations.case), 1), 1)
+    if len(selections) > at_once:
+        parts = [selections[i : i + at_once] for i in range(0, len(selections), at_once)]
+        return np.concatenate([_points_of(facts, part, artifact, attributes) for part in parts])
     cases = len(selections)
     index = np.concatenate([np.flatnonzero(selection) for selection in selections]).astype(np.int64)
     case = np.repeat(np.arange(cases, dtype=np.int64), [int(selection.sum()) for selection in selections])

@@ -25,6 +25,9 @@ from scoring.reasons import (
 from scoring.time import DAY
 from scoring.words import ScoreState, Tier
 
+MAX_CELLS = 1_000_000
+"""Rows times views that are folded at once: about 300 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Views:
@@ -46,12 +49,21 @@ def score(
 
     `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points.
     """
+    if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
+        # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
+        halves = sellers[: len(sellers) // 2], sellers[len(sellers) // 2 :]
+        return [a for half in halves for a in score(_rows_of(rows, half), half, observe_time, artifact, policy)]
     if artifact is None:
         facts = _resolve(rows, sellers, [observe_time])
         members = _members(facts, len(sellers))
         return [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
     return judge(views, artifact.raw_score(views.x), artifact, policy)
+
+
+def _rows_of(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:
+    wanted = set(sellers)
+    return [row for row in rows if row.seller in wanted]
 
 
 def fold_views(
@@ -71,16 +83,17 @@ def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Po
     points = artifact.scale.points(raw).reshape(-1, n)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
     is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
-    rated = (is_guilty | ~is_thin).reshape(-1, n)
+    rated = (is_guilty | ~is_thin)[:n]
     answers: list[TrustScore | None] = []
     for case, members in enumerate(_members(facts, n)):
         allegations = int(facts.allegations[case])
         if not facts.exists[case]:
             answers.append(None)
-        elif not rated[0, case]:
+        elif not rated[case]:
             answers.append(_unrated(allegations, policy))
         else:
-            tier_points = int(points[:-1, case][rated[:-1, case]].min())
+            # Thin days count too: were they left out, an order of then that is reported late could add a low day.
+            tier_points = int(points[:-1, case].min())
             now, upheld = int(points[0, case]), int(points[-1, case])
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = incidents_of(facts.violations, members)
@@ -116,7 +129,9 @@ def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[in
     upheld = np.zeros(len(times), dtype=bool)
     upheld[-1] = len(times) > 1
     columns = columns_of(rows, sellers).repeat(len(times))
-    return resolve(columns, np.repeat(np.array(times, dtype=np.int64), n), upheld=np.repeat(upheld, n))
+    observed = np.repeat(np.array(times, dtype=np.int64), n)
+    # Day-ends are seen by the knowledge of the first time: what was reported since corrects them.
+    return resolve(columns, observed, reported_before=times[0], upheld=np.repeat(upheld, n))
 
 
 def _members(facts: Facts, n: int) -> list[list[int]]:

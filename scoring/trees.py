@@ -6,13 +6,45 @@ count that does not fit, any child that is not part of one tree, any number that
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.errors import ArtifactRefused
 
 MAX_TREES = 10_000
 MAX_LEAVES = 4_096
+_FLOAT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_INTEGER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_HEAD = frozenset({"version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective"}) | {
+    "feature_names",
+    "monotone_constraints",
+    "feature_infos",
+    "tree_sizes",
+}
+_READ = {
+    "num_leaves",
+    "num_cat",
+    "split_feature",
+    "threshold",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "leaf_value",
+}
+_UNREAD = {
+    "split_gain",
+    "leaf_weight",
+    "leaf_count",
+    "internal_value",
+    "internal_weight",
+    "internal_count",
+    "shrinkage",
+}
+_BLOCK = frozenset(_READ | _UNREAD | {"is_linear"})
 _PLAIN_DECISIONS = frozenset({0, 2})  # numeric, no missing-value branch; bit 1 is the default side, unused without one
 
 
@@ -41,13 +73,13 @@ class Model:
 def parse_model(text: str) -> Model:
     """Reads a model text. ArtifactRefused says which tree and which part is wrong."""
     head, *blocks = text.split("\nTree=")
-    fields = _fields(head)
+    fields = _fields(head, _HEAD)
     if not head.startswith("tree\n") or ("linear_tree" in fields and fields["linear_tree"] != "0"):
         raise ArtifactRefused("the model text is not a LightGBM model of plain trees")
     if fields.get("num_class") != "1" or fields.get("num_tree_per_iteration") != "1":
         raise ArtifactRefused("the model has several outputs; only one is supported")
     names = tuple(fields.get("feature_names", "").split(" "))
-    if int(_number(fields.get("max_feature_idx", "-1"), "max_feature_idx")) != len(names) - 1:
+    if _whole(fields.get("max_feature_idx", "-1"), "max_feature_idx") != len(names) - 1:
         raise ArtifactRefused("the model's feature names do not fit its number of features")
     sizes = fields.get("tree_sizes", "").split()
     if (
@@ -65,24 +97,52 @@ def parse_model(text: str) -> Model:
             raise ArtifactRefused(f"tree {index} of the model is missing or out of order")
         # LightGBM skips from tree to tree by these sizes, so a wrong one sends it astray.
         length = len("Tree=") + len(block.encode()) + 1
-        if (index < len(blocks) - 1 and size != str(length)) or abs(int(_number(size, "tree_sizes")) - length) > 1:
+        if (index < len(blocks) - 1 and size != str(length)) or abs(_whole(size, "tree_sizes") - length) > 1:
             raise ArtifactRefused(f"the size of tree {index} of the model does not fit")
-        trees.append(_tree(_fields(rest), len(names), index))
+        trees.append(_tree(_fields(rest, _BLOCK), len(names), index))
     return Model(names, tuple(trees))
 
 
-def _fields(block: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
+def evaluate(model: Model, rows: NDArray[np.float64]) -> list[float]:
+    """Raw scores of inputs of shape (n, features), tree by tree in plain Python: what the text itself says."""
+    scores = []
+    for row in rows.tolist():
+        total = 0.0
+        for tree in model.trees:
+            node = 0 if tree.feature else -1
+            while node >= 0:
+                node = tree.left[node] if row[tree.feature[node]] <= tree.threshold[node] else tree.right[node]
+            total += tree.leaf[-node - 1]
+        scores.append(total)
+    return scores
+
+
+def _fields(block: str, known: frozenset[str]) -> dict[str, str]:
+    """The `key=value` lines of a block. LightGBM takes the first of two lines with one key and reads numbers leniently,
+    so anything that could be read in two ways is refused: unknown keys, keys twice, and what is not ASCII.
+    """
+    fields: dict[str, str] = {}
+    for line in block.split("\n"):
+        key, separator, value = line.partition("=")
+        if not line or (not separator and key == "tree"):
+            continue
+        if not separator or key in fields or key not in known or not value.isascii() or "\r" in value:
+            raise ArtifactRefused(f"the model text has a line that does not belong there: {line[:40]!r}")
+        fields[key] = value
+    return fields
 
 
 def _number(text: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if _FLOAT.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise ArtifactRefused(f"the model holds {text[:20]!r} in {what}, which is not a finite number")
     return value
+
+
+def _whole(text: str, what: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ArtifactRefused(f"the model holds {text[:20]!r} in {what}, which is not a whole number")
+    return int(text)
 
 
 def _numbers(fields: Mapping[str, str], key: str, count: int, tree: int) -> tuple[float, ...]:
@@ -93,14 +153,14 @@ def _numbers(fields: Mapping[str, str], key: str, count: int, tree: int) -> tupl
 
 
 def _integers(fields: Mapping[str, str], key: str, count: int, tree: int) -> tuple[int, ...]:
-    values = _numbers(fields, key, count, tree)
-    if any(value != int(value) for value in values):
-        raise ArtifactRefused(f"{key} of tree {tree} of the model holds a value that is not whole")
-    return tuple(int(value) for value in values)
+    texts = fields.get(key, "").split()
+    if len(texts) != count:
+        raise ArtifactRefused(f"{key} of tree {tree} of the model has {len(texts)} values instead of {count}")
+    return tuple(_whole(text, f"{key} of tree {tree}") for text in texts)
 
 
 def _tree(fields: Mapping[str, str], features: int, index: int) -> Tree:
-    leaves = int(_number(fields.get("num_leaves", "0"), f"num_leaves of tree {index}"))
+    leaves = _whole(fields.get("num_leaves", "0"), f"num_leaves of tree {index}")
     if not 1 <= leaves <= MAX_LEAVES or fields.get("num_cat") != "0" or fields.get("is_linear", "0") != "0":
         raise ArtifactRefused(f"tree {index} of the model is not a plain numeric tree")
     leaf = _numbers(fields, "leaf_value", leaves, index)

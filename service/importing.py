@@ -9,7 +9,8 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,9 @@ from service.ledger import Ledger
 Progress = Callable[[str, int, int], None]
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+MAX_RECORD_LINES = 50
+"""Lines that one record may span, by line breaks within quotes."""
+
 csv.field_size_limit(1 << 20)
 
 
@@ -85,23 +89,24 @@ def _rows(raw: BinaryIO, file: str, report: ImportReport) -> Iterator[tuple[int,
     # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text)
+    records = _records(text)
+    line = 0
     try:
-        header = next(reader, [])
-        if wrong := _wrong_header(header):
+        line, header = next(records, (1, []))
+        if wrong := _wrong_header(header or []):
             report.rejects.append((file, 1, wrong))
             return
-        line = reader.line_num + 1
-        for cells in reader:
-            if reason := _wrong_row(cells, len(header), reader.line_num - line):
+        for line, cells in records:
+            if cells is None:
+                report.rejects.append((file, line, "a quote is left open, or stands where none may: mend this line"))
+            elif reason := _wrong_row(cells, len(header or [])):
                 report.rejects.append((file, line, reason))
             elif cells:
-                yield line, dict(zip(header, cells, strict=True))
-            line = reader.line_num + 1
-    except (csv.Error, EOFError, OSError, zlib.error) as error:
+                yield line, dict(zip(header or [], cells, strict=True))
+    except (EOFError, OSError, zlib.error) as error:
         # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
         reason = f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
-        report.rejects.append((file, reader.line_num + 1, reason))
+        report.rejects.append((file, line + 1, reason))
     finally:
         if binary is raw:
             text.detach()  # the caller's to close: it asks how far the file is read
@@ -117,11 +122,43 @@ def _wrong_header(header: list[str]) -> str:
     return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
 
 
-def _wrong_row(cells: list[str], columns: int, more_lines: int) -> str:
+def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+    """(first line, cells) of each record; None for the cells of a line that begins none.
+
+    A quote that is left open would swallow what follows up to the next quote. So a record that does not end within
+    MAX_RECORD_LINES costs its first line only, and reading goes on with the line after it.
+    """
+    source = iter(text)
+    waiting: deque[str] = deque()
+    number = 1
+    while True:
+        taken: list[str] = []
+
+        def feed(taken: list[str] = taken) -> Iterator[str]:
+            while len(taken) < MAX_RECORD_LINES:
+                line = waiting.popleft() if waiting else next(source, None)
+                if line is None:
+                    return
+                taken.append(line)
+                yield line
+
+        try:
+            cells = next(csv.reader(feed(), strict=True))
+        except StopIteration:
+            return
+        except csv.Error:
+            waiting.extendleft(reversed(taken[1:]))
+            yield number, None
+            number += 1
+            continue
+        yield number, cells
+        number += len(taken)
+
+
+def _wrong_row(cells: list[str], columns: int) -> str:
     """Why cells are no row of the table; empty if they are one, or a blank line."""
     if len(cells) not in (0, columns):
-        swallowed = f", and runs over {more_lines} more lines: is a quote left open?" if more_lines else ""
-        return f"has {len(cells)} cells where the header has {columns}{swallowed}"
+        return f"has {len(cells)} cells where the header has {columns}"
     return "" if _is_utf8(cells) else "is not UTF-8"
 
 

@@ -86,13 +86,13 @@ class Registry:
         *lines, tail = self._log.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                moves.append(Move(**json.loads(line)))
-            except (ValueError, TypeError) as error:
+                moves.append(_move_of(line))
+            except (ValueError, TypeError, RecursionError) as error:
                 raise ConfigurationWrong(
                     f"{self._log} is damaged in line {number}; repair or remove that line"
                 ) from error
         # A line without its end was being written when the machine stopped: its move was never acknowledged.
-        return moves + ([Move(**json.loads(tail))] if _is_move(tail) else [])
+        return moves + ([_move_of(tail)] if _is_move(tail) else [])
 
     def digests(self) -> Iterator[str]:
         """Digests of all published models, in order."""
@@ -177,9 +177,17 @@ def _append(log: BinaryIO, move: Move) -> None:
     os.fsync(log.fileno())
 
 
+def _move_of(line: bytes) -> Move:
+    """A line of the log as a move. ValueError or TypeError if it is none: every field a text, the digest a digest."""
+    move = Move(**json.loads(line))
+    if not all(isinstance(value, str) for value in asdict(move).values()) or not _DIGEST.fullmatch(move.digest):
+        raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
+    return move
+
+
 def _is_move(line: bytes) -> bool:
     try:
-        Move(**json.loads(line))
-    except (ValueError, TypeError):
+        _move_of(line)
+    except (ValueError, TypeError, RecursionError):
         return False
     return True

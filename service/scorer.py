@@ -46,7 +46,7 @@ class Scorer:
             try:
                 self.refresh()
                 refused = ""
-            except (SellertrustError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed)
                 if str(error) != refused:
                     report(refused := str(error))
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from scoring.entries import Entry, StatusChanged
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError, invalid
 from scoring.words import Action
+from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.convert import (
@@ -37,6 +38,7 @@ from service.scorer import Scorer
 MAX_SELLERS = 1_000
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
+MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 WRITES = ("AppendEntries", "ConfirmViolation", "DismissViolation", "WithdrawViolation", "OverturnViolation")
 """The methods of LedgerService that append."""
 
@@ -105,10 +107,10 @@ class LedgerServicer:
         marketplace, seller = parse_parent(request.parent, "parent")
         cut, after, limit = _page_of(self._ledger, request)
         found = self._ledger.entries(marketplace, cut, seller=seller, after_sequence=after, limit=limit + 1)
-        page = found[:limit]
+        page = _fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
+        more = len(page) < len(found)
         return ledger_pb.ListEntriesResponse(
-            entries=[entry_message(marketplace, recorded) for recorded in page],
-            next_page_token=_token_of(request, cut, page[-1].sequence) if len(found) > limit else "",
+            entries=page, next_page_token=_token_of(request, cut, page[-1].sequence) if more else ""
         )
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
@@ -210,6 +212,16 @@ def _page_of(ledger: Ledger, request: ListRequest) -> tuple[Cut, int, int]:
         raise invalid("page_token", text)
     observe_time, known_time, sequence, after = _TOKEN.unpack(body)
     return Cut(observe_time, known_time, sequence), after, limit
+
+
+def _fitting(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
+    """The entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
+    total = 0
+    for place, entry in enumerate(entries):
+        total += entry.ByteSize()
+        if total > MAX_PAGE_BYTES and place:
+            return entries[:place]
+    return entries
 
 
 def _token_of(request: ListRequest, cut: Cut, after: int) -> str:

@@ -1,9 +1,11 @@
 """Frozen releases: a model and a ledger as a release left them, which every later release must read to the same bits.
 
-`python -m tests.frozen make VERSION` makes `tests/frozen/VERSION/` from the present code; it is then never changed.
+`python -m tests.frozen make VERSION` makes `tests/frozen/VERSION/` from the present code. Until that version is released
+it may be made again; afterwards it is never changed, and the command refuses to.
 """
 
 import json
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -14,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from scoring.artifact import Artifact, load
-from scoring.score import score
+from scoring.score import explain, fold_views
 from scoring.time import parse_time
+from scoring.version import CORE_VERSION
 from scoring.words import Action, Harm, Severity, Source
 from service.cli.operate import load_policy
 from service.importing import import_files
@@ -48,18 +51,30 @@ def thaw(version: str, path: Path) -> str:
 
 
 def answers(ledger: Ledger, artifact: Artifact) -> dict[str, Any]:
-    """What the present code answers for the frozen sellers at the frozen time, as JSON values."""
+    """What the present code makes of each frozen seller at the frozen time, as JSON values: its features, which show a
+    changed definition that no tree happens to notice, its trust score, and every point explained.
+    """
     policy = load_policy(load_settings({}))
     cut = ledger.cut(observe_time=OBSERVED)
     rows = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
-    found = score(rows, SELLERS, OBSERVED, artifact, policy)
-    plain = {seller: None if one is None else asdict(one) for seller, one in zip(SELLERS, found, strict=True)}
-    return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
+    inputs = fold_views(rows, SELLERS, OBSERVED, artifact, policy).x[: len(SELLERS)].tolist()
+    keys = [feature.key for feature in artifact.features]
+    found = {}
+    for seller, values in zip(SELLERS, inputs, strict=True):
+        explanation = explain(ledger.fact_rows(MARKET, [seller], cut.sequence), seller, OBSERVED, artifact, policy)
+        found[seller] = {
+            "explanation": None if explanation is None else asdict(explanation),
+            "features": {key: value for key, value in zip(keys, values, strict=True) if value},
+        }
+    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
 
 def make(version: str) -> None:
-    """Freezes the present release."""
+    """Freezes the present release, again if it is not out yet."""
     place = FOLDER / version
+    if version != CORE_VERSION:
+        sys.exit(f"the present code is {CORE_VERSION}; another version stays as it was released")
+    shutil.rmtree(place, ignore_errors=True)
     (place / "model").mkdir(parents=True)
     for name, data in _trained().items():
         (place / "model" / name).write_bytes(data)

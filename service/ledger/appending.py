@@ -60,7 +60,8 @@ def append_batch(
     each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
     """
     sequence, last_time = last(connection)
-    record_time = max(now, last_time)
+    # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
+    record_time = max(now, last_time + 1)
     known, digests = _known(connection, marketplace, batch)
     standings = _standings(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
     rows: list[tuple[Any, ...]] = []

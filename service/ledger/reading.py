@@ -127,7 +127,8 @@ def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequen
     """Reports, with the changes of the same cut applied."""
     changes: dict[str, list[Any]] = {}
     if reports:
-        query = _CHANGES.where(*_page(marketplace, cut, None, 0))
+        # By knowledge alone, as in the score: a decision of today corrects what is said of an earlier time.
+        query = _CHANGES.where(_E.marketplace == marketplace, _E.sequence <= cut.sequence)
         for change in connection.execute(query, {"violations": [report.entry_id for report in reports]}):
             changes.setdefault(change.violation, []).append(change)
     return [_view(report, changes.get(report.entry_id, [])) for report in reports]

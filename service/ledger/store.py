@@ -102,8 +102,9 @@ class Ledger:
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
 
-        Both default to just after the later of the clock and the last `record_time`, so that a clock that lags hides
-        nothing. InvalidInput if one lies in the future.
+        `observe_time` defaults to just after the later of the clock and the last `record_time`, so that a clock that
+        lags hides nothing. The cut's `known_time` is at most just after the last `record_time`: whatever is appended
+        later is recorded later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
         """
         sequence, record_time = self.last()
         now = max(self._clock(), record_time) + 1
@@ -120,7 +121,7 @@ class Ledger:
                 sequence = reading.sequence_before(connection, known_time)
         return Cut(
             observe_time=now if observe_time is None else observe_time,
-            known_time=now if known_time is None else known_time,
+            known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
 

@@ -75,6 +75,26 @@ def test_a_resealed_scale_that_rewards_risk_is_refused() -> None:
         load({**forged, MANIFEST: canonical_json(manifest)})
 
 
+@pytest.mark.parametrize(
+    ("table", "name", "value"),
+    [
+        ("constants", "rate_damping", 0),
+        ("constants", "rate_damping", -10.5),
+        ("constants", "exposure_scale", -1000.0),
+        ("constants", "severity_weights", {"minor": 9, "moderate": 3, "major": 9, "critical": 27}),
+        ("constants", "severity_weights", {"minor": 1, "moderate": 3, "major": 9, "critical": 1 << 40}),
+        ("scale", "p_slope", -1.0),
+    ],
+)
+def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: str, name: str, value: object) -> None:
+    """The certificate speaks of features; that facts move them one way rests on these."""
+    forged = parts()
+    manifest = json.loads(forged[MANIFEST])
+    manifest[table][name] = value
+    with pytest.raises(ArtifactRefused):
+        load({**forged, MANIFEST: canonical_json(manifest)})
+
+
 def test_golden_points_that_do_not_come_out_are_refused() -> None:
     """The golden vectors are computed again on the machine that serves, to the last bit."""
     forged = parts()

@@ -1,6 +1,7 @@
 """The certificate is exact: brute force agrees with it, and the ways LightGBM breaks its own constraints are caught."""
 
 import itertools
+import re
 
 import lightgbm
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from scoring.certificate import certify, find_breaches
 from scoring.errors import ArtifactRefused
-from scoring.trees import Model, Tree, parse_model
+from scoring.trees import Model, Tree, evaluate, parse_model
 
 KEYS = ("a@1", "b@1", "c@1")
 
@@ -82,6 +83,34 @@ def test_a_forced_split_against_the_constraint_is_caught(tmp_path) -> None:
     forced.write_text('{"feature": 2, "threshold": 0.0, "left": {"feature": 2, "threshold": -0.5}}')
     model = fitted(3, 20, monotone_constraints=[0, 0, 1], forcedsplits_filename=str(forced))
     assert find_breaches(parse_model(model.model_to_string()), [0, 0, -1])
+
+
+@pytest.mark.parametrize(
+    ("part", "forged"),
+    [
+        ("leaf_value={}", "leaf_value=9 8 7 6 5 4 3 2\nleaf_value={}"),
+        ("leaf_value={}", "leaf_value={} 1_0"),
+        ("leaf_value={}", "leaf_value=\uff11\uff10 {}"),
+        ("num_leaves={}", "num_leaves={}.9"),
+        ("num_cat={}", "num_cat={}\nnot_a_key=1"),
+    ],
+)
+def test_a_text_that_lightgbm_would_read_otherwise_is_refused(part: str, forged: str) -> None:
+    """Keys twice, Python's own ways to write numbers, digits of other scripts, keys that nobody knows."""
+    text = fitted(2).model_to_string()
+    key = part.split("=", maxsplit=1)[0]
+    value = re.search(rf"^{key}=(.*)$", text, re.MULTILINE)
+    assert value is not None
+    mutant = text.replace(value.group(0), forged.format(value.group(1)), 1)
+    with pytest.raises(ArtifactRefused):
+        parse_model(mutant)
+
+
+def test_our_own_reading_of_the_text_gives_lightgbms_scores_to_the_bit() -> None:
+    """What is certified is what is computed."""
+    booster = fitted(4, 50)
+    x = np.random.default_rng(9).normal(size=(300, 3))
+    assert evaluate(parse_model(booster.model_to_string()), x) == booster.predict(x, raw_score=True).tolist()
 
 
 def test_no_mutation_of_the_model_text_gets_past_the_reader_as_something_else_than_a_tree() -> None:

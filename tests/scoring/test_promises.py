@@ -4,6 +4,7 @@ import random
 import sqlite3
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -226,6 +227,43 @@ def test_the_tier_falls_at_once_and_rises_after_fourteen_clear_days() -> None:
         ]
         if days >= 14:
             assert later.tier_points == min(lows)
+
+
+@COUNTING
+@given(sellers(), st.integers(1, 60), st.integers(1, 2000), st.integers(0, 20))
+def test_clean_orders_reported_late_never_lower_the_tier(
+    rows: list[FactRow], ago: int, orders: int, reported_ago: int
+) -> None:
+    """Among rated sellers, on any day, whenever they were reported: tier points never fall."""
+    before = score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
+    assume(before is not None)
+    assume(before.points is not None)
+    day = TODAY - ago
+    others = [row for row in rows if row.exposure_day != day]
+    assume(len(others) == len(rows))
+    late = exposure("late", day, orders)._replace(report_time=max((TODAY - reported_ago) * DAY, (day + 1) * DAY - 1))
+    after = score(numbered([*rows, late]), ["s"], NOW, artifact(), policy())[0]
+    assert after.points >= before.points
+    assert after.tier_points >= before.tier_points
+    assert after.tier >= before.tier
+
+
+def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by folding parts of the sellers, and of an explanation's selections."""
+    rows = numbered(
+        [
+            row._replace(seller=f"s{i}")
+            for i in range(9)
+            for row in [exposure(f"x{i}", TODAY - 9, 50 + i), violation(f"v{i}", TODAY - i - 1, 1 + i % 8)]
+        ]
+    )
+    names = [f"s{i}" for i in range(9)]
+    whole = score(rows, names, NOW, artifact(), policy())
+    explained = explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy())
+    monkeypatch.setattr("scoring.score.MAX_CELLS", 40)
+    monkeypatch.setattr("scoring.reasons.MAX_CELLS", 1)
+    assert score(rows, names, NOW, artifact(), policy()) == whole
+    assert explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy()) == explained
 
 
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:

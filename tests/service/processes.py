@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["service.cli.app", "service.ledger", "service.registry", "training.train"])
 
@@ -30,9 +32,14 @@ def run_from_nothing(
     arguments: list[str], environment: dict[str, str], stdin: str, seconds: float
 ) -> tuple[int, str, str]:
     """The same by a fresh interpreter, for what happens while it starts."""
-    command = [sys.executable, "-c", "from service.cli import main; main()", *arguments]
     done = subprocess.run(
-        command, input=stdin, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        [*COMMAND, *arguments],
+        input=stdin,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 

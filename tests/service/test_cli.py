@@ -2,18 +2,9 @@
 
 import gzip
 import json
-import os
 import shutil
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,86 +13,10 @@ import pytest
 
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
-from service.ledger import upgrade
 from service.registry import Registry
 from tests.scoring.worlds import artifact
-from tests.service.processes import run_forked, run_from_nothing
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell, lines_of, serving, shell_of
 from tests.service.test_registry import another
-
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
-MARKET = "acme"
-SECONDS = 60
-
-
-@dataclass
-class Shell:
-    """Runs the command in one environment, and checks what holds for every run of it."""
-
-    environment: dict[str, str]
-    run: Callable[[list[str], dict[str, str], str, float], tuple[int, str, str]] = run_forked
-
-    def __call__(self, *arguments: object, stdin: str = "", code: int = 0, **changes: object) -> tuple[str, str]:
-        """(stdout, stderr) of a run that must end with `code`; `changes` are settings, by the name of the field."""
-        environment = self.environment | _variables(changes)
-        ended, stdout, stderr = self.run([*map(str, arguments)], environment, stdin, SECONDS)
-        assert ended == code, (ended, stdout, stderr)
-        assert "Traceback" not in stdout + stderr
-        assert ("error: " in stderr.lower()) == (code != 0) or arguments[0] == "doctor", stderr
-        return stdout, stderr
-
-    def json(self, *arguments: object, **options: Any) -> Any:
-        """What a run prints as JSON, which must be all that it prints on stdout."""
-        return json.loads(self(*arguments, "-o", "json", **options)[0])
-
-    def error(self, code: int, *arguments: object, **options: Any) -> str:
-        """What a run says that ends with `code` and prints no data."""
-        stdout, stderr = self(*arguments, code=code, **options)
-        assert stdout == ""
-        return stderr
-
-
-def _variables(settings: dict[str, Any]) -> dict[str, str]:
-    return {f"SELLERTRUST_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-def shell_of(folder: Path, **settings: object) -> Shell:
-    """A shell with a data folder of its own and nothing else of this machine's configuration."""
-    slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything anew
-    base = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_") and name != slow}
-    base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
-    values = {"data_dir": folder, "metrics_address": "", "drain_seconds": 0, "marketplace": MARKET}
-    return Shell(base | _variables(values | settings))
-
-
-@contextmanager
-def serving(shell: Shell, folder: Path) -> Iterator[str]:
-    """`sellertrust serve` on a free port, in a session of its own; its address. SIGTERM ends it, all of it, with 0."""
-    ready, log = folder / "ready", folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [*COMMAND, "serve", "--ready-file", ready],
-            env=shell.environment | _variables({"address": "127.0.0.1:0"}),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + SECONDS
-            while not ready.exists():
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.02)
-            yield ready.read_text().strip()
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(timeout=SECONDS) == 0
-            with pytest.raises(ProcessLookupError):
-                os.killpg(server.pid, 0)  # nobody is left in its session
-            assert "Traceback" not in log.read_text()
-        finally:
-            if server.poll() is None:
-                server.kill()
-                server.wait()
 
 
 @pytest.fixture(scope="module")
@@ -118,30 +33,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Shell:
-    """A shell with no server, no ledger and no model."""
-    with socket.socket() as taken_and_left:
-        taken_and_left.bind(("127.0.0.1", 0))
-        port = taken_and_left.getsockname()[1]
-    return shell_of(tmp_path / "data", target=f"127.0.0.1:{port}")
-
-
-def days_ago(days: float) -> str:
-    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
-
-
-def lines_of(seller: str, *violations: str) -> str:
-    """An established seller as JSON lines: an identity, a good month, and the violations that are alleged."""
-    identity = {"entry_id": f"i-{seller}", "occur_time": days_ago(400), "identity": {"level": "business"}}
-    exposure = {"entry_id": f"x-{seller}", "exposure": {"day": days_ago(60)[:10], "settled_orders": 5000}}
-    reported = [
-        {
-            "entry_id": violation,
-            "occur_time": days_ago(30),
-            "violation": {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"},
-        }
-        for violation in violations
-    ]
-    return "".join(json.dumps({"seller": seller} | entry) + "\n" for entry in (identity, exposure, *reported))
+    return bare_shell(tmp_path)
 
 
 def score_of(shell: Shell, seller: str) -> Any:
@@ -261,18 +153,6 @@ def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) ->
     assert shown["digest"] == second["digest"]
 
 
-def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
-    """`model list` shows it, `serve` refuses to start with it and says what to do."""
-    registry = Registry(tmp_path / "data" / "registry")
-    digest = registry.publish(artifact().parts, actor="test", reason="trained", now=1)
-    (registry.folder / "models" / digest / "model.txt").write_bytes(b"tree")
-    (row,) = bare.json("model", "list")
-    assert (row["digest"], row["state"]) == (digest, "damaged")
-    refused = bare.error(6, "serve", address="127.0.0.1:0")
-    assert f"model {digest[:12]} in " in refused
-    assert "model.txt of the artifact was altered" in refused
-
-
 def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, tmp_path: Path) -> None:
     """Exit code 4, the good rows in the ledger, line and reason in the file; what is exported is what was imported."""
     mapping = tmp_path / "shop.toml"
@@ -315,81 +195,6 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
     assert model["auc"] == pytest.approx(float(row["auc"].split()[0]), abs=1e-4)
 
 
-def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path) -> None:
-    """No study, no entries."""
-    assert "there is no study nope.toml; the shipped ones are in" in bare.error(6, "train", "nope.toml")
-    (tmp_path / "data").mkdir()
-    upgrade(f"sqlite:///{tmp_path}/data/ledger.db")
-    assert "the ledger holds no entries of marketplace 'demo'" in bare.error(6, "train", "marketplace.toml")
-
-
-def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -> None:
-    """Unavailable is worth a retry, and the message names the next command."""
-    types = {row["violation_type"]: row for row in bare.json("violation", "types")}
-    assert types["counterfeit_goods"]["low"] == "moderate"
-    said = bare.error(5, "score", "s")
-    assert "error: UNAVAILABLE" in said
-    assert "next:  is the server running? start it: sellertrust serve; or look: sellertrust doctor" in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["score"], "Missing argument 'SELLER"),
-        (["score", "s", "--observe-time", "yesterday"], "error: --observe-time: 'yesterday' is not a time"),
-    ],
-)
-def test_a_wrong_call_is_2_and_says_what_would_be_right(bare: Shell, arguments: list[str], message: str) -> None:
-    """Usage errors come from the parser, wrong values from the command; the code is the same."""
-    assert message in replace(bare, run=run_from_nothing).error(2, *arguments)
-
-
-def test_every_mistyped_or_wrong_variable_is_told_at_once(bare: Shell) -> None:
-    """And the one that was meant is named."""
-    said = bare.error(6, "serve", adress="127.0.0.1:1", log_level="loud")
-    assert "SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?" in said
-    assert "SELLERTRUST_LOG_LEVEL = 'loud'" in said
-
-
-def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
-    """Each setting with its variable and source."""
-    url = "postgresql://trust:hunter2@db.example/trust"
-    stdout, _ = bare("config", "show", "-o", "json", database_url=url, pseudonym_key="a secret of some length")
-    assert "hunter2" not in stdout
-    assert "a secret" not in stdout
-    rows = {row["name"]: row for row in json.loads(stdout)}
-    assert rows["pseudonym_key"] == {
-        "name": "pseudonym_key",
-        "variable": "SELLERTRUST_PSEUDONYM_KEY",
-        "value": "***",
-        "source": "environment",
-    }
-    assert rows["log_level"]["source"] == "default"
-
-
-def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
-    """`db upgrade` makes what is missing, folder and all; a newer schema is never touched."""
-    assert bare("db", "upgrade") == ("", "the ledger's database is up to date\n")
-    database = tmp_path / "data" / "ledger.db"
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE ledger_version SET version_num = '9999'")
-    connection.close()
-    before = database.read_bytes()
-    assert "is newer than this release" in bare.error(6, "serve", address="127.0.0.1:0")
-    assert database.read_bytes() == before
-
-
-def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_path: Path) -> None:
-    """As is a folder that cannot be."""
-    wrong = tmp_path / "notes.txt"
-    wrong.write_text("not a database, but somebody's notes")
-    said = bare.error(6, "db", "upgrade", database_url=f"sqlite:///{wrong}")
-    assert f"{wrong} is no SQLite database; name another file by SELLERTRUST_DATABASE_URL" in said
-    assert wrong.read_text() == "not a database, but somebody's notes"
-    said = bare.error(6, "db", "upgrade", data_dir=wrong / "below")
-    assert f"the ledger cannot be kept in {wrong / 'below' / 'ledger.db'}: not a directory" in said
-
-
 def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:
     """Everything is checked, whatever was found before; a remedy beside each ailment."""
     assert {row["check"]: row["ok"] for row in shell.json("doctor")} == dict.fromkeys(
@@ -408,75 +213,6 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell) -> None:
     assert "cannot listen on 127.0.0.1:" in said
     assert "SELLERTRUST_ADDRESS" in said
     shell("ledger", "list", "--limit", 1)
-
-
-def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp_path: Path) -> None:
-    """LightGBM's wheel does not bring it: what loading it raises on a bare machine is raised here."""
-    without = _shadowed(
-        bare, tmp_path, "lightgbm", 'OSError("libgomp.so.1: cannot open shared object file: No such file or directory")'
-    )
-    said = without.error(6, "serve", address="127.0.0.1:0")
-    assert said == (
-        "error: libgomp.so.1 is missing, which LightGBM needs\nnext:  install it: apt-get install libgomp1\n"
-    )
-    rows = {row["check"]: row for row in without.json("doctor", code=6)}
-    assert rows["lightgbm"]["found"] == "libgomp.so.1 is missing; install it: apt-get install libgomp1"
-
-
-def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
-    """A server needs no polars, training does."""
-    without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
-    said = without.error(6, "ledger", "export", tmp_path / "x.parquet")
-    assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
-
-
-def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
-    """Nobody but a developer wants a stack trace."""
-    broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
-    said = broken.error(1, "ledger", "export", tmp_path / "x.parquet")
-    assert said.startswith("error: unforeseen: boom (RuntimeError)\nnext:  please report it")
-
-
-def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
-    """A shell in which importing a package raises an error."""
-    stand_in = folder / "shadow" / package
-    stand_in.mkdir(parents=True)
-    (stand_in / "__init__.py").write_text(f"raise {error}\n")
-    path = os.pathsep.join([str(stand_in.parent), shell.environment["PYTHONPATH"]])
-    return Shell(shell.environment | {"PYTHONPATH": path}, run_from_nothing)
-
-
-def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
-    """As in `sellertrust violation types | head -1`."""
-    command = [*COMMAND, "violation", "types"]
-    with subprocess.Popen(
-        command, env=bare.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert (process.stderr.read(), process.wait(SECONDS)) == ("", 0)
-
-
-def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path: Path) -> None:
-    """Ctrl-C while it waits for entries that never come."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    command = [*COMMAND, "ledger", "append", pipe]
-    with subprocess.Popen(command, env=bare.environment, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # refused until the command reads
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=SECONDS)
-        os.close(writer)
-    assert process.returncode == 130
-    assert said.startswith("interrupted; what was acknowledged is kept")
 
 
 def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.mapping import ForeignMapping, mapping_of
-from scoring.time import DAY, parse_time
+from scoring.time import DAY
 from scoring.words import Status
 from service.importing import ImportReport, import_files, write_rejects
 from service.ledger import Ledger
+from tests.builders import MARKET, NOW, Clock
+from tests.databases import BACKENDS, database
 
-MARKET = "acme"
 VIOLATIONS = {
     "path": "violations.csv",
     "entries": [
@@ -46,13 +47,18 @@ DECISIONS = {
 }
 HEADER = "id,seller,time,harm"
 GOOD = ["v-1,s,2026-01-01,high", "v-2,t,2026-01-02,low"]
-NOW = parse_time("2026-03-01T12:00:00Z")
+
+
+@pytest.fixture(params=BACKENDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def ledger(url: str) -> Iterator[Ledger]:
     """A ledger whose clock stands at noon on 1 March 2026."""
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=lambda: NOW) as opened:
+    with Ledger.open(url, clock=Clock()) as opened:
         yield opened
 
 
@@ -119,7 +125,7 @@ def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_comple
     assert [line for _, line, _ in first.rejects] == list(range(4, 4 + len(BROKEN)))
     again = imported(ledger, tmp_path)
     assert (again.appended, again.already_present) == (0, 2)
-    assert again.rejects == first.rejects
+    assert [reject[:2] for reject in again.rejects] == [reject[:2] for reject in first.rejects]
 
     write(tmp_path, *GOOD, *(f"v-{n},s,2026-01-03,high" for n in range(10, 10 + len(BROKEN))))
     mended = imported(ledger, tmp_path)
@@ -220,11 +226,13 @@ def test_a_file_with_nothing_but_a_header_and_blank_lines_is_sound_and_empty(led
 
 
 def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: Path) -> None:
-    """Where a quote is left open, the reject says where it began and how far it swallowed the file."""
-    write(tmp_path, GOOD[0], 'v-9,"s,2026-01-01,high', GOOD[1], GOOD[1])
-    ((_, line, reason),) = imported(ledger, tmp_path).rejects
+    """A quote that is left open costs its own line, not those after it, and the reject says where it is."""
+    write(tmp_path, GOOD[0], 'v-9,"s,2026-01-01,high', GOOD[1])
+    report = imported(ledger, tmp_path)
+    ((_, line, reason),) = report.rejects
     assert line == 3
-    assert reason == "has 2 cells where the header has 4, and runs over 2 more lines: is a quote left open?"
+    assert "a quote is left open" in reason
+    assert report.appended == 2
 
 
 def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
@@ -268,12 +276,12 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
     assert (again.appended, again.already_present) == (0, 5)
 
 
-def test_a_date_of_today_waits_until_the_day_is_over(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_date_of_today_waits_until_the_day_is_over(ledger: Ledger, url: str, tmp_path: Path) -> None:
     """What is dated without an hour is known at the end of its day; imported tomorrow it is taken as it is."""
     write(tmp_path, "v-1,s,2026-03-01,high")
     ((_, _, reason),) = imported(ledger, tmp_path).rejects
     assert reason.startswith("report_time: must not lie in the future")
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW + DAY) as tomorrow:
+    with Ledger.open(url, clock=Clock(NOW + DAY)) as tomorrow:
         assert imported(tomorrow, tmp_path).rejects == []
         assert ids(tomorrow) == ["v-1"]
 

@@ -208,9 +208,9 @@ class ListEntriesRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
     page_size: _builtins.int
-    """Entries a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """Entries a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer: at most 8 MB."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; all else must be the same as then. Default: the first page."""
+    """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """Only what occurred and was reported before this time. Default: no bound."""
@@ -333,14 +333,16 @@ class ListViolationsRequest(_message.Message):
     page_size: _builtins.int
     """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; all else must be the same as then. Default: the first page."""
+    """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
         """Only violations of these statuses. A page may then hold fewer than `page_size`. Default: all."""
 
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """Only what occurred and was reported before this time. Default: no bound."""
+        """Only violations that occurred and were reported before this time, in the status that is known by `known_time`, as in
+        a trust score. Default: no bound.
+        """
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:

@@ -1,0 +1,119 @@
+"""The command in an environment of its own, and its server: what tests of the command line share."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.processes import COMMAND, run_forked
+
+ROOT = Path(__file__).parents[2]
+MARKET = "acme"
+SECONDS = 60
+
+
+@dataclass
+class Shell:
+    """Runs the command in one environment, and checks what holds for every run of it."""
+
+    environment: dict[str, str]
+    run: Callable[[list[str], dict[str, str], str, float], tuple[int, str, str]] = run_forked
+
+    def __call__(self, *arguments: object, stdin: str = "", code: int = 0, **changes: object) -> tuple[str, str]:
+        """(stdout, stderr) of a run that must end with `code`; `changes` are settings, by the name of the field."""
+        environment = self.environment | _variables(changes)
+        ended, stdout, stderr = self.run([*map(str, arguments)], environment, stdin, SECONDS)
+        assert ended == code, (ended, stdout, stderr)
+        assert "Traceback" not in stdout + stderr
+        assert ("error: " in stderr.lower()) == (code != 0) or arguments[0] == "doctor", stderr
+        return stdout, stderr
+
+    def json(self, *arguments: object, **options: Any) -> Any:
+        """What a run prints as JSON, which must be all that it prints on stdout."""
+        return json.loads(self(*arguments, "-o", "json", **options)[0])
+
+    def error(self, code: int, *arguments: object, **options: Any) -> str:
+        """What a run says that ends with `code` and prints no data."""
+        stdout, stderr = self(*arguments, code=code, **options)
+        assert stdout == ""
+        return stderr
+
+
+def _variables(settings: dict[str, Any]) -> dict[str, str]:
+    return {f"SELLERTRUST_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def shell_of(folder: Path, **settings: object) -> Shell:
+    """A shell with a data folder of its own and nothing else of this machine's configuration."""
+    slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything anew
+    base = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_") and name != slow}
+    base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
+    values = {"data_dir": folder, "metrics_address": "", "drain_seconds": 0, "marketplace": MARKET}
+    return Shell(base | _variables(values | settings))
+
+
+@contextmanager
+def serving(shell: Shell, folder: Path) -> Iterator[str]:
+    """`sellertrust serve` on a free port, in a session of its own; its address. SIGTERM ends it, all of it, with 0."""
+    ready, log = folder / "ready", folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [*COMMAND, "serve", "--ready-file", ready],
+            env=shell.environment | _variables({"address": "127.0.0.1:0"}),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not ready.exists():
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield ready.read_text().strip()
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=SECONDS) == 0
+            with pytest.raises(ProcessLookupError):
+                os.killpg(server.pid, 0)  # nobody is left in its session
+            assert "Traceback" not in log.read_text()
+        finally:
+            if server.poll() is None:
+                server.kill()
+                server.wait()
+
+
+def days_ago(days: float) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
+
+
+def lines_of(seller: str, *violations: str) -> str:
+    """An established seller as JSON lines: an identity, a good month, and the violations that are alleged."""
+    identity = {"entry_id": f"i-{seller}", "occur_time": days_ago(400), "identity": {"level": "business"}}
+    exposure = {"entry_id": f"x-{seller}", "exposure": {"day": days_ago(60)[:10], "settled_orders": 5000}}
+    reported = [
+        {
+            "entry_id": violation,
+            "occur_time": days_ago(30),
+            "violation": {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"},
+        }
+        for violation in violations
+    ]
+    return "".join(json.dumps({"seller": seller} | entry) + "\n" for entry in (identity, exposure, *reported))
+
+
+def bare_shell(folder: Path) -> Shell:
+    """A shell with no server, no ledger and no model."""
+    with socket.socket() as taken_and_left:
+        taken_and_left.bind(("127.0.0.1", 0))
+        port = taken_and_left.getsockname()[1]
+    return shell_of(folder / "data", target=f"127.0.0.1:{port}")
