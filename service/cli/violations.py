@@ -82,40 +82,29 @@ def types(output: Output = Format.TABLE) -> None:
     emit(rows, output)
 
 
-@app.command("confirm")
-def confirm(
-    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
-    marketplace: Marketplace = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts."""
-    _decide("confirm", violation, actor, reason, entry_id, marketplace, output)
+_DECISIONS = {
+    "confirm": "Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts.",
+    "dismiss": "Dismiss an alleged violation or one under review, as untrue or unproven.",
+    "withdraw": "Withdraw an alleged violation or one under review, on behalf of its notifier.",
+    "overturn": "Overturn a confirmed, reduced or appealed violation: no score keeps a trace of it.",
+}
 
 
-@app.command("dismiss")
-def dismiss(
-    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
-    marketplace: Marketplace = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Dismiss an alleged violation or one under review, as untrue or unproven."""
-    _decide("dismiss", violation, actor, reason, entry_id, marketplace, output)
+def _add_decision(action: str, text: str) -> None:
+    @app.command(action, help=text)
+    def decide(
+        violation: Id,
+        actor: Actor,
+        reason: Reason,
+        entry_id: EntryId = None,
+        marketplace: Marketplace = None,
+        output: Output = Format.TABLE,
+    ) -> None:
+        _decide(action, violation, actor, reason, entry_id, marketplace, output)
 
 
-@app.command("withdraw")
-def withdraw(
-    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
-    marketplace: Marketplace = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Withdraw an alleged violation or one under review, on behalf of its notifier."""
-    _decide("withdraw", violation, actor, reason, entry_id, marketplace, output)
-
-
-@app.command("overturn")
-def overturn(
-    violation: Id, actor: Actor, reason: Reason, entry_id: EntryId = None,
-    marketplace: Marketplace = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Overturn a confirmed, reduced or appealed violation: no score keeps a trace of it."""
-    _decide("overturn", violation, actor, reason, entry_id, marketplace, output)
+for _action, _text in _DECISIONS.items():
+    _add_decision(_action, _text)
 
 
 def _decide(
