@@ -1,8 +1,10 @@
 """`sellertrust ledger ...`: append and list over gRPC; import and export run where the database is."""
 
 import json
+import re
 import sys
 import tomllib
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from google.protobuf import json_format
 
 from scoring.errors import ConfigurationWrong, invalid
+from scoring.kinds import KINDS
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
@@ -127,6 +130,26 @@ def export_command(
     say(f"{rows:,} entries of {where} written to {file}")
 
 
+@app.command("erase")
+def erase_command(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
+    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
+    ground: Annotated[str, typer.Option("--ground", help="The legal ground, such as an article.")] = "",
+    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
+
+    On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept.
+    """
+    settings = load()
+    where = marketplace_of(marketplace, settings)
+    with open_ledger(settings) as ledger:
+        done = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex)
+    emit_one({"seller": seller, "entry_id": done.entry_id, "sequence": done.sequence}, output)
+
+
 @app.command("checkpoint")
 def checkpoint_command(
     file: Annotated[
@@ -217,22 +240,23 @@ def _entry(values: Any, marketplace: str) -> Entry:
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
-    for fact in ("violation", "status", "identity"):
+    for fact, words in _WORDS.items():
         fields = values.get(fact)
         if isinstance(fields, dict):
-            for name, prefix in _PREFIXES.items():
+            for name, prefix in words.items():
                 word = fields.get(name)
                 if isinstance(word, str) and not word.startswith(prefix):
                     fields[name] = prefix + word.upper()
     return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
 
 
-_PREFIXES = {
-    "harm": "HARM_",
-    "source": "SOURCE_",
-    "action": "ACTION_",
-    "severity": "SEVERITY_",
-    "level": "IDENTITY_LEVEL_",
+def _prefix(name: str) -> str:
+    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
+
+
+_WORDS = {
+    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
 }
 
 

@@ -7,16 +7,20 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, bindparam, case, select, text
 
 from scoring.columns import FactRow
-from scoring.entries import ViolationReported, entry_from_content
+from scoring.entries import entry_from_content
+from scoring.kinds import ViolationReported
 from scoring.lifecycle import allowed_actions
 from scoring.words import Category, Severity, Status
 from service.ledger.database import Texts, among
 from service.ledger.records import Cut, RecordedEntry, ViolationView
-from service.ledger.tables import ENTRY
+from service.ledger.sealing import Key, key_id_of, keys, unsealed
+from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
-EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest"})
-"""Names of the columns that `Ledger.export_rows` yields: all but what the caller knows and what `content` implies."""
+EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
+"""Names of the columns that `Ledger.export_rows` yields: all but what the caller knows, what `content` implies, and who
+reported, which never enters a model.
+"""
 
 _BEFORE = (
     select(_E.sequence)
@@ -34,8 +38,15 @@ _FACTS = (
     .order_by(_E.seller, _E.sequence)
 )
 _ENTRIES = select(
-    _E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content
+    *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
+    (_E.kind == 2) & _E.status.is_(None),
 ).order_by(_E.sequence)
+_POSITION = (
+    select(SOURCE_POSITION.c.next_position)
+    .where(SOURCE_POSITION.c.source == bindparam("source"), SOURCE_POSITION.c.partition == bindparam("part"))
+    .order_by(SOURCE_POSITION.c.next_position.desc())
+    .limit(1)
+)
 _REPORTS = (
     select(
         *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
@@ -50,6 +61,7 @@ _CHANGES = (
         _E.violation.is_not(None),  # said, so that the partial index serves
         among(_E.violation, bindparam("violations", type_=Texts())),
         _E.kind == 2,
+        _E.status.is_not(None),
     )
     .order_by(_E.violation, _E.sequence)
 )
@@ -82,10 +94,23 @@ def entries(
 ) -> list[RecordedEntry]:
     """The first `limit` entries after a sequence, as of the cut."""
     query = _ENTRIES.where(*_page(marketplace, cut, seller, after_sequence)).limit(limit)
-    return [
-        RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry_from_content(entry_id, content))
-        for sequence, record_time, seller, occur_time, report_time, entry_id, content in connection.execute(query)
-    ]
+    rows = connection.execute(query).all()
+    sealed = {row.seller for row in rows if key_id_of(row.content)}
+    held = keys(connection, marketplace, sealed)
+    return [_recorded(row, held.get(row.seller)) for row in rows]
+
+
+def position(connection: Connection, source: str, partition: int) -> int | None:
+    """Where reading a partition of a source goes on; None if nothing of it was read yet."""
+    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
+    return None if found is None else int(found)
+
+
+def _recorded(row: Any, key: Key | None) -> RecordedEntry:
+    sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending = row
+    text, erased = unsealed(entry_id, content, key)
+    entry = entry_from_content(entry_id, content, text)
+    return RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased)
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
