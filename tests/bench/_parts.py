@@ -10,15 +10,16 @@ from functools import wraps
 from typing import Any
 
 PARTS = {
-    "rest": ("service.ledger.store:Ledger.append",),
-    "validate_canonical": ("service.ledger.store:prepare_batch",),
-    "dedupe_query": ("service.ledger.appending:_known",),
-    "standings_query": ("service.ledger.appending:_standings",),
-    "insert": ("service.ledger.database:Database.insert",),
-    "seal": ("service.ledger.appending:seal",),
-    "commit": ("sqlalchemy.engine.default:DefaultDialect.do_commit",),
+    "convert": "service.servicers:entries_of",
+    "rest": "service.ledger.store:Ledger.append",
+    "validate_canonical": "service.ledger.store:prepare_batch",
+    "dedupe_query": "service.ledger.appending:_known",
+    "standings_query": "service.ledger.appending:_standings",
+    "insert": "service.ledger.database:Database.insert",
+    "seal": "service.ledger.appending:seal",
+    "commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
 }
-"""What is timed, as module:name. `rest`: of an append the lock, the rows, the results. Outside of it: `parse_map`."""
+"""What is timed, as module:name. `rest`: of an append the lock, the rows, the results."""
 
 
 class Timers:
@@ -29,26 +30,22 @@ class Timers:
         self._within = threading.local()
         self._targets: list[tuple[str, Any, str]] = []
         self.missing: list[str] = []
-        for part, places in PARTS.items():
-            for place in places:
-                module, _, path = place.partition(":")
-                holder: Any = importlib.import_module(module)
-                *outer, name = path.split(".")
-                for step in outer:
-                    holder = getattr(holder, step, None)
-                if hasattr(holder, name):
-                    self._targets.append((part, holder, name))
-                else:
-                    self.missing.append(place)
+        for part, place in PARTS.items():
+            if found := _found(place):
+                self._targets.append((part, *found))
+            else:
+                self.missing.append(place)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Adds up what happens within."""
+    def running(self, outside: str) -> Iterator[None]:
+        """Adds up what happens within, in this and in every other thread; what no part holds is called `outside`."""
         for part, holder, name in self._targets:
             setattr(holder, name, self._timed(part, getattr(holder, name)))
         try:
-            with self._part("parse_map"):
-                yield
+            started, before = time.perf_counter(), sum(self.seconds.values())
+            yield
+            took = time.perf_counter() - started
+            self.seconds[outside] += took - (sum(self.seconds.values()) - before)
         finally:
             for _, holder, name in self._targets:
                 setattr(holder, name, getattr(holder, name).__wrapped__)
@@ -79,3 +76,16 @@ class Timers:
             if outer is not None:
                 outer[0] += took
             self._within.inner = outer
+
+
+def _found(place: str) -> tuple[Any, str] | None:
+    """(holder, name) of a function; None if it is there no more."""
+    module, _, path = place.partition(":")
+    *outer, name = path.split(".")
+    try:
+        holder: Any = importlib.import_module(module)
+    except ModuleNotFoundError:
+        return None
+    for step in outer:
+        holder = getattr(holder, step, None)
+    return (holder, name) if hasattr(holder, name) else None
