@@ -58,7 +58,8 @@ def throughput(
             singles = contest.singles()
             fsyncs += singles.pop("fsync_us")
             for name, times in singles.items():
-                show(f"{name}.{backend}", round(statistics.median(times) * 1e6, 1))
+                key, _, part = name.partition(".")
+                show(f"{key}.{backend}" + (f".{part}" if part else ""), round(statistics.median(times) * 1e6, 1))
     show("fsync_us", round(statistics.median(fsyncs) * 1e6, 1))
 
 
@@ -83,6 +84,7 @@ class _Contest:
 
     def __init__(self, stack: ExitStack, place: Path, new_database: NewDatabase, rounds: int, round_rows: int) -> None:
         self.timers = {"import": Timers(), "append1000": Timers()}
+        self._single_timers = Timers()
         self._place, self._first_single, self._round_rows = place, rounds * round_rows, round_rows
         # An import like the measured one makes the raw rows: ready, and with every column that this release has.
         source = new_database()
@@ -150,13 +152,18 @@ class _Contest:
                 self._client.append_entries(MARKETPLACE, self._sent[number][start : start + CALL])
 
     def singles(self) -> dict[str, list[float]]:
-        """Seconds of calls that append one entry; beside each a raw row committed, and 4 KiB written and flushed."""
+        """Seconds of calls that append one entry, and of their parts; beside each a raw row committed, and 4 KiB
+        written and flushed.
+        """
         times: dict[str, list[float]] = {"single_append_us": [], "commit_us": [], "fsync_us": []}
+        timers = self._single_timers
         with (self._place / "fsync").open("wb", buffering=0) as file:
             for n in range(self._first_single, self._first_single + SINGLES):
                 message = messages(entries(n, 1, SELLERS))
-                with _timed(times["single_append_us"]):
+                with timers.running("wire"), _timed(times["single_append_us"]):
                     self._client.append_entries(MARKETPLACE, message)
+                for part, took in timers.take().items():
+                    times.setdefault(f"single_part_us.{part}", []).append(took)
                 with _timed(times["commit_us"]):
                     self._raw.write(self._rows[n : n + 1])
                 file.write(bytes(4096))

@@ -3,7 +3,7 @@
 Sizes are set by environment variables, for a quick run:
 
     BENCH_LEDGER_PARTS          throughput,history,campaign    what to run
-    BENCH_LEDGER_ROUNDS         7                              rounds of throughput, at least 5
+    BENCH_LEDGER_ROUNDS         11                             rounds of throughput, at least 5
     BENCH_LEDGER_ROUND_ROWS     20000                          entries a round, a multiple of 10,000
     BENCH_LEDGER_ROWS           10000000                       the larger ledger of the histories; the other is a tenth
     BENCH_LEDGER_CAMPAIGN_ROWS  5000000                        violations of the campaign that are really appended
@@ -39,7 +39,7 @@ def run(say: Say) -> dict[str, float]:
             say(
                 "throughput: 70 % violations, 20 % exposure days, 10 % decisions; one writer, no call while another runs"
             )
-            throughput(folder, _size("ROUNDS", 7), _size("ROUND_ROWS", 20_000), show, progress)
+            throughput(folder, _size("ROUNDS", 11), _size("ROUND_ROWS", 20_000), show, progress)
         if "history" in parts:
             say("history: sellers of 30 and 1,000 entries spread over the whole ledger, warm")
             history(folder, _size("ROWS", 10_000_000), show, progress)
