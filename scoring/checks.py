@@ -1,6 +1,7 @@
 """What a fact must satisfy: each field by its shape, and what several fields say together."""
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -37,8 +38,8 @@ _UNITS_DECIDED = frozenset({Action.CONFIRM, Action.REDUCE, Action.REINSTATE})
 
 def check_fields(fact: Any) -> Problems:
     """Every field of a fact that is wrong by itself: (name, what it should be)."""
-    for name, required, wrong, needed in _RULES[type(fact)]:
-        value = getattr(fact, name)
+    values_of, rules = _RULES[type(fact)]
+    for (name, required, wrong, needed), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:
             continue
         try:
@@ -65,7 +66,10 @@ def _rule(field: Stated) -> tuple[str, bool, Callable[[Any], str | None], str]:
     return field.name, field.required, sentence if is_sentence else wrong, field.needed
 
 
-_RULES = {row.fact: [_rule(field) for field in row.fields] for row in KINDS.values()}
+_RULES = {
+    row.fact: (attrgetter(*(field.name for field in row.fields)), [_rule(field) for field in row.fields])
+    for row in KINDS.values()
+}
 
 
 def _violation(fact: ViolationReported | ProductViolationReported, occur_time: int | None, _: int) -> Problems:

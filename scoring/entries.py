@@ -155,7 +155,7 @@ def _members(entry: Entry) -> list[Member]:
     values_of, layout = _LAYOUTS[type(entry.fact)]
     return [
         (key, write(value))
-        for (key, write, zero_counts), value in zip(layout, values_of(entry), strict=True)
+        for value, (key, write, zero_counts) in zip(values_of(entry), layout, strict=True)
         if value or (zero_counts and value is not None)
     ]
 

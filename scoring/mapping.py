@@ -135,13 +135,15 @@ class Rule:
         self._attributes = {name: _value(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
         self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
+        self._stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def apply(self, row: Row) -> Entry | None:
         """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
-        if not all(test(row) for test in self._when):
-            return None
+        for test in self._when:
+            if not test(row):
+                return None
         texts = {name: value(row).strip() for name, value in self._values.items()}
         if not self._counts:
             return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
@@ -183,19 +185,23 @@ class Rule:
         else:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
-        fact = _fact(self._kind, texts, attributes)
+        fact = _fact(self._kind, self._stated, texts, attributes)
         return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
 
 
-def _fact(kind: str, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
+def _fact(kind: str, stated: Sequence[Stated], texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
     """The fact of a kind from texts by field; what is empty is left out, a required count then 0."""
     values: dict[str, Any] = {}
-    for name, field in _STATED[kind].items():
+    for field in stated:
+        name, shape = field.name, field.shape
         text = texts.get(name, "")
-        if field.shape.kind == "attributes":
+        if shape.kind in ("id", "text"):
+            if text or field.required:
+                values[name] = text
+        elif shape.kind == "attributes":
             values[name] = {key: value for key, value in attributes.items() if value}
-        elif text or (name in texts and field.shape.kind == "word" and field.required):
-            values[name] = _read(name, text, field.shape.parse)
+        elif text or (name in texts and shape.kind == "word" and field.required):
+            values[name] = _read(name, text, shape.parse)
         elif field.required:
             values[name] = _left_out(kind, field)
     return cast(Fact, KINDS[_KIND_BY_KEY[kind]].fact(**values))
@@ -206,7 +212,7 @@ def _left_out(kind: str, field: Stated) -> Any:
         return IdentityLevel.NONE
     if field.shape.kind in ("word", "day"):
         return _read(field.name, "", field.shape.parse)
-    return 0 if field.shape.kind == "count" else None if field.shape.kind == "time" else ""
+    return 0 if field.shape.kind == "count" else None
 
 
 def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
@@ -223,6 +229,15 @@ def _cell(row: Row, column: str) -> str:
         raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
 
 
+def _column(name: str) -> Value:
+    """The row's text in a column."""
+
+    def read(row: Row) -> str:
+        return row.get(name) or _cell(row, name)
+
+    return read
+
+
 def _value(data: Any, where: str) -> Value:
     """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
     if isinstance(data, bool | int | float):
@@ -233,7 +248,7 @@ def _value(data: Any, where: str) -> Value:
         if not holes:
             return lambda _: data
         if data == "{" + holes[0] + "}":
-            return lambda row: _cell(row, holes[0])
+            return _column(holes[0])
         return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
     if (
         isinstance(data, Mapping)
@@ -291,7 +306,8 @@ def _condition(data: Mapping[str, Any], where: str) -> Test:
     if is_moment:
         other = _value(operand, where)
         return lambda row: operator.holds(_cell(row, column).strip(), other(row).strip())
-    return lambda row: operator.holds(_cell(row, column).strip(), operand)
+    wanted, holds, read = operator.prepared(operand), operator.holds, _column(column)
+    return lambda row: holds(read(row).strip(), wanted)
 
 
 def _as_number(text: str) -> float:
@@ -315,17 +331,18 @@ def _later(a: str, b: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
-    """How a condition is tested, and what its operand must be, by type and in words."""
+    """How a condition is tested, what its operand must be, by type and in words, and how it is prepared once."""
 
     holds: Callable[[str, Any], bool]
     operand: type | tuple[type, ...]
     words: str
+    prepared: Callable[[Any], Any] = lambda operand: operand
 
 
 _NUMBER = (int, float)
 _OPERATORS: Mapping[str, _Operator] = {
-    "equals": _Operator(lambda text, other: text == _text(other), (str, *_NUMBER), "a text or a number"),
-    "in": _Operator(lambda text, others: text in [_text(other) for other in others], list, "a list"),
+    "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
+    "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
     "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
     "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
     "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),

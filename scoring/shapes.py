@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import IntEnum
-from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -143,7 +142,9 @@ def _wrong_attributes(attributes: Mapping[str, str]) -> str | None:
     return None
 
 
-ID = Shape("id", "string", lambda value: None if is_id(value) else f"must be {ID_FORM}")
+_NO_ID = f"must be {ID_FORM}"
+_matches = _ID.fullmatch
+ID = Shape("id", "string", lambda value: None if _matches(value) else _NO_ID)
 IDS = Shape(
     "ids", "string", _wrong_ids, lambda ids: _encode(list(ids)), tuple, lambda t: tuple(filter(None, t.split(" ")))
 )
@@ -152,7 +153,7 @@ DAY = Shape(
     "day",
     "string",
     lambda _: None,
-    lru_cache(maxsize=4096)(lambda day: f'"{format_day(day)}"'),
+    lambda day: f'"{format_day(day)}"',
     parse_day,
     parse_day,
     zero=True,

@@ -90,7 +90,10 @@ TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
 
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
     """The table in force at `occur_time` (microseconds)."""
-    return next(table for since, table in reversed(TABLES) if since <= max(occur_time, 0))
+    for since, table in reversed(TABLES):
+        if since <= occur_time:
+            return table
+    return TABLES[0][1]
 
 
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:

@@ -9,7 +9,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scoring.entries import Entry, ExposureStated, StatusChanged, ViolationReported
+from scoring.entries import Entry
+from scoring.kinds import ExposureStated, StatusChanged, ViolationReported
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import DAY, SECOND, day_of, format_day, format_time, parse_time
 from scoring.words import Action, Harm, Source
