@@ -92,8 +92,10 @@ def import_command(
     marketplace: Marketplace = None,
 ) -> None:
     """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
+    from service.heap import settle
     from service.importing import import_files, write_rejects
 
+    settle()
     compiled = mapping_of_file(mapping, marketplace)
     with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
         report = import_files(ledger, compiled, data or mapping.parent, progress)

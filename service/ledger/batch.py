@@ -39,7 +39,10 @@ _NAMED = select(_E.entry_id, _E.kind, _E.seller).where(
 )
 _About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
 _ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
-_NOT_VOID = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_VIOLATIONS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.INCIDENT, Kind.CORRECTION)
+_MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
+"""Kinds that neither look at what is on record nor have anything follow from them."""
 _NOT_CORRECTED = frozenset({Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE})
 _STATED_BEFORE = "stated before the violation was on record"
 _DECIDED_FOR_ALL = "decided about the product, for all who listed it"
@@ -57,6 +60,8 @@ class Batch:
         self._first = sequence + 1
         self._record_time = record_time
         self._named: dict[str, tuple[int, str]] = {}
+        self._corrected: set[str] = set()
+        self._awaited: set[str] = set()
         self._standings: dict[str, Standing] = {}
         self._pending: dict[str, list[Pending]] = {}
         self._reached: dict[str, dict[str, str]] = {}
@@ -69,6 +74,8 @@ class Batch:
         """Appends one entry and what follows from it; where it stands. Errors as `append_batch`."""
         entry, fact = item.entry, item.entry.fact
         path = f"entries[{index}]"
+        if item.kind in _MEETS_NOTHING:
+            return self._append(item, entry.seller)
         if isinstance(fact, StatusChanged):
             return self._change(item, fact, path)
         seller = entry.seller
@@ -87,11 +94,13 @@ class Batch:
 
     def _load(self, connection: Connection, fresh: Sequence[PreparedEntry]) -> None:
         """Reads what the entries may meet: nothing for those that meet nothing."""
-        facts = [item.entry.fact for item in fresh]
+        facts = [
+            item.entry.fact for item in fresh if item.kind not in _MEETS_NOTHING and item.kind is not Kind.VIOLATION
+        ]
         about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
-        reports = [i.entry.entry_id for i in fresh if i.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)]
+        reports = [i.entry.entry_id for i in fresh if i.kind in _VIOLATIONS]
         offered = {f.product for f in facts if isinstance(f, ProductListed | ProductViolationReported)}
-        corrected = [f.entry for f in facts if isinstance(f, EntryCorrected)]
+        self._corrected = {f.entry for f in facts if isinstance(f, EntryCorrected)}
         where = self._marketplace
         self._listings, self._reports = standing.products(connection, where, offered)
         known = {report.entry_id for found in self._reports.values() for report in found}
@@ -102,8 +111,10 @@ class Batch:
         everyone = {name for sellers in self._reached.values() for name in sellers.values()}
         self._standings |= standing.standings(connection, where, everyone)
         self._pending = standing.pending(connection, where, {*about, *reports})
-        if corrected:
-            rows = connection.execute(_NAMED, {"marketplace": where, "ids": corrected})
+        self._awaited = {*about, *self._pending, *(f.entry_id for found in self._reports.values() for f in found)}
+        self._awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
+        if self._corrected:
+            rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
             self._named = {entry_id: (kind, seller) for entry_id, kind, seller in rows}
 
     def _append(self, item: PreparedEntry, seller: str, status: int | None = None) -> Appended:
@@ -115,8 +126,9 @@ class Batch:
             self.sealed[len(self.rows)] = item.sealed
         self.rows.append(row)
         entry_id = item.entry.entry_id
-        self._named[entry_id] = (item.kind, seller)
-        if item.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
+        if entry_id in self._corrected:
+            self._named[entry_id] = (item.kind, seller)
+        if item.kind in _VIOLATIONS and (entry_id in self._awaited or item.entry.origin):
             self._standings[entry_id] = Standing(seller, item.kind, int(item.severity or 0), int(item.status or 0))
         return Appended(entry_id, row[0], self._record_time, False)
 
@@ -162,7 +174,7 @@ class Batch:
                 f"{path}.correction.entry: no entry {fact.entry!r} is recorded; append it first",
                 {"entry_id": fact.entry},
             )
-        if kind in _NOT_CORRECTED or (kind in _NOT_VOID and fact.correction is CorrectionKind.VOID):
+        if kind in _NOT_CORRECTED or (kind in _VIOLATIONS and fact.correction is CorrectionKind.VOID):
             raise invalid(
                 f"{path}.correction.entry",
                 f"{fact.entry!r} states a {Kind(kind).name.lower().replace('_', ' ')}, which is not corrected like this:"
@@ -217,9 +229,11 @@ class Batch:
 
     def _resolve(self, violation: str) -> None:
         """Applies the pending changes that the violation allows by now, in the order in which they happened."""
+        if violation not in self._pending:
+            return
         found = self._standings[violation]
         waiting = sorted(
-            (p for p in self._pending.get(violation, []) if p.seller in ("", found.seller)),
+            (p for p in self._pending[violation] if p.seller in ("", found.seller)),
             key=lambda p: (p.occur_time, p.entry_id),
         )
         while any(self._take(p, violation, found) for p in waiting if p.entry_id not in found.resolved):
