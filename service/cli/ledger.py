@@ -112,10 +112,14 @@ def import_command(
 @app.command("export")
 def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
+    observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Export a marketplace's entries as Parquet, the one source of training."""
+    """Export a marketplace's entries as Parquet, the one source of training.
+
+    All that was recorded by the known time; with an observe time, only what had happened and was reported by then.
+    """
     try:
         from training.export import write_export
     except ImportError as error:
@@ -123,11 +127,14 @@ def export_command(
 
     settings = load()
     where = marketplace_of(marketplace, settings)
-    known = moment(known_time, "--known-time")
+    observe, known = (
+        None if time is None else round(time.timestamp() * 1_000_000)
+        for time in (moment(observe_time, "--observe-time"), moment(known_time, "--known-time"))
+    )
     with open_ledger(settings) as ledger, StepProgress() as progress:
-        cut = ledger.cut(known_time=None if known is None else round(known.timestamp() * 1_000_000))
+        cut = ledger.cut(observe, known)
         progress("export", 0, 1)
-        rows = write_export(ledger.export_rows(where, cut), file)
+        rows = write_export(ledger.export_rows(where, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
 

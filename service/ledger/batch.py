@@ -19,13 +19,15 @@ from scoring.kinds import (
     AttributionStated,
     EntryCorrected,
     IncidentChanged,
+    MeasureChanged,
     ProductListed,
     ProductViolationReported,
     RemediationDone,
     StatusChanged,
     ViolationReported,
 )
-from scoring.words import CorrectionKind, Kind
+from scoring.lifecycle import COUNTING
+from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from service.ledger import standings as standing
 from service.ledger.database import Texts, among
 from service.ledger.records import Appended
@@ -40,7 +42,7 @@ _NAMED = select(_E.entry_id, _E.kind, _E.seller).where(
 _About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
 _ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
 _VIOLATIONS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
-_MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.INCIDENT, Kind.CORRECTION)
+_MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)
 _MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
 """Kinds that neither look at what is on record nor have anything follow from them."""
 _NOT_CORRECTED = frozenset({Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE})
@@ -81,6 +83,8 @@ class Batch:
         seller = entry.seller
         if isinstance(fact, EntryCorrected):
             seller = self._corrected_seller(fact, seller, path)
+        elif isinstance(fact, MeasureChanged):
+            self._check_measure(fact, seller, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             seller = self._standing_of(fact, seller, path).seller
         appended = self._append(item, seller)
@@ -98,6 +102,7 @@ class Batch:
             item.entry.fact for item in fresh if item.kind not in _MEETS_NOTHING and item.kind is not Kind.VIOLATION
         ]
         about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
+        about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
         reports = [i.entry.entry_id for i in fresh if i.kind in _VIOLATIONS]
         offered = {f.product for f in facts if isinstance(f, ProductListed | ProductViolationReported)}
         self._corrected = {f.entry for f in facts if isinstance(f, EntryCorrected)}
@@ -165,6 +170,22 @@ class Batch:
         if seller not in {"", found.seller}:
             raise other_seller(path, found)
         return found
+
+    def _check_measure(self, fact: MeasureChanged, seller: str, path: str) -> None:
+        """A suspension rests on confirmed violations of its seller: the model never punishes alone."""
+        if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is not MeasureState.IMPOSED:
+            return
+        for name in fact.violations:
+            found = self._standings.get(name)
+            if found is None or found.seller != seller or found.status not in COUNTING:
+                stands = "not on record" if found is None else Status(found.status).name.lower()
+                if found is not None and found.seller != seller:
+                    stands = "of another seller"
+                raise LifecycleForbids(
+                    f"{path}.measure.violations: {name!r} is {stands}; a suspension rests on confirmed violations of its"
+                    " seller",
+                    {"status": stands, "allowed": "confirmed"},
+                )
 
     def _corrected_seller(self, fact: EntryCorrected, seller: str, path: str) -> str:
         """The seller of the entry that is corrected."""

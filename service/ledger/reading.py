@@ -130,11 +130,16 @@ def violations(
 
 
 def export_rows(
-    connection: Connection, marketplace: str, sequence: int, after_sequence: int, chunk: int
+    connection: Connection, marketplace: str, cut: Cut, after_sequence: int, chunk: int, bounded: bool
 ) -> list[tuple[Any, ...]]:
-    """The first `chunk` entries after a sequence and up to another, with the columns EXPORT_COLUMNS."""
-    bounds = {"marketplace": marketplace, "after": after_sequence, "last": sequence, "chunk": chunk}
-    return [tuple(row) for row in connection.execute(_EXPORT, bounds)]
+    """The first `chunk` entries of the cut's set after a sequence, with the columns EXPORT_COLUMNS; if `bounded`, only
+    what occurred and was reported before its observe time.
+    """
+    query = _EXPORT
+    if bounded:
+        query = query.where(_E.occur_time < cut.observe_time, _E.report_time < cut.observe_time)
+    bounds = {"marketplace": marketplace, "after": after_sequence, "last": cut.sequence, "chunk": chunk}
+    return [tuple(row) for row in connection.execute(query, bounds)]
 
 
 def _page(marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Iterator[ColumnElement[bool]]:

@@ -192,15 +192,18 @@ class Ledger:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
-    def export_rows(self, marketplace: str, cut: Cut, chunk: int = 50_000) -> Iterator[list[tuple[Any, ...]]]:
+    def export_rows(
+        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """All entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
 
-        The whole set, whatever the cut's `observe_time`: training looks at it from many times.
+        The whole set, whatever the cut's `observe_time`: training looks at it from many times. If `bounded`, only what
+        occurred and was reported before that.
         """
         after = 0
         while True:
             with self._database.read() as connection:
-                rows = reading.export_rows(connection, marketplace, cut.sequence, after, chunk)
+                rows = reading.export_rows(connection, marketplace, cut, after, chunk, bounded)
             if rows:
                 yield rows
             if len(rows) < chunk:
