@@ -232,7 +232,7 @@ def violation_message(marketplace: str, view: ViolationView) -> ledger_service_p
     """A violation as resolved from its entries."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
-        seller=seller_name(marketplace, view.seller),
+        seller=seller_name(marketplace, view.seller) if view.seller else "",
         incident=view.incident,
         violation_type=view.violation_type,
         category=entry_pb2.Category.ValueType(view.category),

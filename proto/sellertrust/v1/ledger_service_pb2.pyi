@@ -44,7 +44,7 @@ class Violation(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`; the id is the `entry_id` of its report."""
     seller: _builtins.str
-    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    """`marketplaces/{marketplace}/sellers/{seller}`. Empty for a violation of a product."""
     incident: _builtins.str
     """The event it belongs to, an id."""
     violation_type: _builtins.str
