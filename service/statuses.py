@@ -50,7 +50,7 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable | ServerStopping | TooManyCalls):
+    if isinstance(error, LedgerUnavailable | TooManyCalls):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
     return _status(code_of(error), error.message, *details)
 
