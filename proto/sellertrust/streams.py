@@ -3,6 +3,7 @@
 Streams have no deadline; that a server has vanished is noticed by keepalive, within 35 s.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,8 @@ IN_FLIGHT = 4
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
+
+_LOG = logging.getLogger("sellertrust.client")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class Patience:
         """Waits before the next try; raises `error` if it will not pass, or if patience is at an end."""
         pause = max(uniform(0.5, 1) * self._pause, error.retry_delay or 0)  # noqa: S311 (no secret)
         now = monotonic()
-        self._until = now + self._seconds if self._until is None else self._until
+        if self._until is None:
+            self._until = now + self._seconds
+            _LOG.info("stream broken: %s %s", error.code.name, error.reason)  # no message, which may name a seller
         if not self._passes(error) or now + pause > self._until or self._closed.wait(pause):
             raise error
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,32 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
         calls[0].cancel()
         assert eventually(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
         watching(stub)
+
+
+def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_without_a_pause(tmp_path: Path) -> None:
+    with server_on("sqlite", tmp_path) as (running, stub), running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        watches = [watching(stub, parent=f"{PARENT}/sellers/s")[0] for _ in range(31)]
+        batches = (batch(*[identity(f"i{n}-{m}", f"t{m}") for m in range(500)]) for n in range(10_000))
+        appending = stub.StreamEntries(batches)
+        acknowledged: list[int] = []
+
+        def take() -> None:
+            with suppress(grpc.RpcError):  # cancelled
+                acknowledged.extend(one.acknowledgement.sequence for one in appending)
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        seconds = []
+        for _ in range(100):
+            began = time.monotonic()
+            client.get_trust_score(MARKET, "s")
+            seconds.append(time.monotonic() - began)
+        appending.cancel()
+        taking.join()
+        assert sorted(seconds)[50] < 0.2
+        assert len(acknowledged) > 1
+        assert [watch.is_active() for watch in watches] == [True] * 31
 
 
 def test_a_client_that_goes_away_frees_its_thread_and_is_logged_with_what_it_got(tmp_path: Path) -> None:
