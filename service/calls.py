@@ -33,6 +33,7 @@ from service.streams import Streams
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
 NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
+LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]
@@ -170,8 +171,9 @@ class Calls:
                 status, about = self._failed(error, next(iter(latest), None))
             finally:  # also when gRPC closes this generator, since the client is gone
                 is_active = context.is_active()
-                if not is_active:
-                    status = Status(code=code_pb2.CANCELLED if call.seconds_left() else code_pb2.DEADLINE_EXCEEDED)
+                if not is_active and status.code != code_pb2.INTERNAL:  # which the log is to tell all the same
+                    in_time = call.seconds_left() > LATE_SECONDS
+                    status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
                 request = None if method.client_streaming else next(iter(latest), None)
                 self._observe(self._stream_seconds, name, status.code, started, request, None, {**call.counts, **about})
             if is_active and status.code != code_pb2.OK:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
-from scoring.errors import LedgerUnavailable, SellertrustError, invalid
+from google.rpc import code_pb2
+
+from scoring.errors import SellertrustError, invalid
 from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
@@ -13,12 +15,14 @@ from service.call import current_call
 from service.convert import appended_response, entries_of, entry_message
 from service.ledger import Cut, Ledger
 from service.names import Parent, marketplace_name, parse_marketplace, parse_parent
-from service.statuses import item_error
+from service.statuses import code_of, item_error
 from service.tail import Tail, not_reached, stopping
 
 MAX_PAGE = 1_000
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 HEARTBEAT_SECONDS = 5.0
+ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
+"""Codes of errors that are not about the batch, and end the stream."""
 
 
 class EntryStreams:
@@ -49,9 +53,9 @@ class EntryStreams:
                 with self._appending:
                     appended = self._ledger.append(marketplace, entries_of(marketplace, request.entries))
                 response.acknowledgement.CopyFrom(appended_response(appended))
-            except LedgerUnavailable:
-                raise  # this batch may be recorded and the next would fare no better: the client resumes with this one
             except SellertrustError as error:
+                if code_of(error) in ENDING:
+                    raise  # this batch may be recorded and the next would fare no better: the client resumes with this one
                 response.error.CopyFrom(item_error(error))
                 counts["refused"] += 1
             else:
