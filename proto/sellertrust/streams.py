@@ -1,6 +1,6 @@
 """Streams that outlive their connections: batches out with acknowledgements back, and the ledger's entries in.
 
-Streams have no deadline; that a server has vanished is noticed by keepalive, within 35 s.
+A stream has no end of its own; that a server has vanished is noticed by keepalive, within 35 s.
 """
 
 import logging
@@ -25,6 +25,9 @@ from sellertrust.v1.ledger_service_pb2 import (
 
 IN_FLIGHT = 4
 """Batches that are sent ahead of their acknowledgements, and kept to be sent again."""
+
+CONNECTION_SECONDS = 300.0
+"""A stream is opened anew after so long, so that one which hangs unseen comes to an end."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -80,7 +83,7 @@ class Patience:
             return self._has_begun
         # A server or proxy that breaks off gives CANCELLED or INTERNAL; INTERNAL with a reason comes from sellertrust.
         broken = error.code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL} and not error.reason
-        return broken or error.code is grpc.StatusCode.UNAVAILABLE
+        return broken or error.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 class Outbox:
@@ -178,7 +181,7 @@ def stream_entries(
     outbox = Outbox(parent, batches)
     try:
         while not outbox.is_done():
-            call = method(outbox.requests())
+            call = method(outbox.requests(), timeout=CONNECTION_SECONDS)
             try:
                 for response in call:
                     patience.progress()
@@ -200,7 +203,7 @@ def watch_entries(
 ) -> Iterator[WatchEntriesResponse]:
     """What follows the request's `after_sequence`, for ever, over as many connections as it takes."""
     while True:
-        call = method(request)
+        call = method(request, timeout=CONNECTION_SECONDS)
         try:
             for response in call:
                 patience.progress()

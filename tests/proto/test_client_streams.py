@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from sellertrust import streams
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.streams import IN_FLIGHT
 from sellertrust.v1.entry_pb2 import Entry
@@ -190,11 +191,11 @@ def test_what_the_batches_raise_is_raised_once_all_before_are_acknowledged(tmp_p
 
 def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) -> None:
     with Client(NOWHERE) as client:
-        streams: list[Iterator[Any]] = [
+        hopeless: list[Iterator[Any]] = [
             client.stream_entries(MARKET, batches_of(1), patience_seconds=0.5),
             client.watch_entries(MARKET, patience_seconds=0.5),
         ]
-        for stream in streams:
+        for stream in hopeless:
             began = time.monotonic()
             with pytest.raises(SellertrustCallError) as caught:
                 next(stream)
@@ -214,6 +215,20 @@ def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) 
             next(client.watch_entries("no market"))
         assert [field for field, _ in caught.value.fields] == ["parent"]
         assert time.monotonic() - began < 2
+
+
+def test_a_stream_is_opened_anew_now_and_then_and_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "CONNECTION_SECONDS", 0.3)
+
+    def feed() -> Iterator[list[Entry]]:
+        for batch in batches_of(20):
+            time.sleep(0.06)
+            yield batch
+
+    with running_server(tmp_path) as running, running.client() as client:
+        assert [one.error for one in client.stream_entries(MARKET, feed())] == [None] * 20
+        assert len(running.lines()) > 2
+        assert recorded(running.ledger) == ids_of(batches_of(20))
 
 
 def test_a_client_that_is_closed_ends_its_streams(tmp_path: Path) -> None:
