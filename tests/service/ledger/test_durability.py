@@ -47,9 +47,13 @@ def test_commits_that_a_crash_can_undo_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["on", "local", "remote_write", "remote_apply"])
 def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> None:
     """Of the two settings only the one that is off is named."""
-    with database("postgresql", tmp_path) as url, strict(url, synchronous_commit=level), Ledger.open(url) as ledger:
-        with pytest.raises(ConfigurationWrong, match="PostgreSQL has fsync = off"):
-            ledger.append(MARKET, [violation("v1")])
+    with (
+        database("postgresql", tmp_path) as url,
+        strict(url, synchronous_commit=level),
+        Ledger.open(url) as ledger,
+        pytest.raises(ConfigurationWrong, match="PostgreSQL has fsync = off"),
+    ):
+        ledger.append(MARKET, [violation("v1")])
 
 
 def test_a_session_that_turns_it_off_is_caught_at_its_next_append(tmp_path: Path) -> None:

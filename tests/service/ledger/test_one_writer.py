@@ -20,7 +20,9 @@ from tests.databases import database
 from tests.service.ledger.test_races import start, writer
 
 ROOT = Path(__file__).parents[3]
-HOLDER = "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True); print(1, flush=True)"
+HOLDER = (
+    "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True); print(1, flush=True)"
+)
 HOLDER += "; sys.stdin.read()"
 
 
@@ -58,7 +60,7 @@ def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) ->
                 assert ledger.entries(MARKET, ledger.cut()) == []
             with pytest.raises(ConfigurationWrong, match="sellertrust ledger append"):
                 upgrade(url)
-            with pytest.raises(ConfigurationWrong, match="another server has .* stop it"):
+            with pytest.raises(ConfigurationWrong, match=r"another server has .* stop it"):
                 Ledger.open(url, serving=True)
 
 

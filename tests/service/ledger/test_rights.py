@@ -136,7 +136,7 @@ def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
             grant(url, str(make_url(url).username))
         with pytest.raises(ConfigurationWrong, match="CREATE ROLE"):
             grant(url, "nobody")
-        with pytest.raises(ConfigurationWrong, match="owner of the tables"):
+        with pytest.raises(ConfigurationWrong, match="owner of its tables"):
             grant(role_url, ROLE)
     file = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(file)
