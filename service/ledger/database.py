@@ -253,6 +253,29 @@ def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) 
     return f"{column} = ANY ({names})"
 
 
+class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
+    """`only(column, value)`: whether the column has the value, for a query ordered by the column and then another.
+
+    Told `marketplace = m`, PostgreSQL knows that the order by (marketplace, sequence) is the one by sequence, and would
+    rather walk the primary key, past the entries of all other marketplaces: a page of a marketplace with nine among 300,000
+    took 37 ms. Told that it is one of a list of one, it walks the index that begins with the marketplace: 0.3 ms.
+    """
+
+    inherit_cache = True
+
+
+@compiles(only, "sqlite")
+def _only_in_sqlite(element: only, compiler: SQLCompiler, **options: Any) -> str:
+    column, value = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = {value}"
+
+
+@compiles(only, "postgresql")
+def _only_in_postgresql(element: only, compiler: SQLCompiler, **options: Any) -> str:
+    column, value = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY[{value}])"
+
+
 def _usable(url: str) -> URL:
     try:
         parsed = make_url(url)
