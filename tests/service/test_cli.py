@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,4 +267,9 @@ def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path)
         assert score.state == ScoreState.SCORE_STATE_UNKNOWN
         assert not score.HasField("points")
     assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["ledger.db"]
+    lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
+    (ledger,) = [line for line in lines if line["event"] == "ledger"]
+    assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")
+    warned = any("3.51.3" in line["caution"] for line in lines if line["event"] == "ledger caution")
+    assert warned == (sqlite3.sqlite_version_info < (3, 51, 3))
     shutil.rmtree(tmp_path / "new")

@@ -80,13 +80,13 @@ def filled(url: str, clock: Clock) -> str:
 
 
 @contextmanager
-def rewritten(file: Path, to: Path, **changes: Any) -> Iterator[dict[str, bytes]]:
-    """The members of a backup, to be changed, and written with the manifest's digests made to fit."""
+def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iterator[dict[str, bytes]]:
+    """The members of a backup, to be changed, and written with the manifest's digests made to fit, or left."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     yield members
     manifest = json.loads(members[MANIFEST]) | changes
-    for name, table in manifest["tables"].items():
+    for name, table in manifest["tables"].items() if fit else ():
         table["sha256"] = sha256(members[member_of(name)]).hexdigest()
         table["rows"] = members[member_of(name)].count(b"\n")
     members[MANIFEST] = json.dumps(manifest).encode()
@@ -202,6 +202,9 @@ def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_pa
         lines[6] = lines[6].replace(b'"s', b'"t', 1)
         members["entry.jsonl"] = b"".join(lines)
     refused("from entry 7 on, the entry was changed; restore an earlier")
+    with rewritten(file, forged, fit=False) as members:
+        members["entry.jsonl"] = b"".join(lines)
+    refused("entry.jsonl cannot be read .its SHA-256 is not the one of the manifest")
     with rewritten(file, forged) as members:
         members["entry.jsonl"] = members["entry.jsonl"][: members["entry.jsonl"][:-1].rindex(b"\n") + 1]
     refused("from entry .* on, the entry is missing")

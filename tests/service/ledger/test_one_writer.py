@@ -130,6 +130,24 @@ def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_ano
     assert most == [1]
 
 
+def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
+    """Who opened the file just before its last holder removed it must not be alone on what nobody else will find."""
+    before, after = WriterLock(file), WriterLock(file)
+
+    class Late(WriterLock):
+        def _opened(self) -> int | None:
+            descriptor = super()._opened()
+            before.release()
+            after.claim()
+            return descriptor
+
+    before.claim()
+    with pytest.raises(ConfigurationWrong, match="another server"):
+        Late(file).claim()
+    after.release()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
 @pytest.mark.parametrize("missing", ["system", "folder"])
 def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """On a system that has none, and in a folder that refuses them, as some network file systems do."""
