@@ -22,7 +22,8 @@ class TrustScore:
     """How far a seller deserves trust. Points (0 to 1000) and `p_bad` are there only if the state is RATED.
 
     `points_if_upheld`: the points if every open allegation were upheld. `tier_points`: the lowest of the points now and
-    at the last 14 day-ends; `tier` is its band, None if the state is UNKNOWN.
+    at the last 14 day-ends; `tier` is its band, None if the state is UNKNOWN, or what the entry `override` says while it
+    is in force.
     """
 
     state: ScoreState
@@ -35,6 +36,7 @@ class TrustScore:
     reason_codes: tuple[str, ...] = ()
     counted_incidents: int = 0
     open_allegations: int = 0
+    override: str = ""
 
 
 @dataclass(frozen=True, slots=True)

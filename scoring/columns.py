@@ -17,7 +17,8 @@ Ints = NDArray[np.int64]
 class FactRow(NamedTuple):
     """One entry of the ledger as the fold needs it. Times in microseconds; what a kind lacks is None.
 
-    `violation` is the violation's id; `status` the one an entry leads to; `attributes` is set for identities.
+    `violation` is the violation's id; `status` the one an entry leads to, or its word of outcome (`scoring.kinds`);
+    `target` what else it is about; `units` distinct ones; `until_time` its end; `attributes` is set for identities.
     """
 
     sequence: int
@@ -37,6 +38,9 @@ class FactRow(NamedTuple):
     settled_orders: int | None = None
     service_failures: int | None = None
     identity_level: int | None = None
+    target: str | None = None
+    units: int | None = None
+    until_time: int | None = None
     attributes: Mapping[str, str] | None = None
 
 
@@ -44,8 +48,9 @@ class FactRow(NamedTuple):
 class EntryColumns:
     """n entries of `cases` cases in any order, each column int64 of shape (n,).
 
-    A case is one seller seen at one observe time; it is 0 <= case < cases. `violation`, `incident` and `product` are
-    codes that are equal where the texts are (-1: none); `row` is the entry's place in the caller's own list.
+    A case is one seller seen at one observe time; it is 0 <= case < cases. `violation` and `product` are codes that are
+    equal where the texts are (-1: none); so are `entry`, `incident` and `target`, which share one code. `row` is the
+    entry's place in the caller's own list.
     """
 
     cases: int
@@ -66,6 +71,10 @@ class EntryColumns:
     orders: Ints
     failures: Ints
     level: Ints
+    entry: Ints
+    target: Ints
+    units: Ints
+    until: Ints
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints) -> "EntryColumns":
         """The entries at `index`, for the same cases."""
@@ -84,8 +93,8 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     """Columns of ledger rows in any order, for `sellers`, one case each in their order."""
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
-    incidents: dict[str, int] = {}
     products: dict[str, int] = {}
+    names: dict[str, int] = {}
     table = np.array(
         [
             (
@@ -96,7 +105,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
                 r.occur_time,
                 r.report_time,
                 -1 if r.violation is None else violations.setdefault(r.violation, len(violations)),
-                -1 if r.incident is None else incidents.setdefault(r.incident, len(incidents)),
+                -1 if r.incident is None else names.setdefault(r.incident, len(names)),
                 r.category or 0,
                 r.severity or 0,
                 r.status or 0,
@@ -106,9 +115,21 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
                 r.settled_orders or 0,
                 r.service_failures or 0,
                 r.identity_level or 0,
+                names.setdefault(r.entry_id, len(names)),
+                -1 if r.target is None else names.setdefault(r.target, len(names)),
+                r.units or 0,
+                r.until_time or 0,
             )
             for row, r in enumerate(rows)
         ],
         dtype=np.int64,
-    ).reshape(-1, 17)
+    ).reshape(-1, 21)
     return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
+
+
+def names_of(rows: Iterable[FactRow]) -> list[str]:
+    """The texts behind the codes of entries, incidents and targets that `columns_of` gives the same rows."""
+    names: dict[str, None] = {}
+    for r in rows:
+        names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)
+    return list(names)

@@ -49,6 +49,12 @@ class ViolationNotFound(SellertrustError):
     reason = "VIOLATION_NOT_FOUND"
 
 
+class EntryNotFound(SellertrustError):
+    """No entry of this id was recorded by then."""
+
+    reason = "ENTRY_NOT_FOUND"
+
+
 class EntryContentDiffers(SellertrustError):
     """The `entry_id` stands for other content."""
 

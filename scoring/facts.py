@@ -2,10 +2,12 @@
 
 This is the one place that says which entries a score may see:
 
-- violations and identities that occurred and were reported before the observe time;
-- exposure of days before the day of the observe time, reported before it, by the highest revision;
-- every status change among the given entries (the ledger bounded them by the known time), or in training only those
-  reported before the observe time, which is what the source knew then.
+- violations, identities, changes of control and overrides that occurred and were reported before the observe time;
+- exposure of days before the day of the observe time, reported before it, by the highest revision, from the last change
+  of control on;
+- every decision about other entries (status changes, attributions, changes of incidents, corrections) among the given
+  entries (the ledger bounded them by the known time), or in training only those reported before the observe time, which
+  is what the source knew then.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 
 from scoring.columns import EntryColumns, Ints
 from scoring.lifecycle import COUNTING, OPEN, RETRACTED
+from scoring.regrouping import corrected, regrouped
 from scoring.time import DAY
-from scoring.words import Kind, Status
+from scoring.violation_types import UNIT_STEPS
+from scoring.words import Attribution, Kind, Severity, Status
 
 Bools = NDArray[np.bool_]
 
@@ -46,7 +50,8 @@ class Facts:
     """What stands for each case. Columns of shape (cases,) unless said otherwise; days since 1970-01-01.
 
     `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
-    in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones.
+    in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
+    `override`: the tier that a person set, or 0; `override_row`: the place of that entry, or -1.
     """
 
     cases: int
@@ -61,6 +66,8 @@ class Facts:
     identity_row: Ints
     exists: Bools
     allegations: Ints
+    override: Ints
+    override_row: Ints
 
     def with_violations(self, violations: Violations) -> "Facts":
         """The same facts with other violations."""
@@ -71,6 +78,8 @@ _COUNTS = np.array([Status(s) in COUNTING if s else False for s in range(9)])
 _COUNTS_IF_UPHELD = np.array([Status(s) in COUNTING | OPEN if s else False for s in range(9)])
 _IS_OPEN = np.array([Status(s) in OPEN if s else False for s in range(9)])
 _STANDS = np.array([Status(s) not in RETRACTED if s else False for s in range(9)])
+_DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
 def resolve(
@@ -91,22 +100,29 @@ def resolve(
     cases = columns.cases
     moment = observe_time[columns.case]
     reported = columns.report_time < (moment if reported_before is None else reported_before)
+    decided = np.isin(columns.kind, _DECISIONS) & (reported | (not as_reported))
+    columns, kept = corrected(columns, decided)
+    moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before = reported & (columns.occur_time < moment)
     day = observe_time // DAY
 
-    seen = np.where(columns.kind == Kind.STATUS, reported if as_reported else True, before)
-    about = (columns.kind == Kind.VIOLATION) | (columns.kind == Kind.STATUS)
-    violations, allegations, stands = _violations(columns.take(about & seen), upheld)
+    about = np.isin(columns.kind, _ABOUT_VIOLATIONS) & (decided | (before & (columns.kind == Kind.VIOLATION)))
+    changes = columns.take(decided & (columns.kind == Kind.INCIDENT))
+    violations, allegations, stands = _violations(columns.take(about), changes, upheld)
 
     sold = columns.take((columns.kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
     sold = sold.take(_highest_revisions(sold))
     known = columns.take((columns.kind == Kind.IDENTITY) & before)
     level, identity_row = _identities(known)
+    override, override_row = _overrides(columns.take((columns.kind == Kind.OVERRIDE) & before), observe_time)
 
     start = np.full(cases, np.iinfo(np.int64).max)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, known.case, known.occur_time // DAY)
     has_start = start < np.iinfo(np.int64).max
+    controlled = _control_days(columns.take((columns.kind == Kind.CONTROL) & before))
+    sold = sold.take(sold.day >= controlled[sold.case])
+    start = np.maximum(start, controlled)
     return Facts(
         cases=cases,
         observe_day=day,
@@ -120,24 +136,30 @@ def resolve(
         identity_row=identity_row,
         exists=has_start | stands,
         allegations=allegations,
+        override=override,
+        override_row=override_row,
     )
 
 
-def _violations(entries: EntryColumns, upheld: Bools | None) -> tuple[Violations, Ints, Bools]:
-    """Counted violations; open allegations and whether any violation stands, by case."""
+def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | None) -> tuple[Violations, Ints, Bools]:
+    """Counted violations, their incidents changed by `changes`; open allegations and whether any violation stands, by
+    case.
+    """
+    # A status change that is still pending leads to no status yet.
+    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
     order = np.lexsort((entries.sequence, entries.violation, entries.case))
     entries = entries.take(order)
     n = len(order)
     first = np.ones(n, dtype=bool)
     first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
     starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], n) - 1 if n else starts
+    place = np.arange(n)
     # The severity in force is the last one stated: by the report, or by a reduction since.
-    stated = np.where(entries.severity > 0, np.arange(n), 0)
+    stated = np.where(entries.severity > 0, place, 0)
     severity = entries.severity[np.maximum.reduceat(stated, starts)] if n else entries.severity
-    status = entries.status[ends]
+    status, is_reduced = _statuses(entries, starts)
     reports = entries.take(starts)
-    # A status change whose report is not visible at the observe time says nothing about then.
+    # A decision whose report is not visible at the observe time says nothing about then.
     reported = reports.kind == Kind.VIOLATION
 
     counts = _COUNTS[status]
@@ -145,17 +167,79 @@ def _violations(entries: EntryColumns, upheld: Bools | None) -> tuple[Violations
         counts = np.where(upheld[reports.case], _COUNTS_IF_UPHELD[status], counts)
     allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
     stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
+    incident = regrouped(reports, changes)
     kept = np.flatnonzero(reported & counts)
-    kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
+    kept = kept[np.lexsort((reports.category[kept], incident[kept], reports.case[kept]))]
     violations = Violations(
         case=reports.case[kept],
         day=reports.occur_time[kept] // DAY,
         category=reports.category[kept],
         severity=severity[kept],
-        incident=reports.incident[kept],
+        incident=incident[kept],
         row=reports.row[kept],
     )
-    return violations, allegations.astype(np.int64), stands
+    units = _adjudicated_units(entries, starts, upheld)[kept]
+    return _raised(violations, units, is_reduced[kept]), allegations.astype(np.int64), stands
+
+
+def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> tuple[Ints, Bools]:
+    """Status of each violation, and whether its severity is what a reduction left; entries by (violation, sequence)."""
+    n = len(entries.case)
+    if not n:
+        return entries.status, np.zeros(0, dtype=bool)
+    place = np.arange(n)
+    is_status = entries.kind != Kind.ATTRIBUTION
+    status = entries.status[np.maximum.reduceat(np.where(is_status, place, 0), starts)]
+    decided = is_status & (entries.status != Status.APPEALED)
+    is_reduced = entries.status[np.maximum.reduceat(np.where(decided, place, 0), starts)] == Status.REDUCED
+    if not is_status.all():
+        last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
+        is_away = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
+        status = np.where(is_away, int(Status.DISMISSED), status)  # somebody else's goods: as if never reported
+    return status, is_reduced
+
+
+def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp], upheld: Bools | None) -> Ints:
+    """Distinct units of each violation: the most that was adjudicated; where allegations are upheld, alleged."""
+    if not entries.units.any():
+        return np.zeros(len(starts), dtype=np.int64)
+    adjudicated = (entries.kind == Kind.STATUS) | (entries.status == Status.CONFIRMED)
+    if upheld is not None:
+        adjudicated |= upheld[entries.case]
+    adjudicated &= entries.kind != Kind.ATTRIBUTION
+    return np.maximum.reduceat(np.where(adjudicated, entries.units, 0), starts)
+
+
+def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
+    """The violations with severities raised by their incident's units, but for those whose severity a reduction left."""
+    if not units.any():
+        return v
+    new = np.ones(len(v.case), dtype=bool)
+    new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
+    total = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(new))[np.cumsum(new) - 1]
+    steps = np.zeros(len(v.case), dtype=np.int64)
+    for least, step in UNIT_STEPS:
+        steps = np.where(total >= least, step, steps)
+    raised = np.minimum(v.severity + steps, int(Severity.CRITICAL))
+    return replace(v, severity=np.where(is_reduced, v.severity, raised))
+
+
+def _control_days(changes: EntryColumns) -> Ints:
+    """The day of the last change of control, by case; a day before all others if there was none."""
+    days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
+    np.maximum.at(days, changes.case, changes.occur_time // DAY)
+    return days
+
+
+def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
+    """Tier (0: none) and row of the override in force, by case: the last one stated, unless it has ended."""
+    tier = np.zeros(stated.cases, dtype=np.int64)
+    row = np.full(stated.cases, -1, dtype=np.int64)
+    order = np.lexsort((stated.sequence, stated.case))
+    in_force = stated.until[order] > observe_time[stated.case[order]]
+    tier[stated.case[order]] = np.where(in_force, stated.status[order], 0)  # the last assignment wins
+    row[stated.case[order]] = np.where(in_force, stated.row[order], -1)
+    return tier, row
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:

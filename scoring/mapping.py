@@ -23,54 +23,25 @@ hour, and `report_time` where it is left out and the event has but a date, is th
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from scoring.entries import (
-    ID_FORM,
-    Entry,
-    ExposureStated,
-    Fact,
-    IdentityVerified,
-    StatusChanged,
-    ViolationReported,
-    is_id,
-)
+from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
+from scoring.kinds import KINDS, Fact, Need
+from scoring.shapes import ID_FORM, Stated, is_id
 from scoring.time import DAY, is_date, parse_day, parse_time
-from scoring.words import Action, Harm, IdentityLevel, Severity, Source
+from scoring.words import IdentityLevel, Kind
 
+T = TypeVar("T")
 Row = Mapping[str, str]
 Value = Callable[[Row], str]
 Test = Callable[[Row], bool]
 
 _HOLE = re.compile(r"\{([^{}]+)\}")
-_COUNTS = ("settled_orders", "units", "value_minor", "cancelled", "late", "returned", "not_received")
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "violation": frozenset(
-        [
-            "occur_time",
-            "violation_type",
-            "harm",
-            "source",
-            "incident",
-            "notifier",
-            "final",
-            "identifier_verified",
-            "listing",
-            "product_category",
-        ]
-    ),
-    "status": frozenset(["occur_time", "violation", "action", "actor", "reason", "severity"]),
-    "exposure": frozenset(["day", "product_category", "revision", "currency", *_COUNTS]),
-    "identity": frozenset(["occur_time", "level", "country", "attributes"]),
-}
-_COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time"])
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "violation": ("occur_time",),
-    "status": (),
-    "exposure": ("day",),
-    "identity": ("occur_time",),
-}
+_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind is not Kind.ERASURE}
+_STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
+_COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
+_COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
 
 
 class RowRejected(ValueError):
@@ -144,10 +115,14 @@ class Rule:
 
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
         kind = str(data.get("kind"))
-        if kind not in _FIELDS:
-            raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_FIELDS)}")
-        _refuse_unknown(data, _COMMON | _FIELDS[kind], where, kind)
-        missing = [name for name in ("entry_id", "seller", *_NEEDED[kind]) if name not in data]
+        if kind not in _STATED:
+            raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_STATED)}")
+        row = KINDS[_KIND_BY_KEY[kind]]
+        refused = {name for name in ("seller", "occur_time") if getattr(row, name) is Need.REFUSED}
+        _refuse_unknown(data, (_COMMON | _STATED[kind].keys()) - refused, where, kind)
+        needed = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
+        days = [field.name for field in row.fields if field.shape.kind == "day"]
+        missing = [name for name in ("entry_id", *needed, *days) if name not in data]
         if missing:
             raise ConfigurationWrong(f"{where}: {', '.join(missing)} is missing")
         attributes = data.get("attributes", {})
@@ -155,18 +130,20 @@ class Rule:
             raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")
         self._kind = kind
         self._when = _tests(data.get("when", []), where)
-        counts = {n: data[n] for n in _COUNTS if isinstance(data.get(n), Mapping) and "count" in data[n]}
+        counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and "count" in data[n]}
         self._counts = {name: _count(count, f"{where}.{name}") for name, count in counts.items()}
         self._attributes = {name: _value(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
         self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
+        self._stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def apply(self, row: Row) -> Entry | None:
         """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
-        if not all(test(row) for test in self._when):
-            return None
+        for test in self._when:
+            if not test(row):
+                return None
         texts = {name: value(row).strip() for name, value in self._values.items()}
         if not self._counts:
             return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
@@ -208,77 +185,41 @@ class Rule:
         else:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
-        fact = _FACTS[self._kind](texts, attributes)
-        return Entry(texts["entry_id"], texts["seller"], fact, occur, report)
+        fact = _fact(self._kind, self._stated, texts, attributes)
+        return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
 
 
-def _violation(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
-    return ViolationReported(
-        violation_type=t.get("violation_type", ""),
-        harm=_word("harm", t.get("harm", ""), Harm),
-        source=_word("source", t.get("source", ""), Source),
-        incident=t.get("incident", ""),
-        notifier=t.get("notifier", ""),
-        final=_truth("final", t.get("final", "")),
-        identifier_verified=_truth("identifier_verified", t.get("identifier_verified", "")),
-        listing=t.get("listing", ""),
-        product_category=t.get("product_category", ""),
-    )
+def _fact(kind: str, stated: Sequence[Stated], texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
+    """The fact of a kind from texts by field; what is empty is left out, a required count then 0."""
+    values: dict[str, Any] = {}
+    for field in stated:
+        name, shape = field.name, field.shape
+        text = texts.get(name, "")
+        if shape.kind in ("id", "text"):
+            if text or field.required:
+                values[name] = text
+        elif shape.kind == "attributes":
+            values[name] = {key: value for key, value in attributes.items() if value}
+        elif text or (name in texts and shape.kind == "word" and field.required):
+            values[name] = _read(name, text, shape.parse)
+        elif field.required:
+            values[name] = _left_out(kind, field)
+    return cast(Fact, KINDS[_KIND_BY_KEY[kind]].fact(**values))
 
 
-def _status(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
-    severity = _word("severity", t["severity"], Severity) if t.get("severity") else None
-    action = _word("action", t.get("action", ""), Action)
-    return StatusChanged(t.get("violation", ""), action, t.get("actor", ""), t.get("reason", ""), severity)
+def _left_out(kind: str, field: Stated) -> Any:
+    if kind == "identity" and field.name == "level":
+        return IdentityLevel.NONE
+    if field.shape.kind in ("word", "day"):
+        return _read(field.name, "", field.shape.parse)
+    return 0 if field.shape.kind == "count" else None
 
 
-def _exposure(t: Mapping[str, str], _: Mapping[str, str]) -> Fact:
-    numbers = {name: _read(name, t[name], _integer) for name in (*_COUNTS, "revision") if t.get(name)}
-    numbers.setdefault("settled_orders", 0)
-    return ExposureStated(
-        day=_read("day", t["day"], parse_day),
-        product_category=t.get("product_category", ""),
-        currency=t.get("currency", ""),
-        **numbers,
-    )
-
-
-def _identity(t: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
-    level = _word("level", t.get("level", "none"), IdentityLevel)
-    return IdentityVerified(level, t.get("country", ""), {k: v for k, v in attributes.items() if v})
-
-
-_FACTS = {"violation": _violation, "status": _status, "exposure": _exposure, "identity": _identity}
-
-
-def _integer(text: str) -> int:
-    number = _as_number(text)
-    if not number.is_integer():  # nor is NaN, nor an infinity
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(number)
-
-
-def _read(field: str, text: str, reader: Callable[[str], int]) -> int:
+def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
     try:
         return reader(text)
     except ValueError as error:
         raise RowRejected(f"{field}: {error}") from None
-
-
-def _word(field: str, text: str, words: Any) -> Any:
-    try:
-        return words[text.upper()]
-    except KeyError:
-        known = ", ".join(name.lower() for name in words.__members__)
-        raise RowRejected(f"{field}: {text!r} is none of {known}") from None
-
-
-def _truth(field: str, text: str) -> bool:
-    if text.lower() in ("1", "true", "yes"):
-        return True
-    if text.lower() in ("", "0", "false", "no"):
-        return False
-    raise RowRejected(f"{field}: {text!r} is neither true nor false")
 
 
 def _cell(row: Row, column: str) -> str:
@@ -286,6 +227,15 @@ def _cell(row: Row, column: str) -> str:
         return row[column] or ""
     except KeyError:
         raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
+
+
+def _column(name: str) -> Value:
+    """The row's text in a column."""
+
+    def read(row: Row) -> str:
+        return row.get(name) or _cell(row, name)
+
+    return read
 
 
 def _value(data: Any, where: str) -> Value:
@@ -298,7 +248,7 @@ def _value(data: Any, where: str) -> Value:
         if not holes:
             return lambda _: data
         if data == "{" + holes[0] + "}":
-            return lambda row: _cell(row, holes[0])
+            return _column(holes[0])
         return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
     if (
         isinstance(data, Mapping)
@@ -356,7 +306,8 @@ def _condition(data: Mapping[str, Any], where: str) -> Test:
     if is_moment:
         other = _value(operand, where)
         return lambda row: operator.holds(_cell(row, column).strip(), other(row).strip())
-    return lambda row: operator.holds(_cell(row, column).strip(), operand)
+    wanted, holds, read = operator.prepared(operand), operator.holds, _column(column)
+    return lambda row: holds(read(row).strip(), wanted)
 
 
 def _as_number(text: str) -> float:
@@ -380,17 +331,18 @@ def _later(a: str, b: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
-    """How a condition is tested, and what its operand must be, by type and in words."""
+    """How a condition is tested, what its operand must be, by type and in words, and how it is prepared once."""
 
     holds: Callable[[str, Any], bool]
     operand: type | tuple[type, ...]
     words: str
+    prepared: Callable[[Any], Any] = lambda operand: operand
 
 
 _NUMBER = (int, float)
 _OPERATORS: Mapping[str, _Operator] = {
-    "equals": _Operator(lambda text, other: text == _text(other), (str, *_NUMBER), "a text or a number"),
-    "in": _Operator(lambda text, others: text in [_text(other) for other in others], list, "a list"),
+    "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
+    "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
     "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
     "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
     "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scoring.answer import IncidentEffect, Reason
 from scoring.artifact import Artifact
-from scoring.columns import FactRow, Ints
+from scoring.columns import FactRow, Ints, names_of
 from scoring.facts import Facts, Violations
 from scoring.features import matrix
 from scoring.words import Category, Kind, Severity
@@ -24,10 +24,12 @@ from scoring.words import Category, Kind, Severity
 MAX_CELLS = 500_000
 """Violations times selections that are folded at once."""
 
+_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 HISTORY = "HISTORY"
 THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
 NO_MODEL = "NO_MODEL"
+OVERRIDDEN = "OVERRIDDEN"
 
 REASON_CODES: Mapping[str, str] = MappingProxyType(
     {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
@@ -35,6 +37,7 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         HISTORY: "What exposure, tenure, identity and attributes explain, against the clean baseline seller",
         THIN_FILE: "Too little history to rate",
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
+        OVERRIDDEN: "A person set the tier for a time",
         NO_MODEL: "No model is served, so there is no score",
     }
 )
@@ -97,10 +100,10 @@ def reasons_of(
     points = _points_of(facts, subsets + without, artifact, attributes)
     values, full = points[: len(subsets)], int(points[len(subsets) - 1])
 
-    entries = _entries_by_violation(rows)
+    entries, names = _entries_by_violation(rows), names_of(rows)
     effects: dict[Category, list[IncidentEffect]] = {}
     for incident, remaining in zip(incidents, points[len(subsets) :], strict=True):
-        effect = _effect(incident, int(remaining) - full, facts.violations, rows, entries)
+        effect = _effect(incident, names[incident.code], int(remaining) - full, facts.violations, rows, entries)
         effects.setdefault(incident.category, []).append(effect)
     reasons = [
         Reason(
@@ -165,13 +168,14 @@ def _points_of(
 def _entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
     entries: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda r: r.sequence):
-        if row.kind in (Kind.VIOLATION, Kind.STATUS) and row.violation is not None:
+        if row.kind in _ABOUT_VIOLATIONS and row.violation is not None:
             entries.setdefault(row.violation, []).append(row.entry_id)
     return entries
 
 
 def _effect(
     incident: Incident,
+    name: str,
     gain: int,
     violations: Violations,
     rows: Sequence[FactRow],
@@ -181,7 +185,7 @@ def _effect(
         (rows[violations.row[member]] for member in incident.members), key=lambda r: (r.occur_time, r.entry_id)
     )
     return IncidentEffect(
-        incident=str(reports[0].incident),
+        incident=name,
         category=incident.category,
         severity=incident.severity,
         occur_time=max(report.occur_time for report in reports),

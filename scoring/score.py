@@ -1,7 +1,7 @@
 """score(): facts in, trust score out. One pure function for one seller and for many; no clock, no file, no network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scoring.policy import Policy
 from scoring.reasons import (
     CLEAR_DAYS_PENDING,
     NO_MODEL,
+    OVERRIDDEN,
     THIN_FILE,
     Incident,
     incidents_of,
@@ -58,7 +59,24 @@ def score(
         members = _members(facts, len(sellers))
         return [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
-    return judge(views, artifact.raw_score(views.x), artifact, policy)
+    answers = judge(views, artifact.raw_score(views.x), artifact, policy)
+    return [_overridden(answer, views.facts, case, rows, policy) for case, answer in enumerate(answers)]
+
+
+def _overridden(
+    answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
+) -> TrustScore | None:
+    """The answer with the tier and badge that a person set, if an override is in force; the points stay."""
+    if answer is None or not facts.override[case]:
+        return answer
+    tier = Tier(facts.override[case])
+    return replace(
+        answer,
+        tier=tier,
+        badge=policy.badges[tier],
+        reason_codes=(*answer.reason_codes, OVERRIDDEN),
+        override=rows[int(facts.override_row[case])].entry_id,
+    )
 
 
 def _rows_of(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:

@@ -6,12 +6,15 @@ text (RFC 3339).
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DATE = date(1970, 1, 1)
 MAX_TIME = 253_402_300_799 * SECOND + 999_999  # 9999-12-31T23:59:59.999999Z
+_CLOCK = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440))
+_TWO = tuple(f"{number:02d}" for number in range(60))
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -27,6 +30,7 @@ def parse_day(text: str) -> int:
     return (date.fromisoformat(text) - _EPOCH_DATE).days
 
 
+@lru_cache(maxsize=4096)
 def format_day(day: int) -> str:
     """Days since 1970-01-01 as `YYYY-MM-DD`: `format_day(1) == "1970-01-02"`."""
     return (_EPOCH_DATE + timedelta(days=day)).isoformat()
@@ -50,9 +54,13 @@ def parse_time(text: str) -> int:
         raise ValueError(f"{text!r} is not a time such as 2026-03-01T12:00:00Z, nor a date") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC; write 2026-03-01T12:00:00Z")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    elapsed = moment - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * SECOND + elapsed.microseconds
 
 
 def format_time(time: int) -> str:
     """Microseconds as RFC 3339 in UTC: `format_time(1_000_000) == "1970-01-01T00:00:01Z"`."""
-    return (_EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
+    seconds = time // SECOND
+    micros = time % SECOND
+    fraction = f".{micros:06d}Z" if micros else "Z"
+    return format_day(time // DAY) + _CLOCK[seconds // 60 % 1440] + _TWO[seconds % 60] + fraction

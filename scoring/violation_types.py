@@ -90,7 +90,10 @@ TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
 
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
     """The table in force at `occur_time` (microseconds)."""
-    return next(table for since, table in reversed(TABLES) if since <= max(occur_time, 0))
+    for since, table in reversed(TABLES):
+        if since <= occur_time:
+            return table
+    return TABLES[0][1]
 
 
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
@@ -101,3 +104,16 @@ def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
     """
     severity = kind.severities[harm - 1]
     return max(severity, kind.floor) if source in AUTHORITIES else severity
+
+
+UNIT_STEPS: tuple[tuple[int, int], ...] = ((10, 1), (1_000, 2))
+"""(adjudicated distinct units of an incident, steps by which they raise its severity), in rising order."""
+
+
+def raised(severity: Severity, units: int) -> Severity:
+    """A severity raised by the adjudicated distinct units of its incident, never beyond critical.
+
+    A moderate violation in an incident of 9 units stays moderate; of 10 it is major; of 1,000 critical.
+    """
+    steps = max((step for least, step in UNIT_STEPS if units >= least), default=0)
+    return Severity(min(severity + steps, Severity.CRITICAL))

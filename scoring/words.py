@@ -7,12 +7,28 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """What an entry states."""
+    """What an entry states; `scoring.kinds` is their table."""
 
     VIOLATION = 1
     STATUS = 2
     EXPOSURE = 3
     IDENTITY = 4
+    ATTRIBUTION = 5
+    RATING = 6
+    DISPUTE = 7
+    INSPECTION = 8
+    PROFILE = 9
+    OPERATOR = 10
+    CONTROL = 11
+    PRODUCT = 12
+    PRODUCT_VIOLATION = 13
+    LINK = 14
+    REMEDIATION = 15
+    MEASURE = 16
+    OVERRIDE = 17
+    INCIDENT = 18
+    CORRECTION = 19
+    ERASURE = 20
 
 
 class Harm(IntEnum):
@@ -85,6 +101,7 @@ class Action(IntEnum):
     APPEAL = 5
     REDUCE = 6
     OVERTURN = 7
+    REINSTATE = 8
 
 
 class Status(IntEnum):
@@ -98,6 +115,92 @@ class Status(IntEnum):
     APPEALED = 6
     REDUCED = 7
     OVERTURNED = 8
+
+
+class Attribution(IntEnum):
+    """Whether a violation's goods were the seller's."""
+
+    CONTESTED = 1
+    ACCEPTED = 2
+    REJECTED = 3
+
+
+class DisputeOutcome(IntEnum):
+    """For whom a dispute was decided."""
+
+    BUYER = 1
+    SELLER = 2
+    SHARED = 3
+
+
+class InspectionMethod(IntEnum):
+    """How goods or premises were looked at."""
+
+    TEST_BUY = 1
+    SITE_VISIT = 2
+    LABORATORY = 3
+    DOCUMENTS = 4
+
+
+class InspectionResult(IntEnum):
+    """What an inspection found."""
+
+    PASSED = 1
+    FAILED = 2
+
+
+class BusinessModel(IntEnum):
+    """In what role a seller sells."""
+
+    OWN_BRAND = 1
+    RESELLER = 2
+    THIRD_PARTY_SUPPLIER = 3
+    PRIVATE_SELLER = 4
+
+
+class ControlReason(IntEnum):
+    """Why an account is in other hands."""
+
+    SOLD = 1
+    TAKEN_OVER = 2
+
+
+class LinkState(IntEnum):
+    """Where a link between two sellers stands."""
+
+    OBSERVED = 1
+    CONTESTED = 2
+    SEVERED = 3
+
+
+class MeasureKind(IntEnum):
+    """What the marketplace does about a seller."""
+
+    DEPOSIT = 1
+    SETTLEMENT_HOLD = 2
+    LISTING_CAP = 3
+    SUSPENSION = 4
+
+
+class MeasureState(IntEnum):
+    """Whether a measure was imposed or lifted."""
+
+    IMPOSED = 1
+    LIFTED = 2
+
+
+class IncidentChange(IntEnum):
+    """How violations are put into other incidents."""
+
+    MERGED = 1
+    SPLIT = 2
+
+
+class CorrectionKind(IntEnum):
+    """What a correction does to the entry it names."""
+
+    MOVED = 1
+    VOID = 2
 
 
 class IdentityLevel(IntEnum):

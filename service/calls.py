@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from scoring.errors import (
     EntryContentDiffers,
+    EntryNotFound,
     ExposureRevisionTaken,
     InvalidInput,
     LedgerUnavailable,
@@ -42,6 +43,7 @@ CODES: dict[type[SellertrustError], int] = {
     InvalidInput: code_pb2.INVALID_ARGUMENT,
     SellerNotFound: code_pb2.NOT_FOUND,
     ViolationNotFound: code_pb2.NOT_FOUND,
+    EntryNotFound: code_pb2.NOT_FOUND,
     EntryContentDiffers: code_pb2.ALREADY_EXISTS,
     ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
     LifecycleForbids: code_pb2.FAILED_PRECONDITION,

@@ -5,32 +5,25 @@ that is wrong is collected over the whole request and named by its path, as in `
 """
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
-from typing import TypeVar, cast
+from dataclasses import fields as dataclass_fields
+from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring import answer
-from scoring.entries import (
-    MAX_BATCH,
-    Entry,
-    ExposureStated,
-    Fact,
-    IdentityVerified,
-    StatusChanged,
-    ViolationReported,
-)
+from scoring.entries import MAX_BATCH, Entry
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError, invalid
+from scoring.kinds import FIELD_OF, KIND_OF, KINDS, Fact, Need
+from scoring.shapes import Stated
 from scoring.time import MAX_TIME, SECOND, format_day, parse_day
-from scoring.words import Action, Harm, IdentityLevel, Severity, Source, Status
+from scoring.words import Kind, Severity, Status
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from service.calls import code_of
 from service.ledger import Appended, RecordedEntry, ViolationView
 from service.names import seller_name, seller_of, violation_name
 
 T = TypeVar("T")
-E = TypeVar("E", bound=IntEnum)
 
 
 class Wrong:
@@ -98,112 +91,104 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
 def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong) -> Entry | None:
     """One entry, whose seller must be in `marketplace`; None if it cannot be converted, which is added to `wrong`.
 
-    `record_time` and `sequence` are output only and ignored, so that what was listed elsewhere can be appended.
+    What is output only is ignored, so that what was listed elsewhere can be appended.
     """
-    fact = wrong.take(_fact_of, message, path)
     occur_time = wrong.take(optional_time, message, "occur_time", f"{path}.occur_time")
     report_time = wrong.take(optional_time, message, "report_time", f"{path}.report_time")
+    kind = KIND_BY_KEY.get(message.WhichOneof("fact") or "")
+    if kind is None:
+        text = f"must state one fact: {', '.join(FIELD_OF.values())}"
+        wrong.fields.append(FieldViolation(f"{path}.fact", text))
+        return None
+    fact = wrong.take(fact_of, kind, message, path)
     seller: str | None = ""
-    if message.seller or not message.HasField("status"):
+    if message.seller or KINDS[kind].seller is Need.REQUIRED:
         seller = wrong.take(seller_of, message.seller, marketplace, f"{path}.seller")
     return None if fact is None or seller is None else Entry(message.entry_id, seller, fact, occur_time, report_time)
 
 
-def _fact_of(message: entry_pb2.Entry, path: str) -> Fact:
-    match message.WhichOneof("fact"):
-        case "violation":
-            return _violation_of(message.violation)
-        case "status":
-            return _status_of(message.status)
-        case "exposure":
-            return _exposure_of(message.exposure, f"{path}.exposure")
-        case "identity":
-            identity = message.identity
-            level = _word(IdentityLevel, identity.level)
-            return IdentityVerified(level, identity.country, dict(identity.attributes))
-    raise invalid(f"{path}.fact", "must state one fact: violation, status, exposure or identity")
+def fact_of(kind: Kind, message: entry_pb2.Entry, path: str) -> Fact:
+    """The fact that an entry states, field by field by its shape. InvalidInput if a day or time cannot be read."""
+    row = KINDS[kind]
+    stated = getattr(message, row.key)
+    return cast(Fact, row.fact(*[read(stated, f"{path}.{row.key}.{name}") for name, read in _READERS[kind]]))
 
 
-def _violation_of(fact: entry_pb2.ViolationReported) -> ViolationReported:
-    return ViolationReported(
-        violation_type=fact.violation_type,
-        harm=_word(Harm, fact.harm),
-        source=_word(Source, fact.source),
-        incident=fact.incident,
-        notifier=fact.notifier,
-        final=fact.final,
-        identifier_verified=fact.identifier_verified,
-        listing=fact.listing,
-        product_category=fact.product_category,
-    )
+Reader = Callable[[Any, str], Any]
 
 
-def _status_of(fact: entry_pb2.StatusChanged) -> StatusChanged:
-    severity = _word(Severity, fact.severity) if fact.severity else None
-    return StatusChanged(fact.violation, _word(Action, fact.action), fact.actor, fact.reason, severity)
+def _reader(field: Stated) -> Reader:
+    """How a field is read from the message of its fact."""
+    name, shape, required = field.name, field.shape, field.required
+    if shape.words is not None:
+        known = {int(member): member for member in shape.words}
+        # A number that is no word goes on as it is: `prepare` names it with all else that is wrong.
+        return lambda message, _: (
+            known.get(n := getattr(message, name), n) if (getattr(message, name) or required) else None
+        )
+    match shape.kind:
+        case "ids":
+            return lambda message, _: tuple(getattr(message, name))
+        case "attributes":
+            return lambda message, _: dict(getattr(message, name))
+        case "time":
+            return lambda message, path: optional_time(message, name, path)
+        case "day":
+            return lambda message, path: _day_of(getattr(message, name), path)
+    return lambda message, _: getattr(message, name)
 
 
-def _exposure_of(fact: entry_pb2.ExposureStated, path: str) -> ExposureStated:
+def _day_of(text: str, path: str) -> int:
     try:
-        day = parse_day(fact.day)
+        return parse_day(text)
     except ValueError:
-        raise invalid(f"{path}.day", "must be a date of the form YYYY-MM-DD") from None
-    return ExposureStated(
-        day=day,
-        settled_orders=fact.settled_orders,
-        product_category=fact.product_category,
-        revision=fact.revision,
-        units=fact.units,
-        value_minor=fact.value_minor,
-        currency=fact.currency,
-        cancelled=fact.cancelled,
-        late=fact.late,
-        returned=fact.returned,
-        not_received=fact.not_received,
-    )
+        raise invalid(path, "must be a date of the form YYYY-MM-DD") from None
 
 
-def _word(words: type[E], number: int) -> E:
-    """The word of a number. One that is no word goes on as it is: `prepare` names it with all else that is wrong."""
-    try:
-        return words(number)
-    except ValueError:
-        return cast(E, number)
+KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
+_BY_NAME = {kind: {field.name: field for field in row.fields} for kind, row in KINDS.items()}
+_READERS = {
+    kind: [(f.name, _reader(_BY_NAME[kind][f.name])) for f in dataclass_fields(row.fact)] for kind, row in KINDS.items()
+}
 
 
 def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
     """A recorded entry as the contract shows it; an exposure has its day and no `occur_time`, as when it was stated."""
     entry, fact = recorded.entry, recorded.entry.fact
+    kind = KIND_OF[type(fact)]
     message = entry_pb2.Entry(
         entry_id=entry.entry_id,
-        seller=seller_name(marketplace, recorded.seller),
+        seller=seller_name(marketplace, recorded.seller) if recorded.seller else "",
         report_time=timestamp(recorded.report_time),
         record_time=timestamp(recorded.record_time),
         sequence=recorded.sequence,
+        pending=recorded.pending,
+        origin=entry.origin,
+        erased=recorded.erased,
     )
-    if not isinstance(fact, ExposureStated):
+    if KINDS[kind].occur_time is not Need.REFUSED:
         message.occur_time.CopyFrom(timestamp(recorded.occur_time))
-    if isinstance(fact, ViolationReported):
-        message.violation.CopyFrom(_filled(entry_pb2.ViolationReported(), fact))
-    elif isinstance(fact, StatusChanged):
-        message.status.CopyFrom(_filled(entry_pb2.StatusChanged(), fact))
-    elif isinstance(fact, ExposureStated):
-        message.exposure.CopyFrom(_filled(entry_pb2.ExposureStated(day=format_day(fact.day)), fact))
-    else:
-        message.identity.CopyFrom(_filled(entry_pb2.IdentityVerified(attributes=fact.attributes), fact))
+    stated = getattr(message, KINDS[kind].key)
+    stated.SetInParent()
+    for name, field in _BY_NAME[kind].items():
+        _write(stated, name, field.shape.kind, getattr(fact, name))
     return message
 
 
-M = TypeVar("M", bound=Message)
-
-
-def _filled(message: M, fact: Fact) -> M:
-    """The message with every plain field of the fact: they have the same names, and their enums the same numbers."""
-    for name in fact.__slots__:
-        if name not in ("day", "attributes"):
-            value = getattr(fact, name)
-            setattr(message, name, 0 if value is None else value)
-    return message
+def _write(message: Any, name: str, shape: str, value: Any) -> None:
+    match shape:
+        case "ids":
+            getattr(message, name).extend(value)
+        case "attributes":
+            getattr(message, name).update(value)
+        case "time":
+            if value is not None:
+                getattr(message, name).CopyFrom(timestamp(value))
+        case "day":
+            setattr(message, name, format_day(value))
+        case _:
+            if value:
+                setattr(message, name, value)
 
 
 def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
@@ -213,6 +198,8 @@ def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResp
         sequence=appended.sequence,
         record_time=timestamp(appended.record_time),
         already_present=appended.already_present,
+        pending=appended.pending,
+        erased=appended.erased,
     )
 
 
@@ -233,11 +220,19 @@ def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
     return tuple(Status(number) for number in numbers)
 
 
+def severity_of(request: Message) -> Severity | None:
+    """The severity that a decision leaves; None if it states none. A number that is no word goes on as it is."""
+    number = getattr(request, "severity", 0)
+    if not number:
+        return None
+    return Severity(number) if number in Severity.__members__.values() else cast(Severity, number)
+
+
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
     """A violation as resolved from its entries."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
-        seller=seller_name(marketplace, view.seller),
+        seller=seller_name(marketplace, view.seller) if view.seller else "",
         incident=view.incident,
         violation_type=view.violation_type,
         category=entry_pb2.Category.ValueType(view.category),
@@ -279,12 +274,13 @@ def score_message(
         points=score.points,
         points_if_upheld=score.points_if_upheld,
         tier_points=score.tier_points,
-        tier=trust_score_service_pb2.Tier.ValueType(score.tier or 0),
+        tier=entry_pb2.Tier.ValueType(score.tier or 0),
         badge=score.badge,
         p_bad=score.p_bad,
         reason_codes=score.reason_codes,
         counted_incidents=score.counted_incidents,
         open_allegations=score.open_allegations,
+        override=score.override,
         stamp=stamp,
     )
 

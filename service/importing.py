@@ -26,7 +26,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 MAX_RECORD_LINES = 50
 """Lines that one record may span, by line breaks within quotes."""
 
-csv.field_size_limit(1 << 20)
+MAX_CELL = 1 << 20
+csv.field_size_limit(MAX_CELL)
 
 
 @dataclass(slots=True)
@@ -132,6 +133,15 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
     waiting: deque[str] = deque()
     number = 1
     while True:
+        line = waiting.popleft() if waiting else next(source, None)
+        if line is None:
+            return
+        if '"' not in line and len(line) < MAX_CELL:  # nothing to unquote: 0.5 us, where a reader takes 2.5
+            bare = line.rstrip("\r\n")
+            yield number, bare.split(",") if bare else []
+            number += 1
+            continue
+        waiting.appendleft(line)
         taken: list[str] = []
 
         def feed(taken: list[str] = taken) -> Iterator[str]:

@@ -6,8 +6,8 @@
 
 from typing import NamedTuple
 
-from scoring.entries import ID_FORM, is_id
 from scoring.errors import InvalidInput, invalid
+from scoring.shapes import ID_FORM, is_id
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
 from service.calls import Calls
+from service.heap import settle
 from service.ledger import Ledger
 from service.logs import Log, Pseudonyms, make_log
 from service.scorer import Scorer
@@ -169,6 +170,7 @@ def serve(
     try:
         ledger.ping()
         server = Server(settings, ledger, scorer, log=log)
+        settle()
         with _signals() as wait_for_signal, server:
             if ready is not None:
                 ready(server)

@@ -12,8 +12,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
-from scoring.entries import Entry, StatusChanged
+from scoring.entries import Entry
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError, invalid
+from scoring.kinds import StatusChanged
 from scoring.words import Action
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
@@ -27,6 +28,7 @@ from service.convert import (
     optional_time,
     result_message,
     score_message,
+    severity_of,
     stamp_message,
     statuses_of,
     violation_message,
@@ -39,7 +41,7 @@ MAX_SELLERS = 1_000
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
-WRITES = ("AppendEntries", "ConfirmViolation", "DismissViolation", "WithdrawViolation", "OverturnViolation")
+WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
 
 _TOKEN = struct.Struct(">qqqq")
@@ -48,17 +50,25 @@ _BINDING_BYTES = 12
 ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest | score_pb.ExplainTrustScoreRequest
 ListRequest = ledger_pb.ListEntriesRequest | ledger_pb.ListViolationsRequest
 Decision = (
-    ledger_pb.ConfirmViolationRequest
+    ledger_pb.ReviewViolationRequest
+    | ledger_pb.ConfirmViolationRequest
     | ledger_pb.DismissViolationRequest
     | ledger_pb.WithdrawViolationRequest
+    | ledger_pb.AppealViolationRequest
+    | ledger_pb.ReduceViolationRequest
     | ledger_pb.OverturnViolationRequest
+    | ledger_pb.ReinstateViolationRequest
 )
 Decided = TypeVar(
     "Decided",
+    ledger_pb.ReviewViolationResponse,
     ledger_pb.ConfirmViolationResponse,
     ledger_pb.DismissViolationResponse,
     ledger_pb.WithdrawViolationResponse,
+    ledger_pb.AppealViolationResponse,
+    ledger_pb.ReduceViolationResponse,
     ledger_pb.OverturnViolationResponse,
+    ledger_pb.ReinstateViolationResponse,
 )
 
 
@@ -136,6 +146,9 @@ class LedgerServicer:
             next_page_token="" if following is None else _token_of(request, cut, following),
         )
 
+    def ReviewViolation(self, request: ledger_pb.ReviewViolationRequest) -> ledger_pb.ReviewViolationResponse:
+        return self._decide(request, Action.REVIEW, ledger_pb.ReviewViolationResponse)
+
     def ConfirmViolation(self, request: ledger_pb.ConfirmViolationRequest) -> ledger_pb.ConfirmViolationResponse:
         return self._decide(request, Action.CONFIRM, ledger_pb.ConfirmViolationResponse)
 
@@ -145,13 +158,30 @@ class LedgerServicer:
     def WithdrawViolation(self, request: ledger_pb.WithdrawViolationRequest) -> ledger_pb.WithdrawViolationResponse:
         return self._decide(request, Action.WITHDRAW, ledger_pb.WithdrawViolationResponse)
 
+    def AppealViolation(self, request: ledger_pb.AppealViolationRequest) -> ledger_pb.AppealViolationResponse:
+        return self._decide(request, Action.APPEAL, ledger_pb.AppealViolationResponse)
+
+    def ReduceViolation(self, request: ledger_pb.ReduceViolationRequest) -> ledger_pb.ReduceViolationResponse:
+        return self._decide(request, Action.REDUCE, ledger_pb.ReduceViolationResponse)
+
     def OverturnViolation(self, request: ledger_pb.OverturnViolationRequest) -> ledger_pb.OverturnViolationResponse:
         return self._decide(request, Action.OVERTURN, ledger_pb.OverturnViolationResponse)
+
+    def ReinstateViolation(self, request: ledger_pb.ReinstateViolationRequest) -> ledger_pb.ReinstateViolationResponse:
+        return self._decide(request, Action.REINSTATE, ledger_pb.ReinstateViolationResponse)
 
     def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
         """Appends the decision; answers the violation as it was just after it, on a retry too."""
         marketplace, violation = parse_violation(request.name, "name")
-        decision = StatusChanged(violation, action, request.actor, request.reason)
+        decision = StatusChanged(
+            violation,
+            action,
+            request.actor,
+            request.reason,
+            severity=severity_of(request),
+            ground=request.ground,
+            units=getattr(request, "units", 0),
+        )
         try:
             [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
         except InvalidInput as error:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from scoring.entries import Entry, ExposureStated, IdentityVerified, StatusChanged, ViolationReported
+from scoring.entries import Entry
+from scoring.kinds import ExposureStated, IdentityVerified, StatusChanged, ViolationReported
 from scoring.time import DAY, day_of, parse_time
 from scoring.words import Action, Harm, IdentityLevel, Severity, Source
 
@@ -65,12 +66,15 @@ def status(
     seller: str = "",
     severity: Severity | None = None,
     reason: str = "the goods were examined",
+    ground: str = "",
+    units: int = 0,
     actor: str = "staff-7",
     occur_time: int | None = None,
     report_time: int | None = None,
 ) -> Entry:
     """A decision about a violation; by default its entry id is made of both, as in `v1-confirm`."""
-    fact = StatusChanged(violation_id, action, actor, reason, severity)
+    order = "court order 7" if action is Action.REINSTATE else ""
+    fact = StatusChanged(violation_id, action, actor, reason, severity, ground or order, units)
     return Entry(entry_id or f"{violation_id}-{action.name.lower()}", seller, fact, occur_time, report_time)
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import typer.main
 
 from scoring.features import FEATURES
+from scoring.kinds import KINDS
 from scoring.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
 from scoring.reasons import REASON_CODES
+from scoring.shapes import names
 from scoring.violation_types import TABLES
 from scoring.words import Action, Harm, Status
 from service.cli.app import app
 from service.cli.output import EXIT_CODES
+from tests import contract
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -27,6 +30,7 @@ def pages() -> dict[str, str]:
     makers: dict[str, Callable[[], Iterator[str]]] = {
         "cli.md": _cli,
         "features.md": _features,
+        "kinds.md": _kinds,
         "lifecycle.md": _lifecycle,
         "reason_codes.md": _reason_codes,
         "violation_types.md": _violation_types,
@@ -103,6 +107,28 @@ def _features() -> Iterator[str]:
         yield f"| `{feature.key}` | {feature.unit} | {'+' if feature.direction > 0 else '-'} | {feature.definition} |"
 
 
+def _kinds() -> Iterator[str]:
+    yield "# Kinds of entries"
+    yield ""
+    yield "What an entry can state. A later entry corrects an earlier one; nothing is changed or deleted, and expiry is"
+    yield "derived, never stored. `entry.proto` has the full text of every field."
+    yield ""
+    yield "| kind | states | effect on the score | seller | `occur_time` |"
+    yield "|---|---|---|---|---|"
+    for row in KINDS.values():
+        text = (row.fact.__doc__ or "").split(". ")[0].split(".\n")[0].strip().rstrip(".")
+        yield f"| `{row.key}` | {text} | {row.effect} | {row.seller.value} | {row.occur_time.value} |"
+    for row in KINDS.values():
+        yield ""
+        yield f"## {row.key}"
+        yield ""
+        yield "| field | type | |"
+        yield "|---|---|---|"
+        for field in row.fields:
+            kind = names(field.shape.words) if field.shape.words else field.shape.kind
+            yield f"| `{field.name}` | {kind} | {field.text} |"
+
+
 def _lifecycle() -> Iterator[str]:
     yield "# The lifecycle of a violation"
     yield ""
@@ -158,9 +184,10 @@ def main() -> int:
             (DOCS / name).write_text(text)
         return 0
     found = stale()
+    wrong_contract = contract.main()
     for name in found:
         print(f"docs/{name} is not what the code gives; run: python -m tests.docs_in_step --write")
-    return bool(found)
+    return bool(found) or bool(wrong_contract)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,15 @@ def test_a_frozen_ledger_and_model_give_the_answers_they_gave(version: str, tmp_
     with Ledger.open(url) as ledger:
         assert ledger.verify([], lambda done, total: None).mismatch is None
         found = answers(ledger, model(version))
-    assert found == json.loads((FOLDER / version / "answers.json").read_text())
+    then = json.loads((FOLDER / version / "answers.json").read_text())
+    assert _as_then(found, then) == then
+
+
+def _as_then(found: Any, then: Any) -> Any:
+    """What was found, without the fields that answers had not got then."""
+    if isinstance(found, dict) and isinstance(then, dict):
+        return {name: _as_then(value, then[name]) for name, value in found.items() if name in then}
+    return found
 
 
 def test_there_is_a_frozen_release_to_test() -> None:

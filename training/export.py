@@ -36,6 +36,9 @@ SCHEMA: Mapping[str, Any] = {
     "service_failures": pl.Int64,
     "identity_level": pl.Int64,
     "content": pl.String,
+    "target": pl.String,
+    "units": pl.Int64,
+    "until_time": pl.Int64,
 }
 """Columns of the export, in order: the ledger's own, times in microseconds; what a kind lacks is null."""
 
@@ -79,14 +82,15 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    table = table.sort("seller", "sequence")
+    # What is about a product, and no seller, reaches sellers as entries of their own.
+    table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     columns = EntryColumns(
         cases=len(sellers),
         case=_codes(table["seller"]),
         row=np.arange(len(table), dtype=np.int64),
         violation=_codes(table["violation"]),
-        incident=_codes(table["incident"]),
+        **_names(table),
         product=_codes(table["product_category"]),
         **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
     )
@@ -119,6 +123,8 @@ _INTEGERS = {
     "orders": "settled_orders",
     "failures": "service_failures",
     "level": "identity_level",
+    "units": "units",
+    "until": "until_time",
 }
 
 
@@ -131,6 +137,13 @@ def _codes(column: pl.Series) -> Ints:
     return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
 
 
+def _names(table: pl.DataFrame) -> dict[str, Ints]:
+    """Codes of entries, incidents and targets, equal where the texts are."""
+    columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
+    codes = _codes(pl.concat([column.alias("name") for column in columns.values()]))
+    return dict(zip(columns, np.split(codes, len(columns)), strict=True))
+
+
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
     rows = np.flatnonzero(kinds == Kind.IDENTITY)
     texts = content.gather(rows).to_list()
@@ -140,6 +153,8 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
 
 def _digest(table: pl.DataFrame) -> str:
     digest = sha256()
-    for seller, content in table.select("seller", "content").iter_rows():
+    # Sealed texts are other bytes in each ledger, and nothing that training reads.
+    plain = table.select("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""))
+    for seller, content in plain.iter_rows():
         digest.update(f"{seller}\0{content}\0".encode())
     return digest.hexdigest()

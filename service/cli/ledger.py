@@ -1,8 +1,10 @@
 """`sellertrust ledger ...`: append and list over gRPC; import and export run where the database is."""
 
 import json
+import re
 import sys
 import tomllib
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from google.protobuf import json_format
 
 from scoring.errors import ConfigurationWrong, invalid
+from scoring.kinds import KINDS
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
@@ -89,8 +92,10 @@ def import_command(
     marketplace: Marketplace = None,
 ) -> None:
     """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
+    from service.heap import settle
     from service.importing import import_files, write_rejects
 
+    settle()
     compiled = mapping_of_file(mapping, marketplace)
     with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
         report = import_files(ledger, compiled, data or mapping.parent, progress)
@@ -107,10 +112,14 @@ def import_command(
 @app.command("export")
 def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
+    observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Export a marketplace's entries as Parquet, the one source of training."""
+    """Export a marketplace's entries as Parquet, the one source of training.
+
+    All that was recorded by the known time; with an observe time, only what had happened and was reported by then.
+    """
     try:
         from training.export import write_export
     except ImportError as error:
@@ -118,13 +127,36 @@ def export_command(
 
     settings = load()
     where = marketplace_of(marketplace, settings)
-    known = moment(known_time, "--known-time")
+    observe, known = (
+        None if time is None else round(time.timestamp() * 1_000_000)
+        for time in (moment(observe_time, "--observe-time"), moment(known_time, "--known-time"))
+    )
     with open_ledger(settings) as ledger, StepProgress() as progress:
-        cut = ledger.cut(known_time=None if known is None else round(known.timestamp() * 1_000_000))
+        cut = ledger.cut(observe, known)
         progress("export", 0, 1)
-        rows = write_export(ledger.export_rows(where, cut), file)
+        rows = write_export(ledger.export_rows(where, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
+
+
+@app.command("erase")
+def erase_command(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")],
+    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
+    ground: Annotated[str, typer.Option("--ground", help="The legal ground, such as an article.")] = "",
+    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
+
+    On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept.
+    """
+    settings = load()
+    where = marketplace_of(marketplace, settings)
+    with open_ledger(settings) as ledger:
+        done = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex)
+    emit_one({"seller": seller, "entry_id": done.entry_id, "sequence": done.sequence}, output)
 
 
 @app.command("checkpoint")
@@ -217,22 +249,23 @@ def _entry(values: Any, marketplace: str) -> Entry:
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
-    for fact in ("violation", "status", "identity"):
+    for fact, words in _WORDS.items():
         fields = values.get(fact)
         if isinstance(fields, dict):
-            for name, prefix in _PREFIXES.items():
+            for name, prefix in words.items():
                 word = fields.get(name)
                 if isinstance(word, str) and not word.startswith(prefix):
                     fields[name] = prefix + word.upper()
     return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
 
 
-_PREFIXES = {
-    "harm": "HARM_",
-    "source": "SOURCE_",
-    "action": "ACTION_",
-    "severity": "SEVERITY_",
-    "level": "IDENTITY_LEVEL_",
+def _prefix(name: str) -> str:
+    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
+
+
+_WORDS = {
+    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
 }
 
 

@@ -8,12 +8,11 @@ from rich.table import Table
 
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
-from sellertrust.v1.entry_pb2 import Category, Severity
+from sellertrust.v1.entry_pb2 import Category, Severity, Tier
 from sellertrust.v1.trust_score_service_pb2 import (
     BatchGetTrustScoresResponse,
     ExplainTrustScoreResponse,
     ScoreState,
-    Tier,
     TrustScore,
 )
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment

@@ -1,33 +1,27 @@
-"""Appending a valid batch while the lock is held: what is known already, what is allowed, what is written."""
+"""Appending a valid batch while the lock is held: what is known already, what is allowed, what follows, what is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, insert, select, text
 
-from scoring.entries import ExposureStated, IdentityVerified, PreparedEntry, StatusChanged, ViolationReported
-from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, LifecycleForbids, ViolationNotFound, invalid
-from scoring.lifecycle import allowed_actions, next_status
-from scoring.words import Action, Severity, Status
+from scoring.entries import PreparedEntry
+from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
+from scoring.kinds import ExposureStated
+from service.ledger.batch import Batch
 from service.ledger.database import Database, Texts, among
-from service.ledger.records import Appended
+from service.ledger.records import Appended, Position
+from service.ledger.sealing import key_id_of, keyed_digest, keys, seal_texts
 from service.ledger.seals import seal
-from service.ledger.tables import ENTRY
+from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
-_KNOWN = select(_E.entry_id, _E.digest, _E.sequence, _E.record_time).where(
+_KNOWN = select(_E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == 2)).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
-_STANDINGS = (
-    select(_E.violation, _E.seller, _E.severity, _E.status)
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        _E.violation.is_not(None),  # said, so that the partial index serves
-        among(_E.violation, bindparam("violations", type_=Texts())),
-    )
-    .order_by(_E.violation, _E.sequence)
+_STORED = select(_E.entry_id, _E.seller, _E.content).where(
+    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
 _STATED_BY = select(_E.entry_id).where(
@@ -36,13 +30,12 @@ _STATED_BY = select(_E.entry_id).where(
 )
 
 
-@dataclass(slots=True)
-class _Standing:
-    """A violation as it stands at the end of the ledger, then within the batch."""
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An entry that is there: what is answered, and its idempotency digest."""
 
-    seller: str
-    severity: int
-    status: int
+    appended: Appended
+    digest: bytes
 
 
 def last(connection: Connection) -> tuple[int, int]:
@@ -52,44 +45,47 @@ def last(connection: Connection) -> tuple[int, int]:
 
 
 def append_batch(
-    database: Database, connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], now: int
+    database: Database,
+    connection: Connection,
+    marketplace: str,
+    batch: Sequence[PreparedEntry],
+    now: int,
+    position: Position | None = None,
 ) -> list[Appended]:
-    """Appends what is not there yet, in order. The caller holds the lock, and commits.
+    """Appends what is not there yet, in order, and what follows from it. The caller holds the lock, and commits.
 
-    EntryContentDiffers, ViolationNotFound, LifecycleForbids, InvalidInput for another seller than the violation's;
-    each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
+    EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
+    violation's; each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
     """
     sequence, last_time = last(connection)
+    known = _known(connection, marketplace, batch)
+    erased = _erased(connection, marketplace, batch, known)
+    fresh = [item for item in batch if item.entry.entry_id not in known]
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
-    record_time = max(now, last_time + 1)
-    known, digests = _known(connection, marketplace, batch)
-    standings = _standings(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
-    rows: list[tuple[Any, ...]] = []
+    rows = Batch(connection, marketplace, fresh, sequence, max(now, last_time + 1))
     results: list[Appended] = []
     for index, item in enumerate(batch):
-        entry = item.entry
-        found = known.get(entry.entry_id)
-        if found is not None:
-            if digests[entry.entry_id] != item.digest:
-                raise EntryContentDiffers(
-                    f"entries[{index}].entry_id: {entry.entry_id!r} stands for other content (sequence"
-                    f" {found.sequence}); give a new fact a new entry_id",
-                    {"entry_id": entry.entry_id},
-                )
-            results.append(found._replace(already_present=True))
+        entry_id = item.entry.entry_id
+        found = known.get(entry_id)
+        if found is None:
+            appended = rows.add(item, index)
+            known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
+            results.append(appended)
             continue
-        sequence += 1
-        seller, facts = _columns(item, index, standings)
-        occur_time = record_time if item.occur_time is None else item.occur_time
-        report_time = record_time if entry.report_time is None else entry.report_time
-        head = (sequence, marketplace, seller, entry.entry_id, int(item.kind), occur_time, report_time, record_time)
-        rows.append(head + facts + (item.content, item.digest))
-        result = Appended(entry.entry_id, sequence, record_time, False)
-        known[entry.entry_id], digests[entry.entry_id] = result, item.digest
-        results.append(result)
-    if rows:
-        database.insert(connection, rows)
-        seal(connection, rows)
+        if found.digest != item.digest and entry_id not in erased:
+            raise EntryContentDiffers(
+                f"entries[{index}].entry_id: {entry_id!r} stands for other content (sequence"
+                f" {found.appended.sequence}); give a new fact a new entry_id",
+                {"entry_id": entry_id},
+            )
+        results.append(found.appended._replace(erased=entry_id in erased))
+    if rows.rows:
+        seal_texts(connection, marketplace, rows.rows, rows.sealed)
+        database.insert(connection, rows.rows)
+        seal(connection, rows.rows)
+    if position is not None:
+        values = {"source": position.source, "partition": position.partition, "next_position": position.next_position}
+        connection.execute(insert(SOURCE_POSITION), values | {"sequence": sequence + len(rows.rows)})
     return results
 
 
@@ -120,83 +116,37 @@ def taken_revision(
     return None
 
 
-def _known(
-    connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
-) -> tuple[dict[str, Appended], dict[str, bytes]]:
-    """Of the batch's entries those that are there, and their digests, by entry id."""
+def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
+    """Of the batch's entries those that are there, by entry id."""
     ids = [item.entry.entry_id for item in batch]
     rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
-    known = {entry_id: Appended(entry_id, sequence, time, True) for entry_id, _, sequence, time in rows}
-    return known, {entry_id: bytes(digest) for entry_id, digest, _, _ in rows}
+    return {
+        entry_id: _Stored(Appended(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
+        for entry_id, digest, sequence, time, is_pending in rows
+    }
 
 
-def _standings(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Standing]:
-    """The recorded violations that the batch changes, by id, after every change so far."""
-    changed = list({fact.violation for item in batch if isinstance(fact := item.entry.fact, StatusChanged)})
-    standings: dict[str, _Standing] = {}
-    if not changed:
-        return standings
-    for violation, seller, severity, status in connection.execute(
-        _STANDINGS, {"marketplace": marketplace, "violations": changed}
-    ):
-        standing = standings.setdefault(violation, _Standing(seller, severity, status))
-        standing.severity = severity or standing.severity
-        standing.status = status
-    return standings
-
-
-_NO_VIOLATION = _NO_EXPOSURE = (None,) * 5
-
-
-def _columns(
-    item: PreparedEntry, index: int, standings: dict[str, _Standing]
-) -> tuple[str, tuple[str | int | None, ...]]:
-    """The seller, and the columns from `violation` to `identity_level`. Keeps `standings` as of this entry."""
-    entry, fact = item.entry, item.entry.fact
-    if isinstance(fact, ExposureStated):
-        exposure = (fact.day, fact.product_category, fact.revision, fact.settled_orders, fact.service_failures)
-        return entry.seller, _NO_VIOLATION + exposure + (None,)
-    if isinstance(fact, IdentityVerified):
-        return entry.seller, _NO_VIOLATION + _NO_EXPOSURE + (int(fact.level),)
-    if isinstance(fact, ViolationReported):
-        severity, status = int(item.severity or 0), int(item.status or 0)
-        standings[entry.entry_id] = _Standing(entry.seller, severity, status)
-        return entry.seller, (
-            entry.entry_id,
-            fact.incident or entry.entry_id,
-            item.category,
-            severity,
-            status,
-            *_NO_EXPOSURE,
-            None,
-        )
-    standing = _decide(fact, entry.seller, f"entries[{index}]", standings)
-    reduced = None if fact.severity is None else int(fact.severity)
-    return standing.seller, (fact.violation, None, None, reduced, standing.status, *_NO_EXPOSURE, None)
-
-
-def _decide(fact: StatusChanged, seller: str, path: str, standings: dict[str, _Standing]) -> _Standing:
-    """The violation after the change."""
-    standing = standings.get(fact.violation)
-    if standing is None:
-        raise ViolationNotFound(
-            f"{path}.status.violation: no violation {fact.violation!r} is recorded; report it first",
-            {"violation": fact.violation},
-        )
-    if seller not in {"", standing.seller}:
-        raise invalid(f"{path}.seller", f"must be empty or the violation's seller, {standing.seller!r}")
-    status = Status(standing.status)
-    try:
-        following = next_status(status, Action(fact.action))
-    except LifecycleForbids as error:
-        raise LifecycleForbids(f"{path}.status.action: {error.message}", error.metadata) from None
-    if fact.severity is not None and fact.severity >= standing.severity:
-        allowed = ", ".join(a.name.lower() for a in allowed_actions(status))
-        raise LifecycleForbids(
-            f"{path}.status.severity: a reduction leaves less than the present severity,"
-            f" {Severity(standing.severity).name.lower()}",
-            {"status": status.name, "allowed": allowed},
-        )
-    standing.status = int(following)
-    standing.severity = int(fact.severity or standing.severity)
-    return standing
+def _erased(
+    connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
+) -> set[str]:
+    """Settles the known entries whose text is sealed: those of the same content get the plain digest; the ids of those
+    whose key is gone, of which nobody can say any more what they held.
+    """
+    doubtful = {
+        item.entry.entry_id: item
+        for item in batch
+        if item.sealed and (found := known.get(item.entry.entry_id)) and found.digest != item.digest
+    }
+    if not doubtful:
+        return set()
+    stored = connection.execute(_STORED, {"marketplace": marketplace, "ids": list(doubtful)}).all()
+    held = keys(connection, marketplace, {row.seller for row in stored})
+    erased: set[str] = set()
+    for entry_id, seller, content in stored:
+        key_id = key_id_of(content)
+        key = held.get(seller)
+        if key_id and (key is None or key[0] != key_id):
+            erased.add(entry_id)
+        elif key_id and key and keyed_digest(key[1], doubtful[entry_id].digest) == known[entry_id].digest:
+            known[entry_id] = _Stored(known[entry_id].appended, doubtful[entry_id].digest)
+    return erased

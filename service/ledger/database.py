@@ -8,11 +8,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, Table, Text, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, Text, create_engine, event, exc, make_url
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -43,9 +44,10 @@ _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # t
 _READER_PRAGMAS = ("query_only=ON",)
 # A batch touches pages all over the indexes: 64 MiB of them stay in memory, and the WAL may grow to 40 MB, so that a
 # page which many batches touch is folded back once (7 % of a bulk import).
-_WRITER_PRAGMAS = ("journal_mode=WAL", "cache_size=-65536", "wal_autocheckpoint=10000")
+_WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
+_ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
-CONFLICT = (exc.IntegrityError, psycopg.IntegrityError)
+CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
 """What `Database.insert` raises when a unique key is taken or a CHECK fails."""
 
 
@@ -145,9 +147,24 @@ class Database:
             found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
         return found
 
-    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Inserts entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
-        insert_rows(connection, ENTRY, ENTRY.c.keys(), rows)
+        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
+
+    def maintain(self, statement: str) -> None:
+        """Runs a maintenance statement, which is no part of a transaction, on the connection that writes."""
+        with self._answering(), self._writer.connect() as connection:
+            if self._lock:
+                self._lock.share()
+            raw: Any = connection.connection.driver_connection
+            if self.is_sqlite:
+                raw.execute(statement).fetchall()
+                return
+            raw.autocommit = True
+            try:
+                raw.execute(statement)
+            finally:
+                raw.autocommit = False
 
     def close(self) -> None:
         """Closes all connections; the writer last, so that it is the one that folds SQLite's WAL back."""
@@ -202,20 +219,27 @@ class Database:
             ) from error
 
 
-def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
     """Inserts rows with some of a table's columns. One of CONFLICT if the database refuses one.
 
     PostgreSQL takes 12 us a row by COPY where executemany takes 85.
     """
-    names = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in columns)
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 (names of columns)
+    is_sqlite = connection.dialect.name == "sqlite"
+    statement = _insertion(table, columns, is_sqlite)
+    if is_sqlite:
+        connection.connection.cursor().executemany(statement, rows)
         return
-    statement = f"COPY {table.name} ({names}) FROM STDIN"
     with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
         for row in rows:
             copy.write_row(row)
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
+    """The statement; names of columns are the schema's own, and quoted, since some are words of SQL."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
 
 
 class Texts(TypeDecorator[Sequence[str]]):

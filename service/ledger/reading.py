@@ -7,16 +7,20 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
 
 from scoring.columns import FactRow
-from scoring.entries import ViolationReported, entry_from_content
+from scoring.entries import entry_from_content
+from scoring.kinds import ProductViolationReported, ViolationReported
 from scoring.lifecycle import allowed_actions
 from scoring.words import Category, Severity, Status
 from service.ledger.database import Texts, among, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
-from service.ledger.tables import ENTRY
+from service.ledger.sealing import Key, key_id_of, keys, unsealed
+from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
-EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest"})
-"""Names of the columns that `Ledger.export_rows` yields: all but what the caller knows and what `content` implies."""
+EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
+"""Names of the columns that `Ledger.export_rows` yields: all but what the caller knows, what `content` implies, and who
+reported, which never enters a model.
+"""
 
 _BEFORE = (
     select(_E.sequence)
@@ -33,7 +37,16 @@ _FACTS = (
     )
     .order_by(_E.seller, _E.sequence)
 )
-_ENTRIES = select(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content)
+_ENTRIES = select(
+    *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
+    (_E.kind == 2) & _E.status.is_(None),
+)
+_POSITION = (
+    select(SOURCE_POSITION.c.next_position)
+    .where(SOURCE_POSITION.c.source == bindparam("source"), SOURCE_POSITION.c.partition == bindparam("part"))
+    .order_by(SOURCE_POSITION.c.next_position.desc())
+    .limit(1)
+)
 _REPORT = select(
     *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
     *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
@@ -45,6 +58,7 @@ _CHANGES = (
         _E.violation.is_not(None),  # said, so that the partial index serves
         among(_E.violation, bindparam("violations", type_=Texts())),
         _E.kind == 2,
+        _E.status.is_not(None),
     )
     .order_by(_E.violation, _E.sequence)
 )
@@ -77,16 +91,29 @@ def entries(
 ) -> list[RecordedEntry]:
     """The first `limit` entries after a sequence, as of the cut."""
     query = _page(_ENTRIES, marketplace, cut, seller, after_sequence).limit(limit)
-    return [
-        RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry_from_content(entry_id, content))
-        for sequence, record_time, seller, occur_time, report_time, entry_id, content in connection.execute(query)
-    ]
+    rows = connection.execute(query).all()
+    sealed = {row.seller for row in rows if key_id_of(row.content)}
+    held = keys(connection, marketplace, sealed)
+    return [_recorded(row, held.get(row.seller)) for row in rows]
+
+
+def position(connection: Connection, source: str, partition: int) -> int | None:
+    """Where reading a partition of a source goes on; None if nothing of it was read yet."""
+    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
+    return None if found is None else int(found)
+
+
+def _recorded(row: Any, key: Key | None) -> RecordedEntry:
+    sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending = row
+    text, erased = unsealed(entry_id, content, key)
+    entry = entry_from_content(entry_id, content, text)
+    return RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased)
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
     """One violation as of the cut; None if it was not reported by then."""
     query = _REPORT.where(
-        *(_E.marketplace == marketplace, _E.entry_id == violation_id, _E.kind == 1),
+        *(_E.marketplace == marketplace, _E.entry_id == violation_id, _E.kind.in_((1, 13))),
         *(_E.sequence <= cut.sequence, *_by(cut)),
     )
     return next(iter(_resolve(connection, marketplace, cut, connection.execute(query).all())), None)
@@ -103,11 +130,16 @@ def violations(
 
 
 def export_rows(
-    connection: Connection, marketplace: str, sequence: int, after_sequence: int, chunk: int
+    connection: Connection, marketplace: str, cut: Cut, after_sequence: int, chunk: int, bounded: bool
 ) -> list[tuple[Any, ...]]:
-    """The first `chunk` entries after a sequence and up to another, with the columns EXPORT_COLUMNS."""
-    bounds = {"marketplace": marketplace, "after": after_sequence, "last": sequence, "chunk": chunk}
-    return [tuple(row) for row in connection.execute(_EXPORT, bounds)]
+    """The first `chunk` entries of the cut's set after a sequence, with the columns EXPORT_COLUMNS; if `bounded`, only
+    what occurred and was reported before its observe time.
+    """
+    query = _EXPORT
+    if bounded:
+        query = query.where(_E.occur_time < cut.observe_time, _E.report_time < cut.observe_time)
+    bounds = {"marketplace": marketplace, "after": after_sequence, "last": cut.sequence, "chunk": chunk}
+    return [tuple(row) for row in connection.execute(query, bounds)]
 
 
 def _page(query: Select[Any], marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Select[Any]:
@@ -137,7 +169,7 @@ def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequen
 
 
 def _view(report: Any, changes: Sequence[Any]) -> ViolationView:
-    fact = cast(ViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
     history = [report, *changes]
     status = Status(history[-1].status)
     return ViolationView(

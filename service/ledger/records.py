@@ -8,12 +8,25 @@ from scoring.words import Action, Category, Harm, Severity, Source, Status
 
 
 class Appended(NamedTuple):
-    """What became of one entry of a batch. `record_time` in microseconds."""
+    """What became of one entry of a batch. `record_time` in microseconds.
+
+    `pending`: a status change that waits for its violation; `erased`: it was there, and what it held was erased since.
+    """
 
     entry_id: str
     sequence: int
     record_time: int
     already_present: bool
+    pending: bool = False
+    erased: bool = False
+
+
+class Position(NamedTuple):
+    """How far a partition of a source is read once a batch is appended: reading goes on at `next_position`."""
+
+    source: str
+    partition: int
+    next_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,8 @@ class RecordedEntry:
     occur_time: int
     report_time: int
     entry: Entry
+    pending: bool = False
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

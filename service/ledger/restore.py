@@ -133,7 +133,7 @@ def _load(
     with archive.open(member_of(name)) as member:
         while lines := list(islice(member, ROWS)):
             try:
-                insert_rows(connection, table, about.columns, _rows(lines, about))
+                insert_rows(connection, table.name, tuple(about.columns), _rows(lines, about))
             except (*CONFLICT, ValueError, TypeError):
                 raise BackupRefused(
                     f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}: it was made"

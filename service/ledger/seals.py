@@ -25,11 +25,13 @@ MARK_BYTES = 8
 RUN = 10_000
 PAGE = 2_000
 _RANGE = struct.Struct(">qq")
+_FIRST = ENTRY.c.keys().index("digest")
+_LATER = ENTRY.c.keys()[_FIRST + 1 :]
+_UNSEALED = select(*list(ENTRY.c)[: _FIRST + 1]).order_by(ENTRY.c.sequence)  # of the schema before there were seals
 LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 _ENDS = select(
     select(func.max(ENTRY.c.sequence)).scalar_subquery(), select(func.max(SEAL.c.last_sequence)).scalar_subquery()
 )
-_ROWS = select(ENTRY).order_by(ENTRY.c.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,13 @@ class Verified:
 def leaf_of(row: Sequence[Any]) -> bytes:
     """The leaf of one entry: all its columns in the table's order, and nothing else.
 
-    Texts of the ledger hold no control characters (ids have none, JSON escapes them), so the separator is unambiguous.
+    The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that
+    a new column leaves the leaves of old entries as they are. Texts of the ledger hold no control characters (ids have
+    none, JSON escapes them), so the separator is unambiguous.
     """
-    *values, digest = row
-    text = "\x1f".join("" if value is None else str(value) for value in values)
-    return leaf_hash(text.encode() + b"\x1f" + bytes(digest))
+    text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
+    later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
+    return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
 
 
 def seal(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
@@ -72,10 +76,10 @@ def seal_unsealed(connection: Connection) -> None:
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0
-        rows = connection.execute(_ROWS.where(ENTRY.c.sequence > after).limit(RUN)).all()
+        rows = connection.execute(_UNSEALED.where(ENTRY.c.sequence > after).limit(RUN)).all()
         if not rows:
             return
-        seal(connection, rows)
+        seal(connection, [(*row, *[None] * len(_LATER)) for row in rows])
 
 
 def verify(

@@ -8,13 +8,16 @@ from typing import Any, Self
 from sqlalchemy import text
 
 from scoring.columns import FactRow
-from scoring.entries import ID_FORM, Entry, is_id, prepare_batch
+from scoring.entries import Entry, prepare_batch
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
+from scoring.kinds import SellerErased
+from scoring.shapes import ID_FORM, is_id
 from scoring.time import format_time
 from scoring.words import Status
 from service.ledger import appending, reading
 from service.ledger.database import CONFLICT, Database
-from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
+from service.ledger.erasing import erase
+from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
 from service.ledger.seals import GENESIS, LAST_SEAL, Verified, verify
@@ -91,28 +94,47 @@ class Ledger:
         with self._database.read() as connection:
             return appending.last(connection)
 
-    def append(self, marketplace: str, entries: Sequence[Entry], *, imported: bool = False) -> list[Appended]:
+    def append(
+        self,
+        marketplace: str,
+        entries: Sequence[Entry],
+        *,
+        imported: bool = False,
+        position: Position | None = None,
+    ) -> list[Appended]:
         """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
 
-        InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`.
-        EntryContentDiffers, ExposureRevisionTaken, ViolationNotFound and LifecycleForbids name the first such entry.
+        `position`, how far a source is read with these entries, is committed with them. InvalidInput names every wrong
+        field of the batch, `report_time` among them unless the batch is `imported`. EntryContentDiffers,
+        ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
         if not is_id(marketplace):
             raise invalid("marketplace", f"must be {ID_FORM}")
-        if not imported:
-            _refuse_report_times(entries)
+        _refuse_output_only(entries, imported)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
         now = max(self._clock(), self.last()[1])
         batch = prepare_batch(entries, now)
         try:
             with self._database.write() as connection:
-                return appending.append_batch(self._database, connection, marketplace, batch, max(now, self._clock()))
+                return appending.append_batch(
+                    self._database, connection, marketplace, batch, max(now, self._clock()), position
+                )
         except CONFLICT:
             with self._database.read() as connection:
                 taken = appending.taken_revision(connection, marketplace, batch)
             if taken is None:
                 raise
             raise taken from None
+
+    def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
+        """Erases the sealed texts of a seller's entries: the key goes, an entry says so, and nothing that counts changes.
+
+        Needs a role that may delete from `seller_key`. InvalidInput names every wrong field.
+        """
+        if not is_id(marketplace):
+            raise invalid("marketplace", f"must be {ID_FORM}")
+        now = max(self._clock(), self.last()[1])
+        return erase(self._database, marketplace, Entry(entry_id, seller, SellerErased(actor, ground)), now)
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
@@ -185,20 +207,28 @@ class Ledger:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
-    def export_rows(self, marketplace: str, cut: Cut, chunk: int = 50_000) -> Iterator[list[tuple[Any, ...]]]:
+    def export_rows(
+        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """All entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
 
-        The whole set, whatever the cut's `observe_time`: training looks at it from many times.
+        The whole set, whatever the cut's `observe_time`: training looks at it from many times. If `bounded`, only what
+        occurred and was reported before that.
         """
         after = 0
         while True:
             with self._database.read() as connection:
-                rows = reading.export_rows(connection, marketplace, cut.sequence, after, chunk)
+                rows = reading.export_rows(connection, marketplace, cut, after, chunk, bounded)
             if rows:
                 yield rows
             if len(rows) < chunk:
                 return
             after = rows[-1][0]
+
+    def position(self, source: str, partition: int) -> int | None:
+        """Where reading a partition of a source goes on; None if nothing of it was read yet."""
+        with self._database.read() as connection:
+            return reading.position(connection, source, partition)
 
     def verify(
         self,
@@ -223,11 +253,15 @@ class Ledger:
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
 
-def _refuse_report_times(entries: Sequence[Entry]) -> None:
-    wrong = [
-        FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it")
-        for index, entry in enumerate(entries)
-        if entry.report_time is not None
-    ]
+def _refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
+    """What callers may not state: the ledger's own links, erasures, and, unless they import, report times."""
+    wrong = []
+    for index, entry in enumerate(entries):
+        if entry.report_time is not None and not imported:
+            wrong.append(FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it"))
+        if entry.origin:
+            wrong.append(FieldViolation(f"entries[{index}].origin", "must be empty: the ledger alone derives entries"))
+        if isinstance(entry.fact, SellerErased):
+            wrong.append(FieldViolation(f"entries[{index}].erasure", "is made by: sellertrust ledger erase"))
     if wrong:
         raise InvalidInput(wrong)

@@ -1,4 +1,4 @@
-"""The ledger's tables: the entries, and the seals over them.
+"""The ledger's tables: the entries, the seals over them, the keys of sealed texts, and how far sources were read.
 
 Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
 """
@@ -27,6 +27,11 @@ class EntryRow(LedgerTable, table=True):
     Times are microseconds since 1970, `exposure_day` days. What a kind lacks is NULL; the CHECKs say which kind has
     what. `violation` is the violation's id: of a report its own `entry_id`. Every key but `sequence` begins with the
     marketplace, so that the table can be partitioned by it; pages go by `sequence`.
+
+    `status` is the status that an entry leads to (NULL: a change that is still pending), or the word of outcome of other
+    kinds; `target` what else an entry is about (another entry, incident, seller, product, operator or measure), or the
+    entry it was derived from; `units` distinct units; `until_time` when it ends by itself. `content` holds what may name
+    a person under the seller's key alone.
     """
 
     __tablename__ = "entry"
@@ -35,15 +40,15 @@ class EntryRow(LedgerTable, table=True):
         CheckConstraint("occur_time >= 0 AND occur_time <= record_time", name="entry_occur_time"),
         CheckConstraint("report_time >= 0 AND report_time <= record_time", name="entry_report_time"),
         CheckConstraint("length(digest) = 32", name="entry_digest"),
-        CheckConstraint("kind BETWEEN 1 AND 4", name="entry_kind"),
+        CheckConstraint("kind >= 1", name="entry_kind"),
         CheckConstraint(
-            "kind <> 1 OR (violation IS NOT NULL AND violation = entry_id AND incident IS NOT NULL"
+            "kind NOT IN (1, 13) OR (violation IS NOT NULL AND violation = entry_id AND incident IS NOT NULL"
             " AND category IS NOT NULL AND severity IS NOT NULL AND status IS NOT NULL AND status IN (1, 3))",
             name="entry_violation",
         ),
         CheckConstraint(
-            "kind <> 2 OR (violation IS NOT NULL AND status IS NOT NULL AND status BETWEEN 2 AND 8"
-            " AND (severity IS NOT NULL) = (status = 7))",
+            "kind <> 2 OR (violation IS NOT NULL AND (status IS NULL OR (status BETWEEN 2 AND 8"
+            " AND (severity IS NOT NULL) = (status = 7))))",
             name="entry_status",
         ),
         CheckConstraint(
@@ -58,11 +63,17 @@ class EntryRow(LedgerTable, table=True):
         ),
         CheckConstraint("category BETWEEN 1 AND 8", name="entry_category"),
         CheckConstraint("severity BETWEEN 1 AND 4", name="entry_severity"),
+        CheckConstraint("kind NOT IN (5, 17, 18, 19) OR status IS NOT NULL", name="entry_outcome"),
+        CheckConstraint("kind NOT IN (12, 13, 18, 19) OR target IS NOT NULL", name="entry_target"),
+        CheckConstraint("units >= 0", name="entry_units"),
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
         _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
         _index("entry_reports", "marketplace", "sequence", where="kind = 1"),
+        _index("entry_of_target", "marketplace", "target", "sequence", where="target IS NOT NULL"),
+        _index("entry_of_notifier", "marketplace", "notifier", "sequence", where="notifier IS NOT NULL"),
+        _index("entry_pending", "marketplace", "violation", "sequence", where="kind = 2 AND status IS NULL"),
         _index("entry_recorded", "record_time", "sequence"),
         _index(
             "entry_exposure_once",
@@ -96,6 +107,10 @@ class EntryRow(LedgerTable, table=True):
     identity_level: int | None = Field(default=None, sa_type=SmallInteger)
     content: str = Field(sa_type=Text)
     digest: bytes = Field(sa_type=LargeBinary)
+    notifier: str | None = Field(default=None, sa_type=_TEXT)
+    target: str | None = Field(default=None, sa_type=_TEXT)
+    units: int | None = Field(default=None, sa_type=BigInteger)
+    until_time: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class SealRow(LedgerTable, table=True):
@@ -121,5 +136,39 @@ class SealRow(LedgerTable, table=True):
     leaves: bytes = Field(sa_type=LargeBinary)
 
 
+class SellerKeyRow(LedgerTable, table=True):
+    """The key under which what may name a person is sealed in a seller's entries. Erasing the seller deletes it.
+
+    `seller` is empty for facts about a product. The one table that is not append-only.
+    """
+
+    __tablename__ = "seller_key"
+    __table_args__ = (
+        CheckConstraint("length(key) = 32", name="seller_key_length"),
+        _index("seller_key_once", "marketplace", "seller", unique=True),
+    )
+
+    key_id: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    marketplace: str = Field(sa_type=_TEXT)
+    seller: str = Field(sa_type=_TEXT)
+    key: bytes = Field(sa_type=LargeBinary)
+
+
+class SourcePositionRow(LedgerTable, table=True):
+    """How far a partition of a source was read, committed with the entries that were read. The highest one counts.
+
+    `next_position` is where reading goes on; `sequence` the last of the ledger at that time. Never updated.
+    """
+
+    __tablename__ = "source_position"
+
+    source: str = Field(sa_column=Column(_TEXT, primary_key=True))
+    partition: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    next_position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    sequence: int = Field(sa_type=BigInteger)
+
+
 ENTRY: Table = LedgerTable.metadata.tables["entry"]
 SEAL: Table = LedgerTable.metadata.tables["seal"]
+SELLER_KEY: Table = LedgerTable.metadata.tables["seller_key"]
+SOURCE_POSITION: Table = LedgerTable.metadata.tables["source_position"]

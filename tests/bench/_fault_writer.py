@@ -6,7 +6,8 @@ prints k. Started again it may repeat the last batch, as any caller that lost th
 
 import sys
 
-from scoring.entries import Entry, ExposureStated
+from scoring.entries import Entry
+from scoring.kinds import ExposureStated
 from service.ledger import Ledger
 
 BATCH = 50

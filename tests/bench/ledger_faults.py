@@ -15,8 +15,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, text
 
-from scoring.entries import Entry, ExposureStated
+from scoring.entries import Entry
 from scoring.errors import EntryContentDiffers
+from scoring.kinds import ExposureStated
 from service.ledger import Ledger
 from service.ledger.store import wall_clock
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
 from scoring import errors, words
-from scoring.entries import FIELD_OF
+from scoring.kinds import FIELD_OF
 from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, trust_score_service_pb2
 from service.calls import CODES, code_of
 

@@ -5,16 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.entries import (
-    Entry,
-    ExposureStated,
-    Fact,
-    IdentityVerified,
-    StatusChanged,
-    ViolationReported,
-    canonical_content,
-    entry_from_content,
-)
+from scoring.entries import Entry, canonical_content, entry_from_content
+from scoring.kinds import ExposureStated, Fact, IdentityVerified, StatusChanged, ViolationReported
 from scoring.time import MAX_TIME
 from scoring.words import Action, Harm, IdentityLevel, Severity, Source
 

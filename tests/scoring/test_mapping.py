@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.entries import Entry, ExposureStated, IdentityVerified, StatusChanged, ViolationReported
+from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
+from scoring.kinds import ExposureStated, IdentityVerified, StatusChanged, ViolationReported
 from scoring.mapping import ForeignMapping, RowRejected, mapping_of
 from scoring.time import DAY, parse_day, parse_time
 from scoring.words import Action, Harm, IdentityLevel, Severity, Source
@@ -231,8 +232,14 @@ def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "rumour"}, "files[0].entries[0].kind must be one of violation, status, exposure, identity"),
-        ({"harms": "high"}, "files[0].entries[0]: harms is no field of kind violation; there are entry_id, final"),
+        (
+            {"kind": "rumour"},
+            "files[0].entries[0].kind must be one of violation, status, exposure, identity, attribution",
+        ),
+        (
+            {"harms": "high"},
+            "files[0].entries[0]: harms is no field of kind violation; there are amount_minor, automated",
+        ),
         (
             {"harm": ["high"]},
             "files[0].entries[0].harm must be a text, a number, or a table of column, map and default",

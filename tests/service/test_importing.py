@@ -261,7 +261,12 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
             "status.action: a violation that is alleged cannot be changed by 'overturn'; allowed: review, confirm,"
             " dismiss, withdraw",
         ),
-        ("decisions.csv", 4, "status.violation: no violation 'v-3' is recorded; report it first"),
+        (
+            "decisions.csv",
+            4,
+            "status.violation: no violation 'v-3' is recorded; report it first, or name its seller to have it wait for the"
+            " report",
+        ),
         (
             "decisions.csv",
             5,

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from scoring.artifact import PARTS, Artifact, ModelParts, load, pack
-from scoring.entries import Entry, ExposureStated, IdentityVerified
+from scoring.entries import Entry
 from scoring.errors import ArtifactRefused, ConfigurationWrong
+from scoring.kinds import ExposureStated, IdentityVerified
 from scoring.scale import Scale
 from scoring.score import score
 from scoring.time import DAY, day_of

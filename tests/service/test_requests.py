@@ -42,8 +42,8 @@ def test_wrong_fields_are_named_by_their_paths_over_the_whole_batch(tmp_path: Pa
         good = identity("g", "s")
         assert fields_of(client.append_entries, MARKET, [good, no_harm, new_source]) == [
             "entries[1].violation.harm",
-            "entries[2].violation.violation_type",
             "entries[2].violation.source",
+            "entries[2].violation.violation_type",
         ]
         assert fields_of(client.append_entries, MARKET, [no_seller, good, no_day, no_fact, elsewhere]) == [
             "entries[0].seller",
@@ -243,7 +243,7 @@ def test_without_a_model_the_answer_is_unknown_and_no_number(tmp_path: Path) -> 
     assert score.state == trust_score_service_pb2.SCORE_STATE_UNKNOWN
     assert score.badge == "unknown"
     assert not score.HasField("points")
-    assert score.tier == trust_score_service_pb2.TIER_UNSPECIFIED
+    assert score.tier == entry_pb2.TIER_UNSPECIFIED
     assert score.stamp.model_digest == ""
 
 
@@ -270,7 +270,7 @@ def test_a_newcomer_is_unrated_and_told_what_is_missing(tmp_path: Path) -> None:
         client.append_entries(MARKET, [exposure("e", "s", orders=3, days=5)])
         explanation = client.explain_trust_score(MARKET, "s")
     assert explanation.trust_score.state == trust_score_service_pb2.SCORE_STATE_UNRATED
-    assert explanation.trust_score.tier == trust_score_service_pb2.TIER_UNRATED
+    assert explanation.trust_score.tier == entry_pb2.TIER_UNRATED
     assert explanation.thin_file.settled_orders == 3
 
 

@@ -38,7 +38,10 @@ class _HarmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Harm.ValueType],
     """Danger to health or safety, or organised crime."""
 
 class Harm(_Harm, metaclass=_HarmEnumTypeWrapper):
-    """How bad the outcome was or could have been."""
+    """--- words
+
+    How bad the outcome was or could have been.
+    """
 
 HARM_UNSPECIFIED: Harm.ValueType  # 0
 """Not stated. Refused on append."""
@@ -220,6 +223,8 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     """Confirmed with a lower severity."""
     ACTION_OVERTURN: _Action.ValueType  # 7
     """Found wrong after a confirmation; it leaves no trace in any score."""
+    ACTION_REINSTATE: _Action.ValueType  # 8
+    """Confirmed again by a legal order, after it was dismissed or overturned."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """What can be done to a violation."""
@@ -240,6 +245,8 @@ ACTION_REDUCE: Action.ValueType  # 6
 """Confirmed with a lower severity."""
 ACTION_OVERTURN: Action.ValueType  # 7
 """Found wrong after a confirmation; it leaves no trace in any score."""
+ACTION_REINSTATE: Action.ValueType  # 8
+"""Confirmed again by a legal order, after it was dismissed or overturned."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
 
 class _ViolationStatus:
@@ -322,9 +329,345 @@ IDENTITY_LEVEL_ENHANCED: IdentityLevel.ValueType  # 4
 """A registered business, on site or by an authority's register."""
 Global___IdentityLevel: _TypeAlias = IdentityLevel  # noqa: Y015
 
+class _Attribution:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribution.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTRIBUTION_UNSPECIFIED: _Attribution.ValueType  # 0
+    """Not stated. Refused on append."""
+    ATTRIBUTION_CONTESTED: _Attribution.ValueType  # 1
+    """The seller says that they were not; the violation counts until that is accepted."""
+    ATTRIBUTION_ACCEPTED: _Attribution.ValueType  # 2
+    """They were not. As if never reported."""
+    ATTRIBUTION_REJECTED: _Attribution.ValueType  # 3
+    """They were."""
+
+class Attribution(_Attribution, metaclass=_AttributionEnumTypeWrapper):
+    """Whether a violation's goods were the seller's."""
+
+ATTRIBUTION_UNSPECIFIED: Attribution.ValueType  # 0
+"""Not stated. Refused on append."""
+ATTRIBUTION_CONTESTED: Attribution.ValueType  # 1
+"""The seller says that they were not; the violation counts until that is accepted."""
+ATTRIBUTION_ACCEPTED: Attribution.ValueType  # 2
+"""They were not. As if never reported."""
+ATTRIBUTION_REJECTED: Attribution.ValueType  # 3
+"""They were."""
+Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
+
+class _DisputeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisputeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISPUTE_OUTCOME_UNSPECIFIED: _DisputeOutcome.ValueType  # 0
+    """Not stated. Refused on append."""
+    DISPUTE_OUTCOME_BUYER: _DisputeOutcome.ValueType  # 1
+    """For the buyer."""
+    DISPUTE_OUTCOME_SELLER: _DisputeOutcome.ValueType  # 2
+    """For the seller."""
+    DISPUTE_OUTCOME_SHARED: _DisputeOutcome.ValueType  # 3
+    """Each bears a part."""
+
+class DisputeOutcome(_DisputeOutcome, metaclass=_DisputeOutcomeEnumTypeWrapper):
+    """For whom a dispute was decided."""
+
+DISPUTE_OUTCOME_UNSPECIFIED: DisputeOutcome.ValueType  # 0
+"""Not stated. Refused on append."""
+DISPUTE_OUTCOME_BUYER: DisputeOutcome.ValueType  # 1
+"""For the buyer."""
+DISPUTE_OUTCOME_SELLER: DisputeOutcome.ValueType  # 2
+"""For the seller."""
+DISPUTE_OUTCOME_SHARED: DisputeOutcome.ValueType  # 3
+"""Each bears a part."""
+Global___DisputeOutcome: _TypeAlias = DisputeOutcome  # noqa: Y015
+
+class _InspectionMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InspectionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INSPECTION_METHOD_UNSPECIFIED: _InspectionMethod.ValueType  # 0
+    """Not stated. Refused on append."""
+    INSPECTION_METHOD_TEST_BUY: _InspectionMethod.ValueType  # 1
+    """Goods bought without telling the seller."""
+    INSPECTION_METHOD_SITE_VISIT: _InspectionMethod.ValueType  # 2
+    """A visit to the premises."""
+    INSPECTION_METHOD_LABORATORY: _InspectionMethod.ValueType  # 3
+    """A laboratory's test of goods."""
+    INSPECTION_METHOD_DOCUMENTS: _InspectionMethod.ValueType  # 4
+    """Papers alone."""
+
+class InspectionMethod(_InspectionMethod, metaclass=_InspectionMethodEnumTypeWrapper):
+    """How goods or premises were looked at."""
+
+INSPECTION_METHOD_UNSPECIFIED: InspectionMethod.ValueType  # 0
+"""Not stated. Refused on append."""
+INSPECTION_METHOD_TEST_BUY: InspectionMethod.ValueType  # 1
+"""Goods bought without telling the seller."""
+INSPECTION_METHOD_SITE_VISIT: InspectionMethod.ValueType  # 2
+"""A visit to the premises."""
+INSPECTION_METHOD_LABORATORY: InspectionMethod.ValueType  # 3
+"""A laboratory's test of goods."""
+INSPECTION_METHOD_DOCUMENTS: InspectionMethod.ValueType  # 4
+"""Papers alone."""
+Global___InspectionMethod: _TypeAlias = InspectionMethod  # noqa: Y015
+
+class _InspectionResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InspectionResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INSPECTION_RESULT_UNSPECIFIED: _InspectionResult.ValueType  # 0
+    """Not stated. Refused on append."""
+    INSPECTION_RESULT_PASSED: _InspectionResult.ValueType  # 1
+    """Nothing wrong."""
+    INSPECTION_RESULT_FAILED: _InspectionResult.ValueType  # 2
+    """Something wrong, which is reported as a violation of its own."""
+
+class InspectionResult(_InspectionResult, metaclass=_InspectionResultEnumTypeWrapper):
+    """What an inspection found."""
+
+INSPECTION_RESULT_UNSPECIFIED: InspectionResult.ValueType  # 0
+"""Not stated. Refused on append."""
+INSPECTION_RESULT_PASSED: InspectionResult.ValueType  # 1
+"""Nothing wrong."""
+INSPECTION_RESULT_FAILED: InspectionResult.ValueType  # 2
+"""Something wrong, which is reported as a violation of its own."""
+Global___InspectionResult: _TypeAlias = InspectionResult  # noqa: Y015
+
+class _BusinessModel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BusinessModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusinessModel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUSINESS_MODEL_UNSPECIFIED: _BusinessModel.ValueType  # 0
+    """Not stated. Refused on append."""
+    BUSINESS_MODEL_OWN_BRAND: _BusinessModel.ValueType  # 1
+    """Its own brand."""
+    BUSINESS_MODEL_RESELLER: _BusinessModel.ValueType  # 2
+    """Goods of others that it bought."""
+    BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: _BusinessModel.ValueType  # 3
+    """Goods that a third party supplies and ships."""
+    BUSINESS_MODEL_PRIVATE_SELLER: _BusinessModel.ValueType  # 4
+    """A private person."""
+
+class BusinessModel(_BusinessModel, metaclass=_BusinessModelEnumTypeWrapper):
+    """In what role a seller sells."""
+
+BUSINESS_MODEL_UNSPECIFIED: BusinessModel.ValueType  # 0
+"""Not stated. Refused on append."""
+BUSINESS_MODEL_OWN_BRAND: BusinessModel.ValueType  # 1
+"""Its own brand."""
+BUSINESS_MODEL_RESELLER: BusinessModel.ValueType  # 2
+"""Goods of others that it bought."""
+BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: BusinessModel.ValueType  # 3
+"""Goods that a third party supplies and ships."""
+BUSINESS_MODEL_PRIVATE_SELLER: BusinessModel.ValueType  # 4
+"""A private person."""
+Global___BusinessModel: _TypeAlias = BusinessModel  # noqa: Y015
+
+class _ControlReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ControlReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ControlReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTROL_REASON_UNSPECIFIED: _ControlReason.ValueType  # 0
+    """Not stated. Refused on append."""
+    CONTROL_REASON_SOLD: _ControlReason.ValueType  # 1
+    """It was sold."""
+    CONTROL_REASON_TAKEN_OVER: _ControlReason.ValueType  # 2
+    """It was taken over against its owner's will."""
+
+class ControlReason(_ControlReason, metaclass=_ControlReasonEnumTypeWrapper):
+    """Why an account is in other hands."""
+
+CONTROL_REASON_UNSPECIFIED: ControlReason.ValueType  # 0
+"""Not stated. Refused on append."""
+CONTROL_REASON_SOLD: ControlReason.ValueType  # 1
+"""It was sold."""
+CONTROL_REASON_TAKEN_OVER: ControlReason.ValueType  # 2
+"""It was taken over against its owner's will."""
+Global___ControlReason: _TypeAlias = ControlReason  # noqa: Y015
+
+class _LinkState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_STATE_UNSPECIFIED: _LinkState.ValueType  # 0
+    """Not stated. Refused on append."""
+    LINK_STATE_OBSERVED: _LinkState.ValueType  # 1
+    """Somebody sees it."""
+    LINK_STATE_CONTESTED: _LinkState.ValueType  # 2
+    """A seller denies it."""
+    LINK_STATE_SEVERED: _LinkState.ValueType  # 3
+    """There is none, or no longer."""
+
+class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
+    """Where a link between two sellers stands."""
+
+LINK_STATE_UNSPECIFIED: LinkState.ValueType  # 0
+"""Not stated. Refused on append."""
+LINK_STATE_OBSERVED: LinkState.ValueType  # 1
+"""Somebody sees it."""
+LINK_STATE_CONTESTED: LinkState.ValueType  # 2
+"""A seller denies it."""
+LINK_STATE_SEVERED: LinkState.ValueType  # 3
+"""There is none, or no longer."""
+Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
+
+class _MeasureKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEASURE_KIND_UNSPECIFIED: _MeasureKind.ValueType  # 0
+    """Not stated. Refused on append."""
+    MEASURE_KIND_DEPOSIT: _MeasureKind.ValueType  # 1
+    """A deposit to be paid."""
+    MEASURE_KIND_SETTLEMENT_HOLD: _MeasureKind.ValueType  # 2
+    """Payments held back."""
+    MEASURE_KIND_LISTING_CAP: _MeasureKind.ValueType  # 3
+    """A limit on listings."""
+    MEASURE_KIND_SUSPENSION: _MeasureKind.ValueType  # 4
+    """No trade at all; it rests on confirmed violations."""
+
+class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
+    """What the marketplace does about a seller."""
+
+MEASURE_KIND_UNSPECIFIED: MeasureKind.ValueType  # 0
+"""Not stated. Refused on append."""
+MEASURE_KIND_DEPOSIT: MeasureKind.ValueType  # 1
+"""A deposit to be paid."""
+MEASURE_KIND_SETTLEMENT_HOLD: MeasureKind.ValueType  # 2
+"""Payments held back."""
+MEASURE_KIND_LISTING_CAP: MeasureKind.ValueType  # 3
+"""A limit on listings."""
+MEASURE_KIND_SUSPENSION: MeasureKind.ValueType  # 4
+"""No trade at all; it rests on confirmed violations."""
+Global___MeasureKind: _TypeAlias = MeasureKind  # noqa: Y015
+
+class _MeasureState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MeasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEASURE_STATE_UNSPECIFIED: _MeasureState.ValueType  # 0
+    """Not stated. Refused on append."""
+    MEASURE_STATE_IMPOSED: _MeasureState.ValueType  # 1
+    """It begins."""
+    MEASURE_STATE_LIFTED: _MeasureState.ValueType  # 2
+    """It ends before its time."""
+
+class MeasureState(_MeasureState, metaclass=_MeasureStateEnumTypeWrapper):
+    """Whether a measure was imposed or lifted."""
+
+MEASURE_STATE_UNSPECIFIED: MeasureState.ValueType  # 0
+"""Not stated. Refused on append."""
+MEASURE_STATE_IMPOSED: MeasureState.ValueType  # 1
+"""It begins."""
+MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
+"""It ends before its time."""
+Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
+
+class _IncidentChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IncidentChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IncidentChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INCIDENT_CHANGE_UNSPECIFIED: _IncidentChange.ValueType  # 0
+    """Not stated. Refused on append."""
+    INCIDENT_CHANGE_MERGED: _IncidentChange.ValueType  # 1
+    """One incident becomes part of another."""
+    INCIDENT_CHANGE_SPLIT: _IncidentChange.ValueType  # 2
+    """One violation goes to another incident."""
+
+class IncidentChange(_IncidentChange, metaclass=_IncidentChangeEnumTypeWrapper):
+    """How violations are put into other incidents."""
+
+INCIDENT_CHANGE_UNSPECIFIED: IncidentChange.ValueType  # 0
+"""Not stated. Refused on append."""
+INCIDENT_CHANGE_MERGED: IncidentChange.ValueType  # 1
+"""One incident becomes part of another."""
+INCIDENT_CHANGE_SPLIT: IncidentChange.ValueType  # 2
+"""One violation goes to another incident."""
+Global___IncidentChange: _TypeAlias = IncidentChange  # noqa: Y015
+
+class _CorrectionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CorrectionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CorrectionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CORRECTION_KIND_UNSPECIFIED: _CorrectionKind.ValueType  # 0
+    """Not stated. Refused on append."""
+    CORRECTION_KIND_MOVED: _CorrectionKind.ValueType  # 1
+    """It happened at another time."""
+    CORRECTION_KIND_VOID: _CorrectionKind.ValueType  # 2
+    """It should not have been stated: as if it never was."""
+
+class CorrectionKind(_CorrectionKind, metaclass=_CorrectionKindEnumTypeWrapper):
+    """What a correction does to the entry it names."""
+
+CORRECTION_KIND_UNSPECIFIED: CorrectionKind.ValueType  # 0
+"""Not stated. Refused on append."""
+CORRECTION_KIND_MOVED: CorrectionKind.ValueType  # 1
+"""It happened at another time."""
+CORRECTION_KIND_VOID: CorrectionKind.ValueType  # 2
+"""It should not have been stated: as if it never was."""
+Global___CorrectionKind: _TypeAlias = CorrectionKind  # noqa: Y015
+
+class _Tier:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIER_UNSPECIFIED: _Tier.ValueType  # 0
+    """Not stated."""
+    TIER_UNRATED: _Tier.ValueType  # 1
+    """Too little history to rate."""
+    TIER_PROBATION: _Tier.ValueType  # 2
+    """The lowest band."""
+    TIER_STANDARD: _Tier.ValueType  # 3
+    """Neither trusted nor distrusted."""
+    TIER_TRUSTED: _Tier.ValueType  # 4
+    """Trusted."""
+    TIER_EXEMPLARY: _Tier.ValueType  # 5
+    """The highest band."""
+
+class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
+    """Band of points. The policy states the cut-offs."""
+
+TIER_UNSPECIFIED: Tier.ValueType  # 0
+"""Not stated."""
+TIER_UNRATED: Tier.ValueType  # 1
+"""Too little history to rate."""
+TIER_PROBATION: Tier.ValueType  # 2
+"""The lowest band."""
+TIER_STANDARD: Tier.ValueType  # 3
+"""Neither trusted nor distrusted."""
+TIER_TRUSTED: Tier.ValueType  # 4
+"""Trusted."""
+TIER_EXEMPLARY: Tier.ValueType  # 5
+"""The highest band."""
+Global___Tier: _TypeAlias = Tier  # noqa: Y015
+
 @_typing.final
 class Entry(_message.Message):
-    """One appended fact about one seller. Entries are never changed or deleted; a correction is another entry.
+    """One appended fact about one seller (or, for a violation of a product, about all who listed it). Entries are never changed or deleted; a correction is another entry.
 
     Identifiers (marketplace, seller, entry, incident, violation, notifier, listing) are the caller's own: 1 to 128
     characters of `[A-Za-z0-9._~:-]`. They must not carry personal data; use pseudonyms.
@@ -338,21 +681,51 @@ class Entry(_message.Message):
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     VIOLATION_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     EXPOSURE_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    DISPUTE_FIELD_NUMBER: _builtins.int
+    INSPECTION_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    PRODUCT_VIOLATION_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    REMEDIATION_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: the same content under the
     same `entry_id` is answered with the sequence of the first append, other content is refused with ALREADY_EXISTS and
     the reason `ENTRY_CONTENT_DIFFERS`. Required. For a violation it is also the violation's id.
     """
     seller: _builtins.str
-    """The seller whom the fact is about, as `marketplaces/{marketplace}/sellers/{seller}`. Required. For a status change
-    it may be left empty: the violation knows its seller; if given, it must be that seller.
+    """The seller whom the fact is about, as `marketplaces/{marketplace}/sellers/{seller}`. Required. For a status change,
+    an attribution and a correction it may be left empty: the violation or entry knows its seller; if given, it must be
+    that seller. Empty for a violation of a product.
     """
     sequence: _builtins.int
     """Position in the ledger, from 1, without gaps. Output only."""
+    pending: _builtins.bool
+    """Whether it is a status change whose violation, or the change before it, was not on record when it came. It resolves
+    by an entry of its own, derived from it. Output only.
+    """
+    origin: _builtins.str
+    """The `entry_id` from which the ledger derived this entry: a pending status change, or a fact about a product that the
+    seller listed. Empty if a caller stated it. Output only.
+    """
+    erased: _builtins.bool
+    """Whether the sealed texts of this entry were erased; where one was required, it reads `[erased]`. Output only."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened (UTC, microseconds). Not later than the ledger's clock, not before 1970. Required for violations
@@ -369,19 +742,83 @@ class Entry(_message.Message):
 
     @_builtins.property
     def violation(self) -> Global___ViolationReported:
-        """A violation was reported."""
+        """A breach that somebody reported."""
 
     @_builtins.property
     def status(self) -> Global___StatusChanged:
-        """The status of a violation changed."""
+        """A change of a violation's status, by somebody, for a reason."""
 
     @_builtins.property
     def exposure(self) -> Global___ExposureStated:
-        """What a seller sold on one UTC day."""
+        """The settled orders of one seller on one UTC day in one product category."""
 
     @_builtins.property
     def identity(self) -> Global___IdentityVerified:
-        """The seller's identity was verified, or its attributes were stated."""
+        """What was verified of a seller's identity, and attributes that a study may declare as features."""
+
+    @_builtins.property
+    def attribution(self) -> Global___AttributionStated:
+        """Whether the goods of a violation were this seller's."""
+
+    @_builtins.property
+    def rating(self) -> Global___RatingGiven:
+        """A buyer's rating of an order."""
+
+    @_builtins.property
+    def dispute(self) -> Global___DisputeResolved:
+        """A dispute between a buyer and the seller was resolved."""
+
+    @_builtins.property
+    def inspection(self) -> Global___InspectionDone:
+        """An inspection or a test buy, passed or failed."""
+
+    @_builtins.property
+    def profile(self) -> Global___ProfileStated:
+        """How and where a seller sells."""
+
+    @_builtins.property
+    def operator(self) -> Global___OperatorStated:
+        """The legal entity behind the account, the same on every marketplace."""
+
+    @_builtins.property
+    def control(self) -> Global___ControlChanged:
+        """The account came into other hands: what was sold before no longer counts, violations stay."""
+
+    @_builtins.property
+    def product(self) -> Global___ProductListed:
+        """A seller offered a product; safety facts about the product and batch reach it."""
+
+    @_builtins.property
+    def product_violation(self) -> Global___ProductViolationReported:
+        """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it."""
+
+    @_builtins.property
+    def link(self) -> Global___LinkChanged:
+        """A link between two sellers was observed, contested or severed."""
+
+    @_builtins.property
+    def remediation(self) -> Global___RemediationDone:
+        """What a seller did to put a violation right."""
+
+    @_builtins.property
+    def measure(self) -> Global___MeasureChanged:
+        """A measure against a seller was imposed or lifted."""
+
+    @_builtins.property
+    def override(self) -> Global___OverrideImposed:
+        """A person sets a seller's tier until a time."""
+
+    @_builtins.property
+    def incident(self) -> Global___IncidentChanged:
+        """Incidents of one seller were merged, or a violation was split off into another incident."""
+
+    @_builtins.property
+    def correction(self) -> Global___EntryCorrected:
+        """An earlier entry happened at another time, or should not have been stated."""
+
+    @_builtins.property
+    def erasure(self) -> Global___SellerErased:
+        """The seller's sealed texts were erased."""
 
     def __init__(
         self,
@@ -392,16 +829,35 @@ class Entry(_message.Message):
         report_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         sequence: _builtins.int = ...,
+        pending: _builtins.bool = ...,
+        origin: _builtins.str = ...,
+        erased: _builtins.bool = ...,
         violation: Global___ViolationReported | None = ...,
         status: Global___StatusChanged | None = ...,
         exposure: Global___ExposureStated | None = ...,
         identity: Global___IdentityVerified | None = ...,
+        attribution: Global___AttributionStated | None = ...,
+        rating: Global___RatingGiven | None = ...,
+        dispute: Global___DisputeResolved | None = ...,
+        inspection: Global___InspectionDone | None = ...,
+        profile: Global___ProfileStated | None = ...,
+        operator: Global___OperatorStated | None = ...,
+        control: Global___ControlChanged | None = ...,
+        product: Global___ProductListed | None = ...,
+        product_violation: Global___ProductViolationReported | None = ...,
+        link: Global___LinkChanged | None = ...,
+        remediation: Global___RemediationDone | None = ...,
+        measure: Global___MeasureChanged | None = ...,
+        override: Global___OverrideImposed | None = ...,
+        incident: Global___IncidentChanged | None = ...,
+        correction: Global___EntryCorrected | None = ...,
+        erasure: Global___SellerErased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["exposure", b"exposure", "fact", b"fact", "identity", b"identity", "occur_time", b"occur_time", "record_time", b"record_time", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "control", b"control", "correction", b"correction", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "occur_time", b"occur_time", "record_time", b"record_time", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -409,9 +865,11 @@ Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
 class ViolationReported(_message.Message):
-    """A breach that somebody reported. It is alleged until it is confirmed, except that a final act of an authority (court,
+    """--- facts: generated from scoring/kinds; change them there, then run: python -m tests.contract --write
+
+    A breach that somebody reported. It is alleged until it is confirmed, except that a final act of an authority (court,
     police, customs, patent office, market or quality regulator) that was matched to the seller by a verified identifier
-    is confirmed on arrival.
+    is confirmed on arrival. Effect on the score: counts once it is confirmed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -425,6 +883,19 @@ class ViolationReported(_message.Message):
     IDENTIFIER_VERIFIED_FIELD_NUMBER: _builtins.int
     LISTING_FIELD_NUMBER: _builtins.int
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    MORE_LISTINGS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    BRAND_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    AUTOMATED_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    EVIDENCE_URI_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
     violation_type: _builtins.str
     """Key of the table of violation types, for example `counterfeit_goods`; `sellertrust violation types` lists them.
     Required.
@@ -434,7 +905,9 @@ class ViolationReported(_message.Message):
     source: Global___Source.ValueType
     """Who stands behind the report. Required."""
     incident: _builtins.str
-    """The event it belongs to: violations of one incident have one effect. Default: the violation's own `entry_id`."""
+    """The event it belongs to: violations of one incident have one effect. Default: reports of one notifier about the
+    same right and listing in one week (Monday to Sunday, UTC) are one incident; else the violation's own `entry_id`.
+    """
     notifier: _builtins.str
     """Who reported it (a pseudonym). Optional."""
     final: _builtins.bool
@@ -445,6 +918,37 @@ class ViolationReported(_message.Message):
     """The listing concerned. Optional."""
     product_category: _builtins.str
     """What was sold, in the marketplace's own words (an id). Optional."""
+    orders: _builtins.int
+    """Orders concerned, 0 to 100,000,000. Default 0: not stated."""
+    units: _builtins.int
+    """Distinct units concerned, 0 to 10,000,000,000. Default 0: not stated. Those of a report that is confirmed on
+    arrival are adjudicated: together with those of its incident they raise the incident's severity (10 units by one
+    step, 1,000 by two, never beyond critical).
+    """
+    amount_minor: _builtins.int
+    """Value concerned in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    currency: _builtins.str
+    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    brand: _builtins.str
+    """The brand concerned (an id). Optional."""
+    right: _builtins.str
+    """The right infringed: a registration number (an id). Optional."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    automated: _builtins.bool
+    """Whether it was detected by automated means. Default false."""
+    product: _builtins.str
+    """The product concerned (an id). Optional."""
+    batch: _builtins.str
+    """The batch of the product (an id). Optional."""
+    evidence_uri: _builtins.str
+    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    evidence_sha256: _builtins.str
+    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    @_builtins.property
+    def more_listings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further listings concerned, at most 100. Optional."""
+
     def __init__(
         self,
         *,
@@ -457,10 +961,23 @@ class ViolationReported(_message.Message):
         identifier_verified: _builtins.bool = ...,
         listing: _builtins.str = ...,
         product_category: _builtins.str = ...,
+        more_listings: _abc.Iterable[_builtins.str] | None = ...,
+        orders: _builtins.int = ...,
+        units: _builtins.int = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        brand: _builtins.str = ...,
+        right: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        automated: _builtins.bool = ...,
+        product: _builtins.str = ...,
+        batch: _builtins.str = ...,
+        evidence_uri: _builtins.str = ...,
+        evidence_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "harm", b"harm", "identifier_verified", b"identifier_verified", "incident", b"incident", "listing", b"listing", "notifier", b"notifier", "product_category", b"product_category", "source", b"source", "violation_type", b"violation_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "automated", b"automated", "batch", b"batch", "brand", b"brand", "currency", b"currency", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "final", b"final", "ground", b"ground", "harm", b"harm", "identifier_verified", b"identifier_verified", "incident", b"incident", "listing", b"listing", "more_listings", b"more_listings", "notifier", b"notifier", "orders", b"orders", "product", b"product", "product_category", b"product_category", "right", b"right", "source", b"source", "units", b"units", "violation_type", b"violation_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,10 +985,12 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A change of a violation's status, by somebody, for a reason. What may follow what is the lifecycle:
-    alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn; confirmed or reduced ->
-    appealed -> confirmed, reduced or overturned; confirmed or reduced -> overturned. A change that the lifecycle forbids
-    is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`, naming the actions that are allowed.
+    """A change of a violation's status, by somebody, for a reason. What may follow what is the lifecycle: alleged -> under
+    review -> confirmed or dismissed; alleged or under review -> withdrawn; confirmed or reduced -> appealed ->
+    confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a
+    legal order. A change that the lifecycle forbids is refused with FAILED_PRECONDITION and the reason
+    `LIFECYCLE_FORBIDS`, naming the actions that are allowed. About a violation that is not on record it is kept as
+    pending if it names the seller. Effect on the score: decides whether a violation counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -481,6 +1000,9 @@ class StatusChanged(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     violation: _builtins.str
     """The violation's id: the `entry_id` under which it was reported. Required."""
     action: Global___Action.ValueType
@@ -488,9 +1010,21 @@ class StatusChanged(_message.Message):
     actor: _builtins.str
     """Who decided (a pseudonym or a role, an id). Required."""
     reason: _builtins.str
-    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons."""
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
     severity: Global___Severity.ValueType
     """The severity that remains, lower than the present one. Required for ACTION_REDUCE, refused otherwise."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Required for ACTION_REINSTATE: the legal
+    order.
+    """
+    units: _builtins.int
+    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only for a decision after which the violation
+    counts. Default 0: as before. See `ViolationReported.units`.
+    """
+    held_back: _builtins.bool
+    """Whether a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.
+    Default false.
+    """
     def __init__(
         self,
         *,
@@ -499,10 +1033,13 @@ class StatusChanged(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         severity: Global___Severity.ValueType = ...,
+        ground: _builtins.str = ...,
+        units: _builtins.int = ...,
+        held_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "reason", b"reason", "severity", b"severity", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "ground", b"ground", "held_back", b"held_back", "reason", b"reason", "severity", b"severity", "units", b"units", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,7 +1049,7 @@ Global___StatusChanged: _TypeAlias = StatusChanged  # noqa: Y015
 class ExposureStated(_message.Message):
     """The settled orders of one seller on one UTC day in one product category. Settled means delivered and past the claim
     window, whether a breach was found or not. A day stated twice counts by its highest `revision`. It counts from the
-    next day on.
+    next day on. Effect on the score: what violations are measured against.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -528,6 +1065,8 @@ class ExposureStated(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     RETURNED_FIELD_NUMBER: _builtins.int
     NOT_RECEIVED_FIELD_NUMBER: _builtins.int
+    VALUE_IN_CLAIM_WINDOW_MINOR_FIELD_NUMBER: _builtins.int
+    VALUE_HELD_MINOR_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
@@ -543,7 +1082,7 @@ class ExposureStated(_message.Message):
     value_minor: _builtins.int
     """Value of these orders in minor units of `currency` (cents), 0 to 10^15."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if `value_minor` is not 0."""
+    """ISO 4217 code, such as `CNY`. Required if there is a value."""
     cancelled: _builtins.int
     """Orders the seller cancelled. Like the three below, a service failure: 0 to `settled_orders`."""
     late: _builtins.int
@@ -552,6 +1091,10 @@ class ExposureStated(_message.Message):
     """Orders returned because of a defect."""
     not_received: _builtins.int
     """Orders paid for and not received."""
+    value_in_claim_window_minor: _builtins.int
+    """Value paid out to the seller inside its claim window, in minor units, 0 to 10^15."""
+    value_held_minor: _builtins.int
+    """Value held back from the seller at the end of the day, in minor units, 0 to 10^15."""
     def __init__(
         self,
         *,
@@ -566,10 +1109,12 @@ class ExposureStated(_message.Message):
         late: _builtins.int = ...,
         returned: _builtins.int = ...,
         not_received: _builtins.int = ...,
+        value_in_claim_window_minor: _builtins.int = ...,
+        value_held_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "currency", b"currency", "day", b"day", "late", b"late", "not_received", b"not_received", "product_category", b"product_category", "returned", b"returned", "revision", b"revision", "settled_orders", b"settled_orders", "units", b"units", "value_minor", b"value_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "currency", b"currency", "day", b"day", "late", b"late", "not_received", b"not_received", "product_category", b"product_category", "returned", b"returned", "revision", b"revision", "settled_orders", b"settled_orders", "units", b"units", "value_held_minor", b"value_held_minor", "value_in_claim_window_minor", b"value_in_claim_window_minor", "value_minor", b"value_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -577,7 +1122,9 @@ Global___ExposureStated: _TypeAlias = ExposureStated  # noqa: Y015
 
 @_typing.final
 class IdentityVerified(_message.Message):
-    """What was verified of a seller's identity, and the attributes known with it. The latest one by `occur_time` counts."""
+    """What was verified of a seller's identity, and attributes that a study may declare as features. Effect on the score:
+    level, tenure and attributes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -628,3 +1175,703 @@ class IdentityVerified(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentityVerified: _TypeAlias = IdentityVerified  # noqa: Y015
+
+@_typing.final
+class AttributionStated(_message.Message):
+    """Whether the goods of a violation were this seller's. Effect on the score: accepted: the violation is as if never
+    reported.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    violation: _builtins.str
+    """The violation's id. Required."""
+    outcome: Global___Attribution.ValueType
+    """Contested, and then accepted (they were not) or rejected (they were). Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        violation: _builtins.str = ...,
+        outcome: Global___Attribution.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ground", b"ground", "outcome", b"outcome", "reason", b"reason", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributionStated: _TypeAlias = AttributionStated  # noqa: Y015
+
+@_typing.final
+class RatingGiven(_message.Message):
+    """A buyer's rating of an order. Effect on the score: on record only: ratings can be bought."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARS_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    stars: _builtins.int
+    """One (bad) to five (good). Required."""
+    order: _builtins.str
+    """The order rated (a pseudonym). Optional."""
+    listing: _builtins.str
+    """The listing rated. Optional."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    def __init__(
+        self,
+        *,
+        stars: _builtins.int = ...,
+        order: _builtins.str = ...,
+        listing: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listing", b"listing", "order", b"order", "product_category", b"product_category", "stars", b"stars"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RatingGiven: _TypeAlias = RatingGiven  # noqa: Y015
+
+@_typing.final
+class DisputeResolved(_message.Message):
+    """A dispute between a buyer and the seller was resolved. Effect on the score: on record only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    outcome: Global___DisputeOutcome.ValueType
+    """For whom it was decided. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    order: _builtins.str
+    """The order disputed (a pseudonym). Optional."""
+    amount_minor: _builtins.int
+    """What the buyer got back, in minor units of `currency`, 0 to 10^15. Default 0."""
+    currency: _builtins.str
+    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        outcome: Global___DisputeOutcome.ValueType = ...,
+        actor: _builtins.str = ...,
+        order: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "currency", b"currency", "ground", b"ground", "order", b"order", "outcome", b"outcome", "product_category", b"product_category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisputeResolved: _TypeAlias = DisputeResolved  # noqa: Y015
+
+@_typing.final
+class InspectionDone(_message.Message):
+    """An inspection or a test buy, passed or failed. What it found wrong is reported as a violation of its own. Effect on
+    the score: on record only: training's context.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SELECTION_PROBABILITY_PPM_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_URI_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    result: Global___InspectionResult.ValueType
+    """What it found. Required."""
+    method: Global___InspectionMethod.ValueType
+    """How it was done. Required."""
+    source: Global___Source.ValueType
+    """Who did it. Required."""
+    selection_probability_ppm: _builtins.int
+    """Probability, in parts per million, that this seller was selected when it was, by a random draw. Default 0: it was
+    not drawn at random, or nobody knows.
+    """
+    product: _builtins.str
+    """The product inspected (an id). Optional."""
+    batch: _builtins.str
+    """The batch of the product (an id). Optional."""
+    listing: _builtins.str
+    """The listing inspected. Optional."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    incident: _builtins.str
+    """The incident under which its violations are reported. Optional."""
+    evidence_uri: _builtins.str
+    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    evidence_sha256: _builtins.str
+    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    def __init__(
+        self,
+        *,
+        result: Global___InspectionResult.ValueType = ...,
+        method: Global___InspectionMethod.ValueType = ...,
+        source: Global___Source.ValueType = ...,
+        selection_probability_ppm: _builtins.int = ...,
+        product: _builtins.str = ...,
+        batch: _builtins.str = ...,
+        listing: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+        incident: _builtins.str = ...,
+        evidence_uri: _builtins.str = ...,
+        evidence_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "incident", b"incident", "listing", b"listing", "method", b"method", "product", b"product", "product_category", b"product_category", "result", b"result", "selection_probability_ppm", b"selection_probability_ppm", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectionDone: _TypeAlias = InspectionDone  # noqa: Y015
+
+@_typing.final
+class ProfileStated(_message.Message):
+    """How and where a seller sells. Effect on the score: on record only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_MODEL_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORIES_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    business_model: Global___BusinessModel.ValueType
+    """In what role the seller sells. Required."""
+    country: _builtins.str
+    """ISO 3166-1 alpha-2 country it ships from. Optional."""
+    @_builtins.property
+    def product_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it sells, at most 100 ids. Optional."""
+
+    def __init__(
+        self,
+        *,
+        business_model: Global___BusinessModel.ValueType = ...,
+        product_categories: _abc.Iterable[_builtins.str] | None = ...,
+        country: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_model", b"business_model", "country", b"country", "product_categories", b"product_categories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileStated: _TypeAlias = ProfileStated  # noqa: Y015
+
+@_typing.final
+class OperatorStated(_message.Message):
+    """The legal entity behind the account, the same on every marketplace. Effect on the score: on record only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_VERIFIED_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    """The entity (a pseudonym of its registration). Required."""
+    source: Global___Source.ValueType
+    """Who established it. Required."""
+    identifier_verified: _builtins.bool
+    """Whether by a verified identifier, not by a name. Default false."""
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+        source: Global___Source.ValueType = ...,
+        identifier_verified: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier_verified", b"identifier_verified", "operator", b"operator", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorStated: _TypeAlias = OperatorStated  # noqa: Y015
+
+@_typing.final
+class ControlChanged(_message.Message):
+    """The account came into other hands: what was sold before no longer counts, violations stay. Effect on the score:
+    earlier exposure and tenure stop counting, violations stay.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    cause: Global___ControlReason.ValueType
+    """Whether it was sold or taken over. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    def __init__(
+        self,
+        *,
+        cause: Global___ControlReason.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlChanged: _TypeAlias = ControlChanged  # noqa: Y015
+
+@_typing.final
+class ProductListed(_message.Message):
+    """A seller offered a product; safety facts about the product and batch reach it. Effect on the score: violations of the
+    product reach the seller.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    SUPPLIER_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    product: _builtins.str
+    """The product (an id such as a GTIN). Required."""
+    batch: _builtins.str
+    """The batch. Default empty: any."""
+    supplier: _builtins.str
+    """Who supplied it (a pseudonym). Optional."""
+    listing: _builtins.str
+    """The listing. Optional."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    def __init__(
+        self,
+        *,
+        product: _builtins.str = ...,
+        batch: _builtins.str = ...,
+        supplier: _builtins.str = ...,
+        listing: _builtins.str = ...,
+        product_category: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "listing", b"listing", "product", b"product", "product_category", b"product_category", "supplier", b"supplier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProductListed: _TypeAlias = ProductListed  # noqa: Y015
+
+@_typing.final
+class ProductViolationReported(_message.Message):
+    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it. Effect
+    on the score: a violation for each seller who listed it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_TYPE_FIELD_NUMBER: _builtins.int
+    HARM_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    SUPPLIER_FIELD_NUMBER: _builtins.int
+    NOTIFIER_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_VERIFIED_FIELD_NUMBER: _builtins.int
+    PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    EVIDENCE_URI_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    violation_type: _builtins.str
+    """Key of the table of violation types. Required."""
+    harm: Global___Harm.ValueType
+    """How bad the outcome was or could have been. Required."""
+    source: Global___Source.ValueType
+    """Who stands behind the report. Required."""
+    product: _builtins.str
+    """The product (an id). Required."""
+    batch: _builtins.str
+    """The batch. Default empty: every batch."""
+    supplier: _builtins.str
+    """Only goods of this supplier. Default empty: of every one."""
+    notifier: _builtins.str
+    """Who reported it (a pseudonym). Optional."""
+    final: _builtins.bool
+    """Whether the source's act is final, with no ordinary remedy left. Default false."""
+    identifier_verified: _builtins.bool
+    """Whether the product was matched by a verified identifier. Default false."""
+    product_category: _builtins.str
+    """What was sold, in the marketplace's own words (an id). Optional."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    evidence_uri: _builtins.str
+    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    evidence_sha256: _builtins.str
+    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    def __init__(
+        self,
+        *,
+        violation_type: _builtins.str = ...,
+        harm: Global___Harm.ValueType = ...,
+        source: Global___Source.ValueType = ...,
+        product: _builtins.str = ...,
+        batch: _builtins.str = ...,
+        supplier: _builtins.str = ...,
+        notifier: _builtins.str = ...,
+        final: _builtins.bool = ...,
+        identifier_verified: _builtins.bool = ...,
+        product_category: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        evidence_uri: _builtins.str = ...,
+        evidence_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "final", b"final", "ground", b"ground", "harm", b"harm", "identifier_verified", b"identifier_verified", "notifier", b"notifier", "product", b"product", "product_category", b"product_category", "source", b"source", "supplier", b"supplier", "violation_type", b"violation_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProductViolationReported: _TypeAlias = ProductViolationReported  # noqa: Y015
+
+@_typing.final
+class LinkChanged(_message.Message):
+    """A link between two sellers was observed, contested or severed. The last statement about the two counts. Effect on the
+    score: on record only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OTHER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    other: _builtins.str
+    """The other seller's id in the same marketplace. Required."""
+    state: Global___LinkState.ValueType
+    """Where the link stands. Required."""
+    basis: _builtins.str
+    """What it rests on, such as `shared_payout_account`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    def __init__(
+        self,
+        *,
+        other: _builtins.str = ...,
+        state: Global___LinkState.ValueType = ...,
+        basis: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "basis", b"basis", "other", b"other", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkChanged: _TypeAlias = LinkChanged  # noqa: Y015
+
+@_typing.final
+class RemediationDone(_message.Message):
+    """What a seller did to put a violation right. Effect on the score: on record only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    EVIDENCE_URI_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    violation: _builtins.str
+    """The violation's id. Required."""
+    remedy: _builtins.str
+    """What was done, such as `refund` or `recall`. Required."""
+    units: _builtins.int
+    """Units put right, 0 to 10,000,000,000. Default 0."""
+    amount_minor: _builtins.int
+    """What it cost, in minor units of `currency`, 0 to 10^15. Default 0."""
+    currency: _builtins.str
+    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    evidence_uri: _builtins.str
+    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    evidence_sha256: _builtins.str
+    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    def __init__(
+        self,
+        *,
+        violation: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+        units: _builtins.int = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        evidence_uri: _builtins.str = ...,
+        evidence_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency", b"currency", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "remedy", b"remedy", "units", b"units", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
+
+@_typing.final
+class MeasureChanged(_message.Message):
+    """A measure against a seller was imposed or lifted. That it has expired is derived from `until`, never stored. Effect
+    on the score: on record only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    MEASURE_KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    """The measure's id, the caller's own. Required."""
+    measure_kind: Global___MeasureKind.ValueType
+    """What it is. Required."""
+    state: Global___MeasureState.ValueType
+    """Imposed or lifted. Required."""
+    amount_minor: _builtins.int
+    """Deposit or amount held, in minor units of `currency`, 0 to 10^15. Default 0."""
+    currency: _builtins.str
+    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself. Default: when it is lifted."""
+
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The violations it rests on, at most 100 ids. Required for a suspension: confirmed ones."""
+
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        measure_kind: Global___MeasureKind.ValueType = ...,
+        state: Global___MeasureState.ValueType = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        amount_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "currency", b"currency", "ground", b"ground", "measure", b"measure", "measure_kind", b"measure_kind", "reason", b"reason", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureChanged: _TypeAlias = MeasureChanged  # noqa: Y015
+
+@_typing.final
+class OverrideImposed(_message.Message):
+    """A person sets a seller's tier until a time. A later override replaces it; a correction can void it. Effect on the
+    score: sets the tier until it ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    tier: Global___Tier.ValueType
+    """The tier in the meantime. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it ends; at most 366 days after now. Required."""
+
+    def __init__(
+        self,
+        *,
+        tier: Global___Tier.ValueType = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ground", b"ground", "reason", b"reason", "tier", b"tier", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverrideImposed: _TypeAlias = OverrideImposed  # noqa: Y015
+
+@_typing.final
+class IncidentChanged(_message.Message):
+    """Incidents of one seller were merged, or a violation was split off into another incident. Effect on the score: which
+    violations have one effect together.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    INTO_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    change: Global___IncidentChange.ValueType
+    """Merged or split. Required."""
+    into: _builtins.str
+    """The incident that remains, or that the violation goes to. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    incident: _builtins.str
+    """The incident that is merged into the other. Required to merge, refused to split."""
+    violation: _builtins.str
+    """The violation that is split off. Required to split, refused to merge."""
+    def __init__(
+        self,
+        *,
+        change: Global___IncidentChange.ValueType = ...,
+        into: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        incident: _builtins.str = ...,
+        violation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "incident", b"incident", "into", b"into", "reason", b"reason", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IncidentChanged: _TypeAlias = IncidentChanged  # noqa: Y015
+
+@_typing.final
+class EntryCorrected(_message.Message):
+    """An earlier entry happened at another time, or should not have been stated. The last correction of it counts. Effect
+    on the score: moves an entry in time, or voids it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MOVED_TO_FIELD_NUMBER: _builtins.int
+    entry: _builtins.str
+    """The `entry_id` corrected. Required."""
+    correction: Global___CorrectionKind.ValueType
+    """Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher
+    revision; status changes, corrections and erasures stand. Required.
+    """
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    @_builtins.property
+    def moved_to(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, not in the future. Required to move, refused to void."""
+
+    def __init__(
+        self,
+        *,
+        entry: _builtins.str = ...,
+        correction: Global___CorrectionKind.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        moved_to: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moved_to", b"moved_to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "correction", b"correction", "entry", b"entry", "moved_to", b"moved_to", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryCorrected: _TypeAlias = EntryCorrected  # noqa: Y015
+
+@_typing.final
+class SellerErased(_message.Message):
+    """The seller's sealed texts were erased. Appended by `sellertrust ledger erase` alone. Effect on the score: sealed
+    texts are gone; what counts stays.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ground", b"ground"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SellerErased: _TypeAlias = SellerErased  # noqa: Y015

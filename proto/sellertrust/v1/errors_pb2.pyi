@@ -40,6 +40,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 7
     """INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
@@ -64,4 +66,6 @@ ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 6
 """UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 7
 """INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 8
+"""NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sellertrust.v1 import entry_pb2 as sellertrust_dot_v1_dot_entry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/ledger_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\"\x8e\x04\n\tViolation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06seller\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12\x16\n\x0eviolation_type\x18\x04 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x06 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12\"\n\x04harm\x18\x07 \x01(\x0e\x32\x14.sellertrust.v1.Harm\x12&\n\x06source\x18\x08 \x01(\x0e\x32\x16.sellertrust.v1.Source\x12\x10\n\x08notifier\x18\t \x01(\t\x12/\n\x06status\x18\n \x01(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12.\n\noccur_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x0e \x03(\t\x12/\n\x0f\x61llowed_actions\x18\x0f \x03(\x0e\x32\x16.sellertrust.v1.Action\"N\n\x14\x41ppendEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\"\xce\x01\n\x15\x41ppendEntriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.sellertrust.v1.AppendEntriesResponse.Result\x1av\n\x06Result\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61lready_present\x18\x04 \x01(\x08\"\xad\x01\n\x12ListEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x30\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x13ListEntriesResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x13GetViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x14GetViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\"\xe3\x01\n\x15ListViolationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x08statuses\x18\x04 \x03(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12\x30\n\x0cobserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x16ListViolationsResponse\x12-\n\nviolations\x18\x01 \x03(\x0b\x32\x19.sellertrust.v1.Violation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x17\x43onfirmViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\"Z\n\x18\x43onfirmViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"X\n\x17\x44ismissViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\"Z\n\x18\x44ismissViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"Y\n\x18WithdrawViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\"[\n\x19WithdrawViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"Y\n\x18OverturnViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\"[\n\x19OverturnViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xa3\x06\n\rLedgerService\x12\\\n\rAppendEntries\x12$.sellertrust.v1.AppendEntriesRequest\x1a%.sellertrust.v1.AppendEntriesResponse\x12V\n\x0bListEntries\x12\".sellertrust.v1.ListEntriesRequest\x1a#.sellertrust.v1.ListEntriesResponse\x12Y\n\x0cGetViolation\x12#.sellertrust.v1.GetViolationRequest\x1a$.sellertrust.v1.GetViolationResponse\x12_\n\x0eListViolations\x12%.sellertrust.v1.ListViolationsRequest\x1a&.sellertrust.v1.ListViolationsResponse\x12\x65\n\x10\x43onfirmViolation\x12\'.sellertrust.v1.ConfirmViolationRequest\x1a(.sellertrust.v1.ConfirmViolationResponse\x12\x65\n\x10\x44ismissViolation\x12\'.sellertrust.v1.DismissViolationRequest\x1a(.sellertrust.v1.DismissViolationResponse\x12h\n\x11WithdrawViolation\x12(.sellertrust.v1.WithdrawViolationRequest\x1a).sellertrust.v1.WithdrawViolationResponse\x12h\n\x11OverturnViolation\x12(.sellertrust.v1.OverturnViolationRequest\x1a).sellertrust.v1.OverturnViolationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/ledger_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\"\x8e\x04\n\tViolation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06seller\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12\x16\n\x0eviolation_type\x18\x04 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x06 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12\"\n\x04harm\x18\x07 \x01(\x0e\x32\x14.sellertrust.v1.Harm\x12&\n\x06source\x18\x08 \x01(\x0e\x32\x16.sellertrust.v1.Source\x12\x10\n\x08notifier\x18\t \x01(\t\x12/\n\x06status\x18\n \x01(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12.\n\noccur_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x0e \x03(\t\x12/\n\x0f\x61llowed_actions\x18\x0f \x03(\x0e\x32\x16.sellertrust.v1.Action\"N\n\x14\x41ppendEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\"\xf0\x01\n\x15\x41ppendEntriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.sellertrust.v1.AppendEntriesResponse.Result\x1a\x97\x01\n\x06Result\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61lready_present\x18\x04 \x01(\x08\x12\x0f\n\x07pending\x18\x05 \x01(\x08\x12\x0e\n\x06\x65rased\x18\x06 \x01(\x08\"\xad\x01\n\x12ListEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x30\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x13ListEntriesResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x13GetViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x14GetViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\"\xe3\x01\n\x15ListViolationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x08statuses\x18\x04 \x03(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12\x30\n\x0cobserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x16ListViolationsResponse\x12-\n\nviolations\x18\x01 \x03(\x0b\x32\x19.sellertrust.v1.Violation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x17\x43onfirmViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"Z\n\x18\x43onfirmViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"h\n\x17\x44ismissViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Z\n\x18\x44ismissViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18WithdrawViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19WithdrawViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18OverturnViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19OverturnViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16ReviewViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17ReviewViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16\x41ppealViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17\x41ppealViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x93\x01\n\x16ReduceViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12*\n\x08severity\x18\x07 \x01(\x0e\x32\x18.sellertrust.v1.Severity\"Y\n\x17ReduceViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"y\n\x19ReinstateViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"\\\n\x1aReinstateViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xbc\t\n\rLedgerService\x12\\\n\rAppendEntries\x12$.sellertrust.v1.AppendEntriesRequest\x1a%.sellertrust.v1.AppendEntriesResponse\x12V\n\x0bListEntries\x12\".sellertrust.v1.ListEntriesRequest\x1a#.sellertrust.v1.ListEntriesResponse\x12Y\n\x0cGetViolation\x12#.sellertrust.v1.GetViolationRequest\x1a$.sellertrust.v1.GetViolationResponse\x12_\n\x0eListViolations\x12%.sellertrust.v1.ListViolationsRequest\x1a&.sellertrust.v1.ListViolationsResponse\x12\x65\n\x10\x43onfirmViolation\x12\'.sellertrust.v1.ConfirmViolationRequest\x1a(.sellertrust.v1.ConfirmViolationResponse\x12\x65\n\x10\x44ismissViolation\x12\'.sellertrust.v1.DismissViolationRequest\x1a(.sellertrust.v1.DismissViolationResponse\x12h\n\x11WithdrawViolation\x12(.sellertrust.v1.WithdrawViolationRequest\x1a).sellertrust.v1.WithdrawViolationResponse\x12h\n\x11OverturnViolation\x12(.sellertrust.v1.OverturnViolationRequest\x1a).sellertrust.v1.OverturnViolationResponse\x12\x62\n\x0fReviewViolation\x12&.sellertrust.v1.ReviewViolationRequest\x1a\'.sellertrust.v1.ReviewViolationResponse\x12\x62\n\x0f\x41ppealViolation\x12&.sellertrust.v1.AppealViolationRequest\x1a\'.sellertrust.v1.AppealViolationResponse\x12\x62\n\x0fReduceViolation\x12&.sellertrust.v1.ReduceViolationRequest\x1a\'.sellertrust.v1.ReduceViolationResponse\x12k\n\x12ReinstateViolation\x12).sellertrust.v1.ReinstateViolationRequest\x1a*.sellertrust.v1.ReinstateViolationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,37 +38,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPENDENTRIESREQUEST']._serialized_start=645
   _globals['_APPENDENTRIESREQUEST']._serialized_end=723
   _globals['_APPENDENTRIESRESPONSE']._serialized_start=726
-  _globals['_APPENDENTRIESRESPONSE']._serialized_end=932
-  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_start=814
-  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_end=932
-  _globals['_LISTENTRIESREQUEST']._serialized_start=935
-  _globals['_LISTENTRIESREQUEST']._serialized_end=1108
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=1110
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=1196
-  _globals['_GETVIOLATIONREQUEST']._serialized_start=1198
-  _globals['_GETVIOLATIONREQUEST']._serialized_end=1281
-  _globals['_GETVIOLATIONRESPONSE']._serialized_start=1283
-  _globals['_GETVIOLATIONRESPONSE']._serialized_end=1351
-  _globals['_LISTVIOLATIONSREQUEST']._serialized_start=1354
-  _globals['_LISTVIOLATIONSREQUEST']._serialized_end=1581
-  _globals['_LISTVIOLATIONSRESPONSE']._serialized_start=1583
-  _globals['_LISTVIOLATIONSRESPONSE']._serialized_end=1679
-  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_start=1681
-  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_end=1769
-  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_start=1771
-  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_end=1861
-  _globals['_DISMISSVIOLATIONREQUEST']._serialized_start=1863
-  _globals['_DISMISSVIOLATIONREQUEST']._serialized_end=1951
-  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_start=1953
-  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_end=2043
-  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_start=2045
-  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_end=2134
-  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_start=2136
-  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_end=2227
-  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_start=2229
-  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_end=2318
-  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_start=2320
-  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_end=2411
-  _globals['_LEDGERSERVICE']._serialized_start=2414
-  _globals['_LEDGERSERVICE']._serialized_end=3217
+  _globals['_APPENDENTRIESRESPONSE']._serialized_end=966
+  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_start=815
+  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_end=966
+  _globals['_LISTENTRIESREQUEST']._serialized_start=969
+  _globals['_LISTENTRIESREQUEST']._serialized_end=1142
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=1144
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=1230
+  _globals['_GETVIOLATIONREQUEST']._serialized_start=1232
+  _globals['_GETVIOLATIONREQUEST']._serialized_end=1315
+  _globals['_GETVIOLATIONRESPONSE']._serialized_start=1317
+  _globals['_GETVIOLATIONRESPONSE']._serialized_end=1385
+  _globals['_LISTVIOLATIONSREQUEST']._serialized_start=1388
+  _globals['_LISTVIOLATIONSREQUEST']._serialized_end=1615
+  _globals['_LISTVIOLATIONSRESPONSE']._serialized_start=1617
+  _globals['_LISTVIOLATIONSRESPONSE']._serialized_end=1713
+  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_start=1715
+  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_end=1834
+  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_start=1836
+  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_end=1926
+  _globals['_DISMISSVIOLATIONREQUEST']._serialized_start=1928
+  _globals['_DISMISSVIOLATIONREQUEST']._serialized_end=2032
+  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_start=2034
+  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_end=2124
+  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_start=2126
+  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_end=2231
+  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_start=2233
+  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_end=2324
+  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_start=2326
+  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_end=2431
+  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_start=2433
+  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_end=2524
+  _globals['_REVIEWVIOLATIONREQUEST']._serialized_start=2526
+  _globals['_REVIEWVIOLATIONREQUEST']._serialized_end=2629
+  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_start=2631
+  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_end=2720
+  _globals['_APPEALVIOLATIONREQUEST']._serialized_start=2722
+  _globals['_APPEALVIOLATIONREQUEST']._serialized_end=2825
+  _globals['_APPEALVIOLATIONRESPONSE']._serialized_start=2827
+  _globals['_APPEALVIOLATIONRESPONSE']._serialized_end=2916
+  _globals['_REDUCEVIOLATIONREQUEST']._serialized_start=2919
+  _globals['_REDUCEVIOLATIONREQUEST']._serialized_end=3066
+  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_start=3068
+  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_end=3157
+  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_start=3159
+  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_end=3280
+  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_start=3282
+  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_end=3374
+  _globals['_LEDGERSERVICE']._serialized_start=3377
+  _globals['_LEDGERSERVICE']._serialized_end=4589
 # @@protoc_insertion_point(module_scope)

@@ -44,7 +44,7 @@ class Violation(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`; the id is the `entry_id` of its report."""
     seller: _builtins.str
-    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    """`marketplaces/{marketplace}/sellers/{seller}`. Empty for a violation of a product."""
     incident: _builtins.str
     """The event it belongs to, an id."""
     violation_type: _builtins.str
@@ -152,12 +152,20 @@ class AppendEntriesResponse(_message.Message):
         SEQUENCE_FIELD_NUMBER: _builtins.int
         RECORD_TIME_FIELD_NUMBER: _builtins.int
         ALREADY_PRESENT_FIELD_NUMBER: _builtins.int
+        PENDING_FIELD_NUMBER: _builtins.int
+        ERASED_FIELD_NUMBER: _builtins.int
         entry_id: _builtins.str
         """The entry's id."""
         sequence: _builtins.int
         """Its position in the ledger."""
         already_present: _builtins.bool
         """Whether it was there before this call."""
+        pending: _builtins.bool
+        """Whether it is a status change that waits: its violation, or a change before it, is not on record yet."""
+        erased: _builtins.bool
+        """Whether it was there before this call and its sealed texts were erased since, so that nobody can tell any more
+        whether this call states the same.
+        """
         @_builtins.property
         def record_time(self) -> _timestamp_pb2.Timestamp:
             """When the ledger learned of it."""
@@ -169,10 +177,12 @@ class AppendEntriesResponse(_message.Message):
             sequence: _builtins.int = ...,
             record_time: _timestamp_pb2.Timestamp | None = ...,
             already_present: _builtins.bool = ...,
+            pending: _builtins.bool = ...,
+            erased: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["already_present", b"already_present", "entry_id", b"entry_id", "record_time", b"record_time", "sequence", b"sequence"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["already_present", b"already_present", "entry_id", b"entry_id", "erased", b"erased", "pending", b"pending", "record_time", b"record_time", "sequence", b"sequence"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,6 +414,8 @@ class ConfirmViolationRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
@@ -414,6 +426,12 @@ class ConfirmViolationRequest(_message.Message):
     """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
     success is refused with `LIFECYCLE_FORBIDS`.
     """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    units: _builtins.int
+    """Distinct units adjudicated, 0 to 10,000,000,000; they raise the incident's severity. Default 0: as reported or decided
+    before.
+    """
     def __init__(
         self,
         *,
@@ -421,10 +439,12 @@ class ConfirmViolationRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,6 +488,7 @@ class DismissViolationRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
@@ -478,6 +499,8 @@ class DismissViolationRequest(_message.Message):
     """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
     success is refused with `LIFECYCLE_FORBIDS`.
     """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
         self,
         *,
@@ -485,10 +508,11 @@ class DismissViolationRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -532,6 +556,7 @@ class WithdrawViolationRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
@@ -542,6 +567,8 @@ class WithdrawViolationRequest(_message.Message):
     """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
     success is refused with `LIFECYCLE_FORBIDS`.
     """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
         self,
         *,
@@ -549,10 +576,11 @@ class WithdrawViolationRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -596,6 +624,7 @@ class OverturnViolationRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
@@ -606,6 +635,8 @@ class OverturnViolationRequest(_message.Message):
     """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
     success is refused with `LIFECYCLE_FORBIDS`.
     """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     def __init__(
         self,
         *,
@@ -613,10 +644,11 @@ class OverturnViolationRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -649,3 +681,283 @@ class OverturnViolationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OverturnViolationResponse: _TypeAlias = OverturnViolationResponse  # noqa: Y015
+
+@_typing.final
+class ReviewViolationRequest(_message.Message):
+    """Request of ReviewViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`marketplaces/{marketplace}/violations/{violation}`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
+    success is refused with `LIFECYCLE_FORBIDS`.
+    """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewViolationRequest: _TypeAlias = ReviewViolationRequest  # noqa: Y015
+
+@_typing.final
+class ReviewViolationResponse(_message.Message):
+    """Response of ReviewViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The change's position in the ledger."""
+    @_builtins.property
+    def violation(self) -> Global___Violation:
+        """The violation after the change."""
+
+    def __init__(
+        self,
+        *,
+        violation: Global___Violation | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewViolationResponse: _TypeAlias = ReviewViolationResponse  # noqa: Y015
+
+@_typing.final
+class AppealViolationRequest(_message.Message):
+    """Request of AppealViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`marketplaces/{marketplace}/violations/{violation}`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
+    success is refused with `LIFECYCLE_FORBIDS`.
+    """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppealViolationRequest: _TypeAlias = AppealViolationRequest  # noqa: Y015
+
+@_typing.final
+class AppealViolationResponse(_message.Message):
+    """Response of AppealViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The change's position in the ledger."""
+    @_builtins.property
+    def violation(self) -> Global___Violation:
+        """The violation after the change."""
+
+    def __init__(
+        self,
+        *,
+        violation: Global___Violation | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppealViolationResponse: _TypeAlias = AppealViolationResponse  # noqa: Y015
+
+@_typing.final
+class ReduceViolationRequest(_message.Message):
+    """Request of ReduceViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`marketplaces/{marketplace}/violations/{violation}`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
+    success is refused with `LIFECYCLE_FORBIDS`.
+    """
+    ground: _builtins.str
+    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    severity: _entry_pb2.Severity.ValueType
+    """The severity that remains, lower than the present one. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        severity: _entry_pb2.Severity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReduceViolationRequest: _TypeAlias = ReduceViolationRequest  # noqa: Y015
+
+@_typing.final
+class ReduceViolationResponse(_message.Message):
+    """Response of ReduceViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The change's position in the ledger."""
+    @_builtins.property
+    def violation(self) -> Global___Violation:
+        """The violation after the change."""
+
+    def __init__(
+        self,
+        *,
+        violation: Global___Violation | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReduceViolationResponse: _TypeAlias = ReduceViolationResponse  # noqa: Y015
+
+@_typing.final
+class ReinstateViolationRequest(_message.Message):
+    """Request of ReinstateViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`marketplaces/{marketplace}/violations/{violation}`. Required."""
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons."""
+    entry_id: _builtins.str
+    """Makes a retry safe, as `Entry.entry_id`. Default: one made by the client library; without it a retry after a
+    success is refused with `LIFECYCLE_FORBIDS`.
+    """
+    ground: _builtins.str
+    """The legal order, in 1 to 200 characters. Required."""
+    units: _builtins.int
+    """Distinct units adjudicated, 0 to 10,000,000,000. Default 0: as before."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        ground: _builtins.str = ...,
+        units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "entry_id", b"entry_id", "ground", b"ground", "name", b"name", "reason", b"reason", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateViolationRequest: _TypeAlias = ReinstateViolationRequest  # noqa: Y015
+
+@_typing.final
+class ReinstateViolationResponse(_message.Message):
+    """Response of ReinstateViolation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The change's position in the ledger."""
+    @_builtins.property
+    def violation(self) -> Global___Violation:
+        """The violation after the change."""
+
+    def __init__(
+        self,
+        *,
+        violation: Global___Violation | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateViolationResponse: _TypeAlias = ReinstateViolationResponse  # noqa: Y015

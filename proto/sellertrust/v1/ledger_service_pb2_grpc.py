@@ -78,6 +78,26 @@ class LedgerServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationResponse.FromString,
                 _registered_method=True)
+        self.ReviewViolation = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/ReviewViolation',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationResponse.FromString,
+                _registered_method=True)
+        self.AppealViolation = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/AppealViolation',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationResponse.FromString,
+                _registered_method=True)
+        self.ReduceViolation = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/ReduceViolation',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationResponse.FromString,
+                _registered_method=True)
+        self.ReinstateViolation = channel.unary_unary(
+                '/sellertrust.v1.LedgerService/ReinstateViolation',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer(object):
@@ -145,6 +165,34 @@ class LedgerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewViolation(self, request, context):
+        """Takes an alleged violation up for review.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppealViolation(self, request, context):
+        """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReduceViolation(self, request, context):
+        """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateViolation(self, request, context):
+        """Confirms a dismissed or overturned violation again, by a legal order that `ground` names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +235,26 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.OverturnViolation,
                     request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationResponse.SerializeToString,
+            ),
+            'ReviewViolation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewViolation,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationResponse.SerializeToString,
+            ),
+            'AppealViolation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppealViolation,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationResponse.SerializeToString,
+            ),
+            'ReduceViolation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReduceViolation,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationResponse.SerializeToString,
+            ),
+            'ReinstateViolation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateViolation,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -409,6 +477,114 @@ class LedgerService(object):
             '/sellertrust.v1.LedgerService/OverturnViolation',
             sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationRequest.SerializeToString,
             sellertrust_dot_v1_dot_ledger__service__pb2.OverturnViolationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewViolation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/ReviewViolation',
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReviewViolationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppealViolation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/AppealViolation',
+            sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.AppealViolationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReduceViolation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/ReduceViolation',
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReduceViolationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateViolation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/ReinstateViolation',
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.ReinstateViolationResponse.FromString,
             options,
             channel_credentials,
             insecure,

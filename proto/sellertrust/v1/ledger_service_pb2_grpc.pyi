@@ -56,6 +56,14 @@ class LedgerServiceStub:
     """Withdraws an alleged violation or one under review, on behalf of its notifier."""
     OverturnViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]
     """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported."""
+    ReviewViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]
+    """Takes an alleged violation up for review."""
+    AppealViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]
+    """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+    ReduceViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]
+    """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one."""
+    ReinstateViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]
+    """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -85,6 +93,14 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Withdraws an alleged violation or one under review, on behalf of its notifier."""
     OverturnViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]  # type: ignore[assignment]
     """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported."""
+    ReviewViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]  # type: ignore[assignment]
+    """Takes an alleged violation up for review."""
+    AppealViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]  # type: ignore[assignment]
+    """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+    ReduceViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]  # type: ignore[assignment]
+    """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one."""
+    ReinstateViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]  # type: ignore[assignment]
+    """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Appends and reads entries, and the violations that follow from them.
@@ -159,5 +175,37 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.OverturnViolationResponse, _abc.Awaitable[_ledger_service_pb2.OverturnViolationResponse]]:
         """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported."""
+
+    @_abc_1.abstractmethod
+    def ReviewViolation(
+        self,
+        request: _ledger_service_pb2.ReviewViolationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReviewViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReviewViolationResponse]]:
+        """Takes an alleged violation up for review."""
+
+    @_abc_1.abstractmethod
+    def AppealViolation(
+        self,
+        request: _ledger_service_pb2.AppealViolationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.AppealViolationResponse, _abc.Awaitable[_ledger_service_pb2.AppealViolationResponse]]:
+        """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+
+    @_abc_1.abstractmethod
+    def ReduceViolation(
+        self,
+        request: _ledger_service_pb2.ReduceViolationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReduceViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReduceViolationResponse]]:
+        """Confirms a violation with a lower severity than it has: a confirmed, reduced or appealed one."""
+
+    @_abc_1.abstractmethod
+    def ReinstateViolation(
+        self,
+        request: _ledger_service_pb2.ReinstateViolationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReinstateViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReinstateViolationResponse]]:
+        """Confirms a dismissed or overturned violation again, by a legal order that `ground` names."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -49,42 +49,6 @@ SCORE_STATE_UNKNOWN: ScoreState.ValueType  # 3
 """No answer can be given now (no model is served). No points, no tier. Not a statement about the seller."""
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
 
-class _Tier:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TIER_UNSPECIFIED: _Tier.ValueType  # 0
-    """Not stated."""
-    TIER_UNRATED: _Tier.ValueType  # 1
-    """Too little history to rate."""
-    TIER_PROBATION: _Tier.ValueType  # 2
-    """The lowest band."""
-    TIER_STANDARD: _Tier.ValueType  # 3
-    """Neither trusted nor distrusted."""
-    TIER_TRUSTED: _Tier.ValueType  # 4
-    """Trusted."""
-    TIER_EXEMPLARY: _Tier.ValueType  # 5
-    """The highest band."""
-
-class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
-    """Band of points. The policy states the cut-offs."""
-
-TIER_UNSPECIFIED: Tier.ValueType  # 0
-"""Not stated."""
-TIER_UNRATED: Tier.ValueType  # 1
-"""Too little history to rate."""
-TIER_PROBATION: Tier.ValueType  # 2
-"""The lowest band."""
-TIER_STANDARD: Tier.ValueType  # 3
-"""Neither trusted nor distrusted."""
-TIER_TRUSTED: Tier.ValueType  # 4
-"""Trusted."""
-TIER_EXEMPLARY: Tier.ValueType  # 5
-"""The highest band."""
-Global___Tier: _TypeAlias = Tier  # noqa: Y015
-
 @_typing.final
 class Stamp(_message.Message):
     """What an answer is made from. The answer can be replayed to the same bits from these."""
@@ -151,6 +115,7 @@ class TrustScore(_message.Message):
     COUNTED_INCIDENTS_FIELD_NUMBER: _builtins.int
     OPEN_ALLEGATIONS_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -161,7 +126,7 @@ class TrustScore(_message.Message):
     """The points if every open allegation were upheld; never more than `points`. Only if rated."""
     tier_points: _builtins.int
     """The points the tier rests on: the lowest of now and the last 14 day-ends. Only if rated."""
-    tier: Global___Tier.ValueType
+    tier: _entry_pb2.Tier.ValueType
     """Band of `tier_points`: falls at once, rises after 14 clear days."""
     badge: _builtins.str
     """What buyers see, a key of the policy: `exemplary`, `trusted`, `new_seller`, `none`, or `unknown`."""
@@ -171,6 +136,8 @@ class TrustScore(_message.Message):
     """Incidents that count (confirmed, appealed or reduced)."""
     open_allegations: _builtins.int
     """Violations alleged or under review. They do not count."""
+    override: _builtins.str
+    """The entry by which a person set tier and badge for a time, if that is in force; the points stay what they are."""
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the points are not higher, the gravest first; stable strings such as `COUNTERFEIT_CONFIRMED`, `THIN_FILE`."""
@@ -187,17 +154,18 @@ class TrustScore(_message.Message):
         points: _builtins.int | None = ...,
         points_if_upheld: _builtins.int | None = ...,
         tier_points: _builtins.int | None = ...,
-        tier: Global___Tier.ValueType = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
         badge: _builtins.str = ...,
         p_bad: _builtins.float | None = ...,
         reason_codes: _abc.Iterable[_builtins.str] | None = ...,
         counted_incidents: _builtins.int = ...,
         open_allegations: _builtins.int = ...,
         stamp: Global___Stamp | None = ...,
+        override: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_if_upheld", b"_points_if_upheld", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_if_upheld", b"points_if_upheld", "stamp", b"stamp", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_if_upheld", b"_points_if_upheld", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "p_bad", b"p_bad", "points", b"points", "points_if_upheld", b"points_if_upheld", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_if_upheld", b"_points_if_upheld", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_if_upheld", b"points_if_upheld", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015

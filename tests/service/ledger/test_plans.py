@@ -8,10 +8,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Select, event, text
 
 from scoring.errors import ExposureRevisionTaken
-from service.ledger import Ledger
+from service.ledger import Ledger, appending, batch, reading, standings
 from service.ledger.database import Database
 from tests.bench._rows import insert_entries
 from tests.builders import MARKET, TODAY, exposure, identity, status, violation
@@ -73,6 +73,23 @@ def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
             for sql, values in queries.items():
                 faults, plan = FAULTS[backend](connection, sql, values)
                 assert faults == [], (sql, plan)
+
+
+def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
+    """Whatever kinds of entries lead to it: all of them are constants of these modules."""
+    modules = (appending, batch, reading, standings)
+    statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
+    planned = 0
+    with closing(Database(full_url)) as place, place.read() as connection:
+        for statement in statements:
+            compiled = statement.compile(dialect=connection.dialect)
+            if "marketplace" not in compiled.params:
+                continue  # completed where it is used, which the test above sees
+            values = compiled.params if backend == "postgresql" else ("[]",) * len(compiled.positiontup or ())
+            faults, plan = FAULTS[backend](connection, str(compiled), values)
+            assert faults == [], (str(compiled), plan)
+            planned += 1
+    assert planned >= 8
 
 
 def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:

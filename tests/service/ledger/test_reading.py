@@ -289,9 +289,8 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     assert [row["sequence"] for row in table] == [1, 2, 3, 4, 6]
     assert [row["kind"] for row in table] == [1, 2, 3, 4, 4]
     assert {type(row) for chunk in chunks for row in chunk} == {tuple}
-    assert table[1]["content"] == (
-        '{"action":"confirm","actor":"staff-7","kind":"status","reason":"the goods were examined","violation":"v1"}'
-    )
+    plain = '{"action":"confirm","actor":"staff-7","kind":"status","violation":"v1","sealed":"'
+    assert table[1]["content"].startswith(plain)
     facts = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
     shared = [name for name in FactRow._fields if name != "attributes"]
     assert [[row[name] for name in shared] for row in table] == [

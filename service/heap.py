@@ -1,0 +1,13 @@
+"""The collector of garbage, set for a process that lives long or moves many rows."""
+
+import gc
+
+
+def settle() -> None:
+    """What is loaded by now (LightGBM, SQLAlchemy, protobuf) is for good: it is collected once and then left out.
+
+    Facts hold no cycles, so young objects are looked at less often: 20 % of an append of 10,000 went into looking.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)

@@ -1,0 +1,292 @@
+"""A batch while it is appended: its rows, and the rows that the ledger derives from them.
+
+Three things follow from an entry. A pending status change resolves when its violation, or the change it waited for,
+comes. A violation of a product reaches every seller who listed it, before or after. What is decided about it is decided
+about each of these. What follows is an entry of its own, with `origin`, of the seller it is about, so that a score rests
+on the entries of its seller alone.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, select
+
+from scoring.entries import Entry, PreparedEntry, prepared
+from scoring.errors import EntryNotFound, LifecycleForbids, ViolationNotFound, invalid
+from scoring.incidents import derived_id
+from scoring.kinds import (
+    FIELD_OF,
+    KIND_OF,
+    AttributionStated,
+    EntryCorrected,
+    IncidentChanged,
+    MeasureChanged,
+    ProductListed,
+    ProductViolationReported,
+    RemediationDone,
+    StatusChanged,
+    ViolationReported,
+)
+from scoring.lifecycle import COUNTING
+from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from service.ledger import standings as standing
+from service.ledger.database import Texts, among
+from service.ledger.records import Appended
+from service.ledger.rows import PLACE, Row, row_of
+from service.ledger.standings import Listing, Pending, ProductReport, Standing, other_seller
+from service.ledger.tables import ENTRY
+
+_E = ENTRY.c
+_NAMED = select(_E.entry_id, _E.kind, _E.seller).where(
+    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
+)
+_About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
+_ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
+_VIOLATIONS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)
+_MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
+"""Kinds that neither look at what is on record nor have anything follow from them."""
+_NOT_CORRECTED = frozenset({Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE})
+_STATED_BEFORE = "stated before the violation was on record"
+_DECIDED_FOR_ALL = "decided about the product, for all who listed it"
+
+
+class Batch:
+    """The rows of a batch, in order. `sealed` holds, by the row's place, what must be sealed in it."""
+
+    def __init__(
+        self, connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry], sequence: int, record_time: int
+    ) -> None:
+        self.rows: list[Row] = []
+        self.sealed: dict[int, str] = {}
+        self._marketplace = marketplace
+        self._first = sequence + 1
+        self._record_time = record_time
+        self._named: dict[str, tuple[int, str]] = {}
+        self._corrected: set[str] = set()
+        self._awaited: set[str] = set()
+        self._standings: dict[str, Standing] = {}
+        self._pending: dict[str, list[Pending]] = {}
+        self._reached: dict[str, dict[str, str]] = {}
+        self._listings: dict[str, list[Listing]] = {}
+        self._reports: dict[str, list[ProductReport]] = {}
+        self._changes: dict[str, list[Entry]] = {}
+        self._load(connection, fresh)
+
+    def add(self, item: PreparedEntry, index: int) -> Appended:
+        """Appends one entry and what follows from it; where it stands. Errors as `append_batch`."""
+        entry, fact = item.entry, item.entry.fact
+        path = f"entries[{index}]"
+        if item.kind in _MEETS_NOTHING:
+            return self._append(item, entry.seller)
+        if isinstance(fact, StatusChanged):
+            return self._change(item, fact, path)
+        seller = entry.seller
+        if isinstance(fact, EntryCorrected):
+            seller = self._corrected_seller(fact, seller, path)
+        elif isinstance(fact, MeasureChanged):
+            self._check_measure(fact, seller, path)
+        elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
+            seller = self._standing_of(fact, seller, path).seller
+        appended = self._append(item, seller)
+        if isinstance(fact, ViolationReported):
+            self._resolve(entry.entry_id)
+        elif isinstance(fact, ProductListed):
+            self._reach_seller(entry, fact)
+        elif isinstance(fact, ProductViolationReported):
+            self._reach_everybody(entry, fact)
+        return appended
+
+    def _load(self, connection: Connection, fresh: Sequence[PreparedEntry]) -> None:
+        """Reads what the entries may meet: nothing for those that meet nothing."""
+        facts = [
+            item.entry.fact for item in fresh if item.kind not in _MEETS_NOTHING and item.kind is not Kind.VIOLATION
+        ]
+        about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
+        about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
+        reports = [i.entry.entry_id for i in fresh if i.kind in _VIOLATIONS]
+        offered = {f.product for f in facts if isinstance(f, ProductListed | ProductViolationReported)}
+        self._corrected = {f.entry for f in facts if isinstance(f, EntryCorrected)}
+        where = self._marketplace
+        self._listings, self._reports = standing.products(connection, where, offered)
+        known = {report.entry_id for found in self._reports.values() for report in found}
+        self._changes = standing.changes(connection, where, known)
+        self._standings = standing.standings(connection, where, about | known)
+        products = {name for name, found in self._standings.items() if found.kind == Kind.PRODUCT_VIOLATION}
+        self._reached = standing.reached(connection, where, products)
+        everyone = {name for sellers in self._reached.values() for name in sellers.values()}
+        self._standings |= standing.standings(connection, where, everyone)
+        self._pending = standing.pending(connection, where, {*about, *reports})
+        self._awaited = {*about, *self._pending, *(f.entry_id for found in self._reports.values() for f in found)}
+        self._awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
+        if self._corrected:
+            rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
+            self._named = {entry_id: (kind, seller) for entry_id, kind, seller in rows}
+
+    def _append(self, item: PreparedEntry, seller: str, status: int | None = None) -> Appended:
+        """The entry as the next row; `status` is the one it leads to, if not its own on arrival."""
+        row = row_of(item, self._first + len(self.rows), self._marketplace, seller, self._record_time)
+        if status is not None:
+            row[PLACE["status"]] = status
+        if item.sealed:
+            self.sealed[len(self.rows)] = item.sealed
+        self.rows.append(row)
+        entry_id = item.entry.entry_id
+        if entry_id in self._corrected:
+            self._named[entry_id] = (item.kind, seller)
+        if item.kind in _VIOLATIONS and (entry_id in self._awaited or item.entry.origin):
+            self._standings[entry_id] = Standing(seller, item.kind, int(item.severity or 0), int(item.status or 0))
+        return Appended(entry_id, row[0], self._record_time, False)
+
+    def _change(self, item: PreparedEntry, fact: StatusChanged, path: str) -> Appended:
+        """A decision about a violation; pending if the violation is not on record and the seller is named."""
+        entry = item.entry
+        found = self._standings.get(fact.violation)
+        if found is None and entry.seller:
+            occur_time = self._record_time if entry.occur_time is None else entry.occur_time
+            waiting = Pending(entry.entry_id, entry.seller, occur_time, fact)
+            self._pending.setdefault(fact.violation, []).append(waiting)
+            row = self._append(item, entry.seller)
+            return row._replace(pending=True)
+        found = self._standing_of(fact, entry.seller, path)
+        found.decide(fact, path)
+        appended = self._append(item, found.seller, found.status)
+        if found.kind == Kind.PRODUCT_VIOLATION:
+            self._changes.setdefault(fact.violation, []).append(entry)
+            for violation in self._reached.get(fact.violation, {}).values():
+                self._follow(entry.entry_id, fact, violation)
+        self._resolve(fact.violation)
+        return appended
+
+    def _standing_of(self, fact: _About, seller: str, path: str) -> Standing:
+        """The violation an entry is about, which is to be of the seller it names, if it names one."""
+        violation = fact.violation
+        found = self._standings.get(violation)
+        if found is None:
+            field = f"{path}.{FIELD_OF[KIND_OF[type(fact)]]}.violation"
+            more = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
+            raise ViolationNotFound(
+                f"{field}: no violation {violation!r} is recorded; report it first{more}", {"violation": violation}
+            )
+        if seller not in {"", found.seller}:
+            raise other_seller(path, found)
+        return found
+
+    def _check_measure(self, fact: MeasureChanged, seller: str, path: str) -> None:
+        """A suspension rests on confirmed violations of its seller: the model never punishes alone."""
+        if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is not MeasureState.IMPOSED:
+            return
+        for name in fact.violations:
+            found = self._standings.get(name)
+            if found is None or found.seller != seller or found.status not in COUNTING:
+                stands = "not on record" if found is None else Status(found.status).name.lower()
+                if found is not None and found.seller != seller:
+                    stands = "of another seller"
+                raise LifecycleForbids(
+                    f"{path}.measure.violations: {name!r} is {stands}; a suspension rests on confirmed violations of its"
+                    " seller",
+                    {"status": stands, "allowed": "confirmed"},
+                )
+
+    def _corrected_seller(self, fact: EntryCorrected, seller: str, path: str) -> str:
+        """The seller of the entry that is corrected."""
+        kind, owner = self._named.get(fact.entry, (0, ""))
+        if not kind:
+            raise EntryNotFound(
+                f"{path}.correction.entry: no entry {fact.entry!r} is recorded; append it first",
+                {"entry_id": fact.entry},
+            )
+        if kind in _NOT_CORRECTED or (kind in _VIOLATIONS and fact.correction is CorrectionKind.VOID):
+            raise invalid(
+                f"{path}.correction.entry",
+                f"{fact.entry!r} states a {Kind(kind).name.lower().replace('_', ' ')}, which is not corrected like this:"
+                " overturn a violation, state exposure again with a higher revision, decide a status anew",
+            )
+        if seller not in {"", owner}:
+            raise invalid(f"{path}.seller", f"must be empty or the corrected entry's seller, {owner!r}")
+        return owner
+
+    def _reach_everybody(self, entry: Entry, fact: ProductViolationReported) -> None:
+        report = ProductReport(entry.entry_id, entry.occur_time or 0, self._reported(entry), fact)
+        self._reports.setdefault(fact.product, []).append(report)
+        for listing in self._listings.get(fact.product, []):
+            self._reach(report, listing)
+        self._resolve(entry.entry_id)
+
+    def _reach_seller(self, entry: Entry, fact: ProductListed) -> None:
+        listing = Listing(entry.seller, entry.occur_time or 0, self._reported(entry), fact)
+        self._listings.setdefault(fact.product, []).append(listing)
+        for report in self._reports.get(fact.product, []):
+            self._reach(report, listing)
+
+    def _reach(self, report: ProductReport, listing: Listing) -> None:
+        """Derives the violation of one seller from one of a product, and what was decided about it since."""
+        reached = self._reached.setdefault(report.entry_id, {})
+        if listing.seller in reached or not report.concerns(listing):
+            return
+        about = report.fact
+        fact = ViolationReported(
+            violation_type=about.violation_type,
+            harm=about.harm,
+            source=about.source,
+            incident=report.entry_id,
+            final=about.final,
+            identifier_verified=about.identifier_verified,
+            listing=listing.fact.listing,
+            product_category=about.product_category or listing.fact.product_category,
+            ground=about.ground,
+            product=about.product,
+            batch=about.batch or listing.fact.batch,
+        )
+        violation = derived_id(report.entry_id, listing.seller)
+        # Who lists what is known to be unsafe does so when it lists it.
+        occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
+        entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
+        self._append(prepared(entry, Kind.VIOLATION), listing.seller)
+        reached[listing.seller] = violation
+        for change in self._changes.get(report.entry_id, []):
+            if isinstance(change.fact, StatusChanged):
+                self._follow(change.entry_id, change.fact, violation)
+        self._resolve(violation)
+
+    def _resolve(self, violation: str) -> None:
+        """Applies the pending changes that the violation allows by now, in the order in which they happened."""
+        if violation not in self._pending:
+            return
+        found = self._standings[violation]
+        waiting = sorted(
+            (p for p in self._pending[violation] if p.seller in ("", found.seller)),
+            key=lambda p: (p.occur_time, p.entry_id),
+        )
+        while any(self._take(p, violation, found) for p in waiting if p.entry_id not in found.resolved):
+            pass
+
+    def _take(self, waiting: Pending, violation: str, found: Standing) -> bool:
+        if self._derive(waiting.entry_id, waiting.fact, violation, _STATED_BEFORE):
+            found.resolved.add(waiting.entry_id)
+            return True
+        return False
+
+    def _follow(self, origin: str, fact: StatusChanged, violation: str) -> None:
+        """Decides a derived violation as the product's; not where its own seller got another decision before."""
+        if self._derive(origin, fact, violation, _DECIDED_FOR_ALL):
+            self._resolve(violation)
+
+    def _derive(self, origin: str, fact: StatusChanged, violation: str, reason: str) -> bool:
+        found = self._standings[violation]
+        try:
+            found.decide(fact, "")
+        except LifecycleForbids:
+            return False
+        change = StatusChanged(
+            violation, fact.action, fact.actor, reason, fact.severity, fact.ground, fact.units, fact.held_back
+        )
+        entry = Entry(derived_id(origin, violation), found.seller, change, origin=origin)
+        self._append(prepared(entry, Kind.STATUS), found.seller, found.status)
+        if found.kind == Kind.PRODUCT_VIOLATION:
+            self._changes.setdefault(violation, []).append(entry)
+            for reached in self._reached.get(violation, {}).values():
+                self._follow(entry.entry_id, change, reached)
+        return True
+
+    def _reported(self, entry: Entry) -> int:
+        return self._record_time if entry.report_time is None else entry.report_time

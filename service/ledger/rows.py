@@ -1,0 +1,48 @@
+"""From a prepared entry to the row that is inserted: which field of a fact goes to which column, by the table of kinds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scoring.entries import PreparedEntry
+from scoring.incidents import incident_of
+from scoring.kinds import KINDS, EntryCorrected, ExposureStated, ViolationReported
+from scoring.words import Kind
+from service.ledger.tables import ENTRY
+
+PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ENTRY.c.keys())}
+"""The place of each column in a row."""
+
+Row = list[Any]
+_EMPTY: Row = [None] * len(PLACE)
+_FIELDS = {
+    kind: [(PLACE[f.column], f.name, f.shape.kind == "word") for f in row.fields if f.column]
+    for kind, row in KINDS.items()
+}
+
+
+def row_of(item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int) -> Row:
+    """The row of one entry, with all columns in the table's order. Its status is the one on arrival."""
+    entry, fact, kind = item.entry, item.entry.fact, item.kind
+    row = _EMPTY.copy()
+    occur_time = record_time if item.occur_time is None else item.occur_time
+    if isinstance(fact, EntryCorrected) and fact.moved_to is not None:
+        occur_time = fact.moved_to
+    report_time = record_time if entry.report_time is None else entry.report_time
+    row[:8] = (sequence, marketplace, seller, entry.entry_id, int(kind), occur_time, report_time, record_time)
+    row[PLACE["content"]], row[PLACE["digest"]] = item.content, item.digest
+    if isinstance(fact, ExposureStated):
+        for place, name, _ in _FIELDS[kind]:
+            row[place] = getattr(fact, name)
+        row[PLACE["service_failures"]] = fact.service_failures
+        return row
+    for place, name, is_word in _FIELDS[kind]:
+        if value := getattr(fact, name):
+            row[place] = int(value) if is_word else value
+    if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
+        incident = entry.entry_id
+        if isinstance(fact, ViolationReported):
+            incident = incident_of(entry.entry_id, fact, entry.occur_time or 0)
+        row[8:13] = (entry.entry_id, incident, item.category, int(item.severity or 0), int(item.status or 0))
+    if entry.origin:
+        row[PLACE["target"]] = entry.origin
+    return row

@@ -1,0 +1,83 @@
+"""Sealing: what may name a person is stored under a key of its seller, so that erasing the key erases the text.
+
+AES-256-GCM from `cryptography`; the entry's id is bound to the text. The idempotency digest of such an entry is keyed
+too, else whoever guesses the text could prove it from the digest after the erasure.
+"""
+
+import base64
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, bindparam, insert, select
+
+from service.ledger.database import Texts, among
+from service.ledger.rows import PLACE, Row
+from service.ledger.tables import SELLER_KEY
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+Key = tuple[str, bytes]
+_SEALED = re.compile(r',"sealed":"([0-9a-f]+)\.([^"]*)"\}$')
+_KEYS = select(SELLER_KEY.c.seller, SELLER_KEY.c.key_id, SELLER_KEY.c.key).where(
+    SELLER_KEY.c.marketplace == bindparam("marketplace"),
+    among(SELLER_KEY.c.seller, bindparam("sellers", type_=Texts())),
+)
+
+
+def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
+    """(key id, key) of those of the sellers that have one."""
+    if not sellers:
+        return {}
+    rows = connection.execute(_KEYS, {"marketplace": marketplace, "sellers": list(sellers)})
+    return {seller: (key_id, bytes(key)) for seller, key_id, key in rows}
+
+
+def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], sealed: Mapping[int, str]) -> None:
+    """Puts what must be sealed (canonical JSON by the row's place) into the rows; makes the keys that are missing."""
+    if not sealed:
+        return
+    sellers = {rows[place][PLACE["seller"]] for place in sealed}
+    known = keys(connection, marketplace, sellers)
+    fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted(sellers - set(known))}
+    if fresh:
+        made = [
+            {"key_id": key_id, "marketplace": marketplace, "seller": seller, "key": key}
+            for seller, (key_id, key) in fresh.items()
+        ]
+        connection.execute(insert(SELLER_KEY), made)
+    known |= fresh
+    for place, text in sealed.items():
+        row = rows[place]
+        key_id, key = known[row[PLACE["seller"]]]
+        nonce = os.urandom(NONCE_BYTES)
+        hidden = nonce + AESGCM(key).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
+        token = f"{key_id}.{base64.b64encode(hidden).decode()}"
+        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{token}"}}'
+        row[PLACE["digest"]] = keyed_digest(key, row[PLACE["digest"]])
+
+
+def keyed_digest(key: bytes, digest: bytes) -> bytes:
+    """The idempotency digest of an entry with a sealed text."""
+    return hmac.digest(key, digest, "sha256")
+
+
+def key_id_of(content: str) -> str:
+    """The id of the key under which the content's text is sealed; empty if none is."""
+    found = _SEALED.search(content)
+    return found[1] if found else ""
+
+
+def unsealed(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
+    """(what was sealed, as canonical JSON or empty; whether it was erased). Needs the seller's present key."""
+    found = _SEALED.search(content)
+    if found is None:
+        return "", False
+    if key is None or key[0] != found[1]:
+        return "", True
+    hidden = base64.b64decode(found[2])
+    text = AESGCM(key[1]).decrypt(hidden[:NONCE_BYTES], hidden[NONCE_BYTES:], entry_id.encode())
+    return text.decode(), False

@@ -1,0 +1,182 @@
+"""Violations as they stand while a batch is appended: at the end of the ledger, then after each entry of the batch."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, bindparam, select, text
+
+from scoring.entries import Entry, entry_from_content
+from scoring.errors import LifecycleForbids, invalid
+from scoring.kinds import ProductListed, ProductViolationReported, StatusChanged
+from scoring.lifecycle import allowed_actions, next_status
+from scoring.words import Action, Kind, Severity, Status
+from service.ledger.database import Texts, among
+from service.ledger.tables import ENTRY
+
+_E = ENTRY.c
+_HERE = _E.marketplace == bindparam("marketplace")
+_ABOUT = (
+    select(_E.violation, _E.kind, _E.seller, _E.severity, _E.status, _E.target)
+    .where(
+        _HERE,
+        _E.violation.is_not(None),  # said, so that the partial index serves
+        among(_E.violation, bindparam("names", type_=Texts())),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_PENDING = (
+    select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.content)
+    .where(
+        _HERE,
+        text("kind = 2 AND status IS NULL"),  # no parameter, so that the partial index serves
+        among(_E.violation, bindparam("names", type_=Texts())),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_ABOUT_TARGETS = (
+    select(_E.target, _E.kind, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
+    .where(_HERE, _E.target.is_not(None), among(_E.target, bindparam("names", type_=Texts())))
+    .order_by(_E.target, _E.sequence)
+)
+_CHANGES = (
+    select(_E.violation, _E.entry_id, _E.content)
+    .where(
+        _HERE,
+        _E.violation.is_not(None),
+        among(_E.violation, bindparam("names", type_=Texts())),
+        _E.kind == 2,
+        _E.status.is_not(None),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+
+
+@dataclass(slots=True)
+class Standing:
+    """A violation: whose, of which kind, how severe, where it stands; `resolved` are the pending changes it took."""
+
+    seller: str
+    kind: int
+    severity: int = 0
+    status: int = 0
+    resolved: set[str] = field(default_factory=set)
+
+    def decide(self, fact: StatusChanged, path: str) -> None:
+        """Applies a change. LifecycleForbids, under `path`."""
+        status = Status(self.status)
+        try:
+            following = next_status(status, Action(fact.action))
+        except LifecycleForbids as error:
+            raise LifecycleForbids(f"{path}.status.action: {error.message}", error.metadata) from None
+        if fact.severity is not None and fact.severity >= self.severity:
+            allowed = ", ".join(a.name.lower() for a in allowed_actions(status))
+            raise LifecycleForbids(
+                f"{path}.status.severity: a reduction leaves less than the present severity,"
+                f" {Severity(self.severity).name.lower()}",
+                {"status": status.name, "allowed": allowed},
+            )
+        self.status = int(following)
+        self.severity = int(fact.severity or self.severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A status change that waits for its violation, or for another change before it."""
+
+    entry_id: str
+    seller: str
+    occur_time: int
+    fact: StatusChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """That a seller listed a product; times in microseconds."""
+
+    seller: str
+    occur_time: int
+    report_time: int
+    fact: ProductListed
+
+
+@dataclass(frozen=True, slots=True)
+class ProductReport:
+    """A violation of a product; times in microseconds."""
+
+    entry_id: str
+    occur_time: int
+    report_time: int
+    fact: ProductViolationReported
+
+    def concerns(self, listing: Listing) -> bool:
+        """Whether the listed goods are the ones it is about; what one side leaves open matches anything."""
+        pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
+        return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+
+
+def standings(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, Standing]:
+    """The recorded violations of these ids, after every change so far."""
+    found: dict[str, Standing] = {}
+    for name, kind, seller, severity, status, target in _rows(connection, _ABOUT, marketplace, names):
+        if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
+            found[name] = Standing(seller, kind, severity, status)
+        elif kind == Kind.STATUS and status is not None and name in found:
+            standing = found[name]
+            standing.severity, standing.status = severity or standing.severity, status
+            if target is not None:
+                standing.resolved.add(target)
+    return found
+
+
+def pending(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Pending]]:
+    """The changes of these violations that were appended as pending, resolved since or not."""
+    found: dict[str, list[Pending]] = {}
+    for name, entry_id, seller, occur_time, content in _rows(connection, _PENDING, marketplace, names):
+        fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
+        found.setdefault(name, []).append(Pending(entry_id, seller, occur_time, fact))
+    return found
+
+
+def products(
+    connection: Connection, marketplace: str, names: Collection[str]
+) -> tuple[dict[str, list[Listing]], dict[str, list[ProductReport]]]:
+    """Who listed these products, and which violations of them were reported."""
+    listings: dict[str, list[Listing]] = {}
+    reports: dict[str, list[ProductReport]] = {}
+    for target, kind, entry_id, seller, occur, report, content in _rows(connection, _ABOUT_TARGETS, marketplace, names):
+        if kind == Kind.PRODUCT:
+            fact = cast(ProductListed, entry_from_content(entry_id, content).fact)
+            listings.setdefault(target, []).append(Listing(seller, occur, report, fact))
+        elif kind == Kind.PRODUCT_VIOLATION:
+            about = cast(ProductViolationReported, entry_from_content(entry_id, content).fact)
+            reports.setdefault(target, []).append(ProductReport(entry_id, occur, report, about))
+    return listings, reports
+
+
+def reached(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, dict[str, str]]:
+    """The violations derived from these violations of products: by report, each seller's."""
+    found: dict[str, dict[str, str]] = {}
+    for target, kind, entry_id, seller, *_ in _rows(connection, _ABOUT_TARGETS, marketplace, names):
+        if kind == Kind.VIOLATION:
+            found.setdefault(target, {})[seller] = entry_id
+    return found
+
+
+def changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Entry]]:
+    """The status changes of these violations, in their order."""
+    found: dict[str, list[Entry]] = {}
+    for name, entry_id, content in _rows(connection, _CHANGES, marketplace, names):
+        found.setdefault(name, []).append(entry_from_content(entry_id, content))
+    return found
+
+
+def other_seller(path: str, standing: Standing) -> Exception:
+    """The refusal of an entry that names another seller than its violation's."""
+    return invalid(f"{path}.seller", f"must be empty or the violation's seller, {standing.seller!r}")
+
+
+def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:
+    if names:
+        values = {"marketplace": marketplace, "names": list(names)}
+        yield from connection.execute(query, values)
