@@ -320,7 +320,7 @@ def lacks_rights() -> ConfigurationWrong:
     """The refusal of a PostgreSQL role that may not do what a server has to."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
-        " they need by: sellertrust db grant ROLE"
+        " they need by: sellertrust db grant ROLE (or --eraser ROLE, to erase)"
     )
 
 

@@ -16,7 +16,7 @@ from service.ledger.database import Database
 from service.ledger.rights import KEYS, grant
 from service.ledger.schema import BOOKKEEPING
 from service.ledger.tables import LedgerTable
-from tests.builders import MARKET, violation
+from tests.builders import MARKET, Clock, status, violation
 from tests.databases import database, postgresql
 from tests.servers import MARKET as SERVED
 from tests.servers import exposure, identity, running_server
@@ -88,16 +88,24 @@ def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> N
 
 
 def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: Path) -> None:
-    """Where the schema has a table of keys."""
+    """A server's role is refused to erase and told of the other; the eraser's does, and the ledger verifies."""
     with owned_database(tmp_path) as (url, role_url):
-        keyed = "seller_key" in TABLES
-        grant(url, ROLE, eraser=ROLE)
-        with psycopg.connect(role_url, autocommit=True) as eraser:
+        grant(url, ROLE)
+        with Ledger.open(role_url, clock=Clock()) as ledger:
+            ledger.append(MARKET, [violation("v1"), status("v1")])
+            with pytest.raises(ConfigurationWrong, match="--eraser ROLE"):
+                ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+            assert ledger.last()[0] == 2
+            grant(url, ROLE, eraser=ROLE)
+            ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+            assert ledger.entries(MARKET, ledger.cut())[1].erased
+            assert ledger.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
+        with psycopg.connect(role_url) as eraser:
             found = eraser.execute(
                 "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
                 " AND has_table_privilege(oid, 'DELETE')"
             ).fetchall()
-        assert found == ([("seller_key",)] if keyed else [])
+        assert found == [(KEYS,)]
 
 
 @pytest.mark.parametrize("taken", ["SELECT ON ledger_version", "SELECT ON entry", "USAGE ON SCHEMA public"])
