@@ -101,6 +101,10 @@ class LedgerVersionUnknown(SellertrustError):
     """The database's schema is newer, older or other than this release knows."""
 
 
+class BackupRefused(SellertrustError):
+    """A backup is damaged, does not verify or is of a newer release, or has no place to go to."""
+
+
 class ArtifactRefused(SellertrustError):
     """A model artifact is damaged, altered, uncertified or made for another core."""
 
