@@ -213,13 +213,11 @@ class Rule:
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
         """Adds the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
-        try:
-            if all(test(row) for test in self._when):
-                entries.append(self._values["entry_id"](row).strip())
-                if "violation" in self._values:
-                    about.append(self._values["violation"](row).strip())
-        except RowRejected:  # it may apply, once there is a match
-            entries.append("")
+        if any(_readable(test, row) is False for test in self._when):
+            return  # what depends on the match is still open: it may apply, once there is one
+        entries.append((_readable(self._values["entry_id"], row) or "").strip())
+        if "violation" in self._values:
+            about.append((_readable(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """The entries of counted exposure, in the order of their first rows."""
@@ -249,6 +247,14 @@ class Rule:
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
         fact = _fact(self._kind, self._stated, texts, attributes)
         return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
+
+
+def _readable(read: Callable[[Row], T], row: Row) -> T | None:
+    """What is read of a row; None if it cannot be."""
+    try:
+        return read(row)
+    except RowRejected:
+        return None
 
 
 def _fact(kind: str, stated: Sequence[Stated], texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
