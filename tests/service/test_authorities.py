@@ -27,6 +27,7 @@ from service.unmatched import import_and_queue, import_matched, read_queue
 from tests.builders import MARKET, Clock, ago, identity
 from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact, policy
+from tests.service.shells import bare_shell
 
 EXAMPLES = Path(__file__).parents[2] / "service" / "authorities"
 HEADER = "record,no,licence,shop,final"
@@ -427,3 +428,29 @@ def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path
     assert violations(ledger, "example")["customs-N-501-1"].status is Status.OVERTURNED
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledger: Ledger, tmp_path: Path) -> None:
+    """Whatever is wrong with it: a person's work is not lost with it."""
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,perhaps")
+    fill(tmp_path, seller="s-2", decided_by="reviewer-3")
+    report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    assert report.rejects == [("customs.csv", 2, "final: 'perhaps' is neither true nor false")]
+    assert [row.seller for row in read_queue(tmp_path / "q.unmatched.csv", mapping())] == ["s-2"]
+    assert not (tmp_path / "q.matched.csv").exists()
+
+
+def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
+    """What is there already is never overwritten; a queue that is missing is a wrong configuration."""
+    shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
+    shell("ledger", "examples", folder)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}
+    assert "exists already; name another folder" in shell.error(2, "ledger", "examples", folder)
+    shell("ledger", "import", folder / "sellers.mapping.toml")
+    customs = folder / "customs.mapping.toml"
+    said = shell("ledger", "import", customs, "--unmatched", queue)[1]
+    assert f"5 rows found no seller and wait for a person: {queue}" in said
+    waiting = shell.json("ledger", "unmatched", customs, "--unmatched", queue)
+    assert [row["line"] for row in waiting] == [17, 18, 20, 21, 22]
+    assert waiting[0]["candidates"] == "s-04 s-05"
+    assert "there is no queue" in shell.error(6, "ledger", "import", customs, "--matched", tmp_path / "none.csv")
