@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, select, text
 
 from scoring.columns import FactRow
 from scoring.entries import entry_from_content
-from scoring.kinds import ViolationReported
+from scoring.kinds import ProductViolationReported, ViolationReported
 from scoring.lifecycle import allowed_actions
 from scoring.words import Category, Severity, Status
 from service.ledger.database import Texts, among
@@ -47,14 +47,11 @@ _POSITION = (
     .order_by(SOURCE_POSITION.c.next_position.desc())
     .limit(1)
 )
-_REPORTS = (
-    select(
-        *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
-        *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
-    )
-    .where(text("kind = 1"))  # no parameter, so that the partial index serves
-    .order_by(_E.sequence)
-)
+_REPORT = select(
+    *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
+    *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
+).order_by(_E.sequence)
+_REPORTS = _REPORT.where(text("kind = 1"))  # no parameter, so that the partial index serves
 _CHANGES = (
     select(_E.violation, _E.entry_id, _E.sequence, _E.severity, _E.status)
     .where(
@@ -115,7 +112,8 @@ def _recorded(row: Any, key: Key | None) -> RecordedEntry:
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
     """One violation as of the cut; None if it was not reported by then."""
-    query = _REPORTS.where(_E.entry_id == violation_id, *_page(marketplace, cut, None, 0))
+    reported = (_E.entry_id == violation_id, _E.kind.in_((1, 13)))
+    query = _REPORT.where(*reported, *_page(marketplace, cut, None, 0))
     return next(iter(_resolve(connection, marketplace, cut, connection.execute(query).all())), None)
 
 
@@ -165,7 +163,7 @@ def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequen
 
 
 def _view(report: Any, changes: Sequence[Any]) -> ViolationView:
-    fact = cast(ViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
     history = [report, *changes]
     status = Status(history[-1].status)
     return ViolationView(

@@ -62,7 +62,7 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n", "FILE: has 0 entries; append 1 to 10,000 at a time"),
+        ("\n", "FILE: has 0 entries; write one JSON object a line"),
         ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
         ('{"seller": 5}\n', "line 1: is not an entry: "),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "INVALID_ARGUMENT"),
