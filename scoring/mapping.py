@@ -18,6 +18,10 @@ A value is a text with `{column}` in it (`{line}` is the row's line in the file)
 Where an exposure's number is `{ count = "COLUMN" }`, with an optional `when`, it counts the distinct values of that
 column among the rows of one seller and day, and the entry comes once, after the last row. A report date without an
 hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
+
+Where rows do not name the marketplace's sellers, a `[match]` (`scoring.matching`) says how a row finds its seller, and
+`{@seller}` and `{@verified}` are the match: columns of the row like any other. A rule that names one of them says
+nothing of a row that found nobody.
 """
 
 import re
@@ -25,35 +29,48 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from scoring.cells import Row, RowRejected, Test, are_tables, cell, tests_of, value_of
 from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
 from scoring.kinds import KINDS, Fact, Need
+from scoring.matching import SELLER, VERIFIED, Identifier
 from scoring.shapes import ID_FORM, Stated, is_id
 from scoring.time import DAY, is_date, parse_day, parse_time
 from scoring.words import IdentityLevel, Kind
 
 T = TypeVar("T")
-Row = Mapping[str, str]
-Value = Callable[[Row], str]
-Test = Callable[[Row], bool]
-
-_HOLE = re.compile(r"\{([^{}]+)\}")
+_OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind is not Kind.ERASURE}
 _STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
 _COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
 _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
 
 
-class RowRejected(ValueError):
-    """A row that cannot become an entry; says the field and what is wrong with it."""
-
-
 @dataclass(frozen=True, slots=True)
 class MappedFile:
-    """One file of a mapping: its path below the data folder, and its rules."""
+    """One file of a mapping: its path below the data folder, its rules, and how its rows find their seller."""
 
     path: str
     rules: tuple["Rule", ...]
+    identifiers: tuple[Identifier, ...] = ()
+
+    @property
+    def matched(self) -> "MappedFile":
+        """The file with those of its rules alone that need a row's seller."""
+        return MappedFile(self.path, tuple(rule for rule in self.rules if rule.needs_match), self.identifiers)
+
+    def named(self, line: int, row: Row) -> tuple[str, ...]:
+        """The ids that the rules which need the row's seller name: first of their entries, then of what these are about.
+
+        An id that cannot be read is empty; none at all: the row needs no seller.
+        """
+        numbered = {**row, "line": str(line)}
+        entries: list[str] = []
+        about: list[str] = []
+        for rule in self.rules:
+            if rule.needs_match:
+                rule.name(numbered, entries, about)
+        return (*entries, *about)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
@@ -84,24 +101,50 @@ class ForeignMapping:
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names the rule and what is wrong with it."""
     marketplace = data.get("marketplace")
-    if not isinstance(marketplace, str) or not _are_tables(data.get("files")):
+    if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
     if not is_id(marketplace):
         raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
-    _refuse_unknown(data, frozenset(["marketplace", "files"]), "the mapping")
+    _refuse_unknown(data, frozenset(["marketplace", "match", "files"]), "the mapping")
     files = []
     for number, file in enumerate(data["files"]):
         where = f"files[{number}]"
-        if not isinstance(file.get("path"), str) or not _are_tables(file.get("entries")):
+        if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        _refuse_unknown(file, frozenset(["path", "entries"]), where)
+        _refuse_unknown(file, frozenset(["path", "match", "entries"]), where)
         rules = tuple(Rule(rule, f"{where}.entries[{i}]") for i, rule in enumerate(file["entries"]))
-        files.append(MappedFile(file["path"], rules))
+        identifiers = _identifiers(file, where) if "match" in file else _identifiers(data, "the mapping")
+        if not identifiers and any(rule.needs_match for rule in rules):
+            raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
+        files.append(MappedFile(file["path"], rules, identifiers))
     return ForeignMapping(marketplace, tuple(files))
 
 
-def _are_tables(data: object) -> bool:
-    return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)
+def _identifiers(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
+    """The identifiers of `match`, in the order in which they are tried; none if there is no match."""
+    if "match" not in data:
+        return ()
+    stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []
+    if not are_tables(stated) or set(data["match"]) != {"identifiers"}:
+        raise ConfigurationWrong(f"{where}.match must give identifiers, a list of tables, and nothing else")
+    found = []
+    for number, item in enumerate(stated):
+        place = f"{where}.match.identifiers[{number}]"
+        attribute, verified = item.get("attribute"), item.get("verified", False)
+        named = isinstance(attribute, str) and isinstance(item.get("value"), str | Mapping)
+        if not named or not isinstance(verified, bool) or not set(item) <= {"attribute", "value", "verified"}:
+            raise ConfigurationWrong(f"{place} must give attribute, value, and at most verified, true or false")
+        found.append(Identifier(attribute, value_of(item["value"], f"{place}.value"), verified))
+    return tuple(found)
+
+
+def _of_match(data: object) -> bool:
+    """Whether a value or a condition of a rule names the match."""
+    if isinstance(data, Mapping):
+        return any(map(_of_match, data.values()))
+    if isinstance(data, list | tuple):
+        return any(map(_of_match, data))
+    return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
 
 
 def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
@@ -128,19 +171,28 @@ class Rule:
         attributes = data.get("attributes", {})
         if not isinstance(attributes, Mapping):
             raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")
+        self.needs_match = _of_match(data)
+        if any(_of_match(data.get(name)) for name in ("entry_id", "violation")):
+            raise ConfigurationWrong(
+                f"{where}: an id must not depend on the match, or a later match adds the row again"
+            )
         self._kind = kind
-        self._when = _tests(data.get("when", []), where)
+        self._when = tests_of(data.get("when", []), where)
         counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and "count" in data[n]}
         self._counts = {name: _count(count, f"{where}.{name}") for name, count in counts.items()}
-        self._attributes = {name: _value(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
+        if self._counts and self.needs_match:
+            raise ConfigurationWrong(f"{where}: rows that find their seller by the match cannot be counted")
+        self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
-        self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
+        self._values = {name: value_of(data[name], f"{where}.{name}") for name in names}
         self._stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def apply(self, row: Row) -> Entry | None:
         """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
+        if self.needs_match and SELLER not in row:
+            return None
         for test in self._when:
             if not test(row):
                 return None
@@ -148,7 +200,7 @@ class Rule:
         if not self._counts:
             return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
         counted = {
-            name: _cell(row, column)
+            name: cell(row, column)
             for name, (column, tests) in self._counts.items()
             if all(test(row) for test in tests)
         }
@@ -158,6 +210,14 @@ class Rule:
         for name, text in counted.items():
             seen[name].add(text)
         return None
+
+    def name(self, row: Row, entries: list[str], about: list[str]) -> None:
+        """Adds the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
+        if any(_readable(test, row) is False for test in self._when):
+            return  # what depends on the match is still open: it may apply, once there is one
+        entries.append((_readable(self._values["entry_id"], row) or "").strip())
+        if "violation" in self._values:
+            about.append((_readable(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """The entries of counted exposure, in the order of their first rows."""
@@ -187,6 +247,14 @@ class Rule:
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
         fact = _fact(self._kind, self._stated, texts, attributes)
         return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
+
+
+def _readable(read: Callable[[Row], T], row: Row) -> T | None:
+    """What is read of a row; None if it cannot be."""
+    try:
+        return read(row)
+    except RowRejected:
+        return None
 
 
 def _fact(kind: str, stated: Sequence[Stated], texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
@@ -222,130 +290,7 @@ def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
         raise RowRejected(f"{field}: {error}") from None
 
 
-def _cell(row: Row, column: str) -> str:
-    try:
-        return row[column] or ""
-    except KeyError:
-        raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
-
-
-def _column(name: str) -> Value:
-    """The row's text in a column."""
-
-    def read(row: Row) -> str:
-        return row.get(name) or _cell(row, name)
-
-    return read
-
-
-def _value(data: Any, where: str) -> Value:
-    """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
-    if isinstance(data, bool | int | float):
-        constant = _text(data)
-        return lambda _: constant
-    if isinstance(data, str):
-        holes = _HOLE.findall(data)
-        if not holes:
-            return lambda _: data
-        if data == "{" + holes[0] + "}":
-            return _column(holes[0])
-        return lambda row: _HOLE.sub(lambda hole: _cell(row, hole.group(1)), data)
-    if (
-        isinstance(data, Mapping)
-        and isinstance(data.get("column"), str)
-        and isinstance(data.get("map", {}), Mapping)
-        and set(data) <= {"column", "map", "default"}
-    ):
-        column, mapped, default = data["column"], data.get("map"), data.get("default")
-
-        def look_up(row: Row) -> str:
-            text = _cell(row, column).strip()
-            if mapped is None:
-                return text or ("" if default is None else _text(default))
-            if text in mapped:
-                return _text(mapped[text])
-            if default is None:
-                raise RowRejected(f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map")
-            return _text(default)
-
-        return look_up
-    raise ConfigurationWrong(f"{where} must be a text, a number, or a table of column, map and default")
-
-
-def _text(constant: object) -> str:
-    return str(constant).lower() if isinstance(constant, bool) else str(constant)
-
-
 def _count(data: Mapping[str, Any], where: str) -> tuple[str, tuple[Test, ...]]:
     if not isinstance(data["count"], str) or not set(data) <= {"count", "when"}:
         raise ConfigurationWrong(f"{where} must give count, the name of a column, and at most when beside it")
-    return data["count"], _tests(data.get("when", []), where)
-
-
-def _tests(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str) -> tuple[Test, ...]:
-    conditions = [data] if isinstance(data, Mapping) else data
-    if conditions and not _are_tables(conditions):
-        raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
-    return tuple(_condition(condition, f"{where}.when") for condition in conditions)
-
-
-def _condition(data: Mapping[str, Any], where: str) -> Test:
-    """One condition on a column: equals, in, filled, below, above (numbers), before, after (a time or date, as text or
-    of another column as `{column}`).
-    """
-    column = data.get("column")
-    rest = {key: value for key, value in data.items() if key != "column"}
-    if not isinstance(column, str) or len(rest) != 1 or not set(rest) <= set(_OPERATORS):
-        raise ConfigurationWrong(f"{where} must give column and one of {', '.join(_OPERATORS)}")
-    ((name, operand),) = rest.items()
-    operator = _OPERATORS[name]
-    is_moment = name in ("before", "after")
-    fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
-    if not fits or (is_moment and not _HOLE.search(operand) and _moment(operand) is None):
-        raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
-    if is_moment:
-        other = _value(operand, where)
-        return lambda row: operator.holds(_cell(row, column).strip(), other(row).strip())
-    wanted, holds, read = operator.prepared(operand), operator.holds, _column(column)
-    return lambda row: holds(read(row).strip(), wanted)
-
-
-def _as_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def _moment(text: str) -> int | None:
-    try:
-        return parse_time(text)
-    except ValueError:
-        return None
-
-
-def _later(a: str, b: str) -> bool:
-    first, second = _moment(a), _moment(b)
-    return first is not None and second is not None and first > second
-
-
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    """How a condition is tested, what its operand must be, by type and in words, and how it is prepared once."""
-
-    holds: Callable[[str, Any], bool]
-    operand: type | tuple[type, ...]
-    words: str
-    prepared: Callable[[Any], Any] = lambda operand: operand
-
-
-_NUMBER = (int, float)
-_OPERATORS: Mapping[str, _Operator] = {
-    "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
-    "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
-    "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
-    "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
-    "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),
-    "before": _Operator(lambda text, bound: _later(bound, text), str, "a time, a date or a {column}"),
-    "after": _Operator(_later, str, "a time, a date or a {column}"),
-}
+    return data["count"], tests_of(data.get("when", []), where)

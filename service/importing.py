@@ -1,6 +1,7 @@
 """Import of somebody's own files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-Rerunning is safe: entries that are there already stay as they are, so a mended file is simply imported again.
+Rerunning is safe: entries that are there already stay as they are, so a mended file is simply imported again. Rows that
+find no seller go to a queue for a person (`service.unmatched`).
 """
 
 import csv
@@ -10,15 +11,18 @@ import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from scoring.cells import RowRejected
 from scoring.entries import MAX_BATCH, Entry
 from scoring.errors import ConfigurationWrong, InvalidInput, SellertrustError
-from scoring.mapping import ForeignMapping, MappedFile, RowRejected
-from service.ledger import Ledger
+from scoring.mapping import ForeignMapping, MappedFile
+from scoring.matching import SELLER, IdentityIndex, Match, Unmatched, match
+from service.ledger import Ledger, StatedMatch
 
 Progress = Callable[[str, int, int], None]
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
@@ -29,14 +33,40 @@ MAX_RECORD_LINES = 50
 MAX_CELL = 1 << 20
 csv.field_size_limit(MAX_CELL)
 
+MATCHED_ROWS = 5_000
+"""Rows whose match is looked for at a time."""
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedRow:
+    """A row that found no seller: why, among whom (ids, by blanks), and what a person says of it.
+
+    `ids` are those of the entries it would become, which tell it from others.
+    """
+
+    file: str
+    line: int
+    reason: str
+    candidates: str
+    row: Row
+    ids: tuple[str, ...]
+    seller: str = ""
+    verified: str = ""
+    decided_by: str = ""
+
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import: entries appended, found there already, and rows rejected, by (file, line, reason)."""
+    """What became of an import: entries appended, found there already, rows rejected, by (file, line, reason), and rows
+    that found no seller.
+    """
 
     appended: int = 0
     already_present: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
+    unmatched: list[UnmatchedRow] = field(default_factory=list)
 
 
 def import_files(ledger: Ledger, mapping: ForeignMapping, data: Path, progress: Progress) -> ImportReport:
@@ -61,9 +91,31 @@ def _import(
 ) -> None:
     """Imports one file, a batch at a time."""
     size = os.fstat(raw.fileno()).st_size
+    import_rows(
+        ledger,
+        marketplace,
+        file,
+        _rows(raw, file.path, report),
+        report,
+        lambda: progress(f"import {file.path}", min(raw.tell(), size - 1), size),
+    )
+    progress(f"import {file.path}", size, size)
+
+
+def import_rows(
+    ledger: Ledger,
+    marketplace: str,
+    file: MappedFile,
+    rows: Iterable[tuple[int, Row]],
+    report: ImportReport,
+    on_batch: Callable[[], None],
+) -> None:
+    """Imports numbered rows by a file's rules. A row that has its match already keeps it."""
     rejected_before = len(report.rejects)
     batch: list[tuple[int, Entry]] = []
-    for line, entry in file.entries(_rows(raw, file.path, report)):
+    if file.matched.rules:
+        rows = _matched(ledger, marketplace, file, rows, report)
+    for line, entry in file.entries(rows):
         if isinstance(entry, RowRejected):
             report.rejects.append((file.path, line, str(entry)))
             continue
@@ -71,10 +123,52 @@ def _import(
         if len(batch) == MAX_BATCH:
             _append(ledger, marketplace, file.path, batch, report)
             batch = []
-            progress(f"import {file.path}", min(raw.tell(), size - 1), size)
+            on_batch()
     _append(ledger, marketplace, file.path, batch, report)
     report.rejects[rejected_before:] = sorted(report.rejects[rejected_before:], key=lambda reject: reject[1])
-    progress(f"import {file.path}", size, size)
+
+
+def _matched(
+    ledger: Ledger, marketplace: str, file: MappedFile, rows: Iterable[tuple[int, Row]], report: ImportReport
+) -> Iterator[tuple[int, Row]]:
+    """The rows with their match; those that find none are reported, and go on without.
+
+    A match that was made stands: what is on record of a row says whose it is, and whether that was verified, before any
+    identifier does. Else the row would become another entry under the same id once more is known of a seller.
+    """
+    attributes = {identifier.attribute for identifier in file.identifiers}
+    index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)
+    rows = iter(rows)
+    while chunk := list(islice(rows, MATCHED_ROWS)):
+        named = [file.named(line, row) for line, row in chunk]
+        known = ledger.stated_matches(marketplace, sorted({name for names in named for name in names if name}))
+        for (line, row), names in zip(chunk, named, strict=True):
+            if not names or SELLER in row:
+                yield line, row
+                continue
+            try:
+                found = _settled(names, known, match(file.identifiers, row, index))
+            except RowRejected as error:
+                report.rejects.append((file.path, line, str(error)))
+                continue
+            if isinstance(found, Match):
+                yield line, {**row, **found.columns()}
+            else:
+                candidates = " ".join(found.candidates)
+                report.unmatched.append(UnmatchedRow(file.path, line, found.reason, candidates, row, names))
+                yield line, row
+
+
+def _settled(names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched) -> Match | Unmatched:
+    """The match that stands on record for a row that names these entries; else the one that was found now."""
+    stated = [known[name] for name in names if name in known]
+    if not stated:
+        return found
+    seller = stated[0].seller
+    for one in stated:
+        if one.seller == seller and one.verified is not None:
+            return Match(seller, one.verified)
+    return Match(seller, found == Match(seller, True))
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:

@@ -11,12 +11,14 @@ from scoring.columns import FactRow
 from scoring.entries import Entry, prepare_batch
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
 from scoring.kinds import SellerErased
+from scoring.matching import Identity
 from scoring.shapes import ID_FORM, is_id
 from scoring.time import format_time
 from scoring.words import Status
 from service.ledger import appending, reading
 from service.ledger.database import CONFLICT, Database
 from service.ledger.erasing import erase
+from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
 from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
@@ -224,6 +226,22 @@ class Ledger:
             if len(rows) < chunk:
                 return
             after = rows[-1][0]
+
+    def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
+        """The identity in force of every seller that has one, as of the cut."""
+
+        def rows() -> Iterator[Any]:
+            for after in range(0, cut.sequence, STEP):
+                with self._database.read() as connection:
+                    found = rows_between(connection, marketplace, after, min(after + STEP, cut.sequence))
+                yield from found
+
+        return in_force(rows(), cut)
+
+    def stated_matches(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
+        """Whose the entries of these ids are, and whether by a verified identifier; those on record, by entry id."""
+        with self._database.read() as connection:
+            return stated_matches(connection, marketplace, ids)
 
     def position(self, source: str, partition: int) -> int | None:
         """Where reading a partition of a source goes on; None if nothing of it was read yet."""
