@@ -1,6 +1,8 @@
 """What later entries change about earlier ones: when they happened, whether they stand, and to which incident they belong."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from scoring.columns import EntryColumns, Ints
 from scoring.words import CorrectionKind, IncidentChange, Kind
 
 Bools = NDArray[np.bool_]
+K = TypeVar("K", int, str)
 
 
 def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
@@ -52,17 +55,18 @@ def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
         if changes.status[place] == IncidentChange.SPLIT:
             given[case, int(changes.violation[place])] = target
             continue
-        merged, remaining = (_root(into, case, name) for name in (int(changes.incident[place]), target))
+        merged, remaining = (root(into, case, name) for name in (int(changes.incident[place]), target))
         if merged != remaining:
             into[case, merged] = remaining
     for place in np.flatnonzero(np.isin(reports.case, changes.case)).tolist():
         case = int(reports.case[place])
         name = given.get((case, int(reports.violation[place])), int(incident[place]))
-        incident[place] = _root(into, case, name)
+        incident[place] = root(into, case, name)
     return incident
 
 
-def _root(into: dict[tuple[int, int], int], case: int, name: int) -> int:
+def root(into: Mapping[tuple[K, K], K], case: K, name: K) -> K:
+    """The incident that `name` is part of after all merges: `into` has by (case, incident) the one it was merged into."""
     while (case, name) in into:
         name = into[case, name]
     return name

@@ -248,6 +248,7 @@ def violation_message(marketplace: str, view: ViolationView) -> ledger_service_p
         source=entry_pb2.Source.ValueType(view.source),
         notifier=view.notifier,
         status=entry_pb2.ViolationStatus.ValueType(view.status),
+        attribution=entry_pb2.Attribution.ValueType(view.attribution or 0),
         occur_time=timestamp(view.occur_time),
         report_time=timestamp(view.report_time),
         record_time=timestamp(view.record_time),

@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
 
 from scoring.columns import FactRow
 from scoring.entries import entry_from_content
-from scoring.kinds import ProductViolationReported, ViolationReported
-from scoring.lifecycle import allowed_actions
-from scoring.words import Category, Severity, Status
 from service.ledger.database import Texts, among, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
+from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
@@ -47,21 +45,7 @@ _POSITION = (
     .order_by(SOURCE_POSITION.c.next_position.desc())
     .limit(1)
 )
-_REPORT = select(
-    *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
-    *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
-)
-_REPORTS = _REPORT.where(text("kind = 1"))  # no parameter, so that the partial index serves
-_CHANGES = (
-    select(_E.violation, _E.entry_id, _E.sequence, _E.severity, _E.status)
-    .where(
-        _E.violation.is_not(None),  # said, so that the partial index serves
-        among(_E.violation, bindparam("violations", type_=Texts())),
-        _E.kind == 2,
-        _E.status.is_not(None),
-    )
-    .order_by(_E.violation, _E.sequence)
-)
+_REPORTS = REPORT.where(text("kind = 1"))  # no parameter, so that the partial index serves
 _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
@@ -90,7 +74,7 @@ def entries(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> list[RecordedEntry]:
     """The first `limit` entries after a sequence, as of the cut."""
-    query = _page(_ENTRIES, marketplace, cut, seller, after_sequence).limit(limit)
+    query = _page(_ENTRIES, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit)
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
     held = keys(connection, marketplace, sealed)
@@ -111,22 +95,24 @@ def _recorded(row: Any, key: Key | None) -> RecordedEntry:
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
-    """One violation as of the cut; None if it was not reported by then."""
-    query = _REPORT.where(
+    """One violation as of the cut; None if it was not reported, or had not happened, by then."""
+    query = REPORT.where(
         *(_E.marketplace == marketplace, _E.entry_id == violation_id, _E.kind.in_((1, 13))),
         *(_E.sequence <= cut.sequence, *_by(cut)),
     )
-    return next(iter(_resolve(connection, marketplace, cut, connection.execute(query).all())), None)
+    return next(iter(resolve(connection, marketplace, cut, connection.execute(query).all())), None)
 
 
 def violations(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
-    """The first `limit` violations reported after a sequence, as of the cut; and where the next page starts."""
-    query = _page(_REPORTS, marketplace, cut, seller, after_sequence).limit(limit + 1)
+    """The first `limit` violations reported after a sequence, as of the cut, less those that a correction moved beyond
+    it (none can be moved into it: a source learns of what happened afterwards); and where the next page starts.
+    """
+    query = _page(_REPORTS, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit + 1)
     reports = connection.execute(query).all()
     page = reports[:limit]
-    return _resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
+    return resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
 
 
 def export_rows(
@@ -142,12 +128,19 @@ def export_rows(
     return [tuple(row) for row in connection.execute(query, bounds)]
 
 
-def _page(query: Select[Any], marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Select[Any]:
-    """The query's entries after `after_sequence` as of the cut, in order."""
+def _page(
+    query: Select[Any],
+    marketplace: str,
+    cut: Cut,
+    seller: str | None,
+    after_sequence: int,
+    by: Iterator[ColumnElement[bool]],
+) -> Select[Any]:
+    """The query's entries after `after_sequence` and up to the cut that satisfy `by`, in order."""
     if seller is not None:
         query = query.where(_E.seller == seller)
     bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence)
-    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds, *_by(cut))
+    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds, *by)
     return query.order_by(_E.marketplace, _E.sequence)
 
 
@@ -155,42 +148,6 @@ def _by(cut: Cut) -> Iterator[ColumnElement[bool]]:
     """What an entry satisfies that had happened, and was reported, by the cut's observe time."""
     yield _E.occur_time < cut.observe_time
     yield _E.report_time < cut.observe_time
-
-
-def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """Reports, with the changes of the same cut applied."""
-    changes: dict[str, list[Any]] = {}
-    if reports:
-        # By knowledge alone, as in the score: a decision of today corrects what is said of an earlier time.
-        query = _CHANGES.where(_E.marketplace == marketplace, _E.sequence <= cut.sequence)
-        for change in connection.execute(query, {"violations": [report.entry_id for report in reports]}):
-            changes.setdefault(change.violation, []).append(change)
-    return [_view(report, changes.get(report.entry_id, [])) for report in reports]
-
-
-def _view(report: Any, changes: Sequence[Any]) -> ViolationView:
-    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
-    history = [report, *changes]
-    status = Status(history[-1].status)
-    return ViolationView(
-        violation=report.entry_id,
-        seller=report.seller,
-        incident=report.incident,
-        violation_type=fact.violation_type,
-        category=Category(report.category),
-        severity=Severity(next(row.severity for row in reversed(history) if row.severity is not None)),
-        harm=fact.harm,
-        source=fact.source,
-        notifier=fact.notifier,
-        status=status,
-        occur_time=report.occur_time,
-        report_time=report.report_time,
-        record_time=report.record_time,
-        entries=tuple(row.entry_id for row in history),
-        allowed_actions=allowed_actions(status),
-        sequence=report.sequence,
-        changed_sequence=history[-1].sequence,
-    )
 
 
 def _attributes(content: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scoring.entries import Entry
-from scoring.words import Action, Category, Harm, Severity, Source, Status
+from scoring.words import Action, Attribution, Category, Harm, Severity, Source, Status
 
 
 class Appended(NamedTuple):
@@ -57,11 +57,11 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation, resolved from its entries. Times, in microseconds, are those of its report.
+    """A violation, resolved from its entries. Times, in microseconds, are those of its report, corrected.
 
-    `violation` is its id; `severity` the one after all changes; `entries` are the ids of its entries by sequence, the
-    report first; `allowed_actions` what may be done to it; `sequence` that of its report, `changed_sequence` that of
-    its last change.
+    `violation` is its id; `severity` the one after all changes; `attribution` is None unless it was contested whose goods
+    they were; `entries` are the ids of its entries by sequence, the report first; `allowed_actions` what may be done to it;
+    `sequence` that of its report, `changed_sequence` that of its last change.
     """
 
     violation: str
@@ -74,6 +74,7 @@ class ViolationView:
     source: Source
     notifier: str
     status: Status
+    attribution: Attribution | None
     occur_time: int
     report_time: int
     record_time: int

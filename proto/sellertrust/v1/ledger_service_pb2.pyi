@@ -42,6 +42,7 @@ class Violation(_message.Message):
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     ALLOWED_ACTIONS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`; the id is the `entry_id` of its report."""
     seller: _builtins.str
@@ -62,6 +63,10 @@ class Violation(_message.Message):
     """Who reported it; empty if not stated."""
     status: _entry_pb2.ViolationStatus.ValueType
     """Where it stands."""
+    attribution: _entry_pb2.Attribution.ValueType
+    """Whether it was contested that the goods were the seller's, and how that ended; once accepted it is as if never
+    reported, whatever its status. Not stated if nobody contested it.
+    """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -100,10 +105,11 @@ class Violation(_message.Message):
         record_time: _timestamp_pb2.Timestamp | None = ...,
         entries: _abc.Iterable[_builtins.str] | None = ...,
         allowed_actions: _abc.Iterable[_entry_pb2.Action.ValueType] | None = ...,
+        attribution: _entry_pb2.Attribution.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record_time", b"record_time", "report_time", b"report_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_actions", b"allowed_actions", "category", b"category", "entries", b"entries", "harm", b"harm", "incident", b"incident", "name", b"name", "notifier", b"notifier", "occur_time", b"occur_time", "record_time", b"record_time", "report_time", b"report_time", "seller", b"seller", "severity", b"severity", "source", b"source", "status", b"status", "violation_type", b"violation_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_actions", b"allowed_actions", "attribution", b"attribution", "category", b"category", "entries", b"entries", "harm", b"harm", "incident", b"incident", "name", b"name", "notifier", b"notifier", "occur_time", b"occur_time", "record_time", b"record_time", "report_time", b"report_time", "seller", b"seller", "severity", b"severity", "source", b"source", "status", b"status", "violation_type", b"violation_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -146,6 +146,7 @@ def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) 
         source=Source.BRAND,
         notifier="brand-1",
         status=Status.APPEALED,
+        attribution=None,
         occur_time=ago(9),
         report_time=ago(8),
         record_time=NOW,

@@ -70,6 +70,7 @@ def upgrade() -> None:
         for name, condition in (_OTHER | _NEW).items():
             op.create_check_constraint(name, "entry", condition)
     _index("entry_of_target", ("marketplace", "target", "sequence"), False, "target IS NOT NULL")
+    _index("entry_regroupings", ("marketplace", "seller", "sequence"), False, "kind = 18")
     _index("entry_pending", ("marketplace", "violation", "sequence"), False, "kind = 2 AND status IS NULL")
     _index("entry_of_notifier", ("marketplace", "notifier", "sequence"), False, "notifier IS NOT NULL")
     _create_tables()
