@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from scoring.entries import Entry
-from service.cli.ledger import mapping_of_file
+from service.cli.imports import mapping_of_file
 from service.importing import import_files
 from service.ledger import Ledger
 from tests.builders import MARKET
