@@ -156,15 +156,19 @@ def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | No
     place = np.arange(n)
     # The severity in force is the last one stated: by the report, or by a reduction since.
     stated = np.where(entries.severity > 0, place, 0)
-    severity = entries.severity[np.maximum.reduceat(stated, starts)] if n else entries.severity
-    status, is_reduced = _statuses(entries, starts)
+    stated = np.maximum.reduceat(stated, starts) if n else stated
+    severity, is_reduced = entries.severity[stated], entries.kind[stated] == Kind.STATUS
+    status = _statuses(entries, starts)
     reports = entries.take(starts)
     # A decision whose report is not visible at the observe time says nothing about then.
     reported = reports.kind == Kind.VIOLATION
 
-    counts = _COUNTS[status]
+    counts, units = _COUNTS[status], _adjudicated_units(entries, starts)
     if upheld is not None:
         counts = np.where(upheld[reports.case], _COUNTS_IF_UPHELD[status], counts)
+        # An open allegation is upheld with the units it alleges; what was decided stays as it was decided.
+        alleged = np.where(upheld[reports.case] & _IS_OPEN[status], reports.units, 0)
+        units = np.maximum(units, alleged)
     allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
     stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
     incident = regrouped(reports, changes)
@@ -178,35 +182,31 @@ def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | No
         incident=incident[kept],
         row=reports.row[kept],
     )
-    units = _adjudicated_units(entries, starts, upheld)[kept]
-    return _raised(violations, units, is_reduced[kept]), allegations.astype(np.int64), stands
+    return _raised(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
 
 
-def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> tuple[Ints, Bools]:
-    """Status of each violation, and whether its severity is what a reduction left; entries by (violation, sequence)."""
+def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Status of each violation; entries by (violation, sequence)."""
     n = len(entries.case)
     if not n:
-        return entries.status, np.zeros(0, dtype=bool)
+        return entries.status
     place = np.arange(n)
     is_status = entries.kind != Kind.ATTRIBUTION
     status = entries.status[np.maximum.reduceat(np.where(is_status, place, 0), starts)]
-    decided = is_status & (entries.status != Status.APPEALED)
-    is_reduced = entries.status[np.maximum.reduceat(np.where(decided, place, 0), starts)] == Status.REDUCED
     if not is_status.all():
         last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
         is_away = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
         status = np.where(is_away, int(Status.DISMISSED), status)  # somebody else's goods: as if never reported
-    return status, is_reduced
+    return status
 
 
-def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp], upheld: Bools | None) -> Ints:
-    """Distinct units of each violation: the most that was adjudicated; where allegations are upheld, alleged."""
+def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Distinct units of each violation: the most that was adjudicated."""
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)
-    adjudicated = (entries.kind == Kind.STATUS) | (entries.status == Status.CONFIRMED)
-    if upheld is not None:
-        adjudicated |= upheld[entries.case]
-    adjudicated &= entries.kind != Kind.ATTRIBUTION
+    adjudicated = (entries.kind == Kind.STATUS) | (
+        (entries.kind == Kind.VIOLATION) & (entries.status == Status.CONFIRMED)
+    )
     return np.maximum.reduceat(np.where(adjudicated, entries.units, 0), starts)
 
 

@@ -35,8 +35,11 @@ def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bool
     found = key[place] == wanted
     by = corrections[place]
     void = found & (columns.status[by] == CorrectionKind.VOID)
-    occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
-    return replace(columns, occur_time=occur_time).take(~void), ~void
+    moved = found & ~void
+    occur_time = np.where(moved, columns.occur_time[by], columns.occur_time)
+    # The ledger says to which incident a report belongs that was moved into another week.
+    incident = np.where(moved & (columns.incident[by] >= 0), columns.incident[by], columns.incident)
+    return replace(columns, occur_time=occur_time, incident=incident).take(~void), ~void
 
 
 def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:

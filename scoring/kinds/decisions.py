@@ -70,7 +70,8 @@ class EntryCorrected:
         2,
         CorrectionKind,
         "Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher"
-        " revision; status changes, corrections and erasures stand. Required.",
+        " revision; status changes, corrections, erasures, listings and violations of products stand, but the violations"
+        " derived of these may be moved. Required.",
         "status",
     )
     actor: str = stated(3, ID, ACTOR, needed=WHO)

@@ -11,7 +11,7 @@ from scoring.kinds import ExposureStated
 from service.ledger.batch import Batch
 from service.ledger.database import Database, Texts, among
 from service.ledger.records import Appended, Position
-from service.ledger.sealing import key_id_of, keyed_digest, keys, seal_texts
+from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts
 from service.ledger.seals import seal
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
@@ -130,7 +130,7 @@ def _erased(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> set[str]:
     """Settles the known entries whose text is sealed: those of the same content get the plain digest; the ids of those
-    whose key is gone, of which nobody can say any more what they held.
+    whose key is gone, of which nobody can say any more what they held but for the rest, which is the same.
     """
     doubtful = {
         item.entry.entry_id: item
@@ -146,7 +146,8 @@ def _erased(
         key_id = key_id_of(content)
         key = held.get(seller)
         if key_id and (key is None or key[0] != key_id):
-            erased.add(entry_id)
+            if plain_of(content) == doubtful[entry_id].content:
+                erased.add(entry_id)
         elif key_id and key and keyed_digest(key[1], doubtful[entry_id].digest) == known[entry_id].digest:
             known[entry_id] = _Stored(known[entry_id].appended, doubtful[entry_id].digest)
     return erased

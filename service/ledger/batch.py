@@ -7,17 +7,19 @@ on the entries of its seller alone.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, select
 
-from scoring.entries import Entry, PreparedEntry, prepared
+from scoring.entries import Entry, PreparedEntry, entry_from_content, prepared
 from scoring.errors import EntryNotFound, LifecycleForbids, ViolationNotFound, invalid
-from scoring.incidents import derived_id
+from scoring.incidents import AUTO, derived_id, incident_of
 from scoring.kinds import (
     FIELD_OF,
     KIND_OF,
     AttributionStated,
     EntryCorrected,
+    Fact,
     IncidentChanged,
     MeasureChanged,
     ProductListed,
@@ -27,16 +29,16 @@ from scoring.kinds import (
     ViolationReported,
 )
 from scoring.lifecycle import COUNTING
-from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.words import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from service.ledger import standings as standing
 from service.ledger.database import Texts, among
 from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
-from service.ledger.standings import Listing, Pending, ProductReport, Standing, other_seller
+from service.ledger.standings import Decision, Listing, ProductReport, Standing, other_seller
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
-_NAMED = select(_E.entry_id, _E.kind, _E.seller).where(
+_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
 _About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
@@ -45,7 +47,10 @@ _VIOLATIONS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
 _MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)
 _MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
 """Kinds that neither look at what is on record nor have anything follow from them."""
-_NOT_CORRECTED = frozenset({Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE})
+_NOT_CORRECTED = frozenset(
+    {Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.PRODUCT, Kind.PRODUCT_VIOLATION}
+)
+"""Kinds that are stated anew, or from which entries have followed that would have to follow again."""
 _STATED_BEFORE = "stated before the violation was on record"
 _DECIDED_FOR_ALL = "decided about the product, for all who listed it"
 
@@ -61,15 +66,15 @@ class Batch:
         self._marketplace = marketplace
         self._first = sequence + 1
         self._record_time = record_time
-        self._named: dict[str, tuple[int, str]] = {}
+        self._named: dict[str, tuple[int, str, Entry]] = {}
         self._corrected: set[str] = set()
         self._awaited: set[str] = set()
         self._standings: dict[str, Standing] = {}
-        self._pending: dict[str, list[Pending]] = {}
+        self._pending: dict[str, list[Decision]] = {}
         self._reached: dict[str, dict[str, str]] = {}
         self._listings: dict[str, list[Listing]] = {}
         self._reports: dict[str, list[ProductReport]] = {}
-        self._changes: dict[str, list[Entry]] = {}
+        self._changes: dict[str, list[Decision]] = {}
         self._load(connection, fresh)
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
@@ -86,7 +91,10 @@ class Batch:
         elif isinstance(fact, MeasureChanged):
             self._check_measure(fact, seller, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
-            seller = self._standing_of(fact, seller, path).seller
+            found = self._standing_of(fact, seller, path)
+            seller = found.seller
+            if isinstance(fact, AttributionStated):
+                found.is_away = fact.outcome is Attribution.ACCEPTED
         appended = self._append(item, seller)
         if isinstance(fact, ViolationReported):
             self._resolve(entry.entry_id)
@@ -120,11 +128,16 @@ class Batch:
         self._awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
         if self._corrected:
             rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
-            self._named = {entry_id: (kind, seller) for entry_id, kind, seller in rows}
+            self._named = {
+                entry_id: (kind, seller, entry_from_content(entry_id, content))
+                for entry_id, kind, seller, content in rows
+            }
 
     def _append(self, item: PreparedEntry, seller: str, status: int | None = None) -> Appended:
         """The entry as the next row; `status` is the one it leads to, if not its own on arrival."""
         row = row_of(item, self._first + len(self.rows), self._marketplace, seller, self._record_time)
+        if item.kind is Kind.CORRECTION:
+            row[PLACE["incident"]] = self._moved_incident(item.entry.fact)
         if status is not None:
             row[PLACE["status"]] = status
         if item.sealed:
@@ -132,28 +145,30 @@ class Batch:
         self.rows.append(row)
         entry_id = item.entry.entry_id
         if entry_id in self._corrected:
-            self._named[entry_id] = (item.kind, seller)
+            self._named[entry_id] = (item.kind, seller, item.entry)
         if item.kind in _VIOLATIONS and (entry_id in self._awaited or item.entry.origin):
-            self._standings[entry_id] = Standing(seller, item.kind, int(item.severity or 0), int(item.status or 0))
+            severity, status = int(item.severity or 0), int(item.status or 0)
+            self._standings[entry_id] = Standing(seller, item.kind, severity, status, row[PLACE["report_time"]])
         return Appended(entry_id, row[0], self._record_time, False)
 
     def _change(self, item: PreparedEntry, fact: StatusChanged, path: str) -> Appended:
         """A decision about a violation; pending if the violation is not on record and the seller is named."""
         entry = item.entry
         found = self._standings.get(fact.violation)
-        if found is None and entry.seller:
-            occur_time = self._record_time if entry.occur_time is None else entry.occur_time
-            waiting = Pending(entry.entry_id, entry.seller, occur_time, fact)
-            self._pending.setdefault(fact.violation, []).append(waiting)
+        occur_time = self._record_time if entry.occur_time is None else entry.occur_time
+        decision = Decision(entry.entry_id, entry.seller, occur_time, self._reported(entry), fact)
+        # An id of the ledger's own making is on record or a mistake: nobody can know it before.
+        if found is None and entry.seller and not fact.violation.startswith(AUTO):
+            self._pending.setdefault(fact.violation, []).append(decision)
             row = self._append(item, entry.seller)
             return row._replace(pending=True)
         found = self._standing_of(fact, entry.seller, path)
-        found.decide(fact, path)
+        found.decide(fact, decision.report_time, path)
         appended = self._append(item, found.seller, found.status)
         if found.kind == Kind.PRODUCT_VIOLATION:
-            self._changes.setdefault(fact.violation, []).append(entry)
+            self._changes.setdefault(fact.violation, []).append(decision)
             for violation in self._reached.get(fact.violation, {}).values():
-                self._follow(entry.entry_id, fact, violation)
+                self._follow(decision, violation)
         self._resolve(fact.violation)
         return appended
 
@@ -169,6 +184,11 @@ class Batch:
             )
         if seller not in {"", found.seller}:
             raise other_seller(path, found)
+        if found.kind == Kind.PRODUCT_VIOLATION and not isinstance(fact, StatusChanged):
+            raise invalid(
+                f"{path}.{FIELD_OF[KIND_OF[type(fact)]]}.violation",
+                f"{violation!r} is of a product, whoever sells it; name the seller's own violation that was derived of it",
+            )
         return found
 
     def _check_measure(self, fact: MeasureChanged, seller: str, path: str) -> None:
@@ -177,9 +197,9 @@ class Batch:
             return
         for name in fact.violations:
             found = self._standings.get(name)
-            if found is None or found.seller != seller or found.status not in COUNTING:
+            if found is None or found.seller != seller or found.status not in COUNTING or found.is_away:
                 stands = "not on record" if found is None else Status(found.status).name.lower()
-                if found is not None and found.seller != seller:
+                if found is not None and (found.seller != seller or found.is_away):
                     stands = "of another seller"
                 raise LifecycleForbids(
                     f"{path}.measure.violations: {name!r} is {stands}; a suspension rests on confirmed violations of its"
@@ -189,21 +209,31 @@ class Batch:
 
     def _corrected_seller(self, fact: EntryCorrected, seller: str, path: str) -> str:
         """The seller of the entry that is corrected."""
-        kind, owner = self._named.get(fact.entry, (0, ""))
-        if not kind:
+        if fact.entry not in self._named:
             raise EntryNotFound(
                 f"{path}.correction.entry: no entry {fact.entry!r} is recorded; append it first",
                 {"entry_id": fact.entry},
             )
-        if kind in _NOT_CORRECTED or (kind in _VIOLATIONS and fact.correction is CorrectionKind.VOID):
+        kind, owner, _ = self._named[fact.entry]
+        if kind in _NOT_CORRECTED or (kind == Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
             raise invalid(
                 f"{path}.correction.entry",
                 f"{fact.entry!r} states a {Kind(kind).name.lower().replace('_', ' ')}, which is not corrected like this:"
-                " overturn a violation, state exposure again with a higher revision, decide a status anew",
+                " overturn a violation, state exposure again with a higher revision, decide a status anew, correct or"
+                " contest the violations that were derived of a product",
             )
         if seller not in {"", owner}:
             raise invalid(f"{path}.seller", f"must be empty or the corrected entry's seller, {owner!r}")
         return owner
+
+    def _moved_incident(self, fact: Fact) -> str | None:
+        """The incident to which a report belongs from the time it is moved to: the rule goes by the week."""
+        if not isinstance(fact, EntryCorrected) or fact.moved_to is None:
+            return None
+        _, _, entry = self._named[fact.entry]
+        if not isinstance(entry.fact, ViolationReported):
+            return None
+        return incident_of(entry.entry_id, entry.fact, fact.moved_to)
 
     def _reach_everybody(self, entry: Entry, fact: ProductViolationReported) -> None:
         report = ProductReport(entry.entry_id, entry.occur_time or 0, self._reported(entry), fact)
@@ -244,8 +274,7 @@ class Batch:
         self._append(prepared(entry, Kind.VIOLATION), listing.seller)
         reached[listing.seller] = violation
         for change in self._changes.get(report.entry_id, []):
-            if isinstance(change.fact, StatusChanged):
-                self._follow(change.entry_id, change.fact, violation)
+            self._follow(change, violation)
         self._resolve(violation)
 
     def _resolve(self, violation: str) -> None:
@@ -254,38 +283,39 @@ class Batch:
             return
         found = self._standings[violation]
         waiting = sorted(
-            (p for p in self._pending[violation] if p.seller in ("", found.seller)),
+            (p for p in self._pending[violation] if p.seller == found.seller),
             key=lambda p: (p.occur_time, p.entry_id),
         )
         while any(self._take(p, violation, found) for p in waiting if p.entry_id not in found.resolved):
             pass
 
-    def _take(self, waiting: Pending, violation: str, found: Standing) -> bool:
-        if self._derive(waiting.entry_id, waiting.fact, violation, _STATED_BEFORE):
+    def _take(self, waiting: Decision, violation: str, found: Standing) -> bool:
+        if self._derive(waiting, violation, _STATED_BEFORE):
             found.resolved.add(waiting.entry_id)
             return True
         return False
 
-    def _follow(self, origin: str, fact: StatusChanged, violation: str) -> None:
+    def _follow(self, change: Decision, violation: str) -> None:
         """Decides a derived violation as the product's; not where its own seller got another decision before."""
-        if self._derive(origin, fact, violation, _DECIDED_FOR_ALL):
+        if self._derive(change, violation, _DECIDED_FOR_ALL):
             self._resolve(violation)
 
-    def _derive(self, origin: str, fact: StatusChanged, violation: str, reason: str) -> bool:
-        found = self._standings[violation]
+    def _derive(self, decision: Decision, violation: str, reason: str) -> bool:
+        """Takes a decision for a violation, if that may be: as of when its source and those before it knew."""
+        found, fact = self._standings[violation], decision.fact
         try:
-            found.decide(fact, "")
+            found.decide(fact, decision.report_time, "")
         except LifecycleForbids:
             return False
-        change = StatusChanged(
-            violation, fact.action, fact.actor, reason, fact.severity, fact.ground, fact.units, fact.held_back
+        entry = Entry(
+            derived_id(decision.entry_id, violation),
+            found.seller,
+            replace(fact, violation=violation, reason=reason),
+            min(decision.occur_time, found.known),
+            found.known,
+            origin=decision.entry_id,
         )
-        entry = Entry(derived_id(origin, violation), found.seller, change, origin=origin)
         self._append(prepared(entry, Kind.STATUS), found.seller, found.status)
-        if found.kind == Kind.PRODUCT_VIOLATION:
-            self._changes.setdefault(violation, []).append(entry)
-            for reached in self._reached.get(violation, {}).values():
-                self._follow(entry.entry_id, change, reached)
         return True
 
     def _reported(self, entry: Entry) -> int:

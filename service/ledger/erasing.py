@@ -23,8 +23,9 @@ def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appen
     item = prepare(entry, now)
     with database.write() as connection:
         [appended] = appending.append_batch(database, connection, marketplace, [item], now)
-        here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
-        connection.execute(delete(SELLER_KEY).where(*here))
+        if not appended.already_present:  # a retry leaves alone what was stated since
+            here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
+            connection.execute(delete(SELLER_KEY).where(*here))
     _drive_out(database)
     return appended
 

@@ -116,7 +116,8 @@ def _view(report: Any, changes: _Changes, into: dict[tuple[str, str], str]) -> V
     decisions = [report, *changes.decisions]
     history = [report, *changes.all()]
     status = Status(decisions[-1].status)
-    incident = changes.splits[-1].target if changes.splits else report.incident
+    moved = changes.corrections[-1] if changes.corrections else report  # to the incident of another week, too
+    incident = changes.splits[-1].target if changes.splits else moved.incident or report.incident
     attribution = Attribution(changes.attributions[-1].status) if changes.attributions else None
     return ViolationView(
         violation=report.entry_id,
@@ -130,7 +131,7 @@ def _view(report: Any, changes: _Changes, into: dict[tuple[str, str], str]) -> V
         notifier=fact.notifier,
         status=status,
         attribution=attribution,
-        occur_time=changes.corrections[-1].occur_time if changes.corrections else report.occur_time,
+        occur_time=moved.occur_time,
         report_time=report.report_time,
         record_time=report.record_time,
         entries=tuple(row.entry_id for row in history),

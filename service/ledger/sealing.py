@@ -71,6 +71,11 @@ def key_id_of(content: str) -> str:
     return found[1] if found else ""
 
 
+def plain_of(content: str) -> str:
+    """The content without the sealed text."""
+    return _SEALED.sub("}", content)
+
+
 def unsealed(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
     """(what was sealed, as canonical JSON or empty; whether it was erased). Needs the seller's present key."""
     found = _SEALED.search(content)

@@ -6,18 +6,18 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, bindparam, select, text
 
-from scoring.entries import Entry, entry_from_content
+from scoring.entries import entry_from_content
 from scoring.errors import LifecycleForbids, invalid
 from scoring.kinds import ProductListed, ProductViolationReported, StatusChanged
 from scoring.lifecycle import allowed_actions, next_status
-from scoring.words import Action, Kind, Severity, Status
+from scoring.words import Action, Attribution, Kind, Severity, Status
 from service.ledger.database import Texts, among
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
 _ABOUT = (
-    select(_E.violation, _E.kind, _E.seller, _E.severity, _E.status, _E.target)
+    select(_E.violation, _E.kind, _E.seller, _E.severity, _E.status, _E.target, _E.report_time)
     .where(
         _HERE,
         _E.violation.is_not(None),  # said, so that the partial index serves
@@ -26,7 +26,7 @@ _ABOUT = (
     .order_by(_E.violation, _E.sequence)
 )
 _PENDING = (
-    select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.content)
+    select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
     .where(
         _HERE,
         text("kind = 2 AND status IS NULL"),  # no parameter, so that the partial index serves
@@ -40,7 +40,7 @@ _ABOUT_TARGETS = (
     .order_by(_E.target, _E.sequence)
 )
 _CHANGES = (
-    select(_E.violation, _E.entry_id, _E.content)
+    select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
     .where(
         _HERE,
         _E.violation.is_not(None),
@@ -54,16 +54,22 @@ _CHANGES = (
 
 @dataclass(slots=True)
 class Standing:
-    """A violation: whose, of which kind, how severe, where it stands; `resolved` are the pending changes it took."""
+    """A violation: whose, of which kind, how severe, where it stands; `resolved` are the pending changes it took.
+
+    `known`: when the last of the sources of all that had learned what it said (report time, microseconds). `is_away`:
+    the goods were somebody else's.
+    """
 
     seller: str
     kind: int
     severity: int = 0
     status: int = 0
+    known: int = 0
+    is_away: bool = False
     resolved: set[str] = field(default_factory=set)
 
-    def decide(self, fact: StatusChanged, path: str) -> None:
-        """Applies a change. LifecycleForbids, under `path`."""
+    def decide(self, fact: StatusChanged, report_time: int, path: str) -> None:
+        """Applies a change that its source knew at `report_time`. LifecycleForbids, under `path`."""
         status = Status(self.status)
         try:
             following = next_status(status, Action(fact.action))
@@ -78,15 +84,17 @@ class Standing:
             )
         self.status = int(following)
         self.severity = int(fact.severity or self.severity)
+        self.known = max(self.known, report_time)
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A status change that waits for its violation, or for another change before it."""
+class Decision:
+    """A status change that waits for its violation or for another change before it, or that was about a product."""
 
     entry_id: str
     seller: str
     occur_time: int
+    report_time: int
     fact: StatusChanged
 
 
@@ -118,24 +126,28 @@ class ProductReport:
 def standings(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, Standing]:
     """The recorded violations of these ids, after every change so far."""
     found: dict[str, Standing] = {}
-    for name, kind, seller, severity, status, target in _rows(connection, _ABOUT, marketplace, names):
+    for name, kind, seller, severity, status, target, report in _rows(connection, _ABOUT, marketplace, names):
         if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
-            found[name] = Standing(seller, kind, severity, status)
+            found[name] = Standing(seller, kind, severity, status, report)
         elif kind == Kind.STATUS and status is not None and name in found:
             standing = found[name]
             standing.severity, standing.status = severity or standing.severity, status
+            standing.known = max(standing.known, report)
             if target is not None:
                 standing.resolved.add(target)
+        elif kind == Kind.ATTRIBUTION and name in found:
+            found[name].is_away = status == Attribution.ACCEPTED
     return found
 
 
-def pending(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Pending]]:
+def pending(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Decision]]:
     """The changes of these violations that were appended as pending, resolved since or not."""
-    found: dict[str, list[Pending]] = {}
-    for name, entry_id, seller, occur_time, content in _rows(connection, _PENDING, marketplace, names):
-        fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
-        found.setdefault(name, []).append(Pending(entry_id, seller, occur_time, fact))
-    return found
+    return _decisions(connection, _PENDING, marketplace, names)
+
+
+def changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Decision]]:
+    """The status changes of these violations, in their order."""
+    return _decisions(connection, _CHANGES, marketplace, names)
 
 
 def products(
@@ -163,17 +175,19 @@ def reached(connection: Connection, marketplace: str, names: Collection[str]) ->
     return found
 
 
-def changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Entry]]:
-    """The status changes of these violations, in their order."""
-    found: dict[str, list[Entry]] = {}
-    for name, entry_id, content in _rows(connection, _CHANGES, marketplace, names):
-        found.setdefault(name, []).append(entry_from_content(entry_id, content))
-    return found
-
-
 def other_seller(path: str, standing: Standing) -> Exception:
     """The refusal of an entry that names another seller than its violation's."""
     return invalid(f"{path}.seller", f"must be empty or the violation's seller, {standing.seller!r}")
+
+
+def _decisions(
+    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]
+) -> dict[str, list[Decision]]:
+    found: dict[str, list[Decision]] = {}
+    for name, entry_id, seller, occur, report, content in _rows(connection, query, marketplace, names):
+        fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
+        found.setdefault(name, []).append(Decision(entry_id, seller, occur, report, fact))
+    return found
 
 
 def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:

@@ -1821,7 +1821,8 @@ class EntryCorrected(_message.Message):
     """The `entry_id` corrected. Required."""
     correction: Global___CorrectionKind.ValueType
     """Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher
-    revision; status changes, corrections and erasures stand. Required.
+    revision; status changes, corrections, erasures, listings and violations of products stand, but the violations
+    derived of these may be moved. Required.
     """
     actor: _builtins.str
     """Who decided (a pseudonym or a role, an id). Required."""

@@ -1,0 +1,423 @@
+"""The ledger and the fold once more, short, slow and plain: what the real ones are compared with.
+
+The whole state is a list of rows. Everything is found by walking over it, and nothing is imported of the code under test
+but the facts that callers state and the words in them.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from scoring.entries import Entry
+from scoring.kinds import (
+    AttributionStated,
+    ControlChanged,
+    EntryCorrected,
+    ExposureStated,
+    IdentityVerified,
+    IncidentChanged,
+    OverrideImposed,
+    ProductListed,
+    ProductViolationReported,
+    RemediationDone,
+    SellerErased,
+    StatusChanged,
+    ViolationReported,
+)
+from scoring.words import Attribution, CorrectionKind, IncidentChange
+
+DAY = 86_400_000_000
+MONDAY = 4  # 1970-01-05, in days since 1970-01-01
+AUTHORITIES = {"COURT", "POLICE", "CUSTOMS", "PATENT_OFFICE", "MARKET_REGULATOR", "QUALITY_REGULATOR"}
+TABLE = """
+    alleged       review    -> under_review
+    alleged       confirm   -> confirmed
+    alleged       dismiss   -> dismissed
+    alleged       withdraw  -> withdrawn
+    under_review  confirm   -> confirmed
+    under_review  dismiss   -> dismissed
+    under_review  withdraw  -> withdrawn
+    confirmed     appeal    -> appealed
+    confirmed     reduce    -> reduced
+    confirmed     overturn  -> overturned
+    reduced       appeal    -> appealed
+    reduced       reduce    -> reduced
+    reduced       overturn  -> overturned
+    appealed      confirm   -> confirmed
+    appealed      reduce    -> reduced
+    appealed      overturn  -> overturned
+    dismissed     reinstate -> confirmed
+    overturned    reinstate -> confirmed
+"""
+LEADS = {(was, action): to for was, action, _, to in map(str.split, TABLE.strip().splitlines())}
+TYPES = {  # category, severities by harm, the least from an authority
+    "counterfeit_goods": (1, (2, 3, 3, 4), 3),
+    "misleading_listing": (8, (1, 1, 2, 3), 2),
+}
+
+
+class Refused(Exception):
+    """The batch is refused; the text is the name of the error."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry that is on record. `waits`: a decision about a violation that was not on record."""
+
+    sequence: int
+    record_time: int
+    seller: str
+    entry: Entry
+    occur_time: int
+    report_time: int
+    waits: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.entry.entry_id
+
+    @property
+    def fact(self):
+        return self.entry.fact
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One violation after some decisions. `reduced`: its severity is what a reduction left."""
+
+    seller: str
+    status: str
+    severity: int
+    known: int
+    reduced: bool = False
+    units: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What stands of a seller. `violations`: (id, severity, day, category); `incidents`: their ids, grouped."""
+
+    violations: frozenset
+    incidents: frozenset
+    allegations: int
+    orders: tuple
+    start_day: int
+    level: int
+    tier: int
+    exists: bool
+
+
+def derived_id(origin: str, about: str) -> str:
+    return "auto~" + hashlib.sha256(f"{origin}\x1f{about}".encode()).hexdigest()[:32]
+
+
+def arrival(fact) -> str:
+    final = fact.final and fact.identifier_verified and fact.source.name in AUTHORITIES
+    return "confirmed" if final else "alleged"
+
+
+def severity(fact) -> int:
+    _, by_harm, floor = TYPES[fact.violation_type]
+    return max(by_harm[fact.harm - 1], floor if fact.source.name in AUTHORITIES else 0)
+
+
+def reported(row: Row) -> Violation:
+    fact, status = row.fact, arrival(row.fact)
+    units = getattr(fact, "units", 0) if status == "confirmed" else 0
+    return Violation(row.seller, status, severity(fact), row.report_time, units=units)
+
+
+def decided(v: Violation, fact: StatusChanged, report_time: int) -> Violation | None:
+    """The violation after a decision; None if it may not be taken."""
+    to = LEADS.get((v.status, fact.action.name.lower()))
+    if to is None or (fact.severity is not None and fact.severity >= v.severity):
+        return None
+    units, known = max(v.units, fact.units), max(v.known, report_time)
+    if fact.severity is not None:
+        return Violation(v.seller, to, int(fact.severity), known, reduced=True, units=units)
+    return replace(v, status=to, known=known, units=units)
+
+
+class Reference:
+    """The ledger of one marketplace."""
+
+    def __init__(self, sequence: int = 0, record_time: int = 0) -> None:
+        self.rows: list[Row] = []
+        self.before, self.last_time, self.now = sequence, record_time, 0
+
+    # --- appending ---------------------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry], clock: int) -> list[tuple[str, int, bool, bool]]:
+        """(entry id, sequence, whether it was there, whether it waits) of each; Refused, and nothing has changed."""
+        kept, last_time = list(self.rows), self.last_time
+        self.now = max(clock, last_time + 1)
+        try:
+            results = [self._append(entry) for entry in entries]
+            self._check_revisions()
+        except Refused:
+            self.rows, self.last_time = kept, last_time
+            raise
+        if len(self.rows) > len(kept):
+            self.last_time = self.now
+        return results
+
+    def _append(self, entry: Entry) -> tuple[str, int, bool, bool]:
+        for row in self.rows:
+            if row.id == entry.entry_id:
+                if row.entry != entry and not (
+                    self.is_erased(row) and self._unsealed(row.entry) == self._unsealed(entry)
+                ):
+                    raise Refused("EntryContentDiffers")
+                return row.id, row.sequence, True, row.waits
+        fact, seller, waits = entry.fact, entry.seller, False
+        if isinstance(fact, EntryCorrected):
+            seller = self._corrected(fact, seller)
+        elif isinstance(fact, StatusChanged | AttributionStated | RemediationDone) or (
+            isinstance(fact, IncidentChanged) and fact.violation
+        ):
+            about = self.violation(fact.violation)
+            is_guess = fact.violation.startswith("auto~")
+            waits = about is None and isinstance(fact, StatusChanged) and bool(seller) and not is_guess
+            if about is None and not waits:
+                raise Refused("ViolationNotFound")
+            if about is not None and (seller not in ("", about.seller) or not (about.seller or self._of_all(fact))):
+                raise Refused("InvalidInput")
+            if about is not None and isinstance(fact, StatusChanged) and decided(about, fact, 0) is None:
+                raise Refused("LifecycleForbids")
+            seller = seller if about is None else about.seller
+        row = self._add(entry, seller, waits)
+        self._follow(row)
+        return row.id, row.sequence, False, waits
+
+    def is_erased(self, row: Row) -> bool:
+        """Whether it had a sealed text of which nobody can say any more what it was."""
+        later = [r for r in self.rows if isinstance(r.fact, SellerErased) and r.sequence > row.sequence]
+        return hasattr(row.fact, "reason") and row.seller in {r.seller for r in later}
+
+    @staticmethod
+    def _unsealed(entry: Entry) -> Entry:
+        return replace(entry, fact=replace(entry.fact, reason="")) if hasattr(entry.fact, "reason") else entry
+
+    @staticmethod
+    def _of_all(fact) -> bool:
+        return isinstance(fact, StatusChanged)  # of what is said about a violation, this alone is said for all sellers
+
+    def _add(self, entry: Entry, seller: str, waits: bool = False) -> Row:
+        occur = self.now if entry.occur_time is None else entry.occur_time
+        if isinstance(entry.fact, ExposureStated):
+            occur = entry.fact.day * DAY
+        if isinstance(entry.fact, EntryCorrected) and entry.fact.moved_to is not None:
+            occur = entry.fact.moved_to
+        report = self.now if entry.report_time is None else entry.report_time
+        row = Row(self.before + len(self.rows) + 1, self.now, seller, entry, occur, report, waits)
+        self.rows.append(row)
+        return row
+
+    def _corrected(self, fact: EntryCorrected, seller: str) -> str:
+        found = next((row for row in self.rows if row.id == fact.entry), None)
+        if found is None:
+            raise Refused("EntryNotFound")
+        fixed = (StatusChanged, ExposureStated, EntryCorrected, SellerErased, ProductListed, ProductViolationReported)
+        if isinstance(found.fact, fixed):
+            raise Refused("InvalidInput")
+        if isinstance(found.fact, ViolationReported) and fact.correction is CorrectionKind.VOID:
+            raise Refused("InvalidInput")
+        if seller not in ("", found.seller):
+            raise Refused("InvalidInput")
+        return found.seller
+
+    def _check_revisions(self) -> None:
+        stated = [
+            (r.seller, r.fact.day, r.fact.product_category, r.fact.revision)
+            for r in self.rows
+            if isinstance(r.fact, ExposureStated)
+        ]
+        if len(set(stated)) < len(stated):
+            raise Refused("ExposureRevisionTaken")
+
+    def erase(self, seller: str, entry_id: str, clock: int) -> None:
+        self.append([Entry(entry_id, seller, SellerErased("officer"))], clock)
+
+    # --- what follows from an entry ----------------------------------------------------------------------------------
+
+    def _follow(self, row: Row) -> None:
+        fact = row.fact
+        if isinstance(fact, ViolationReported):
+            self._settle(row.id)
+        elif isinstance(fact, ProductListed):
+            for report in [r for r in self.rows if isinstance(r.fact, ProductViolationReported)]:
+                self._reach(report, row)
+        elif isinstance(fact, ProductViolationReported):
+            for listing in [r for r in self.rows if isinstance(r.fact, ProductListed)]:
+                self._reach(row, listing)
+        elif isinstance(fact, StatusChanged) and not row.waits:
+            for derived in [r for r in self.rows if r.entry.origin == fact.violation and self._is_report(r)]:
+                self._take(row, derived.id)
+                self._settle(derived.id)
+            self._settle(fact.violation)
+
+    def _reach(self, report: Row, listing: Row) -> None:
+        """A violation for the seller who listed the product that the report is about, once for each seller."""
+        about, goods = report.fact, listing.fact
+        if about.product != goods.product or self._get(derived_id(report.id, listing.seller)):
+            return
+        for mine, its in ((about.batch, goods.batch), (about.supplier, goods.supplier)):
+            if mine and its and mine != its:
+                return
+        fact = ViolationReported(
+            about.violation_type, about.harm, about.source, report.id, "", about.final, about.identifier_verified
+        )
+        occur, known = (max(getattr(report, t), getattr(listing, t)) for t in ("occur_time", "report_time"))
+        name = derived_id(report.id, listing.seller)
+        self._add(Entry(name, listing.seller, fact, occur, max(occur, known), report.id), listing.seller)
+        for row in [r for r in self.rows if isinstance(r.fact, StatusChanged) and r.fact.violation == report.id]:
+            if not row.waits:
+                self._take(row, name)
+                self._settle(name)
+        self._settle(name)
+
+    def _settle(self, violation: str) -> None:
+        """Takes the decisions that wait for it, those first that happened first, until none may be taken."""
+        while any(self._take(row, violation) for row in self._waiting(violation)):
+            pass
+
+    def _waiting(self, violation: str) -> list[Row]:
+        v = self.violation(violation)
+        rows = [r for r in self.rows if r.waits and r.fact.violation == violation and r.seller == v.seller]
+        return sorted(rows, key=lambda r: (r.occur_time, r.id))
+
+    def _take(self, row: Row, violation: str) -> bool:
+        """Takes a decision that waited, or that was about a product, for this violation, if it may be taken."""
+        v, name = self.violation(violation), derived_id(row.id, violation)
+        after = decided(v, row.fact, row.report_time)
+        if after is None or self._get(name):
+            return False
+        fact = replace(row.fact, violation=violation)
+        times = (min(row.occur_time, after.known), after.known)
+        self._add(Entry(name, v.seller, fact, *times, origin=row.id), v.seller)
+        return True
+
+    def _get(self, entry_id: str) -> Row | None:
+        return next((row for row in self.rows if row.id == entry_id), None)
+
+    @staticmethod
+    def _is_report(row: Row) -> bool:
+        return isinstance(row.fact, ViolationReported | ProductViolationReported)
+
+    def violation(self, name: str) -> Violation | None:
+        """A violation as it stands at the end of the ledger."""
+        report = self._get(name)
+        if report is None or not self._is_report(report):
+            return None
+        return self._history(report, self.rows)
+
+    @staticmethod
+    def _history(report: Row, rows: Iterable[Row]) -> Violation:
+        v = reported(report)
+        for row in rows:
+            if isinstance(row.fact, StatusChanged) and row.fact.violation == report.id and not row.waits:
+                v = decided(v, row.fact, row.report_time) or v
+        return v
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def answer(self, seller: str, observe_time: int, sequence: int, *, upheld: bool = False) -> Answer:
+        """What stands of a seller at `observe_time`, by what is on record up to `sequence`."""
+        rows = self._standing([r for r in self.rows if r.seller == seller and r.sequence <= sequence])
+        seen = [r for r in rows if r.occur_time < observe_time and r.report_time < observe_time]
+        today = observe_time // DAY
+        counted, allegations, stands = self._counted(rows, seen, upheld)
+        groups = self._incidents(rows, [row for row, _ in counted])
+        units = {
+            name: sum(v.units for row, v in counted if groups[row.id] == name and not v.reduced)
+            for name in set(groups.values())
+        }
+        violations = {
+            (row.id, self._raised(v, units[groups[row.id]]), row.occur_time // DAY, TYPES[row.fact.violation_type][0])
+            for row, v in counted
+        }
+        sold = self._exposure([r for r in rows if r.report_time < observe_time], today)
+        identities = [r for r in seen if isinstance(r.fact, IdentityVerified)]
+        starts = [day for day, _ in sold] + [r.occur_time // DAY for r in identities]
+        changes = [r.occur_time // DAY for r in seen if isinstance(r.fact, ControlChanged)]
+        since = max(changes, default=-(10**9))
+        overrides = [r for r in seen if isinstance(r.fact, OverrideImposed)]
+        in_force = overrides and overrides[-1].fact.until > observe_time
+        latest = max(identities, key=lambda r: (r.occur_time, r.sequence), default=None)
+        return Answer(
+            violations=frozenset(violations),
+            incidents=frozenset(
+                frozenset(name for name in groups if groups[name] == group) for group in set(groups.values())
+            ),
+            allegations=allegations,
+            orders=tuple(sorted(pair for pair in sold if pair[0] >= since)),
+            start_day=max(min(starts), since) if starts else today,
+            level=0 if latest is None else int(latest.fact.level),
+            tier=int(overrides[-1].fact.tier) if in_force else 0,
+            exists=bool(starts) or stands,
+        )
+
+    @staticmethod
+    def _standing(rows: list[Row]) -> list[Row]:
+        """The rows as they were corrected, without those that are void."""
+        last = {row.fact.entry: row.fact for row in rows if isinstance(row.fact, EntryCorrected)}
+        kept = [r for r in rows if r.id not in last or last[r.id].correction is not CorrectionKind.VOID]
+        return [replace(r, occur_time=last[r.id].moved_to) if r.id in last else r for r in kept]
+
+    def _counted(self, rows: list[Row], seen: list[Row], upheld: bool) -> tuple[list[tuple[Row, Violation]], int, bool]:
+        counted, allegations, stands = [], 0, False
+        for row in seen:
+            if not isinstance(row.fact, ViolationReported):
+                continue
+            v = self._history(row, rows)
+            said = [
+                r.fact.outcome for r in rows if isinstance(r.fact, AttributionStated) and r.fact.violation == row.id
+            ]
+            if v.status in {"dismissed", "withdrawn", "overturned"} or said[-1:] == [Attribution.ACCEPTED]:
+                continue
+            stands = True
+            is_open = v.status in {"alleged", "under_review"}
+            allegations += is_open
+            if is_open and upheld:
+                v = replace(v, units=max(v.units, row.fact.units))
+            if upheld or not is_open:
+                counted.append((row, v))
+        return counted, allegations, stands
+
+    def _incidents(self, rows: list[Row], reports: list[Row]) -> dict[str, str]:
+        """The incident of each report: as stated or by the rule, then as it was given, then as it was merged."""
+        changes = [r.fact for r in rows if isinstance(r.fact, IncidentChanged)]
+        names = {row.id: self._first_incident(row) for row in reports}
+        names |= {c.violation: c.into for c in changes if c.change is IncidentChange.SPLIT and c.violation in names}
+        together = [{name} for name in {*names.values(), *(c.into for c in changes), *(c.incident for c in changes)}]
+        for change in changes:
+            if change.change is IncidentChange.MERGED:
+                one, other = (next(s for s in together if n in s) for n in (change.incident, change.into))
+                if one is not other:
+                    together.remove(other)
+                    one |= other
+        return {violation: min(next(s for s in together if n in s)) for violation, n in names.items()}
+
+    @staticmethod
+    def _first_incident(row: Row) -> str:
+        fact = row.fact
+        if fact.incident:
+            return fact.incident
+        if fact.notifier and (fact.right or fact.listing):
+            return f"{fact.notifier} {fact.right} {fact.listing} {(row.occur_time // DAY - MONDAY) // 7}"
+        return row.id
+
+    @staticmethod
+    def _raised(v: Violation, units: int) -> int:
+        steps = 2 if units >= 1000 else 1 if units >= 10 else 0
+        return v.severity if v.reduced else min(v.severity + steps, 4)
+
+    @staticmethod
+    def _exposure(rows: list[Row], today: int) -> list[tuple[int, int]]:
+        stated = sorted(
+            (r.fact.revision, r.fact.day, r.fact.product_category, r.fact.settled_orders)
+            for r in rows
+            if isinstance(r.fact, ExposureStated) and r.fact.day < today
+        )
+        highest = {(day, category): orders for _, day, category, orders in stated}
+        return [(day, orders) for (day, _), orders in highest.items()]

@@ -1,0 +1,453 @@
+"""Random histories, through the real ledger and through the reference, compared after every step.
+
+`SELLERTRUST_TEST_EXAMPLES=2000` runs so many histories instead of a few, another set each time.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from scoring.columns import columns_of
+from scoring.entries import Entry, prepare_batch
+from scoring.errors import SellertrustError
+from scoring.facts import resolve
+from scoring.kinds import (
+    AttributionStated,
+    ControlChanged,
+    EntryCorrected,
+    ExposureStated,
+    IdentityVerified,
+    IncidentChanged,
+    OverrideImposed,
+    ProductListed,
+    ProductViolationReported,
+    RatingGiven,
+    RemediationDone,
+    StatusChanged,
+    ViolationReported,
+)
+from scoring.score import explain, score
+from scoring.time import DAY
+from scoring.words import (
+    Action,
+    Attribution,
+    ControlReason,
+    CorrectionKind,
+    Harm,
+    IdentityLevel,
+    IncidentChange,
+    Severity,
+    Source,
+    Tier,
+)
+from service.ledger import Ledger, upgrade
+from service.ledger.appending import append_batch
+from service.ledger.database import CONFLICT
+from tests.builders import MARKET, Clock
+from tests.databases import BACKENDS, database
+from tests.scoring.worlds import artifact, policy
+from tests.service.ledger.reference import LEADS, Answer, Reference, Refused
+
+EXAMPLES = int(os.environ.get("SELLERTRUST_TEST_EXAMPLES", "0"))
+SETTINGS = settings(
+    max_examples=EXAMPLES or 60,
+    stateful_step_count=40 if EXAMPLES else 25,
+    derandomize=not EXAMPLES,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),  # to explain a failure would trace every line
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+SELLERS = ("s0", "s1", "s2")
+Plan = Callable[["Histories"], Entry]
+
+few = st.integers(0, 3)
+sellers = st.sampled_from(SELLERS)
+units = st.sampled_from([0, 0, 0, 4, 9, 10, 999, 1000])
+ago = st.one_of(st.integers(0, 20).map(lambda days: days * DAY), st.integers(0, 40 * DAY))
+types = st.sampled_from(["counterfeit_goods", "misleading_listing"])
+
+
+@cache
+def sqlite_template() -> str:
+    """A file with an empty ledger, to be copied: faster than to migrate one for each history."""
+    path = tempfile.mkdtemp(prefix="sellertrust-sqlite-") + "/ledger.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+class Crash(Exception):
+    """Something fails in the middle of a write."""
+
+
+def _id(prefix: str, number: int, empty_at: int = 0) -> str:
+    return "" if number == empty_at else f"{prefix}{number}"
+
+
+def a_violation(n, seller, kind, harm, final, unit, incident, notifier, listing, right, before) -> Plan:
+    source = Source.CUSTOMS if final else Source.BRAND
+    fact = ViolationReported(
+        kind, harm, source, _id("x", incident), _id("n", notifier), final, final, _id("l", listing), units=unit,
+        right=_id("r", right),
+    )  # fmt: skip
+    return lambda self: Entry(self.fresh(f"v{n}"), seller, fact, self.clock.now - before)
+
+
+def a_decision(which, choice, severity, unit, named, unseen, before) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        name = f"v{which % 8}" if unseen else self.pick_violation(which)
+        found = self.reference.violation(name)
+        allowed = [Action[a.upper()] for s, a in LEADS if found is not None and s == found.status]
+        # Mostly what may be done, at times what may not.
+        action = allowed[choice % len(allowed)] if allowed and choice < 12 else list(Action)[choice % len(Action)]
+        left = severity if action is Action.REDUCE else None
+        counted = unit if action in (Action.CONFIRM, Action.REDUCE, Action.REINSTATE) else 0
+        fact = StatusChanged(name, action, "staff", "examined", left, "order 7", counted)
+        seller = found.seller if found is not None and named else SELLERS[which % 3] if named or unseen else ""
+        return Entry(self.serial("d"), seller, fact, None if before is None else self.clock.now - before)
+
+    return entry
+
+
+def an_attribution(which, outcome) -> Plan:
+    return lambda self: Entry(
+        self.serial("a"), "", AttributionStated(self.pick_violation(which), outcome, "staff", "examined")
+    )
+
+
+def a_remediation(which, named) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        name = self.pick_violation(which)
+        found = self.reference.violation(name)
+        seller = found.seller if found is not None and found.seller else SELLERS[named]
+        return Entry(self.serial("m"), seller, RemediationDone(name, "refund"))
+
+    return entry
+
+
+def an_exposure(seller, days, category, revision, orders) -> Plan:
+    return lambda self: Entry(
+        self.serial("e"), seller, ExposureStated(self.clock.now // DAY - days, orders, _id("c", category), revision)
+    )
+
+
+def an_identity(seller, level, before) -> Plan:
+    return lambda self: Entry(self.serial("i"), seller, IdentityVerified(level), self.clock.now - before)
+
+
+def a_rating(seller, before) -> Plan:
+    return lambda self: Entry(self.serial("r"), seller, RatingGiven(5), self.clock.now - before)
+
+
+def a_change_of_control(seller, before) -> Plan:
+    fact = ControlChanged(ControlReason.SOLD, "staff", "register")
+    return lambda self: Entry(self.serial("k"), seller, fact, self.clock.now - before)
+
+
+def a_listing(seller, product, batch, supplier, before) -> Plan:
+    fact = ProductListed(f"p{product % 2}", _id("b", batch), _id("u", supplier))
+    return lambda self: Entry(self.serial("l"), seller, fact, self.clock.now - before)
+
+
+def a_product_violation(product, kind, final, batch, supplier, before) -> Plan:
+    source = Source.QUALITY_REGULATOR if final else Source.RANDOM_AUDIT
+    fact = ProductViolationReported(
+        kind, Harm.HIGH, source, f"p{product % 2}", _id("b", batch), _id("u", supplier), "", final, final
+    )
+    return lambda self: Entry(self.serial("p"), "", fact, self.clock.now - before)
+
+
+def a_merge(seller, one, other) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        names = ["x1", "x2", "x3", *(row.id for row in self.reference.rows if row.seller == seller)]
+        incident, into = names[one % len(names)], names[other % len(names)]
+        into = "x4" if incident == into else into
+        return Entry(self.serial("g"), seller, IncidentChanged(IncidentChange.MERGED, into, "staff", "one", incident))
+
+    return entry
+
+
+def a_split(which, into) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        name = self.pick_violation(which)
+        found = self.reference.violation(name)
+        fact = IncidentChanged(IncidentChange.SPLIT, f"x{into}", "staff", "two", violation=name)
+        return Entry(self.serial("g"), (found and found.seller) or "s0", fact)
+
+    return entry
+
+
+def a_correction(which, to_void, before) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        ids = [row.id for row in self.reference.rows] or ["none"]
+        kind = CorrectionKind.VOID if to_void else CorrectionKind.MOVED
+        moved_to = None if to_void else self.clock.now - before
+        return Entry(self.serial("c"), "", EntryCorrected(ids[which % len(ids)], kind, "staff", "wrong date", moved_to))
+
+    return entry
+
+
+def an_override(seller, tier, before, days) -> Plan:
+    def entry(self: "Histories") -> Entry:
+        begin = self.clock.now - before
+        fact = OverrideImposed(tier, begin + days * DAY + 1, "head", "agreed")
+        return Entry(self.serial("o"), seller, fact, begin)
+
+    return entry
+
+
+flags, many = st.booleans(), st.integers(0, 50)
+VIOLATION = st.builds(
+    a_violation, st.integers(0, 7), sellers, types, st.sampled_from(Harm), flags, units, few, few, few, few, ago
+)
+DECISION = st.builds(
+    a_decision, many, st.integers(0, 15), st.sampled_from(Severity), units, flags,
+    st.sampled_from([False, False, False, False, True]), st.none() | ago,
+)  # fmt: skip
+OTHERS = st.one_of(
+    st.builds(an_attribution, many, st.sampled_from(Attribution)),
+    st.builds(a_remediation, many, st.integers(0, 2)),
+    st.builds(an_exposure, sellers, st.integers(0, 40), few, few, st.integers(0, 100)),
+    st.builds(an_identity, sellers, st.sampled_from(IdentityLevel), ago),
+    st.builds(a_rating, sellers, ago),
+    st.builds(a_change_of_control, sellers, ago),
+    st.builds(a_merge, sellers, many, many),
+    st.builds(a_split, many, few),
+    st.builds(a_correction, many, flags, ago),
+    st.builds(an_override, sellers, st.sampled_from(Tier), ago, st.integers(0, 40)),
+)
+PRODUCTS = st.one_of(
+    st.builds(a_listing, sellers, few, few, few, ago),
+    st.builds(a_product_violation, few, types, flags, few, few, ago),
+)
+PLANS = st.sampled_from([VIOLATION, VIOLATION, DECISION, DECISION, DECISION, OTHERS, OTHERS, PRODUCTS]).flatmap(
+    lambda p: p
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """The real ledger and the reference side by side."""
+
+    backend = ""
+    folder = Path()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = ExitStack()
+        self.clock = Clock()
+        self.reference = Reference()
+        self.batches: list[tuple[list[Entry], bool]] = []
+        self.stamps: list[tuple] = []
+        self.count = 0
+
+    @initialize()
+    def begin(self) -> None:
+        self.url = self.open.enter_context(database(self.backend, self.folder, empty=self.backend == "sqlite"))
+        if self.backend == "sqlite":
+            shutil.copyfile(sqlite_template(), self.url.removeprefix("sqlite:///"))
+        self.ledger = Ledger.open(self.url, clock=self.clock)
+
+    def teardown(self) -> None:
+        with self.open:
+            if hasattr(self, "ledger"):
+                self.ledger.close()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    @rule(plans=st.lists(PLANS, min_size=5, max_size=10), together=flags)
+    def append(self, plans: list[Plan], together: bool) -> None:
+        """In one batch, which may be refused as a whole, or one by one."""
+        if together:
+            self.put([plan(self) for plan in plans[:3]])
+        for plan in plans[3 if together else 0 :]:
+            self.put([plan(self)])
+
+    @rule(plans=st.lists(st.tuples(PLANS, ago), min_size=3, max_size=8))
+    def import_late(self, plans: list[tuple[Plan, int]]) -> None:
+        """Entries that their source had learned of before."""
+        for plan, wait in plans:
+            entry = plan(self)
+            known = max(self.clock.now - wait, entry.occur_time or 0)
+            self.put([replace(entry, report_time=known)], imported=True)
+
+    @rule(which=st.integers(0, 30), back=flags)
+    def retry(self, which: int, back: bool) -> None:
+        """A batch of before again, as it was or in the opposite order."""
+        if self.batches:
+            entries, imported = self.batches[which % len(self.batches)]
+            self.put(entries[::-1] if back else entries, imported)
+
+    @rule(which=st.integers(0, 30), plan=PLANS)
+    def other_content(self, which: int, plan: Plan) -> None:
+        """Another fact under an id that was used."""
+        if self.batches:
+            taken = self.batches[which % len(self.batches)][0][0].entry_id
+            self.put([replace(plan(self), entry_id=taken)])
+
+    @rule(plans=st.lists(PLANS, min_size=1, max_size=3))
+    def crash(self, plans: list[Plan]) -> None:
+        """After everything was written and before it was committed: nothing has happened."""
+        now = max(self.clock.now, self.ledger.last()[1])
+        batch = prepare_batch([plan(self) for plan in plans], now)
+        with suppress(Crash, SellertrustError, *CONFLICT), self.ledger._database.write() as connection:
+            append_batch(self.ledger._database, connection, MARKET, batch, now)
+            raise Crash
+
+    @rule(days=st.integers(-3, 20), more=st.integers(0, DAY), restarts=flags)
+    def clock_jumps(self, days: int, more: int, restarts: bool) -> None:
+        """And the process begins anew, or does not."""
+        self.clock.now += days * DAY + more
+        if restarts:
+            self.ledger.close()
+            self.ledger = Ledger.open(self.url, clock=self.clock)
+
+    @rule(seller=sellers, hurry=st.integers(0, 3))
+    def erase(self, seller: str, hurry: int) -> None:
+        if hurry:
+            return
+        entry_id = self.serial("z")
+        done = self.ledger.erase(MARKET, seller, actor="officer", entry_id=entry_id)
+        self.reference.erase(seller, entry_id, self.clock.now)
+        assert done.sequence == len(self.reference.rows)
+
+    @rule()
+    def take_a_stamp(self) -> None:
+        """What is answered now is answered by the same stamp for ever."""
+        cut = self.ledger.cut()
+        self.stamps.append((cut, self.answers(cut.observe_time, cut.sequence)))
+
+    # --- what holds --------------------------------------------------------------------------------------------------
+
+    @rule(days=st.integers(0, 45), midnight=flags, which=many)
+    def look_back(self, days: int, midnight: bool, which: int) -> None:
+        """At an earlier time, with today's knowledge and with that of some time before."""
+        moment = max(self.clock.now - days * DAY, 0)
+        moment = moment // DAY * DAY if midnight else moment
+        times = [None, *(row.record_time for row in self.reference.rows)]
+        for known in (None, times[which % len(times)]):
+            cut = self.ledger.cut(moment, known)
+            assert cut.sequence == sum(known is None or row.record_time < known for row in self.reference.rows)
+            self.compare(moment, cut.sequence)
+
+    @rule(which=many)
+    def replay(self, which: int) -> None:
+        """An earlier stamp gives what it gave then, in every bit."""
+        if self.stamps:
+            cut, then = self.stamps[which % len(self.stamps)]
+            if cut.observe_time <= self.ledger.cut().observe_time:  # a clock that went back has yet to come there
+                assert self.ledger.cut(cut.observe_time, cut.known_time) == cut
+            assert self.answers(cut.observe_time, cut.sequence) == then
+
+    @invariant()
+    def the_reference_says_the_same(self) -> None:
+        if hasattr(self, "ledger"):
+            assert self.ledger.last() == (len(self.reference.rows), self.reference.last_time)
+            cut = self.ledger.cut()
+            self.compare(cut.observe_time, cut.sequence)
+
+    @rule()
+    def every_entry_reads_back(self) -> None:
+        """As it was stated, in its place; each violation as it stands; and the chain is whole."""
+        verified = self.ledger.verify([self.ledger.checkpoint()] if self.reference.rows else [], lambda *_: None)
+        assert (verified.mismatch, verified.entries) == (None, len(self.reference.rows))
+        cut = self.ledger.cut()
+        listed = self.ledger.entries(MARKET, cut, limit=10_000)
+        rows = self.reference.rows
+        assert [e.sequence for e in listed] == list(range(1, len(rows) + 1))
+        for entry, row in zip(listed, rows, strict=True):
+            assert (entry.entry.entry_id, entry.entry.origin, entry.seller) == (row.id, row.entry.origin, row.seller)
+            assert (entry.occur_time, entry.report_time, entry.record_time, entry.pending) == (
+                *(row.occur_time, row.report_time, row.record_time, row.waits),
+            )
+            assert entry.erased == self.reference.is_erased(row)
+            if not row.entry.origin and not entry.erased:
+                assert entry.entry == row.entry
+            if self.reference.violation(row.id) is not None:
+                view, v = self.ledger.violation(MARKET, row.id, cut), self.reference.violation(row.id)
+                assert (view.status.name.lower(), view.severity, view.seller) == (v.status, v.severity, v.seller)
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    def put(self, entries: list[Entry], imported: bool = False) -> None:
+        """Appends to both, which answer or refuse alike."""
+        try:
+            expected: object = self.reference.append(entries, self.clock.now)
+        except Refused as refusal:
+            expected = str(refusal)
+        try:
+            done = self.ledger.append(MARKET, entries, imported=imported)
+            found: object = [(one.entry_id, one.sequence, one.already_present, one.pending) for one in done]
+            self.batches.append((entries, imported))
+        except SellertrustError as refusal:
+            found = type(refusal).__name__
+        assert found == expected, f"{found} is not {expected}"
+
+    def compare(self, moment: int, sequence: int) -> None:
+        for upheld in (False, True):
+            expected = [self.reference.answer(s, moment, sequence, upheld=upheld) for s in SELLERS]
+            for found, wanted in zip(self.facts(moment, sequence, upheld), expected, strict=True):
+                differs = [f for f in Answer.__dataclass_fields__ if getattr(found, f) != getattr(wanted, f)]
+                assert not differs, [(f, getattr(found, f), getattr(wanted, f)) for f in differs]
+
+    def facts(self, moment: int, sequence: int, upheld: bool) -> list[Answer]:
+        rows = self.ledger.fact_rows(MARKET, SELLERS, sequence)
+        everybody = np.full(len(SELLERS), upheld)
+        facts = resolve(columns_of(rows, SELLERS), np.full(len(SELLERS), moment), upheld=everybody)
+        v = facts.violations
+        answers = []
+        for case in range(len(SELLERS)):
+            mine = np.flatnonzero(v.case == case).tolist()
+            names = {place: rows[v.row[place]].entry_id for place in mine}
+            groups = {frozenset(names[p] for p in mine if v.incident[p] == v.incident[q]) for q in mine}
+            sold = np.flatnonzero(facts.exposure_case == case).tolist()
+            answers.append(
+                Answer(
+                    frozenset((names[p], int(v.severity[p]), int(v.day[p]), int(v.category[p])) for p in mine),
+                    frozenset(groups),
+                    int(facts.allegations[case]),
+                    tuple(sorted((int(facts.exposure_day[p]), int(facts.exposure_orders[p])) for p in sold)),
+                    int(facts.start_day[case]),
+                    int(facts.level[case]),
+                    int(facts.override[case]),
+                    bool(facts.exists[case]),
+                )
+            )
+        return answers
+
+    def answers(self, moment: int, sequence: int) -> list:
+        """Scores and explanations of all sellers; in one call or one by one they are the same."""
+        rows = self.ledger.fact_rows(MARKET, SELLERS, sequence)
+        scores = score(rows, SELLERS, moment, artifact(), policy())
+        explained = [explain([r for r in rows if r.seller == s], s, moment, artifact(), policy()) for s in SELLERS]
+        assert scores == [None if e is None else e.score for e in explained]
+        return explained
+
+    def serial(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count % 7}-{self.count}"
+
+    def fresh(self, name: str) -> str:
+        return name if self.reference.violation(name) is None else self.serial("w")
+
+    def pick_violation(self, which: int) -> str:
+        names = [row.id for row in self.reference.rows if self.reference.violation(row.id) is not None]
+        return names[which % len(names)] if names else f"v{which % 8}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.timeout(0 if EXAMPLES else 300)
+def test_the_ledger_and_the_fold_agree_with_the_reference(backend: str, tmp_path: Path) -> None:
+    """Whatever is reported, in whatever order, with whatever failures in between."""
+    machine = type("Histories", (Histories,), {"backend": backend, "folder": tmp_path})
+    run_state_machine_as_test(machine, settings=SETTINGS)

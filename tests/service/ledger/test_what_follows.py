@@ -1,0 +1,289 @@
+"""What follows from an entry: pending decisions, violations of products, corrections, erasures; each rule once, by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scoring.columns import columns_of
+from scoring.entries import Entry
+from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
+from scoring.facts import Facts, resolve
+from scoring.incidents import derived_id
+from scoring.kinds import (
+    AttributionStated,
+    EntryCorrected,
+    MeasureChanged,
+    ProductListed,
+    ProductViolationReported,
+    StatusChanged,
+    ViolationReported,
+)
+from scoring.time import DAY, parse_time
+from scoring.words import (
+    Action,
+    Attribution,
+    CorrectionKind,
+    Harm,
+    MeasureKind,
+    MeasureState,
+    Severity,
+    Source,
+    Status,
+)
+from service.ledger import Ledger
+from tests.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
+
+PRODUCT_REPORT = Entry(
+    "p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20)
+)
+
+
+def listing(seller: str, *, days: float = 30, **fields: str) -> Entry:
+    return Entry(f"l-{seller}", seller, ProductListed("gtin-1", **fields), ago(days))
+
+
+def facts(
+    ledger: Ledger, seller: str = "s1", *, at: int = NOW + DAY, upheld: bool = False, known: bool = False
+) -> Facts:
+    """What stands of a seller; `known`: only by what its sources knew at the time, as in training."""
+    rows = ledger.fact_rows(MARKET, [seller], ledger.last()[0])
+    return resolve(columns_of(rows, [seller]), np.array([at]), upheld=np.array([upheld]), as_reported=known)
+
+
+def severities(facts: Facts) -> list[int]:
+    return facts.violations.severity.tolist()
+
+
+def corrected(entry_id: str, moved_to: int | None = None) -> Entry:
+    kind = CorrectionKind.VOID if moved_to is None else CorrectionKind.MOVED
+    return Entry(f"c-{entry_id}", "", EntryCorrected(entry_id, kind, "staff", "entered wrongly", moved_to))
+
+
+def attribution(violation_id: str, outcome: Attribution) -> Entry:
+    return Entry(f"a-{violation_id}", "", AttributionStated(violation_id, outcome, "staff", "another shop's parcel"))
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reversed_order", [False, True], ids=["report first", "decision first"])
+def test_an_imported_decision_is_known_since_its_sources_knew_whatever_came_first(
+    ledger: Ledger, reversed_order: bool
+) -> None:
+    """Else the order of a file's rows would decide what training sees."""
+    report = violation("v1", occur_time=ago(100), report_time=ago(90))
+    decision = status("v1", seller="s1", occur_time=ago(60), report_time=ago(50))
+    for entry in [decision, report] if reversed_order else [report, decision]:
+        ledger.append(MARKET, [entry], imported=True)
+    assert severities(facts(ledger, at=ago(50), known=True)) == []
+    assert severities(facts(ledger, at=ago(50) + 1, known=True)) == [Severity.MAJOR]
+
+
+def test_a_decision_that_waits_is_known_no_sooner_than_the_report_it_waits_for(ledger: Ledger) -> None:
+    ledger.append(MARKET, [status("v1", seller="s1", occur_time=ago(80), report_time=ago(80))], imported=True)
+    ledger.append(MARKET, [violation("v1", occur_time=ago(100), report_time=ago(40))], imported=True)
+    assert severities(facts(ledger, at=ago(40), known=True)) == []
+    assert severities(facts(ledger, at=ago(40) + 1, known=True)) == [Severity.MAJOR]
+
+
+def test_what_a_decision_about_a_product_decides_is_known_since_its_source_knew(ledger: Ledger) -> None:
+    told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
+    decided = status("p1", occur_time=ago(10), report_time=ago(10))
+    ledger.append(MARKET, [told, sold, decided], imported=True)
+    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    assert [(row.occur_time, row.report_time) for row in rows if row.status == Status.CONFIRMED] == [(ago(10), ago(10))]
+    # This one lists it now, and nobody knew of that before.
+    ledger.append(MARKET, [listing("s2")])
+    rows = ledger.fact_rows(MARKET, ["s2"], ledger.last()[0])
+    assert [row.report_time for row in rows if row.status == Status.CONFIRMED] == [ledger.last()[1]]
+
+
+def test_nothing_waits_for_an_id_of_the_ledgers_own_making(ledger: Ledger) -> None:
+    """Nobody can know it before it is on record."""
+    with pytest.raises(ViolationNotFound):
+        ledger.append(MARKET, [status(derived_id("p1", "s1"), entry_id="d", seller="s1")])
+
+
+def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger: Ledger) -> None:
+    """Not in the order of arrival, and each as soon as the lifecycle allows it."""
+    waiting = [
+        status("v1", Action.OVERTURN, "z", seller="s1", occur_time=ago(2)),
+        status("v1", Action.CONFIRM, "y", seller="s1", occur_time=ago(4)),
+        status("v1", Action.APPEAL, "x", seller="s1", occur_time=ago(3)),
+        status("v1", Action.DISMISS, "of-another", seller="s2", occur_time=ago(9)),
+    ]
+    assert all(one.pending for one in ledger.append(MARKET, waiting))
+    ledger.append(MARKET, [violation("v1")])
+    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    assert [row.status for row in rows if row.target is not None] == [
+        Status.CONFIRMED,
+        Status.APPEALED,
+        Status.OVERTURNED,
+    ]
+
+
+# --- units ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("units", "severity"), [(9, 2), (10, 3), (999, 3), (1000, 4)])
+def test_adjudicated_units_raise_the_severity_of_their_incident(ledger: Ledger, units: int, severity: int) -> None:
+    """A moderate one with 9 units stays moderate; with 10 it is major; with 1,000 critical."""
+    reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
+    ledger.append(MARKET, [*reports, status("v1", units=units), status("v2")])
+    assert severities(facts(ledger)) == [severity, severity]
+
+
+def test_units_of_one_incident_add_up_and_never_lead_beyond_critical(ledger: Ledger) -> None:
+    reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.HIGH, incident="i")]
+    ledger.append(MARKET, [*reports, status("v1", units=500), status("v2", units=499)])
+    assert sorted(severities(facts(ledger))) == [3, 4]
+    ledger.append(MARKET, [violation("v3", harm=Harm.EXTREME, incident="i"), status("v3", units=1)])
+    assert sorted(severities(facts(ledger))) == [4, 4, 4]
+
+
+def test_what_a_reduction_left_stays_when_the_appeal_against_it_fails(ledger: Ledger) -> None:
+    """Its units do not count again: who appeals is not worse off for it."""
+    ledger.append(MARKET, [violation("v1"), status("v1", units=1000)])
+    assert severities(facts(ledger)) == [Severity.CRITICAL]
+    ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
+    assert severities(facts(ledger)) == [Severity.MINOR]
+    ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", Action.CONFIRM, "again")])
+    assert severities(facts(ledger)) == [Severity.MINOR]
+
+
+def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
+    """Without an open allegation the seller stands as if upheld, with one by what it alleges."""
+    fact = ViolationReported("counterfeit_goods", Harm.LOW, Source.BRAND, units=1000)
+    ledger.append(MARKET, [Entry("v1", "s1", fact, ago(10))])
+    assert severities(facts(ledger, upheld=True)) == [Severity.CRITICAL]
+    ledger.append(MARKET, [status("v1", units=10)])
+    assert severities(facts(ledger)) == severities(facts(ledger, upheld=True)) == [Severity.MAJOR]
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_after(
+    ledger: Ledger, listed_first: bool
+) -> None:
+    """Once each, with what was decided about it, from when both were the case."""
+    entries = [listing("s1"), listing("s2", days=5), listing("s3", days=1, supplier="other")]
+    report = replace(PRODUCT_REPORT, fact=replace(PRODUCT_REPORT.fact, supplier="this"))
+    for entry in [*entries, report, status("p1")] if listed_first else [report, status("p1"), *entries]:
+        ledger.append(MARKET, [entry])
+    ledger.append(MARKET, [replace(listing("s1"), entry_id="l-again")])
+    days = {seller: facts(ledger, seller).violations.day.tolist() for seller in ("s1", "s2", "s3")}
+    assert days == {"s1": [ago(20) // DAY], "s2": [ago(5) // DAY], "s3": []}
+
+
+def test_one_sellers_appeal_leaves_the_others_as_they_are(ledger: Ledger) -> None:
+    ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
+    mine = derived_id("p1", "s1")
+    ledger.append(MARKET, [status(mine, Action.OVERTURN, "o1"), status("p1", Action.APPEAL)])
+    assert severities(facts(ledger, "s1")) == []
+    assert severities(facts(ledger, "s2")) == [Severity.MAJOR]
+    ledger.append(MARKET, [status("p1", Action.OVERTURN)])
+    assert severities(facts(ledger, "s2")) == []
+
+
+def test_what_was_stated_of_a_product_is_not_corrected(ledger: Ledger) -> None:
+    """What followed from it stands for itself: it is moved, decided or contested one by one."""
+    ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
+    for name, moved_to in (("l-s1", None), ("l-s1", ago(1)), ("p1", ago(1)), ("p1", None)):
+        with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry"):
+            ledger.append(MARKET, [corrected(name, moved_to)])
+    mine = derived_id("p1", "s1")
+    ledger.append(MARKET, [replace(corrected(mine, ago(3)), entry_id="moved")])
+    assert facts(ledger).violations.day.tolist() == [ago(3) // DAY]
+
+
+def test_a_violation_of_a_product_is_nobodys_to_attribute(ledger: Ledger) -> None:
+    """But that which was derived of it for a seller is."""
+    ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.attribution\.violation: 'p1' is of a product"):
+        ledger.append(MARKET, [attribution("p1", Attribution.ACCEPTED)])
+    mine = derived_id("p1", "s1")
+    ledger.append(MARKET, [replace(attribution(mine, Attribution.ACCEPTED), entry_id="a")])
+    assert severities(facts(ledger)) == []
+
+
+def test_no_suspension_rests_on_goods_that_were_somebody_elses(ledger: Ledger) -> None:
+    fact = MeasureChanged("m", MeasureKind.SUSPENSION, MeasureState.IMPOSED, "staff", "repeated", violations=("v1",))
+    ledger.append(MARKET, [confirmed("v1"), attribution("v1", Attribution.ACCEPTED)])
+    with pytest.raises(LifecycleForbids, match="another seller"):
+        ledger.append(MARKET, [Entry("m1", "s1", fact)])
+    ledger.append(MARKET, [replace(attribution("v1", Attribution.REJECTED), entry_id="a2"), Entry("m1", "s1", fact)])
+
+
+# --- incidents --------------------------------------------------------------------------------------------------------
+
+
+def report_of(entry_id: str, moment: str) -> Entry:
+    """Confirmed on arrival, by one notifier about one right and listing."""
+    fact = ViolationReported(
+        "counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "", "n1", True, True, "listing-1", right="mark-1"
+    )
+    return Entry(entry_id, "s1", fact, parse_time(moment))
+
+
+def incidents(ledger: Ledger) -> int:
+    return len(set(facts(ledger).violations.incident.tolist()))
+
+
+def test_reports_of_one_notifier_in_one_week_are_one_incident(ledger: Ledger) -> None:
+    """From Monday 2026-02-02 to Sunday 2026-02-08, UTC; the Monday after it is another."""
+    ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-08T23:59:59.999999Z")])
+    assert incidents(ledger) == 1
+    ledger.append(MARKET, [report_of("c", "2026-02-09T00:00:00Z")])
+    assert incidents(ledger) == 2
+    other = report_of("d", "2026-02-03T00:00:00Z")
+    ledger.append(MARKET, [replace(other, fact=replace(other.fact, right="mark-2"))])
+    ledger.append(MARKET, [replace(other, entry_id="e", fact=replace(other.fact, notifier="n2"))])
+    ledger.append(MARKET, [replace(other, entry_id="f", seller="s2")])
+    assert incidents(ledger) == 4
+
+
+def test_a_report_that_is_moved_into_another_week_goes_to_the_incident_of_that_week(ledger: Ledger) -> None:
+    """As if it had been stated so from the beginning; also if both come in one batch."""
+    ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-10T00:00:00Z")])
+    assert incidents(ledger) == 2
+    ledger.append(MARKET, [corrected("b", parse_time("2026-02-04T00:00:00Z"))])
+    assert incidents(ledger) == 1
+    moved = corrected("c", parse_time("2026-02-12T00:00:00Z"))
+    ledger.append(MARKET, [report_of("c", "2026-02-05T00:00:00Z"), moved])
+    assert incidents(ledger) == 2
+
+
+# --- erasure ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, [violation("v1"), status("v1", reason="the first text")])
+    first = ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
+    ledger.append(MARKET, [status("v1", Action.APPEAL, reason="the second text")])
+    clock.now += DAY
+    assert ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1") == first._replace(already_present=True)
+    listed = ledger.entries(MARKET, ledger.cut())
+    assert [e.entry.fact.reason for e in listed if isinstance(e.entry.fact, StatusChanged)] == [
+        "[erased]",
+        "the second text",
+    ]
+
+
+def test_what_is_known_to_differ_under_an_erased_id_is_refused_still(ledger: Ledger) -> None:
+    """Only the sealed text cannot be compared any more."""
+    said = status("v1", reason="the seller's name")
+    ledger.append(MARKET, [violation("v1"), said])
+    ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
+    for again in (said, replace(said, fact=replace(said.fact, reason="other words"))):
+        [done] = ledger.append(MARKET, [again])
+        assert (done.already_present, done.erased) == (True, True)
+    for other in (
+        replace(said, fact=replace(said.fact, actor="staff-8")),
+        replace(said, seller="s1"),
+        violation(said.entry_id),
+    ):
+        with pytest.raises(EntryContentDiffers):
+            ledger.append(MARKET, [other])
