@@ -34,7 +34,6 @@ from tests.service.ledger.reference import Answer, Reference, Refused
 
 EXAMPLES = int(os.environ.get("SELLERTRUST_TEST_EXAMPLES", "0"))
 SETTINGS = settings(
-    max_examples=EXAMPLES or 60,
     stateful_step_count=40 if EXAMPLES else 25,
     derandomize=not EXAMPLES,
     database=None,
@@ -270,4 +269,5 @@ class Histories(RuleBasedStateMachine):
 def test_the_ledger_and_the_fold_agree_with_the_reference(backend: str, tmp_path: Path) -> None:
     """Whatever is reported, in whatever order, with whatever failures in between."""
     machine = type("Histories", (Histories,), {"backend": backend, "folder": tmp_path})
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    examples = EXAMPLES or (60 if backend == "postgresql" else 150)
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))
