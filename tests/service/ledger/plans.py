@@ -56,8 +56,8 @@ Plan = Callable[["World"], Entry]
 
 few = st.integers(0, 3)
 sellers = st.sampled_from(SELLERS)
-units = st.sampled_from([0, 0, 0, 4, 9, 10, 999, 1000])
-ago = st.one_of(st.integers(0, 20).map(lambda days: days * DAY), st.integers(0, 40 * DAY))
+units = st.sampled_from([0, 4, 9, 10, 999, 1000])
+ago = st.one_of(st.integers(0, 9).map(lambda days: days * DAY), st.integers(0, 20 * DAY))
 types = st.sampled_from(["counterfeit_goods", "misleading_listing"])
 
 
@@ -81,7 +81,8 @@ def a_decision(which, choice, severity, unit, named, unseen, before) -> Plan:
         allowed = [Action[a.upper()] for s, a in LEADS if found is not None and s == found.status]
         # Mostly what may be done, at times what may not.
         action = allowed[choice % len(allowed)] if allowed and choice < 12 else list(Action)[choice % len(Action)]
-        left = severity if action is Action.REDUCE else None
+        less = Severity(max(found.severity - 1, 1)) if found is not None and choice < 10 else severity
+        left = less if action is Action.REDUCE else None
         counted = unit if action in (Action.CONFIRM, Action.REDUCE, Action.REINSTATE) else 0
         fact = StatusChanged(name, action, "staff", "examined", left, "order 7", counted)
         seller = found.seller if found is not None and named else SELLERS[which % 3] if named or unseen else ""
@@ -188,7 +189,7 @@ DECISION = st.builds(
 OTHERS = st.one_of(
     st.builds(an_attribution, many, st.sampled_from(Attribution)),
     st.builds(a_remediation, many, st.integers(0, 2)),
-    st.builds(an_exposure, sellers, st.integers(0, 40), few, few, st.integers(0, 100)),
+    st.builds(an_exposure, sellers, st.integers(0, 9), few, few, st.integers(1, 100)),
     st.builds(an_identity, sellers, st.sampled_from(IdentityLevel), ago),
     st.builds(a_rating, sellers, ago),
     st.builds(a_change_of_control, sellers, ago),

@@ -148,11 +148,18 @@ class Histories(RuleBasedStateMachine):
 
     # --- what holds --------------------------------------------------------------------------------------------------
 
-    @rule(days=st.integers(0, 45), midnight=flags, which=many)
-    def look_back(self, days: int, midnight: bool, which: int) -> None:
-        """At an earlier time, with today's knowledge and with that of some time before."""
-        moment = max(self.clock.now - days * DAY, 0)
-        moment = moment // DAY * DAY if midnight else moment
+    @rule(days=st.integers(0, 12), which=many, later=st.integers(0, 1), how=st.integers(0, 3))
+    def look_back(self, days: int, which: int, later: int, how: int) -> None:
+        """At an earlier time, with today's knowledge and with that of some time before.
+
+        At a midnight, or just when something happened, was learned of or ended.
+        """
+        moments = [self.clock.now // DAY * DAY - days * DAY]
+        for row in self.reference.rows[which:] + self.reference.rows[:which]:
+            moments += [(row.occur_time, row.report_time, getattr(row.fact, "until", row.occur_time))[how % 3]] * (
+                how < 3
+            )
+        moment = min(moments[len(moments) > 1] + later, self.ledger.cut().observe_time)
         times = [None, *(row.record_time for row in self.reference.rows)]
         for known in (None, times[which % len(times)]):
             cut = self.ledger.cut(moment, known)
