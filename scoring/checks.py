@@ -117,6 +117,8 @@ def _measure(fact: MeasureChanged, *_: object) -> Problems:
 
 
 def _override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:
+    if not fact.until:
+        return  # of which it is said already that it is required
     begin = now if occur_time is None else occur_time
     if not begin < fact.until <= now + MAX_OVERRIDE_DAYS * DAY:
         yield "until", f"must lie after its begin and at most {MAX_OVERRIDE_DAYS} days after {format_time(now)}"

@@ -19,7 +19,7 @@ from scoring.artifact import Artifact
 from scoring.columns import FactRow, Ints, names_of
 from scoring.facts import Facts, Violations
 from scoring.features import matrix
-from scoring.words import Category, Kind, Severity
+from scoring.words import Category, CorrectionKind, Kind, Severity
 
 MAX_CELLS = 500_000
 """Violations times selections that are folded at once."""
@@ -100,7 +100,8 @@ def reasons_of(
     points = _points_of(facts, subsets + without, artifact, attributes)
     values, full = points[: len(subsets)], int(points[len(subsets) - 1])
 
-    entries, names = _entries_by_violation(rows), names_of(rows)
+    names, rows = names_of(rows), _corrected(rows)
+    entries = _entries_by_violation(rows)
     effects: dict[Category, list[IncidentEffect]] = {}
     for incident, remaining in zip(incidents, points[len(subsets) :], strict=True):
         effect = _effect(incident, names[incident.code], int(remaining) - full, facts.violations, rows, entries)
@@ -163,6 +164,20 @@ def _points_of(
     )
     sums = artifact.folder.fold(copies, artifact.folder.exposure(facts).tile(cases))
     return artifact.points(matrix(sums, artifact.features, [attributes] * cases))
+
+
+def _corrected(rows: Sequence[FactRow]) -> list[FactRow]:
+    """The rows at their places, as corrected; those that are void state nothing about a violation."""
+    corrections = sorted((row for row in rows if row.kind == Kind.CORRECTION), key=lambda r: r.sequence)
+    last = {row.target: row for row in corrections}
+    found = []
+    for row in rows:
+        by = last.get(row.entry_id)
+        if by is not None:
+            void = by.status == CorrectionKind.VOID
+            row = row._replace(violation=None) if void else row._replace(occur_time=by.occur_time)  # noqa: PLW2901
+        found.append(row)
+    return found
 
 
 def _entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:

@@ -92,6 +92,10 @@ class Violation:
     reduced: bool = False
     units: int = 0
 
+    def raised(self, units: int) -> int:
+        steps = 2 if units >= 1000 else 1 if units >= 10 else 0
+        return self.severity if self.reduced else min(self.severity + steps, 4)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -111,20 +115,15 @@ def derived_id(origin: str, about: str) -> str:
     return "auto~" + hashlib.sha256(f"{origin}\x1f{about}".encode()).hexdigest()[:32]
 
 
-def arrival(fact) -> str:
-    final = fact.final and fact.identifier_verified and fact.source.name in AUTHORITIES
-    return "confirmed" if final else "alleged"
-
-
-def severity(fact) -> int:
-    _, by_harm, floor = TYPES[fact.violation_type]
-    return max(by_harm[fact.harm - 1], floor if fact.source.name in AUTHORITIES else 0)
-
-
 def reported(row: Row) -> Violation:
-    fact, status = row.fact, arrival(row.fact)
-    units = getattr(fact, "units", 0) if status == "confirmed" else 0
-    return Violation(row.seller, status, severity(fact), row.report_time, units=units)
+    """The violation on arrival: a final act of an authority, matched by a verified identifier, is confirmed."""
+    fact = row.fact
+    by_authority = fact.source.name in AUTHORITIES
+    final = by_authority and fact.final and fact.identifier_verified
+    _, by_harm, least = TYPES[fact.violation_type]
+    severity = max(by_harm[fact.harm - 1], least if by_authority else 0)
+    units = getattr(fact, "units", 0) if final else 0
+    return Violation(row.seller, "confirmed" if final else "alleged", severity, row.report_time, units=units)
 
 
 def decided(v: Violation, fact: StatusChanged, report_time: int) -> Violation | None:
@@ -180,7 +179,9 @@ class Reference:
             waits = about is None and isinstance(fact, StatusChanged) and bool(seller) and not is_guess
             if about is None and not waits:
                 raise Refused("ViolationNotFound")
-            if about is not None and (seller not in ("", about.seller) or not (about.seller or self._of_all(fact))):
+            if about is not None and (
+                seller not in ("", about.seller) or not (about.seller or isinstance(fact, StatusChanged))
+            ):
                 raise Refused("InvalidInput")
             if about is not None and isinstance(fact, StatusChanged) and decided(about, fact, 0) is None:
                 raise Refused("LifecycleForbids")
@@ -197,10 +198,6 @@ class Reference:
     @staticmethod
     def _unsealed(entry: Entry) -> Entry:
         return replace(entry, fact=replace(entry.fact, reason="")) if hasattr(entry.fact, "reason") else entry
-
-    @staticmethod
-    def _of_all(fact) -> bool:
-        return isinstance(fact, StatusChanged)  # of what is said about a violation, this alone is said for all sellers
 
     def _add(self, entry: Entry, seller: str, waits: bool = False) -> Row:
         occur = self.now if entry.occur_time is None else entry.occur_time
@@ -333,7 +330,7 @@ class Reference:
             for name in set(groups.values())
         }
         violations = {
-            (row.id, self._raised(v, units[groups[row.id]]), row.occur_time // DAY, TYPES[row.fact.violation_type][0])
+            (row.id, v.raised(units[groups[row.id]]), row.occur_time // DAY, TYPES[row.fact.violation_type][0])
             for row, v in counted
         }
         sold = self._exposure([r for r in rows if r.report_time < observe_time], today)
@@ -406,11 +403,6 @@ class Reference:
         if fact.notifier and (fact.right or fact.listing):
             return f"{fact.notifier} {fact.right} {fact.listing} {(row.occur_time // DAY - MONDAY) // 7}"
         return row.id
-
-    @staticmethod
-    def _raised(v: Violation, units: int) -> int:
-        steps = 2 if units >= 1000 else 1 if units >= 10 else 0
-        return v.severity if v.reduced else min(v.severity + steps, 4)
 
     @staticmethod
     def _exposure(rows: list[Row], today: int) -> list[tuple[int, int]]:

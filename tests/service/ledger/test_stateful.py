@@ -6,7 +6,6 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache
@@ -22,46 +21,19 @@ from scoring.columns import columns_of
 from scoring.entries import Entry, prepare_batch
 from scoring.errors import SellertrustError
 from scoring.facts import resolve
-from scoring.kinds import (
-    AttributionStated,
-    ControlChanged,
-    EntryCorrected,
-    ExposureStated,
-    IdentityVerified,
-    IncidentChanged,
-    OverrideImposed,
-    ProductListed,
-    ProductViolationReported,
-    RatingGiven,
-    RemediationDone,
-    StatusChanged,
-    ViolationReported,
-)
 from scoring.score import explain, score
 from scoring.time import DAY
-from scoring.words import (
-    Action,
-    Attribution,
-    ControlReason,
-    CorrectionKind,
-    Harm,
-    IdentityLevel,
-    IncidentChange,
-    Severity,
-    Source,
-    Tier,
-)
 from service.ledger import Ledger, upgrade
 from service.ledger.appending import append_batch
 from service.ledger.database import CONFLICT
 from tests.builders import MARKET, Clock
 from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact, policy
-from tests.service.ledger.reference import LEADS, Answer, Reference, Refused
+from tests.service.ledger.plans import PLANS, SELLERS, Plan, ago, flags, many, sellers
+from tests.service.ledger.reference import Answer, Reference, Refused
 
 EXAMPLES = int(os.environ.get("SELLERTRUST_TEST_EXAMPLES", "0"))
 SETTINGS = settings(
-    max_examples=EXAMPLES or 60,
     stateful_step_count=40 if EXAMPLES else 25,
     derandomize=not EXAMPLES,
     database=None,
@@ -69,14 +41,6 @@ SETTINGS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-SELLERS = ("s0", "s1", "s2")
-Plan = Callable[["Histories"], Entry]
-
-few = st.integers(0, 3)
-sellers = st.sampled_from(SELLERS)
-units = st.sampled_from([0, 0, 0, 4, 9, 10, 999, 1000])
-ago = st.one_of(st.integers(0, 20).map(lambda days: days * DAY), st.integers(0, 40 * DAY))
-types = st.sampled_from(["counterfeit_goods", "misleading_listing"])
 
 
 @cache
@@ -89,151 +53,6 @@ def sqlite_template() -> str:
 
 class Crash(Exception):
     """Something fails in the middle of a write."""
-
-
-def _id(prefix: str, number: int, empty_at: int = 0) -> str:
-    return "" if number == empty_at else f"{prefix}{number}"
-
-
-def a_violation(n, seller, kind, harm, final, unit, incident, notifier, listing, right, before) -> Plan:
-    source = Source.CUSTOMS if final else Source.BRAND
-    fact = ViolationReported(
-        kind, harm, source, _id("x", incident), _id("n", notifier), final, final, _id("l", listing), units=unit,
-        right=_id("r", right),
-    )  # fmt: skip
-    return lambda self: Entry(self.fresh(f"v{n}"), seller, fact, self.clock.now - before)
-
-
-def a_decision(which, choice, severity, unit, named, unseen, before) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        name = f"v{which % 8}" if unseen else self.pick_violation(which)
-        found = self.reference.violation(name)
-        allowed = [Action[a.upper()] for s, a in LEADS if found is not None and s == found.status]
-        # Mostly what may be done, at times what may not.
-        action = allowed[choice % len(allowed)] if allowed and choice < 12 else list(Action)[choice % len(Action)]
-        left = severity if action is Action.REDUCE else None
-        counted = unit if action in (Action.CONFIRM, Action.REDUCE, Action.REINSTATE) else 0
-        fact = StatusChanged(name, action, "staff", "examined", left, "order 7", counted)
-        seller = found.seller if found is not None and named else SELLERS[which % 3] if named or unseen else ""
-        return Entry(self.serial("d"), seller, fact, None if before is None else self.clock.now - before)
-
-    return entry
-
-
-def an_attribution(which, outcome) -> Plan:
-    return lambda self: Entry(
-        self.serial("a"), "", AttributionStated(self.pick_violation(which), outcome, "staff", "examined")
-    )
-
-
-def a_remediation(which, named) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        name = self.pick_violation(which)
-        found = self.reference.violation(name)
-        seller = found.seller if found is not None and found.seller else SELLERS[named]
-        return Entry(self.serial("m"), seller, RemediationDone(name, "refund"))
-
-    return entry
-
-
-def an_exposure(seller, days, category, revision, orders) -> Plan:
-    return lambda self: Entry(
-        self.serial("e"), seller, ExposureStated(self.clock.now // DAY - days, orders, _id("c", category), revision)
-    )
-
-
-def an_identity(seller, level, before) -> Plan:
-    return lambda self: Entry(self.serial("i"), seller, IdentityVerified(level), self.clock.now - before)
-
-
-def a_rating(seller, before) -> Plan:
-    return lambda self: Entry(self.serial("r"), seller, RatingGiven(5), self.clock.now - before)
-
-
-def a_change_of_control(seller, before) -> Plan:
-    fact = ControlChanged(ControlReason.SOLD, "staff", "register")
-    return lambda self: Entry(self.serial("k"), seller, fact, self.clock.now - before)
-
-
-def a_listing(seller, product, batch, supplier, before) -> Plan:
-    fact = ProductListed(f"p{product % 2}", _id("b", batch), _id("u", supplier))
-    return lambda self: Entry(self.serial("l"), seller, fact, self.clock.now - before)
-
-
-def a_product_violation(product, kind, final, batch, supplier, before) -> Plan:
-    source = Source.QUALITY_REGULATOR if final else Source.RANDOM_AUDIT
-    fact = ProductViolationReported(
-        kind, Harm.HIGH, source, f"p{product % 2}", _id("b", batch), _id("u", supplier), "", final, final
-    )
-    return lambda self: Entry(self.serial("p"), "", fact, self.clock.now - before)
-
-
-def a_merge(seller, one, other) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        names = ["x1", "x2", "x3", *(row.id for row in self.reference.rows if row.seller == seller)]
-        incident, into = names[one % len(names)], names[other % len(names)]
-        into = "x4" if incident == into else into
-        return Entry(self.serial("g"), seller, IncidentChanged(IncidentChange.MERGED, into, "staff", "one", incident))
-
-    return entry
-
-
-def a_split(which, into) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        name = self.pick_violation(which)
-        found = self.reference.violation(name)
-        fact = IncidentChanged(IncidentChange.SPLIT, f"x{into}", "staff", "two", violation=name)
-        return Entry(self.serial("g"), (found and found.seller) or "s0", fact)
-
-    return entry
-
-
-def a_correction(which, to_void, before) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        ids = [row.id for row in self.reference.rows] or ["none"]
-        kind = CorrectionKind.VOID if to_void else CorrectionKind.MOVED
-        moved_to = None if to_void else self.clock.now - before
-        return Entry(self.serial("c"), "", EntryCorrected(ids[which % len(ids)], kind, "staff", "wrong date", moved_to))
-
-    return entry
-
-
-def an_override(seller, tier, before, days) -> Plan:
-    def entry(self: "Histories") -> Entry:
-        begin = self.clock.now - before
-        fact = OverrideImposed(tier, begin + days * DAY + 1, "head", "agreed")
-        return Entry(self.serial("o"), seller, fact, begin)
-
-    return entry
-
-
-flags, many = st.booleans(), st.integers(0, 50)
-VIOLATION = st.builds(
-    a_violation, st.integers(0, 7), sellers, types, st.sampled_from(Harm), flags, units, few, few, few, few, ago
-)
-DECISION = st.builds(
-    a_decision, many, st.integers(0, 15), st.sampled_from(Severity), units, flags,
-    st.sampled_from([False, False, False, False, True]), st.none() | ago,
-)  # fmt: skip
-OTHERS = st.one_of(
-    st.builds(an_attribution, many, st.sampled_from(Attribution)),
-    st.builds(a_remediation, many, st.integers(0, 2)),
-    st.builds(an_exposure, sellers, st.integers(0, 40), few, few, st.integers(0, 100)),
-    st.builds(an_identity, sellers, st.sampled_from(IdentityLevel), ago),
-    st.builds(a_rating, sellers, ago),
-    st.builds(a_change_of_control, sellers, ago),
-    st.builds(a_merge, sellers, many, many),
-    st.builds(a_split, many, few),
-    st.builds(a_correction, many, flags, ago),
-    st.builds(an_override, sellers, st.sampled_from(Tier), ago, st.integers(0, 40)),
-)
-PRODUCTS = st.one_of(
-    st.builds(a_listing, sellers, few, few, few, ago),
-    st.builds(a_product_violation, few, types, flags, few, few, ago),
-)
-PLANS = st.sampled_from([VIOLATION, VIOLATION, DECISION, DECISION, DECISION, OTHERS, OTHERS, PRODUCTS]).flatmap(
-    lambda p: p
-)
 
 
 class Histories(RuleBasedStateMachine):
@@ -329,11 +148,18 @@ class Histories(RuleBasedStateMachine):
 
     # --- what holds --------------------------------------------------------------------------------------------------
 
-    @rule(days=st.integers(0, 45), midnight=flags, which=many)
-    def look_back(self, days: int, midnight: bool, which: int) -> None:
-        """At an earlier time, with today's knowledge and with that of some time before."""
-        moment = max(self.clock.now - days * DAY, 0)
-        moment = moment // DAY * DAY if midnight else moment
+    @rule(days=st.integers(0, 12), which=many, later=st.integers(0, 1), how=st.integers(0, 3))
+    def look_back(self, days: int, which: int, later: int, how: int) -> None:
+        """At an earlier time, with today's knowledge and with that of some time before.
+
+        At a midnight, or just when something happened, was learned of or ended.
+        """
+        moments = [self.clock.now // DAY * DAY - days * DAY]
+        for row in self.reference.rows[which:] + self.reference.rows[:which]:
+            moments += [(row.occur_time, row.report_time, getattr(row.fact, "until", row.occur_time))[how % 3]] * (
+                how < 3
+            )
+        moment = min(moments[len(moments) > 1] + later, self.ledger.cut().observe_time)
         times = [None, *(row.record_time for row in self.reference.rows)]
         for known in (None, times[which % len(times)]):
             cut = self.ledger.cut(moment, known)
@@ -450,4 +276,5 @@ class Histories(RuleBasedStateMachine):
 def test_the_ledger_and_the_fold_agree_with_the_reference(backend: str, tmp_path: Path) -> None:
     """Whatever is reported, in whatever order, with whatever failures in between."""
     machine = type("Histories", (Histories,), {"backend": backend, "folder": tmp_path})
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    examples = EXAMPLES or (60 if backend == "postgresql" else 150)
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))

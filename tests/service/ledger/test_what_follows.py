@@ -152,6 +152,15 @@ def test_what_a_reduction_left_stays_when_the_appeal_against_it_fails(ledger: Le
     assert severities(facts(ledger)) == [Severity.MINOR]
 
 
+def test_a_reduced_violation_neither_raises_its_incident_nor_is_raised_with_it(ledger: Ledger) -> None:
+    """Beside it 10 units make a moderate one major; without it 1,010 had made it critical."""
+    reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
+    ledger.append(MARKET, [*reports, status("v1", units=1000), status("v2", units=10)])
+    assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]
+    ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
+    assert sorted(severities(facts(ledger))) == [Severity.MINOR, Severity.MAJOR]
+
+
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
     """Without an open allegation the seller stands as if upheld, with one by what it alleges."""
     fact = ViolationReported("counterfeit_goods", Harm.LOW, Source.BRAND, units=1000)

@@ -1,0 +1,106 @@
+"""Entries of every kind with every field filled, made from the table of kinds, so that a new kind is tested as well."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from scoring.entries import Entry, prepare
+from scoring.errors import InvalidInput
+from scoring.kinds import KINDS, Need
+from scoring.shapes import Stated
+from scoring.time import DAY
+from scoring.words import Kind
+from sellertrust.v1 import entry_pb2
+from service.convert import timestamp
+from tests.builders import NOW, SELLER, TODAY, ago, confirmed, identity
+
+ON_RECORD = (confirmed("v0"), identity("i0"))
+"""What the entries are about; it is to be appended before."""
+
+_TEXTS = ("CNY", "CN", "0" * 64)
+
+
+def every_entry(text: str = "said") -> list[tuple[Kind, Entry]]:
+    """For each kind one entry for each of its first required word's values, with all fields that may then be stated.
+
+    Sealed texts are `text`. Erasures are among them, which only the ledger can append.
+    """
+    return [(kind, entry) for kind in KINDS for entry in _variants(kind, text)]
+
+
+def _variants(kind: Kind, text: str) -> Iterator[Entry]:
+    row = KINDS[kind]
+    word = next((f for f in row.fields if f.required and f.shape.words is not None), None)
+    members = list(word.shape.words or ()) if word else [None]
+    for number, member in enumerate(members):
+        values = {f.name: _value(f, kind, text) for f in row.fields} | ({word.name: member} if word else {})
+        yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
+
+
+def _allowed(kind: Kind, entry_id: str, values: dict[str, Any]) -> Entry:
+    """The entry without the fields that its other fields forbid."""
+    row = KINDS[kind]
+    while True:
+        seller = "" if row.seller is Need.REFUSED else SELLER
+        entry = Entry(entry_id, seller, row.fact(**values), None if row.occur_time is Need.REFUSED else ago(5))
+        try:
+            prepare(entry, NOW)
+        except InvalidInput as error:
+            for wrong in error.violations:
+                name = wrong.field.rsplit(".", 1)[1]
+                del values[name]
+            continue
+        return entry
+
+
+def _value(field: Stated, kind: Kind, text: str) -> Any:
+    named: dict[str, Any] = {
+        "violation_type": "counterfeit_goods",
+        "violation": "later" if kind is Kind.STATUS else "v0",
+        "violations": ("v0",),
+        "entry": "i0",
+        "until": NOW + DAY,
+        "moved_to": ago(3),
+    }
+    if field.name in named:
+        return named[field.name]
+    if field.shape.words is not None:
+        return next(iter(field.shape.words))
+    by_shape: dict[str, Any] = {
+        "flag": True,
+        "count": 5,
+        "day": TODAY - 1,
+        "ids": ("one", "two"),
+        "attributes": {"kind_of_shop": "factory"},
+        "id": f"some-{field.name}".replace("_", "-"),
+    }
+    if field.shape.kind in by_shape:
+        return by_shape[field.shape.kind]
+    free = text if field.shape.sealed else "article 7"
+    return next(value for value in (free, *_TEXTS) if field.shape.wrong(value) is None)
+
+
+def message_of(entry: Entry, kind: Kind) -> entry_pb2.Entry:
+    """The entry as a caller sends it."""
+    message = entry_pb2.Entry(entry_id=entry.entry_id)
+    if entry.seller:
+        message.seller = f"marketplaces/acme/sellers/{entry.seller}"
+    if entry.occur_time is not None:
+        message.occur_time.CopyFrom(timestamp(entry.occur_time))
+    stated = getattr(message, KINDS[kind].key)
+    stated.SetInParent()
+    for field in KINDS[kind].fields:
+        value = getattr(entry.fact, field.name)
+        match field.shape.kind:
+            case "ids":
+                getattr(stated, field.name).extend(value)
+            case "attributes":
+                getattr(stated, field.name).update(value)
+            case "time" if value is not None:
+                getattr(stated, field.name).CopyFrom(timestamp(value))
+            case "day":
+                setattr(stated, field.name, "2026-02-28")
+            case "word" if value is not None:
+                setattr(stated, field.name, int(value))
+            case "flag" | "count" | "id" | "text":
+                setattr(stated, field.name, value)
+    return message

@@ -1,0 +1,207 @@
+"""The promises about what later entries do to earlier ones, over random sellers: taken back, moved, merged, raised."""
+
+import numpy as np
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scoring.columns import FactRow, columns_of
+from scoring.facts import resolve
+from scoring.time import DAY
+from scoring.words import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
+from tests.scoring.test_promises import COUNTING, answer, points
+from tests.scoring.worlds import NOW, TODAY, days, numbered, sellers, status, violation
+
+UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
+
+
+def decision(kind: Kind, name: str, day: int = TODAY - 1, **columns: object) -> FactRow:
+    """An entry about the seller, of the morning of `day`."""
+    return FactRow(0, name, "s", kind, day * DAY + 3, day * DAY + 3, **columns)  # type: ignore[arg-type]
+
+
+def void(entry_id: str) -> FactRow:
+    return decision(Kind.CORRECTION, f"void-{entry_id}", target=entry_id, status=CorrectionKind.VOID)
+
+
+def moved(entry_id: str, moment: int) -> FactRow:
+    row = decision(Kind.CORRECTION, f"moved-{entry_id}", target=entry_id, status=CorrectionKind.MOVED)
+    return row._replace(occur_time=moment)
+
+
+def merge(name: str, one: str, into: str) -> FactRow:
+    return decision(Kind.INCIDENT, name, incident=one, target=into, status=IncidentChange.MERGED)
+
+
+def split(name: str, violation_id: str, into: str) -> FactRow:
+    return decision(Kind.INCIDENT, name, violation=violation_id, target=into, status=IncidentChange.SPLIT)
+
+
+def override(name: str, day: int, tier: int) -> FactRow:
+    return decision(Kind.OVERRIDE, name, day, until_time=NOW + 30 * DAY, status=tier)
+
+
+def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
+    """The violations with distinct units; those of an alleged one are alleged too."""
+    changed = iter(units * 99)
+    return [row._replace(units=next(changed)) if row.kind == Kind.VIOLATION else row for row in rows]
+
+
+@COUNTING
+@given(sellers(), days, st.integers(0, 5), st.sampled_from(Tier), st.data())
+def test_what_is_void_leaves_no_trace_in_the_answer(
+    rows: list[FactRow], day: int, which: int, tier: Tier, data: st.DataObject
+) -> None:
+    """A change of control, an override, a merge, a split, a link: as if never stated, in any order of the voids."""
+    mine = [row.entry_id for row in rows if row.kind == Kind.VIOLATION] or ["none"]
+    stated = [
+        decision(Kind.CONTROL, "control", day, status=1),
+        override("override", day, int(tier)),
+        merge("merge", f"incident-{which}", "incident-0" if which else "incident-1"),
+        split("split", mine[which % len(mine)], "incident-2"),
+        decision(Kind.LINK, "link", target="s9", status=1),
+        decision(Kind.ATTRIBUTION, "attribution", violation=mine[-1], status=Attribution.ACCEPTED),
+    ]
+    chosen = data.draw(st.permutations(stated))[:3]
+    voids = data.draw(st.permutations([void(row.entry_id) for row in chosen]))
+    assert answer([*rows, *chosen, *voids]) == answer(rows)
+    assert answer([*chosen, *voids, *rows]) == answer(rows)
+
+
+@COUNTING
+@given(sellers(), st.integers(TODAY - 400, TODAY - 1), st.integers(1, 8), st.integers(1, 4), UNITS)
+def test_goods_that_were_somebody_elses_leave_no_trace(
+    rows: list[FactRow], day: int, category: int, severity: int, units: int
+) -> None:
+    """Once the attribution is accepted, with units or without; contested or rejected changes nothing."""
+    for incident in ("", "incident-1"):
+        wrong = violation("wrong", day, category, severity, Status.CONFIRMED, incident)._replace(units=units)
+        states = [
+            decision(Kind.ATTRIBUTION, f"a{word}", violation="wrong", status=word)
+            for word in (Attribution.CONTESTED, Attribution.REJECTED, Attribution.ACCEPTED)
+        ]
+        assert answer([*rows, wrong, *states]) == answer(rows)
+        assert points([*rows, wrong, *states[:2]]) == points([*rows, wrong])
+
+
+@COUNTING
+@given(sellers(), days, UNITS, st.sampled_from([Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED]))
+def test_a_retracted_violation_takes_its_units_with_it(rows: list[FactRow], day: int, units: int, to: Status) -> None:
+    """Also where they raised the severity of others in its incident."""
+    wrong = violation("wrong", day, 1, 3, Status.CONFIRMED, "incident-1")._replace(units=units)
+    assert answer([*rows, wrong, status("c", "wrong", to)]) == answer(rows)
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4), UNITS, st.data())
+def test_confirming_with_units_never_raises_points_and_overturning_never_lowers_them(
+    rows: list[FactRow], units: list[int], adjudicated: int, data: st.DataObject
+) -> None:
+    """Whatever was alleged, and whatever is adjudicated."""
+    rows = with_units(rows, units)
+    alleged = [row.entry_id for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
+    assume(alleged)
+    chosen = data.draw(st.sampled_from(alleged))
+    before = points(rows)
+    confirmed = [*rows, status("c", chosen, Status.CONFIRMED)._replace(units=adjudicated)]
+    assert points(confirmed) <= before
+    more = [*confirmed, status("a", chosen, Status.APPEALED), status("d", chosen, Status.CONFIRMED)]
+    assert points(more) == points(confirmed)
+    assert points([*more[:-1], more[-1]._replace(units=1000)]) <= points(confirmed)
+    assert points([*confirmed, status("o", chosen, Status.OVERTURNED)]) == before
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.integers(1, 3), st.data())
+def test_reducing_never_lowers_points_and_losing_the_appeal_leaves_them(
+    rows: list[FactRow], units: list[int], severity: int, data: st.DataObject
+) -> None:
+    """With units, which a reduction takes out of their incident."""
+    rows = with_units(rows, units)
+    guilty = [r for r in rows if r.kind == Kind.VIOLATION and r.status == Status.CONFIRMED and r.severity > severity]
+    assume(guilty)
+    chosen = data.draw(st.sampled_from(guilty)).entry_id
+    reduced = [*rows, status("r", chosen, Status.REDUCED, severity=severity)]
+    assert points(reduced) >= points(rows)
+    lost = [*reduced, status("a", chosen, Status.APPEALED), status("c", chosen, Status.CONFIRMED)]
+    assert points(lost) == points(reduced)
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 5), st.integers(0, 5))
+def test_incidents_that_were_merged_are_as_if_reported_as_one(rows: list[FactRow], one: int, into: int) -> None:
+    """One effect, whichever way and however often they were merged."""
+    assume(one != into)
+    names = (f"incident-{one}", f"incident-{into}")
+    as_one = [row._replace(incident=names[1]) if row.incident == names[0] else row for row in rows]
+    assert points([*rows, merge("m", *names)]) == points(as_one)
+    assert points([merge("m", *names), merge("n", *names[::-1]), *rows]) == points(as_one)
+    assert answer([*rows, merge("m", *names)]).score == answer(as_one).score  # type: ignore[attr-defined, union-attr]
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 11), st.integers(0, 5))
+def test_a_violation_that_was_split_off_is_as_if_reported_there(rows: list[FactRow], which: int, into: int) -> None:
+    """The last split of it counts."""
+    mine = [row for row in rows if row.kind == Kind.VIOLATION]
+    assume(mine)
+    chosen = mine[which % len(mine)]
+    there = [row._replace(incident=f"incident-{into}") if row is chosen else row for row in rows]
+    first = split("first", chosen.entry_id, "elsewhere")
+    assert answer([*rows, first, split("x", chosen.entry_id, f"incident-{into}")]) == answer(there)
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 40), days, days, st.integers(0, 30))
+def test_what_is_moved_is_as_if_stated_so_from_the_beginning(
+    rows: list[FactRow], which: int, first: int, then: int, ago: int
+) -> None:
+    """Of several corrections the last counts; asked about any day, with the knowledge of today."""
+    chosen = [row for row in rows if row.kind in (Kind.VIOLATION, Kind.IDENTITY)]
+    chosen += [decision(Kind.CONTROL, "control", first, status=1), override("override", first, 5)]
+    rows = [*rows, *chosen[-2:]]
+    row = chosen[which % len(chosen)]
+    right = [r._replace(occur_time=then * DAY + 5) if r is row else r for r in rows]
+    corrections = [moved(row.entry_id, first * DAY), moved(row.entry_id, then * DAY + 5)]
+    for moment in (NOW, (TODAY - ago) * DAY):
+        assert answer([*rows, *corrections], moment) == answer(right, moment)
+    assert answer([*rows, *corrections, void(row.entry_id)]) == answer([r for r in rows if r is not row])
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
+def test_units_raise_severities_by_incident_and_no_further_than_critical(rows: list[FactRow], units: list[int]) -> None:
+    """By one step from 10 on, by two from 1,000 on, over all that counts of an incident."""
+    rows = with_units(rows, units)
+    guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
+    v = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW])).violations
+    found = dict(zip([rows[place].entry_id for place in v.row], v.severity.tolist(), strict=True))
+    for row in guilty:
+        total = sum(other.units or 0 for other in guilty if other.incident == row.incident)
+        steps = 0 if total < 10 else 1 if total < 1000 else 2
+        assert found[row.entry_id] == min((row.severity or 0) + steps, Severity.CRITICAL)
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
+def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[FactRow], units: list[int]) -> None:
+    """What was decided stays as it was decided."""
+    decided = [row for row in with_units(rows, units) if row.status != Status.ALLEGED]
+    decided += [
+        violation("v", TODAY - 9, 1, 2, Status.ALLEGED)._replace(units=1000), status("c", "v", Status.CONFIRMED)
+    ]  # fmt: skip
+    found = answer(decided).score  # type: ignore[attr-defined]
+    assert found.points == found.points_if_upheld
+
+
+@COUNTING
+@given(sellers(), days, st.sampled_from(Tier))
+def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: int, tier: Tier) -> None:
+    """Points stay; from its end on it is as if it had never been."""
+    before = answer(rows).score  # type: ignore[attr-defined]
+    after = answer([*rows, override("o", day, int(tier))]).score  # type: ignore[attr-defined]
+    assert (after.tier, after.override) == (tier, "o")
+    assert (after.points, after.points_if_upheld, after.p_bad, after.state) == (
+        *(before.points, before.points_if_upheld, before.p_bad, before.state),
+    )
+    end = NOW + 30 * DAY
+    assert answer([*rows, override("o", day, int(tier))], end) == answer(rows, end)

@@ -1,0 +1,127 @@
+"""Sealed texts: nowhere in clear, gone with their key, and what counts stays."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, select
+
+from scoring.kinds import KINDS
+from scoring.words import Kind
+from service.ledger import Ledger
+from service.ledger.tables import SELLER_KEY
+from tests.builders import MARKET, SELLER, exposure, violation
+from tests.kinds import ON_RECORD, every_entry
+
+CANARY = "Wang Xiaoming, 5 Harbour Street"
+MARK = "some-product"
+"""An id that is not sealed: where it is not found, nothing else would be."""
+
+
+def bytes_of(url: str, *, journal: bool = True) -> bytes:
+    """All that the database keeps on disk of this ledger, with its journal."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        files = sorted(Path(parsed.database or "").parent.glob(Path(parsed.database or "").name + "*"))
+    else:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            [(folder, number)] = connection.execute(
+                "SELECT current_setting('data_directory'), oid FROM pg_database WHERE datname = current_database()"
+            ).fetchall()
+        files = sorted((Path(folder) / "base" / str(number)).iterdir())
+        files += sorted((Path(folder) / "pg_wal").glob("0*")) if journal else []
+    return b"".join(file.read_bytes() for file in files if file.is_file())
+
+
+def key_of(ledger: Ledger, seller: str) -> bytes:
+    with ledger._database.read() as connection:
+        key = connection.execute(select(SELLER_KEY.c.key).where(SELLER_KEY.c.seller == seller)).scalar_one()
+    return bytes(key)
+
+
+def fill(ledger: Ledger) -> None:
+    """Every kind of entry, with the canary in every text that is sealed."""
+    ledger.append(MARKET, ON_RECORD)
+    ledger.append(MARKET, [entry for kind, entry in every_entry(CANARY) if kind is not Kind.ERASURE])
+    ledger.append(MARKET, [exposure(), violation("later")])
+
+
+def sealed_texts(ledger: Ledger, seller: str) -> list[str]:
+    """What reads in the places of sealed texts."""
+    found = []
+    for recorded in ledger.entries(MARKET, ledger.cut(), seller=seller, limit=1000):
+        fact = recorded.entry.fact
+        [row] = [row for row in KINDS.values() if row.fact is type(fact)]
+        found += [getattr(fact, field.name) for field in row.fields if field.shape.sealed]
+    return [text for text in found if text]
+
+
+def test_sealed_texts_are_nowhere_in_clear(ledger: Ledger, url: str) -> None:
+    """Neither in the tables nor in the journal; yet they read as they were stated."""
+    fill(ledger)
+    held = bytes_of(url)
+    assert MARK.encode() in held
+    assert CANARY.encode() not in held
+    assert sealed_texts(ledger, SELLER).count(CANARY) > 30
+    assert sealed_texts(ledger, "").count(CANARY) > 0
+
+
+def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: str, backend: str) -> None:
+    """The key's bytes are gone from the tables, on SQLite from the journal and from free pages too."""
+    fill(ledger)
+    ledger.append(MARKET, [violation("other", "s2")])
+    rows = ledger.fact_rows(MARKET, [SELLER, "s2"], ledger.last()[0])
+    sequence, key = ledger.last()[0], key_of(ledger, SELLER)
+    assert key in bytes_of(url)
+    ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
+    held = bytes_of(url, journal=backend == "sqlite")
+    assert MARK.encode() in held
+    assert key not in held
+    assert CANARY.encode() not in held
+    assert set(sealed_texts(ledger, SELLER)) == {"[erased]"}
+    assert ledger.fact_rows(MARKET, [SELLER, "s2"], sequence) == rows
+    verified = ledger.verify([], lambda done, total: None)
+    assert (verified.mismatch, verified.sequence) == (None, sequence + 1)
+
+
+def test_an_erasure_leaves_other_sellers_texts_and_facts_about_products(ledger: Ledger) -> None:
+    fill(ledger)
+    said = [entry for kind, entry in every_entry(CANARY) if kind is Kind.OVERRIDE][:1]
+    others = [e.__class__(f"{e.entry_id}-s2", "s2", e.fact, e.occur_time) for e in said]
+    ledger.append(MARKET, others)
+    ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
+    assert sealed_texts(ledger, "s2") == [CANARY]
+    assert sealed_texts(ledger, "").count(CANARY) > 0
+
+
+def test_a_retry_of_what_was_erased_says_so(ledger: Ledger) -> None:
+    """The same entries are recognised, kind by kind, and nothing is written."""
+    fill(ledger)
+    ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
+    last = ledger.last()
+    entries = [entry for kind, entry in every_entry(CANARY) if kind is not Kind.ERASURE]
+    done = ledger.append(MARKET, entries)
+    assert all(one.already_present for one in done)
+    sealed = {row.fact for row in KINDS.values() if any(field.shape.sealed for field in row.fields)}
+    for one, entry in zip(done, entries, strict=True):
+        assert one.erased == (type(entry.fact) in sealed and entry.seller == SELLER), entry
+    assert ledger.last() == last
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Kind.ERASURE])
+def test_erased_entries_of_each_kind_still_read(ledger: Ledger, kind: Kind) -> None:
+    """Everything but the sealed texts, which read `[erased]` where one is required, else empty."""
+    mine = [entry for k, entry in every_entry(CANARY) if k is kind]
+    ledger.append(MARKET, [*ON_RECORD, *mine])
+    ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
+    read = {recorded.entry.entry_id: recorded for recorded in ledger.entries(MARKET, ledger.cut(), limit=1000)}
+    for entry in mine:
+        found = read[entry.entry_id]
+        gone = entry.seller and any(f.shape.sealed and getattr(entry.fact, f.name) for f in KINDS[kind].fields)
+        assert found.erased == bool(gone)
+        for field in KINDS[kind].fields:
+            expected = getattr(entry.fact, field.name)
+            if field.shape.sealed and gone:
+                expected = "[erased]" if field.required else ""
+            assert getattr(found.entry.fact, field.name) == expected
