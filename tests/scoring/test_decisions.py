@@ -9,7 +9,7 @@ from scoring.facts import resolve
 from scoring.time import DAY
 from scoring.words import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
 from tests.scoring.test_promises import COUNTING, answer, points
-from tests.scoring.worlds import NOW, TODAY, days, numbered, sellers, status, violation
+from tests.scoring.worlds import NOW, TODAY, days, exposure, numbered, sellers, status, violation
 
 UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
 
@@ -205,3 +205,17 @@ def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: in
     )
     end = NOW + 30 * DAY
     assert answer([*rows, override("o", day, int(tier))], end) == answer(rows, end)
+
+
+def test_what_is_sold_from_the_day_of_a_change_of_control_on_counts() -> None:
+    """The day before belongs to who had the account; tenure starts on the day itself, violations stay."""
+    rows = [
+        exposure("before", TODAY - 21, 7),
+        exposure("same", TODAY - 20, 5),
+        violation("v", TODAY - 30),
+        decision(Kind.CONTROL, "k", TODAY - 20, status=1),
+    ]
+    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
+    assert facts.exposure_orders.tolist() == [5]
+    assert facts.start_day.tolist() == [TODAY - 20]
+    assert len(facts.violations.case) == 1
