@@ -83,7 +83,7 @@ def a_decision(which, choice, severity, unit, named, unseen, before) -> Plan:
         action = allowed[choice % len(allowed)] if allowed and choice < 12 else list(Action)[choice % len(Action)]
         less = Severity(max(found.severity - 1, 1)) if found is not None and choice < 10 else severity
         left = less if action is Action.REDUCE else None
-        counted = unit if action in (Action.CONFIRM, Action.REDUCE, Action.REINSTATE) else 0
+        counted = unit if action in (Action.CONFIRM, Action.REINSTATE) else 0
         fact = StatusChanged(name, action, "staff", "examined", left, "order 7", counted)
         seller = found.seller if found is not None and named else SELLERS[which % 3] if named or unseen else ""
         return Entry(self.serial("d"), seller, fact, None if before is None else self.clock.now - before)
