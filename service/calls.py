@@ -31,6 +31,8 @@ from scoring.errors import (
     InvalidInput,
     LedgerUnavailable,
     LifecycleForbids,
+    NotifierNotFound,
+    SelectionChanged,
     SellerNotFound,
     SellertrustError,
     ViolationNotFound,
@@ -44,9 +46,11 @@ CODES: dict[type[SellertrustError], int] = {
     SellerNotFound: code_pb2.NOT_FOUND,
     ViolationNotFound: code_pb2.NOT_FOUND,
     EntryNotFound: code_pb2.NOT_FOUND,
+    NotifierNotFound: code_pb2.NOT_FOUND,
     EntryContentDiffers: code_pb2.ALREADY_EXISTS,
     ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
     LifecycleForbids: code_pb2.FAILED_PRECONDITION,
+    SelectionChanged: code_pb2.FAILED_PRECONDITION,
     LedgerUnavailable: code_pb2.UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 1

@@ -3,6 +3,7 @@
 `Ledger` is all that the rest of the service sees of it, with `upgrade` and `schema_state` for the operator.
 """
 
+from service.ledger.notifiers import Selection
 from service.ledger.reading import EXPORT_COLUMNS
 from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
 from service.ledger.schema import SchemaState, schema_state, upgrade
@@ -15,6 +16,7 @@ __all__ = [
     "Ledger",
     "RecordedEntry",
     "SchemaState",
+    "Selection",
     "ViolationView",
     "schema_state",
     "upgrade",

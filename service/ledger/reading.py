@@ -1,7 +1,7 @@
 """The ledger's queries. Each is bounded by a sequence, so that what it reads is one set for ever."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, select, text
@@ -127,6 +127,15 @@ def violations(
     reports = connection.execute(query).all()
     page = reports[:limit]
     return _resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
+
+
+def named_violations(
+    connection: Connection, marketplace: str, names: Collection[str], cut: Cut
+) -> dict[str, ViolationView]:
+    """Those of the named violations that were reported as of the cut, by id."""
+    query = _REPORTS.where(among(_E.entry_id, bindparam("names", type_=Texts())), *_page(marketplace, cut, None, 0))
+    reports = connection.execute(query, {"names": list(names)}).all()
+    return {view.violation: view for view in _resolve(connection, marketplace, cut, reports)}
 
 
 def export_rows(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsellertrust/v1/errors.proto\x12\x0esellertrust.v1*\xcc\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_SELLER_NOT_FOUND\x10\x01\x12$\n ERROR_REASON_VIOLATION_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_ENTRY_CONTENT_DIFFERS\x10\x03\x12(\n$ERROR_REASON_EXPOSURE_REVISION_TAKEN\x10\x04\x12\"\n\x1e\x45RROR_REASON_LIFECYCLE_FORBIDS\x10\x05\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x07\x12 \n\x1c\x45RROR_REASON_ENTRY_NOT_FOUND\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsellertrust/v1/errors.proto\x12\x0esellertrust.v1*\x95\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_SELLER_NOT_FOUND\x10\x01\x12$\n ERROR_REASON_VIOLATION_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_ENTRY_CONTENT_DIFFERS\x10\x03\x12(\n$ERROR_REASON_EXPOSURE_REVISION_TAKEN\x10\x04\x12\"\n\x1e\x45RROR_REASON_LIFECYCLE_FORBIDS\x10\x05\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x07\x12 \n\x1c\x45RROR_REASON_ENTRY_NOT_FOUND\x10\x08\x12#\n\x1f\x45RROR_REASON_NOTIFIER_NOT_FOUND\x10\t\x12\"\n\x1e\x45RROR_REASON_SELECTION_CHANGED\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.errors_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=48
-  _globals['_ERRORREASON']._serialized_end=380
+  _globals['_ERRORREASON']._serialized_end=453
 # @@protoc_insertion_point(module_scope)
