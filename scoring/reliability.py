@@ -41,10 +41,10 @@ class Prior:
 
 PRIORS: Mapping[Source, Prior] = MappingProxyType(
     {
-        Source.TEST_BUY: Prior(9, 1, "the goods were bought and are there to be examined"),
-        Source.RANDOM_AUDIT: Prior(9, 1, "somebody trained looked, at sellers that nobody accused"),
+        Source.TEST_BUY: Prior(9, 1, "bought the goods, which are there to be examined"),
+        Source.RANDOM_AUDIT: Prior(9, 1, "had somebody trained look, at sellers that nobody accused"),
         Source.BRAND: Prior(7, 3, "knows its goods and registers its rights, and has an interest in fewer sellers"),
-        Source.PLATFORM_DETECTION: Prior(6, 4, "finds what resembles a breach; thresholds are set to find more"),
+        Source.PLATFORM_DETECTION: Prior(6, 4, "finds what resembles a breach; its thresholds are set to find more"),
         Source.PARTNER: Prior(6, 4, "knows the trade, and sees a part of it"),
         Source.BUYER: Prior(4, 4, "holds the goods, and may be mistaken, or a competitor"),
     }
