@@ -250,3 +250,14 @@ def test_what_is_decided_alone_is_not_taken_for_a_bulk_decision(ledger: Ledger) 
     assert names(dry_run(ledger, MARKET, DISMISS)) == ["v2", "v3", "v4", "v5"]
     assert names(dry_run(ledger, MARKET, replace(DISMISS, statuses=(Status.UNDER_REVIEW,)))) == ["v2"]
     assert names(dry_run(ledger, MARKET, replace(DISMISS, action=Action.OVERTURN))) == ["v0", "v1"]
+
+
+def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
+    """Also if a violation that comes later draws a lower lot: then both are a person's."""
+    smallest = replace(DISMISS, sample_fraction=1e-9)
+    ledger.append(MARKET, reported(3))
+    [kept] = execute(ledger, MARKET, smallest, 3).held_back
+    ledger.append(MARKET, reported(200, prefix="late-"))
+    grown = dry_run(ledger, MARKET, smallest)
+    assert len(grown.held_back) == 2
+    assert (grown.held_back[0], grown.decided) == (kept, 2)
