@@ -33,7 +33,7 @@ from scoring.words import (
 
 Problems = Iterator[tuple[str, str]]
 MAX_OVERRIDE_DAYS = 366
-_UNITS_DECIDED = frozenset({Action.CONFIRM, Action.REDUCE, Action.REINSTATE})
+_UNITS_DECIDED = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
@@ -88,7 +88,7 @@ def _status(fact: StatusChanged, *_: object) -> Problems:
     if fact.action is Action.REINSTATE and not fact.ground.strip():
         yield "ground", "is required to reinstate: the legal order"
     if fact.units and fact.action not in _UNITS_DECIDED:
-        yield "units", "are adjudicated by confirm, reduce or reinstate only"
+        yield "units", "are adjudicated by confirm or reinstate only"
     if fact.held_back and fact.action is not Action.REVIEW:
         yield "held_back", "must be false unless the action is review"
 

@@ -91,8 +91,30 @@ class LedgerUnavailable(SellertrustError):
     reason = "LEDGER_UNAVAILABLE"
 
 
+class SequenceNotReached(SellertrustError):
+    """The ledger does not hold the sequence that is asked for, or not soon enough."""
+
+    reason = "SEQUENCE_NOT_REACHED"
+
+
+class TooManyCalls(SellertrustError):
+    """No thread is left for one more stream, or for one more read that waits."""
+
+    reason = "TOO_MANY_CALLS"
+
+
+class ServerStopping(SellertrustError):
+    """The server is about to stop; another one, or the same one later, answers."""
+
+    reason = "SERVER_STOPPING"
+
+
 class LedgerVersionUnknown(SellertrustError):
     """The database's schema is newer, older or other than this release knows."""
+
+
+class BackupRefused(SellertrustError):
+    """A backup is damaged, does not verify or is of a newer release, or has no place to go to."""
 
 
 class ArtifactRefused(SellertrustError):

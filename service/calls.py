@@ -1,107 +1,42 @@
 """What happens around every RPC, in one place: parse, call, map errors, answer, log one line, count.
 
-A servicer is a pure function from request to response that raises domain errors. Only this module knows gRPC's
-contexts, and only it aborts: after `context.set_code` a handler would go on. Handlers are registered without a
-deserializer, because grpcio answers bytes it cannot parse with UNKNOWN and sends exception texts to the caller.
+A servicer is a pure function from request to response, or for a stream from requests to an iterator of responses, that
+raises domain errors. Only this module knows gRPC's contexts, and only it aborts: after `context.set_code` a handler
+would go on. Handlers are registered without a deserializer, because grpcio answers bytes it cannot parse with UNKNOWN
+and sends exception texts to the caller.
 """
 
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from math import inf
 from time import perf_counter
 from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from scoring.errors import (
-    EntryContentDiffers,
-    EntryNotFound,
-    ExposureRevisionTaken,
-    InvalidInput,
-    LedgerUnavailable,
-    LifecycleForbids,
-    NotifierNotFound,
-    SelectionChanged,
-    SellerNotFound,
-    SellertrustError,
-    ViolationNotFound,
-    invalid,
-)
+from scoring.errors import InvalidInput, SellertrustError, invalid
+from service.call import Call, answer_call
 from service.logs import Log, Pseudonyms, redact
-
-DOMAIN = "sellertrust"
-CODES: dict[type[SellertrustError], int] = {
-    InvalidInput: code_pb2.INVALID_ARGUMENT,
-    SellerNotFound: code_pb2.NOT_FOUND,
-    ViolationNotFound: code_pb2.NOT_FOUND,
-    EntryNotFound: code_pb2.NOT_FOUND,
-    NotifierNotFound: code_pb2.NOT_FOUND,
-    EntryContentDiffers: code_pb2.ALREADY_EXISTS,
-    ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
-    LifecycleForbids: code_pb2.FAILED_PRECONDITION,
-    SelectionChanged: code_pb2.FAILED_PRECONDITION,
-    LedgerUnavailable: code_pb2.UNAVAILABLE,
-}
-RETRY_AFTER_SECONDS = 1
-MAX_DETAIL_BYTES = 4_000
-"""Details travel in trailing metadata, of which many clients take 8 kB in all (base64 and the message included)."""
+from service.statuses import code_of, internal_status, status_of
+from service.streams import Streams
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
+NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
+LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
-
-
-def code_of(error: SellertrustError) -> int:
-    """The `google.rpc.Code` of a domain error; INTERNAL for one that no caller can cause."""
-    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
-
-
-def status_of(error: SellertrustError) -> Status:
-    """A domain error as the status that the caller gets: code, message and details."""
-    if isinstance(error, InvalidInput):
-        return _bad_request(error)
-    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable):
-        details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
-    return _status(code_of(error), error.message, *details)
-
-
-def internal_status(error_id: str) -> Status:
-    """The status of an unforeseen error: nothing but the id under which the operator finds it in the log."""
-    info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
-    return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
-
-
-def _bad_request(error: InvalidInput) -> Status:
-    details = BadRequest()
-    for wrong in error.shown:
-        details.field_violations.add(field=wrong.field, description=wrong.description)
-        if details.ByteSize() > MAX_DETAIL_BYTES and len(details.field_violations) > 1:
-            del details.field_violations[-1]
-            break
-    first = next(iter(error.violations))
-    more = len(error.violations) - 1
-    message = f"{first.field}: {first.description}" + (f" (and {more} more, see the details)" if more else "")
-    return _status(code_pb2.INVALID_ARGUMENT, message, details)
-
-
-def _status(code: int, message: str, *details: Message) -> Status:
-    packed = []
-    for detail in details:
-        packed.append(AnyMessage())
-        packed[-1].Pack(detail)
-    return Status(code=code, message=message, details=packed)
+StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]
 
 
 def parse(kind: type[Message], data: bytes) -> Message:
@@ -131,21 +66,46 @@ class Calls:
             registry=registry,
             buckets=LATENCY_SECONDS,
         )
+        self._stream_seconds = Histogram(
+            "sellertrust_stream_seconds",
+            "Time from a thread taking a stream to its end.",
+            labels,
+            registry=registry,
+            buckets=STREAM_SECONDS,
+        )
+        ways = ("method", "direction")
+        self._messages = Counter("sellertrust_stream_messages", "Messages of streams.", ways, registry=registry)
+        self._open = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def handlers(
-        self, service: ServiceDescriptor, servicer: object, pools: dict[str, ThreadPoolExecutor] | None = None
+        self,
+        service: ServiceDescriptor,
+        servicer: object,
+        pools: dict[str, ThreadPoolExecutor] | None = None,
+        streams: Streams | None = None,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """A handler for every method of `service`, whose implementation is the servicer's method of the same name.
 
-        `pools` gives a method, by name, threads of its own. TypeError if a method has no implementation, or streams.
+        `pools` gives a method, by name, threads of its own; streaming methods get those of `streams`. TypeError if a
+        method has no implementation, if there are no threads for a stream, or if only its requests are a stream.
         """
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         for method in service.methods:
             implementation = getattr(servicer, method.name, None)
-            if implementation is None or method.client_streaming or method.server_streaming:
-                raise TypeError(
-                    f"{type(servicer).__name__} does not implement {method.full_name} as request -> response"
+            if implementation is None:
+                raise TypeError(f"{type(servicer).__name__} does not implement {method.full_name}")
+            if method.server_streaming and streams is not None:
+                behave = self._stream_behaviour(method, implementation, streams)
+                behave.experimental_thread_pool = streams.pool  # type: ignore[attr-defined]
+                make = (
+                    grpc.stream_stream_rpc_method_handler
+                    if method.client_streaming
+                    else grpc.unary_stream_rpc_method_handler
                 )
+                handlers[method.name] = make(behave, None, None)
+                continue
+            if method.client_streaming or method.server_streaming:
+                raise TypeError(f"{method.full_name} streams, for which there are no threads or no mechanism")
             behaviour = self._behaviour(method, implementation)
             if pools and method.name in pools:
                 behaviour.experimental_thread_pool = pools[method.name]  # type: ignore[attr-defined]
@@ -161,18 +121,69 @@ class Calls:
             request = response = None
             answer, status = b"", Status()
             about: dict[str, Any] = {}
+            answer_call(_call_of(context))
             try:
                 request = parse(kind, data)
                 response = implementation(request)
                 answer = response.SerializeToString()
             except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
                 status, about = self._failed(error, request)
-            self._observe(name, status.code, started, request, response, about)
+            self._observe(self._seconds, name, status.code, started, request, response, about)
             if status.code != code_pb2.OK:
                 context.abort_with_status(rpc_status.to_status(status))
             return answer
 
         return behave
+
+    def _stream_behaviour(
+        self,
+        method: MethodDescriptor,
+        implementation: Callable[[Any], Generator[Message, None, None]],
+        streams: Streams,
+    ) -> StreamBehaviour:
+        kind = GetMessageClass(method.input_type)
+        name = f"{method.containing_service.name}/{method.name}"
+
+        def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+            """`incoming` is the bytes of the request, or an iterator of those of all requests."""
+            started = perf_counter()
+            latest: list[Message] = []  # the request that is being answered
+            call = _call_of(context)
+            status, about = Status(), dict[str, Any]()
+            answer_call(call)
+
+            def parsed(messages: Iterable[bytes]) -> Iterator[Message]:
+                for data in messages:
+                    self._count_message(call, name, "received")
+                    latest[:] = [parse(kind, data)]
+                    yield latest[0]
+
+            try:
+                with streams.place(), self._open.labels(name).track_inprogress():
+                    requests = parsed(streams.messages(incoming) if method.client_streaming else [incoming])
+                    with closing(implementation(requests if method.client_streaming else next(requests))) as responses:
+                        for response in responses:
+                            self._count_message(call, name, "sent")
+                            yield response.SerializeToString()
+            except grpc.RpcError:  # the client is gone: how gRPC's iterator of requests says it
+                pass
+            except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
+                status, about = self._failed(error, next(iter(latest), None))
+            finally:  # also when gRPC closes this generator, since the client is gone
+                is_active = context.is_active()
+                if not is_active and status.code != code_pb2.INTERNAL:  # which the log is to tell all the same
+                    in_time = call.seconds_left() > LATE_SECONDS
+                    status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
+                request = None if method.client_streaming else next(iter(latest), None)
+                self._observe(self._stream_seconds, name, status.code, started, request, None, {**call.counts, **about})
+            if is_active and status.code != code_pb2.OK:
+                context.abort_with_status(rpc_status.to_status(status))
+
+        return behave
+
+    def _count_message(self, call: Call, method: str, direction: str) -> None:
+        call.counts[direction] += 1
+        self._messages.labels(method, direction).inc()
 
     def _failed(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
         """What the caller is told, and what the log is told besides."""
@@ -200,6 +211,7 @@ class Calls:
 
     def _observe(
         self,
+        seconds_of: Histogram,
         method: str,
         number: int,
         started: float,
@@ -212,13 +224,21 @@ class Calls:
         try:
             code = code_pb2.Code.Name(code_pb2.Code.ValueType(number))
             self._count.labels(method, code).inc()
-            self._seconds.labels(method, code).observe(seconds)
+            seconds_of.labels(method, code).observe(seconds)
             fields = {"method": method, "code": code, "latency_ms": round(seconds * 1_000, 3)}
             fields |= {"model": self._model_digest()[:12], **self._parties(request, response), **about}
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
             return
+
+
+def _call_of(context: grpc.ServicerContext) -> Call:
+    def seconds_left() -> float:
+        left = context.time_remaining()
+        return inf if left > NO_DEADLINE_SECONDS else left
+
+    return Call(seconds_left, context.is_active, context.add_callback)
 
 
 def _about(error: SellertrustError) -> dict[str, Any]:

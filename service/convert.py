@@ -19,9 +19,9 @@ from scoring.shapes import Stated
 from scoring.time import MAX_TIME, SECOND, format_day, parse_day
 from scoring.words import Kind, Severity, Status
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
-from service.calls import code_of
 from service.ledger import Appended, RecordedEntry, ViolationView
 from service.names import seller_name, seller_of, violation_name
+from service.statuses import item_error
 
 T = TypeVar("T")
 
@@ -191,6 +191,13 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
                 setattr(message, name, value)
 
 
+def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
+    """What became of a batch."""
+    return ledger_service_pb2.AppendEntriesResponse(
+        results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
+    )
+
+
 def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
     """What was appended or found under one entry id."""
     return ledger_service_pb2.AppendEntriesResponse.Result(
@@ -232,7 +239,7 @@ def violation_message(marketplace: str, view: ViolationView) -> ledger_service_p
     """A violation as resolved from its entries."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
-        seller=seller_name(marketplace, view.seller),
+        seller=seller_name(marketplace, view.seller) if view.seller else "",
         incident=view.incident,
         violation_type=view.violation_type,
         category=entry_pb2.Category.ValueType(view.category),
@@ -291,10 +298,7 @@ def result_message(
     """One seller's outcome in a batch: the trust score, or why there is none."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
-        error = trust_score_service_pb2.ItemError(
-            code=code_of(outcome), reason=outcome.reason or "INTERNAL", message=outcome.message
-        )
-        return result(seller=name, error=error)
+        return result(seller=name, error=item_error(outcome))
     return result(seller=name, trust_score=score_message(name, outcome, stamp))
 
 

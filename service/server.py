@@ -31,6 +31,8 @@ from service.review import REVIEW_WRITES, ReviewServicer
 from service.scorer import Scorer
 from service.servicers import WRITES, LedgerServicer, TrustScoreServicer
 from service.settings import Settings, host_and_port
+from service.streams import Streams
+from service.tail import Tail
 
 WRITE_THREADS = 2
 """Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
@@ -71,12 +73,19 @@ class Server:
         ProcessCollector(registry=self._registry)
         self._reads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="read")
         self._writes = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
+        self._streams = Streams(settings.stream_threads)
+        self._tail = Tail(lambda: ledger.last()[0], readers=max(1, settings.worker_threads // 2))
         self._health = HealthServicer()
         self._grpc = grpc.server(self._reads, options=OPTIONS)
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.model_digest)
-        self._register(calls, LedgerServicer(ledger), TrustScoreServicer(ledger, scorer), ReviewServicer(ledger))
+        self._register(
+            calls,
+            LedgerServicer(ledger, self._tail),
+            TrustScoreServicer(ledger, scorer, self._tail),
+            ReviewServicer(ledger),
+        )
 
     def _register(
         self, calls: Calls, ledger: LedgerServicer, scores: TrustScoreServicer, review: ReviewServicer
@@ -86,7 +95,7 @@ class Server:
         pools = dict.fromkeys((*WRITES, *REVIEW_WRITES), self._writes)
         self._services = [OVERALL_HEALTH]
         for service in (service for file in files for service in file.services_by_name.values()):
-            handlers = calls.handlers(service, servicers[service.name], pools)
+            handlers = calls.handlers(service, servicers[service.name], pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
             self._services.append(service.full_name)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -116,8 +125,11 @@ class Server:
         self.log.info("stopped")
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """Takes no more calls, and ends those that run after `grace_seconds`. Safe to repeat."""
+        """Takes no more calls, ends streams where they stand, and what still runs after `grace_seconds`. Safe to repeat."""
+        self._tail.close()
+        self._streams.close()
         self._grpc.stop(grace_seconds).wait()
+        self._streams.shutdown()
         self._reads.shutdown()
         self._writes.shutdown()
         if self._metrics is not None:

@@ -16,12 +16,11 @@ from scoring.entries import Entry
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError, invalid
 from scoring.kinds import StatusChanged
 from scoring.words import Action
-from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.convert import (
     Wrong,
-    appended_message,
+    appended_response,
     entries_of,
     entry_message,
     explanation_message,
@@ -33,14 +32,14 @@ from service.convert import (
     statuses_of,
     violation_message,
 )
+from service.entry_streams import MAX_PAGE, EntryStreams, fitting
 from service.ledger import Cut, Ledger
 from service.names import parse_marketplace, parse_parent, parse_seller, parse_violation, seller_of
 from service.scorer import Scorer
+from service.tail import Tail
 
 MAX_SELLERS = 1_000
 DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
-MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
 
@@ -49,6 +48,7 @@ _BINDING_BYTES = 12
 
 ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest | score_pb.ExplainTrustScoreRequest
 ListRequest = ledger_pb.ListEntriesRequest | ledger_pb.ListViolationsRequest
+ReadRequest = ScoreRequest | ListRequest | ledger_pb.GetViolationRequest
 Decision = (
     ledger_pb.ReviewViolationRequest
     | ledger_pb.ConfirmViolationRequest
@@ -75,13 +75,14 @@ Decided = TypeVar(
 class TrustScoreServicer:
     """TrustScoreService."""
 
-    def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
+    def __init__(self, ledger: Ledger, scorer: Scorer, tail: Tail) -> None:
         self._ledger = ledger
         self._scorer = scorer
+        self._tail = tail
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        [outcome], stamp = self._scorer.scores(marketplace, [seller], _cut_of(self._ledger, request))
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], _cut_of(self._ledger, self._tail, request))
         if isinstance(outcome, SellertrustError):
             raise outcome
         return score_pb.GetTrustScoreResponse(trust_score=score_message(request.seller, outcome, stamp_message(stamp)))
@@ -89,7 +90,7 @@ class TrustScoreServicer:
     def BatchGetTrustScores(self, request: score_pb.BatchGetTrustScoresRequest) -> score_pb.BatchGetTrustScoresResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
-        outcomes, stamp = self._scorer.scores(marketplace, sellers, _cut_of(self._ledger, request))
+        outcomes, stamp = self._scorer.scores(marketplace, sellers, _cut_of(self._ledger, self._tail, request))
         message = stamp_message(stamp)
         named = zip(request.sellers, outcomes, strict=True)
         return score_pb.BatchGetTrustScoresResponse(
@@ -98,26 +99,24 @@ class TrustScoreServicer:
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        explanation, stamp = self._scorer.explain(marketplace, seller, _cut_of(self._ledger, request))
+        explanation, stamp = self._scorer.explain(marketplace, seller, _cut_of(self._ledger, self._tail, request))
         return explanation_message(request.seller, explanation, stamp)
 
 
-class LedgerServicer:
+class LedgerServicer(EntryStreams):
     """LedgerService."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        appended = self._ledger.append(marketplace, entries_of(marketplace, request.entries))
-        return ledger_pb.AppendEntriesResponse(results=[appended_message(one) for one in appended])
+        response = appended_response(self._ledger.append(marketplace, entries_of(marketplace, request.entries)))
+        self._tail.saw(response.sequence)
+        return response
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
-        cut, after, limit = _page_of(self._ledger, request)
+        cut, after, limit = _page_of(self._ledger, self._tail, request)
         found = self._ledger.entries(marketplace, cut, seller=seller, after_sequence=after, limit=limit + 1)
-        page = _fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
+        page = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
         more = len(page) < len(found)
         return ledger_pb.ListEntriesResponse(
             entries=page, next_page_token=_token_of(request, cut, page[-1].sequence) if more else ""
@@ -125,14 +124,14 @@ class LedgerServicer:
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
         marketplace, violation = parse_violation(request.name, "name")
-        cut = self._ledger.cut(known_time=optional_time(request, "known_time"))
+        cut = _cut_of(self._ledger, self._tail, request)
         view = self._ledger.violation(marketplace, violation, cut)
         return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
-        cut, after, limit = _page_of(self._ledger, request)
+        cut, after, limit = _page_of(self._ledger, self._tail, request)
         found, following = self._ledger.violations(
             marketplace,
             cut,
@@ -189,6 +188,7 @@ class LedgerServicer:
         except SellertrustError as error:
             error.message = re.sub(r"^entries\[0\]\.[a-z_.]+: ", "", error.message)
             raise
+        self._tail.saw(done.sequence)
         view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
         return response(violation=violation_message(marketplace, view), sequence=done.sequence)
 
@@ -199,13 +199,23 @@ def _of_request(wrong: FieldViolation) -> FieldViolation:
     return FieldViolation("name" if field == "violation" else field, wrong.description)
 
 
-def _cut_of(ledger: Ledger, request: ScoreRequest | ListRequest) -> Cut:
-    """The cut of the ledger that a request's times ask for."""
+def _cut_of(ledger: Ledger, tail: Tail, request: ReadRequest) -> Cut:
+    """The cut of the ledger that a request's times ask for, once the ledger holds the sequence that it asks for."""
     wrong = Wrong()
-    observe_time = wrong.take(optional_time, request, "observe_time")
+    names = [field.name for field in request.DESCRIPTOR.fields]
+    observe_time = wrong.take(optional_time, request, "observe_time") if "observe_time" in names else None
     known_time = wrong.take(optional_time, request, "known_time")
+    wanted = request.at_least_sequence
+    if wanted < 0:
+        wrong.fields.append(FieldViolation("at_least_sequence", "must not be negative"))
     wrong.refuse()
-    return ledger.cut(observe_time, known_time)
+    if known_time is None:
+        tail.reach(wanted)
+    cut = ledger.cut(observe_time, known_time)
+    if cut.sequence < wanted:  # whatever is appended from now on is recorded after `known_time`
+        text = f"is excluded by known_time, before which the ledger ended at {cut.sequence}; leave one of the two out"
+        raise invalid("at_least_sequence", text)
+    return cut
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
@@ -222,7 +232,7 @@ def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) 
     return list(first)
 
 
-def _page_of(ledger: Ledger, request: ListRequest) -> tuple[Cut, int, int]:
+def _page_of(ledger: Ledger, tail: Tail, request: ListRequest) -> tuple[Cut, int, int]:
     """(cut, sequence to go on after, entries a page). All pages of a list see the cut of its first one.
 
     The token binds the request's other parameters but `page_size`, which may change from page to page (AIP-158).
@@ -231,7 +241,7 @@ def _page_of(ledger: Ledger, request: ListRequest) -> tuple[Cut, int, int]:
         raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
     limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
     if not request.page_token:
-        return _cut_of(ledger, request), 0, limit
+        return _cut_of(ledger, tail, request), 0, limit
     try:
         token = base64.b64decode(request.page_token, b"-_", validate=True)
     except ValueError:
@@ -242,16 +252,6 @@ def _page_of(ledger: Ledger, request: ListRequest) -> tuple[Cut, int, int]:
         raise invalid("page_token", text)
     observe_time, known_time, sequence, after = _TOKEN.unpack(body)
     return Cut(observe_time, known_time, sequence), after, limit
-
-
-def _fitting(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
-    """The entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
-    total = 0
-    for place, entry in enumerate(entries):
-        total += entry.ByteSize()
-        if total > MAX_PAGE_BYTES and place:
-            return entries[:place]
-    return entries
 
 
 def _token_of(request: ListRequest, cut: Cut, after: int) -> str:

@@ -125,6 +125,9 @@ class Settings(BaseModel):
     worker_threads: int = Field(
         default=4, ge=1, le=256, description="Threads that answer reads; appends have two of their own"
     )
+    stream_threads: int = Field(
+        default=32, ge=1, le=1024, description="Streams (StreamEntries, WatchEntries) that may be open at a time"
+    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,

@@ -11,6 +11,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
+from service.ledger.database import RELAXED
+
 BACKENDS = ("sqlite", "postgresql")
 _numbers = count(1)
 
@@ -28,7 +30,8 @@ def postgresql() -> str:
         server = get_server(tempfile.mkdtemp(prefix="sellertrust-postgresql-"), cleanup_mode="delete")
     url = str(server.get_uri())
     with psycopg.connect(url, autocommit=True) as connection:
-        for setting in ("fsync=off", "full_page_writes=off", "synchronous_commit=off"):
+        relaxed = f"{RELAXED}=relaxed"  # without which the ledger refuses to write
+        for setting in ("fsync=off", "full_page_writes=off", "synchronous_commit=off", relaxed):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     return url

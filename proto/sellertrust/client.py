@@ -6,54 +6,66 @@
 
 Ids are the marketplace's own; times are datetimes with a zone, or protobuf Timestamps. Every call has a deadline and is
 retried while the server is UNAVAILABLE, as `service_config.json` says; that is safe, because an append names its facts
-by `entry_id`. One client serves any number of threads. Not across a fork: make it in the child.
+by `entry_id`. Streams resume by themselves. A read with `at_least_sequence` sees the append that answered this sequence.
+One client serves any number of threads. Not across a fork: make it in the child.
 """
 
 import json
 import logging
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import grpc
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
+from sellertrust.requests import (
+    Time,
+    bounds,
+    invoke,
+    marketplace_name,
+    parent_name,
+    printable,
+    seller_name,
+    violation_name,
+)
+from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 
+__all__ = [
+    "SERVICE_CONFIG",
+    "Acknowledgement",
+    "Client",
+    "Decided",
+    "Decision",
+    "SellertrustCallError",
+    "TrustScore",
+    "seller_name",
+    "unknown_score",
+    "violation_name",
+]
+
 READ_SECONDS = 1.0
 WRITE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""How long a stream without a message is opened again before it fails."""
 MAX_MESSAGE_BYTES = 16 << 20
 """As the server's: a batch of 10,000 entries is larger than gRPC's default of 4 MB."""
 
 SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text()
 """How to balance and retry, for clients in any language. It has no `timeout`: deadlines are set call by call."""
 
-Time = datetime | Timestamp
 OnError = Literal["raise", "unknown"]
 TrustScore = trust_score_service_pb2.TrustScore
 Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 
 _LOG = logging.getLogger("sellertrust.client")
-
-
-def seller_name(marketplace: str, seller: str) -> str:
-    """`seller_name("m", "s") == "marketplaces/m/sellers/s"`, as `Entry.seller` wants it."""
-    return f"{_marketplace_name(marketplace)}/sellers/{seller}"
-
-
-def violation_name(marketplace: str, violation: str) -> str:
-    """`violation_name("m", "v") == "marketplaces/m/violations/v"`; a violation's id is the `entry_id` of its report."""
-    return f"{_marketplace_name(marketplace)}/violations/{violation}"
 
 
 def unknown_score(name: str) -> TrustScore:
@@ -62,7 +74,7 @@ def unknown_score(name: str) -> TrustScore:
     return TrustScore(seller=name, state=state, badge="unknown")
 
 
-class Client:
+class Client(Decisions):
     """A connection to sellertrust at `target` (gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`).
 
     `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
@@ -97,6 +109,7 @@ class Client:
         self.channel = (
             grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
         )
+        self._closed = threading.Event()
         self._scores = TrustScoreServiceStub(self.channel)
         self._ledger = LedgerServiceStub(self.channel)
 
@@ -109,7 +122,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls that run are cancelled."""
+        """Closes the connection; calls and streams that run are cancelled."""
+        self._closed.set()
         self.channel.close()
 
     def get_trust_score(
@@ -119,6 +133,7 @@ class Client:
         *,
         observe_time: Time | None = None,
         known_time: Time | None = None,
+        at_least_sequence: int = 0,
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> TrustScore:
@@ -128,14 +143,14 @@ class Client:
         such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
         without the seller. Only wrong times and a wrong `on_error`, faults of the program, still raise.
         """
-        times = _times(observe_time, known_time)
+        asked = bounds(observe_time, known_time, at_least_sequence)
         try:
-            request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **times)
-            response = _call(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
+            request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **asked)
+            response = invoke(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
         except Exception as error:
             if _must_raise(on_error, error):
                 raise
-            return unknown_score(_text(seller_name(marketplace, seller)))
+            return unknown_score(printable(seller_name(marketplace, seller)))
         return response.trust_score
 
     def batch_get_trust_scores(
@@ -145,6 +160,7 @@ class Client:
         *,
         observe_time: Time | None = None,
         known_time: Time | None = None,
+        at_least_sequence: int = 0,
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[Result]:
@@ -154,14 +170,14 @@ class Client:
         trust score: `unknown_score` where there is none, as for all of them if the call fails (see `get_trust_score`).
         A seller named twice is asked for once and answered twice.
         """
-        times = _times(observe_time, known_time)
+        asked = bounds(observe_time, known_time, at_least_sequence)
         names = [seller_name(marketplace, seller) for seller in sellers]
         found: dict[str, Result] = {}
         try:
             request = trust_score_service_pb2.BatchGetTrustScoresRequest(
-                parent=_marketplace_name(marketplace), sellers=dict.fromkeys(names), **times
+                parent=marketplace_name(marketplace), sellers=dict.fromkeys(names), **asked
             )
-            response = _call(self._scores.BatchGetTrustScores, request, deadline_seconds or self._read_seconds)
+            response = invoke(self._scores.BatchGetTrustScores, request, deadline_seconds or self._read_seconds)
             found = {result.seller: result for result in response.results}
         except Exception as error:
             if _must_raise(on_error, error):
@@ -177,13 +193,14 @@ class Client:
         *,
         observe_time: Time | None = None,
         known_time: Time | None = None,
+        at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
         """One seller's trust score with the facts behind every point of it."""
         request = trust_score_service_pb2.ExplainTrustScoreRequest(
-            seller=seller_name(marketplace, seller), **_times(observe_time, known_time)
+            seller=seller_name(marketplace, seller), **bounds(observe_time, known_time, at_least_sequence)
         )
-        return _call(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)
+        return invoke(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)
 
     def append_entries(
         self, marketplace: str, entries: Iterable[entry_pb2.Entry], *, deadline_seconds: float | None = None
@@ -192,8 +209,45 @@ class Client:
 
         After DEADLINE_EXCEEDED nobody knows whether they were appended: call again with the same entry ids.
         """
-        request = ledger_service_pb2.AppendEntriesRequest(parent=_marketplace_name(marketplace), entries=entries)
-        return list(_call(self._ledger.AppendEntries, request, deadline_seconds or self._write_seconds).results)
+        request = ledger_service_pb2.AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
+        return list(invoke(self._ledger.AppendEntries, request, deadline_seconds or self._write_seconds).results)
+
+    def stream_entries(
+        self,
+        marketplace: str,
+        batches: Iterable[Sequence[entry_pb2.Entry]],
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> Iterator[Acknowledgement]:
+        """Appends batches of 1 to 10,000 entries, each all or none, in order; one acknowledgement each, as they come.
+
+        It runs while its acknowledgements are taken. Batches are read a few ahead, in a thread of their own; what they
+        raise is raised here once all before it are answered. A batch that is refused has an `error` in its
+        acknowledgement, and the next ones go on. After a broken connection what was not acknowledged is sent again,
+        which is safe thanks to `entry_id`; SellertrustCallError once that has failed for `patience_seconds`.
+        """
+        patience = Patience(patience_seconds, self._closed)
+        return stream_entries(self._ledger.StreamEntries, marketplace_name(marketplace), batches, patience)
+
+    def watch_entries(
+        self,
+        marketplace: str,
+        seller: str | None = None,
+        *,
+        after_sequence: int = 0,
+        page_size: int = 1_000,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
+        """The entries of a marketplace, or of one seller, after a sequence: what is there, then what is appended.
+
+        Each response has `entries`, none in a heartbeat, and the `sequence` to resume from with `after_sequence`, once
+        the entries are dealt with. It resumes by itself after a broken connection, without loss and without repeats, and
+        ends only with an error: SellertrustCallError once that has failed for `patience_seconds`.
+        """
+        request = ledger_service_pb2.WatchEntriesRequest(
+            parent=parent_name(marketplace, seller), after_sequence=after_sequence, page_size=page_size
+        )
+        return watch_entries(self._ledger.WatchEntries, request, Patience(patience_seconds, self._closed))
 
     def list_entries(
         self,
@@ -202,6 +256,7 @@ class Client:
         *,
         observe_time: Time | None = None,
         known_time: Time | None = None,
+        at_least_sequence: int = 0,
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[entry_pb2.Entry]:
@@ -210,23 +265,32 @@ class Client:
         `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListEntriesRequest(
-            parent=_parent_name(marketplace, seller), page_size=page_size, **_times(observe_time, known_time)
+            parent=parent_name(marketplace, seller),
+            page_size=page_size,
+            **bounds(observe_time, known_time, at_least_sequence),
         )
         while True:
-            page = _call(self._ledger.ListEntries, request, deadline_seconds or self._read_seconds)
+            page = invoke(self._ledger.ListEntries, request, deadline_seconds or self._read_seconds)
             yield from page.entries
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
     def get_violation(
-        self, marketplace: str, violation: str, *, known_time: Time | None = None, deadline_seconds: float | None = None
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        known_time: Time | None = None,
+        at_least_sequence: int = 0,
+        deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation:
         """One violation, by the `entry_id` of its report, resolved from its entries."""
         request = ledger_service_pb2.GetViolationRequest(
-            name=violation_name(marketplace, violation), **_times(known_time=known_time)
+            name=violation_name(marketplace, violation),
+            **bounds(known_time=known_time, at_least_sequence=at_least_sequence),
         )
-        return _call(self._ledger.GetViolation, request, deadline_seconds or self._read_seconds).violation
+        return invoke(self._ledger.GetViolation, request, deadline_seconds or self._read_seconds).violation
 
     def list_violations(
         self,
@@ -236,6 +300,7 @@ class Client:
         statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
         observe_time: Time | None = None,
         known_time: Time | None = None,
+        at_least_sequence: int = 0,
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[ledger_service_pb2.Violation]:
@@ -244,84 +309,17 @@ class Client:
         Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListViolationsRequest(
-            parent=_parent_name(marketplace, seller),
+            parent=parent_name(marketplace, seller),
             page_size=page_size,
             statuses=statuses,
-            **_times(observe_time, known_time),
+            **bounds(observe_time, known_time, at_least_sequence),
         )
         while True:
-            page = _call(self._ledger.ListViolations, request, deadline_seconds or self._read_seconds)
+            page = invoke(self._ledger.ListViolations, request, deadline_seconds or self._read_seconds)
             yield from page.violations
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-    def confirm_violation(
-        self,
-        marketplace: str,
-        violation: str,
-        *,
-        actor: str,
-        reason: str,
-        entry_id: str | None = None,
-        deadline_seconds: float | None = None,
-    ) -> ledger_service_pb2.ConfirmViolationResponse:
-        """Confirms a violation. `entry_id` makes a repeated call safe; by default one is made, which covers retries."""
-        decided = _decided(marketplace, violation, actor, reason, entry_id)
-        request = ledger_service_pb2.ConfirmViolationRequest(**decided)
-        return _call(self._ledger.ConfirmViolation, request, deadline_seconds or self._write_seconds)
-
-    def dismiss_violation(
-        self,
-        marketplace: str,
-        violation: str,
-        *,
-        actor: str,
-        reason: str,
-        entry_id: str | None = None,
-        deadline_seconds: float | None = None,
-    ) -> ledger_service_pb2.DismissViolationResponse:
-        """Dismisses a violation as untrue or unproven. `entry_id` as in `confirm_violation`."""
-        decided = _decided(marketplace, violation, actor, reason, entry_id)
-        request = ledger_service_pb2.DismissViolationRequest(**decided)
-        return _call(self._ledger.DismissViolation, request, deadline_seconds or self._write_seconds)
-
-    def withdraw_violation(
-        self,
-        marketplace: str,
-        violation: str,
-        *,
-        actor: str,
-        reason: str,
-        entry_id: str | None = None,
-        deadline_seconds: float | None = None,
-    ) -> ledger_service_pb2.WithdrawViolationResponse:
-        """Withdraws a violation on behalf of its notifier. `entry_id` as in `confirm_violation`."""
-        decided = _decided(marketplace, violation, actor, reason, entry_id)
-        request = ledger_service_pb2.WithdrawViolationRequest(**decided)
-        return _call(self._ledger.WithdrawViolation, request, deadline_seconds or self._write_seconds)
-
-    def overturn_violation(
-        self,
-        marketplace: str,
-        violation: str,
-        *,
-        actor: str,
-        reason: str,
-        entry_id: str | None = None,
-        deadline_seconds: float | None = None,
-    ) -> ledger_service_pb2.OverturnViolationResponse:
-        """Overturns a violation: scores are then as if never reported. `entry_id` as in `confirm_violation`."""
-        decided = _decided(marketplace, violation, actor, reason, entry_id)
-        request = ledger_service_pb2.OverturnViolationRequest(**decided)
-        return _call(self._ledger.OverturnViolation, request, deadline_seconds or self._write_seconds)
-
-
-def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
-    try:
-        return method(request, timeout=seconds)
-    except grpc.RpcError as error:
-        raise SellertrustCallError.of(error) from error
 
 
 def _must_raise(on_error: OnError, error: Exception) -> bool:
@@ -336,37 +334,4 @@ def _must_raise(on_error: OnError, error: Exception) -> bool:
 def _known_result(name: str, result: Result | None) -> Result:
     if result is not None and result.HasField("trust_score"):
         return result
-    return Result(seller=_text(name), trust_score=unknown_score(_text(name)))
-
-
-def _marketplace_name(marketplace: str) -> str:
-    return f"marketplaces/{marketplace}"
-
-
-def _parent_name(marketplace: str, seller: str | None) -> str:
-    return _marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)
-
-
-def _times(observe_time: Time | None = None, known_time: Time | None = None) -> dict[str, Any]:
-    given = {"observe_time": observe_time, "known_time": known_time}
-    return {name: _timestamp(name, time) for name, time in given.items() if time is not None}
-
-
-def _timestamp(name: str, time: Time) -> Timestamp:
-    if isinstance(time, Timestamp):
-        return time
-    if time.tzinfo is None:
-        raise ValueError(f"{name} has no time zone; give it one, as in datetime.now(UTC)")
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
-
-
-def _text(name: str) -> str:
-    """A name that UTF-8 can carry: an id from elsewhere may hold half of a surrogate pair."""
-    return name.encode(errors="replace").decode()
-
-
-def _decided(marketplace: str, violation: str, actor: str, reason: str, entry_id: str | None) -> dict[str, Any]:
-    name = violation_name(marketplace, violation)
-    return {"name": name, "actor": actor, "reason": reason, "entry_id": entry_id or uuid.uuid4().hex}
+    return Result(seller=printable(name), trust_score=unknown_score(printable(name)))

@@ -7,6 +7,8 @@ import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
+from sellertrust.v1.errors_pb2 import ItemError
+
 
 class SellertrustCallError(Exception):
     """A call failed, with the details decoded.
@@ -51,6 +53,14 @@ class SellertrustCallError(Exception):
             result._take(detail)
         result.args = (code, message, result.reason, result.metadata, result.fields, result.retry_delay)
         return result
+
+    @classmethod
+    def of_item(cls, error: ItemError) -> Self:
+        """The error of one item of a batch or of a stream, as if it had been a call."""
+        codes = {code.value[0]: code for code in grpc.StatusCode}
+        fields = [(wrong.field, wrong.description) for wrong in error.fields]
+        code = codes.get(error.code, grpc.StatusCode.UNKNOWN)
+        return cls(code, error.message, error.reason, error.metadata, fields)
 
     def _take(self, detail: Any) -> None:
         info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()

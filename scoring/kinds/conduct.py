@@ -118,8 +118,8 @@ class StatusChanged:
     units: int = stated(
         7,
         UNITS,
-        "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only for a decision after which the violation"
-        " counts. Default 0: as before. See `ViolationReported.units`.",
+        "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number"
+        " adjudicated counts. Default 0: as before. See `ViolationReported.units`.",
         default=0,
         column="units",
     )

@@ -44,15 +44,15 @@ def client() -> Iterator[tuple[Client, Settings]]:
         yield connection, settings
 
 
-def open_ledger(settings: Settings, *, create: bool = False) -> "Ledger":
-    """The configured ledger; with `create`, made if it is not there, and the folder it lies in.
+def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
+    """The configured ledger; with `create`, made if it is not there, and the folder it lies in; `serving`: for a server.
 
     ConfigurationWrong if the file is no SQLite database; else as `Ledger.open`.
     """
     from service.ledger import Ledger
 
     prepare_database(settings, create=create)
-    return Ledger.open(settings.database_url, create=create)
+    return Ledger.open(settings.database_url, create=create, serving=serving)
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:

@@ -15,19 +15,38 @@ from scoring.errors import ConfigurationWrong, invalid
 from scoring.kinds import KINDS
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
+from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.cli.common import (
+    PATIENCE_SECONDS,
+    KnownTime,
+    Marketplace,
+    ObserveTime,
+    client,
+    marketplace_of,
+    moment,
+    open_ledger,
+)
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
 from service.progress import StepProgress
 from service.settings import load
 
 app = typer.Typer(help="The ledger: what each seller did.", no_args_is_help=True)
 MAX_LINES = 10_000
+STREAM_LINES = 1_000  # a batch of a stream: few enough for a bar that moves
+SHOWN_REFUSALS = 20
+
+Lines = list[tuple[int, str]]
+"""The lines of a file that are not blank, with their numbers."""
 
 
 @app.command("append")
 def append(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Entries, one JSON object a line; - for stdin.")],
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Append 1,000 after 1,000 instead; so it is done beyond 10,000 in any case."),
+    ] = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -35,10 +54,17 @@ def append(
 
     For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}
+
+    As a stream, each 1,000 are recorded or refused by themselves, and broken connections are made up for; append the
+    same file again after an error or an interruption: nothing is added twice.
     """
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
-        results = connection.append_entries(where, _read_entries(file, where))
+        lines = _read_lines(file)
+        if stream or len(lines) > MAX_LINES:
+            _append_stream(connection, where, lines, output)
+            return
+        results = connection.append_entries(where, _entries(lines, where))
     emit(
         [
             {
@@ -51,6 +77,35 @@ def append(
         ],
         output,
     )
+
+
+@app.command("watch")
+def watch(
+    seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only entries after this sequence.")] = 0,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Watch the ledger: entries as they are recorded, one a line, until Ctrl-C; then says where to go on.
+
+    Broken connections are made up for. As JSON, each line is an object as `ledger list` has it.
+    """
+    position = after
+    with client() as (connection, settings):
+        if output is Format.TABLE:
+            write(_watched(dict(zip(_WATCHED, _WATCHED, strict=True))))
+        try:
+            for response in connection.watch_entries(
+                marketplace_of(marketplace, settings), seller, after_sequence=after
+            ):
+                rows = [_entry_row(entry) for entry in response.entries]
+                if output is Format.JSON:
+                    write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                else:
+                    write("".join(map(_watched, rows)))
+                position = response.sequence
+        finally:
+            say(f"seen up to {position}; go on from there with --after {position}")
 
 
 @app.command("list")
@@ -222,17 +277,19 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
     return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))
 
 
-def _read_entries(file: Path, marketplace: str) -> list[Entry]:
+def _read_lines(file: Path) -> Lines:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode()
     except (OSError, UnicodeDecodeError):
         raise invalid("FILE", f"{file} cannot be read as text in UTF-8") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not 1 <= len(lines) <= MAX_LINES:
-        raise invalid(
-            "FILE", f"has {len(lines):,} entries; append 1 to {MAX_LINES:,} at a time, or use ledger import for more"
-        )
+    if not lines:
+        raise invalid("FILE", "has 0 entries; write one JSON object a line")
+    return lines
+
+
+def _entries(lines: Lines, marketplace: str) -> list[Entry]:
     entries = []
     for number, line in lines:
         try:
@@ -240,6 +297,41 @@ def _read_entries(file: Path, marketplace: str) -> list[Entry]:
         except (ValueError, RecursionError, json_format.ParseError) as error:
             raise invalid(f"line {number}", f"is not an entry: {error}") from None
     return entries
+
+
+def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
+    """Appends batch by batch, with a bar; says which lines were refused, and ends with REFUSED if any were."""
+    batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
+    row = {"entries": 0, "appended": 0, "already_present": 0, "refused": 0, "sequence": 0}
+    refusals: list[str] = []
+    try:
+        with StepProgress() as progress:
+            progress("append", 0, len(lines))
+            made = (_entries(batch, marketplace) for batch in batches)
+            for done in connection.stream_entries(marketplace, made, patience_seconds=PATIENCE_SECONDS):
+                batch = batches[done.index]
+                present = sum(result.already_present for result in done.results)
+                row["entries"] += len(batch)
+                row["appended"] += len(done.results) - present
+                row["already_present"] += present
+                row["sequence"] = max(row["sequence"], done.sequence)
+                if done.error is not None:
+                    row["refused"] += len(batch)
+                    refusals.append(f"lines {batch[0][0]} to {batch[-1][0]}: {_by_line(str(done.error), batch)}")
+                progress("append", row["entries"], len(lines))
+    except Exception:
+        say(f"{row['entries'] - row['refused']:,} entries are recorded; append the same file again for the rest")
+        raise
+    emit_one(row, output)
+    if refusals:
+        more = len(refusals) - SHOWN_REFUSALS
+        say("error: refused were " + "\n".join(refusals[:SHOWN_REFUSALS]) + (f"\nand {more} more" if more > 0 else ""))
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _by_line(text: str, lines: Lines) -> str:
+    """What is said of `entries[17]` of a batch, said of its line in the file."""
+    return re.sub(r"entries\[(\d+)\]", lambda match: f"line {lines[int(match[1])][0]}", text)
 
 
 def _entry(values: Any, marketplace: str) -> Entry:
@@ -267,6 +359,18 @@ def _prefix(name: str) -> str:
 _WORDS = {
     row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
 }
+
+
+_WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}
+"""The columns of a watch, which cannot wait to see how wide they have to be, and their least widths."""
+
+
+def _watched(row: dict[str, Any]) -> str:
+    values = {name: row[name] for name in _WATCHED}
+    texts = {
+        n: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for n, value in values.items()
+    }
+    return " ".join(texts[name].ljust(width) for name, width in _WATCHED.items()) + "\n"
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""`sellertrust serve | demo | config show | db upgrade | doctor`: running the thing."""
+"""`sellertrust serve | demo | config show | db upgrade | db grant | doctor`: running the thing."""
 
-import sqlite3
 import threading
 import tomllib
 from pathlib import Path
@@ -54,9 +53,9 @@ def serve(
 
     def ready(server: Server) -> None:
         report = lambda problem: server.log.error("promotion refused", problem=problem)  # noqa: E731
-        if settings.database_url.startswith("sqlite"):
-            # Before 3.51.3 two connections that checkpoint can corrupt a WAL; the ledger has one that does.
-            server.log.info("ledger", database="sqlite", version=sqlite3.sqlite_version)
+        server.log.info("ledger", **ledger.about())
+        for caution in ledger.cautions():
+            server.log.warning("ledger caution", caution=caution)
         threading.Thread(target=scorer.follow, args=(threading.Event(), report), daemon=True).start()
         if ready_file:
             staging = ready_file.with_name(ready_file.name + ".partial")
@@ -65,7 +64,7 @@ def serve(
 
     settings = load()
     policy = load_policy(settings)
-    with open_ledger(settings, create=True) as ledger:
+    with open_ledger(settings, create=True, serving=True) as ledger:
         scorer = Scorer(ledger, policy, Registry(settings.registry_dir))
         raise typer.Exit(run(settings, ledger, scorer, ready=ready))
 
@@ -96,6 +95,25 @@ def db_upgrade() -> None:
     prepare_database(settings, create=True)
     upgrade(settings.database_url)
     say("the ledger's database is up to date")
+
+
+@db.command("grant")
+def db_grant(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The PostgreSQL role that servers log in as.")],
+    eraser: Annotated[
+        str | None, typer.Option("--eraser", metavar="ROLE2", help="A role that may also delete keys (seller_key).")
+    ] = None,
+) -> None:
+    """Give a PostgreSQL role what servers need, and nothing else: to read the ledger and to append.
+
+    Run by the owner of the tables, after db upgrade, and again after each upgrade that adds tables. The role must exist.
+    """
+    from service.ledger.rights import grant
+
+    grant(load().database_url, role, eraser)
+    say(f"{role} may read the ledger and append to it, and do nothing else")
+    if eraser:
+        say(f"{eraser} may delete keys besides")
 
 
 @db.callback()
@@ -139,7 +157,8 @@ def _lightgbm(_: Settings) -> str:
 def _ledger(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
-    return f"{sequence:,} entries"
+        found = [f"{name} {value}" for name, value in ledger.about().items()]
+        return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.cautions()])
 
 
 def _champion(settings: Settings) -> str:

@@ -58,6 +58,7 @@ _BY_STATUS = {
     grpc.StatusCode.FAILED_PRECONDITION: Exit.REFUSED,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
 }
 
 

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from scoring.errors import invalid
+from scoring.shapes import names
 from scoring.violation_types import TABLES
 from scoring.words import Harm as HarmWord
+from scoring.words import Severity as SeverityWord
 from scoring.words import Status
+from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
@@ -18,6 +21,9 @@ app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_h
 Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in 1 to 500 characters; the seller sees it.")]
+Ground = Annotated[str, typer.Option("--ground", help="The legal or policy ground, such as an article.")]
+Units = Annotated[int, typer.Option("--units", min=0, help="Distinct units adjudicated, to confirm or reinstate.")]
+Remaining = Annotated[str | None, typer.Option("--severity", help="The severity that remains, to reduce.")]
 EntryId = Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")]
 
 
@@ -83,10 +89,14 @@ def types(output: Output = Format.TABLE) -> None:
 
 
 _DECISIONS = {
+    "review": "Take an alleged violation up for review.",
     "confirm": "Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts.",
     "dismiss": "Dismiss an alleged violation or one under review, as untrue or unproven.",
     "withdraw": "Withdraw an alleged violation or one under review, on behalf of its notifier.",
+    "appeal": "Appeal a confirmed or reduced violation on behalf of the seller: it counts until it is overturned.",
+    "reduce": "Confirm a violation with a lower severity than it has.",
     "overturn": "Overturn a confirmed, reduced or appealed violation: no score keeps a trace of it.",
+    "reinstate": "Confirm a dismissed or overturned violation again, by the legal order that --ground names.",
 }
 
 
@@ -96,26 +106,38 @@ def _add_decision(action: str, text: str) -> None:
         violation: Id,
         actor: Actor,
         reason: Reason,
+        ground: Ground = "",
+        units: Units = 0,
+        severity: Remaining = None,
         entry_id: EntryId = None,
         marketplace: Marketplace = None,
         output: Output = Format.TABLE,
     ) -> None:
-        _decide(action, violation, actor, reason, entry_id, marketplace, output)
+        said: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
+        if units:
+            if action not in _COUNTS_UNITS:
+                raise invalid("--units", f"are adjudicated by {' or '.join(_COUNTS_UNITS)} only")
+            said["units"] = units
+        if (severity is not None) != (action == "reduce"):
+            raise invalid("--severity", "is required to reduce, and belongs to nothing else")
+        if severity is not None:
+            said["severity"] = _severity(severity)
+        with client() as (connection, settings):
+            where = marketplace_of(marketplace, settings)
+            changed = connection.decide_violation(action, where, violation, **said)
+        emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
 
 
+_COUNTS_UNITS = ("confirm", "reinstate")
 for _action, _text in _DECISIONS.items():
     _add_decision(_action, _text)
 
 
-def _decide(
-    action: str, violation: str, actor: str, reason: str, entry_id: str | None, marketplace: str | None, output: Format
-) -> None:
-    with client() as (connection, settings):
-        method = getattr(connection, f"{action}_violation")
-        changed = method(
-            marketplace_of(marketplace, settings), violation, actor=actor, reason=reason, entry_id=entry_id
-        )
-    emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
+def _severity(text: str) -> Severity.ValueType:
+    try:
+        return Severity.ValueType(SeverityWord[text.upper()])
+    except KeyError:
+        raise invalid("--severity", f"{text!r} is none of {names(SeverityWord)}") from None
 
 
 def status_of(text: str) -> ViolationStatus.ValueType:

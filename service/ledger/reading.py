@@ -4,14 +4,14 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
 
 from scoring.columns import FactRow
 from scoring.entries import entry_from_content
-from scoring.kinds import ViolationReported
+from scoring.kinds import ProductViolationReported, ViolationReported
 from scoring.lifecycle import allowed_actions
 from scoring.words import Category, Severity, Status
-from service.ledger.database import Texts, among
+from service.ledger.database import Texts, among, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
 from service.ledger.tables import ENTRY, SOURCE_POSITION
@@ -40,21 +40,18 @@ _FACTS = (
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
     (_E.kind == 2) & _E.status.is_(None),
-).order_by(_E.sequence)
+)
 _POSITION = (
     select(SOURCE_POSITION.c.next_position)
     .where(SOURCE_POSITION.c.source == bindparam("source"), SOURCE_POSITION.c.partition == bindparam("part"))
     .order_by(SOURCE_POSITION.c.next_position.desc())
     .limit(1)
 )
-_REPORTS = (
-    select(
-        *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
-        *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
-    )
-    .where(text("kind = 1"))  # no parameter, so that the partial index serves
-    .order_by(_E.sequence)
+_REPORT = select(
+    *(_E.sequence, _E.entry_id, _E.seller, _E.incident, _E.category, _E.severity, _E.status),
+    *(_E.occur_time, _E.report_time, _E.record_time, _E.content),
 )
+_REPORTS = _REPORT.where(text("kind = 1"))  # no parameter, so that the partial index serves
 _CHANGES = (
     select(_E.violation, _E.entry_id, _E.sequence, _E.severity, _E.status)
     .where(
@@ -68,11 +65,11 @@ _CHANGES = (
 _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
-        _E.marketplace == bindparam("marketplace"),
+        only(_E.marketplace, bindparam("marketplace", type_=Text())),
         _E.sequence > bindparam("after"),
         _E.sequence <= bindparam("last"),
     )
-    .order_by(_E.sequence)
+    .order_by(_E.marketplace, _E.sequence)
     .limit(bindparam("chunk"))
 )
 
@@ -93,7 +90,7 @@ def entries(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> list[RecordedEntry]:
     """The first `limit` entries after a sequence, as of the cut."""
-    query = _ENTRIES.where(*_page(marketplace, cut, seller, after_sequence)).limit(limit)
+    query = _page(_ENTRIES, marketplace, cut, seller, after_sequence).limit(limit)
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
     held = keys(connection, marketplace, sealed)
@@ -115,7 +112,10 @@ def _recorded(row: Any, key: Key | None) -> RecordedEntry:
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
     """One violation as of the cut; None if it was not reported by then."""
-    query = _REPORTS.where(_E.entry_id == violation_id, *_page(marketplace, cut, None, 0))
+    query = _REPORT.where(
+        *(_E.marketplace == marketplace, _E.entry_id == violation_id, _E.kind.in_((1, 13))),
+        *(_E.sequence <= cut.sequence, *_by(cut)),
+    )
     return next(iter(_resolve(connection, marketplace, cut, connection.execute(query).all())), None)
 
 
@@ -123,7 +123,7 @@ def violations(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
     """The first `limit` violations reported after a sequence, as of the cut; and where the next page starts."""
-    query = _REPORTS.where(*_page(marketplace, cut, seller, after_sequence)).limit(limit + 1)
+    query = _page(_REPORTS, marketplace, cut, seller, after_sequence).limit(limit + 1)
     reports = connection.execute(query).all()
     page = reports[:limit]
     return _resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
@@ -133,7 +133,8 @@ def named_violations(
     connection: Connection, marketplace: str, names: Collection[str], cut: Cut
 ) -> dict[str, ViolationView]:
     """Those of the named violations that were reported as of the cut, by id."""
-    query = _REPORTS.where(among(_E.entry_id, bindparam("names", type_=Texts())), *_page(marketplace, cut, None, 0))
+    named = _REPORTS.where(among(_E.entry_id, bindparam("names", type_=Texts())))
+    query = _page(named, marketplace, cut, None, 0)
     reports = connection.execute(query, {"names": list(names)}).all()
     return {view.violation: view for view in _resolve(connection, marketplace, cut, reports)}
 
@@ -151,15 +152,19 @@ def export_rows(
     return [tuple(row) for row in connection.execute(query, bounds)]
 
 
-def _page(marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Iterator[ColumnElement[bool]]:
-    """What entries after `after_sequence` satisfy as of the cut."""
-    yield _E.marketplace == marketplace
-    yield _E.sequence > after_sequence
-    yield _E.sequence <= cut.sequence
+def _page(query: Select[Any], marketplace: str, cut: Cut, seller: str | None, after_sequence: int) -> Select[Any]:
+    """The query's entries after `after_sequence` as of the cut, in order."""
+    if seller is not None:
+        query = query.where(_E.seller == seller)
+    bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence)
+    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds, *_by(cut))
+    return query.order_by(_E.marketplace, _E.sequence)
+
+
+def _by(cut: Cut) -> Iterator[ColumnElement[bool]]:
+    """What an entry satisfies that had happened, and was reported, by the cut's observe time."""
     yield _E.occur_time < cut.observe_time
     yield _E.report_time < cut.observe_time
-    if seller is not None:
-        yield _E.seller == seller
 
 
 def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
@@ -174,7 +179,7 @@ def _resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequen
 
 
 def _view(report: Any, changes: Sequence[Any]) -> ViolationView:
-    fact = cast(ViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
     history = [report, *changes]
     status = Status(history[-1].status)
     return ViolationView(

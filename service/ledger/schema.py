@@ -1,4 +1,10 @@
-"""The schema of the ledger's database: which version it has, and the way to the present one."""
+"""The schema of the ledger's database: which version it has, and the way to the present one.
+
+Releases overlap while servers are replaced, so a newer schema may state the oldest one whose release may go on writing:
+its migration says `writable_by = "0003"`. That is for migrations that only add: tables, indexes, and columns that may be
+NULL. What a release writes, and what it reads, it names column by column. Verification is for the newest release, which
+alone knows every column. A migration that says nothing can be written by its own release only.
+"""
 
 from enum import Enum
 from importlib.resources import files
@@ -8,16 +14,40 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from scoring.errors import LedgerVersionUnknown
 from service.ledger.database import Database
 
 VERSION_TABLE = "ledger_version"
+COMPATIBILITY_TABLE = "ledger_compatibility"
+BOOKKEEPING = (VERSION_TABLE, COMPATIBILITY_TABLE)
+"""Tables about the schema, beside the ledger's own: only an upgrade writes to them."""
+
+_COMPATIBILITY = (
+    f"CREATE TABLE IF NOT EXISTS {COMPATIBILITY_TABLE} (version TEXT PRIMARY KEY, writable_by TEXT NOT NULL)"
+)
+_REFUSAL = "the ledger is append-only: what a schema has stated stands"
+_GUARDS = {
+    "sqlite": [
+        f"CREATE TRIGGER IF NOT EXISTS {COMPATIBILITY_TABLE}_no_{change} BEFORE {change} ON {COMPATIBILITY_TABLE}"
+        f" BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+        for change in ("update", "delete")
+    ],
+    "postgresql": [
+        f"CREATE OR REPLACE TRIGGER {COMPATIBILITY_TABLE}_no_{name} BEFORE {change} ON {COMPATIBILITY_TABLE}"
+        f" FOR EACH {each} EXECUTE FUNCTION entry_append_only()"
+        for name, change, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT"))
+    ],
+}
+_STATED = text(f"SELECT writable_by FROM {COMPATIBILITY_TABLE} WHERE version = :version")  # noqa: S608 (a constant)
+_STATE = text(  # what is stated stands
+    f"INSERT INTO {COMPATIBILITY_TABLE} (version, writable_by) VALUES (:version, :writable_by) ON CONFLICT DO NOTHING"  # noqa: S608
+)
 
 
 class SchemaState(Enum):
-    """How a database's schema compares with the one this release writes."""
+    """How a database's schema compares with the one this release writes. A newer one that it may write is CURRENT."""
 
     ABSENT = "absent"
     CURRENT = "current"
@@ -58,13 +88,41 @@ def state_of(database: Database) -> SchemaState:
 def bring_up(database: Database) -> None:
     """As `upgrade`, for an open database."""
     with database.write() as connection:
-        if _state(connection) is SchemaState.UNKNOWN:
-            raise unknown()
-        if not database.is_sqlite:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # an index over a large table takes its time
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        bring_to(connection, "head")
+
+
+def bring_to(connection: Connection, version: str) -> None:
+    """Upgrades to a version that this release knows, within the caller's transaction, and states who may write.
+
+    LedgerVersionUnknown if the database is of a newer release that this one may not write; one it may is left as it is.
+    """
+    if _state(connection) is SchemaState.UNKNOWN:
+        raise unknown()
+    scripts = ScriptDirectory.from_config(_config())
+    found = version_of(connection)
+    if found is not None and found not in _known(scripts):
+        return
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # an index over a large table takes its time
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
+    for statement in (_COMPATIBILITY, *_GUARDS[connection.dialect.name]):
+        connection.exec_driver_sql(statement)
+    for script in scripts.iterate_revisions(version_of(connection), "base"):
+        writable_by = getattr(script.module, "writable_by", script.revision)
+        connection.execute(_STATE, {"version": script.revision, "writable_by": writable_by})
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the schema in a database; None if there is none."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def knows(version: str) -> bool:
+    """Whether this release knows a version of the schema, its own or an earlier one."""
+    return version in _known(ScriptDirectory.from_config(_config()))
 
 
 def require_current(state: SchemaState) -> None:
@@ -91,15 +149,25 @@ def head() -> str:
 
 
 def _state(connection: Connection) -> SchemaState:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    version = context.get_current_revision()
+    version = version_of(connection)
     if version is None:
         return SchemaState.ABSENT
     scripts = ScriptDirectory.from_config(_config())
-    if version == scripts.get_current_head():
+    known = _known(scripts)
+    if version == scripts.get_current_head() or (version not in known and _writable_by(connection, version) in known):
         return SchemaState.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
     return SchemaState.BEHIND if version in known else SchemaState.UNKNOWN
+
+
+def _known(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _writable_by(connection: Connection, version: str) -> str | None:
+    """The oldest schema whose release may write a newer one, as the newer one states."""
+    if not connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
+        return None
+    return connection.execute(_STATED, {"version": version}).scalar()
 
 
 def _config() -> Config:

@@ -18,6 +18,7 @@ from service.ledger import appending, reading
 from service.ledger.database import CONFLICT, Database
 from service.ledger.erasing import erase
 from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
+from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
 from service.ledger.seals import GENESIS, LAST_SEAL, Verified, verify
 
@@ -41,15 +42,21 @@ class Ledger:
         self._clock = clock
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False, clock: Callable[[], int] = wall_clock) -> Self:
+    def open(
+        cls, url: str, *, create: bool = False, serving: bool = False, clock: Callable[[], int] = wall_clock
+    ) -> Self:
         """Opens the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
         `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
-        ConfigurationWrong if the URL cannot be used; LedgerVersionUnknown, with what to do, unless the schema is the
-        one this release writes.
+        `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot be
+        used, the role lacks rights (to append too, if `serving`), or another server has the file; LedgerVersionUnknown,
+        with what to do, unless this release can write the schema.
         """
         database = Database(url)
         try:
+            if serving:
+                database.claim()
+            require_rights(database, writing=serving)
             state = state_of(database)
             if create and state is SchemaState.ABSENT:
                 bring_up(database)
@@ -71,6 +78,14 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def about(self) -> dict[str, str]:
+        """The database by name, its version, and how safe a commit is in it."""
+        return self._database.about()
+
+    def cautions(self) -> list[str]:
+        """What an operator should know of the database: each a sentence."""
+        return self._database.cautions()
 
     def ping(self) -> None:
         """Asks the database for an answer."""

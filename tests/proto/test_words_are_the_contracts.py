@@ -8,7 +8,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from scoring import errors, words
 from scoring.kinds import FIELD_OF
 from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2
-from service.calls import CODES, code_of
+from service.statuses import CODES, code_of
 
 FILES = (entry_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2)
 ENUMS: dict[str, EnumDescriptor] = {

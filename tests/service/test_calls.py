@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
-from service.calls import Calls, internal_status, status_of
+from service.calls import Calls
 from service.logs import Pseudonyms, make_log
+from service.statuses import internal_status, status_of
 from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation
 
 SERVICES: list[ServiceDescriptor] = [

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n", "FILE: has 0 entries; append 1 to 10,000 at a time"),
+        ("\n", "FILE: has 0 entries; write one JSON object a line"),
         ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
         ('{"seller": 5}\n', "line 1: is not an entry: "),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "INVALID_ARGUMENT"),
@@ -207,12 +208,53 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
     assert "start one: sellertrust serve" in rows["server"]["found"]
 
 
-def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell) -> None:
+def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path: Path) -> None:
     """The server that has it goes on."""
-    said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"])
+    said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"], data_dir=tmp_path)
     assert "cannot listen on 127.0.0.1:" in said
     assert "SELLERTRUST_ADDRESS" in said
     shell("ledger", "list", "--limit", 1)
+
+
+def test_a_sqlite_ledger_has_one_writer_and_any_number_of_readers(shell: Shell, tmp_path: Path) -> None:
+    """Beside a server nothing else writes the file, and whoever would is told to use the server; reading goes on."""
+    mapping = tmp_path / "acme.mapping.toml"
+    mapping.write_text(
+        'marketplace = "acme"\n[[files]]\npath = "identity.csv"\n[[files.entries]]\nkind = "identity"\n'
+        'entry_id = "{id}"\nseller = "{id}"\noccur_time = "2026-01-01"\nlevel = "business"\n'
+    )
+    (tmp_path / "identity.csv").write_text("id\nimported\n")
+    shell("ledger", "append", "-", stdin=lines_of("writer", "v-writer"))
+    for command in (["db", "upgrade"], ["ledger", "import", mapping], ["ledger", "restore", back_up(shell, tmp_path)]):
+        assert "sellertrust ledger append" in shell.error(6, *command)
+    shell("ledger", "import", mapping, data_dir=tmp_path / "elsewhere")
+    assert "another server has" in shell.error(6, "serve", address="127.0.0.1:0")
+    assert shell.json("ledger", "verify")["intact"]
+    shell("ledger", "export", tmp_path / "export.parquet")
+    shell("ledger", "checkpoint", tmp_path / "checkpoints.jsonl")
+
+
+def back_up(shell: Shell, folder: Path) -> Path:
+    file = folder / "ledger.backup"
+    made = shell.json("ledger", "backup", file)
+    assert (made["entry"], made["left_out"]) == (made["sequence"], [])
+    return file
+
+
+def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Path) -> None:
+    """Proven first, then restored once; the second time the ledger is not empty, and a cut file is refused."""
+    shell("ledger", "append", "-", stdin=lines_of("kept", "v-kept"))
+    file, elsewhere = back_up(shell, tmp_path), tmp_path / "elsewhere"
+    made = shell.json("ledger", "restore", file, "--verify-only", data_dir=elsewhere)
+    assert not elsewhere.exists()
+    assert shell.json("ledger", "restore", file, data_dir=elsewhere) == made
+    verified = shell.json("ledger", "verify", data_dir=elsewhere)
+    assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
+    assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
+    file.write_bytes(file.read_bytes()[:-50])
+    assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
+    assert "no such file" in shell.error(6, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
+    assert "SQLite has no roles" in shell.error(6, "db", "grant", "server")
 
 
 def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
@@ -225,4 +267,9 @@ def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path)
         assert score.state == ScoreState.SCORE_STATE_UNKNOWN
         assert not score.HasField("points")
     assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["ledger.db"]
+    lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
+    (ledger,) = [line for line in lines if line["event"] == "ledger"]
+    assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")
+    warned = any("3.51.3" in line["caution"] for line in lines if line["event"] == "ledger caution")
+    assert warned == (sqlite3.sqlite_version_info < (3, 51, 3))
     shutil.rmtree(tmp_path / "new")

@@ -1018,8 +1018,8 @@ class StatusChanged(_message.Message):
     order.
     """
     units: _builtins.int
-    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only for a decision after which the violation
-    counts. Default 0: as before. See `ViolationReported.units`.
+    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number
+    adjudicated counts. Default 0: as before. See `ViolationReported.units`.
     """
     held_back: _builtins.bool
     """Whether a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.

@@ -3,16 +3,19 @@
 isort:skip_file
 Why a call failed, for programs."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -40,11 +43,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 7
     """INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
-    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 8
+    ERROR_REASON_SEQUENCE_NOT_REACHED: _ErrorReason.ValueType  # 8
+    """FAILED_PRECONDITION: the ledger does not hold the sequence asked for, or not in the call's time. Ask again.
+    Metadata: `last_sequence`.
+    """
+    ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
+    """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
+    sequence. Try again later or elsewhere. Metadata: `limit`.
+    """
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
+    """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 11
     """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
-    ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 9
+    ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 12
     """NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
-    ERROR_REASON_SELECTION_CHANGED: _ErrorReason.ValueType  # 10
+    ERROR_REASON_SELECTION_CHANGED: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
     by another dry run. Metadata: `count`, `etag`, of now.
     """
@@ -72,12 +85,110 @@ ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 6
 """UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 7
 """INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
-ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 8
+ERROR_REASON_SEQUENCE_NOT_REACHED: ErrorReason.ValueType  # 8
+"""FAILED_PRECONDITION: the ledger does not hold the sequence asked for, or not in the call's time. Ask again.
+Metadata: `last_sequence`.
+"""
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
+"""RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
+sequence. Try again later or elsewhere. Metadata: `limit`.
+"""
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
+"""UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 11
 """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
-ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 9
+ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
 """NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
-ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 10
+ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
 by another dry run. Metadata: `count`, `etag`, of now.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+@_typing.final
+class ItemError(_message.Message):
+    """Why one item of a batch or of a stream failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """A `google.rpc.Code`, such as 5 for NOT_FOUND."""
+    reason: _builtins.str
+    """A name of `ErrorReason`, without its prefix, such as `SELLER_NOT_FOUND`. Empty if fields are wrong."""
+    message: _builtins.str
+    """What is wrong and what to do, for a person."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Data of the reason, as `ErrorReason` names it."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
+        """The first 20 of the fields that are wrong."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        fields: _abc.Iterable[Global___FieldError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "fields", b"fields", "message", b"message", "metadata", b"metadata", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
+
+@_typing.final
+class FieldError(_message.Message):
+    """One wrong field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Its path in the request, as in `entries[17].violation.harm`."""
+    description: _builtins.str
+    """What it should be."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldError: _TypeAlias = FieldError  # noqa: Y015

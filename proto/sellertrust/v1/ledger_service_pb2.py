@@ -24,67 +24,76 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sellertrust.v1 import entry_pb2 as sellertrust_dot_v1_dot_entry__pb2
+from sellertrust.v1 import errors_pb2 as sellertrust_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/ledger_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\"\x8e\x04\n\tViolation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06seller\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12\x16\n\x0eviolation_type\x18\x04 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x06 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12\"\n\x04harm\x18\x07 \x01(\x0e\x32\x14.sellertrust.v1.Harm\x12&\n\x06source\x18\x08 \x01(\x0e\x32\x16.sellertrust.v1.Source\x12\x10\n\x08notifier\x18\t \x01(\t\x12/\n\x06status\x18\n \x01(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12.\n\noccur_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x0e \x03(\t\x12/\n\x0f\x61llowed_actions\x18\x0f \x03(\x0e\x32\x16.sellertrust.v1.Action\"N\n\x14\x41ppendEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\"\xf0\x01\n\x15\x41ppendEntriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.sellertrust.v1.AppendEntriesResponse.Result\x1a\x97\x01\n\x06Result\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61lready_present\x18\x04 \x01(\x08\x12\x0f\n\x07pending\x18\x05 \x01(\x08\x12\x0e\n\x06\x65rased\x18\x06 \x01(\x08\"\xad\x01\n\x12ListEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x30\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x13ListEntriesResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x13GetViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x14GetViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\"\xe3\x01\n\x15ListViolationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x08statuses\x18\x04 \x03(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12\x30\n\x0cobserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x16ListViolationsResponse\x12-\n\nviolations\x18\x01 \x03(\x0b\x32\x19.sellertrust.v1.Violation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x17\x43onfirmViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"Z\n\x18\x43onfirmViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"h\n\x17\x44ismissViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Z\n\x18\x44ismissViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18WithdrawViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19WithdrawViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18OverturnViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19OverturnViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16ReviewViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17ReviewViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16\x41ppealViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17\x41ppealViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x93\x01\n\x16ReduceViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12*\n\x08severity\x18\x07 \x01(\x0e\x32\x18.sellertrust.v1.Severity\"Y\n\x17ReduceViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"y\n\x19ReinstateViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"\\\n\x1aReinstateViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xbc\t\n\rLedgerService\x12\\\n\rAppendEntries\x12$.sellertrust.v1.AppendEntriesRequest\x1a%.sellertrust.v1.AppendEntriesResponse\x12V\n\x0bListEntries\x12\".sellertrust.v1.ListEntriesRequest\x1a#.sellertrust.v1.ListEntriesResponse\x12Y\n\x0cGetViolation\x12#.sellertrust.v1.GetViolationRequest\x1a$.sellertrust.v1.GetViolationResponse\x12_\n\x0eListViolations\x12%.sellertrust.v1.ListViolationsRequest\x1a&.sellertrust.v1.ListViolationsResponse\x12\x65\n\x10\x43onfirmViolation\x12\'.sellertrust.v1.ConfirmViolationRequest\x1a(.sellertrust.v1.ConfirmViolationResponse\x12\x65\n\x10\x44ismissViolation\x12\'.sellertrust.v1.DismissViolationRequest\x1a(.sellertrust.v1.DismissViolationResponse\x12h\n\x11WithdrawViolation\x12(.sellertrust.v1.WithdrawViolationRequest\x1a).sellertrust.v1.WithdrawViolationResponse\x12h\n\x11OverturnViolation\x12(.sellertrust.v1.OverturnViolationRequest\x1a).sellertrust.v1.OverturnViolationResponse\x12\x62\n\x0fReviewViolation\x12&.sellertrust.v1.ReviewViolationRequest\x1a\'.sellertrust.v1.ReviewViolationResponse\x12\x62\n\x0f\x41ppealViolation\x12&.sellertrust.v1.AppealViolationRequest\x1a\'.sellertrust.v1.AppealViolationResponse\x12\x62\n\x0fReduceViolation\x12&.sellertrust.v1.ReduceViolationRequest\x1a\'.sellertrust.v1.ReduceViolationResponse\x12k\n\x12ReinstateViolation\x12).sellertrust.v1.ReinstateViolationRequest\x1a*.sellertrust.v1.ReinstateViolationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/ledger_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a\x1bsellertrust/v1/errors.proto\"\x8e\x04\n\tViolation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06seller\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12\x16\n\x0eviolation_type\x18\x04 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x06 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12\"\n\x04harm\x18\x07 \x01(\x0e\x32\x14.sellertrust.v1.Harm\x12&\n\x06source\x18\x08 \x01(\x0e\x32\x16.sellertrust.v1.Source\x12\x10\n\x08notifier\x18\t \x01(\t\x12/\n\x06status\x18\n \x01(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12.\n\noccur_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65ntries\x18\x0e \x03(\t\x12/\n\x0f\x61llowed_actions\x18\x0f \x03(\x0e\x32\x16.sellertrust.v1.Action\"N\n\x14\x41ppendEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\"\x82\x02\n\x15\x41ppendEntriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.sellertrust.v1.AppendEntriesResponse.Result\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x1a\x97\x01\n\x06Result\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61lready_present\x18\x04 \x01(\x08\x12\x0f\n\x07pending\x18\x05 \x01(\x08\x12\x0e\n\x06\x65rased\x18\x06 \x01(\x08\"N\n\x14StreamEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\"\x9f\x01\n\x15StreamEntriesResponse\x12\r\n\x05index\x18\x01 \x01(\x03\x12@\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32%.sellertrust.v1.AppendEntriesResponseH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.sellertrust.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xc8\x01\n\x12ListEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x30\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x06 \x01(\x03\"V\n\x13ListEntriesResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13WatchEntriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"P\n\x14WatchEntriesResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"n\n\x13GetViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x03 \x01(\x03\"D\n\x14GetViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\"\xfe\x01\n\x15ListViolationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x08statuses\x18\x04 \x03(\x0e\x32\x1f.sellertrust.v1.ViolationStatus\x12\x30\n\x0cobserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x07 \x01(\x03\"`\n\x16ListViolationsResponse\x12-\n\nviolations\x18\x01 \x03(\x0b\x32\x19.sellertrust.v1.Violation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x17\x43onfirmViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"Z\n\x18\x43onfirmViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"h\n\x17\x44ismissViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Z\n\x18\x44ismissViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18WithdrawViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19WithdrawViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x18OverturnViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"[\n\x19OverturnViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16ReviewViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17ReviewViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"g\n\x16\x41ppealViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\"Y\n\x17\x41ppealViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x93\x01\n\x16ReduceViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12*\n\x08severity\x18\x07 \x01(\x0e\x32\x18.sellertrust.v1.Severity\"Y\n\x17ReduceViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"y\n\x19ReinstateViolationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x0e\n\x06ground\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\x03\"\\\n\x1aReinstateViolationResponse\x12,\n\tviolation\x18\x01 \x01(\x0b\x32\x19.sellertrust.v1.Violation\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xfb\n\n\rLedgerService\x12\\\n\rAppendEntries\x12$.sellertrust.v1.AppendEntriesRequest\x1a%.sellertrust.v1.AppendEntriesResponse\x12`\n\rStreamEntries\x12$.sellertrust.v1.StreamEntriesRequest\x1a%.sellertrust.v1.StreamEntriesResponse(\x01\x30\x01\x12V\n\x0bListEntries\x12\".sellertrust.v1.ListEntriesRequest\x1a#.sellertrust.v1.ListEntriesResponse\x12[\n\x0cWatchEntries\x12#.sellertrust.v1.WatchEntriesRequest\x1a$.sellertrust.v1.WatchEntriesResponse0\x01\x12Y\n\x0cGetViolation\x12#.sellertrust.v1.GetViolationRequest\x1a$.sellertrust.v1.GetViolationResponse\x12_\n\x0eListViolations\x12%.sellertrust.v1.ListViolationsRequest\x1a&.sellertrust.v1.ListViolationsResponse\x12\x65\n\x10\x43onfirmViolation\x12\'.sellertrust.v1.ConfirmViolationRequest\x1a(.sellertrust.v1.ConfirmViolationResponse\x12\x65\n\x10\x44ismissViolation\x12\'.sellertrust.v1.DismissViolationRequest\x1a(.sellertrust.v1.DismissViolationResponse\x12h\n\x11WithdrawViolation\x12(.sellertrust.v1.WithdrawViolationRequest\x1a).sellertrust.v1.WithdrawViolationResponse\x12h\n\x11OverturnViolation\x12(.sellertrust.v1.OverturnViolationRequest\x1a).sellertrust.v1.OverturnViolationResponse\x12\x62\n\x0fReviewViolation\x12&.sellertrust.v1.ReviewViolationRequest\x1a\'.sellertrust.v1.ReviewViolationResponse\x12\x62\n\x0f\x41ppealViolation\x12&.sellertrust.v1.AppealViolationRequest\x1a\'.sellertrust.v1.AppealViolationResponse\x12\x62\n\x0fReduceViolation\x12&.sellertrust.v1.ReduceViolationRequest\x1a\'.sellertrust.v1.ReduceViolationResponse\x12k\n\x12ReinstateViolation\x12).sellertrust.v1.ReinstateViolationRequest\x1a*.sellertrust.v1.ReinstateViolationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.ledger_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIOLATION']._serialized_start=117
-  _globals['_VIOLATION']._serialized_end=643
-  _globals['_APPENDENTRIESREQUEST']._serialized_start=645
-  _globals['_APPENDENTRIESREQUEST']._serialized_end=723
-  _globals['_APPENDENTRIESRESPONSE']._serialized_start=726
-  _globals['_APPENDENTRIESRESPONSE']._serialized_end=966
-  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_start=815
-  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_end=966
-  _globals['_LISTENTRIESREQUEST']._serialized_start=969
-  _globals['_LISTENTRIESREQUEST']._serialized_end=1142
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=1144
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=1230
-  _globals['_GETVIOLATIONREQUEST']._serialized_start=1232
-  _globals['_GETVIOLATIONREQUEST']._serialized_end=1315
-  _globals['_GETVIOLATIONRESPONSE']._serialized_start=1317
-  _globals['_GETVIOLATIONRESPONSE']._serialized_end=1385
-  _globals['_LISTVIOLATIONSREQUEST']._serialized_start=1388
-  _globals['_LISTVIOLATIONSREQUEST']._serialized_end=1615
-  _globals['_LISTVIOLATIONSRESPONSE']._serialized_start=1617
-  _globals['_LISTVIOLATIONSRESPONSE']._serialized_end=1713
-  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_start=1715
-  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_end=1834
-  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_start=1836
-  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_end=1926
-  _globals['_DISMISSVIOLATIONREQUEST']._serialized_start=1928
-  _globals['_DISMISSVIOLATIONREQUEST']._serialized_end=2032
-  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_start=2034
-  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_end=2124
-  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_start=2126
-  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_end=2231
-  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_start=2233
-  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_end=2324
-  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_start=2326
-  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_end=2431
-  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_start=2433
-  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_end=2524
-  _globals['_REVIEWVIOLATIONREQUEST']._serialized_start=2526
-  _globals['_REVIEWVIOLATIONREQUEST']._serialized_end=2629
-  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_start=2631
-  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_end=2720
-  _globals['_APPEALVIOLATIONREQUEST']._serialized_start=2722
-  _globals['_APPEALVIOLATIONREQUEST']._serialized_end=2825
-  _globals['_APPEALVIOLATIONRESPONSE']._serialized_start=2827
-  _globals['_APPEALVIOLATIONRESPONSE']._serialized_end=2916
-  _globals['_REDUCEVIOLATIONREQUEST']._serialized_start=2919
-  _globals['_REDUCEVIOLATIONREQUEST']._serialized_end=3066
-  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_start=3068
-  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_end=3157
-  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_start=3159
-  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_end=3280
-  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_start=3282
-  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_end=3374
-  _globals['_LEDGERSERVICE']._serialized_start=3377
-  _globals['_LEDGERSERVICE']._serialized_end=4589
+  _globals['_VIOLATION']._serialized_start=146
+  _globals['_VIOLATION']._serialized_end=672
+  _globals['_APPENDENTRIESREQUEST']._serialized_start=674
+  _globals['_APPENDENTRIESREQUEST']._serialized_end=752
+  _globals['_APPENDENTRIESRESPONSE']._serialized_start=755
+  _globals['_APPENDENTRIESRESPONSE']._serialized_end=1013
+  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_start=862
+  _globals['_APPENDENTRIESRESPONSE_RESULT']._serialized_end=1013
+  _globals['_STREAMENTRIESREQUEST']._serialized_start=1015
+  _globals['_STREAMENTRIESREQUEST']._serialized_end=1093
+  _globals['_STREAMENTRIESRESPONSE']._serialized_start=1096
+  _globals['_STREAMENTRIESRESPONSE']._serialized_end=1255
+  _globals['_LISTENTRIESREQUEST']._serialized_start=1258
+  _globals['_LISTENTRIESREQUEST']._serialized_end=1458
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=1460
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=1546
+  _globals['_WATCHENTRIESREQUEST']._serialized_start=1548
+  _globals['_WATCHENTRIESREQUEST']._serialized_end=1628
+  _globals['_WATCHENTRIESRESPONSE']._serialized_start=1630
+  _globals['_WATCHENTRIESRESPONSE']._serialized_end=1710
+  _globals['_GETVIOLATIONREQUEST']._serialized_start=1712
+  _globals['_GETVIOLATIONREQUEST']._serialized_end=1822
+  _globals['_GETVIOLATIONRESPONSE']._serialized_start=1824
+  _globals['_GETVIOLATIONRESPONSE']._serialized_end=1892
+  _globals['_LISTVIOLATIONSREQUEST']._serialized_start=1895
+  _globals['_LISTVIOLATIONSREQUEST']._serialized_end=2149
+  _globals['_LISTVIOLATIONSRESPONSE']._serialized_start=2151
+  _globals['_LISTVIOLATIONSRESPONSE']._serialized_end=2247
+  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_start=2249
+  _globals['_CONFIRMVIOLATIONREQUEST']._serialized_end=2368
+  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_start=2370
+  _globals['_CONFIRMVIOLATIONRESPONSE']._serialized_end=2460
+  _globals['_DISMISSVIOLATIONREQUEST']._serialized_start=2462
+  _globals['_DISMISSVIOLATIONREQUEST']._serialized_end=2566
+  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_start=2568
+  _globals['_DISMISSVIOLATIONRESPONSE']._serialized_end=2658
+  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_start=2660
+  _globals['_WITHDRAWVIOLATIONREQUEST']._serialized_end=2765
+  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_start=2767
+  _globals['_WITHDRAWVIOLATIONRESPONSE']._serialized_end=2858
+  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_start=2860
+  _globals['_OVERTURNVIOLATIONREQUEST']._serialized_end=2965
+  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_start=2967
+  _globals['_OVERTURNVIOLATIONRESPONSE']._serialized_end=3058
+  _globals['_REVIEWVIOLATIONREQUEST']._serialized_start=3060
+  _globals['_REVIEWVIOLATIONREQUEST']._serialized_end=3163
+  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_start=3165
+  _globals['_REVIEWVIOLATIONRESPONSE']._serialized_end=3254
+  _globals['_APPEALVIOLATIONREQUEST']._serialized_start=3256
+  _globals['_APPEALVIOLATIONREQUEST']._serialized_end=3359
+  _globals['_APPEALVIOLATIONRESPONSE']._serialized_start=3361
+  _globals['_APPEALVIOLATIONRESPONSE']._serialized_end=3450
+  _globals['_REDUCEVIOLATIONREQUEST']._serialized_start=3453
+  _globals['_REDUCEVIOLATIONREQUEST']._serialized_end=3600
+  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_start=3602
+  _globals['_REDUCEVIOLATIONRESPONSE']._serialized_end=3691
+  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_start=3693
+  _globals['_REINSTATEVIOLATIONREQUEST']._serialized_end=3814
+  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_start=3816
+  _globals['_REINSTATEVIOLATIONRESPONSE']._serialized_end=3908
+  _globals['_LEDGERSERVICE']._serialized_start=3911
+  _globals['_LEDGERSERVICE']._serialized_end=5314
 # @@protoc_insertion_point(module_scope)

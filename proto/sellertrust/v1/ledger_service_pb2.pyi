@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from sellertrust.v1 import entry_pb2 as _entry_pb2
+from sellertrust.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -44,7 +45,7 @@ class Violation(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`; the id is the `entry_id` of its report."""
     seller: _builtins.str
-    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    """`marketplaces/{marketplace}/sellers/{seller}`. Empty for a violation of a product."""
     incident: _builtins.str
     """The event it belongs to, an id."""
     violation_type: _builtins.str
@@ -187,6 +188,9 @@ class AppendEntriesResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The highest sequence of the results: as `at_least_sequence` of a read, it makes sure that the read sees the batch."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppendEntriesResponse.Result]:
         """One result an entry, in the order of the request."""
@@ -195,14 +199,81 @@ class AppendEntriesResponse(_message.Message):
         self,
         *,
         results: _abc.Iterable[Global___AppendEntriesResponse.Result] | None = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendEntriesResponse: _TypeAlias = AppendEntriesResponse  # noqa: Y015
+
+@_typing.final
+class StreamEntriesRequest(_message.Message):
+    """Request of StreamEntries: one batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`marketplaces/{marketplace}`; every entry's seller must be in it. Required in the first message of a stream; in those
+    that follow, empty or the same.
+    """
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
+        """1 to 10,000 entries."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        entries: _abc.Iterable[_entry_pb2.Entry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEntriesRequest: _TypeAlias = StreamEntriesRequest  # noqa: Y015
+
+@_typing.final
+class StreamEntriesResponse(_message.Message):
+    """Response of StreamEntries: the answer to one batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Which request message of this stream is answered, from 0. Answers come in order, without a gap."""
+    @_builtins.property
+    def acknowledgement(self) -> Global___AppendEntriesResponse:
+        """The batch is recorded: what AppendEntries would have answered."""
+
+    @_builtins.property
+    def error(self) -> _errors_pb2.ItemError:
+        """Nothing of the batch is recorded, and why. Paths are as in AppendEntries, as in `entries[17].violation.harm`."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        acknowledgement: Global___AppendEntriesResponse | None = ...,
+        error: _errors_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "error", b"error", "index", b"index", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["acknowledgement", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamEntriesResponse: _TypeAlias = StreamEntriesResponse  # noqa: Y015
 
 @_typing.final
 class ListEntriesRequest(_message.Message):
@@ -215,12 +286,18 @@ class ListEntriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
     page_size: _builtins.int
     """Entries a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer: at most 8 MB."""
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
+    at_least_sequence: _builtins.int
+    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
+    INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
+    """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """Only what occurred and was reported before this time. Default: no bound."""
@@ -237,10 +314,11 @@ class ListEntriesRequest(_message.Message):
         page_token: _builtins.str = ...,
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,6 +353,70 @@ class ListEntriesResponse(_message.Message):
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
+class WatchEntriesRequest(_message.Message):
+    """Request of WatchEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
+    after_sequence: _builtins.int
+    """Only entries after this sequence: `sequence` of the last response received. Not negative. Default: 0, from the
+    beginning.
+    """
+    page_size: _builtins.int
+    """At most so many entries a response, 1 to 1,000, and at most 8 MB. Default 1,000; larger values are taken as 1,000."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "page_size", b"page_size", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEntriesRequest: _TypeAlias = WatchEntriesRequest  # noqa: Y015
+
+@_typing.final
+class WatchEntriesResponse(_message.Message):
+    """Response of WatchEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The position to resume from: every entry of the parent up to this sequence has been sent. It moves on with the whole
+    ledger, also while the parent is quiet.
+    """
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
+        """In the order of their sequence. Empty in a heartbeat: when nothing new concerns the parent, one comes at once and then
+        every few seconds, at most 10.
+        """
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_entry_pb2.Entry] | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEntriesResponse: _TypeAlias = WatchEntriesResponse  # noqa: Y015
+
+@_typing.final
 class GetViolationRequest(_message.Message):
     """Request of GetViolation."""
 
@@ -282,8 +424,14 @@ class GetViolationRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
+    at_least_sequence: _builtins.int
+    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
+    INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
+    """
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
         """With the knowledge of this time. Default: now."""
@@ -293,10 +441,11 @@ class GetViolationRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,12 +487,18 @@ class ListViolationsRequest(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
     page_size: _builtins.int
     """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
+    at_least_sequence: _builtins.int
+    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
+    INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
         """Only violations of these statuses. A page may then hold fewer than `page_size`. Default: all."""
@@ -367,10 +522,11 @@ class ListViolationsRequest(_message.Message):
         statuses: _abc.Iterable[_entry_pb2.ViolationStatus.ValueType] | None = ...,
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

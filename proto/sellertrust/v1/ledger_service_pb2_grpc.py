@@ -43,10 +43,20 @@ class LedgerServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppendEntriesRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppendEntriesResponse.FromString,
                 _registered_method=True)
+        self.StreamEntries = channel.stream_stream(
+                '/sellertrust.v1.LedgerService/StreamEntries',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesResponse.FromString,
+                _registered_method=True)
         self.ListEntries = channel.unary_unary(
                 '/sellertrust.v1.LedgerService/ListEntries',
                 request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
+                _registered_method=True)
+        self.WatchEntries = channel.unary_stream(
+                '/sellertrust.v1.LedgerService/WatchEntries',
+                request_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesResponse.FromString,
                 _registered_method=True)
         self.GetViolation = channel.unary_unary(
                 '/sellertrust.v1.LedgerService/GetViolation',
@@ -116,8 +126,31 @@ class LedgerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamEntries(self, request_iterator, context):
+        """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
+        answered by one response message, in order: the acknowledgement that it is recorded, or why it is refused, after
+        which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
+        time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
+        answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
+        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEntries(self, request, context):
         """Lists entries in the order of their sequence, as of any time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEntries(self, request, context):
+        """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
+        appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+        that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
+        ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
+        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,10 +234,20 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppendEntriesRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.AppendEntriesResponse.SerializeToString,
             ),
+            'StreamEntries': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamEntries,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesResponse.SerializeToString,
+            ),
             'ListEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEntries,
                     request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'WatchEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEntries,
+                    request_deserializer=sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesResponse.SerializeToString,
             ),
             'GetViolation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetViolation,
@@ -299,6 +342,33 @@ class LedgerService(object):
             _registered_method=True)
 
     @staticmethod
+    def StreamEntries(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sellertrust.v1.LedgerService/StreamEntries',
+            sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.StreamEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListEntries(request,
             target,
             options=(),
@@ -315,6 +385,33 @@ class LedgerService(object):
             '/sellertrust.v1.LedgerService/ListEntries',
             sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
             sellertrust_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sellertrust.v1.LedgerService/WatchEntries',
+            sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesRequest.SerializeToString,
+            sellertrust_dot_v1_dot_ledger__service__pb2.WatchEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

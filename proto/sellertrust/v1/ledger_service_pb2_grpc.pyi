@@ -42,8 +42,23 @@ class LedgerServiceStub:
     content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
     as in `entries[17].violation.harm`.
     """
+    StreamEntries: _grpc.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]
+    """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
+    answered by one response message, in order: the acknowledgement that it is recorded, or why it is refused, after
+    which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
+    time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
+    answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
+    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists entries in the order of their sequence, as of any time."""
+    WatchEntries: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]
+    """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
+    appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+    that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
+    ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
+    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    """
     GetViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]
     """Returns one violation, resolved from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
     ListViolations: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListViolationsRequest, _ledger_service_pb2.ListViolationsResponse]
@@ -79,8 +94,23 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
     as in `entries[17].violation.harm`.
     """
+    StreamEntries: _aio.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]  # type: ignore[assignment]
+    """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
+    answered by one response message, in order: the acknowledgement that it is recorded, or why it is refused, after
+    which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
+    time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
+    answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
+    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries in the order of their sequence, as of any time."""
+    WatchEntries: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]  # type: ignore[assignment]
+    """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
+    appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+    that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
+    ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
+    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    """
     GetViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]  # type: ignore[assignment]
     """Returns one violation, resolved from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
     ListViolations: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListViolationsRequest, _ledger_service_pb2.ListViolationsResponse]  # type: ignore[assignment]
@@ -121,12 +151,39 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StreamEntries(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ledger_service_pb2.StreamEntriesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.StreamEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.StreamEntriesResponse]]:
+        """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
+        answered by one response message, in order: the acknowledgement that it is recorded, or why it is refused, after
+        which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
+        time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
+        answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
+        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        """
+
+    @_abc_1.abstractmethod
     def ListEntries(
         self,
         request: _ledger_service_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListEntriesResponse]]:
         """Lists entries in the order of their sequence, as of any time."""
+
+    @_abc_1.abstractmethod
+    def WatchEntries(
+        self,
+        request: _ledger_service_pb2.WatchEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.WatchEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.WatchEntriesResponse]]:
+        """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
+        appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+        that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
+        ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
+        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        """
 
     @_abc_1.abstractmethod
     def GetViolation(

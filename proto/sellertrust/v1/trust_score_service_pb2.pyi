@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import entry_pb2 as _entry_pb2
+from sellertrust.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -309,8 +310,14 @@ class GetTrustScoreRequest(_message.Message):
     SELLER_FIELD_NUMBER: _builtins.int
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    at_least_sequence: _builtins.int
+    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
+    INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
+    """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """The time to answer for. Not in the future. Default: now."""
@@ -325,10 +332,11 @@ class GetTrustScoreRequest(_message.Message):
         seller: _builtins.str = ...,
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,8 +376,11 @@ class BatchGetTrustScoresRequest(_message.Message):
     SELLERS_FIELD_NUMBER: _builtins.int
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`; every seller must be in it. Required."""
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
     @_builtins.property
     def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 1,000 sellers as `marketplaces/{marketplace}/sellers/{seller}`; none twice."""
@@ -389,10 +400,11 @@ class BatchGetTrustScoresRequest(_message.Message):
         sellers: _abc.Iterable[_builtins.str] | None = ...,
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time", "parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,7 +432,7 @@ class BatchGetTrustScoresResponse(_message.Message):
             """The trust score."""
 
         @_builtins.property
-        def error(self) -> Global___ItemError:
+        def error(self) -> _errors_pb2.ItemError:
             """Why there is none."""
 
         def __init__(
@@ -428,7 +440,7 @@ class BatchGetTrustScoresResponse(_message.Message):
             *,
             seller: _builtins.str = ...,
             trust_score: Global___TrustScore | None = ...,
-            error: Global___ItemError | None = ...,
+            error: _errors_pb2.ItemError | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "trust_score", b"trust_score"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -457,36 +469,6 @@ class BatchGetTrustScoresResponse(_message.Message):
 Global___BatchGetTrustScoresResponse: _TypeAlias = BatchGetTrustScoresResponse  # noqa: Y015
 
 @_typing.final
-class ItemError(_message.Message):
-    """Why one item of a batch failed."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    code: _builtins.int
-    """A `google.rpc.Code`, such as 5 for NOT_FOUND."""
-    reason: _builtins.str
-    """A name of `ErrorReason`, without its prefix, such as `SELLER_NOT_FOUND`."""
-    message: _builtins.str
-    """What is wrong and what to do, for a person."""
-    def __init__(
-        self,
-        *,
-        code: _builtins.int = ...,
-        reason: _builtins.str = ...,
-        message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
-
-@_typing.final
 class ExplainTrustScoreRequest(_message.Message):
     """Request of ExplainTrustScore."""
 
@@ -495,8 +477,11 @@ class ExplainTrustScoreRequest(_message.Message):
     SELLER_FIELD_NUMBER: _builtins.int
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetTrustScoreRequest."""
@@ -511,10 +496,11 @@ class ExplainTrustScoreRequest(_message.Message):
         seller: _builtins.str = ...,
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
+        at_least_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,14 +1,11 @@
 """What is read is one set for ever: bounded by a sequence, as of any time, page by page."""
 
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from scoring.columns import FactRow
-from scoring.errors import ExposureRevisionTaken, InvalidInput, ViolationNotFound
+from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.time import DAY
 from scoring.words import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
 from service.ledger import EXPORT_COLUMNS, Cut, Ledger, ViolationView
@@ -299,31 +296,6 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     assert [[row[name] for name in shared] for row in table] == [
         [getattr(fact, name) for name in shared] for fact in facts
     ]
-
-
-def test_every_query_walks_along_an_index(tmp_path: Path, clock: Clock) -> None:
-    """None reads a whole marketplace to sort it, so a page costs the same however long the ledger is."""
-    asked: list[tuple[str, Any]] = []
-    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=True, clock=clock) as ledger:
-        for engine in (ledger._database._readers, ledger._database._writer):
-            event.listen(engine, "before_cursor_execute", lambda _, __, sql, values, *___: asked.append((sql, values)))
-        ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
-        with pytest.raises(ExposureRevisionTaken):
-            ledger.append(MARKET, [exposure(entry_id="again")])
-        cut = ledger.cut(known_time=NOW)
-        for seller in (None, "s1"):
-            ledger.entries(MARKET, cut, seller=seller)
-            ledger.violations(MARKET, ledger.cut(), seller=seller)
-        ledger.violation(MARKET, "v1", ledger.cut())
-        ledger.fact_rows(MARKET, ["s1", "s2"], 4)
-        list(ledger.export_rows(MARKET, ledger.cut()))
-        queries = [(sql, values) for sql, values in asked if sql.startswith("SELECT") and "FROM entry" in sql]
-        assert len({sql for sql, _ in queries}) >= 12
-        with ledger._database.read() as connection:
-            for sql, values in queries:
-                plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
-                whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
-                assert whole == [] or "WHERE" not in sql, (sql, plan)  # the last entry is the end of the table
 
 
 def test_a_ping_is_answered(ledger: Ledger) -> None:

@@ -12,21 +12,21 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, exc, insert, inspect, text
 
 from scoring.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
-from service.ledger import Ledger, SchemaState, schema_state, upgrade
+from service.ledger import EXPORT_COLUMNS, Ledger, SchemaState, schema_state, upgrade
 from service.ledger.database import Database
-from service.ledger.schema import VERSION_TABLE, head
+from service.ledger.schema import BOOKKEEPING, COMPATIBILITY_TABLE, VERSION_TABLE, head
 from service.ledger.tables import ENTRY, LedgerTable
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
 from tests.databases import database
 
 CATALOGUE = {
     "sqlite": f"""
-        SELECT name, sql FROM sqlite_master WHERE type <> 'trigger' AND tbl_name <> '{VERSION_TABLE}' ORDER BY name
+        SELECT name, sql FROM sqlite_master WHERE type <> 'trigger' AND tbl_name NOT IN {BOOKKEEPING} ORDER BY name
     """,
     "postgresql": f"""
         WITH tables AS (
             SELECT oid, relname FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> '{VERSION_TABLE}'
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT IN {BOOKKEEPING}
         )
         SELECT relname, attname, format_type(atttypid, atttypmod) || attnotnull || attcollation::regcollation
             FROM pg_attribute JOIN tables ON attrelid = tables.oid WHERE attnum > 0
@@ -107,7 +107,8 @@ def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None
 def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
     """What autogenerate can see: a change of the tables without a migration."""
     with writing(url) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        options = {"version_table": VERSION_TABLE, "include_name": lambda name, *_: name != COMPATIBILITY_TABLE}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, LedgerTable.metadata) == []
 
 
@@ -243,7 +244,7 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         upgrade(empty_url)
     assert schema_state(empty_url) is SchemaState.ABSENT
     with writing(empty_url) as connection:
-        assert not set(inspect(connection).get_table_names()) & {*LedgerTable.metadata.tables, VERSION_TABLE}
+        assert not set(inspect(connection).get_table_names()) & {*LedgerTable.metadata.tables, *BOOKKEEPING}
 
 
 @pytest.mark.parametrize("create", [False, True])
@@ -257,6 +258,64 @@ def test_a_database_of_a_newer_release_is_left_alone(url: str, create: bool) -> 
     with pytest.raises(LedgerVersionUnknown, match="newer"):
         upgrade(url)
     assert schema_state(url) is SchemaState.UNKNOWN
+
+
+def newer_release(connection: Connection, writable_by: str | None) -> None:
+    """Upgrades the schema as a later release may: a column that may be NULL, a table, and who may still write."""
+    connection.execute(text("ALTER TABLE entry ADD COLUMN later BIGINT"))
+    connection.execute(text("CREATE TABLE later_table (x INTEGER PRIMARY KEY)"))
+    connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    if writable_by is not None:
+        connection.execute(
+            text(f"INSERT INTO {COMPATIBILITY_TABLE} VALUES ('9999', :writable_by)"), {"writable_by": writable_by}
+        )
+
+
+def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock: Clock) -> None:
+    """While servers are replaced both releases append; the old one reads and verifies, and leaves the schema alone."""
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        with writing(url) as connection:
+            newer_release(connection, head())
+        assert schema_state(url) is SchemaState.CURRENT
+        ledger.append(MARKET, [violation("v2")])  # by a server that has run since before the upgrade
+    with Ledger.open(url, create=True, serving=True, clock=clock) as ledger:
+        ledger.append(MARKET, [status("v1"), exposure(), identity()])
+        assert [one.sequence for one in ledger.entries(MARKET, ledger.cut())] == [1, 2, 3, 4, 5]
+        exported = [row for rows in ledger.export_rows(MARKET, ledger.cut()) for row in rows]
+        assert [len(row) for row in exported] == [len(EXPORT_COLUMNS)] * 5
+        assert ledger.violation(MARKET, "v1", ledger.cut()).entries == ("v1", "v1-confirm")
+        found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
+        assert (found.entries, found.mismatch) == (5, None)
+    upgrade(url)
+    with writing(url) as connection:
+        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == "9999"
+
+
+@pytest.mark.parametrize("writable_by", [None, "9998", "9999"])
+def test_a_newer_schema_that_does_not_say_so_is_refused(url: str, writable_by: str | None) -> None:
+    """Nothing stated, or only releases of schemas that this one does not know."""
+    with writing(url) as connection:
+        newer_release(connection, writable_by)
+    assert schema_state(url) is SchemaState.UNKNOWN
+    with pytest.raises(LedgerVersionUnknown, match=f"newer than this release, which knows it up to {head()}; install"):
+        Ledger.open(url, create=True)
+
+
+def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the attribute of its migration, else its own release only; what is stated cannot be changed."""
+    stated = f"SELECT version, writable_by FROM {COMPATIBILITY_TABLE} ORDER BY version"
+    with writing(url) as connection:
+        before = connection.execute(text(stated)).all()
+    assert before[0] == ("0001", "0001")
+    assert before[-1][0] == head()
+    assert all(writable_by <= version for version, writable_by in before)
+    upgrade(url)
+    for change in (f"UPDATE {COMPATIBILITY_TABLE} SET writable_by = '0001'", f"DELETE FROM {COMPATIBILITY_TABLE}"):
+        with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
+            connection.execute(text(change))
+    with writing(url) as connection:
+        assert connection.execute(text(stated)).all() == before
 
 
 def test_a_database_of_an_older_release_waits_for_its_operator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

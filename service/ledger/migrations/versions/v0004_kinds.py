@@ -1,7 +1,8 @@
 """Every kind of entry: columns for what they add to the fold, keys of sealed texts, positions of sources.
 
 SQLite cannot change a CHECK, so there the table is written anew: 12 s for a million entries. Seals stay as they are,
-since a leaf holds a later column only where it is not NULL.
+since a leaf holds a later column only where it is not NULL. No older release may write on: it would not fold the new
+kinds.
 """
 
 import sqlalchemy as sa

@@ -1,0 +1,220 @@
+"""Streams that outlive their connections: batches out with acknowledgements back, and the ledger's entries in.
+
+A stream has no end of its own; that a server has vanished is noticed by keepalive, within 35 s.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import uniform
+from time import monotonic
+
+import grpc
+
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1.entry_pb2 import Entry
+from sellertrust.v1.ledger_service_pb2 import (
+    AppendEntriesResponse,
+    StreamEntriesRequest,
+    StreamEntriesResponse,
+    WatchEntriesRequest,
+    WatchEntriesResponse,
+)
+
+IN_FLIGHT = 4
+"""Batches that are sent ahead of their acknowledgements, and kept to be sent again."""
+
+CONNECTION_SECONDS = 300.0
+"""A stream is opened anew after so long, so that one which hangs unseen comes to an end."""
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+_LOG = logging.getLogger("sellertrust.client")
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """The answer to one batch: it is recorded, or `error` says why nothing of it is."""
+
+    index: int
+    """Which of the batches, from 0. Acknowledgements come in order, one for each."""
+    results: list[AppendEntriesResponse.Result] = field(default_factory=list)
+    """What became of each entry, in their order; empty if the batch was refused."""
+    sequence: int = 0
+    """The highest sequence of the batch; 0 if it was refused."""
+    error: SellertrustCallError | None = None
+    """Why the batch was refused; its paths are of the batch, as in `entries[17].violation.harm`."""
+
+
+class Patience:
+    """How long a stream is opened again after failures that pass: `seconds` from the first on, or until `closed`."""
+
+    def __init__(self, seconds: float, closed: threading.Event) -> None:
+        self._seconds = seconds
+        self._closed = closed
+        self._has_begun = False
+        self._until: float | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def progress(self) -> None:
+        """A message has come: patience is as at the beginning."""
+        self._has_begun = True
+        self._until = None
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def wait(self, error: SellertrustCallError) -> None:
+        """Waits before the next try; raises `error` if it will not pass, or if patience is at an end."""
+        pause = max(uniform(0.5, 1) * self._pause, error.retry_delay or 0)  # noqa: S311 (no secret)
+        now = monotonic()
+        if self._until is None:
+            self._until = now + self._seconds
+            _LOG.info("stream broken: %s %s", error.code.name, error.reason)  # no message, which may name a seller
+        if not self._passes(error) or now + pause > self._until or self._closed.wait(pause):
+            raise error
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+
+    def _passes(self, error: SellertrustCallError) -> bool:
+        if self._closed.is_set():
+            return False
+        if error.reason == "TOO_MANY_CALLS":  # the place of the broken stream may not be free yet
+            return self._has_begun
+        # A server or proxy that breaks off gives CANCELLED or INTERNAL; INTERNAL with a reason comes from sellertrust.
+        broken = error.code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL} and not error.reason
+        return broken or error.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+class Outbox:
+    """The batches on their way: what is read ahead, sent, and not answered. A thread of its own reads them."""
+
+    def __init__(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[StreamEntriesRequest] = deque()
+        self._sent = 0  # of those that wait, by the present connection
+        self._connection = 0
+        self._answered = 0
+        self._has_all = False
+        self._closed = False
+        self._error: BaseException | None = None
+        threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
+
+    def requests(self) -> Iterator[StreamEntriesRequest]:
+        """What a new connection has to send, all that is not answered first; it ends when another one is made."""
+        with self._changed:
+            self._connection += 1
+            self._sent = 0
+            self._changed.notify_all()
+            return iter(self._next_for(self._connection), None)
+
+    def take(self, response: StreamEntriesResponse) -> Acknowledgement:
+        """The answer to the oldest batch, which is done with."""
+        with self._changed:
+            self._waiting.popleft()
+            self._sent -= 1
+            index = self._answered
+            self._answered += 1
+            self._changed.notify_all()
+        if response.HasField("error"):
+            return Acknowledgement(index, error=SellertrustCallError.of_item(response.error))
+        done = response.acknowledgement
+        return Acknowledgement(index, list(done.results), done.sequence)
+
+    def is_done(self) -> bool:
+        """Whether every batch is answered. Raises what the batches raised, if they ended by an error."""
+        with self._changed:
+            if not self._has_all or self._waiting:
+                return False
+            if self._error is not None:
+                raise self._error
+            return True
+
+    def close(self) -> None:
+        """Lets the thread go, and whoever waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
+        def following() -> StreamEntriesRequest | None:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: (
+                        self._closed
+                        or connection != self._connection
+                        or self._sent < len(self._waiting)
+                        or self._has_all
+                    )
+                )
+                if self._closed or connection != self._connection or self._sent == len(self._waiting):
+                    return None
+                self._sent += 1
+                return self._waiting[self._sent - 1]
+
+        return following
+
+    def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
+        try:
+            for batch in batches:
+                request = StreamEntriesRequest(parent=parent, entries=batch)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed or len(self._waiting) < IN_FLIGHT)
+                    if self._closed:
+                        return
+                    self._waiting.append(request)
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 (raised by `is_done`, in the caller's thread)
+            self._error = error
+        with self._changed:
+            self._has_all = True
+            self._changed.notify_all()
+
+
+def stream_entries(
+    method: "grpc.StreamStreamMultiCallable[StreamEntriesRequest, StreamEntriesResponse]",
+    parent: str,
+    batches: Iterable[Sequence[Entry]],
+    patience: Patience,
+) -> Iterator[Acknowledgement]:
+    """One acknowledgement a batch, over as many connections as it takes."""
+    outbox = Outbox(parent, batches)
+    try:
+        while not outbox.is_done():
+            call = method(outbox.requests(), timeout=CONNECTION_SECONDS)
+            try:
+                for response in call:
+                    patience.progress()
+                    yield outbox.take(response)
+                if not outbox.is_done():
+                    patience.wait(_ended_early())
+            except grpc.RpcError as error:
+                patience.wait(SellertrustCallError.of(error))
+            finally:
+                call.cancel()
+    finally:
+        outbox.close()
+
+
+def watch_entries(
+    method: "grpc.UnaryStreamMultiCallable[WatchEntriesRequest, WatchEntriesResponse]",
+    request: WatchEntriesRequest,
+    patience: Patience,
+) -> Iterator[WatchEntriesResponse]:
+    """What follows the request's `after_sequence`, for ever, over as many connections as it takes."""
+    while True:
+        call = method(request, timeout=CONNECTION_SECONDS)
+        try:
+            for response in call:
+                patience.progress()
+                request.after_sequence = response.sequence
+                yield response
+            patience.wait(_ended_early())
+        except grpc.RpcError as error:
+            patience.wait(SellertrustCallError.of(error))
+        finally:
+            call.cancel()
+
+
+def _ended_early() -> SellertrustCallError:
+    return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was done")

@@ -1,0 +1,45 @@
+"""What a servicer may know of the call that it answers, without knowing gRPC."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from math import inf
+
+
+class Call:
+    """A call: the time that is left of it, whether anybody still waits for it, and what its line in the log counts."""
+
+    def __init__(
+        self,
+        seconds_left: Callable[[], float] = lambda: inf,
+        is_active: Callable[[], bool] = lambda: True,
+        add_callback: Callable[[Callable[[], None]], bool] = lambda _: True,
+    ) -> None:
+        self.seconds_left = seconds_left
+        """Seconds until its deadline; infinite without one."""
+        self.is_active = is_active
+        """Whether the caller still waits for an answer."""
+        self.counts: Counter[str] = Counter()
+        """What the log's line says besides, by field."""
+        self._add_callback = add_callback
+        self._told: set[Callable[[], None]] = set()
+
+    def on_end(self, wake: Callable[[], None]) -> None:
+        """Has `wake` called when the caller goes away: once, however often it is asked for."""
+        if wake not in self._told:
+            self._told.add(wake)
+            if not self._add_callback(wake):
+                wake()
+
+
+_CURRENT: ContextVar[Call] = ContextVar("call")
+
+
+def current_call() -> Call:
+    """The call that this thread answers; outside of one, a call without an end."""
+    return _CURRENT.get(None) or Call()
+
+
+def answer_call(call: Call) -> None:
+    """Makes it the current call of this thread. gRPC runs every call in a context of its own, so it ends with it."""
+    _CURRENT.set(call)

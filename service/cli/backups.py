@@ -1,0 +1,89 @@
+"""`sellertrust ledger backup | restore`: the whole ledger in one file, and back, where the database is."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.common import prepare_database
+from service.cli.output import Format, Output, emit_one
+from service.progress import StepProgress
+from service.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to `sellertrust ledger`."""
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist.")],
+    without_keys: Annotated[
+        bool,
+        typer.Option(
+            "--without-keys", help="Leave out the keys of sealed personal data: they outlive an erasure here."
+        ),
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Back up the whole ledger, of every marketplace, as of one moment, while servers go on; any database restores it.
+
+    Where personal data is sealed under keys, erasing a key makes the data unreadable in the ledger but not in a backup that
+    holds the key: keep backups no longer than you may, or back up without keys and keep those elsewhere. Models, the policy
+    and the signing key of checkpoints are files of their own. Prove a backup by ledger restore FILE --verify-only.
+    """
+    from service.ledger import wall_clock
+    from service.ledger.backup import write_backup
+    from service.ledger.database import Database
+
+    settings = load()
+    prepare_database(settings, create=False)
+    database = Database(settings.database_url)
+    try:
+        with StepProgress() as progress:
+            manifest = write_backup(database, file, progress, now=wall_clock(), without_keys=without_keys)
+    finally:
+        database.close()
+    emit_one(_row(file, manifest), output)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, from SQLite or from PostgreSQL.")],
+    verify_only: Annotated[
+        bool, typer.Option("--verify-only", help="Restore into a temporary ledger that is thrown away, as a proof.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Restore a backup into a database without a ledger, or with an empty one: whole and verified, or not at all.
+
+    A backup of an older schema is upgraded on the way. The proof of --verify-only needs room for the whole ledger in the
+    system's folder of temporary files (TMPDIR).
+    """
+    from service.ledger.database import Database
+    from service.ledger.restore import rehearse, restore_backup
+
+    with StepProgress() as progress:
+        if verify_only:
+            manifest = rehearse(file, progress)
+        else:
+            settings = load()
+            prepare_database(settings, create=True)
+            database = Database(settings.database_url)
+            try:
+                manifest = restore_backup(database, file, progress)
+            finally:
+                database.close()
+    emit_one(_row(file, manifest), output)
+
+
+def _row(file: Path, manifest: Any) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "made": manifest.made,
+        "schema": manifest.schema_version,
+        "sequence": manifest.sequence,
+        "chain": manifest.chain,
+        **{name: table.rows for name, table in manifest.tables.items()},
+        "left_out": manifest.left_out,
+    }

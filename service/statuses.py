@@ -1,0 +1,101 @@
+"""Errors as statuses: the one place where a domain error becomes a gRPC code with its details."""
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from scoring.errors import (
+    EntryContentDiffers,
+    EntryNotFound,
+    ExposureRevisionTaken,
+    InvalidInput,
+    LedgerUnavailable,
+    LifecycleForbids,
+    NotifierNotFound,
+    SelectionChanged,
+    SellerNotFound,
+    SellertrustError,
+    SequenceNotReached,
+    ServerStopping,
+    TooManyCalls,
+    ViolationNotFound,
+)
+from sellertrust.v1 import errors_pb2
+
+DOMAIN = "sellertrust"
+CODES: dict[type[SellertrustError], int] = {
+    InvalidInput: code_pb2.INVALID_ARGUMENT,
+    SellerNotFound: code_pb2.NOT_FOUND,
+    ViolationNotFound: code_pb2.NOT_FOUND,
+    EntryNotFound: code_pb2.NOT_FOUND,
+    NotifierNotFound: code_pb2.NOT_FOUND,
+    EntryContentDiffers: code_pb2.ALREADY_EXISTS,
+    ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
+    LifecycleForbids: code_pb2.FAILED_PRECONDITION,
+    SelectionChanged: code_pb2.FAILED_PRECONDITION,
+    LedgerUnavailable: code_pb2.UNAVAILABLE,
+    SequenceNotReached: code_pb2.FAILED_PRECONDITION,
+    TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
+    ServerStopping: code_pb2.UNAVAILABLE,
+}
+RETRY_AFTER_SECONDS = 1
+MAX_DETAIL_BYTES = 4_000
+"""Details travel in trailing metadata, of which many clients take 8 kB in all (base64 and the message included)."""
+
+
+def code_of(error: SellertrustError) -> int:
+    """The `google.rpc.Code` of a domain error; INTERNAL for one that no caller can cause."""
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
+
+
+def status_of(error: SellertrustError) -> Status:
+    """A domain error as the status that the caller gets: code, message and details."""
+    if isinstance(error, InvalidInput):
+        return _bad_request(error)
+    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
+    if isinstance(error, LedgerUnavailable | TooManyCalls):
+        details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
+    return _status(code_of(error), error.message, *details)
+
+
+def item_error(error: SellertrustError) -> errors_pb2.ItemError:
+    """A domain error as the outcome of one item of a batch or of a stream, which goes on."""
+    fields = error.shown if isinstance(error, InvalidInput) else ()
+    reason = "" if fields else error.reason or "INTERNAL"
+    return errors_pb2.ItemError(
+        code=code_of(error),
+        reason=reason,
+        message=status_of(error).message,
+        metadata=error.metadata,
+        fields=[errors_pb2.FieldError(field=wrong.field, description=wrong.description) for wrong in fields],
+    )
+
+
+def internal_status(error_id: str) -> Status:
+    """The status of an unforeseen error: nothing but the id under which the operator finds it in the log."""
+    info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
+    return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
+
+
+def _bad_request(error: InvalidInput) -> Status:
+    details = BadRequest()
+    for wrong in error.shown:
+        details.field_violations.add(field=wrong.field, description=wrong.description)
+        if details.ByteSize() > MAX_DETAIL_BYTES and len(details.field_violations) > 1:
+            del details.field_violations[-1]
+            break
+    first = next(iter(error.violations))
+    more = len(error.violations) - 1
+    message = f"{first.field}: {first.description}" + (f" (and {more} more, see the details)" if more else "")
+    return _status(code_pb2.INVALID_ARGUMENT, message, details)
+
+
+def _status(code: int, message: str, *details: Message) -> Status:
+    packed = []
+    for detail in details:
+        packed.append(AnyMessage())
+        packed[-1].Pack(detail)
+    return Status(code=code, message=message, details=packed)

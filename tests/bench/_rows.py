@@ -1,0 +1,45 @@
+"""A great many entries at once, by one statement of SQL: for benchmarks, and tests of plans and migrations."""
+
+from sqlalchemy import Connection, text
+
+from scoring.entries import prepare
+from tests.builders import NOW, exposure, violation
+
+COLUMNS = (
+    "sequence, marketplace, seller, entry_id, kind, occur_time, report_time, record_time, violation, incident, category,"
+    " severity, status, exposure_day, product_category, revision, settled_orders, service_failures, content, digest"
+)
+"""Columns that every schema has had since the first."""
+
+_DAY = 86_400_000_000
+_NUMBERS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :entries) SELECT i FROM n",
+    "postgresql": "SELECT i FROM generate_series(1, CAST(:entries AS bigint)) AS n(i)",
+}
+_DIGEST = {"sqlite": "randomblob(32)", "postgresql": "sha256(i::text::bytea)"}
+
+
+def insert_entries(connection: Connection, entries: int, *, small: str = "small") -> None:
+    """Inserts so many entries, unsealed: nine tenths days with orders, one tenth alleged violations.
+
+    One in 500 is in the marketplace `small`, one in 5,000 in one of some tiny ones, all others in one huge marketplace
+    with 10,000 sellers.
+    """
+    name = connection.dialect.name
+    is_violation = "i % 10 = 0"
+    contents = {kind: prepare(entry, NOW, kind).content for kind, entry in (("a", violation()), ("b", exposure()))}
+    connection.execute(
+        text(f"""
+            INSERT INTO entry ({COLUMNS})
+            SELECT i, CASE WHEN i % 500 = 1 THEN :small WHEN i % 5000 = 2 THEN 'tiny' || i % 7 ELSE 'huge' END,
+                's' || i % 10000, 'e' || i, CASE WHEN {is_violation} THEN 1 ELSE 3 END,
+                CASE WHEN {is_violation} THEN 1000000 + i ELSE (i / 10000) * {_DAY} END, 1000000 + i, 100000000000000 + i,
+                CASE WHEN {is_violation} THEN 'e' || i END, CASE WHEN {is_violation} THEN 'e' || i END,
+                CASE WHEN {is_violation} THEN 1 END, CASE WHEN {is_violation} THEN 2 END, CASE WHEN {is_violation} THEN 1 END,
+                CASE WHEN {is_violation} THEN NULL ELSE i / 10000 END, CASE WHEN {is_violation} THEN NULL ELSE '' END,
+                CASE WHEN {is_violation} THEN NULL ELSE i END, CASE WHEN {is_violation} THEN NULL ELSE 50 END,
+                CASE WHEN {is_violation} THEN NULL ELSE 1 END, CASE WHEN {is_violation} THEN :a ELSE :b END, {_DIGEST[name]}
+            FROM ({_NUMBERS[name]}) AS numbers
+        """),
+        {"entries": entries, "small": small} | contents,
+    )

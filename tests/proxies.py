@@ -1,0 +1,69 @@
+"""A TCP proxy that breaks connections: how a network fails, for tests of what comes after."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+class Proxy:
+    """Forwards connections to a server at `target` (host:port) until `cut` breaks all that are open."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.cuts = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Breaks every connection, whatever is on its way."""
+        with self._lock:
+            self.cuts += 1
+            ends, self._open = self._open, set()
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Takes no more connections, and breaks all that are open."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                try:
+                    host, port = self.target.split(":")
+                    far = socket.create_connection((host, int(port)))
+                except OSError:
+                    near.close()
+                    continue
+                with self._lock:
+                    self._open |= {near, far}
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+        source.close()
+        with self._lock:
+            self._open.discard(source)
+
+
+@contextmanager
+def proxy_to(target: str) -> Iterator[Proxy]:
+    """A proxy to a server; closed at the end."""
+    proxy = Proxy(target)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,357 @@
+"""Backups: the whole ledger in one file, restored on either database to the same answers, whole or not at all."""
+
+import json
+import random
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, insert, select, text
+
+from scoring.errors import BackupRefused, LedgerVersionUnknown
+from scoring.words import Action
+from service.ledger import Ledger, SchemaState, schema_state, upgrade
+from service.ledger.backup import MANIFEST, Manifest, ledger_tables, member_of, write_backup
+from service.ledger.database import Database
+from service.ledger.restore import rehearse, restore_backup
+from service.ledger.rights import KEYS
+from service.ledger.schema import VERSION_TABLE, _config, bring_to, head
+from service.ledger.tables import LedgerTable
+from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.databases import BACKENDS, database
+from tests.service.ledger.test_seals import owner
+
+STRANGE = "línea \\ 中文 😀 ' \" \u2028 \\N \\x41"
+SELLERS = [f"s{n}" for n in range(9)]
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+def fill(ledger: Ledger, batches: int = 60) -> None:
+    """Every kind, two marketplaces, texts of all scripts."""
+    for n in range(batches):
+        seller = SELLERS[n % len(SELLERS)]
+        batch = [
+            violation(f"v{n}", seller),
+            exposure(15_000 + n, seller),
+            identity(f"i{n}", seller, attributes={"channel": "shop"}),
+        ]
+        ledger.append(MARKET, batch)
+        if n % 3 == 0:
+            ledger.append(MARKET, [status(f"v{n}", reason=STRANGE), status(f"v{n}", Action.OVERTURN)])
+        ledger.append("other", [confirmed(f"v{n}", seller)])
+
+
+def back_up(url: str, file: Path, **options: Any) -> Manifest:
+    with closing(Database(url)) as place:
+        return write_backup(place, file, options.pop("progress", silent), now=NOW, **options)
+
+
+def restore(url: str, file: Path) -> Manifest:
+    with closing(Database(url)) as place:
+        return restore_backup(place, file, silent)
+
+
+def answers(url: str) -> Any:
+    """What a ledger says of everything in it."""
+    with Ledger.open(url, clock=Clock()) as ledger:
+        cut = ledger.cut()
+        entries = [ledger.entries(market, cut, limit=10_000) for market in (MARKET, "other")]
+        facts = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
+        export = [row for rows in ledger.export_rows(MARKET, cut) for row in rows]
+        violations = ledger.violations(MARKET, cut, limit=1_000)
+        verified = ledger.verify([ledger.checkpoint()], lambda done, total: None)
+        return cut, entries, facts, export, violations, verified, ledger.checkpoint(), ledger.last()
+
+
+@pytest.fixture
+def filled(url: str, clock: Clock) -> str:
+    with Ledger.open(url, clock=clock) as ledger:
+        fill(ledger)
+    return url
+
+
+@contextmanager
+def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iterator[dict[str, bytes]]:
+    """The members of a backup, to be changed, and written with the manifest's digests made to fit, or left."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    yield members
+    manifest = json.loads(members[MANIFEST]) | changes
+    for name, table in manifest["tables"].items() if fit else ():
+        table["sha256"] = sha256(members[member_of(name)]).hexdigest()
+        table["rows"] = members[member_of(name)].count(b"\n")
+    members[MANIFEST] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(to, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize("target", BACKENDS)
+@pytest.mark.parametrize("empty", [True, False], ids=["absent", "empty"])
+def test_a_restored_ledger_gives_the_same_answers_on_either_database(
+    filled: str, tmp_path: Path, target: str, empty: bool
+) -> None:
+    """Entries, facts, export, violations, verification, checkpoint, also of SQLite's in PostgreSQL and back."""
+    file = tmp_path / "ledger.backup"
+    made = back_up(filled, file)
+    assert made.tables[KEYS].rows > 0
+    assert file.stat().st_mode & 0o077 == 0
+    with database(target, tmp_path, empty=empty) as url:
+        assert restore(url, file) == made
+        assert answers(url) == answers(filled)
+        with Ledger.open(url, clock=Clock()) as restored:
+            restored.append(MARKET, [violation("later")])
+            later = restored.verify([(made.sequence, bytes.fromhex(made.chain))], lambda done, total: None)
+            assert later.mismatch is None
+        again = tmp_path / "again.backup"
+        assert back_up(url, again).tables["entry"].rows == made.tables["entry"].rows + 1
+    assert made.tables.keys() == LedgerTable.metadata.tables.keys()
+
+
+def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -> None:
+    assert back_up(url, tmp_path / "backup").sequence == 0
+    with database("sqlite", tmp_path, empty=True) as target:
+        restore(target, tmp_path / "backup")
+        assert answers(target) == answers(url)
+
+
+def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: Path, clock: Clock) -> None:
+    """What it holds ends with the seal of its checkpoint, and what was acknowledged before it began is in it."""
+    done, written = threading.Event(), [0]
+
+    def append() -> None:
+        with Ledger.open(filled, clock=clock) as ledger:
+            while not done.is_set():
+                written[0] += 1
+                ledger.append(MARKET, [identity(f"meanwhile-{written[0]}-{n}") for n in range(5)])
+
+    def hurry_on(step: str, count: int, total: int) -> None:
+        """Between two reads the writer gets ahead."""
+        seen = written[0]
+        while written[0] < seen + 3:
+            done.wait(0.001)
+
+    with Ledger.open(filled, clock=clock) as ledger:
+        acknowledged = ledger.last()[0]
+    writer = threading.Thread(target=append)
+    writer.start()
+    try:
+        made = back_up(filled, tmp_path / "backup", progress=hurry_on)
+    finally:
+        done.set()
+        writer.join()
+    with database("sqlite", tmp_path, empty=True) as target:
+        restore(target, tmp_path / "backup")
+        with Ledger.open(target) as ledger, Ledger.open(filled) as whole:
+            assert acknowledged <= ledger.last()[0] == made.sequence < whole.last()[0]
+            assert whole.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
+
+
+def test_a_damaged_file_is_refused_and_the_part_named(filled: str, tmp_path: Path) -> None:
+    """A flipped bit anywhere, or a file cut short anywhere: refused, or without effect; nothing is ever restored half."""
+    file, broken = tmp_path / "backup", tmp_path / "broken"
+    back_up(filled, file)
+    whole, chance = file.read_bytes(), random.Random(8)
+    before = answers(filled)
+    refused = 0
+    for turn in range(60):
+        data = bytearray(whole)
+        if turn % 3:
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        else:
+            del data[chance.randrange(len(data)) :]
+        broken.write_bytes(data)
+        with database("sqlite", tmp_path, empty=True) as target:
+            with suppress(BackupRefused):
+                restore(target, broken)
+            if schema_state(target) is SchemaState.ABSENT:
+                refused += 1
+            else:
+                assert answers(target) == before  # the bit was in a part of the zip that says nothing
+    assert refused > 50
+    middle = whole.index(b"entry.jsonl") + 500
+    broken.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(BackupRefused, match=r"damaged or cut short: entry\.jsonl cannot be read .* take another copy"):
+        rehearse(broken, silent)
+    broken.write_bytes(whole[:-10])
+    with pytest.raises(BackupRefused, match="damaged or cut short: its directory"):
+        rehearse(broken, silent)
+
+
+def test_a_backup_that_was_altered_with_care_does_not_verify(filled: str, tmp_path: Path, backend: str) -> None:
+    """Digests that fit are not enough: the first entry that was not sealed so is named, and nothing is left behind."""
+    file, forged = tmp_path / "backup", tmp_path / "forged"
+    back_up(filled, file)
+
+    def refused(match: str) -> None:
+        with database(backend, tmp_path, empty=True) as target:
+            with pytest.raises(BackupRefused, match=match):
+                restore(target, forged)
+            assert schema_state(target) is SchemaState.ABSENT
+
+    with rewritten(file, forged) as members:
+        lines = members["entry.jsonl"].splitlines(keepends=True)
+        lines[6] = lines[6].replace(b'"s', b'"t', 1)
+        members["entry.jsonl"] = b"".join(lines)
+    refused("from entry 7 on, the entry was changed; restore an earlier")
+    with rewritten(file, forged, fit=False) as members:
+        members["entry.jsonl"] = b"".join(lines)
+    refused("entry.jsonl cannot be read .its SHA-256 is not the one of the manifest")
+    with rewritten(file, forged) as members:
+        members["entry.jsonl"] = members["entry.jsonl"][: members["entry.jsonl"][:-1].rindex(b"\n") + 1]
+    refused("from entry .* on, the entry is missing")
+    with rewritten(file, forged, chain="00" * 32):
+        pass
+    refused("not the one of the checkpoint")
+    with rewritten(file, forged) as members:
+        members["entry.jsonl"] = members["entry.jsonl"].replace(b'"acme"', b"null", 1)
+    refused("holds a row that the schema refuses")
+    with rewritten(file, forged) as members:
+        members[MANIFEST] = members[MANIFEST].replace(b'"seller"', b'"seller = 1; DROP TABLE entry; --"', 1)
+    refused("made by hand")
+    with rewritten(file, forged, schema_version="9999"):
+        pass
+    refused("newer release")
+    with rewritten(file, forged, format="sellertrust-backup-2"):
+        pass
+    refused("no backup that this release can read")
+
+
+def test_a_ledger_with_anything_in_it_is_never_restored_into(filled: str, tmp_path: Path) -> None:
+    """It is left as it is; so is a file that exists already."""
+    file = tmp_path / "backup"
+    back_up(filled, file)
+    before = answers(filled)
+    with pytest.raises(BackupRefused, match=r"not empty \(entry has rows\)"):
+        restore(filled, file)
+    assert answers(filled) == before
+    with pytest.raises(BackupRefused, match="never overwritten"):
+        back_up(filled, file)
+
+
+def test_a_restore_that_is_interrupted_leaves_no_ledger(filled: str, tmp_path: Path, backend: str) -> None:
+    """Nor an empty one that a server would take for the whole; the restore can be repeated."""
+    file = tmp_path / "backup"
+    back_up(filled, file)
+
+    stops = ["check entry", "restore entry", "restore seal", "verify"]
+
+    def interrupt(step: str, done: int, total: int) -> None:
+        if step == stops[0]:
+            raise KeyboardInterrupt
+
+    with database(backend, tmp_path, empty=True) as target:
+        while stops:
+            with pytest.raises(KeyboardInterrupt), closing(Database(target)) as place:
+                restore_backup(place, file, interrupt)
+            assert schema_state(target) is SchemaState.ABSENT
+            del stops[0]
+        restore(target, file)
+        assert answers(target) == answers(filled)
+
+
+def test_an_interrupted_backup_is_not_taken_for_a_whole_one(filled: str, tmp_path: Path) -> None:
+    def interrupt(step: str, done: int, total: int) -> None:
+        if step == "back up seal":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(filled, tmp_path / "backup", progress=interrupt)
+    assert not (tmp_path / "backup").exists()
+    with pytest.raises(BackupRefused, match="damaged or cut short"):
+        rehearse(tmp_path / "backup.partial", silent)
+    back_up(filled, tmp_path / "backup")
+    rehearse(tmp_path / "backup", silent)
+
+
+@pytest.mark.parametrize("target", BACKENDS)
+def test_a_backup_of_every_older_schema_is_upgraded_on_the_way(
+    filled: str, tmp_path: Path, target: str, backend: str
+) -> None:
+    """As the upgrade itself would have; an empty ledger of another schema is refused, since that would skip steps."""
+    present = tmp_path / "present"
+    back_up(filled, present)
+    scripts = ScriptDirectory.from_config(_config())
+    for version in [script.revision for script in scripts.walk_revisions()][1:]:
+        with database(backend, tmp_path, empty=True) as old, database(target, tmp_path, empty=True) as new:
+            with closing(Database(old)) as place, place.write() as connection:
+                bring_to(connection, version)
+                copy_known(filled, connection)
+            file = tmp_path / f"{backend}-{target}-{version}"
+            assert back_up(old, file).schema_version == version
+            restore(new, file)
+            assert schema_state(new) is SchemaState.CURRENT
+            upgrade(old)
+            assert answers(new) == answers(old)
+            with database(target, tmp_path) as current, pytest.raises(BackupRefused, match=f"{version}.*{head()}"):
+                restore(current, file)
+
+
+def copy_known(url: str, connection: Any) -> None:
+    """Copies all that an older schema knows; what it has no seals for, its own upgrade seals."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as source:
+        for table in ledger_tables(connection).values():
+            query = select(table).order_by(*table.primary_key.columns)
+            if rows := [dict(row) for row in source.execute(query).mappings()]:
+                connection.execute(insert(table), rows)
+    engine.dispose()
+
+
+def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
+    """Then the ledger is whole and verifies, and what was sealed under them cannot be read from the backup."""
+    made = back_up(filled, tmp_path / "backup", without_keys=True)
+    assert made.left_out == [KEYS]
+    with zipfile.ZipFile(tmp_path / "backup") as archive:
+        assert member_of(KEYS) not in archive.namelist()
+    with database("sqlite", tmp_path, empty=True) as target:
+        restore(target, tmp_path / "backup")
+        with Ledger.open(target, clock=Clock()) as keyless, Ledger.open(filled, clock=Clock()) as whole:
+            found = [one.erased for one in keyless.entries(MARKET, keyless.cut(), limit=10_000)]
+            assert any(found)
+            assert not any(one.erased for one in whole.entries(MARKET, whole.cut(), limit=10_000))
+            assert keyless.verify([whole.checkpoint()], lambda done, total: None).mismatch is None
+    assert back_up(filled, tmp_path / "whole").left_out == []
+
+
+def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_path: Path) -> None:
+    """Of a newer schema this release would miss a table; no file is left."""
+    with closing(Database(url)) as place, place.write() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(LedgerVersionUnknown, match="newer"):
+        back_up(url, tmp_path / "backup")
+    with pytest.raises(LedgerVersionUnknown, match="nothing to back up"):
+        back_up(f"sqlite:///{tmp_path}/none.db", tmp_path / "backup")
+    assert not list(tmp_path.glob("backup*")) + list(tmp_path.glob("none*"))
+
+
+def test_a_backup_of_a_ledger_that_was_tampered_with_names_the_entry_when_it_is_proven(
+    filled: str, tmp_path: Path
+) -> None:
+    with owner(filled) as connection:
+        connection.execute(text("UPDATE entry SET seller = 'x' WHERE sequence = 3"))
+        connection.commit()
+    back_up(filled, tmp_path / "backup")
+    with pytest.raises(BackupRefused, match="from entry 3 on"):
+        rehearse(tmp_path / "backup", silent)
+
+
+def test_a_servers_role_can_back_up(tmp_path: Path) -> None:
+    """It reads every table; nothing more is needed."""
+    from service.ledger.rights import grant
+    from tests.service.ledger.test_rights import ROLE, owned_database
+
+    with owned_database(tmp_path) as (url, role_url):
+        grant(url, ROLE)
+        with Ledger.open(role_url, clock=Clock()) as ledger:
+            fill(ledger, 5)
+        assert back_up(role_url, tmp_path / "backup").sequence == 24

@@ -1,0 +1,178 @@
+"""A SQLite ledger has one writer: a server alone, or local commands; readers are never kept out."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from service.ledger import Ledger, one_writer, upgrade
+from service.ledger.one_writer import WriterLock
+from tests.builders import MARKET, violation
+from tests.databases import database
+from tests.service.ledger.test_races import start, writer
+
+ROOT = Path(__file__).parents[3]
+HOLDER = (
+    "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True); print(1, flush=True)"
+)
+HOLDER += "; sys.stdin.read()"
+
+
+@contextmanager
+def server(url: str) -> "Iterator[subprocess.Popen[str]]":
+    """A process that has the ledger open as a server does."""
+    command = [sys.executable, "-c", HOLDER, url]
+    holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "1\n"
+        yield holder
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "ledger.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) -> None:
+    """By any path to the file; an append, an upgrade and a second server are each told what to do."""
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    with server(f"sqlite:///{file}"):
+        for url in (f"sqlite:///{file}", f"sqlite:///{link}"):
+            with Ledger.open(url) as ledger:
+                with pytest.raises(ConfigurationWrong, match=r"sellertrust ledger append.*or stop it"):
+                    ledger.append(MARKET, [violation("v1")])
+                assert ledger.verify([], lambda done, total: None).mismatch is None
+                assert ledger.entries(MARKET, ledger.cut()) == []
+            with pytest.raises(ConfigurationWrong, match="sellertrust ledger append"):
+                upgrade(url)
+            with pytest.raises(ConfigurationWrong, match=r"another server has .* stop it"):
+                Ledger.open(url, serving=True)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
+    url = f"sqlite:///{file}"
+    with server(url) as holder:
+        os.kill(holder.pid, end)
+        holder.wait()
+        with Ledger.open(url) as ledger:
+            ledger.append(MARKET, [violation("v1")])
+        Ledger.open(url, serving=True).close()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> None:
+    """It would refuse the rest of an import; two local commands go together."""
+    url = f"sqlite:///{file}"
+    with Ledger.open(url) as local, Ledger.open(url) as other:
+        local.append(MARKET, [violation("v1")])
+        other.append(MARKET, [violation("v2")])
+        with pytest.raises(ConfigurationWrong, match="a local command is writing"):
+            Ledger.open(url, serving=True)
+    Ledger.open(url, serving=True).close()
+
+
+def test_who_only_read_does_not_keep_a_server_from_starting(file: Path) -> None:
+    with Ledger.open(f"sqlite:///{file}") as reader, Ledger.open(f"sqlite:///{file}", serving=True) as serving:
+        serving.append(MARKET, [violation("v1")])
+        assert reader.last()[0] == 1
+
+
+def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
+    """Who removes the lock's file while others share it would let a server in beside them."""
+    with Ledger.open(f"sqlite:///{file}") as first:
+        first.append(MARKET, [violation("v1")])
+        with Ledger.open(f"sqlite:///{file}") as second:
+            second.append(MARKET, [violation("v2")])
+        assert file.with_name("ledger.db.lock").exists()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_another(file: Path) -> None:
+    """Also while the file of the lock is removed and made again under them."""
+    inside, most = [0], [0]
+    guard = threading.Lock()
+
+    def work() -> None:
+        for _ in range(60):
+            lock = WriterLock(file)
+            try:
+                lock.claim()
+            except ConfigurationWrong:
+                continue
+            with guard:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            with guard:
+                inside[0] -= 1
+            lock.release()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
+    """Who opened the file just before its last holder removed it must not be alone on what nobody else will find."""
+    before, after = WriterLock(file), WriterLock(file)
+
+    class Late(WriterLock):
+        def _opened(self) -> int | None:
+            descriptor = super()._opened()
+            before.release()
+            after.claim()
+            return descriptor
+
+    before.claim()
+    with pytest.raises(ConfigurationWrong, match="another server"):
+        Late(file).claim()
+    after.release()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+@pytest.mark.parametrize("missing", ["system", "folder"])
+def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """On a system that has none, and in a folder that refuses them, as some network file systems do."""
+
+    def refused(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    if missing == "system":
+        monkeypatch.setattr(one_writer, "fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", refused)
+    with Ledger.open(f"sqlite:///{file}", serving=True) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        assert [caution for caution in ledger.cautions() if "no file locks" in caution]
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+def test_on_postgresql_servers_and_local_commands_write_side_by_side(tmp_path: Path) -> None:
+    """There the database orders them."""
+    with database("postgresql", tmp_path) as url, Ledger.open(url, serving=True) as one:
+        with Ledger.open(url, serving=True) as two:
+            one.append(MARKET, [violation("v1")])
+            two.append(MARKET, [violation("v2")])
+        process = writer(url, "local", 2)
+        start(process)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert one.last()[0] > 2

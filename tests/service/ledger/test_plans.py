@@ -1,0 +1,129 @@
+"""Every query walks along an index, whatever else is in the ledger: a page costs the same however long it is."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Select, event, text
+
+from scoring.errors import ExposureRevisionTaken
+from service.ledger import Ledger, appending, batch, reading, standings
+from service.ledger.database import Database
+from tests.bench._rows import insert_entries
+from tests.builders import MARKET, TODAY, exposure, identity, status, violation
+
+ENTRIES = 50_000
+Asked = list[tuple[str, Any]]
+
+
+@pytest.fixture(params=["never analysed", "analysed"])
+def full_url(url: str, request: pytest.FixtureRequest) -> str:
+    """A ledger in which a marketplace of a hundred entries stands beside one of fifty thousand, and some of a few."""
+    place = Database(url)
+    with closing(place), place.write() as connection:
+        insert_entries(connection, ENTRIES, small=MARKET)
+        if request.param == "analysed":
+            connection.execute(text("ANALYZE"))
+    return url
+
+
+@contextmanager
+def listening(ledger: Ledger) -> Iterator[Asked]:
+    """What is asked of the database meanwhile, with the values."""
+    asked: Asked = []
+
+    def note(_: Any, __: Any, sql: str, values: Any, *___: Any) -> None:
+        asked.append((sql, values))
+
+    engines = (ledger._database._readers, ledger._database._writer)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    yield asked
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def ask_everything(ledger: Ledger) -> None:
+    """Every way to read and to append, in the small marketplace, in the middle of the ledger."""
+    ledger.append(MARKET, [violation("w1"), status("w1"), exposure(TODAY - 3), identity("w2")])
+    with pytest.raises(ExposureRevisionTaken):
+        ledger.append(MARKET, [exposure(TODAY - 3, entry_id="again")])
+    cut = ledger.cut(known_time=ledger.last()[1])
+    for seller in (None, "s1"):
+        ledger.entries(MARKET, cut, seller=seller, after_sequence=17)
+        ledger.violations(MARKET, ledger.cut(), seller=seller, after_sequence=17)
+    ledger.violation(MARKET, "w1", ledger.cut())
+    ledger.fact_rows(MARKET, ["s1", "s2"], cut.sequence)
+    list(ledger.export_rows(MARKET, ledger.cut()))
+    ledger.checkpoint()
+
+
+def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
+    """Along the one that begins with what is asked for: none reads past the rows of other marketplaces or sellers."""
+    with Ledger.open(full_url) as ledger:
+        with listening(ledger) as asked:
+            ask_everything(ledger)
+        queries = {sql: values for sql, values in asked if sql.startswith("SELECT") and "FROM entry" in sql}
+        assert len(queries) >= 12
+        with ledger._database.read() as connection:
+            for sql, values in queries.items():
+                faults, plan = FAULTS[backend](connection, sql, values)
+                assert faults == [], (sql, plan)
+
+
+def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
+    """Whatever kinds of entries lead to it: all of them are constants of these modules."""
+    modules = (appending, batch, reading, standings)
+    statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
+    planned = 0
+    with closing(Database(full_url)) as place, place.read() as connection:
+        for statement in statements:
+            compiled = statement.compile(dialect=connection.dialect)
+            if "marketplace" not in compiled.params:
+                continue  # completed where it is used, which the test above sees
+            values = compiled.params if backend == "postgresql" else ("[]",) * len(compiled.positiontup or ())
+            faults, plan = FAULTS[backend](connection, str(compiled), values)
+            assert faults == [], (str(compiled), plan)
+            planned += 1
+    assert planned >= 8
+
+
+def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
+    """Steps of the plan that read the whole table, or sort."""
+    plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+    whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
+    return ([] if "WHERE" not in sql else whole), plan  # the last entry is the end of the table
+
+
+def postgresql_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
+    """Nodes of the generic plan, the one that is used, that read the whole table or pass over what is not asked for."""
+    numbers = count(1)
+    known = {name: f"${next(numbers)}" for name in values}
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: known[match[1]], sql)
+    explained = connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered}").scalar()
+    plan = json.loads(explained) if isinstance(explained, str) else explained
+    faults = []
+    for node in nodes(plan[0]["Plan"]):
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "entry":
+            faults.append("reads the whole table")
+        if re.search(r"\b(marketplace|violation|entry_id)\b", node.get("Filter", "")):
+            faults.append(f"passes over rows: {node['Filter']}")
+        if node["Node Type"] in {"Sort", "Incremental Sort"} and "LIMIT" in sql:
+            faults.append("sorts what it should find in order")
+    return faults, plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+FAULTS: dict[str, Callable[[Connection, str, Any], tuple[list[str], Any]]] = {
+    "sqlite": sqlite_faults,
+    "postgresql": postgresql_faults,
+}

@@ -1,0 +1,177 @@
+"""PostgreSQL's roles: a server's may read and append and nothing else, and says so when it may not even that."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import psycopg
+import pytest
+from sqlalchemy import exc, make_url, text
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.errors import SellertrustCallError
+from service.ledger import Ledger, upgrade
+from service.ledger.database import Database
+from service.ledger.rights import KEYS, grant
+from service.ledger.schema import BOOKKEEPING
+from service.ledger.tables import LedgerTable
+from tests.builders import MARKET, Clock, status, violation
+from tests.databases import database, postgresql
+from tests.servers import MARKET as SERVED
+from tests.servers import exposure, identity, running_server
+
+TABLES = sorted(LedgerTable.metadata.tables)
+ROLE = 'the-"server"-of-100%'
+NAMED = "lacks rights.*sellertrust db grant ROLE"
+
+
+@contextmanager
+def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
+    """URLs of a ledger: its owner's, and that of a role that has no rights yet."""
+    with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
+        quoted = '"' + ROLE.replace('"', '""') + '"'
+        server.execute(f"DROP ROLE IF EXISTS {quoted}".encode())
+        server.execute(f"CREATE ROLE {quoted} LOGIN".encode())
+        try:
+            yield url, make_url(url).set(username=ROLE).render_as_string(hide_password=False)
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"DROP OWNED BY {quoted}".encode())
+            server.execute(f"DROP ROLE {quoted}".encode())
+
+
+def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path: Path) -> None:
+    """Appends and scores over gRPC, verification and checkpoint; every way to change what is recorded is denied."""
+    with owned_database(tmp_path) as (url, role_url):
+        grant(url, ROLE)
+        with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
+            client.append_entries(SERVED, [identity("i1", "s1"), exposure("x1", "s1")])
+            assert client.get_trust_score(SERVED, "s1").seller.endswith("s1")
+            assert running.ledger.verify([running.ledger.checkpoint()], lambda done, total: None).mismatch is None
+        with psycopg.connect(role_url, autocommit=True) as connection:
+            for table in [*TABLES, *BOOKKEEPING]:
+                column = connection.execute(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1", (table,)
+                ).fetchone()
+                assert column is not None
+                for statement in (
+                    f"UPDATE {table} SET {column[0]} = {column[0]}",
+                    f"DELETE FROM {table}",
+                    f"TRUNCATE {table}",
+                    f"DROP TABLE {table}",
+                    f"ALTER TABLE {table} DISABLE TRIGGER ALL",
+                    "CREATE TABLE other (x int)",
+                ):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(statement.encode())
+            for table in BOOKKEEPING:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"INSERT INTO {table} DEFAULT VALUES".encode())
+
+
+def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> None:
+    """As PostgreSQL itself lists them, table by table, after a second grant over rights that were too many."""
+    with owned_database(tmp_path) as (url, _):
+        with psycopg.connect(url, autocommit=True) as owner:
+            quoted = '"' + ROLE.replace('"', '""') + '"'
+            owner.execute(f"GRANT ALL ON entry, {', '.join(BOOKKEEPING)} TO {quoted}".encode())
+        for _ in range(2):
+            grant(url, ROLE)
+            with psycopg.connect(url) as owner:
+                listed = owner.execute(
+                    "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = %s",
+                    (ROLE,),
+                ).fetchall()
+            reads = {(table, "SELECT") for table in (*TABLES, *BOOKKEEPING)}
+            assert set(listed) == reads | {(table, "INSERT") for table in TABLES}
+
+
+def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: Path) -> None:
+    """A server's role is refused to erase and told of the other; the eraser's does, and the ledger verifies."""
+    with owned_database(tmp_path) as (url, role_url):
+        grant(url, ROLE)
+        with Ledger.open(role_url, clock=Clock()) as ledger:
+            ledger.append(MARKET, [violation("v1"), status("v1")])
+            with pytest.raises(ConfigurationWrong, match="--eraser ROLE"):
+                ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+            assert ledger.last()[0] == 2
+            grant(url, ROLE, eraser=ROLE)
+            ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+            assert ledger.entries(MARKET, ledger.cut())[1].erased
+            assert ledger.verify([ledger.checkpoint()], lambda done, total: None).mismatch is None
+        with psycopg.connect(role_url) as eraser:
+            found = eraser.execute(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+                " AND has_table_privilege(oid, 'DELETE')"
+            ).fetchall()
+        assert found == [(KEYS,)]
+
+
+@pytest.mark.parametrize("taken", ["SELECT ON ledger_version", "SELECT ON entry", "USAGE ON SCHEMA public"])
+def test_a_role_that_lacks_a_right_is_told_the_command(tmp_path: Path, taken: str) -> None:
+    with owned_database(tmp_path) as (url, role_url):
+        with pytest.raises(ConfigurationWrong, match=NAMED):
+            Ledger.open(role_url)
+        grant(url, ROLE)
+        Ledger.open(role_url, serving=True).close()
+        with psycopg.connect(url, autocommit=True) as owner:
+            quoted = '"' + ROLE.replace('"', '""') + '"'
+            owner.execute(f"REVOKE {taken} FROM {quoted}, PUBLIC".encode())
+        with pytest.raises(ConfigurationWrong, match=NAMED):
+            Ledger.open(role_url, serving=True)
+
+
+def test_who_only_reads_needs_no_right_to_append(tmp_path: Path) -> None:
+    """An auditor's role verifies; it is refused to serve, and an append says why."""
+    with owned_database(tmp_path) as (url, role_url):
+        grant(url, ROLE)
+        with psycopg.connect(url, autocommit=True) as owner:
+            quoted = '"' + ROLE.replace('"', '""') + '"'
+            owner.execute(f"REVOKE INSERT ON {', '.join(TABLES)} FROM {quoted}".encode())
+        with Ledger.open(role_url) as ledger:
+            assert ledger.verify([], lambda done, total: None).mismatch is None
+            with pytest.raises(ConfigurationWrong, match=NAMED):
+                ledger.append(MARKET, [violation("v1")])
+        with pytest.raises(ConfigurationWrong, match=NAMED):
+            Ledger.open(role_url, serving=True)
+
+
+def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
+    """To the owner, to a role that is not there, by a role that is not the owner, and on SQLite."""
+    with owned_database(tmp_path) as (url, role_url):
+        with pytest.raises(ConfigurationWrong, match="superuser"):
+            grant(url, str(make_url(url).username))
+        with pytest.raises(ConfigurationWrong, match="CREATE ROLE"):
+            grant(url, "nobody")
+        with pytest.raises(ConfigurationWrong, match="owner of its tables"):
+            grant(role_url, ROLE)
+    file = f"sqlite:///{tmp_path / 'ledger.db'}"
+    upgrade(file)
+    with pytest.raises(ConfigurationWrong, match="SQLite has no roles"):
+        grant(file, ROLE)
+
+
+def test_the_owner_too_is_refused_to_truncate_any_table_of_the_ledger(tmp_path: Path) -> None:
+    """By the guard on each table, whatever tables there are; keys alone may be erased."""
+    with owned_database(tmp_path) as (url, _):
+        for table in sorted({*TABLES, BOOKKEEPING[1]} - {KEYS}):
+            place = Database(url)
+            with pytest.raises(exc.IntegrityError, match="append-only"), place.write() as connection:
+                connection.execute(text(f"TRUNCATE {table}"))
+            place.close()
+
+
+def test_a_server_whose_rights_are_taken_while_it_runs_says_nothing_of_them_to_a_caller(tmp_path: Path) -> None:
+    """The caller hears that it is not its fault; the operator's log has the command."""
+    with owned_database(tmp_path) as (url, role_url):
+        grant(url, ROLE)
+        with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
+            with psycopg.connect(url, autocommit=True) as owner:
+                quoted = '"' + ROLE.replace('"', '""') + '"'
+                owner.execute(f"REVOKE INSERT ON entry FROM {quoted}".encode())
+            with pytest.raises(SellertrustCallError) as caught:
+                client.append_entries(SERVED, [identity("i1", "s1")])
+            assert caught.value.code is grpc.StatusCode.INTERNAL
+            assert "grant" not in str(caught.value)
+            assert "sellertrust db grant" in running.log.getvalue()

@@ -1,0 +1,104 @@
+"""The command's streams: files of any length, and the ledger as it grows."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.service.processes import COMMAND
+from tests.service.shells import Shell, lines_of, serving, shell_of
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell whose server runs."""
+    folder = tmp_path_factory.mktemp("data")
+    shell = shell_of(folder)
+    with serving(shell, folder) as address:
+        yield shell_of(folder, target=address)
+
+
+def identities(prefix: str, count: int) -> list[str]:
+    fact = '"occur_time": "2026-01-01T00:00:00Z", "identity": {"level": "business"}'
+    return [f'{{"entry_id": "{prefix}-{n}", "seller": "{prefix}", {fact}}}' for n in range(count)]
+
+
+@contextmanager
+def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """The command while it runs; killed if the test fails."""
+    command = [*COMMAND, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=shell.environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "entries.jsonl"
+    file.write_text("\n".join(identities("long", 12_345)))
+    first = shell.json("ledger", "append", file)
+    assert first == {
+        "entries": 12_345,
+        "appended": 12_345,
+        "already_present": 0,
+        "refused": 0,
+        "sequence": first["sequence"],
+    }
+    again = shell.json("ledger", "append", file)
+    assert (again["appended"], again["already_present"], again["sequence"]) == (0, 12_345, first["sequence"])
+    _, told = shell("ledger", "append", file)
+    assert "append: done in" in told
+
+
+def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: Shell) -> None:
+    lines = ["", *identities("part", 2_500)]
+    lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
+    stdout, stderr = shell("ledger", "append", "-", "--stream", "-o", "json", stdin="\n".join(lines), code=4)
+    done = json.loads(stdout)
+    assert (done["entries"], done["appended"], done["refused"]) == (2_500, 1_500, 1_000)
+    assert "lines 1002 to 2001: " in stderr
+    assert "line 1206.entry_id: must be" in stderr
+    lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
+    lines[2_300] = "{"
+    told = shell.error(2, "ledger", "append", "-", "--stream", stdin="\n".join(lines))
+    assert "line 2301: is not an entry" in told
+    assert "2,000 entries are recorded" in told
+
+
+def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shell) -> None:
+    [*_, before] = shell.json("ledger", "append", "-", stdin=lines_of("seen", "v-seen"))
+    options = ("--seller", "seen", "--after", before["sequence"] - 1, "-o", "json")
+    with running(shell, "ledger", "watch", *options) as watch:
+        assert json.loads(watch.stdout.readline())["entry_id"] == "v-seen"
+        shell("ledger", "append", "-", stdin=lines_of("unseen"))
+        decision = ("--actor", "staff", "--reason", "test buy: fake", "--entry-id", "d-seen")
+        shell("violation", "confirm", "v-seen", *decision)
+        seen = json.loads(watch.stdout.readline())
+        assert (seen["entry_id"], seen["kind"], seen["seller"]) == ("d-seen", "status", "seen")
+        watch.send_signal(signal.SIGINT)
+        stdout, stderr = watch.communicate(timeout=10)
+        assert (watch.returncode, stdout) == (130, "")
+        assert f"--after {seen['sequence']}" in stderr
+        assert "Traceback" not in stderr
+
+
+def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
+    shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
+    with running(shell, "ledger", "watch", "--seller", "tabled") as watch:
+        rows = [watch.stdout.readline().split() for _ in range(4)]
+        watch.stdout.close()  # a reader that has seen enough
+        shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
+        assert watch.wait(20) == 0
+    assert rows[0][0] == "sequence"
+    assert [row[2] for row in rows] == ["kind", "identity", "exposure", "violation"]
+    assert {row[3] for row in rows[1:]} == {"tabled"}
+
+
+def test_a_position_that_is_not_of_this_ledger_is_refused(shell: Shell) -> None:
+    assert "SEQUENCE_NOT_REACHED" in shell.error(4, "ledger", "watch", "--after", 10**9, "-o", "json")
