@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, or_, select, text
 
 from scoring.queue import ORDER_DAYS
 from scoring.reliability import Record, outcome_of
 from scoring.time import day_of
 from scoring.words import Action, Attribution, Source, Status
-from service.ledger.database import Texts, among, member
+from service.ledger.database import Texts, among, member, only
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY
 
@@ -19,7 +19,7 @@ _E = ENTRY.c
 _C = ENTRY.alias("change").c
 _SOURCE = member(_E.content, literal_column("'source'"))
 _VISIBLE = (
-    _E.marketplace == bindparam("marketplace"),
+    only(_E.marketplace, bindparam("marketplace", type_=Text())),
     _E.sequence <= bindparam("last"),
     _E.occur_time < bindparam("observe_time"),
     _E.report_time < bindparam("observe_time"),
@@ -80,7 +80,7 @@ _OPEN = (
         _STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
         _ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
     )
-    .order_by(_E.sequence.desc())
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
 )
 _HISTORY = (
@@ -232,7 +232,7 @@ def selected(
         query = query.where(_E.report_time >= selection.reported_from)
     if selection.reported_before is not None:
         query = query.where(_E.report_time < selection.reported_before)
-    rows = connection.execute(query.order_by(_E.sequence).limit(count), _bounds(marketplace, cut))
+    rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
     return [(sequence, violation, status) for sequence, violation, status in rows]
 
 

@@ -133,8 +133,10 @@ def named_violations(
     connection: Connection, marketplace: str, names: Collection[str], cut: Cut
 ) -> dict[str, ViolationView]:
     """Those of the named violations that were reported as of the cut, by id."""
-    named = _REPORTS.where(among(_E.entry_id, bindparam("names", type_=Texts())))
-    query = _page(named, marketplace, cut, None, 0)
+    query = _REPORT.where(
+        *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind.in_((1, 13))),
+        *(_E.sequence <= cut.sequence, *_by(cut)),
+    )
     reports = connection.execute(query, {"names": list(names)}).all()
     return {view.violation: view for view in _resolve(connection, marketplace, cut, reports)}
 
