@@ -55,6 +55,12 @@ class EntryNotFound(SellertrustError):
     reason = "ENTRY_NOT_FOUND"
 
 
+class NotifierNotFound(SellertrustError):
+    """Nothing that this notifier reported was recorded by then."""
+
+    reason = "NOTIFIER_NOT_FOUND"
+
+
 class EntryContentDiffers(SellertrustError):
     """The `entry_id` stands for other content."""
 
@@ -71,6 +77,12 @@ class LifecycleForbids(SellertrustError):
     """The violation's status does not allow the action."""
 
     reason = "LIFECYCLE_FORBIDS"
+
+
+class SelectionChanged(SellertrustError):
+    """What a bulk decision would decide is not what its dry run showed."""
+
+    reason = "SELECTION_CHANGED"
 
 
 class LedgerUnavailable(SellertrustError):

@@ -1,7 +1,7 @@
 """Resource names: the one place that takes them apart and puts them together.
 
-`marketplaces/{marketplace}`, `marketplaces/{marketplace}/sellers/{seller}` and
-`marketplaces/{marketplace}/violations/{violation}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+`marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}` and
+`/notifiers/{notifier}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from scoring.shapes import ID_FORM, is_id
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
 VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
+NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
 
 
 class SellerName(NamedTuple):
@@ -26,6 +27,13 @@ class ViolationName(NamedTuple):
 
     marketplace: str
     violation: str
+
+
+class NotifierName(NamedTuple):
+    """A notifier: `marketplaces/{marketplace}/notifiers/{notifier}`."""
+
+    marketplace: str
+    notifier: str
 
 
 class Parent(NamedTuple):
@@ -82,6 +90,19 @@ def parse_parent(name: str, field: str) -> Parent:
         case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
             return Parent(marketplace, seller)
     raise _wrong(field, f"{MARKETPLACE_FORM} or {SELLER_FORM}")
+
+
+def notifier_name(marketplace: str, notifier: str) -> str:
+    """`notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    return f"marketplaces/{marketplace}/notifiers/{notifier}"
+
+
+def parse_notifier(name: str, field: str) -> NotifierName:
+    """Marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
+    match name.split("/"):
+        case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
+            return NotifierName(marketplace, notifier)
+    raise _wrong(field, NOTIFIER_FORM)
 
 
 def seller_of(name: str, marketplace: str, field: str) -> str:

@@ -22,11 +22,12 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from scoring.errors import ConfigurationWrong
-from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.calls import Calls
 from service.heap import settle
 from service.ledger import Ledger
 from service.logs import Log, Pseudonyms, make_log
+from service.review import REVIEW_WRITES, ReviewServicer
 from service.scorer import Scorer
 from service.servicers import WRITES, LedgerServicer, TrustScoreServicer
 from service.settings import Settings, host_and_port
@@ -79,12 +80,19 @@ class Server:
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.model_digest)
-        self._register(calls, LedgerServicer(ledger, self._tail), TrustScoreServicer(ledger, scorer, self._tail))
+        self._register(
+            calls,
+            LedgerServicer(ledger, self._tail),
+            TrustScoreServicer(ledger, scorer, self._tail),
+            ReviewServicer(ledger),
+        )
 
-    def _register(self, calls: Calls, ledger: LedgerServicer, scores: TrustScoreServicer) -> None:
-        files = (ledger_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR)
-        servicers = {"LedgerService": ledger, "TrustScoreService": scores}
-        pools = dict.fromkeys(WRITES, self._writes)
+    def _register(
+        self, calls: Calls, ledger: LedgerServicer, scores: TrustScoreServicer, review: ReviewServicer
+    ) -> None:
+        files = (ledger_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR, review_service_pb2.DESCRIPTOR)
+        servicers = {"LedgerService": ledger, "TrustScoreService": scores, "ReviewService": review}
+        pools = dict.fromkeys((*WRITES, *REVIEW_WRITES), self._writes)
         self._services = [OVERALL_HEALTH]
         for service in (service for file in files for service in file.services_by_name.values()):
             handlers = calls.handlers(service, servicers[service.name], pools, self._streams)

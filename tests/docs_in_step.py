@@ -14,7 +14,9 @@ import typer.main
 from scoring.features import FEATURES
 from scoring.kinds import KINDS
 from scoring.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
+from scoring.queue import HARM_WEIGHTS, ORDER_DAYS
 from scoring.reasons import REASON_CODES
+from scoring.reliability import AGAINST, PRIORS, Prior
 from scoring.shapes import names
 from scoring.violation_types import TABLES
 from scoring.words import Action, Harm, Status
@@ -33,6 +35,7 @@ def pages() -> dict[str, str]:
         "kinds.md": _kinds,
         "lifecycle.md": _lifecycle,
         "reason_codes.md": _reason_codes,
+        "review.md": _review,
         "violation_types.md": _violation_types,
     }
     return {name: "\n".join(maker()) + "\n" for name, maker in makers.items()}
@@ -159,6 +162,38 @@ def _reason_codes() -> Iterator[str]:
     yield "|---|---|"
     for code, meaning in REASON_CODES.items():
         yield f"| `{code}` | {meaning} |"
+
+
+def _review() -> Iterator[str]:
+    yield "# Notifiers and the review queue"
+    yield ""
+    yield "None of this enters a score. A notifier's reliability is the mean of a Beta posterior over its decided reports,"
+    yield "with a 90 % interval. Confirmed, reduced and appealed is upheld; an open report says nothing. Authorities are not"
+    yield "judged: what they report has probability 1."
+    yield ""
+    yield "| outcome | counts against the notifier as |"
+    yield "|---|---|"
+    for outcome, weight in AGAINST.items():
+        yield f"| {outcome.name.lower()} | {weight:g} |"
+    yield ""
+    yield "The prior is that of the source under which the notifier reported most. Priors are assumptions, and fade."
+    yield ""
+    yield "| source | upheld | failed | mean | because it |"
+    yield "|---|---|---|---|---|"
+    for source, prior in PRIORS.items():
+        yield f"| {source.name.lower()} | {_beta(prior)} | {prior.reason} |"
+    yield ""
+    yield "The queue puts safety first, always, then goes by probability that a violation is upheld x harm weight x (orders"
+    yield f"that the seller settled in the last {ORDER_DAYS} days, a proxy for those still shipping, + 1)."
+    yield ""
+    yield "| severity | harm weight |"
+    yield "|---|---|"
+    for severity, weight in HARM_WEIGHTS.items():
+        yield f"| {severity.name.lower()} | {weight} |"
+
+
+def _beta(prior: Prior) -> str:
+    return f"{prior.upheld:g} | {prior.failed:g} | {prior.mean:g}"
 
 
 def _violation_types() -> Iterator[str]:

@@ -60,7 +60,7 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
 
 
 # Not "sellertrust and what it needs", nor the first line of what a checkpoint signs.
-_SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+))?([^`|&#\n]*)"
+_SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+(?:-[a-z]+)*))?([^`|&#\n]*)"
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

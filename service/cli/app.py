@@ -9,7 +9,7 @@ import typer
 from scoring.errors import SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
-from service.cli import backups, imports, kinds, ledger, models, operate, scores, violations
+from service.cli import backups, imports, kinds, ledger, models, operate, review, scores, violations
 from service.cli.output import EXIT_CODES, Exit, exit_code, say
 
 app = typer.Typer(
@@ -28,7 +28,9 @@ backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
 app.add_typer(ledger.app, name="ledger")
+review.register(violations.app)
 app.add_typer(violations.app, name="violation")
+app.add_typer(review.app, name="notifier")
 
 
 INTERRUPTED = 130

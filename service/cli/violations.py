@@ -49,7 +49,7 @@ def list_violations(
     output: Output = Format.TABLE,
 ) -> None:
     """List violations in the order of their report."""
-    statuses = [_status(text) for text in status or ()]
+    statuses = [status_of(text) for text in status or ()]
     rows: list[dict[str, Any]] = []
     with client() as (connection, settings):
         found = connection.list_violations(
@@ -140,7 +140,8 @@ def _severity(text: str) -> Severity.ValueType:
         raise invalid("--severity", f"{text!r} is none of {names(SeverityWord)}") from None
 
 
-def _status(text: str) -> ViolationStatus.ValueType:
+def status_of(text: str) -> ViolationStatus.ValueType:
+    """A status from the command line. InvalidInput."""
     try:
         return ViolationStatus.ValueType(Status[text.upper().replace("-", "_")])
     except KeyError:

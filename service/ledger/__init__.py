@@ -4,6 +4,7 @@
 """
 
 from service.ledger.identities import StatedMatch
+from service.ledger.notifiers import Selection
 from service.ledger.reading import EXPORT_COLUMNS
 from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
 from service.ledger.schema import SchemaState, schema_state, upgrade
@@ -16,6 +17,7 @@ __all__ = [
     "Ledger",
     "RecordedEntry",
     "SchemaState",
+    "Selection",
     "StatedMatch",
     "ViolationView",
     "schema_state",

@@ -277,6 +277,25 @@ def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) 
     return f"{column} = ANY ({names})"
 
 
+class member(FunctionElement[str]):  # noqa: N801 (used as a function)
+    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON; NULL if it is not stated."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(member, "sqlite")
+def _member_in_sqlite(element: member, compiler: SQLCompiler, **options: Any) -> str:
+    column, key = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"json_extract({column}, '$.' || {key})"
+
+
+@compiles(member, "postgresql")
+def _member_in_postgresql(element: member, compiler: SQLCompiler, **options: Any) -> str:
+    column, key = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column}::json ->> {key})"
+
+
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
     """`only(column, value)`: whether the column has the value, for a query ordered by the column and then another.
 

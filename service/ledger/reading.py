@@ -1,7 +1,7 @@
 """The ledger's queries. Each is bounded by a sequence, so that what it reads is one set for ever."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
@@ -113,6 +113,18 @@ def violations(
     reports = connection.execute(query).all()
     page = reports[:limit]
     return resolve(connection, marketplace, cut, page), page[-1][0] if len(reports) > limit else None
+
+
+def named_violations(
+    connection: Connection, marketplace: str, names: Collection[str], cut: Cut
+) -> dict[str, ViolationView]:
+    """Those of the named violations that were reported as of the cut, by id."""
+    query = REPORT.where(
+        *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind.in_((1, 13))),
+        *(_E.sequence <= cut.sequence, *_by(cut)),
+    )
+    reports = connection.execute(query, {"names": list(names)}).all()
+    return {view.violation: view for view in resolve(connection, marketplace, cut, reports)}
 
 
 def export_rows(

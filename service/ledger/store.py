@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from scoring.columns import FactRow
 from scoring.entries import Entry, prepare_batch
@@ -23,6 +23,9 @@ from service.ledger.records import Appended, Cut, Position, RecordedEntry, Viola
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
 from service.ledger.seals import GENESIS, LAST_SEAL, Verified, verify
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def wall_clock() -> int:
@@ -208,6 +211,16 @@ class Ledger:
         with self._database.read() as connection:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
+
+    def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
+        """Those of the named violations that were reported as of the cut, by id."""
+        with self._database.read() as connection:
+            return reading.named_violations(connection, marketplace, names, cut)
+
+    def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What one of the queries of `service.ledger.notifiers` finds."""
+        with self._database.read() as connection:
+            return query(connection, *args, **kwargs)
 
     def export_rows(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False

@@ -7,10 +7,10 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from scoring import errors, words
 from scoring.kinds import FIELD_OF
-from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.statuses import CODES, code_of
 
-FILES = (entry_pb2, ledger_service_pb2, trust_score_service_pb2)
+FILES = (entry_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2)
 ENUMS: dict[str, EnumDescriptor] = {
     name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
 }

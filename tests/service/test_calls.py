@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
 from sellertrust.client import SellertrustCallError
-from sellertrust.v1 import ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.calls import Calls
 from service.logs import Pseudonyms, make_log
 from service.statuses import internal_status, status_of
@@ -20,7 +20,7 @@ from tests.servers import MARKET, call_bytes, exposure, identity, running_server
 
 SERVICES: list[ServiceDescriptor] = [
     service
-    for file in (ledger_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR)
+    for file in (ledger_service_pb2.DESCRIPTOR, review_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR)
     for service in file.services_by_name.values()
 ]
 METHODS = [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]

@@ -57,8 +57,9 @@ def taken_port() -> Iterator[str]:
 
 def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
-        for service in ("", "sellertrust.v1.LedgerService", "sellertrust.v1.TrustScoreService"):
-            assert health_of(running.address, service) == SERVING
+        for service in ("LedgerService", "ReviewService", "TrustScoreService"):
+            assert health_of(running.address, f"sellertrust.v1.{service}") == SERVING
+        assert health_of(running.address, "") == SERVING
         with pytest.raises(grpc.RpcError) as caught:
             health_of(running.address, "sellertrust.v1.NoService")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND

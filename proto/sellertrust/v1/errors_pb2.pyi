@@ -55,6 +55,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
     ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 11
     """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
+    ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 12
+    """NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
+    ERROR_REASON_SELECTION_CHANGED: _ErrorReason.ValueType  # 13
+    """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
+    by another dry run. Metadata: `count`, `etag`, of now.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
@@ -91,6 +97,12 @@ ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
 """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
 ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 11
 """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
+ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
+"""NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
+ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 13
+"""FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
+by another dry run. Metadata: `count`, `etag`, of now.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

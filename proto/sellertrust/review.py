@@ -1,0 +1,180 @@
+"""The client of ReviewService: notifiers, the review queue, and bulk decisions.
+
+    with Client("trust.example:50051") as client:
+        review = ReviewClient(client)
+        for item in review.list_review_queue("acme"):
+            print(item.violation.name, item.priority)
+
+Everything else is as in `sellertrust.client`: deadlines, retries, decoded errors, times.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sellertrust.client import Client, seller_name
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.review_service_pb2 import (
+    DecideViolationsRequest,
+    DecideViolationsResponse,
+    GetNotifierRequest,
+    ListNotifiersRequest,
+    ListReviewQueueRequest,
+    Notifier,
+    QueueItem,
+)
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
+
+READ_SECONDS = 10.0
+"""The queue is put in order for each page: people wait for it, no checkout does."""
+
+DECIDE_SECONDS = 60.0
+"""For up to 10,000 decisions."""
+
+Time = datetime | Timestamp
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+def notifier_name(marketplace: str, notifier: str) -> str:
+    """`notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    return f"marketplaces/{marketplace}/notifiers/{notifier}"
+
+
+class ReviewClient:
+    """ReviewService over a client's connection, which stays the client's to close. Methods raise SellertrustCallError."""
+
+    def __init__(self, client: Client) -> None:
+        self._stub = ReviewServiceStub(client.channel)
+
+    def get_notifier(
+        self,
+        marketplace: str,
+        notifier: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        deadline_seconds: float = READ_SECONDS,
+    ) -> Notifier:
+        """One notifier's record and reliability."""
+        times = _times(observe_time=observe_time, known_time=known_time)
+        request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **times)
+        return _call(self._stub.GetNotifier, request, deadline_seconds).notifier
+
+    def list_notifiers(
+        self,
+        marketplace: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 100,
+        deadline_seconds: float = READ_SECONDS,
+    ) -> Iterator[Notifier]:
+        """The notifiers of a marketplace in the order of their ids, fetched page by page, all as of page one."""
+        times = _times(observe_time=observe_time, known_time=known_time)
+        request = ListNotifiersRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
+        while True:
+            page = _call(self._stub.ListNotifiers, request, deadline_seconds)
+            yield from page.notifiers
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def list_review_queue(
+        self,
+        marketplace: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 100,
+        deadline_seconds: float = READ_SECONDS,
+    ) -> Iterator[QueueItem]:
+        """The open violations, the most urgent first, fetched page by page, all as of page one."""
+        times = _times(observe_time=observe_time, known_time=known_time)
+        request = ListReviewQueueRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
+        while True:
+            page = _call(self._stub.ListReviewQueue, request, deadline_seconds)
+            yield from page.items
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def decide_violations(
+        self,
+        marketplace: str,
+        action: entry_pb2.Action.ValueType,
+        *,
+        actor: str,
+        reason: str,
+        ground: str = "",
+        decision_id: str | None = None,
+        violation_types: Iterable[str] = (),
+        notifier: str = "",
+        seller: str = "",
+        statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
+        reported_from: Time | None = None,
+        reported_before: Time | None = None,
+        listing: str = "",
+        right: str = "",
+        sample_fraction: float = 0.0,
+        seed: int = 0,
+        execute: bool = False,
+        expected_count: int = 0,
+        etag: str = "",
+        deadline_seconds: float = DECIDE_SECONDS,
+    ) -> DecideViolationsResponse:
+        """One action on every violation selected, but for a sample held back; a dry run unless `execute`.
+
+        To execute takes a `decision_id`, which makes calls again safe, and the `count` of the dry run. A call decides at
+        most 10,000: call again with the same arguments while `remaining`. ValueError without a `decision_id` to execute.
+        """
+        if execute and not decision_id:
+            raise ValueError("decision_id is required to execute: it makes a call again safe")
+        request = DecideViolationsRequest(
+            parent=f"marketplaces/{marketplace}",
+            action=action,
+            actor=actor,
+            reason=reason,
+            ground=ground,
+            decision_id=decision_id or uuid.uuid4().hex,
+            violation_types=violation_types,
+            notifier=notifier,
+            seller=seller_name(marketplace, seller) if seller else "",
+            statuses=statuses,
+            listing=listing,
+            right=right,
+            sample_fraction=sample_fraction,
+            seed=seed,
+            execute=execute,
+            expected_count=expected_count,
+            etag=etag,
+            **_times(reported_from=reported_from, reported_before=reported_before),
+        )
+        return _call(self._stub.DecideViolations, request, deadline_seconds)
+
+
+def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
+    try:
+        return method(request, timeout=seconds)
+    except grpc.RpcError as error:
+        raise SellertrustCallError.of(error) from error
+
+
+def _times(**given: Time | None) -> dict[str, Any]:
+    return {name: _timestamp(name, time) for name, time in given.items() if time is not None}
+
+
+def _timestamp(name: str, time: Time) -> Timestamp:
+    if isinstance(time, Timestamp):
+        return time
+    if time.tzinfo is None:
+        raise ValueError(f"{name} has no time zone; give it one, as in datetime.now(UTC)")
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message

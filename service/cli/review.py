@@ -1,0 +1,206 @@
+"""`sellertrust notifier ...`, `violation queue` and `violation decide-all`: what people need who decide, over gRPC."""
+
+import uuid
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from sellertrust.review import ReviewClient
+from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
+from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.output import Format, Output, emit, emit_one, say
+from service.cli.violations import Actor, Reason, status_of, violation_row
+
+app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+
+
+class BulkAction(StrEnum):
+    """What can be done to many violations at once."""
+
+    REVIEW = "review"
+    CONFIRM = "confirm"
+    DISMISS = "dismiss"
+    WITHDRAW = "withdraw"
+    OVERTURN = "overturn"
+
+
+def register(violations: typer.Typer) -> None:
+    """Adds `queue` and `decide-all` to `violation`."""
+    violations.command("queue")(queue)
+    violations.command("decide-all")(decide_all)
+
+
+@app.command("show")
+def show(
+    notifier: Annotated[str, typer.Argument(metavar="NOTIFIER", help="Its id.")],
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what became of a notifier's reports, and how reliable it is."""
+    times = _times(observe_time, known_time)
+    with client() as (connection, settings):
+        found = ReviewClient(connection).get_notifier(marketplace_of(marketplace, settings), notifier, **times)
+    emit_one(notifier_row(found), output)
+
+
+@app.command("list")
+def list_notifiers(
+    limit: Limit = 100,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List notifiers in the order of their ids."""
+    times = _times(observe_time, known_time)
+    with client() as (connection, settings):
+        found = ReviewClient(connection).list_notifiers(
+            marketplace_of(marketplace, settings), page_size=min(limit, 1000), **times
+        )
+        rows = [notifier_row(notifier) for notifier in islice(found, limit)]
+    emit(rows, output)
+
+
+def queue(
+    limit: Limit = 20,
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the open violations that are worth a look first: safety, then by expected harm while nobody decides."""
+    times = _times(observe_time, known_time)
+    with client() as (connection, settings):
+        found = ReviewClient(connection).list_review_queue(
+            marketplace_of(marketplace, settings), page_size=min(limit, 1000), **times
+        )
+        rows = [queue_row(item) for item in islice(found, limit)]
+    emit(rows, output)
+
+
+def decide_all(
+    action: Annotated[BulkAction, typer.Argument(help="What to do.")],
+    actor: Actor,
+    reason: Reason,
+    ground: Annotated[str, typer.Option("--ground", help="The legal or policy ground, such as an article.")] = "",
+    violation_type: Annotated[list[str] | None, typer.Option("--type", help="Only of these types.")] = None,
+    notifier: Annotated[str, typer.Option("--notifier", help="Only those that this notifier reported.")] = "",
+    seller: Annotated[str, typer.Option("--seller", help="Only this seller's.")] = "",
+    status: Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")] = None,
+    listing: Annotated[str, typer.Option("--listing", help="Only about this listing.")] = "",
+    right: Annotated[str, typer.Option("--right", help="Only about this right.")] = "",
+    reported_from: Annotated[
+        str | None, typer.Option("--reported-from", metavar="T", help="Only reported at or after then.")
+    ] = None,
+    reported_before: Annotated[
+        str | None, typer.Option("--reported-before", metavar="T", help="Only reported before then.")
+    ] = None,
+    sample_fraction: Annotated[
+        float, typer.Option("--sample-fraction", help="Share that is held back for a person, at least one.")
+    ] = 0.05,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Decides which are held back; one that nobody could foresee.")
+    ] = 0,
+    execute: Annotated[bool, typer.Option("--execute", help="Decide. Without it, only show what would be.")] = False,
+    expected_count: Annotated[int, typer.Option("--expected-count", help="The count that was shown.")] = 0,
+    etag: Annotated[str, typer.Option("--etag", help="The etag that was shown.")] = "",
+    decision_id: Annotated[
+        str | None, typer.Option("--decision-id", help="Names this decision, so that the same command goes on.")
+    ] = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Decide all violations that the conditions select, but for a random sample left to a person. First a dry run."""
+    name = decision_id or uuid.uuid4().hex
+    wanted: dict[str, Any] = {
+        "actor": actor,
+        "reason": reason,
+        "ground": ground,
+        "decision_id": name,
+        "violation_types": violation_type or (),
+        "notifier": notifier,
+        "seller": seller,
+        "statuses": [status_of(text) for text in status or ()],
+        "listing": listing,
+        "right": right,
+        "reported_from": moment(reported_from, "--reported-from"),
+        "reported_before": moment(reported_before, "--reported-before"),
+        "sample_fraction": sample_fraction,
+        "seed": seed,
+        "execute": execute,
+        "expected_count": expected_count,
+        "etag": etag,
+    }
+    if execute:
+        say(f"decision {name}: should this stop, the same command with --decision-id {name} goes on")
+    with client() as (connection, settings):
+        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+        number = Action.Value(f"ACTION_{action.name}")
+        while (done := review.decide_violations(where, number, **wanted)).remaining and execute:
+            say(f"{done.decided:,} of {done.count:,} decided")
+    emit_one(outcome_row(name, done), output)
+    if not execute and done.count:
+        say(f"nothing was decided; to decide: --execute --expected-count {done.count} --etag {done.etag}")
+
+
+def _times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
+    return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
+
+
+def notifier_row(notifier: Notifier) -> dict[str, Any]:
+    """One notifier as a row."""
+    known = notifier.HasField("reliability")
+    return {
+        "notifier": notifier.name.rsplit("/", 1)[-1],
+        "source": Source.Name(notifier.source).removeprefix("SOURCE_").lower() if notifier.source else None,
+        "reports": notifier.reports,
+        "upheld": notifier.upheld,
+        "overturned": notifier.overturned,
+        "dismissed": notifier.dismissed,
+        "withdrawn": notifier.withdrawn,
+        "open": notifier.open,
+        "authority_reports": notifier.authority_reports,
+        "reliability": round(notifier.reliability, 3) if known else None,
+        "low": round(notifier.reliability_low, 3) if known else None,
+        "high": round(notifier.reliability_high, 3) if known else None,
+        "prior": round(notifier.prior_reliability, 3) if known else None,
+    }
+
+
+def queue_row(item: QueueItem) -> dict[str, Any]:
+    """One item of the queue as a row."""
+    row = violation_row(item.violation)
+    names = ("violation", "seller", "status", "violation_type", "severity", "source", "notifier")
+    return {
+        **{name: row[name] for name in names},
+        "priority": round(item.priority, 1),
+        "safety_first": item.safety_first,
+        "probability_upheld": round(item.probability_upheld, 3),
+        "harm_weight": item.harm_weight,
+        "recent_orders": item.recent_orders,
+        "held_back": item.held_back,
+    }
+
+
+def outcome_row(decision_id: str, done: DecideViolationsResponse) -> dict[str, Any]:
+    """What a bulk decision selects, holds back and has decided, as a row."""
+    counts = {
+        ViolationStatus.Name(one.status).removeprefix("VIOLATION_STATUS_").lower(): one.count for one in done.statuses
+    }
+    return {
+        "decision_id": decision_id,
+        "count": done.count,
+        **counts,
+        "decided": done.decided,
+        "remaining": done.remaining,
+        "held_back": [name.rsplit("/", 1)[-1] for name in done.held_back],
+        "examples": [name.rsplit("/", 1)[-1] for name in done.examples],
+        "etag": done.etag,
+    }

@@ -1,0 +1,174 @@
+"""Protobuf to domain and back: notifiers, the review queue, bulk decisions, and the tokens of their pages."""
+
+import base64
+import struct
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import cast
+
+from scoring.errors import FieldViolation, invalid
+from scoring.queue import QueueItem
+from scoring.reliability import Assessment
+from scoring.words import Action, Status
+from sellertrust.v1 import entry_pb2, review_service_pb2
+from service.convert import Wrong, optional_time, statuses_of, violation_message
+from service.deciding import SAMPLE_FRACTION, Decision, Outcome
+from service.ledger import Cut, Ledger, Selection, ViolationView
+from service.names import notifier_name, seller_of, violation_name
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+EXAMPLES = 100
+_CUT = struct.Struct(">qqq")
+_BINDING_BYTES = 12
+
+Timed = (
+    review_service_pb2.GetNotifierRequest
+    | review_service_pb2.ListNotifiersRequest
+    | review_service_pb2.ListReviewQueueRequest
+)
+Paged = review_service_pb2.ListNotifiersRequest | review_service_pb2.ListReviewQueueRequest
+
+
+def cut_of(ledger: Ledger, request: Timed) -> Cut:
+    """The cut of the ledger that a request's times ask for."""
+    wrong = Wrong()
+    observe_time = wrong.take(optional_time, request, "observe_time")
+    known_time = wrong.take(optional_time, request, "known_time")
+    wrong.refuse()
+    return ledger.cut(observe_time, known_time)
+
+
+def page_of(ledger: Ledger, request: Paged) -> tuple[Cut, str, int]:
+    """(cut, after what to go on, items a page). All pages of a list see the cut of its first one."""
+    if request.page_size < 0:
+        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
+    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    if not request.page_token:
+        return cut_of(ledger, request), "", limit
+    try:
+        token = base64.b64decode(request.page_token, b"-_", validate=True)
+    except ValueError:
+        token = b""
+    body = token[_BINDING_BYTES:]
+    if len(body) <= _CUT.size or token[:_BINDING_BYTES] != _binding(request, body):
+        text = "must be the next_page_token of the page before, with all else but page_size as in that request"
+        raise invalid("page_token", text)
+    return Cut(*_CUT.unpack_from(body)), body[_CUT.size :].decode(), limit
+
+
+def token_of(request: Paged, cut: Cut, after: str) -> str:
+    """The token of the page that goes on after `after`; empty if that is."""
+    if not after:
+        return ""
+    body = _CUT.pack(cut.observe_time, cut.known_time, cut.sequence) + after.encode()
+    return base64.urlsafe_b64encode(_binding(request, body) + body).decode()
+
+
+def _binding(request: Paged, body: bytes) -> bytes:
+    """Ties a token to its request, as `service.servicers` does."""
+    same = type(request)()
+    same.MergeFrom(request)  # type: ignore[arg-type]
+    for name in ("page_size", "page_token"):
+        same.ClearField(name)
+    text = same.DESCRIPTOR.full_name.encode() + same.SerializeToString(deterministic=True)
+    return sha256(text + b"\0" + body).digest()[:_BINDING_BYTES]
+
+
+def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
+    """A notifier with its record and, unless it reported as an authority alone, its reliability."""
+    record, reliability = found.record, found.reliability
+    message = review_service_pb2.Notifier(
+        name=notifier_name(marketplace, notifier),
+        reports=record.reports,
+        upheld=record.upheld,
+        overturned=record.overturned,
+        dismissed=record.dismissed,
+        withdrawn=record.withdrawn,
+        open=record.open,
+        authority_reports=found.authority_reports,
+        source=entry_pb2.Source.ValueType(found.source or 0),
+    )
+    if reliability is not None:
+        message.reliability = reliability.mean
+        message.reliability_low, message.reliability_high = reliability.low, reliability.high
+        message.prior_reliability = reliability.prior
+    return message
+
+
+def queue_messages(
+    marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
+) -> list[review_service_pb2.QueueItem]:
+    """A page of the review queue."""
+    return [
+        review_service_pb2.QueueItem(
+            violation=violation_message(marketplace, views[item.violation]),
+            priority=item.priority,
+            safety_first=item.is_safety,
+            probability_upheld=item.probability_upheld,
+            harm_weight=item.harm_weight,
+            recent_orders=item.recent_orders,
+            held_back=item.held_back,
+        )
+        for item in items
+    ]
+
+
+def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> Decision:
+    """The bulk decision that a request asks for. InvalidInput names what cannot be converted; the rest is for `check`."""
+    wrong = Wrong()
+    seller: str | None = ""
+    if request.seller:
+        seller = wrong.take(seller_of, request.seller, marketplace, "seller")
+    since = wrong.take(optional_time, request, "reported_from")
+    before = wrong.take(optional_time, request, "reported_before")
+    statuses = wrong.take(statuses_of, request.statuses)
+    for name in ("expected_count", "etag"):
+        if getattr(request, name) and not request.execute:
+            wrong.fields.append(FieldViolation(name, "must be empty in a dry run; set execute to decide"))
+    if request.execute and request.expected_count <= 0:
+        wrong.fields.append(FieldViolation("expected_count", "is required to execute: the count of the dry run"))
+    wrong.refuse()
+    return Decision(
+        decision_id=request.decision_id,
+        action=_action(request.action),
+        actor=request.actor,
+        reason=request.reason,
+        ground=request.ground,
+        selection=Selection(
+            violation_types=tuple(request.violation_types),
+            notifier=request.notifier,
+            seller=seller or "",
+            reported_from=since,
+            reported_before=before,
+            listing=request.listing,
+            right=request.right,
+        ),
+        statuses=cast(tuple[Status, ...], statuses),
+        sample_fraction=request.sample_fraction or SAMPLE_FRACTION,
+        seed=request.seed,
+    )
+
+
+def _action(number: int) -> Action:
+    """The action of this number; a number that is no word goes on as it is, and is named with all else that is wrong."""
+    return Action(number) if number in Action.__members__.values() else cast(Action, number)
+
+
+def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.DecideViolationsResponse:
+    """What a bulk decision selects, holds back and has decided."""
+    counts = sorted(outcome.by_status.items())
+    return review_service_pb2.DecideViolationsResponse(
+        count=len(outcome.selected),
+        statuses=[
+            review_service_pb2.DecideViolationsResponse.StatusCount(
+                status=entry_pb2.ViolationStatus.ValueType(status), count=count
+            )
+            for status, count in counts
+        ],
+        held_back=[violation_name(marketplace, name) for name in outcome.held_back],
+        examples=[violation_name(marketplace, name) for name in outcome.others[:EXAMPLES]],
+        decided=outcome.decided,
+        remaining=outcome.remaining,
+        etag=outcome.etag,
+    )

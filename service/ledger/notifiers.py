@@ -1,0 +1,240 @@
+"""Queries about who reports, and about violations that wait for a decision. Each is bounded by a cut."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, or_, select, text
+
+from scoring.queue import ORDER_DAYS
+from scoring.reliability import Record, outcome_of
+from scoring.time import day_of
+from scoring.words import Action, Attribution, Source, Status
+from service.ledger.database import Texts, among, member, only
+from service.ledger.records import Cut
+from service.ledger.tables import ENTRY
+
+_E = ENTRY.c
+_C = ENTRY.alias("change").c
+_SOURCE = member(_E.content, literal_column("'source'"))
+_VISIBLE = (
+    only(_E.marketplace, bindparam("marketplace", type_=Text())),
+    _E.sequence <= bindparam("last"),
+    _E.occur_time < bindparam("observe_time"),
+    _E.report_time < bindparam("observe_time"),
+)
+
+
+def _latest(kind: int) -> Any:
+    """The last word of a kind about the report in hand. As in the score, by knowledge alone: what is decided today
+    corrects what is said of an earlier time.
+    """
+    return (
+        select(_C.status)
+        .where(
+            _C.marketplace == _E.marketplace,
+            _C.violation.is_not(None),  # said, so that the partial index serves
+            _C.violation == _E.violation,
+            _C.kind == kind,
+            _C.status.is_not(None),
+            _C.sequence <= bindparam("last"),
+        )
+        .order_by(_C.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_STATUS = func.coalesce(_latest(2), _E.status)
+_ATTRIBUTION = func.coalesce(_latest(5), 0)
+_REPORTS = (
+    select(
+        _E.notifier,
+        _SOURCE.label("source"),
+        _STATUS.label("status"),
+        _ATTRIBUTION.label("attribution"),
+    )
+    .where(_E.notifier.is_not(None), among(_E.notifier, bindparam("names", type_=Texts())), *_VISIBLE)
+    .subquery()
+)
+_COUNTS = select(*_REPORTS.c, func.count()).group_by(*_REPORTS.c)
+# From one notifier to the next by one look into the index, however many reports lie between them.
+_NOTIFIERS = text("""
+    WITH RECURSIVE following(notifier) AS (
+        SELECT min(notifier) FROM entry
+            WHERE marketplace = :marketplace AND notifier IS NOT NULL AND notifier > :after
+        UNION ALL
+        SELECT (SELECT min(entry.notifier) FROM entry
+            WHERE entry.marketplace = :marketplace AND entry.notifier IS NOT NULL
+                AND entry.notifier > following.notifier)
+        FROM following WHERE following.notifier IS NOT NULL
+    )
+    SELECT notifier FROM following WHERE notifier IS NOT NULL LIMIT :count
+""")
+_OPEN = (
+    select(_E.entry_id, _E.sequence, _E.seller, _E.category, _E.severity, _E.notifier, _SOURCE, _STATUS)
+    .where(
+        text("kind = 1"),  # no parameter, so that the partial index serves
+        *_VISIBLE,
+        _STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
+        _ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
+    )
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
+    .limit(bindparam("count"))
+)
+_HISTORY = (
+    select(_E.violation, _E.entry_id, _E.kind, _E.status, _E.content)
+    .where(
+        _E.marketplace == bindparam("marketplace"),
+        _E.violation.is_not(None),
+        among(_E.violation, bindparam("names", type_=Texts())),
+        _E.kind.in_([2, 5]),
+        _E.status.is_not(None),
+        _E.sequence <= bindparam("last"),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_DAYS = (
+    select(
+        _E.seller,
+        _E.settled_orders,
+        func.row_number()
+        .over(
+            partition_by=(_E.seller, _E.exposure_day, _E.product_category),
+            order_by=_E.revision.desc(),
+        )
+        .label("place"),
+    )
+    .where(
+        text("kind = 3"),
+        _E.marketplace == bindparam("marketplace"),
+        among(_E.seller, bindparam("names", type_=Texts())),
+        _E.exposure_day >= bindparam("first_day"),
+        _E.exposure_day < bindparam("day"),
+        _E.sequence <= bindparam("last"),
+        _E.report_time < bindparam("observe_time"),
+    )
+    .subquery()
+)
+_ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c.place == 1).group_by(_DAYS.c.seller)
+
+
+class OpenViolation(NamedTuple):
+    """A violation that waits for a decision, as of a cut."""
+
+    violation: str
+    sequence: int
+    seller: str
+    category: int
+    severity: int
+    notifier: str | None
+    source: Source
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which reports a bulk decision is about: what all conditions agree on; None or empty is no condition.
+
+    Times, in microseconds, are those at which the source learned of it.
+    """
+
+    violation_types: tuple[str, ...] = ()
+    notifier: str = ""
+    seller: str = ""
+    reported_from: int | None = None
+    reported_before: int | None = None
+    listing: str = ""
+    right: str = ""
+
+
+class Change(NamedTuple):
+    """A decision about a violation: a status change with its action, or an attribution, whose action is None."""
+
+    entry_id: str
+    status: int
+    action: Action | None
+    held_back: bool
+
+
+def records(
+    connection: Connection, marketplace: str, cut: Cut, names: Collection[str]
+) -> dict[str, dict[Source, Record]]:
+    """What became of these notifiers' reports, by source; notifiers without a report as of the cut are left out."""
+    found: dict[str, dict[Source, dict[str, int]]] = {}
+    values = _bounds(marketplace, cut) | {"names": list(names)}
+    rows: Sequence[Any] = connection.execute(_COUNTS, values).all() if names else ()
+    for notifier, source, status, attribution, count in rows:
+        outcome = outcome_of(Status(status), Attribution(attribution) if attribution else None).name.lower()
+        counts = found.setdefault(notifier, {}).setdefault(Source[source.upper()], {})
+        counts[outcome] = counts.get(outcome, 0) + count
+    return {
+        notifier: {source: Record(**counts) for source, counts in sources.items()}
+        for notifier, sources in found.items()
+    }
+
+
+def notifiers(connection: Connection, marketplace: str, after: str, count: int) -> list[str]:
+    """The first `count` notifiers of a marketplace whose id comes after `after`, in the order of their ids."""
+    values = {"marketplace": marketplace, "after": after, "count": count}
+    return list(connection.execute(_NOTIFIERS, values).scalars())
+
+
+def open_violations(connection: Connection, marketplace: str, cut: Cut, count: int) -> list[OpenViolation]:
+    """The `count` newest violations that are alleged or under review as of the cut, newest first."""
+    rows: Sequence[Any] = connection.execute(_OPEN, _bounds(marketplace, cut) | {"count": count}).all()
+    return [
+        OpenViolation(name, sequence, seller, category, severity, notifier, Source[source.upper()], Status(status))
+        for name, sequence, seller, category, severity, notifier, source, status in rows
+    ]
+
+
+def histories(
+    connection: Connection, marketplace: str, sequence: int, names: Collection[str]
+) -> dict[str, list[Change]]:
+    """The decisions about these violations up to a sequence, in their order."""
+    found: dict[str, list[Change]] = {}
+    values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
+    for violation, entry_id, kind, status, content in connection.execute(_HISTORY, values) if names else ():
+        stated = json.loads(content) if kind == 2 else {}
+        action = Action[stated["action"].upper()] if stated else None
+        found.setdefault(violation, []).append(Change(entry_id, status, action, stated.get("held_back", False)))
+    return found
+
+
+def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
+    """Orders that each seller settled in the last 30 days before the cut's day, as known at the cut; 0 is left out."""
+    day = day_of(cut.observe_time)
+    values = _bounds(marketplace, cut) | {"names": sorted(set(sellers)), "day": day, "first_day": day - ORDER_DAYS}
+    return {seller: int(orders) for seller, orders in connection.execute(_ORDERS, values)}
+
+
+def selected(
+    connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
+) -> Sequence[tuple[int, str, int]]:
+    """The first `count` reports that a selection names, after a sequence: (sequence, violation, status on arrival)."""
+    query = select(_E.sequence, _E.entry_id, _E.status).where(*_VISIBLE, _E.sequence > after)
+    derived = and_(text("kind = 1"), _E.target.is_(None))
+    query = query.where(text("kind = 1") if selection.seller else or_(text("kind = 13"), derived))
+    if selection.notifier:
+        query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
+    if selection.seller:
+        query = query.where(_E.seller == selection.seller)
+    if selection.violation_types:
+        stated_type = member(_E.content, literal_column("'violation_type'"))
+        query = query.where(stated_type.in_(selection.violation_types))
+    if selection.listing:
+        query = query.where(member(_E.content, literal_column("'listing'")) == selection.listing)
+    if selection.right:
+        query = query.where(member(_E.content, literal_column("'right'")) == selection.right)
+    if selection.reported_from is not None:
+        query = query.where(_E.report_time >= selection.reported_from)
+    if selection.reported_before is not None:
+        query = query.where(_E.report_time < selection.reported_before)
+    rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
+    return [(sequence, violation, status) for sequence, violation, status in rows]
+
+
+def _bounds(marketplace: str, cut: Cut) -> dict[str, Any]:
+    return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}

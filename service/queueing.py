@@ -1,0 +1,43 @@
+"""The review queue of a marketplace: open violations of the ledger, put in order by the core."""
+
+from scoring.queue import QueueItem, ranked
+from scoring.reliability import assess, probability_upheld
+from scoring.words import Category, Severity, Status
+from service.ledger import Cut, Ledger, notifiers
+from service.ledger.notifiers import OpenViolation
+
+MOST_OPEN = 20_000
+"""Open violations that are put in order: the newest."""
+
+
+def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OPEN) -> tuple[list[QueueItem], bool]:
+    """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest."""
+    found = ledger.read(notifiers.open_violations, marketplace, cut, most + 1)
+    waiting = found[:most]
+    names = {violation.notifier for violation in waiting if violation.notifier}
+    judged = {
+        name: assess(records) for name, records in ledger.read(notifiers.records, marketplace, cut, names).items()
+    }
+    orders = ledger.read(notifiers.recent_orders, marketplace, cut, {violation.seller for violation in waiting})
+    held_back = _held_back(ledger, marketplace, cut, waiting)
+    items = [
+        QueueItem(
+            violation=violation.violation,
+            sequence=violation.sequence,
+            category=Category(violation.category),
+            severity=Severity(violation.severity),
+            probability_upheld=probability_upheld(violation.source, judged.get(violation.notifier or "")),
+            recent_orders=orders.get(violation.seller, 0),
+            held_back=violation.violation in held_back,
+        )
+        for violation in waiting
+    ]
+    return ranked(items), len(found) > most
+
+
+def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
+    """Those under review whose last change says that a bulk decision left them to a person."""
+    names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
+    histories = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
+    decided = {name: [change for change in changes if change.action] for name, changes in histories.items()}
+    return {name for name, changes in decided.items() if changes and changes[-1].held_back}

@@ -1,0 +1,68 @@
+"""`sellertrust notifier`, `violation queue` and `violation decide-all`: real processes against a real server."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.shells import Shell, days_ago, lines_of, serving, shell_of
+
+WHY = ("--actor", "staff-7", "--reason", "one text, thirty times")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("data")
+    shell = shell_of(folder)
+    with serving(shell, folder) as address:
+        yield shell_of(folder, target=address)
+
+
+def complaints(notifier: str, count: int, seller: str) -> str:
+    """As JSON lines, all alleged by buyers."""
+    fact = {"violation_type": "not_as_described", "harm": "low", "source": "buyer", "notifier": notifier}
+    lines = (
+        {"entry_id": f"{notifier}-{n}", "seller": seller, "occur_time": days_ago(20), "violation": fact}
+        for n in range(count)
+    )
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
+    """The dry run says how to go on; the same command again decides nothing twice; the sample waits in the queue."""
+    shell("ledger", "append", "-", stdin=lines_of("target") + complaints("ring-1", 30, "target"))
+    assert len(shell.json("violation", "queue")) == 20
+    first = shell.json("violation", "queue", "--limit", 100)[0]
+    assert (first["priority"], first["probability_upheld"], first["recent_orders"]) == (0.5, 0.5, 0)
+    command = ("violation", "decide-all", "dismiss", *WHY, "--notifier", "ring-1", "--decision-id", "case-5")
+    stdout, told = shell(*command, "-o", "json")
+    shown = json.loads(stdout)
+    assert (shown["count"], shown["alleged"], shown["decided"]) == (30, 30, 0)
+    going_on = ("--execute", "--expected-count", "30", "--etag", shown["etag"])
+    assert f"nothing was decided; to decide: {' '.join(going_on)}" in told
+    assert "SELECTION_CHANGED" in shell(*command, "--execute", "--expected-count", 29, code=4)[1]
+    for _ in range(2):
+        done = shell.json(*command, *going_on)
+        assert (done["decided"], done["remaining"]) == (30 - len(shown["held_back"]), 0)
+    waiting = shell.json("violation", "queue")
+    assert {(row["violation"], row["held_back"]) for row in waiting} == {(name, True) for name in shown["held_back"]}
+    record = shell.json("notifier", "show", "ring-1")
+    assert (record["reports"], record["dismissed"], record["open"]) == (30, done["decided"], len(waiting))
+    assert record["low"] < record["reliability"] < record["high"] < record["prior"] == 0.5
+    assert shell.json("notifier", "list") == [record]
+    assert "NOTIFIER_NOT_FOUND" in shell.error(3, "notifier", "show", "nobody")
+
+
+def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
+    assert "violation_types" in shell.error(2, "violation", "decide-all", "dismiss", *WHY)
+    wrong = ("violation", "decide-all", "dismiss", *WHY, "--seller", "target", "--status", "odd")
+    assert "'odd' is none of alleged" in shell.error(2, *wrong)
+    assert "'appeal' is not one of" in shell.error(2, "violation", "decide-all", "appeal", *WHY, "--seller", "target")
+
+
+def test_a_table_is_for_people(shell: Shell) -> None:
+    """Each as one, and nothing that is not there."""
+    shell("ledger", "append", "-", stdin=complaints("ring-2", 1, "another"))
+    for command in (("notifier", "list"), ("notifier", "show", "ring-2"), ("violation", "queue")):
+        assert "ring-2" in shell(*command)[0]
+    assert shell("notifier", "list", "--marketplace", "empty") == ("", "nothing found\n")
