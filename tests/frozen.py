@@ -16,19 +16,38 @@ from pathlib import Path
 from typing import Any
 
 from scoring.artifact import Artifact, load
+from scoring.entries import Entry
+from scoring.kinds import (
+    ControlChanged,
+    EntryCorrected,
+    Fact,
+    IncidentChanged,
+    OverrideImposed,
+    ProductListed,
+    ProductViolationReported,
+)
 from scoring.score import explain, fold_views
-from scoring.time import parse_time
+from scoring.time import DAY, parse_time
 from scoring.version import CORE_VERSION
-from scoring.words import Action, Harm, Severity, Source
+from scoring.words import (
+    Action,
+    ControlReason,
+    CorrectionKind,
+    Harm,
+    IncidentChange,
+    Severity,
+    Source,
+    Tier,
+)
 from service.cli.operate import load_policy
 from service.importing import import_files
 from service.ledger import Ledger
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES
-from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
 
 FOLDER = Path(__file__).parent / "frozen"
-SELLERS = ("clean", "guilty", "cleared", "accused", "reduced", "new")
+SELLERS = ("clean", "guilty", "cleared", "accused", "reduced", "new", "regrouped", "recalled", "moved", "sold")
 OBSERVED = parse_time("2026-03-02T12:00:00Z")
 
 
@@ -112,7 +131,9 @@ def _trained() -> dict[str, bytes]:
 def _fill(ledger: Ledger) -> None:
     """Sellers of every kind of fate, each with an identity and two months of orders."""
     today = NOW // 86_400_000_000
-    for seller in SELLERS[:-1]:
+    for seller in SELLERS:
+        if seller == "new":
+            continue
         ledger.append(MARKET, [identity(f"identity-{seller}", seller)])
         days = [exposure(today - d, seller, settled_orders=20 + d % 7, late=d % 3) for d in range(1, 61)]
         ledger.append(MARKET, days)
@@ -125,6 +146,31 @@ def _fill(ledger: Ledger) -> None:
     ledger.append(MARKET, [confirmed("grave", "reduced")])
     ledger.append(MARKET, [status("wrong", Action.CONFIRM), status("copied", Action.CONFIRM)])
     ledger.append(MARKET, [status("wrong", Action.OVERTURN), status("grave", Action.REDUCE, severity=Severity.MINOR)])
+    _fill_kinds(ledger)
+
+
+def _fill_kinds(ledger: Ledger) -> None:
+    """What later entries change of earlier ones, and what follows from others' entries."""
+
+    def stated(entry_id: str, seller: str, fact: Fact, days: float | None = None) -> Entry:
+        return Entry(entry_id, seller, fact, None if days is None else ago(days))
+
+    ledger.append(
+        MARKET, [confirmed(name, "regrouped", occur_time=ago(9 + k)) for k, name in enumerate(("a", "b", "c"))]
+    )
+    merged = IncidentChanged(IncidentChange.MERGED, "b", "staff", "one event", incident="a")
+    ledger.append(MARKET, [stated("merged", "regrouped", merged)])
+    listed, recall = (
+        ProductListed("gtin-1"),
+        ProductViolationReported("unsafe_product", Harm.HIGH, Source.BRAND, "gtin-1"),
+    )
+    ledger.append(MARKET, [stated("listed", "recalled", listed, 40), stated("recall", "", recall, 20)])
+    ledger.append(MARKET, [status("recall", Action.CONFIRM, units=12)])
+    moved = EntryCorrected("misdated", CorrectionKind.MOVED, "staff", "another year", ago(300))
+    ledger.append(MARKET, [confirmed("misdated", "moved"), stated("corrected", "", moved)])
+    sold = ControlChanged(ControlReason.SOLD, "staff", "a new owner")
+    override = OverrideImposed(Tier.STANDARD, NOW + 30 * DAY, "staff", "until the new owner is known")
+    ledger.append(MARKET, [stated("sold", "sold", sold, 20), stated("override", "sold", override)])
 
 
 if __name__ == "__main__":
