@@ -35,7 +35,8 @@ from scoring.words import (
     Tier,
 )
 from tests.builders import Clock
-from tests.service.ledger.reference import LEADS, Reference
+from tests.service.ledger.reference import Reference
+from tests.service.ledger.reference_words import LEADS
 
 SELLERS = ("s0", "s1", "s2")
 
