@@ -1,7 +1,6 @@
 """`sellertrust ledger ...`: append and list over gRPC; import and export run where the database is."""
 
 import json
-import re
 import sys
 import tomllib
 import uuid
@@ -12,12 +11,12 @@ import typer
 from google.protobuf import json_format
 
 from scoring.errors import ConfigurationWrong, invalid
-from scoring.kinds import KINDS
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.entry_json import entry_of_json
 from service.progress import StepProgress
 from service.settings import load
 
@@ -227,37 +226,10 @@ def _read_entries(file: Path, marketplace: str) -> list[Entry]:
     entries = []
     for number, line in lines:
         try:
-            entries.append(_entry(json.loads(line), marketplace))
-        except (ValueError, RecursionError, json_format.ParseError) as error:
+            entries.append(entry_of_json(line, marketplace))
+        except ValueError as error:
             raise invalid(f"line {number}", f"is not an entry: {error}") from None
     return entries
-
-
-def _entry(values: Any, marketplace: str) -> Entry:
-    """An entry from JSON that may use bare seller ids and plain words (`high` for HARM_HIGH). ValueError."""
-    if not isinstance(values, dict):
-        raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
-    seller = values.get("seller")
-    if isinstance(seller, str) and seller and "/" not in seller:
-        values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
-    for fact, words in _WORDS.items():
-        fields = values.get(fact)
-        if isinstance(fields, dict):
-            for name, prefix in words.items():
-                word = fields.get(name)
-                if isinstance(word, str) and not word.startswith(prefix):
-                    fields[name] = prefix + word.upper()
-    return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
-
-
-def _prefix(name: str) -> str:
-    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
-
-
-_WORDS = {
-    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
-}
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

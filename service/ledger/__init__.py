@@ -4,7 +4,7 @@
 """
 
 from service.ledger.reading import EXPORT_COLUMNS
-from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
+from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.schema import SchemaState, schema_state, upgrade
 from service.ledger.store import Ledger, wall_clock
 
@@ -13,6 +13,7 @@ __all__ = [
     "Appended",
     "Cut",
     "Ledger",
+    "Position",
     "RecordedEntry",
     "SchemaState",
     "ViolationView",

@@ -151,6 +151,11 @@ class Database:
         except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
             if not _is_silence(error):
                 raise
+            if _is_full(error):
+                raise LedgerUnavailable(
+                    "the disk of the ledger's database is full; nothing of the call was written, and it may be repeated"
+                    " once the operator has made room"
+                ) from error
             raise LedgerUnavailable(
                 "the ledger's database does not answer; the call may be repeated, and an append that was carried out"
                 " all the same is recognised by its entry ids"
@@ -219,3 +224,9 @@ def _is_silence(error: Exception) -> bool:
     refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
     answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
     return isinstance(cause, sqlite3.Error | psycopg.Error | exc.TimeoutError) and not answered
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the database had no room to write. Reads go on meanwhile."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
