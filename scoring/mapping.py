@@ -20,9 +20,11 @@ column among the rows of one seller and day, and the entry comes once, after the
 hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from scoring.entries import Entry
@@ -55,6 +57,11 @@ class MappedFile:
     path: str
     rules: tuple["Rule", ...]
 
+    @property
+    def counts(self) -> bool:
+        """Whether a rule counts rows, so that every row of the file is needed."""
+        return any(rule.counts for rule in self.rules)
+
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
         for rule in self.rules:
@@ -75,10 +82,11 @@ class MappedFile:
 
 @dataclass(frozen=True, slots=True)
 class ForeignMapping:
-    """A compiled mapping."""
+    """A compiled mapping. `digest` is the SHA-256 of what it was compiled from."""
 
     marketplace: str
     files: tuple[MappedFile, ...]
+    digest: str
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
@@ -97,7 +105,8 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
         _refuse_unknown(file, frozenset(["path", "entries"]), where)
         rules = tuple(Rule(rule, f"{where}.entries[{i}]") for i, rule in enumerate(file["entries"]))
         files.append(MappedFile(file["path"], rules))
-    return ForeignMapping(marketplace, tuple(files))
+    content = json.dumps(data, sort_keys=True, default=str)
+    return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
 
 
 def _are_tables(data: object) -> bool:
@@ -137,6 +146,11 @@ class Rule:
         self._values = {name: _value(data[name], f"{where}.{name}") for name in names}
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts rows, and gives its entries after the last one."""
+        return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
         """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""

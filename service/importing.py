@@ -1,79 +1,76 @@
 """Import of somebody's own files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-Rerunning is safe: entries that are there already stay as they are, so a mended file is simply imported again.
+Rerunning is safe: entries that are there already stay as they are, so a mended file is simply imported again. An import
+that was interrupted goes on where it was.
 """
 
 import csv
-import gzip
-import io
 import os
-import re
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from scoring.entries import MAX_BATCH, Entry
-from scoring.errors import ConfigurationWrong, InvalidInput, SellertrustError
+from scoring.errors import ConfigurationWrong, InvalidInput
 from scoring.mapping import ForeignMapping, MappedFile, RowRejected
+from service.accepting import accept
 from service.ledger import Ledger
+from service.sources.attempts import Attempt
+from service.sources.payload import entry_from_json
+from service.sources.tables import csv_rows, lines_of, parquet_rows
 
 Progress = Callable[[str, int, int], None]
-_INDEX = re.compile(r"entries\[(\d+)\]\.?")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-MAX_RECORD_LINES = 50
-"""Lines that one record may span, by line breaks within quotes."""
-
-csv.field_size_limit(1 << 20)
+Items = Generator[tuple[int, Entry | RowRejected], None, None]
+ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+"""How files of the contract's entries end, one JSON object a line, which need no mapping."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import: entries appended, found there already, and rows rejected, by (file, line, reason)."""
+    """What became of an import: entries appended, found there already, and rows rejected, by (file, line, reason).
+
+    `resumed`: where the import of a file went on, by its line, if another was interrupted before.
+    """
 
     appended: int = 0
     already_present: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
+    resumed: dict[str, int] = field(default_factory=dict)
 
 
-def import_files(ledger: Ledger, mapping: ForeignMapping, data: Path, progress: Progress) -> ImportReport:
-    """Imports every file of a mapping found below `data`. ConfigurationWrong if one is missing."""
-    report = ImportReport()
+def import_files(
+    ledger: Ledger, mapping: ForeignMapping, data: Path, progress: Progress, journal: Path | None = None
+) -> ImportReport:
+    """Imports every file of a mapping found below `data`. ConfigurationWrong if one is missing.
+
+    `journal`: folder of what an interrupted import must remember; None: it would begin anew.
+    """
     missing = [file.path for file in mapping.files if not (data / file.path).is_file()]
     if missing:
         raise ConfigurationWrong(
             f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder by --data"
         )
+    run = _Run(ledger, mapping.marketplace, progress, journal)
     for file in mapping.files:
-        try:
-            with (data / file.path).open("rb") as raw:
-                _import(ledger, mapping.marketplace, file, raw, report, progress)
-        except PermissionError:
-            raise ConfigurationWrong(f"{data / file.path} cannot be read by this user") from None
-    return report
+        with run.file(data / file.path, file.path, f"{mapping.digest} {file.path}") as (raw, attempt):
+            rows = run.parquet if file.path.endswith(".parquet") else run.csv
+            # Counted exposure needs every row of its file: there, an interrupted import begins the file anew.
+            run.take(file.path, rows(file, data / file.path, raw, attempt), attempt, resumable=not file.counts)
+    return run.finished()
 
 
-def _import(
-    ledger: Ledger, marketplace: str, file: MappedFile, raw: BinaryIO, report: ImportReport, progress: Progress
-) -> None:
-    """Imports one file, a batch at a time."""
-    size = os.fstat(raw.fileno()).st_size
-    rejected_before = len(report.rejects)
-    batch: list[tuple[int, Entry]] = []
-    for line, entry in file.entries(_rows(raw, file.path, report)):
-        if isinstance(entry, RowRejected):
-            report.rejects.append((file.path, line, str(entry)))
-            continue
-        batch.append((line, entry))
-        if len(batch) == MAX_BATCH:
-            _append(ledger, marketplace, file.path, batch, report)
-            batch = []
-            progress(f"import {file.path}", min(raw.tell(), size - 1), size)
-    _append(ledger, marketplace, file.path, batch, report)
-    report.rejects[rejected_before:] = sorted(report.rejects[rejected_before:], key=lambda reject: reject[1])
-    progress(f"import {file.path}", size, size)
+def import_entries(
+    ledger: Ledger, marketplace: str, path: Path, progress: Progress, journal: Path | None = None
+) -> ImportReport:
+    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. ConfigurationWrong if missing."""
+    if not path.is_file():
+        raise ConfigurationWrong(f"there is no file {path}")
+    run = _Run(ledger, marketplace, progress, journal)
+    with run.file(path, path.name, f"entries of {marketplace}") as (raw, attempt):
+        run.take(path.name, run.entries(path.name, raw, attempt), attempt)
+    return run.finished()
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
@@ -84,114 +81,105 @@ def write_rejects(report: ImportReport, path: Path) -> None:
         writer.writerows(report.rejects)
 
 
-def _rows(raw: BinaryIO, file: str, report: ImportReport) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, row by column) of a CSV or CSV.gz file; rows that are no rows of the table are rejected here."""
-    # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
-    binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
-    text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    records = _records(text)
-    line = 0
-    try:
-        line, header = next(records, (1, []))
-        if wrong := _wrong_header(header or []):
-            report.rejects.append((file, 1, wrong))
-            return
-        for line, cells in records:
-            if cells is None:
-                report.rejects.append((file, line, "a quote is left open, or stands where none may: mend this line"))
-            elif reason := _wrong_row(cells, len(header or [])):
-                report.rejects.append((file, line, reason))
-            elif cells:
-                yield line, dict(zip(header or [], cells, strict=True))
-    except (EOFError, OSError, zlib.error) as error:
-        # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
-        reason = f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
-        report.rejects.append((file, line + 1, reason))
-    finally:
-        if binary is raw:
-            text.detach()  # the caller's to close: it asks how far the file is read
+class _Run:
+    """One import: its files one after the other, what became of them, and how far it is."""
 
+    def __init__(self, ledger: Ledger, marketplace: str, progress: Progress, journal: Path | None) -> None:
+        self._ledger = ledger
+        self._marketplace = marketplace
+        self._progress = progress
+        self._journal = journal
+        self._report = ImportReport()
+        self._attempts: list[Attempt] = []
+        self._rejects: list[tuple[int, str]] = []
+        self._done = (0, 1)
 
-def _wrong_header(header: list[str]) -> str:
-    """Why no row can be read under this header; empty if it is sound."""
-    if not any(header):
-        return "the file has no header: its first line must name the columns"
-    if not _is_utf8(header):
-        return "the header is not UTF-8: save the file as UTF-8 and import it again"
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
-
-
-def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """(first line, cells) of each record; None for the cells of a line that begins none.
-
-    A quote that is left open would swallow what follows up to the next quote. So a record that does not end within
-    MAX_RECORD_LINES costs its first line only, and reading goes on with the line after it.
-    """
-    source = iter(text)
-    waiting: deque[str] = deque()
-    number = 1
-    while True:
-        taken: list[str] = []
-
-        def feed(taken: list[str] = taken) -> Iterator[str]:
-            while len(taken) < MAX_RECORD_LINES:
-                line = waiting.popleft() if waiting else next(source, None)
-                if line is None:
-                    return
-                taken.append(line)
-                yield line
-
+    @contextmanager
+    def file(self, path: Path, name: str, how: str) -> Iterator[tuple[BinaryIO, Attempt]]:
+        """A file of the import, opened, and how far an earlier import of it came that was interrupted."""
         try:
-            cells = next(csv.reader(feed(), strict=True))
-        except StopIteration:
+            with path.open("rb") as raw:
+                attempt = Attempt(self._ledger, raw, how, self._journal)
+                if attempt.start and not attempt.is_read:
+                    self._report.resumed[name] = attempt.start
+                self._attempts.append(attempt)
+                self._rejects = attempt.rejects
+                yield raw, attempt
+        except PermissionError:
+            raise ConfigurationWrong(f"{path} cannot be read by this user") from None
+        self._report.rejects += [(name, line, reason) for line, reason in sorted(self._rejects, key=lambda r: r[0])]
+
+    def csv(self, file: MappedFile, _: Path, raw: BinaryIO, attempt: Attempt) -> Items:
+        """What the rows of a CSV file become."""
+        rows = csv_rows(raw, file.path, lambda line, reason: self._reject(line, reason, attempt))
+        size = os.fstat(raw.fileno()).st_size
+        for item in file.entries(row for row in rows if row[0] >= attempt.start):
+            self._done = (min(raw.tell(), size - 1), size)
+            yield item
+
+    def parquet(self, file: MappedFile, path: Path, _: BinaryIO, attempt: Attempt) -> Items:
+        """What the rows of a Parquet file become; its lines are the numbers of its rows."""
+
+        def told(row: int, total: int) -> None:
+            self._done = (min(row, total - 1), total)
+
+        def reject(line: int, reason: str) -> None:
+            self._reject(line, reason, attempt)
+
+        yield from file.entries(parquet_rows(path, reject, attempt.start, told))
+
+    def entries(self, name: str, raw: BinaryIO, attempt: Attempt) -> Items:
+        """What the lines of a file of entries become."""
+        size = os.fstat(raw.fileno()).st_size
+        for line, text in lines_of(raw, name, lambda line, reason: self._reject(line, reason, attempt)):
+            if line < attempt.start or not text.strip():
+                continue
+            self._done = (min(raw.tell(), size - 1), size)
+            try:
+                yield line, entry_from_json(text, self._marketplace)
+            except InvalidInput as error:
+                yield line, RowRejected(error.message)
+
+    def take(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
+        """Appends what a file's rows became, a batch at a time."""
+        step = f"import {name}"
+        batch: list[tuple[int, Entry]] = []
+        if not attempt.is_read:
+            with closing(items):  # which let go of the file before it is closed
+                for line, entry in items:
+                    if isinstance(entry, RowRejected):
+                        self._reject(line, str(entry), attempt)
+                        continue
+                    batch.append((line, entry))
+                    if len(batch) == MAX_BATCH:
+                        self._append(batch, attempt, resumable)
+                        batch = []
+                        self._progress(step, *self._done)
+            self._append(batch, attempt, resumable)
+            attempt.end()
+        self._progress(step, self._done[1], self._done[1])
+        self._done = (0, 1)
+
+    def finished(self) -> ImportReport:
+        """What became of the import. From here on, importing the same begins anew."""
+        for attempt in self._attempts:
+            attempt.finish()
+        return self._report
+
+    def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
+        """Appends a batch; what the ledger refuses goes to the rejects and the rest is appended."""
+        if not batch:
             return
-        except csv.Error:
-            waiting.extendleft(reversed(taken[1:]))
-            yield number, None
-            number += 1
-            continue
-        yield number, cells
-        number += len(taken)
+        # The last row may have more entries, in the next batch: reading would go on with it, not after it.
+        position = attempt.position(batch[-1][0]) if resumable else None
+        attempt.keep()
+        done = accept(
+            *(self._ledger, self._marketplace, [entry for _, entry in batch], position),
+            lambda refused: attempt.keep((batch[index][0], reason) for index, reason in refused.items()),
+        )
+        self._report.appended += done.appended
+        self._report.already_present += done.already_present
 
-
-def _wrong_row(cells: list[str], columns: int) -> str:
-    """Why cells are no row of the table; empty if they are one, or a blank line."""
-    if len(cells) not in (0, columns):
-        return f"has {len(cells)} cells where the header has {columns}"
-    return "" if _is_utf8(cells) else "is not UTF-8"
-
-
-def _is_utf8(cells: list[str]) -> bool:
-    text = "".join(cells)
-    return text.isascii() or not _SURROGATE.search(text)
-
-
-def _append(ledger: Ledger, marketplace: str, file: str, batch: list[tuple[int, Entry]], report: ImportReport) -> None:
-    """Appends a batch; what the ledger refuses goes to the rejects and the rest is appended."""
-    if not batch:
-        return
-    try:
-        results = ledger.append(marketplace, [entry for _, entry in batch], imported=True)
-    except InvalidInput as error:
-        reasons: dict[int, list[str]] = {}
-        for wrong in error.violations:
-            if found := _INDEX.match(wrong.field):
-                reasons.setdefault(int(found[1]), []).append(f"{_INDEX.sub('', wrong.field)}: {wrong.description}")
-        if not reasons:
-            raise
-        report.rejects += [(file, batch[index][0], "; ".join(reason)) for index, reason in reasons.items()]
-        _append(ledger, marketplace, file, [b for i, b in enumerate(batch) if i not in reasons], report)
-    except SellertrustError as error:
-        if error.reason in ("LEDGER_UNAVAILABLE", ""):
-            raise
-        if len(batch) == 1:
-            report.rejects.append((file, batch[0][0], _INDEX.sub("", error.message)))
-            return
-        half = len(batch) // 2
-        _append(ledger, marketplace, file, batch[:half], report)
-        _append(ledger, marketplace, file, batch[half:], report)
-    else:
-        present = sum(result.already_present for result in results)
-        report.already_present += present
-        report.appended += len(results) - present
+    def _reject(self, line: int, reason: str, attempt: Attempt) -> None:
+        if line >= attempt.start:  # what comes before is among the rejects that the interrupted import kept
+            attempt.rejects.append((line, reason))

@@ -15,6 +15,7 @@ from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import format_time
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment, open_ledger
+from service.cli.feed import feed_command
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.entry_json import entry_of_json
 from service.progress import StepProgress
@@ -83,27 +84,47 @@ def list_entries(
 
 @app.command("import")
 def import_command(
-    mapping: Annotated[Path, typer.Argument(metavar="MAPPING", help="TOML file that says how rows become entries.")],
+    mapping: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="TOML mapping that says how rows become entries, or entries as JSON lines."
+        ),
+    ],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: MAPPING.rejects.csv here.")
+        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: NAME.rejects.csv here.")
     ] = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice."""
-    from service.importing import import_files, write_rejects
+    """Import somebody's own files through a mapping (CSV, CSV.gz, Parquet), or entries as they are (JSONL, JSONL.gz).
 
-    compiled = mapping_of_file(mapping, marketplace)
-    with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
-        report = import_files(ledger, compiled, data or mapping.parent, progress)
-    say(
-        f"{report.appended:,} entries appended to {compiled.marketplace}, {report.already_present:,} were there already"
-    )
+    Safe to rerun: nothing is added twice. An import that was interrupted goes on where it was, if nothing changed.
+    """
+    from service.importing import ENTRY_FILES, import_entries, import_files, write_rejects
+
+    settings = load()
+    journal = settings.data_dir / "imports"
+    compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
+    where = marketplace_of(marketplace, settings) if compiled is None else compiled.marketplace
+    with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
+        try:
+            if compiled is None:
+                report = import_entries(ledger, where, mapping, progress, journal)
+            else:
+                report = import_files(ledger, compiled, data or mapping.parent, progress, journal)
+        except ModuleNotFoundError as error:
+            raise training_missing(error) from None
+    for name, line in report.resumed.items():
+        say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
+    say(f"{report.appended:,} entries appended to {where}, {report.already_present:,} were there already")
     if report.rejects:
         path = rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv")
         write_rejects(report, path)
         say(f"error: {len(report.rejects):,} rows were rejected; mend them and import again: {path}")
         raise typer.Exit(Exit.REFUSED)
+
+
+app.command("feed")(feed_command)
 
 
 @app.command("export")
