@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, fields
 
 from service.ledger import Ledger
-from tests.bench._faults.writer import BATCH, MARKETPLACE
+from tests.bench._fault_writer import BATCH, MARKETPLACE
 
 MUST_BE_0 = ("lost", "duplicated", "partial", "undetected", "disordered", "different", "untyped", "unreadable")
 """Last parts of figures of which each is a breach."""

@@ -9,8 +9,8 @@ from scoring.errors import EntryContentDiffers
 from scoring.kinds import ExposureStated
 from service.ledger import Ledger
 from service.ledger.store import wall_clock
+from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes, breaches
-from tests.bench._faults.writer import BATCH, MARKETPLACE, batch
 
 CLIENTS = 64
 KEYS = 200

@@ -13,8 +13,8 @@ from sqlalchemy import make_url
 
 from scoring.errors import LedgerUnavailable
 from service.ledger import Ledger, upgrade
+from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes, Unable, breaches
-from tests.bench._faults.writer import BATCH, MARKETPLACE, batch
 from tests.databases import postgresql
 
 MEBIBYTES = {"sqlite": 4, "postgresql": 16}

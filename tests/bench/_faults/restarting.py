@@ -15,13 +15,13 @@ from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
 from service.ledger import Ledger, upgrade
+from tests.bench._fault_writer import BATCH, MARKETPLACE
 from tests.bench._faults import Sizes, Unable, breaches
-from tests.bench._faults.writer import BATCH, MARKETPLACE
 from tests.servers import running_server
 
 WRITERS = 6
-PER_WRITER = 1_000_000
-"""Numbers of batches that each writer has to itself."""
+PER_WRITER = 100_000
+"""Numbers of batches that each writer has to itself; a revision is at most 1,000,000."""
 
 DEADLINE_SECONDS = 15.0
 EXPECTED = {(grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")}
@@ -93,6 +93,8 @@ def restart(backend: str, folder: Path, sizes: Sizes, chance: random.Random) -> 
                     thread.join()
         with Ledger.open(server.url) as ledger:
             found = breaches(ledger, load.acknowledged)
+    for failure in sorted(set(load.untyped))[:5]:
+        print(f"  untyped: {failure}")
     assert load.unavailable, "no call met a database that was away"
     return {
         "tries": sizes.restarts,
@@ -113,9 +115,9 @@ class _Load:
         self._lock = threading.Lock()
 
     def write(self, address: str, writer: int) -> None:
-        """Appends batch after batch, each until it is acknowledged."""
+        """Appends batch after batch, each until it is acknowledged. The client itself repeats nothing."""
         number = writer * PER_WRITER + 1
-        with Client(address, deadline_seconds=DEADLINE_SECONDS) as client:
+        with Client(address, deadline_seconds=DEADLINE_SECONDS, service_config={}) as client:
             while not self.stop.is_set():
                 try:
                     done = client.append_entries(MARKETPLACE, _messages(number))
@@ -124,7 +126,7 @@ class _Load:
                         if (error.code, error.reason) in EXPECTED:
                             self.unavailable += 1
                         else:
-                            self.untyped.append(f"{error.code} {error.reason} {error}")
+                            self.untyped.append(f"{error.code} {error.reason} {error}".splitlines()[0])
                     continue
                 assert len(done) == BATCH
                 with self._lock:

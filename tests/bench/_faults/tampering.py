@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 
 from service.ledger import Ledger
 from service.ledger.tables import ENTRY
+from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes
-from tests.bench._faults.writer import BATCH, MARKETPLACE, batch
 
 COLUMNS = ("seller", "entry_id", "content", "report_time", "settled_orders", "digest")
 

@@ -1,6 +1,6 @@
 """A process that appends numbered batches and says which were acknowledged, until it is killed or through.
 
-`python -m tests.bench._faults.writer URL FIRST LAST`: batch k holds BATCH exposure days `f-{k}-{i}`; after each append it
+`python -m tests.bench._fault_writer URL FIRST LAST`: batch k holds BATCH exposure days `f-{k}-{i}`; after each append it
 prints k. Started again it may repeat the last batch, as any caller that lost the answer would.
 """
 
