@@ -269,3 +269,27 @@ def test_counted_exposure_is_counted_from_the_first_row_whatever_was_interrupted
     assert (report.resumed, report.appended + report.already_present) == ({}, 12)
     found = ledger.entries(MARKET, ledger.cut(), limit=100)
     assert {getattr(entry.entry.fact, "settled_orders", 0) for entry in found} == {10}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.usefixtures("small")
+def test_a_reject_that_was_kept_before_its_batch_failed_is_told_once(
+    ledger: Ledger, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends between the reject on the disk and the entries in the ledger."""
+    forty(tmp_path, form)
+    first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
+    append, calls = ledger.append, []
+
+    def appended(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Broken
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(ledger, "append", appended)
+    with pytest.raises(Broken):
+        taken(ledger, tmp_path, form)
+    report = taken(ledger, tmp_path, form)
+    assert report.resumed[form] > first
+    assert [line for _, line, _ in report.rejects] == [n + first - 1 for n in (3, 13, 20, 23, 33)]
