@@ -109,6 +109,10 @@ class ServerStopping(SellertrustError):
     reason = "SERVER_STOPPING"
 
 
+class SourceUnavailable(SellertrustError):
+    """A broker or file that entries are read from does not answer; a retry may succeed."""
+
+
 class LedgerVersionUnknown(SellertrustError):
     """The database's schema is newer, older or other than this release knows."""
 

@@ -24,9 +24,11 @@ Where rows do not name the marketplace's sellers, a `[match]` (`scoring.matching
 nothing of a row that found nobody.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from scoring.cells import Row, RowRejected, Test, are_tables, cell, tests_of, value_of
@@ -72,6 +74,11 @@ class MappedFile:
                 rule.name(numbered, entries, about)
         return (*entries, *about)
 
+    @property
+    def counts(self) -> bool:
+        """Whether a rule counts rows, so that every row of the file is needed."""
+        return any(rule.counts for rule in self.rules)
+
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
         for rule in self.rules:
@@ -92,10 +99,11 @@ class MappedFile:
 
 @dataclass(frozen=True, slots=True)
 class ForeignMapping:
-    """A compiled mapping."""
+    """A compiled mapping. `digest` is the SHA-256 of what it was compiled from."""
 
     marketplace: str
     files: tuple[MappedFile, ...]
+    digest: str
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
@@ -117,7 +125,8 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
         if not identifiers and any(rule.needs_match for rule in rules):
             raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
         files.append(MappedFile(file["path"], rules, identifiers))
-    return ForeignMapping(marketplace, tuple(files))
+    content = json.dumps(data, sort_keys=True, default=str)
+    return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
 
 
 def _identifiers(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
@@ -188,6 +197,11 @@ class Rule:
         self._stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts rows, and gives its entries after the last one."""
+        return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
         """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""

@@ -16,18 +16,22 @@ from scoring.errors import ConfigurationWrong
 from scoring.mapping import ForeignMapping
 from scoring.matching import Match
 from scoring.shapes import FLAG, ID_FORM, is_id
-from service.importing import ImportReport, Progress, UnmatchedRow, import_files, import_rows
+from service.importing import ImportReport, Progress, import_files, import_rows
 from service.ledger import Ledger
+from service.matching_rows import UnmatchedRow
 
 HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by", "row")
 
 
 def import_and_queue(
-    ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress
+    ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Imports the files of a mapping, tries again what waits in the queue, and writes the queue anew."""
+    """Imports the files of a mapping, tries again what waits in the queue, and writes the queue anew.
+
+    `journal` as for `import_files`.
+    """
     waiting = read_queue(queue, mapping)
-    report = import_files(ledger, mapping, data, progress)
+    report = import_files(ledger, mapping, data, progress, journal)
     fresh = {_key(row) for row in report.unmatched}
     retried = [row for row in waiting if _key(row) not in fresh]
     again = _import(ledger, mapping, retried, matched=False)
@@ -107,17 +111,17 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
 
 def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
     """Imports queued rows: with the match a person filled in, or with the one that is found by now."""
-    report = ImportReport()
+    chosen = []
     for file in mapping.files:
-        chosen = [
+        numbered = [
             (row.line, {**row.row, **Match(row.seller, FLAG.parse(row.verified)).columns()} if matched else row.row)
             for row in rows
             if row.file == file.path
         ]
-        if chosen:
+        if numbered:
             # The rules that need no match took these rows when the file was imported.
-            import_rows(ledger, mapping.marketplace, file.matched, chosen, report, lambda: None)
-    return report
+            chosen.append((file.matched, numbered))
+    return import_rows(ledger, mapping.marketplace, chosen)
 
 
 def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:

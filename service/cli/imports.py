@@ -3,16 +3,19 @@
 import shutil
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
-from service.cli.common import Marketplace, open_ledger
-from service.cli.output import Exit, Format, Output, emit, say
+from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.cli.output import Exit, Format, Output, emit, say, training_missing
 from service.progress import StepProgress
 from service.settings import load
+
+if TYPE_CHECKING:
+    from service.importing import ImportReport
 
 
 def register(app: typer.Typer) -> None:
@@ -23,14 +26,19 @@ def register(app: typer.Typer) -> None:
 
 
 def import_command(
-    mapping: Annotated[Path, typer.Argument(metavar="MAPPING", help="TOML file that says how rows become entries.")],
+    mapping: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="TOML mapping that says how rows become entries, or entries as JSON lines."
+        ),
+    ],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: MAPPING.rejects.csv here.")
+        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: NAME.rejects.csv here.")
     ] = None,
     unmatched: Annotated[
         Path | None,
-        typer.Option("--unmatched", help="Queue of rows that found no seller; default: MAPPING.unmatched.csv here."),
+        typer.Option("--unmatched", help="Queue of rows that found no seller; default: NAME.unmatched.csv here."),
     ] = None,
     matched: Annotated[
         Path | None,
@@ -38,32 +46,51 @@ def import_command(
     ] = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Import somebody's own files (CSV, CSV.gz) through a mapping. Safe to rerun: nothing is added twice.
+    """Import somebody's own files through a mapping (CSV, CSV.gz, Parquet), or entries as they are (JSONL, JSONL.gz).
+
+    Safe to rerun: nothing is added twice. An import that was interrupted goes on where it was, if nothing changed.
 
     Rows of an authority that find no seller wait in a queue. Fill in seller, decided_by and, if it was by an identifier
     that you verified, verified; then import the queue by --matched.
     """
     from service.heap import settle
-    from service.importing import write_rejects
+    from service.importing import ENTRY_FILES, import_entries
     from service.unmatched import import_and_queue, import_matched
 
     settle()
-    compiled = mapping_of_file(mapping, marketplace)
+    settings = load()
+    journal = settings.data_dir / "imports"
+    compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
+    given = {"--unmatched": unmatched, "--matched": matched}
+    if compiled is None and (of_mappings := ", ".join(name for name, path in given.items() if path)):
+        raise invalid(of_mappings, "belongs to a mapping, and entries as JSON lines need none; leave it out")
+    where = marketplace_of(marketplace, settings) if compiled is None else compiled.marketplace
     queue = matched or unmatched or unmatched_file(mapping)
-    with open_ledger(load(), create=True) as ledger, StepProgress() as progress:
-        if matched:
-            report = import_matched(ledger, compiled, queue)
-        else:
-            report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress)
-    say(
-        f"{report.appended:,} entries appended to {compiled.marketplace}, {report.already_present:,} were there already"
-    )
+    with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
+        try:
+            if compiled is None:
+                report = import_entries(ledger, where, mapping, progress, journal)
+            elif matched:
+                report = import_matched(ledger, compiled, queue)
+            else:
+                report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
+        except ModuleNotFoundError as error:
+            raise training_missing(error) from None
+    _tell(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+
+
+def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
+    """Says what became of an import, and writes its rejects; REFUSED if there are any."""
+    from service.importing import write_rejects
+
+    for name, line in report.resumed.items():
+        say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
+    say(f"{report.appended:,} entries appended to {marketplace}, {report.already_present:,} were there already")
     if report.unmatched:
         say(f"{len(report.unmatched):,} rows found no seller and wait for a person: {queue}")
     if report.rejects:
-        path = rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv")
-        write_rejects(report, path)
-        say(f"error: {len(report.rejects):,} rows were rejected; mend them and import again: {path}")
+        write_rejects(report, rejects)
+        say(f"error: {len(report.rejects):,} rows were rejected; mend them and import again: {rejects}")
         raise typer.Exit(Exit.REFUSED)
 
 

@@ -11,7 +11,6 @@ import typer
 from google.protobuf import json_format
 
 from scoring.errors import invalid
-from scoring.kinds import KINDS
 from scoring.time import format_time
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
@@ -25,7 +24,9 @@ from service.cli.common import (
     moment,
     open_ledger,
 )
+from service.cli.feed import feed_command
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
+from service.entry_json import entry_of_json
 from service.progress import StepProgress
 from service.settings import load
 
@@ -133,6 +134,9 @@ def list_entries(
         for row in rows:
             row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
     emit(rows, output)
+
+
+app.command("feed")(feed_command)
 
 
 @app.command("export")
@@ -253,8 +257,8 @@ def _entries(lines: Lines, marketplace: str) -> list[Entry]:
     entries = []
     for number, line in lines:
         try:
-            entries.append(_entry(json.loads(line), marketplace))
-        except (ValueError, RecursionError, json_format.ParseError) as error:
+            entries.append(entry_of_json(line, marketplace))
+        except ValueError as error:
             raise invalid(f"line {number}", f"is not an entry: {error}") from None
     return entries
 
@@ -292,33 +296,6 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
 def _by_line(text: str, lines: Lines) -> str:
     """What is said of `entries[17]` of a batch, said of its line in the file."""
     return re.sub(r"entries\[(\d+)\]", lambda match: f"line {lines[int(match[1])][0]}", text)
-
-
-def _entry(values: Any, marketplace: str) -> Entry:
-    """An entry from JSON that may use bare seller ids and plain words (`high` for HARM_HIGH). ValueError."""
-    if not isinstance(values, dict):
-        raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
-    seller = values.get("seller")
-    if isinstance(seller, str) and seller and "/" not in seller:
-        values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
-    for fact, words in _WORDS.items():
-        fields = values.get(fact)
-        if isinstance(fields, dict):
-            for name, prefix in words.items():
-                word = fields.get(name)
-                if isinstance(word, str) and not word.startswith(prefix):
-                    fields[name] = prefix + word.upper()
-    return json_format.ParseDict(values, Entry(), max_recursion_depth=8)
-
-
-def _prefix(name: str) -> str:
-    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
-
-
-_WORDS = {
-    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
-}
 
 
 _WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}

@@ -21,6 +21,7 @@ from scoring.errors import (
     LedgerVersionUnknown,
     PolicyRefused,
     SellertrustError,
+    SourceUnavailable,
 )
 
 
@@ -69,7 +70,7 @@ def exit_code(error: Exception) -> Exit:
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
         return Exit.USAGE
-    if isinstance(error, LedgerUnavailable):
+    if isinstance(error, LedgerUnavailable | SourceUnavailable):
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
         return Exit.CONFIGURATION
@@ -78,7 +79,12 @@ def exit_code(error: Exception) -> Exit:
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
     """What to say where a package of the extra `training` is not installed."""
-    return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[training]'")
+    return extra_missing(error, "training")
+
+
+def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
+    """The same of any extra."""
+    return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@
 from service.ledger.identities import StatedMatch
 from service.ledger.notifiers import Selection
 from service.ledger.reading import EXPORT_COLUMNS
-from service.ledger.records import Appended, Cut, RecordedEntry, ViolationView
+from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.schema import SchemaState, schema_state, upgrade
 from service.ledger.store import Ledger, wall_clock
 
@@ -15,6 +15,7 @@ __all__ = [
     "Appended",
     "Cut",
     "Ledger",
+    "Position",
     "RecordedEntry",
     "SchemaState",
     "Selection",

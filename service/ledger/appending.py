@@ -10,6 +10,7 @@ from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
 from scoring.kinds import ExposureStated
 from service.ledger.batch import Batch
 from service.ledger.database import Database, Texts, among
+from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts
 from service.ledger.seals import seal
@@ -84,9 +85,15 @@ def append_batch(
         database.insert(connection, rows.rows)
         seal(connection, rows.rows)
     if position is not None:
-        values = {"source": position.source, "partition": position.partition, "next_position": position.next_position}
-        connection.execute(insert(SOURCE_POSITION), values | {"sequence": sequence + len(rows.rows)})
+        advance(connection, position, sequence + len(rows.rows))
     return results
+
+
+def advance(connection: Connection, position: Position, sequence: int) -> None:
+    """Commits how far a source is read, unless the ledger knows it to be read as far. The caller holds the lock."""
+    known = position_of(connection, position.source, position.partition)
+    if known is None or known < position.next_position:
+        connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
 
 
 def taken_revision(

@@ -213,6 +213,11 @@ class Database:
                 raise lacks_rights() from error
             if not _is_silence(error):
                 raise
+            if _is_full(error):
+                raise LedgerUnavailable(
+                    "the disk of the ledger's database is full; nothing of the call was written, and it may be repeated"
+                    " once the operator has made room"
+                ) from error
             raise LedgerUnavailable(
                 "the ledger's database does not answer; the call may be repeated, and an append that was carried out"
                 " all the same is recognised by its entry ids"
@@ -379,3 +384,9 @@ def _is_silence(error: Exception) -> bool:
 def _cause(error: Exception) -> BaseException | None:
     """The driver's own error."""
     return error.orig if isinstance(error, exc.DBAPIError) else error
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the database had no room to write. Reads go on meanwhile."""
+    cause = _cause(error)
+    return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

@@ -109,8 +109,8 @@ class Ledger:
     ) -> list[Appended]:
         """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
 
-        `position`, how far a source is read with these entries, is committed with them. InvalidInput names every wrong
-        field of the batch, `report_time` among them unless the batch is `imported`. EntryContentDiffers,
+        `position`, how far a source is read with these entries, is committed with them, never back. InvalidInput names
+        every wrong field of the batch, `report_time` among them unless the batch is `imported`. EntryContentDiffers,
         ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
         if not is_id(marketplace):
@@ -130,6 +130,11 @@ class Ledger:
             if taken is None:
                 raise
             raise taken from None
+
+    def advance(self, position: Position) -> None:
+        """Commits how far a source is read where nothing of it is appended; never back."""
+        with self._database.write() as connection:
+            appending.advance(connection, position, appending.last(connection)[0])
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erases the sealed texts of a seller's entries: the key goes, an entry says so, and nothing that counts changes.

@@ -1,6 +1,6 @@
-"""A process that appends numbered batches and says which were acknowledged, until it is killed.
+"""A process that appends numbered batches and says which were acknowledged, until it is killed or through.
 
-`python -m tests.bench._fault_writer URL FIRST_BATCH`: batch k holds BATCH exposure days `f-{k}-{i}`; after each append it
+`python -m tests.bench._fault_writer URL FIRST LAST`: batch k holds BATCH exposure days `f-{k}-{i}`; after each append it
 prints k. Started again it may repeat the last batch, as any caller that lost the answer would.
 """
 
@@ -20,14 +20,15 @@ def batch(number: int) -> list[Entry]:
 
 
 def main() -> None:
-    """Appends until killed."""
-    url, number = sys.argv[1], int(sys.argv[2])
+    """Appends until killed, or through."""
+    url, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     with Ledger.open(url) as ledger:
-        while True:
+        sys.stdout.write("0\n")
+        sys.stdout.flush()
+        for number in range(first, last + 1):
             ledger.append(MARKETPLACE, batch(number))
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()
-            number += 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from scoring.entries import Entry
@@ -15,6 +16,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.kinds import EntryCorrected, ViolationReported
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.words import CorrectionKind, IdentityLevel, Status
+from service import importing
 from service.importing import ImportReport
 from service.ledger import Ledger, ViolationView
 from service.unmatched import import_and_queue, import_matched, read_queue
@@ -332,3 +334,42 @@ def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledg
     assert report.rejects == [("customs.csv", 2, "final: 'perhaps' is neither true nor false")]
     assert [row.seller for row in read_queue(tmp_path / "q.unmatched.csv", mapping())] == ["s-2"]
     assert not (tmp_path / "q.matched.csv").exists()
+
+
+@pytest.mark.parametrize("breaks_at", ["customs.csv", "other.csv"])
+def test_an_import_that_was_interrupted_still_queues_every_row_that_finds_nobody(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
+) -> None:
+    """Within its file or in a later one: who finds no seller before the interruption is not passed over."""
+    monkeypatch.setattr(importing, "MAX_BATCH", 2)
+    rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
+    (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    (tmp_path / "other.csv").write_text("id\n1\n2\n3\n")
+    other = {"kind": "identity", "entry_id": "o-{id}", "seller": "s-1", "occur_time": "2026-01-01", "level": "basic"}
+    files = [{"path": "customs.csv", "entries": [SEIZURE]}, {"path": "other.csv", "entries": [other]}]
+    both = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
+    interrupted = True
+
+    def progress(step: str, done: int, total: int) -> None:
+        if interrupted and step == f"import {breaks_at}":
+            raise InterruptedError
+
+    def run() -> ImportReport:
+        return import_and_queue(ledger, both, tmp_path, tmp_path / "q.unmatched.csv", progress, tmp_path / "imports")
+
+    with pytest.raises(InterruptedError):
+        run()
+    interrupted = False
+    assert [row.line for row in run().unmatched] == [2, 5, 8, 11]
+    assert len(violations(ledger)) == 8
+
+
+def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path: Path) -> None:
+    """Or wait in the queue, under the number of their row."""
+    rows = [["seizure", "1", "EX-1", None, "true"], ["seizure", "2", "EX-0", None, "true"]]
+    pl.DataFrame(rows, schema=HEADER.split(","), orient="row").write_parquet(tmp_path / "customs.parquet")
+    files = [{"path": "customs.parquet", "entries": [SEIZURE]}]
+    table = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
+    report = import_and_queue(ledger, table, tmp_path, tmp_path / "q.unmatched.csv", lambda step, done, total: None)
+    assert violations(ledger)["c-1"].seller == "s-1"
+    assert [(row.file, row.line) for row in report.unmatched] == [("customs.parquet", 2)]

@@ -11,7 +11,7 @@ from sqlalchemy import exc, make_url, text
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.errors import SellertrustCallError
-from service.ledger import Ledger, upgrade
+from service.ledger import Ledger, Position, upgrade
 from service.ledger.database import Database
 from service.ledger.rights import KEYS, grant
 from service.ledger.schema import BOOKKEEPING
@@ -42,12 +42,14 @@ def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path: Path) -> None:
-    """Appends and scores over gRPC, verification and checkpoint; every way to change what is recorded is denied."""
+    """Entries, scores, positions, verification, checkpoint; every way to change what is recorded is denied."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
             client.append_entries(SERVED, [identity("i1", "s1"), exposure("x1", "s1")])
             assert client.get_trust_score(SERVED, "s1").seller.endswith("s1")
+            running.ledger.advance(Position("kafka://broker/facts", 0, 5))
+            assert running.ledger.position("kafka://broker/facts", 0) == 5
             assert running.ledger.verify([running.ledger.checkpoint()], lambda done, total: None).mismatch is None
         with psycopg.connect(role_url, autocommit=True) as connection:
             for table in [*TABLES, *BOOKKEEPING]:

@@ -1,0 +1,81 @@
+"""Appending what comes from a file or a broker: what the ledger refuses is named and left out, the rest is appended."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scoring.entries import Entry
+from scoring.errors import InvalidInput, SellertrustError
+from service.ledger import Ledger, Position
+
+_INDEX = re.compile(r"entries\[(\d+)\]\.?")
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What became of a batch: entries appended, found there already, and why others were refused, by their index."""
+
+    appended: int = 0
+    already_present: int = 0
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def accept(
+    ledger: Ledger,
+    marketplace: str,
+    entries: Sequence[Entry],
+    position: Position | None = None,
+    before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
+) -> Accepted:
+    """Appends a batch as an import does; what is refused does not hold up the rest.
+
+    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
+    so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
+    position stands where it stood, and the same batch may be given again.
+    """
+    accepted = Accepted()
+    indexed = list(enumerate(entries))
+    if indexed and _whole(ledger, marketplace, indexed, position, accepted):
+        return accepted
+    before_passing(accepted.refused)
+    if position is not None:
+        ledger.advance(position)
+    return accepted
+
+
+def _whole(
+    ledger: Ledger,
+    marketplace: str,
+    batch: Sequence[tuple[int, Entry]],
+    position: Position | None,
+    accepted: Accepted,
+) -> bool:
+    """Appends a batch with its position; whether that went without a refusal. What is refused goes to `accepted`."""
+    if not batch:
+        return False
+    try:
+        results = ledger.append(marketplace, [entry for _, entry in batch], imported=True, position=position)
+    except InvalidInput as error:
+        reasons: dict[int, list[str]] = {}
+        for wrong in error.violations:
+            if found := _INDEX.match(wrong.field):
+                reasons.setdefault(int(found[1]), []).append(f"{_INDEX.sub('', wrong.field)}: {wrong.description}")
+        if not reasons:
+            raise
+        accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
+        _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted)
+        return False
+    except SellertrustError as error:
+        if error.reason in ("LEDGER_UNAVAILABLE", ""):
+            raise
+        if len(batch) == 1:
+            accepted.refused[batch[0][0]] = _INDEX.sub("", error.message)
+            return False
+        half = len(batch) // 2
+        _whole(ledger, marketplace, batch[:half], None, accepted)
+        _whole(ledger, marketplace, batch[half:], None, accepted)
+        return False
+    present = sum(result.already_present for result in results)
+    accepted.already_present += present
+    accepted.appended += len(results) - present
+    return True

@@ -1,0 +1,150 @@
+"""`sellertrust ledger feed`: entries from a broker into the ledger, where the ledger is."""
+
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import typer
+
+from scoring.errors import ConfigurationWrong, invalid
+from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
+from service.settings import load
+from service.sources import Source
+
+if TYPE_CHECKING:
+    from service.sources.feed import FeedReport
+
+ONCE_PATIENCE_SECONDS = 60.0
+"""How long `--once` waits for a broker or database that does not answer. Without it: until it answers."""
+
+_FORMS = "kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://HOST:PORT[,HOST:PORT]/STREAM[?subject=SUBJECT]"
+_SERVERS = re.compile(r"[^/@\s,]+:\d+(,[^/@\s,]+:\d+)*")
+_TITLE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Place(NamedTuple):
+    """Where a source is: `title` is the topic or stream."""
+
+    scheme: str
+    servers: str
+    title: str
+    subject: str
+
+
+def feed_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORMS}.")],
+    marketplace: Marketplace = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Where rejected messages go; default: in the data folder.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop when everything is read, for batch jobs.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="Name under which the ledger keeps positions; default: the URL. A new one reads all."
+        ),
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option("--credentials", help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Feed a topic or stream of entries (protobuf or JSON) into the ledger until SIGTERM. Safe to rerun.
+
+    Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to the
+    reject file, with its reason and payload. One feed reads one topic into one marketplace.
+    """
+    from service.heap import settle
+    from service.sources.feed import Feed
+    from service.sources.rejects import RejectFile
+
+    settle()
+    place = place_of(url)
+    settings = load()
+    where = marketplace_of(marketplace, settings)
+    path = rejects or settings.data_dir / f"{place.title}.rejects.jsonl"
+    with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
+        opened = _opened(place, credentials, source or "")
+        try:
+            feed = Feed(ledger, where, opened, file, ONCE_PATIENCE_SECONDS if once else None)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: feed.stop())
+            say(f"feeding {opened.name} into {where}")
+            report = feed.run(once=once, told=_teller(path))
+        finally:
+            opened.close()
+    row = asdict(report)
+    if output is Format.TABLE:
+        row["positions"] = [f"{partition}:{position}" for partition, position in sorted(report.positions.items())]
+    emit_one(row, output)
+    if report.rejected and once:
+        say(f"error: {report.rejected:,} messages were rejected; mend them and send them again: {path}")
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _teller(path: Path) -> "Callable[[FeedReport], None]":
+    """Says when messages were rejected: a feed may run for months."""
+    said = 0
+
+    def told(report: "FeedReport") -> None:
+        nonlocal said
+        if report.rejected > said:
+            said = report.rejected
+            say(f"{said:,} messages rejected so far, kept in {path}")
+
+    return told
+
+
+def place_of(url: str) -> Place:
+    """The place that a URL names. InvalidInput; a secret in it is refused, and not repeated."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    title = parts.path.removeprefix("/")
+    known = {"subject"} if parts.scheme == "nats" else set()
+    if "@" in parts.netloc:
+        raise invalid("URL", "must hold no user or password, which other users of this machine see; use --credentials")
+    if (
+        parts.scheme not in ("kafka", "nats")
+        or not _SERVERS.fullmatch(parts.netloc)
+        or not _TITLE.fullmatch(title)
+        or not set(query) <= known
+        or parts.fragment
+    ):
+        raise invalid("URL", f"must be {_FORMS}")
+    return Place(parts.scheme, parts.netloc, title, query.get("subject", ""))
+
+
+def _opened(place: Place, credentials: Path | None, name: str) -> Source:
+    """The source at a place. ConfigurationWrong if its package is missing, or the credentials cannot be read."""
+    if credentials is not None and not credentials.is_file():
+        raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
+    try:
+        if place.scheme == "kafka":
+            from service.sources.kafka import KafkaSource
+
+            return KafkaSource(place.servers, place.title, _settings_in(credentials), name)
+        from service.sources.nats import NatsSource
+
+        return NatsSource(place.servers, place.title, place.subject, credentials, name)
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, place.scheme) from None
+
+
+def _settings_in(path: Path | None) -> dict[str, str]:
+    """Settings, a `key=value` a line; blank lines and those that begin with # count for nothing."""
+    if path is None:
+        return {}
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationWrong(f"{path} cannot be read as text in UTF-8") from None
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    if any(not equals for _, equals, _ in pairs):
+        raise ConfigurationWrong(f"{path} must hold key=value on every line, such as security.protocol=SASL_SSL")
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,43 @@
+"""Sources: where entries come from in numbers, and what every one of them can do.
+
+A source has partitions, each a row of messages with growing positions. Where reading goes on is kept in the ledger, in
+the transaction of the entries that were read; what a broker itself remembers of its readers is never asked.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+__all__ = ["Message", "Source"]
+
+
+class Message(NamedTuple):
+    """One message; reading goes on after it at `next_position`."""
+
+    partition: int
+    next_position: int
+    payload: bytes
+
+
+class Source(Protocol):
+    """A source of messages for one reader. `name` is what the ledger calls it; it holds no secret.
+
+    Every method may raise SourceUnavailable, after which it may be called again, and ConfigurationWrong.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def partitions(self) -> Sequence[int]:
+        """The partitions that there are by now."""
+
+    def seek(self, partition: int, position: int | None) -> None:
+        """Has reading of a partition begin at a position; None: with the first message that there is."""
+
+    def poll(self, most: int, seconds: float) -> Sequence[Message]:
+        """At most so many next messages, those of a partition in order; empty if none came within `seconds`."""
+
+    def caught_up(self) -> bool:
+        """Whether every partition was read to the end that it had when this was last looked at."""
+
+    def close(self) -> None:
+        """Lets go of the source."""
