@@ -65,12 +65,14 @@ def append_batch(
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
     rows = Batch(connection, marketplace, fresh, sequence, max(now, last_time + 1))
     results: list[Appended] = []
+    has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
         found = known.get(entry_id)
         if found is None:
             appended = rows.add(item, index)
-            known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
+            if has_twins:
+                known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
             continue
         if found.digest != item.digest and entry_id not in erased:

@@ -79,10 +79,10 @@ class Batch:
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
         """Appends one entry and what follows from it; where it stands. Errors as `append_batch`."""
-        entry, fact = item.entry, item.entry.fact
-        path = f"entries[{index}]"
-        if item.kind in _MEETS_NOTHING:
+        entry = item.entry
+        if item.kind in _MEETS_NOTHING or (item.kind is Kind.VIOLATION and not self._pending):
             return self._append(item, entry.seller)
+        fact, path = entry.fact, f"entries[{index}]"
         if isinstance(fact, StatusChanged):
             return self._change(item, fact, path)
         seller = entry.seller
