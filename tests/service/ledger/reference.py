@@ -158,8 +158,14 @@ class Reference:
                 seller not in ("", about.seller) or not (about.seller or isinstance(fact, StatusChanged))
             ):
                 raise Refused("InvalidInput")
+            if about is not None and not about.seller and getattr(fact, "units", 0):
+                raise Refused("InvalidInput")
             if about is not None and isinstance(fact, StatusChanged) and decided(about, fact, 0) is None:
                 raise Refused("LifecycleForbids")
+            if isinstance(fact, AttributionStated) and fact.outcome is Attribution.CONTESTED:
+                said = [r.fact.outcome for r in self._about(fact.violation) if isinstance(r.fact, AttributionStated)]
+                if said[-1:] == [Attribution.ACCEPTED]:
+                    raise Refused("LifecycleForbids")
             seller = seller if about is None else about.seller
         row = self._add(entry, seller, waits)
         self._follow(row)
@@ -190,11 +196,13 @@ class Reference:
         if found is None:
             raise Refused("EntryNotFound")
         fixed = (StatusChanged, ExposureStated, EntryCorrected, SellerErased, ProductListed, ProductViolationReported)
-        if isinstance(found.fact, fixed):
+        if isinstance(found.fact, (*fixed, AttributionStated)):
             raise Refused("InvalidInput")
         if isinstance(found.fact, ViolationReported) and fact.correction is CorrectionKind.VOID:
             raise Refused("InvalidInput")
         if seller not in ("", found.seller):
+            raise Refused("InvalidInput")
+        if isinstance(found.fact, ViolationReported) and fact.moved_to > found.report_time:
             raise Refused("InvalidInput")
         return found.seller
 
@@ -224,8 +232,7 @@ class Reference:
                 self._reach(row, listing)
         elif isinstance(fact, StatusChanged) and not row.waits:
             for derived in [r for r in self.rows if r.entry.origin == fact.violation and self._is_report(r)]:
-                self._take(row, derived.id)
-                self._settle(derived.id)
+                self._pass_on(row, derived.id)
             self._settle(fact.violation)
 
     def _reach(self, report: Row, listing: Row) -> None:
@@ -244,18 +251,27 @@ class Reference:
         self._add(Entry(name, listing.seller, fact, occur, max(occur, known), report.id), listing.seller)
         for row in [r for r in self.rows if isinstance(r.fact, StatusChanged) and r.fact.violation == report.id]:
             if not row.waits:
-                self._take(row, name)
-                self._settle(name)
-        self._settle(name)
+                self._pass_on(row, name)
+
+    def _pass_on(self, row: Row, violation: str) -> None:
+        """What is decided about a product, for one seller, until somebody has decided about that one by itself."""
+        if all(r.entry.origin for r in self._about(violation) if isinstance(r.fact, StatusChanged)):
+            self._take(row, violation)
 
     def _settle(self, violation: str) -> None:
-        """Takes the decisions that wait for it, those first that happened first, until none may be taken."""
+        """Takes the decisions that wait for it, those first that happened first, until none may be taken.
+
+        None that happened before another one that stands.
+        """
         while any(self._take(row, violation) for row in self._waiting(violation)):
             pass
 
     def _waiting(self, violation: str) -> list[Row]:
         v = self.violation(violation)
-        rows = [r for r in self.rows if r.waits and r.fact.violation == violation and r.seller == v.seller]
+        rows = [r for r in self._about(violation) if r.waits and r.seller == v.seller]
+        taken = [self._get(r.entry.origin) or r for r in self._about(violation) if not r.waits]
+        last = max((r.occur_time for r in taken if isinstance(r.fact, StatusChanged)), default=0)
+        rows = [r for r in rows if r.occur_time >= last]
         return sorted(rows, key=lambda r: (r.occur_time, r.id))
 
     def _take(self, row: Row, violation: str) -> bool:
@@ -271,6 +287,9 @@ class Reference:
 
     def _get(self, entry_id: str) -> Row | None:
         return next((row for row in self.rows if row.id == entry_id), None)
+
+    def _about(self, violation: str) -> list[Row]:
+        return [r for r in self.rows if getattr(r.fact, "violation", "") == violation]
 
     @staticmethod
     def _is_report(row: Row) -> bool:
@@ -359,7 +378,8 @@ class Reference:
     def _incidents(self, rows: list[Row], reports: list[Row]) -> dict[str, str]:
         """The incident of each report: as stated or by the rule, then as it was given, then as it was merged."""
         changes = [r.fact for r in rows if isinstance(r.fact, IncidentChanged)]
-        names = {row.id: self._first_incident(row) for row in reports}
+        last = max((row.sequence for row in rows), default=0)
+        names = {row.id: self.incident(row.id, last) for row in reports}
         names |= {c.violation: c.into for c in changes if c.change is IncidentChange.SPLIT and c.violation in names}
         together = [{name} for name in {*names.values(), *(c.into for c in changes), *(c.incident for c in changes)}]
         for change in changes:
@@ -370,14 +390,30 @@ class Reference:
                     one |= other
         return {violation: min(next(s for s in together if n in s)) for violation, n in names.items()}
 
+    def incident(self, report: str, last: int) -> str:
+        """Where a report belongs: as stated, or by the week, of the time it was last moved to by entry number `last`.
+
+        Where it stays once that incident was merged with another or was given to a violation.
+        """
+        found = self._get(report)
+        name = self._of_week(found, found.occur_time)
+        named: set[str] = set()
+        for row in [r for r in self.rows if r.seller == found.seller and r.sequence <= last]:
+            if isinstance(row.fact, IncidentChanged):
+                named |= {row.fact.incident, row.fact.into}
+            elif isinstance(row.fact, EntryCorrected) and row.fact.entry == report and name not in named:
+                name = self._of_week(found, row.fact.moved_to)
+        return name
+
     @staticmethod
-    def _first_incident(row: Row) -> str:
+    def _of_week(row: Row, moment: int) -> str:
         fact = row.fact
         if fact.incident:
             return fact.incident
-        if fact.notifier and (fact.right or fact.listing):
-            return f"{fact.notifier} {fact.right} {fact.listing} {(row.occur_time // DAY - MONDAY) // 7}"
-        return row.id
+        if not fact.notifier or not (fact.right or fact.listing):
+            return row.id
+        key = (fact.notifier, fact.right, fact.listing, str((moment // DAY - MONDAY) // 7))
+        return "auto~" + hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:24]
 
     @staticmethod
     def _exposure(rows: list[Row], today: int) -> list[tuple[int, int]]:
