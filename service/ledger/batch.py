@@ -149,10 +149,9 @@ class Batch:
 
     def _load_corrected(self, connection: Connection) -> None:
         where = self._marketplace
-        for entry_id, *values, content in connection.execute(
-            _NAMED, {"marketplace": where, "ids": list(self._corrected)}
-        ):
-            self._named[entry_id] = _Named(*values, entry_from_content(entry_id, content))
+        rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
+        for entry_id, kind, seller, report_time, incident, content in rows:
+            self._named[entry_id] = _Named(kind, seller, report_time, incident, entry_from_content(entry_id, content))
         moved = [name for name, named in self._named.items() if named.kind == Kind.VIOLATION]
         for name, incident in standing.corrected_to(connection, where, moved).items():
             self._named[name].incident = incident
