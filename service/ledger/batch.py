@@ -251,7 +251,7 @@ class Batch:
         if kind in _NOT_CORRECTED or (kind == Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
             raise invalid(
                 f"{path}.correction.entry",
-                f"{fact.entry!r} states a {Kind(kind).name.lower().replace('_', ' ')}, which is not corrected like this:"
+                f"{fact.entry!r} is of the kind {FIELD_OF[Kind(kind)]}, which is not corrected like this:"
                 " overturn a violation, state exposure again with a higher revision, decide a status anew, correct or"
                 " contest the violations that were derived of a product; of an attribution state REJECTED instead",
             )
