@@ -17,6 +17,7 @@ from typing import Any
 
 from scoring.artifact import Artifact, load
 from scoring.entries import Entry
+from scoring.incidents import derived_id
 from scoring.kinds import (
     ControlChanged,
     EntryCorrected,
@@ -165,7 +166,9 @@ def _fill_kinds(ledger: Ledger) -> None:
         ProductViolationReported("unsafe_product", Harm.HIGH, Source.BRAND, "gtin-1"),
     )
     ledger.append(MARKET, [stated("listed", "recalled", listed, 40), stated("recall", "", recall, 20)])
-    ledger.append(MARKET, [status("recall", Action.CONFIRM, units=12)])
+    mine = derived_id("recall", "recalled")
+    ledger.append(MARKET, [status("recall", Action.CONFIRM), status(mine, Action.APPEAL, "own")])
+    ledger.append(MARKET, [status(mine, Action.CONFIRM, "again", units=12)])
     moved = EntryCorrected("misdated", CorrectionKind.MOVED, "staff", "another year", ago(300))
     ledger.append(MARKET, [confirmed("misdated", "moved"), stated("corrected", "", moved)])
     sold = ControlChanged(ControlReason.SOLD, "staff", "a new owner")

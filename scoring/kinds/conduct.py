@@ -94,7 +94,9 @@ class StatusChanged:
     review -> confirmed or dismissed; alleged or under review -> withdrawn; confirmed or reduced -> appealed -> confirmed,
     reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a legal order. A
     change that the lifecycle forbids is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`, naming the
-    actions that are allowed. About a violation that is not on record it is kept as pending if it names the seller.
+    actions that are allowed. About a violation that is not on record it is kept as pending if it names the seller: it
+    resolves when the report arrives, or after a decision that happened no later than it, and never once a decision that
+    happened later stands.
     """
 
     violation: str = stated(
@@ -119,7 +121,7 @@ class StatusChanged:
         7,
         UNITS,
         "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number"
-        " adjudicated counts. Default 0: as before. See `ViolationReported.units`.",
+        " adjudicated counts. Refused for a violation of a product. Default 0: as before. See `ViolationReported.units`.",
         default=0,
         column="units",
     )
@@ -134,7 +136,9 @@ class StatusChanged:
 
 @dataclass(frozen=True, slots=True)
 class AttributionStated:
-    """Whether the goods of a violation were this seller's."""
+    """Whether the goods of a violation were this seller's. The last statement counts; what is accepted may be rejected
+    after all, but contesting it again is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
+    """
 
     violation: str = stated(
         1, ID, "The violation's id. Required.", column="violation", needed="must name the violation by its entry_id"
@@ -188,7 +192,9 @@ class ProductListed:
 
 @dataclass(frozen=True, slots=True)
 class ProductViolationReported:
-    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it."""
+    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it. What is
+    decided about it is decided about each of these, until somebody decides about one of them by itself.
+    """
 
     violation_type: str = stated(1, text(128), "Key of the table of violation types. Required.")
     harm: Harm = word_of(2, Harm, "How bad the outcome was or could have been. Required.")

@@ -70,14 +70,19 @@ class EntryCorrected:
         2,
         CorrectionKind,
         "Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher"
-        " revision; status changes, corrections, erasures, listings and violations of products stand, but the violations"
-        " derived of these may be moved. Required.",
+        " revision; status changes, attributions, corrections, erasures, listings and violations of products stand, but the"
+        " violations derived of these may be moved, and an attribution may be rejected. Required.",
         "status",
     )
     actor: str = stated(3, ID, ACTOR, needed=WHO)
     reason: str = stated(4, REASON, REASON_TEXT, needed=WHY)
     moved_to: int | None = stated(
-        5, TIME, "When it happened, not in the future. Required to move, refused to void.", default=None
+        5,
+        TIME,
+        "When it happened, not in the future; of a violation not later than its `report_time`. Moved into another week it"
+        " goes to that week's incident, unless its present one was named in a merge or a split. Required to move, refused"
+        " to void.",
+        default=None,
     )
 
 

@@ -60,7 +60,7 @@ def append_batch(
     """
     sequence, last_time = last(connection)
     known = _known(connection, marketplace, batch)
-    erased = _erased(connection, marketplace, batch, known)
+    alike = _alike(connection, marketplace, batch, known)
     fresh = [item for item in batch if item.entry.entry_id not in known]
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
     rows = Batch(connection, marketplace, fresh, sequence, max(now, last_time + 1))
@@ -75,13 +75,13 @@ def append_batch(
                 known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
             continue
-        if found.digest != item.digest and entry_id not in erased:
+        if found.digest != item.digest and index not in alike:
             raise EntryContentDiffers(
                 f"entries[{index}].entry_id: {entry_id!r} stands for other content (sequence"
                 f" {found.appended.sequence}); give a new fact a new entry_id",
                 {"entry_id": entry_id},
             )
-        results.append(found.appended._replace(erased=entry_id in erased))
+        results.append(found.appended._replace(erased=alike.get(index, False)))
     if rows.rows:
         seal_texts(connection, marketplace, rows.rows, rows.sealed)
         database.insert(connection, rows.rows)
@@ -135,28 +135,29 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
     }
 
 
-def _erased(
+def _alike(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
-) -> set[str]:
-    """Settles the known entries whose text is sealed: those of the same content get the plain digest; the ids of those
-    whose key is gone, of which nobody can say any more what they held but for the rest, which is the same.
+) -> dict[int, bool]:
+    """By their places those of the known entries whose text is sealed and which state the same: whether it was erased,
+    so that nobody can say any more what the text was; the rest is the same.
     """
-    doubtful = {
-        item.entry.entry_id: item
-        for item in batch
+    doubtful = [
+        (index, item)
+        for index, item in enumerate(batch)
         if item.sealed and (found := known.get(item.entry.entry_id)) and found.digest != item.digest
-    }
+    ]
     if not doubtful:
-        return set()
-    stored = connection.execute(_STORED, {"marketplace": marketplace, "ids": list(doubtful)}).all()
-    held = keys(connection, marketplace, {row.seller for row in stored})
-    erased: set[str] = set()
-    for entry_id, seller, content in stored:
-        key_id = key_id_of(content)
-        key = held.get(seller)
+        return {}
+    ids = list({item.entry.entry_id for _, item in doubtful})
+    stored = {row.entry_id: row for row in connection.execute(_STORED, {"marketplace": marketplace, "ids": ids})}
+    held = keys(connection, marketplace, {row.seller for row in stored.values()})
+    alike: dict[int, bool] = {}
+    for index, item in doubtful:
+        _, seller, content = stored[item.entry.entry_id]
+        key_id, key = key_id_of(content), held.get(seller)
         if key_id and (key is None or key[0] != key_id):
-            if plain_of(content) == doubtful[entry_id].content:
-                erased.add(entry_id)
-        elif key_id and key and keyed_digest(key[1], doubtful[entry_id].digest) == known[entry_id].digest:
-            known[entry_id] = _Stored(known[entry_id].appended, doubtful[entry_id].digest)
-    return erased
+            if plain_of(content) == item.content:
+                alike[index] = True
+        elif key_id and key and keyed_digest(key[1], item.digest) == known[item.entry.entry_id].digest:
+            alike[index] = False
+    return alike

@@ -7,7 +7,7 @@ on the entries of its seller alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -29,7 +29,8 @@ from scoring.kinds import (
     ViolationReported,
 )
 from scoring.lifecycle import COUNTING
-from scoring.words import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.time import format_time
+from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from service.ledger import standings as standing
 from service.ledger.database import Texts, among
 from service.ledger.records import Appended
@@ -38,7 +39,7 @@ from service.ledger.standings import Decision, Listing, ProductReport, Standing,
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
-_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(
+_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.incident, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
 _About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
@@ -48,11 +49,25 @@ _MEETS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.ME
 _MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
 """Kinds that neither look at what is on record nor have anything follow from them."""
 _NOT_CORRECTED = frozenset(
-    {Kind.STATUS, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.PRODUCT, Kind.PRODUCT_VIOLATION}
+    {
+        *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE),
+        *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION),
+    }
 )
 """Kinds that are stated anew, or from which entries have followed that would have to follow again."""
 _STATED_BEFORE = "stated before the violation was on record"
 _DECIDED_FOR_ALL = "decided about the product, for all who listed it"
+
+
+@dataclass(slots=True)
+class _Named:
+    """An entry that is corrected. `report_time` in microseconds; `incident`: the one a report belongs to by now."""
+
+    kind: int
+    seller: str
+    report_time: int
+    incident: str | None
+    entry: Entry
 
 
 class Batch:
@@ -66,7 +81,8 @@ class Batch:
         self._marketplace = marketplace
         self._first = sequence + 1
         self._record_time = record_time
-        self._named: dict[str, tuple[int, str, Entry]] = {}
+        self._named: dict[str, _Named] = {}
+        self._regrouped: set[tuple[str, str]] = set()
         self._corrected: set[str] = set()
         self._awaited: set[str] = set()
         self._standings: dict[str, Standing] = {}
@@ -94,7 +110,9 @@ class Batch:
             found = self._standing_of(fact, seller, path)
             seller = found.seller
             if isinstance(fact, AttributionStated):
-                found.is_away = fact.outcome is Attribution.ACCEPTED
+                found.attribute(fact.outcome, path)
+        if isinstance(fact, IncidentChanged):
+            self._regrouped |= {(seller, fact.incident), (seller, fact.into)}
         appended = self._append(item, seller)
         if isinstance(fact, ViolationReported):
             self._resolve(entry.entry_id)
@@ -127,11 +145,17 @@ class Batch:
         self._awaited = {*about, *self._pending, *(f.entry_id for found in self._reports.values() for f in found)}
         self._awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
         if self._corrected:
-            rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
-            self._named = {
-                entry_id: (kind, seller, entry_from_content(entry_id, content))
-                for entry_id, kind, seller, content in rows
-            }
+            self._load_corrected(connection)
+
+    def _load_corrected(self, connection: Connection) -> None:
+        where = self._marketplace
+        rows = connection.execute(_NAMED, {"marketplace": where, "ids": list(self._corrected)})
+        for entry_id, kind, seller, report_time, incident, content in rows:
+            self._named[entry_id] = _Named(kind, seller, report_time, incident, entry_from_content(entry_id, content))
+        moved = [name for name, named in self._named.items() if named.kind == Kind.VIOLATION]
+        for name, incident in standing.corrected_to(connection, where, moved).items():
+            self._named[name].incident = incident
+        self._regrouped |= standing.regrouped(connection, where, {self._named[name].seller for name in moved})
 
     def _append(self, item: PreparedEntry, seller: str, status: int | None = None) -> Appended:
         """The entry as the next row; `status` is the one it leads to, if not its own on arrival."""
@@ -145,7 +169,8 @@ class Batch:
         self.rows.append(row)
         entry_id = item.entry.entry_id
         if entry_id in self._corrected:
-            self._named[entry_id] = (item.kind, seller, item.entry)
+            reported, incident = row[PLACE["report_time"]], row[PLACE["incident"]]
+            self._named[entry_id] = _Named(item.kind, seller, reported, incident, item.entry)
         if item.kind in _VIOLATIONS and (entry_id in self._awaited or item.entry.origin):
             severity, status = int(item.severity or 0), int(item.status or 0)
             self._standings[entry_id] = Standing(seller, item.kind, severity, status, row[PLACE["report_time"]])
@@ -163,7 +188,14 @@ class Batch:
             row = self._append(item, entry.seller)
             return row._replace(pending=True)
         found = self._standing_of(fact, entry.seller, path)
+        if found.kind == Kind.PRODUCT_VIOLATION and fact.units:
+            raise invalid(
+                f"{path}.status.units",
+                f"must be 0: {fact.violation!r} is of a product, and its units are not those of each seller; adjudicate"
+                " units of the seller's own violation that was derived of it",
+            )
         found.decide(fact, decision.report_time, path)
+        found.decided_at(occur_time)
         appended = self._append(item, found.seller, found.status)
         if found.kind == Kind.PRODUCT_VIOLATION:
             self._changes.setdefault(fact.violation, []).append(decision)
@@ -214,26 +246,37 @@ class Batch:
                 f"{path}.correction.entry: no entry {fact.entry!r} is recorded; append it first",
                 {"entry_id": fact.entry},
             )
-        kind, owner, _ = self._named[fact.entry]
+        named = self._named[fact.entry]
+        kind, owner = named.kind, named.seller
         if kind in _NOT_CORRECTED or (kind == Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
             raise invalid(
                 f"{path}.correction.entry",
-                f"{fact.entry!r} states a {Kind(kind).name.lower().replace('_', ' ')}, which is not corrected like this:"
+                f"{fact.entry!r} is of the kind {FIELD_OF[Kind(kind)]}, which is not corrected like this:"
                 " overturn a violation, state exposure again with a higher revision, decide a status anew, correct or"
-                " contest the violations that were derived of a product",
+                " contest the violations that were derived of a product; of an attribution state REJECTED instead",
+            )
+        if kind == Kind.VIOLATION and fact.moved_to is not None and fact.moved_to > named.report_time:
+            raise invalid(
+                f"{path}.correction.moved_to",
+                f"must not be later than {format_time(named.report_time)}, when the report's source knew of it",
             )
         if seller not in {"", owner}:
             raise invalid(f"{path}.seller", f"must be empty or the corrected entry's seller, {owner!r}")
         return owner
 
     def _moved_incident(self, fact: Fact) -> str | None:
-        """The incident to which a report belongs from the time it is moved to: the rule goes by the week."""
+        """The incident to which a report belongs from the time it is moved to: the rule goes by the week.
+
+        One that was named in a merge or a split it keeps, else a corrected date would silently undo what was decided.
+        """
         if not isinstance(fact, EntryCorrected) or fact.moved_to is None:
             return None
-        _, _, entry = self._named[fact.entry]
-        if not isinstance(entry.fact, ViolationReported):
+        named = self._named[fact.entry]
+        if not isinstance(named.entry.fact, ViolationReported):
             return None
-        return incident_of(entry.entry_id, entry.fact, fact.moved_to)
+        if (named.seller, named.incident) not in self._regrouped:
+            named.incident = incident_of(fact.entry, named.entry.fact, fact.moved_to)
+        return named.incident
 
     def _reach_everybody(self, entry: Entry, fact: ProductViolationReported) -> None:
         report = ProductReport(entry.entry_id, entry.occur_time or 0, self._reported(entry), fact)
@@ -275,18 +318,13 @@ class Batch:
         reached[listing.seller] = violation
         for change in self._changes.get(report.entry_id, []):
             self._follow(change, violation)
-        self._resolve(violation)
 
     def _resolve(self, violation: str) -> None:
         """Applies the pending changes that the violation allows by now, in the order in which they happened."""
         if violation not in self._pending:
             return
         found = self._standings[violation]
-        waiting = sorted(
-            (p for p in self._pending[violation] if p.seller == found.seller),
-            key=lambda p: (p.occur_time, p.entry_id),
-        )
-        while any(self._take(p, violation, found) for p in waiting if p.entry_id not in found.resolved):
+        while any(self._take(p, violation, found) for p in found.in_time(self._pending[violation])):
             pass
 
     def _take(self, waiting: Decision, violation: str, found: Standing) -> bool:
@@ -296,9 +334,9 @@ class Batch:
         return False
 
     def _follow(self, change: Decision, violation: str) -> None:
-        """Decides a derived violation as the product's; not where its own seller got another decision before."""
-        if self._derive(change, violation, _DECIDED_FOR_ALL):
-            self._resolve(violation)
+        """Decides a derived violation as the product's, until somebody has decided about it by itself."""
+        if self._standings[violation].decided is None:
+            self._derive(replace(change, fact=replace(change.fact, units=0)), violation, _DECIDED_FOR_ALL)
 
     def _derive(self, decision: Decision, violation: str, reason: str) -> bool:
         """Takes a decision for a violation, if that may be: as of when its source and those before it knew."""

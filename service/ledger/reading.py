@@ -106,8 +106,9 @@ def violation(connection: Connection, marketplace: str, violation_id: str, cut: 
 def violations(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
-    """The first `limit` violations reported after a sequence, as of the cut, less those that a correction moved beyond
-    it (none can be moved into it: a source learns of what happened afterwards); and where the next page starts.
+    """The first `limit` violations reported after a sequence, as of the cut; and where the next page starts.
+
+    No correction moves one into the cut or out of it: what is reported by then happened by then.
     """
     query = _page(_REPORTS, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit + 1)
     reports = connection.execute(query).all()

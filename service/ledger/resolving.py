@@ -71,7 +71,7 @@ class _Changes:
 
 
 def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """The reports (rows of REPORT) as violations, as of the cut; less those that are moved beyond its observe time."""
+    """The reports (rows of REPORT) as violations, as of the cut."""
     if not reports:
         return []
 
@@ -101,8 +101,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
         merged, remaining = root(into, row.seller, row.incident), root(into, row.seller, row.target)
         if merged != remaining:
             into[row.seller, merged] = remaining
-    views = [_view(report, changes[report.entry_id], into) for report in reports]
-    return [view for view in views if view.occur_time < cut.observe_time]
+    return [_view(report, changes[report.entry_id], into) for report in reports]
 
 
 def _voided(corrections: Iterator[Any]) -> set[str]:

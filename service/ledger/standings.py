@@ -1,6 +1,6 @@
 """Violations as they stand while a batch is appended: at the end of the ledger, then after each entry of the batch."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from service.ledger.tables import ENTRY
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
 _ABOUT = (
-    select(_E.violation, _E.kind, _E.seller, _E.severity, _E.status, _E.target, _E.report_time)
+    select(_E.violation, _E.kind, _E.seller, _E.severity, _E.status, _E.target, _E.occur_time, _E.report_time)
     .where(
         _HERE,
         _E.violation.is_not(None),  # said, so that the partial index serves
@@ -50,6 +50,22 @@ _CHANGES = (
     )
     .order_by(_E.violation, _E.sequence)
 )
+_CORRECTED_TO = (
+    select(_E.target, _E.incident)
+    .where(
+        _HERE,
+        _E.target.is_not(None),
+        among(_E.target, bindparam("names", type_=Texts())),
+        _E.kind == int(Kind.CORRECTION),
+        _E.incident.is_not(None),
+    )
+    .order_by(_E.target, _E.sequence)
+)
+_REGROUPINGS = select(_E.seller, _E.incident, _E.target).where(
+    _HERE,
+    text("kind = 18"),  # no parameter, so that the partial index serves
+    among(_E.seller, bindparam("names", type_=Texts())),
+)
 
 
 @dataclass(slots=True)
@@ -57,7 +73,8 @@ class Standing:
     """A violation: whose, of which kind, how severe, where it stands; `resolved` are the pending changes it took.
 
     `known`: when the last of the sources of all that had learned what it said (report time, microseconds). `is_away`:
-    the goods were somebody else's.
+    the goods were somebody else's. `decided`: when the last of the decisions happened that somebody took about it by
+    itself (occur time, microseconds), those that the ledger derived left out; None if there is none.
     """
 
     seller: str
@@ -66,6 +83,7 @@ class Standing:
     status: int = 0
     known: int = 0
     is_away: bool = False
+    decided: int | None = None
     resolved: set[str] = field(default_factory=set)
 
     def decide(self, fact: StatusChanged, report_time: int, path: str) -> None:
@@ -85,6 +103,30 @@ class Standing:
         self.status = int(following)
         self.severity = int(fact.severity or self.severity)
         self.known = max(self.known, report_time)
+
+    def attribute(self, outcome: Attribution, path: str) -> None:
+        """Says whose the goods were. LifecycleForbids, under `path`: what was accepted is not contested again."""
+        if self.is_away and outcome is Attribution.CONTESTED:
+            raise LifecycleForbids(
+                f"{path}.attribution.outcome: an attribution that is accepted cannot be contested; allowed: rejected",
+                {"status": Attribution.ACCEPTED.name, "allowed": Attribution.REJECTED.name.lower()},
+            )
+        self.is_away = outcome is Attribution.ACCEPTED
+
+    def decided_at(self, occur_time: int) -> None:
+        """Notes when a decision happened that was taken about this violation by itself."""
+        self.decided = occur_time if self.decided is None else max(self.decided, occur_time)
+
+    def in_time(self, waiting: Sequence["Decision"]) -> list["Decision"]:
+        """Of the pending changes of its seller those that may resolve yet, in the order in which they happened.
+
+        One that happened before another decision that stands is retired for ever: it would undo what came after it.
+        """
+        mine = [p for p in waiting if p.seller == self.seller]
+        last = max((p.occur_time for p in mine if p.entry_id in self.resolved), default=0)
+        last = max(last, self.decided or 0)
+        left = [p for p in mine if p.entry_id not in self.resolved and p.occur_time >= last]
+        return sorted(left, key=lambda p: (p.occur_time, p.entry_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +168,16 @@ class ProductReport:
 def standings(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, Standing]:
     """The recorded violations of these ids, after every change so far."""
     found: dict[str, Standing] = {}
-    for name, kind, seller, severity, status, target, report in _rows(connection, _ABOUT, marketplace, names):
+    for name, kind, seller, severity, status, target, occur, report in _rows(connection, _ABOUT, marketplace, names):
         if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
             found[name] = Standing(seller, kind, severity, status, report)
         elif kind == Kind.STATUS and status is not None and name in found:
             standing = found[name]
             standing.severity, standing.status = severity or standing.severity, status
             standing.known = max(standing.known, report)
-            if target is not None:
+            if target is None:
+                standing.decided_at(occur)
+            else:
                 standing.resolved.add(target)
         elif kind == Kind.ATTRIBUTION and name in found:
             found[name].is_away = status == Attribution.ACCEPTED
@@ -173,6 +217,17 @@ def reached(connection: Connection, marketplace: str, names: Collection[str]) ->
         if kind == Kind.VIOLATION:
             found.setdefault(target, {})[seller] = entry_id
     return found
+
+
+def corrected_to(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, str]:
+    """The incidents to which these reports belong since they were moved in time; of the others nothing."""
+    return dict(tuple(row) for row in _rows(connection, _CORRECTED_TO, marketplace, names))
+
+
+def regrouped(connection: Connection, marketplace: str, sellers: Collection[str]) -> set[tuple[str, str]]:
+    """(seller, incident) of each incident that was named in a merge or a split."""
+    rows = _rows(connection, _REGROUPINGS, marketplace, sellers)
+    return {(seller, name) for seller, *names in rows for name in names if name is not None}
 
 
 def other_seller(path: str, standing: Standing) -> Exception:

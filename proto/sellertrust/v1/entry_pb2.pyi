@@ -717,8 +717,9 @@ class Entry(_message.Message):
     sequence: _builtins.int
     """Position in the ledger, from 1, without gaps. Output only."""
     pending: _builtins.bool
-    """Whether it is a status change whose violation, or the change before it, was not on record when it came. It resolves
-    by an entry of its own, derived from it. Output only.
+    """Whether it is a status change whose violation was not on record when it came. It resolves by an entry of its own,
+    derived from it: when the report arrives, or after a decision that happened no later than it; never once a decision
+    that happened later stands. Output only.
     """
     origin: _builtins.str
     """The `entry_id` from which the ledger derived this entry: a pending status change, or a fact about a product that the
@@ -990,7 +991,9 @@ class StatusChanged(_message.Message):
     confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a
     legal order. A change that the lifecycle forbids is refused with FAILED_PRECONDITION and the reason
     `LIFECYCLE_FORBIDS`, naming the actions that are allowed. About a violation that is not on record it is kept as
-    pending if it names the seller. Effect on the score: decides whether a violation counts, and how much.
+    pending if it names the seller: it resolves when the report arrives, or after a decision that happened no later than
+    it, and never once a decision that happened later stands. Effect on the score: decides whether a violation counts,
+    and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1019,7 +1022,7 @@ class StatusChanged(_message.Message):
     """
     units: _builtins.int
     """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number
-    adjudicated counts. Default 0: as before. See `ViolationReported.units`.
+    adjudicated counts. Refused for a violation of a product. Default 0: as before. See `ViolationReported.units`.
     """
     held_back: _builtins.bool
     """Whether a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.
@@ -1178,8 +1181,9 @@ Global___IdentityVerified: _TypeAlias = IdentityVerified  # noqa: Y015
 
 @_typing.final
 class AttributionStated(_message.Message):
-    """Whether the goods of a violation were this seller's. Effect on the score: accepted: the violation is as if never
-    reported.
+    """Whether the goods of a violation were this seller's. The last statement counts; what is accepted may be rejected
+    after all, but contesting it again is refused with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect on
+    the score: accepted: the violation is as if never reported.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1498,8 +1502,9 @@ Global___ProductListed: _TypeAlias = ProductListed  # noqa: Y015
 
 @_typing.final
 class ProductViolationReported(_message.Message):
-    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it. Effect
-    on the score: a violation for each seller who listed it.
+    """A breach of a product or batch, whoever sells it: each seller who listed it gets a violation derived from it. What is
+    decided about it is decided about each of these, until somebody decides about one of them by itself. Effect on the
+    score: a violation for each seller who listed it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1821,8 +1826,8 @@ class EntryCorrected(_message.Message):
     """The `entry_id` corrected. Required."""
     correction: Global___CorrectionKind.ValueType
     """Moved to another time, or void. Violations are never void but overturned; exposure is stated again with a higher
-    revision; status changes, corrections, erasures, listings and violations of products stand, but the violations
-    derived of these may be moved. Required.
+    revision; status changes, attributions, corrections, erasures, listings and violations of products stand, but the
+    violations derived of these may be moved, and an attribution may be rejected. Required.
     """
     actor: _builtins.str
     """Who decided (a pseudonym or a role, an id). Required."""
@@ -1830,7 +1835,10 @@ class EntryCorrected(_message.Message):
     """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
     @_builtins.property
     def moved_to(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, not in the future. Required to move, refused to void."""
+        """When it happened, not in the future; of a violation not later than its `report_time`. Moved into another week it
+        goes to that week's incident, unless its present one was named in a merge or a split. Required to move, refused to
+        void.
+        """
 
     def __init__(
         self,

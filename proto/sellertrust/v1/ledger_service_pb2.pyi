@@ -168,7 +168,7 @@ class AppendEntriesResponse(_message.Message):
         already_present: _builtins.bool
         """Whether it was there before this call."""
         pending: _builtins.bool
-        """Whether it is a status change that waits: its violation, or a change before it, is not on record yet."""
+        """Whether it is a status change that waits, because its violation is not on record yet."""
         erased: _builtins.bool
         """Whether it was there before this call and its sealed texts were erased since, so that nobody can tell any more
         whether this call states the same.

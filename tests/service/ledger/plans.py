@@ -142,7 +142,9 @@ def a_product_violation(product, kind, final, batch, supplier, before) -> Plan:
 
 def a_merge(seller, one, other) -> Plan:
     def entry(self: "World") -> Entry:
-        names = ["x1", "x2", "x3", *(row.id for row in self.reference.rows if row.seller == seller)]
+        mine = [row for row in self.reference.rows if row.seller == seller]
+        weeks = [self.reference.incident(r.id, r.sequence) for r in mine if isinstance(r.fact, ViolationReported)]
+        names = ["x1", "x2", "x3", *weeks, *weeks, *(row.id for row in mine)]
         incident, into = names[one % len(names)], names[other % len(names)]
         into = "x4" if incident == into else into
         return Entry(self.serial("g"), seller, IncidentChanged(IncidentChange.MERGED, into, "staff", "one", incident))

@@ -6,7 +6,7 @@ but the facts that callers state and the words in them.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scoring.entries import Entry
 from scoring.kinds import (
@@ -25,91 +25,11 @@ from scoring.kinds import (
     ViolationReported,
 )
 from scoring.words import Attribution, CorrectionKind, IncidentChange
-from tests.service.ledger.reference_words import AUTHORITIES, LEADS, TYPES
+from tests.service.ledger.reference_rows import Answer, Refused, Row, Violation, decided, derived_id, reported
+from tests.service.ledger.reference_words import TYPES
 
 DAY = 86_400_000_000
 MONDAY = 4  # 1970-01-05, in days since 1970-01-01
-
-
-class Refused(Exception):
-    """The batch is refused; the text is the name of the error."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """An entry that is on record. `waits`: a decision about a violation that was not on record."""
-
-    sequence: int
-    record_time: int
-    seller: str
-    entry: Entry
-    occur_time: int
-    report_time: int
-    waits: bool = False
-
-    @property
-    def id(self) -> str:
-        return self.entry.entry_id
-
-    @property
-    def fact(self):
-        return self.entry.fact
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One violation after some decisions. `reduced`: its severity is what a reduction left."""
-
-    seller: str
-    status: str
-    severity: int
-    known: int
-    reduced: bool = False
-    units: int = 0
-
-    def raised(self, units: int) -> int:
-        steps = 2 if units >= 1000 else 1 if units >= 10 else 0
-        return self.severity if self.reduced else min(self.severity + steps, 4)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What stands of a seller. `violations`: (id, severity, day, category); `incidents`: their ids, grouped."""
-
-    violations: frozenset
-    incidents: frozenset
-    allegations: int
-    orders: tuple
-    start_day: int
-    level: int
-    tier: int
-    exists: bool
-
-
-def derived_id(origin: str, about: str) -> str:
-    return "auto~" + hashlib.sha256(f"{origin}\x1f{about}".encode()).hexdigest()[:32]
-
-
-def reported(row: Row) -> Violation:
-    """The violation on arrival: a final act of an authority, matched by a verified identifier, is confirmed."""
-    fact = row.fact
-    by_authority = fact.source.name in AUTHORITIES
-    final = by_authority and fact.final and fact.identifier_verified
-    _, by_harm, least = TYPES[fact.violation_type]
-    severity = max(by_harm[fact.harm - 1], least if by_authority else 0)
-    units = getattr(fact, "units", 0) if final else 0
-    return Violation(row.seller, "confirmed" if final else "alleged", severity, row.report_time, units=units)
-
-
-def decided(v: Violation, fact: StatusChanged, report_time: int) -> Violation | None:
-    """The violation after a decision; None if it may not be taken."""
-    to = LEADS.get((v.status, fact.action.name.lower()))
-    if to is None or (fact.severity is not None and fact.severity >= v.severity):
-        return None
-    units, known = max(v.units, fact.units), max(v.known, report_time)
-    if fact.severity is not None:
-        return Violation(v.seller, to, int(fact.severity), known, reduced=True, units=units)
-    return replace(v, status=to, known=known, units=units)
 
 
 class Reference:
@@ -158,8 +78,14 @@ class Reference:
                 seller not in ("", about.seller) or not (about.seller or isinstance(fact, StatusChanged))
             ):
                 raise Refused("InvalidInput")
+            if about is not None and not about.seller and getattr(fact, "units", 0):
+                raise Refused("InvalidInput")
             if about is not None and isinstance(fact, StatusChanged) and decided(about, fact, 0) is None:
                 raise Refused("LifecycleForbids")
+            if isinstance(fact, AttributionStated) and fact.outcome is Attribution.CONTESTED:
+                said = [r.fact.outcome for r in self._about(fact.violation) if isinstance(r.fact, AttributionStated)]
+                if said[-1:] == [Attribution.ACCEPTED]:
+                    raise Refused("LifecycleForbids")
             seller = seller if about is None else about.seller
         row = self._add(entry, seller, waits)
         self._follow(row)
@@ -190,11 +116,13 @@ class Reference:
         if found is None:
             raise Refused("EntryNotFound")
         fixed = (StatusChanged, ExposureStated, EntryCorrected, SellerErased, ProductListed, ProductViolationReported)
-        if isinstance(found.fact, fixed):
+        if isinstance(found.fact, (*fixed, AttributionStated)):
             raise Refused("InvalidInput")
         if isinstance(found.fact, ViolationReported) and fact.correction is CorrectionKind.VOID:
             raise Refused("InvalidInput")
         if seller not in ("", found.seller):
+            raise Refused("InvalidInput")
+        if isinstance(found.fact, ViolationReported) and fact.moved_to > found.report_time:
             raise Refused("InvalidInput")
         return found.seller
 
@@ -224,8 +152,7 @@ class Reference:
                 self._reach(row, listing)
         elif isinstance(fact, StatusChanged) and not row.waits:
             for derived in [r for r in self.rows if r.entry.origin == fact.violation and self._is_report(r)]:
-                self._take(row, derived.id)
-                self._settle(derived.id)
+                self._pass_on(row, derived.id)
             self._settle(fact.violation)
 
     def _reach(self, report: Row, listing: Row) -> None:
@@ -244,18 +171,27 @@ class Reference:
         self._add(Entry(name, listing.seller, fact, occur, max(occur, known), report.id), listing.seller)
         for row in [r for r in self.rows if isinstance(r.fact, StatusChanged) and r.fact.violation == report.id]:
             if not row.waits:
-                self._take(row, name)
-                self._settle(name)
-        self._settle(name)
+                self._pass_on(row, name)
+
+    def _pass_on(self, row: Row, violation: str) -> None:
+        """What is decided about a product, for one seller, until somebody has decided about that one by itself."""
+        if all(r.entry.origin for r in self._about(violation) if isinstance(r.fact, StatusChanged)):
+            self._take(row, violation)
 
     def _settle(self, violation: str) -> None:
-        """Takes the decisions that wait for it, those first that happened first, until none may be taken."""
+        """Takes the decisions that wait for it, those first that happened first, until none may be taken.
+
+        None that happened before another one that stands.
+        """
         while any(self._take(row, violation) for row in self._waiting(violation)):
             pass
 
     def _waiting(self, violation: str) -> list[Row]:
         v = self.violation(violation)
-        rows = [r for r in self.rows if r.waits and r.fact.violation == violation and r.seller == v.seller]
+        rows = [r for r in self._about(violation) if r.waits and r.seller == v.seller]
+        taken = [self._get(r.entry.origin) or r for r in self._about(violation) if not r.waits]
+        last = max((r.occur_time for r in taken if isinstance(r.fact, StatusChanged)), default=0)
+        rows = [r for r in rows if r.occur_time >= last]
         return sorted(rows, key=lambda r: (r.occur_time, r.id))
 
     def _take(self, row: Row, violation: str) -> bool:
@@ -271,6 +207,9 @@ class Reference:
 
     def _get(self, entry_id: str) -> Row | None:
         return next((row for row in self.rows if row.id == entry_id), None)
+
+    def _about(self, violation: str) -> list[Row]:
+        return [r for r in self.rows if getattr(r.fact, "violation", "") == violation]
 
     @staticmethod
     def _is_report(row: Row) -> bool:
@@ -359,7 +298,8 @@ class Reference:
     def _incidents(self, rows: list[Row], reports: list[Row]) -> dict[str, str]:
         """The incident of each report: as stated or by the rule, then as it was given, then as it was merged."""
         changes = [r.fact for r in rows if isinstance(r.fact, IncidentChanged)]
-        names = {row.id: self._first_incident(row) for row in reports}
+        last = max((row.sequence for row in rows), default=0)
+        names = {row.id: self.incident(row.id, last) for row in reports}
         names |= {c.violation: c.into for c in changes if c.change is IncidentChange.SPLIT and c.violation in names}
         together = [{name} for name in {*names.values(), *(c.into for c in changes), *(c.incident for c in changes)}]
         for change in changes:
@@ -370,14 +310,30 @@ class Reference:
                     one |= other
         return {violation: min(next(s for s in together if n in s)) for violation, n in names.items()}
 
+    def incident(self, report: str, last: int) -> str:
+        """Where a report belongs: as stated, or by the week, of the time it was last moved to by entry number `last`.
+
+        Where it stays once that incident was merged with another or was given to a violation.
+        """
+        found = self._get(report)
+        name = self._of_week(found, found.occur_time)
+        named: set[str] = set()
+        for row in [r for r in self.rows if r.seller == found.seller and r.sequence <= last]:
+            if isinstance(row.fact, IncidentChanged):
+                named |= {row.fact.incident, row.fact.into}
+            elif isinstance(row.fact, EntryCorrected) and row.fact.entry == report and name not in named:
+                name = self._of_week(found, row.fact.moved_to)
+        return name
+
     @staticmethod
-    def _first_incident(row: Row) -> str:
+    def _of_week(row: Row, moment: int) -> str:
         fact = row.fact
         if fact.incident:
             return fact.incident
-        if fact.notifier and (fact.right or fact.listing):
-            return f"{fact.notifier} {fact.right} {fact.listing} {(row.occur_time // DAY - MONDAY) // 7}"
-        return row.id
+        if not fact.notifier or not (fact.right or fact.listing):
+            return row.id
+        key = (fact.notifier, fact.right, fact.listing, str((moment // DAY - MONDAY) // 7))
+        return "auto~" + hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:24]
 
     @staticmethod
     def _exposure(rows: list[Row], today: int) -> list[tuple[int, int]]:

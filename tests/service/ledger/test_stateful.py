@@ -30,7 +30,8 @@ from tests.builders import MARKET, Clock
 from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact, policy
 from tests.service.ledger.plans import PLANS, SELLERS, Plan, ago, flags, many, sellers
-from tests.service.ledger.reference import Answer, Reference, Refused
+from tests.service.ledger.reference import Reference
+from tests.service.ledger.reference_rows import Answer, Refused
 
 EXAMPLES = int(os.environ.get("SELLERTRUST_TEST_EXAMPLES", "0"))
 SETTINGS = settings(

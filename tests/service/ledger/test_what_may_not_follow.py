@@ -1,0 +1,216 @@
+"""Where nothing follows, or what was stated is refused: each rule once, by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoring.entries import Entry
+from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids
+from scoring.incidents import derived_id
+from scoring.kinds import AttributionStated, IncidentChanged
+from scoring.time import parse_time
+from scoring.words import Action, Attribution, IncidentChange, Severity, Status
+from service.ledger import Ledger
+from service.ledger.records import Position
+from service.queueing import review_queue
+from tests.builders import MARKET, Clock, ago, confirmed, status, violation
+from tests.service.ledger.test_what_follows import (
+    PRODUCT_REPORT,
+    corrected,
+    facts,
+    incidents,
+    listing,
+    report_of,
+    severities,
+)
+
+
+def stands(ledger: Ledger, name: str = "v1") -> Status:
+    return ledger.violation(MARKET, name, ledger.cut()).status
+
+
+def merged(incident: str, into: str, entry_id: str = "g1") -> Entry:
+    return Entry(entry_id, "s1", IncidentChanged(IncidentChange.MERGED, into, "staff", "one event", incident=incident))
+
+
+def attributed(outcome: Attribution, entry_id: str) -> Entry:
+    return Entry(entry_id, "", AttributionStated("v1", outcome, "staff", "another shop's parcel"))
+
+
+# --- pending decisions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("waits", "report", "since", "stand"),
+    [
+        (Action.REINSTATE, violation("v1"), [Action.CONFIRM, Action.OVERTURN], Status.OVERTURNED),
+        (Action.OVERTURN, violation("v1"), [Action.CONFIRM], Status.CONFIRMED),
+        (Action.CONFIRM, confirmed("v1"), [Action.APPEAL], Status.APPEALED),
+    ],
+    ids=["order", "overturned", "moot"],
+)
+def test_a_pending_decision_never_fires_after_one_that_happened_later(
+    ledger: Ledger, url: str, clock: Clock, waits: Action, report: Entry, since: list[Action], stand: Status
+) -> None:
+    """What was decided last stands; also after a restart between the decisions."""
+    ledger.append(MARKET, [status("v1", waits, "waits", seller="s1", occur_time=ago(5))])
+    ledger.append(MARKET, [report])
+    for day, action in enumerate(since):
+        with Ledger.open(url, clock=clock) as again:
+            again.append(MARKET, [status("v1", action, f"d{day}", occur_time=ago(4 - day))])
+    view = ledger.violation(MARKET, "v1", ledger.cut())
+    assert (view.status, view.entries) == (stand, ("v1", *(f"d{day}" for day in range(len(since)))))
+
+
+def test_a_pending_decision_stays_retired_when_an_earlier_one_is_imported_later(ledger: Ledger) -> None:
+    """A review two days ago retired what waits since five days ago; one that is learned of later does not revive it."""
+    ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(5)), violation("v1")])
+    ledger.append(MARKET, [status("v1", Action.REVIEW, "later", occur_time=ago(2))])
+    ledger.append(MARKET, [status("v1", Action.CONFIRM, "earlier", occur_time=ago(6))])
+    assert stands(ledger) is Status.CONFIRMED
+
+
+def test_a_pending_decision_resolves_after_one_that_happened_before_it(ledger: Ledger) -> None:
+    """The order of arrival does not matter as long as the order in which they happened is kept."""
+    ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(3)), violation("v1")])
+    assert stands(ledger) is Status.ALLEGED
+    ledger.append(MARKET, [status("v1", Action.CONFIRM, "before", occur_time=ago(4))])
+    assert stands(ledger) is Status.OVERTURNED
+
+
+def test_of_two_pending_decisions_the_earlier_never_fires_after_the_later(ledger: Ledger) -> None:
+    ledger.append(
+        MARKET,
+        [
+            status("v1", Action.REINSTATE, "first", seller="s1", occur_time=ago(6)),
+            status("v1", Action.DISMISS, "second", seller="s1", occur_time=ago(5)),
+        ],
+    )
+    ledger.append(MARKET, [violation("v1")])
+    assert stands(ledger) is Status.DISMISSED
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_decided_about_a_sellers_own_violation_is_not_decided_again_with_the_product(ledger: Ledger) -> None:
+    """Nor does a later decision about the product revive what its seller won."""
+    ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
+    mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
+    ledger.append(MARKET, [status(mine, Action.OVERTURN, "own")])
+    ledger.append(MARKET, [status("p1", Action.OVERTURN, "all")])
+    assert (stands(ledger, mine), stands(ledger, other)) == (Status.OVERTURNED, Status.OVERTURNED)
+    order = status("p1", Action.REINSTATE, "court")
+    ledger.append(MARKET, [replace(order, fact=replace(order.fact, ground="order 7"))])
+    assert (stands(ledger, mine), stands(ledger, other)) == (Status.OVERTURNED, Status.CONFIRMED)
+    ledger.append(MARKET, [listing("s3")])
+    assert stands(ledger, derived_id("p1", "s3")) is Status.CONFIRMED
+
+
+def test_a_sellers_own_appeal_is_not_closed_by_a_decision_about_the_product(ledger: Ledger) -> None:
+    ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
+    mine = derived_id("p1", "s1")
+    ledger.append(MARKET, [status(mine, Action.APPEAL, "own"), status("p1", Action.APPEAL, "all")])
+    ledger.append(MARKET, [status("p1", Action.CONFIRM, "again")])
+    assert stands(ledger, mine) is Status.APPEALED
+
+
+def test_units_are_not_adjudicated_for_a_product_but_for_each_seller(ledger: Ledger) -> None:
+    """Else each seller would answer for the units of all."""
+    ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT])
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.status\.units"):
+        ledger.append(MARKET, [status("p1", units=1000)])
+    ledger.append(MARKET, [status("p1")])
+    assert severities(facts(ledger, "s1")) == severities(facts(ledger, "s2")) == [Severity.MAJOR]
+
+
+# --- attributions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moved_to", [None, ago(1)])
+def test_an_attribution_is_not_corrected_but_rejected(ledger: Ledger, moved_to: int | None) -> None:
+    ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.ACCEPTED, "a1")])
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry: .*state REJECTED instead"):
+        ledger.append(MARKET, [corrected("a1", moved_to)])
+    ledger.append(MARKET, [attributed(Attribution.REJECTED, "a2")])
+    assert severities(facts(ledger)) == [Severity.MAJOR]
+
+
+def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str, clock: Clock) -> None:
+    """Else the seller who won would stand as if it had not."""
+    accepted, contested = attributed(Attribution.ACCEPTED, "a2"), attributed(Attribution.CONTESTED, "a3")
+    ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.CONTESTED, "a1")])
+    with pytest.raises(LifecycleForbids, match=r"entries\[1\]\.attribution\.outcome"):
+        ledger.append(MARKET, [accepted, contested])
+    ledger.append(MARKET, [accepted])
+    with Ledger.open(url, clock=clock) as again, pytest.raises(LifecycleForbids, match="allowed: rejected") as refusal:
+        again.append(MARKET, [contested])
+    assert refusal.value.metadata == {"status": "ACCEPTED", "allowed": "rejected"}
+    assert severities(facts(ledger)) == []
+
+
+# --- corrections of time ----------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_not_moved_beyond_the_time_when_its_source_knew_of_it(ledger: Ledger) -> None:
+    """Nobody reports what is yet to happen; the queue of a time in between is whole."""
+    reported = violation("v1", occur_time=ago(30), report_time=ago(20))
+    ledger.append(MARKET, [reported], imported=True)
+    batch = [replace(reported, entry_id="v2"), corrected("v2", ago(20) + 1)]
+    with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.moved_to: .*2026-02-09T12:00:00Z"):
+        ledger.append(MARKET, [corrected("v1", ago(20) + 1)])
+    with pytest.raises(InvalidInput, match=r"entries\[1\]\.correction\.moved_to"):
+        ledger.append(MARKET, batch, imported=True)
+    assert [item.violation for item in review_queue(ledger, MARKET, ledger.cut(ago(10)))[0]] == ["v1"]
+    ledger.append(MARKET, [corrected("v1", ago(20))])
+
+
+@pytest.mark.parametrize("into", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_what_was_merged_stays_merged_when_its_report_is_moved_into_another_week(
+    ledger: Ledger, into: bool, together: bool
+) -> None:
+    ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
+    weekly = ledger.violation(MARKET, "a", ledger.cut()).incident
+    assert incidents(ledger) == 2
+    batch = [merged("b", weekly) if into else merged(weekly, "b"), corrected("a", parse_time("2026-01-20T00:00:00Z"))]
+    for entries in [batch] if together else [[one] for one in batch]:
+        ledger.append(MARKET, entries)
+    assert incidents(ledger) == 1
+    # And once more, by what the first correction left.
+    ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
+    assert incidents(ledger) == 1
+    assert ledger.violation(MARKET, "a", ledger.cut()).incident == ledger.violation(MARKET, "b", ledger.cut()).incident
+
+
+def test_a_merge_of_the_week_that_a_report_was_moved_to_holds_it_there(ledger: Ledger) -> None:
+    ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
+    ledger.append(MARKET, [corrected("a", parse_time("2026-01-20T00:00:00Z"))])
+    weekly = ledger.violation(MARKET, "a", ledger.cut()).incident
+    ledger.append(MARKET, [merged(weekly, "b")])
+    ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
+    assert incidents(ledger) == 1
+
+
+# --- retries ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger) -> None:
+    first = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
+    again = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
+    assert again == [first[0]._replace(already_present=True)]
+    assert ledger.position("orders", 0) == 5
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_of_several_entries_under_one_id_each_is_judged_by_itself(ledger: Ledger, erased: bool) -> None:
+    """In either order, before an erasure and after it, that one is named which differs."""
+    said = status("v1", reason="the seller's name")
+    ledger.append(MARKET, [violation("v1"), said])
+    if erased:
+        ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
+    other = replace(said, fact=replace(said.fact, actor="staff-8"))
+    for batch, wrong in (([said, other], 1), ([other, said], 0), ([said, other, said], 1)):
+        with pytest.raises(EntryContentDiffers, match=rf"entries\[{wrong}\]\.entry_id"):
+            ledger.append(MARKET, batch)
+    assert [one.erased for one in ledger.append(MARKET, [said, said])] == [erased, erased]
