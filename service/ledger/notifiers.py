@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import Boolean, Connection, Text, and_, bindparam, func, literal_column, or_, select, text
 
 from scoring.queue import ORDER_DAYS
 from scoring.reliability import Record, outcome_of
 from scoring.time import day_of
-from scoring.words import Action, Attribution, Source, Status
+from scoring.words import Action, Attribution, Category, Source, Status
 from service.ledger.database import Texts, among, member, only
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY
@@ -79,6 +79,7 @@ _OPEN = (
         *_VISIBLE,
         _STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
         _ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
+        (_E.category == int(Category.SAFETY)) == bindparam("is_safety", type_=Boolean()),
     )
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
@@ -181,9 +182,14 @@ def notifiers(connection: Connection, marketplace: str, after: str, count: int) 
     return list(connection.execute(_NOTIFIERS, values).scalars())
 
 
-def open_violations(connection: Connection, marketplace: str, cut: Cut, count: int) -> list[OpenViolation]:
-    """The `count` newest violations that are alleged or under review as of the cut, newest first."""
-    rows: Sequence[Any] = connection.execute(_OPEN, _bounds(marketplace, cut) | {"count": count}).all()
+def open_violations(
+    connection: Connection, marketplace: str, cut: Cut, count: int, *, is_safety: bool
+) -> list[OpenViolation]:
+    """The `count` newest violations that are alleged or under review as of the cut, newest first: those of the category
+    safety, or all others.
+    """
+    values = _bounds(marketplace, cut) | {"count": count, "is_safety": is_safety}
+    rows: Sequence[Any] = connection.execute(_OPEN, values).all()
     return [
         OpenViolation(name, sequence, seller, category, severity, notifier, Source[source.upper()], Status(status))
         for name, sequence, seller, category, severity, notifier, source, status in rows
