@@ -9,8 +9,8 @@ from typing import cast
 from scoring.errors import FieldViolation, invalid
 from scoring.queue import QueueItem
 from scoring.reliability import Assessment
-from scoring.words import Action, Status
 from scoring.time import MAX_TIME
+from scoring.words import Action, Status
 from sellertrust.v1 import entry_pb2, review_service_pb2
 from service.convert import Wrong, optional_time, statuses_of, violation_message
 from service.deciding import SAMPLE_FRACTION, Decision, Outcome
@@ -179,4 +179,6 @@ def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.De
         decided=outcome.decided,
         remaining=outcome.remaining,
         etag=outcome.etag,
+        reached=outcome.reach,
+        changed=[violation_name(marketplace, name) for name in outcome.changed],
     )

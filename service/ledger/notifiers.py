@@ -121,6 +121,20 @@ _DAYS = (
 _ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c.place == 1).group_by(_DAYS.c.seller)
 
 
+_REACHED = select(_E.target, _E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.target.is_not(None),  # said, so that the partial index serves
+    among(_E.target, bindparam("names", type_=Texts())),
+    _E.kind == 1,
+    _E.sequence <= bindparam("last"),
+)
+_IDS = select(_E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.entry_id >= bindparam("first"),
+    _E.entry_id < bindparam("end"),
+)
+
+
 class OpenViolation(NamedTuple):
     """A violation that waits for a decision, as of a cut."""
 
@@ -148,6 +162,16 @@ class Selection:
     reported_before: int | None = None
     listing: str = ""
     right: str = ""
+
+
+class Report(NamedTuple):
+    """A report that a selection names: its kind, its status on arrival, and when it was recorded (microseconds)."""
+
+    sequence: int
+    violation: str
+    kind: int
+    status: int
+    record_time: int
 
 
 class Change(NamedTuple):
@@ -218,9 +242,9 @@ def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: I
 
 def selected(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
-) -> Sequence[tuple[int, str, int]]:
-    """The first `count` reports that a selection names, after a sequence: (sequence, violation, status on arrival)."""
-    query = select(_E.sequence, _E.entry_id, _E.status).where(*_VISIBLE, _E.sequence > after)
+) -> list[Report]:
+    """The first `count` reports that a selection names, after a sequence."""
+    query = select(_E.sequence, _E.entry_id, _E.kind, _E.status, _E.record_time).where(*_VISIBLE, _E.sequence > after)
     derived = and_(text("kind = 1"), _E.target.is_(None))
     query = query.where(text("kind = 1") if selection.seller else or_(text("kind = 13"), derived))
     if selection.notifier:
@@ -239,7 +263,24 @@ def selected(
     if selection.reported_before is not None:
         query = query.where(_E.report_time < selection.reported_before)
     rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
-    return [(sequence, violation, status) for sequence, violation, status in rows]
+    return [Report(*row) for row in rows]
+
+
+def reached(connection: Connection, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:
+    """The sellers' violations that were derived from these violations of products, up to a sequence."""
+    found: dict[str, list[str]] = {}
+    values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
+    for report, violation in connection.execute(_REACHED, values) if names else ():
+        found.setdefault(report, []).append(violation)
+    return found
+
+
+def ends_of_ids(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
+    """The first and the last id of the marketplace's entries from `first` to before `end`; none if there is none."""
+    values = {"marketplace": marketplace, "first": first, "end": end}
+    orders = (_E.entry_id, _E.entry_id.desc())
+    found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
+    return [name for name in found if name is not None]
 
 
 def _bounds(marketplace: str, cut: Cut) -> dict[str, Any]:

@@ -119,7 +119,9 @@ def _wrong_header(header: list[str]) -> str:
 def _wrong_name(columns: Iterable[str]) -> str:
     """A column that is called as those of a row's match are would say whose the row is."""
     reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
-    return f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
+    return (
+        f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
+    )
 
 
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
