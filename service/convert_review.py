@@ -136,6 +136,8 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
             wrong.fields.append(FieldViolation(name, "must be empty in a dry run; set execute to decide"))
     if request.execute and request.expected_count <= 0:
         wrong.fields.append(FieldViolation("expected_count", "is required to execute: the count of the dry run"))
+    if request.execute and not request.etag:
+        wrong.fields.append(FieldViolation("etag", "is required to execute: the etag of the dry run"))
     wrong.refuse()
     return Decision(
         decision_id=request.decision_id,

@@ -125,7 +125,7 @@ def test_a_bulk_decision_is_shown_then_taken_and_a_retry_is_answered(tmp_path: P
         assert len(shown.held_back) + len(shown.examples) == 30
         assert len(list(client.list_entries(MARKET))) == 30
         decision: dict[str, Any] = WHY | {"decision_id": "case-1", "execute": True, "notifier": "ring"}
-        again = refused(review.decide_violations, MARKET, DISMISS, expected_count=29, **decision)
+        again = refused(review.decide_violations, MARKET, DISMISS, expected_count=29, etag=shown.etag, **decision)
         assert (again.code, again.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SELECTION_CHANGED")
         assert again.metadata == {"count": "30", "etag": shown.etag}
         for _ in range(2):
@@ -146,7 +146,7 @@ def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
             options = WHY | {"notifier": "n"} | options
             return [field for field, _ in refused(review.decide_violations, MARKET, DISMISS, **options).fields]
 
-        assert fields(execute=True, decision_id="d") == ["expected_count"]
+        assert fields(execute=True, decision_id="d") == ["expected_count", "etag"]
         assert fields(expected_count=3, etag="x") == ["expected_count", "etag"]
         assert fields(seller="a b", statuses=[99]) == ["seller", "statuses[0]"]
         assert fields(sample_fraction=-0.1, listing="a b", actor="") == ["actor", "listing", "sample_fraction"]

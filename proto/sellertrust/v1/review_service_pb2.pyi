@@ -435,7 +435,7 @@ class DecideViolationsRequest(_message.Message):
     """The `count` of the dry run. Required to execute."""
     etag: _builtins.str
     """The `etag` of the dry run, to be sure that they are the same violations and not only as many, decided in the same way.
-    Optional.
+    Required to execute.
     """
     @_builtins.property
     def violation_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
