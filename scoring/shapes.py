@@ -21,6 +21,8 @@ MAX_ATTRIBUTE_LENGTH = 128
 
 _ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_CONTROL = "must hold no control characters (U+0000 to U+001F, U+007F): write it on one line"
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -83,12 +85,8 @@ def count(most: int, least: int = 0, proto: str = "int64") -> Shape:
 
 
 def text(most: int, *, sealed: bool = False) -> Shape:
-    """Free text of at most `most` characters; `sealed` if it may name a person."""
-
-    def wrong(value: str) -> str | None:
-        return None if len(value) <= most and is_unicode(value) else f"must have at most {most} characters"
-
-    return Shape("text", "string", wrong, sealed=sealed)
+    """Free text of at most `most` characters, none of them a control character; `sealed` if it may name a person."""
+    return Shape("text", "string", lambda value: _wrong_text(value, most), sealed=sealed)
 
 
 def pattern(form: str, wrong: str) -> Shape:
@@ -137,9 +135,16 @@ def _wrong_attributes(attributes: Mapping[str, str]) -> str | None:
     for key, value in attributes.items():
         if not _ATTRIBUTE_KEY.fullmatch(key):
             return "must have keys of the form [a-z][a-z0-9_]{0,62}"
-        if len(value) > MAX_ATTRIBUTE_LENGTH or not is_unicode(value):
-            return f"{key}: must have at most {MAX_ATTRIBUTE_LENGTH} characters"
+        if wrong := _wrong_text(value, MAX_ATTRIBUTE_LENGTH):
+            return f"{key}: {wrong}"
     return None
+
+
+def _wrong_text(value: str, most: int) -> str | None:
+    if len(value) > most or not is_unicode(value):
+        return f"must have at most {most} characters"
+    # PostgreSQL reads no JSON that holds U+0000, and the others forge lines in logs and files.
+    return _NO_CONTROL if _CONTROL.search(value) else None
 
 
 _NO_ID = f"must be {ID_FORM}"

@@ -2,13 +2,14 @@
 
 import base64
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import cast
 
 from scoring.errors import FieldViolation, invalid
 from scoring.queue import QueueItem
 from scoring.reliability import Assessment
+from scoring.time import MAX_TIME
 from scoring.words import Action, Status
 from sellertrust.v1 import entry_pb2, review_service_pb2
 from service.convert import Wrong, optional_time, statuses_of, violation_message
@@ -39,8 +40,11 @@ def cut_of(ledger: Ledger, request: Timed) -> Cut:
     return ledger.cut(observe_time, known_time)
 
 
-def page_of(ledger: Ledger, request: Paged) -> tuple[Cut, str, int]:
-    """(cut, after what to go on, items a page). All pages of a list see the cut of its first one."""
+def page_of(ledger: Ledger, request: Paged, is_after: Callable[[str], bool]) -> tuple[Cut, str, int]:
+    """(cut, after what to go on, items a page). All pages of a list see the cut of its first one.
+
+    A token shows its maker nothing he may not list, but anybody can forge one: `is_after` says what may stand in it.
+    """
     if request.page_size < 0:
         raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
     limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
@@ -51,10 +55,13 @@ def page_of(ledger: Ledger, request: Paged) -> tuple[Cut, str, int]:
     except ValueError:
         token = b""
     body = token[_BINDING_BYTES:]
-    if len(body) <= _CUT.size or token[:_BINDING_BYTES] != _binding(request, body):
+    after = body[_CUT.size :].decode(errors="replace")
+    cut = Cut(*_CUT.unpack_from(body)) if len(body) > _CUT.size else None
+    is_sound = cut is not None and 0 <= cut.observe_time <= MAX_TIME and is_after(after)
+    if cut is None or not is_sound or token[:_BINDING_BYTES] != _binding(request, body):
         text = "must be the next_page_token of the page before, with all else but page_size as in that request"
         raise invalid("page_token", text)
-    return Cut(*_CUT.unpack_from(body)), body[_CUT.size :].decode(), limit
+    return cut, after, limit
 
 
 def token_of(request: Paged, cut: Cut, after: str) -> str:
@@ -99,7 +106,7 @@ def notifier_message(marketplace: str, notifier: str, found: Assessment) -> revi
 def queue_messages(
     marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
 ) -> list[review_service_pb2.QueueItem]:
-    """A page of the review queue."""
+    """A page of the review queue, less what is no violation as of its cut: moved to a later time, say."""
     return [
         review_service_pb2.QueueItem(
             violation=violation_message(marketplace, views[item.violation]),
@@ -111,6 +118,7 @@ def queue_messages(
             held_back=item.held_back,
         )
         for item in items
+        if item.violation in views
     ]
 
 
@@ -128,6 +136,8 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
             wrong.fields.append(FieldViolation(name, "must be empty in a dry run; set execute to decide"))
     if request.execute and request.expected_count <= 0:
         wrong.fields.append(FieldViolation("expected_count", "is required to execute: the count of the dry run"))
+    if request.execute and not request.etag:
+        wrong.fields.append(FieldViolation("etag", "is required to execute: the etag of the dry run"))
     wrong.refuse()
     return Decision(
         decision_id=request.decision_id,
@@ -171,4 +181,6 @@ def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.De
         decided=outcome.decided,
         remaining=outcome.remaining,
         etag=outcome.etag,
+        reached=outcome.reach,
+        changed=[violation_name(marketplace, name) for name in outcome.changed],
     )

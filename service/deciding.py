@@ -1,21 +1,27 @@
 """Bulk decisions: one action on every violation that a selection names, but for a random sample left to a person.
 
-Each change has an entry id made of the decision's id and the violation's, so that a call again recognises what is done
-and goes on. What is selected is judged by where each violation stood before this decision: the set, its sample and its
-etag stay the same while the decision is carried out.
+Each change has an entry id made of the decision's id, its parameters and the violation's id, so that a call again
+recognises what is done and goes on, and the same id with other parameters is refused. What is selected is judged by where
+each violation stood before this decision: the set, its sample and its etag stay the same while the decision is carried out.
+
+The sample holds. What is alleged is put under review with a mark, and no bulk decision takes it until a person has decided
+it. What is not alleged cannot be marked: it draws its lot by its report alone, whatever the seed and the decision's id, so
+that another decision of the same share holds the same back, and a smaller share its own smaller part.
 """
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+
+from sqlalchemy import Connection
 
 from scoring.entries import Entry, prepare
 from scoring.errors import (
     EntryContentDiffers,
     FieldViolation,
     InvalidInput,
-    LifecycleForbids,
     SelectionChanged,
     invalid,
 )
@@ -23,9 +29,9 @@ from scoring.kinds import StatusChanged
 from scoring.lifecycle import TRANSITIONS
 from scoring.shapes import ID_FORM, is_id
 from scoring.time import MAX_TIME
-from scoring.words import Action, Attribution, Status
+from scoring.words import Action, Attribution, Kind, Status
 from service.ledger import Cut, Ledger, Selection, notifiers
-from service.ledger.notifiers import Change
+from service.ledger.notifiers import Change, Report
 
 BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, Action.OVERTURN)
 MOST_SELECTED = 100_000
@@ -35,6 +41,7 @@ BATCH = 2_000
 
 SAMPLE_FRACTION = 0.05
 _PAGE = 10_000
+_ALL = 2**63 - 1  # of the ledger's sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """One selected violation: where it stood before this decision, and whether this decision has changed it already."""
+    """One selected violation: where it stood before this decision, and whether this decision has changed it already.
+
+    `changes`: decisions about it on record when it was looked at; `lot`: from 0 to below 1, the lowest are held back;
+    `reach`: violations of sellers that are decided with it, if it is of a product.
+    """
 
     violation: str
     status: Status
     done: bool
     held_back: bool = False
+    changes: int = 0
+    lot: float = 0.0
+    reach: int = 0
 
     @property
     def is_to_do(self) -> bool:
@@ -69,11 +83,14 @@ class Selected:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a bulk decision selects, and how far it has come. `etag` stands for the set of violations."""
+    """What a bulk decision selects, and how far it has come. `etag` stands for the set of violations and for all
+    parameters but the decision's id. `changed`: what somebody else decided after it was looked at, and so is left alone.
+    """
 
     selected: Sequence[Selected]
     etag: str
     appended: set[str] = field(default_factory=set)
+    changed: list[str] = field(default_factory=list)
 
     @property
     def by_status(self) -> Mapping[Status, int]:
@@ -98,12 +115,33 @@ class Outcome:
     @property
     def remaining(self) -> int:
         """Entries that are still to be appended."""
-        return sum(one.is_to_do and one.violation not in self.appended for one in self.selected)
+        gone = self.appended.union(self.changed)
+        return sum(one.is_to_do and one.violation not in gone for one in self.selected)
+
+    @property
+    def reach(self) -> int:
+        """Violations of sellers that are decided with the selected ones of products, without those held back."""
+        return sum(one.reach for one in self.selected if not one.held_back)
 
 
-def entry_id_of(decision_id: str, violation: str) -> str:
+def parameters_of(decision: Decision) -> str:
+    """Digest of all that a decision says but its id, in 16 hexadecimal digits."""
+    stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
+    return _digest(json.dumps(stated, sort_keys=True), 16)
+
+
+def prefix_of(decision: Decision) -> str:
+    """How the ids of a decision's entries begin, before the digest of its parameters."""
+    return f"bulk~{_digest(decision.decision_id, 16)}~"
+
+
+def entry_id_of(decision: Decision, violation: str) -> str:
     """The id of the change that a bulk decision makes to a violation, the same each time."""
-    return "bulk~" + sha256(f"{decision_id}\x1f{violation}".encode()).hexdigest()[:32]
+    return f"{prefix_of(decision)}{parameters_of(decision)}~{_digest(violation, 32)}"
+
+
+def _digest(text: str, digits: int) -> str:
+    return sha256(text.encode()).hexdigest()[:digits]
 
 
 def check(decision: Decision) -> None:
@@ -134,21 +172,20 @@ def check(decision: Decision) -> None:
 
 def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
     """What a decision selects, and which of it is held back. InvalidInput; EntryContentDiffers if the id stands for
-    another action.
+    another decision.
     """
     check(decision)
+    ledger.read(_require_own_id, marketplace, decision)
     found = list(_selected(ledger, marketplace, ledger.cut(), decision))
-    lots = {one.violation: _lot(decision.seed, one.violation) for one in found}
-    sample = {name for name, lot in lots.items() if lot < decision.sample_fraction}
-    if lots:
-        sample.add(min(lots, key=lambda name: (lots[name], name)))
+    sample = {one.violation for one in found if one.lot < decision.sample_fraction}
+    for is_alleged in (True, False):  # which draw their lots differently
+        group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
+        if group:
+            sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
     # What is done stays done: of a set that has grown since, another one may draw the lowest lot.
-    chosen = [
-        Selected(one.violation, one.status, one.done, one.held_back if one.done else one.violation in sample)
-        for one in found
-    ]
-    names = "\x1f".join(sorted(lots))
-    return Outcome(chosen, sha256(names.encode()).hexdigest()[:16])
+    chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
+    names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
+    return Outcome(chosen, _digest(names, 16))
 
 
 def execute(
@@ -156,20 +193,50 @@ def execute(
 ) -> Outcome:
     """Carries a decision out, at most `most` entries a call, in batches that are each appended whole or not at all.
 
-    SelectionChanged if the set is not what the dry run showed, or changes meanwhile; what was appended by then stays.
+    SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)
     to_do = [one for one in outcome.selected if one.is_to_do][:most]
     for begin in range(0, len(to_do), BATCH):
-        part = to_do[begin : begin + BATCH]
-        try:
-            ledger.append(marketplace, [_change(decision, one) for one in part])
-        except LifecycleForbids:  # somebody decided one of them a moment ago
-            _require_same(dry_run(ledger, marketplace, decision), expected_count, outcome.etag)
-            raise
-        outcome.appended.update(one.violation for one in part)
+        part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
+        seen = {name: one for name, (one, _) in part.items()}
+        appended = ledger.append(
+            marketplace,
+            [change for _, change in part.values()],
+            leave_out=lambda connection, seen=seen: _changed(connection, marketplace, decision, seen),  # type: ignore[misc]
+        )
+        taken = {one.entry_id for one in appended}
+        outcome.appended.update(one.violation for name, one in seen.items() if name in taken)
+        outcome.changed += [one.violation for name, one in seen.items() if name not in taken]
     return outcome
+
+
+def _changed(
+    connection: Connection, marketplace: str, decision: Decision, seen: Mapping[str, Selected]
+) -> Collection[str]:
+    """Of the entries to be appended, by id, those whose violation got another decision since it was looked at."""
+    _require_own_id(connection, marketplace, decision)
+    found = notifiers.histories(connection, marketplace, _ALL, [one.violation for one in seen.values()])
+    away = set()
+    for name, one in seen.items():
+        changes = found.get(one.violation, ())
+        if len(changes) != one.changes and all(change.entry_id != name for change in changes):
+            away.add(name)
+    return away
+
+
+def _require_own_id(connection: Connection, marketplace: str, decision: Decision) -> None:
+    """EntryContentDiffers if entries of another decision are on record under this decision's id."""
+    prefix = prefix_of(decision)
+    own = f"{prefix}{parameters_of(decision)}~"
+    for name in notifiers.ends_of_ids(connection, marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
+        if not name.startswith(own):
+            raise EntryContentDiffers(
+                f"decision_id: {decision.decision_id!r} stands for another action, sample or selection; give a new decision"
+                " a new id",
+                {"entry_id": name},
+            )
 
 
 def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
@@ -177,7 +244,8 @@ def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
     if count != expected_count or (etag and etag != outcome.etag):
         raise SelectionChanged(
             f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected, or"
-            " others; look at them by another dry run and state its count and etag",
+            " others, or they are to be decided in another way than the dry run showed; look at them by another dry run and"
+            " state its count and etag",
             {"count": str(count), "etag": outcome.etag},
         )
 
@@ -203,51 +271,64 @@ def _change(decision: Decision, one: Selected) -> Entry:
     fact = StatusChanged(
         one.violation, action, decision.actor, decision.reason, ground=decision.ground, held_back=one.held_back
     )
-    return Entry(entry_id_of(decision.decision_id, one.violation), "", fact)
+    return Entry(entry_id_of(decision, one.violation), "", fact)
 
 
-def _lot(seed: int, violation: str) -> float:
+def _lot(decision: Decision, report: Report, status: Status) -> float:
     """A number from 0 to below 1 that a violation draws, the same each time."""
-    drawn = sha256(f"{seed}\x1f{violation}".encode()).digest()
+    by = decision.seed if status is Status.ALLEGED else f"report\x1f{report.record_time}"
+    drawn = sha256(f"{by}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
 def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
     """The violations of the selection that this decision may change, or has changed, by the sequence of their reports."""
     wanted = {*decision.statuses} or _allowing(decision.action)
+    prefix = f"{prefix_of(decision)}{parameters_of(decision)}~"
     after = count = 0
     while True:
         page = ledger.read(notifiers.selected, marketplace, cut, decision.selection, after, _PAGE)
-        names = [violation for _, violation, _ in page]
+        of_products = [report.violation for report in page if report.kind == Kind.PRODUCT_VIOLATION]
+        reached = ledger.read(notifiers.reached, marketplace, cut.sequence, of_products)
+        names = [report.violation for report in page] + [name for names in reached.values() for name in names]
         changes = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
-        for _, violation, status in page:
-            found = _standing(decision, violation, Status(status), changes.get(violation, ()))
-            if found is not None and found.status in wanted:
-                count += 1
-                yield found
+        for report in page:
+            sellers = reached.get(report.violation, ())
+            found = _standing(prefix, report, changes.get(report.violation, ()))
+            if found is None or found.status not in wanted:
+                continue
+            if not found.done and any(_is_left_to_a_person(changes.get(name, ())) for name in sellers):
+                continue
+            count += 1
+            yield replace(found, lot=_lot(decision, report, found.status), reach=len(sellers))
         if count > MOST_SELECTED:
             raise invalid(
                 "violation_types", f"and the other conditions select over {MOST_SELECTED:,}; state more of them"
             )
         if len(page) < _PAGE:
             return
-        after = page[-1][0]
+        after = page[-1].sequence
 
 
-def _standing(decision: Decision, violation: str, status: Status, changes: Sequence[Change]) -> Selected | None:
-    """Where a violation stood before this decision; None if it is a person's to decide, or as if never reported."""
-    own = entry_id_of(decision.decision_id, violation)
-    is_away = is_left_to_a_person = False
+def _standing(prefix: str, report: Report, changes: Sequence[Change]) -> Selected | None:
+    """Where a violation stood before the decision whose entries' ids begin with `prefix`; None if it is a person's to
+    decide, or as if never reported.
+    """
+    violation, status = report.violation, Status(report.status)
+    is_away = False
     for change in changes:
-        if change.entry_id == own:
-            if change.action is not decision.action and not change.held_back:
-                raise EntryContentDiffers(
-                    f"decision_id: {decision.decision_id!r} stands for another action; give a new decision a new id",
-                    {"entry_id": own},
-                )
+        if change.entry_id.startswith(prefix):
             return Selected(violation, status, True, change.held_back)
         if change.action is None:
             is_away = change.status == Attribution.ACCEPTED
         else:
-            status, is_left_to_a_person = Status(change.status), change.held_back
-    return None if is_away or is_left_to_a_person else Selected(violation, status, False)
+            status = Status(change.status)
+    if is_away or _is_left_to_a_person(changes):
+        return None
+    return Selected(violation, status, False, changes=len(changes))
+
+
+def _is_left_to_a_person(changes: Sequence[Change]) -> bool:
+    """Whether a bulk decision held it back, and nobody has decided it since."""
+    decisions = [change for change in changes if change.action is not None]
+    return bool(decisions) and decisions[-1].held_back

@@ -7,13 +7,18 @@ from service.ledger import Cut, Ledger, notifiers
 from service.ledger.notifiers import OpenViolation
 
 MOST_OPEN = 20_000
-"""Open violations that are put in order: the newest."""
+"""Open violations that are put in order: the newest of safety, and as many of the others, which cannot crowd those out."""
 
 
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OPEN) -> tuple[list[QueueItem], bool]:
-    """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest."""
-    found = ledger.read(notifiers.open_violations, marketplace, cut, most + 1)
-    waiting = found[:most]
+    """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest
+    of safety, or the `most` newest others.
+    """
+    found = [
+        ledger.read(notifiers.open_violations, marketplace, cut, most + 1, is_safety=is_safety)
+        for is_safety in (True, False)
+    ]
+    waiting = [violation for newest in found for violation in newest[:most]]
     names = {violation.notifier for violation in waiting if violation.notifier}
     judged = {
         name: assess(records) for name, records in ledger.read(notifiers.records, marketplace, cut, names).items()
@@ -32,7 +37,7 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OP
         )
         for violation in waiting
     ]
-    return ranked(items), len(found) > most
+    return ranked(items), any(len(newest) > most for newest in found)
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:

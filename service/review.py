@@ -1,7 +1,10 @@
 """ReviewService: notifiers, the review queue, and bulk decisions, as functions from request to response."""
 
+import re
+
 from scoring.errors import NotifierNotFound
 from scoring.reliability import assess
+from scoring.shapes import is_id
 from scoring.time import format_time
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.convert_review import (
@@ -22,6 +25,11 @@ REVIEW_WRITES = ("DecideViolations",)
 """The methods of ReviewService that append."""
 
 
+def _is_place(text: str) -> bool:
+    """Whether it is a place in the queue: how many items are before it."""
+    return re.fullmatch("[0-9]{1,9}", text) is not None
+
+
 class ReviewServicer:
     """ReviewService."""
 
@@ -39,7 +47,7 @@ class ReviewServicer:
 
     def ListNotifiers(self, request: review_pb.ListNotifiersRequest) -> review_pb.ListNotifiersResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        cut, after, limit = page_of(self._ledger, request)
+        cut, after, limit = page_of(self._ledger, request, is_id)
         names = self._ledger.read(notifiers.notifiers, marketplace, after, limit + 1)
         found = self._ledger.read(notifiers.records, marketplace, cut, names[:limit])
         return review_pb.ListNotifiersResponse(
@@ -49,9 +57,9 @@ class ReviewServicer:
 
     def ListReviewQueue(self, request: review_pb.ListReviewQueueRequest) -> review_pb.ListReviewQueueResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        cut, after, limit = page_of(self._ledger, request)
+        cut, after, limit = page_of(self._ledger, request, _is_place)
         items, is_truncated = review_queue(self._ledger, marketplace, cut)
-        begin = int(after) if after.isdecimal() else 0
+        begin = int(after or 0)
         end = begin + limit
         views = self._ledger.named_violations(marketplace, [item.violation for item in items[begin:end]], cut)
         return review_pb.ListReviewQueueResponse(

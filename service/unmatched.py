@@ -19,6 +19,7 @@ from scoring.shapes import FLAG, ID_FORM, is_id
 from service.importing import ImportReport, Progress, import_files, import_rows
 from service.ledger import Ledger
 from service.matching_rows import UnmatchedRow
+from service.sources.tables import RESERVED
 
 HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by", "row")
 
@@ -81,6 +82,8 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
             row = json.loads(cells["row"])
             if not isinstance(row, dict) or not all(isinstance(cell, str) for cell in row.values()):
                 raise TypeError
+            if any(name.startswith(RESERVED) for name in row):
+                raise ValueError(RESERVED)
             line = int(cells["line"])
         except (ValueError, TypeError, RecursionError):
             raise ConfigurationWrong(

@@ -131,8 +131,9 @@ class ReviewClient:
     ) -> DecideViolationsResponse:
         """One action on every violation selected, but for a sample held back; a dry run unless `execute`.
 
-        To execute takes a `decision_id`, which makes calls again safe, and the `count` of the dry run. A call decides at
-        most 10,000: call again with the same arguments while `remaining`. ValueError without a `decision_id` to execute.
+        To execute takes a `decision_id`, which makes calls again safe, and the `count` and `etag` of the dry run. A
+        call decides at most 10,000: call again with the same arguments while `remaining`. ValueError without a `decision_id`
+        to execute.
         """
         if execute and not decision_id:
             raise ValueError("decision_id is required to execute: it makes a call again safe")

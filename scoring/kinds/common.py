@@ -18,7 +18,7 @@ GROUND = text(MAX_GROUND)
 ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), count(MAX_VALUE_MINOR)
 
 WHO = f"must say who decided, by {ID_FORM}"
-WHY = f"must say why, in 1 to {MAX_REASON} characters"
+WHY = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
 ACTOR = "Who decided (a pseudonym or a role, an id). Required."
 REASON_TEXT = f"Why, in 1 to {MAX_REASON} characters. Required. Shown to the seller; must not name persons. Sealed."
 GROUND_TEXT = f"The legal or policy ground, such as an article, in at most {MAX_GROUND} characters. Optional."

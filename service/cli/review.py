@@ -202,5 +202,7 @@ def outcome_row(decision_id: str, done: DecideViolationsResponse) -> dict[str, A
         "remaining": done.remaining,
         "held_back": [name.rsplit("/", 1)[-1] for name in done.held_back],
         "examples": [name.rsplit("/", 1)[-1] for name in done.examples],
+        "reached": done.reached,
+        "changed": [name.rsplit("/", 1)[-1] for name in done.changed],
         "etag": done.etag,
     }

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import Boolean, Connection, Text, and_, bindparam, func, literal_column, or_, select, text
 
 from scoring.queue import ORDER_DAYS
 from scoring.reliability import Record, outcome_of
 from scoring.time import day_of
-from scoring.words import Action, Attribution, Source, Status
+from scoring.words import Action, Attribution, Category, Source, Status
 from service.ledger.database import Texts, among, member, only
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY
@@ -79,6 +79,7 @@ _OPEN = (
         *_VISIBLE,
         _STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
         _ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
+        (_E.category == int(Category.SAFETY)) == bindparam("is_safety", type_=Boolean()),
     )
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
@@ -120,6 +121,20 @@ _DAYS = (
 _ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c.place == 1).group_by(_DAYS.c.seller)
 
 
+_REACHED = select(_E.target, _E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.target.is_not(None),  # said, so that the partial index serves
+    among(_E.target, bindparam("names", type_=Texts())),
+    _E.kind == 1,
+    _E.sequence <= bindparam("last"),
+)
+_IDS = select(_E.entry_id).where(
+    _E.marketplace == bindparam("marketplace"),
+    _E.entry_id >= bindparam("first"),
+    _E.entry_id < bindparam("end"),
+)
+
+
 class OpenViolation(NamedTuple):
     """A violation that waits for a decision, as of a cut."""
 
@@ -147,6 +162,16 @@ class Selection:
     reported_before: int | None = None
     listing: str = ""
     right: str = ""
+
+
+class Report(NamedTuple):
+    """A report that a selection names: its kind, its status on arrival, and when it was recorded (microseconds)."""
+
+    sequence: int
+    violation: str
+    kind: int
+    status: int
+    record_time: int
 
 
 class Change(NamedTuple):
@@ -181,9 +206,14 @@ def notifiers(connection: Connection, marketplace: str, after: str, count: int) 
     return list(connection.execute(_NOTIFIERS, values).scalars())
 
 
-def open_violations(connection: Connection, marketplace: str, cut: Cut, count: int) -> list[OpenViolation]:
-    """The `count` newest violations that are alleged or under review as of the cut, newest first."""
-    rows: Sequence[Any] = connection.execute(_OPEN, _bounds(marketplace, cut) | {"count": count}).all()
+def open_violations(
+    connection: Connection, marketplace: str, cut: Cut, count: int, *, is_safety: bool
+) -> list[OpenViolation]:
+    """The `count` newest violations that are alleged or under review as of the cut, newest first: those of the category
+    safety, or all others.
+    """
+    values = _bounds(marketplace, cut) | {"count": count, "is_safety": is_safety}
+    rows: Sequence[Any] = connection.execute(_OPEN, values).all()
     return [
         OpenViolation(name, sequence, seller, category, severity, notifier, Source[source.upper()], Status(status))
         for name, sequence, seller, category, severity, notifier, source, status in rows
@@ -212,9 +242,9 @@ def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: I
 
 def selected(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
-) -> Sequence[tuple[int, str, int]]:
-    """The first `count` reports that a selection names, after a sequence: (sequence, violation, status on arrival)."""
-    query = select(_E.sequence, _E.entry_id, _E.status).where(*_VISIBLE, _E.sequence > after)
+) -> list[Report]:
+    """The first `count` reports that a selection names, after a sequence."""
+    query = select(_E.sequence, _E.entry_id, _E.kind, _E.status, _E.record_time).where(*_VISIBLE, _E.sequence > after)
     derived = and_(text("kind = 1"), _E.target.is_(None))
     query = query.where(text("kind = 1") if selection.seller else or_(text("kind = 13"), derived))
     if selection.notifier:
@@ -233,7 +263,24 @@ def selected(
     if selection.reported_before is not None:
         query = query.where(_E.report_time < selection.reported_before)
     rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
-    return [(sequence, violation, status) for sequence, violation, status in rows]
+    return [Report(*row) for row in rows]
+
+
+def reached(connection: Connection, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:
+    """The sellers' violations that were derived from these violations of products, up to a sequence."""
+    found: dict[str, list[str]] = {}
+    values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
+    for report, violation in connection.execute(_REACHED, values) if names else ():
+        found.setdefault(report, []).append(violation)
+    return found
+
+
+def ends_of_ids(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
+    """The first and the last id of the marketplace's entries from `first` to before `end`; none if there is none."""
+    values = {"marketplace": marketplace, "first": first, "end": end}
+    orders = (_E.entry_id, _E.entry_id.desc())
+    found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
+    return [name for name in found if name is not None]
 
 
 def _bounds(marketplace: str, cut: Cut) -> dict[str, Any]:

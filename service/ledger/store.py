@@ -106,10 +106,12 @@ class Ledger:
         *,
         imported: bool = False,
         position: Position | None = None,
+        leave_out: Callable[[Connection], Collection[str]] | None = None,
     ) -> list[Appended]:
         """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
 
-        `position`, how far a source is read with these entries, is committed with them, never back. InvalidInput names
+        `position`, how far a source is read with these entries, is committed with them, never back. `leave_out` says,
+        while the ledger is locked, by their ids which entries are not to be appended after all. InvalidInput names
         every wrong field of the batch, `report_time` among them unless the batch is `imported`. EntryContentDiffers,
         ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
@@ -121,6 +123,8 @@ class Ledger:
         batch = prepare_batch(entries, now)
         try:
             with self._database.write() as connection:
+                if leave_out is not None and (names := leave_out(connection)):
+                    batch = [item for item in batch if item.entry.entry_id not in names]
                 return appending.append_batch(
                     self._database, connection, marketplace, batch, max(now, self._clock()), position
                 )

@@ -15,6 +15,9 @@ from scoring.cells import Row
 Reject = Callable[[int, str], None]
 Rows = Iterator[tuple[int, Row]]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+RESERVED = "@"
+"""How the columns begin that hold a row's match (`scoring.matching`)."""
+
 MAX_RECORD_LINES = 50
 """Lines that one record may span, by line breaks within quotes."""
 
@@ -76,9 +79,11 @@ def parquet_rows(path: Path, reject: Reject, start: int, told: Callable[[int, in
 
     try:
         table = pl.scan_parquet(path)
-        columns = [
-            text for name, kind in table.collect_schema().items() if (text := _as_text(pl, name, kind)) is not None
-        ]
+        schema = table.collect_schema()
+        if wrong := _wrong_name(schema):
+            reject(1, wrong)
+            return
+        columns = [text for name, kind in schema.items() if (text := _as_text(pl, name, kind)) is not None]
         total = int(table.select(pl.len()).collect().item())
         for first in range(max(start - 1, 0), total, PARQUET_ROWS):
             chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
@@ -105,8 +110,18 @@ def _wrong_header(header: list[str]) -> str:
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
         return "the header is not UTF-8: save the file as UTF-8 and import it again"
+    if wrong := _wrong_name(header):
+        return wrong
     twice = sorted({name for name in header if name and header.count(name) > 1})
     return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
+
+
+def _wrong_name(columns: Iterable[str]) -> str:
+    """A column that is called as those of a row's match are would say whose the row is."""
+    reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
+    return (
+        f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
+    )
 
 
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:

@@ -373,3 +373,28 @@ def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path:
     report = import_and_queue(ledger, table, tmp_path, tmp_path / "q.unmatched.csv", lambda step, done, total: None)
     assert violations(ledger)["c-1"].seller == "s-1"
     assert [(row.file, row.line) for row in report.unmatched] == [("customs.parquet", 2)]
+
+
+@pytest.mark.parametrize("name", ["@seller", "@verified", " @seller", "@anything"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_cannot_say_by_a_column_of_its_own_whose_its_rows_are(
+    ledger: Ledger, tmp_path: Path, name: str, kind: str
+) -> None:
+    """The columns of a match begin with @: a file that has such a column is rejected whole, and says why."""
+    row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
+    table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
+    table.write_csv(file) if kind == "csv" else table.write_parquet(file)
+    rules = mapping_of({"marketplace": MARKET, "match": MATCH, "files": [{"path": file.name, "entries": [SEIZURE]}]})
+    report = import_and_queue(ledger, rules, tmp_path, tmp_path / "q.unmatched.csv", lambda *_: None)
+    [(_, line, reason)] = report.rejects
+    assert (report.appended, report.unmatched, line) == (0, [], 1)
+    assert "begins with @" in reason
+
+
+def test_a_queued_row_cannot_say_by_a_column_of_its_own_whose_it_is(ledger: Ledger, tmp_path: Path) -> None:
+    imported(ledger, tmp_path, "seizure,1,NOBODY,,true")
+    row = json.dumps({"record": "seizure", "no": "1", "licence": "", "shop": "", "final": "true", "@seller": "s-1"})
+    fill(tmp_path, row=row)
+    with pytest.raises(ConfigurationWrong, match="must stay as they were written"):
+        imported(ledger, tmp_path)
+    assert violations(ledger) == {}

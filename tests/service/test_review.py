@@ -1,7 +1,11 @@
 """ReviewService over a socket: notifiers, the queue in pages, and bulk decisions, by the client that is shipped."""
 
+import base64
+import struct
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import grpc
@@ -11,7 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient, notifier_name
 from sellertrust.v1 import entry_pb2
-from sellertrust.v1.review_service_pb2 import ListReviewQueueRequest
+from sellertrust.v1.review_service_pb2 import ListNotifiersRequest, ListReviewQueueRequest
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from tests.servers import MARKET, days_ago, exposure, running_server, violation
 
 DISMISS = entry_pb2.ACTION_DISMISS
@@ -73,6 +78,43 @@ def test_pages_of_notifiers_and_of_the_queue_make_up_the_whole_of_the_first_page
         assert refused(lambda: list(review.list_notifiers(MARKET, page_size=-1))).fields[0][0] == "page_size"
 
 
+def test_a_violation_that_was_moved_beyond_the_time_asked_for_is_left_out_of_the_queue(tmp_path: Path) -> None:
+    """As it is of all that is as of then; the others are answered."""
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(MARKET, [violation("moved", "s1"), violation("stays", "s2")])
+        sleep(0.02)
+        then = datetime.now(UTC)
+        sleep(0.02)
+        correction = entry_pb2.Entry(entry_id="c")
+        correction.correction.entry, correction.correction.actor, correction.correction.reason = "moved", "a", "r"
+        correction.correction.correction = entry_pb2.CORRECTION_KIND_MOVED
+        correction.correction.moved_to.FromDatetime(datetime.now(UTC) - timedelta(milliseconds=5))
+        client.append_entries(MARKET, [correction])
+        review = ReviewClient(client)
+        names = [item.violation.name for item in review.list_review_queue(MARKET, observe_time=then)]
+        assert names == [f"marketplaces/{MARKET}/violations/stays"]
+        assert len(list(review.list_review_queue(MARKET))) == 2
+
+
+@pytest.mark.parametrize("after", [b"\xff\xfe", b"9" * 5_000, b"a\0b", "\u0661".encode()])
+@pytest.mark.parametrize("time", [0, -(2**63), 2**63 - 1])
+def test_a_forged_page_token_is_refused_by_its_field(tmp_path: Path, after: bytes, time: int) -> None:
+    """Whatever stands in it, under a checksum that anybody can compute."""
+    with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
+        stub = ReviewServiceStub(channel)
+        for request, call in (
+            (ListReviewQueueRequest(parent=f"marketplaces/{MARKET}"), stub.ListReviewQueue),
+            (ListNotifiersRequest(parent=f"marketplaces/{MARKET}"), stub.ListNotifiers),
+        ):
+            body = struct.pack(">qqq", time, time, time) + after
+            bound = request.DESCRIPTOR.full_name.encode() + request.SerializeToString(deterministic=True) + b"\0" + body
+            request.page_token = base64.urlsafe_b64encode(sha256(bound).digest()[:12] + body).decode()
+            with pytest.raises(grpc.RpcError) as caught:
+                call(request)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "page_token" in caught.value.details()
+
+
 def test_a_bulk_decision_is_shown_then_taken_and_a_retry_is_answered(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         review = ReviewClient(client)
@@ -83,7 +125,7 @@ def test_a_bulk_decision_is_shown_then_taken_and_a_retry_is_answered(tmp_path: P
         assert len(shown.held_back) + len(shown.examples) == 30
         assert len(list(client.list_entries(MARKET))) == 30
         decision: dict[str, Any] = WHY | {"decision_id": "case-1", "execute": True, "notifier": "ring"}
-        again = refused(review.decide_violations, MARKET, DISMISS, expected_count=29, **decision)
+        again = refused(review.decide_violations, MARKET, DISMISS, expected_count=29, etag=shown.etag, **decision)
         assert (again.code, again.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SELECTION_CHANGED")
         assert again.metadata == {"count": "30", "etag": shown.etag}
         for _ in range(2):
@@ -104,7 +146,7 @@ def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
             options = WHY | {"notifier": "n"} | options
             return [field for field, _ in refused(review.decide_violations, MARKET, DISMISS, **options).fields]
 
-        assert fields(execute=True, decision_id="d") == ["expected_count"]
+        assert fields(execute=True, decision_id="d") == ["expected_count", "etag"]
         assert fields(expected_count=3, etag="x") == ["expected_count", "etag"]
         assert fields(seller="a b", statuses=[99]) == ["seller", "statuses[0]"]
         assert fields(sample_fraction=-0.1, listing="a b", actor="") == ["actor", "listing", "sample_fraction"]

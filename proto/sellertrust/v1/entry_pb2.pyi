@@ -670,7 +670,8 @@ class Entry(_message.Message):
     """One appended fact about one seller (or, for a violation of a product, about all who listed it). Entries are never changed or deleted; a correction is another entry.
 
     Identifiers (marketplace, seller, entry, incident, violation, notifier, listing) are the caller's own: 1 to 128
-    characters of `[A-Za-z0-9._~:-]`. They must not carry personal data; use pseudonyms.
+    characters of `[A-Za-z0-9._~:-]`. They must not carry personal data; use pseudonyms. Texts and values of attributes are
+    one line: control characters (U+0000 to U+001F, U+007F) are refused.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -306,7 +306,7 @@ class ListReviewQueueRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Required."""
     page_size: _builtins.int
-    """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer."""
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     @_builtins.property
@@ -346,7 +346,9 @@ class ListReviewQueueResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last one."""
     truncated: _builtins.bool
-    """Whether there are more open violations than the 20,000 newest, which alone were put in order."""
+    """Whether there are more open violations than were put in order: the 20,000 newest of safety, and the 20,000 newest
+    others.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueItem]:
         """What to look at first, first."""
@@ -371,7 +373,7 @@ class DecideViolationsRequest(_message.Message):
     """Request of DecideViolations. What is selected is what all conditions that are stated agree on, and what `action` allows;
     at least one condition other than `statuses` must be stated. Left out are violations that an earlier bulk decision held
     back for a person, those about goods that were not the seller's, and, unless `seller` is stated, those that the ledger
-    derived from a violation of a product: that one is selected, and decides them.
+    derived from a violation of a product: that one is selected, and decides them, unless one of them was held back.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -407,7 +409,8 @@ class DecideViolationsRequest(_message.Message):
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     decision_id: _builtins.str
     """Names this decision, an id. Required. A call again with the same id goes on where the one before ended, decides nothing
-    twice, and holds the same sample back.
+    twice, and holds the same sample back; with anything else in the request another, ALREADY_EXISTS with
+    `ENTRY_CONTENT_DIFFERS`.
     """
     notifier: _builtins.str
     """Only violations that this notifier reported (an id). Default: all."""
@@ -418,15 +421,22 @@ class DecideViolationsRequest(_message.Message):
     right: _builtins.str
     """Only violations of this right (an id). Default: all."""
     sample_fraction: _builtins.float
-    """The share that is held back for a person, above 0 to 1; at least one violation is. Default 0: 0.05."""
+    """The share that is held back for a person, above 0 to 1; at least one of the alleged violations is, and one of the others.
+    Default 0: 0.05.
+    """
     seed: _builtins.int
-    """Decides with the violations' ids which are held back. Default 0. Choose one that nobody could foresee."""
+    """Decides with the violations' ids which of the alleged ones are held back. Default 0. Choose one that nobody could
+    foresee. What is not alleged cannot be marked as held back, so there the report alone decides, whatever the seed:
+    another decision with the same share holds the same back, and one with a smaller share the smaller part of it.
+    """
     execute: _builtins.bool
     """Whether to decide. Default false: a dry run."""
     expected_count: _builtins.int
     """The `count` of the dry run. Required to execute."""
     etag: _builtins.str
-    """The `etag` of the dry run, to be sure that they are the same violations and not only as many. Optional."""
+    """The `etag` of the dry run, to be sure that they are the same violations and not only as many, decided in the same way.
+    Required to execute.
+    """
     @_builtins.property
     def violation_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only violations of these types, by key. Default: all."""
@@ -511,6 +521,8 @@ class DecideViolationsResponse(_message.Message):
     DECIDED_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Violations selected, decided by this `decision_id` already or not: those held back are among them."""
     decided: _builtins.int
@@ -518,7 +530,11 @@ class DecideViolationsResponse(_message.Message):
     remaining: _builtins.int
     """Violations still to be decided or put under review. A call takes at most 10,000: call again, all else the same."""
     etag: _builtins.str
-    """Stands for the set of selected violations."""
+    """Stands for the set of selected violations and for all that the request says but `decision_id`."""
+    reached: _builtins.int
+    """Violations of sellers that are decided with selected violations of products: one of a product reaches every seller who
+    lists it. Without those of violations that are held back. They are not in `count`.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecideViolationsResponse.StatusCount]:
         """`count` by status."""
@@ -533,6 +549,12 @@ class DecideViolationsResponse(_message.Message):
     def examples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The first 100 of the others, likewise named: those that are decided."""
 
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What somebody else decided between this call's look and its append: `marketplaces/{marketplace}/violations/{violation}`.
+        It is left as it is. Empty in a dry run.
+        """
+
     def __init__(
         self,
         *,
@@ -543,10 +565,12 @@ class DecideViolationsResponse(_message.Message):
         decided: _builtins.int = ...,
         remaining: _builtins.int = ...,
         etag: _builtins.str = ...,
+        reached: _builtins.int = ...,
+        changed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "decided", b"decided", "etag", b"etag", "examples", b"examples", "held_back", b"held_back", "remaining", b"remaining", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "count", b"count", "decided", b"decided", "etag", b"etag", "examples", b"examples", "held_back", b"held_back", "reached", b"reached", "remaining", b"remaining", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,7 +80,8 @@ class ReviewServiceServicer(object):
 
     def ListReviewQueue(self, request, context):
         """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
-        falling priority.
+        falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
+        and not before one does; ListViolations has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

