@@ -24,7 +24,7 @@ from scoring.errors import BackupRefused
 from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, Progress, ledger_tables, member_of
 from service.ledger.database import CONFLICT, Database, insert_rows
 from service.ledger.schema import bring_to, head, knows, version_of
-from service.ledger.seals import verify
+from service.ledger.verifying import verify
 
 _CHUNK = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError)
