@@ -229,7 +229,7 @@ class _Keys:
             )
             .group_by(ENTRY.c.seller)
         )
-        erased = {seller: sequence for seller, sequence in self._read(query)}
+        erased = {row[0]: row[1] for row in self._read(query)}
         lost = [sealed.first for seller, sealed in gone if erased.get(seller, 0) <= sealed.last]
         if not lost:
             return None
