@@ -41,6 +41,7 @@ _NEVER_EMPTY = itemgetter(
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
+_MISSING = "the entry is missing"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # DEL stands in JSON as it is
 
@@ -135,17 +136,13 @@ class _Walk:
             return Mismatch(self.expected, "its seal is missing or was changed")
         leaves: list[bytes] = []
         for sequence in range(first, last + 1):
+            mark = marks[len(leaves) * MARK_BYTES : (len(leaves) + 1) * MARK_BYTES]
             row = next(self._entries, None)
-            if row is not None and row[0] != sequence and row[0] < sequence:
-                return Mismatch(row[0], "the entry stands beside those that are sealed")
-            if row is None or row[0] != sequence:
-                return Mismatch(sequence, "the entry is missing")
-            if not is_as_written(row):
-                return Mismatch(sequence, "the entry was changed: it has a shape that the ledger does not write")
-            leaf = leaf_of(row)
-            place = (sequence - first) * MARK_BYTES
-            if marks[place : place + MARK_BYTES] != leaf[:MARK_BYTES]:
-                return Mismatch(sequence, "the entry was changed")
+            if row is None:
+                return Mismatch(sequence, _MISSING)
+            leaf = leaf_of(row) if is_as_written(row) else b""
+            if problem := _problem(row, sequence, leaf, mark):
+                return Mismatch(min(row[0], sequence), problem)
             leaves.append(leaf)
             keys.take(row)
             self.seen += 1
@@ -168,6 +165,15 @@ class _Walk:
         if self._awaited:
             return Mismatch(self.expected, f"the ledger ends before the checkpoint at {self._awaited[0][0]}")
         return None
+
+
+def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
+    """What is wrong with the entry that should be the one of this sequence; empty if nothing is. No leaf: its shape."""
+    if row[0] != sequence:
+        return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
+    if not leaf:
+        return "the entry was changed: it has a shape that the ledger does not write"
+    return "" if leaf[:MARK_BYTES] == mark else "the entry was changed"
 
 
 @dataclass(slots=True)
