@@ -209,7 +209,9 @@ class ProductViolationReported:
     )
     product_category: str = stated(10, ID, PRODUCT_CATEGORY, default="")
     ground: str = stated(11, GROUND, GROUND_TEXT, default="")
-    evidence_uri: str = stated(12, URI, EVIDENCE, default="")
+    evidence_uri: str = stated(
+        12, URI, f"{EVIDENCE} Must not name a seller or a person: erasing a seller leaves it.", default=""
+    )
     evidence_sha256: str = stated(13, SHA256, EVIDENCE_HASH, default="")
 
 

@@ -180,7 +180,8 @@ def erase_command(
 ) -> None:
     """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
 
-    On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept.
+    On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept. Texts about a product,
+    whoever sells it, belong to no seller and are not erased: they must not name one.
     """
     settings = load()
     where = marketplace_of(marketplace, settings)
@@ -218,7 +219,11 @@ def verify_command(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the whole ledger against its seals and exported checkpoints; names the first entry that does not match."""
+    """Verify the whole ledger against its seals and exported checkpoints; names the first entry that does not match.
+
+    Names also the first entry whose sealed text cannot be read though no erasure says so (its key is gone, as after a
+    restore without keys, or was changed), and a source's position beyond the ledger's end.
+    """
     from service.checkpoints import read_checkpoints
 
     if (checkpoints is None) != (public_key is None):
@@ -231,13 +236,17 @@ def verify_command(
         "sequence": found.sequence,
         "chain": found.chain.hex(),
         "checkpoints": len(exported),
-        "intact": found.mismatch is None,
+        "intact": not found.faults,
     }
-    if found.mismatch:
-        row |= {"first_mismatch": found.mismatch.sequence, "problem": found.mismatch.problem}
+    if found.faults:
+        row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
     emit_one(row, output)
     if found.mismatch:
         say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
+    for fault in (found.key_lost, found.key_wrong, found.position_ahead):
+        if fault:
+            say(f"error: entry {fault.sequence}: {fault.problem}")
+    if found.faults:
         raise typer.Exit(Exit.REFUSED)
 
 

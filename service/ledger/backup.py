@@ -9,6 +9,7 @@ in constant memory, while servers go on appending.
 import base64
 import json
 import os
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -62,24 +63,21 @@ def write_backup(
     """Writes the ledger to a new file, readable by this user alone; `now` in microseconds. What the manifest says.
 
     BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a schema newer than this release,
-    which knows not all of its tables. An interrupted backup leaves FILE.partial at most.
+    which knows not all of its tables. It is written beside FILE under a name of its own (FILE.RANDOM.partial), which no
+    other file and no link can have, and which a process that is killed leaves behind.
     """
-    if file.exists():
+    if file.exists() or file.is_symlink():
         raise BackupRefused(f"{file} exists already, and a backup is never overwritten; name another file")
-    staging = file.with_name(file.name + ".partial")
+    staging = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     if database.is_missing:
         raise _no_ledger()
     with database.snapshot() as connection:
         manifest = _manifest(connection, now, without_keys=without_keys)
-        descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as raw:
-            with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-                for name, table in manifest.tables.items():
-                    with archive.open(_info(member_of(name)), "w", force_zip64=True) as member:
-                        table.sha256 = _write_rows(connection, name, table, member, progress)
-                archive.writestr(_info(MANIFEST), manifest.model_dump_json(indent=1))
-            raw.flush()
-            os.fsync(raw.fileno())
+        try:
+            _write(connection, manifest, staging, progress)
+        except BaseException:
+            staging.unlink(missing_ok=True)
+            raise
     staging.replace(file)
     _keep_name(file.parent)
     return manifest
@@ -129,6 +127,19 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
             if name not in left_out
         },
     )
+
+
+def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
+    """Writes the file, which is new and this user's alone, and the tables' digests into the manifest."""
+    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as raw:
+        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+            for name, table in manifest.tables.items():
+                with archive.open(_info(member_of(name)), "w", force_zip64=True) as member:
+                    table.sha256 = _write_rows(connection, name, table, member, progress)
+            archive.writestr(_info(MANIFEST), manifest.model_dump_json(indent=1))
+        raw.flush()
+        os.fsync(raw.fileno())
 
 
 def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:

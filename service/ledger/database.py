@@ -151,20 +151,22 @@ class Database:
         """Inserts entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
 
-    def maintain(self, statement: str) -> None:
-        """Runs a maintenance statement, which is no part of a transaction, on the connection that writes."""
+    def maintain(self, statement: str) -> list[Any]:
+        """Runs a maintenance statement, which is no part of a transaction, on the connection that writes; its rows, on
+        SQLite, which is where they say what became of it.
+        """
         with self._answering(), self._writer.connect() as connection:
             if self._lock:
                 self._lock.share()
             raw: Any = connection.connection.driver_connection
             if self.is_sqlite:
-                raw.execute(statement).fetchall()
-                return
+                return list(raw.execute(statement).fetchall())
             raw.autocommit = True
             try:
                 raw.execute(statement)
             finally:
                 raw.autocommit = False
+            return []
 
     def close(self) -> None:
         """Closes all connections; the writer last, so that it is the one that folds SQLite's WAL back."""

@@ -4,36 +4,60 @@ The key is deleted in the transaction that appends the erasure; afterwards its b
 keeps of deleted rows. Backups and PostgreSQL's archived journal keep the key for as long as they are kept.
 """
 
+import time
 from contextlib import suppress
 
-from sqlalchemy import delete, exc
+from sqlalchemy import delete, exc, select
 
 from scoring.entries import Entry, prepare
+from scoring.errors import LedgerUnavailable, SellerNotFound
 from scoring.kinds import SellerErased
 from service.ledger import appending
 from service.ledger.database import Database
 from service.ledger.records import Appended
-from service.ledger.tables import SELLER_KEY
+from service.ledger.tables import ENTRY, SELLER_KEY
+
+PATIENCE = 5
+"""Seconds for which an erasure waits for those who still read SQLite's journal."""
 
 
 def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appended:
-    """Appends the erasure and deletes the seller's key, together. InvalidInput names every wrong field."""
+    """Appends the erasure and deletes the seller's key, together. InvalidInput names every wrong field.
+
+    SellerNotFound if nothing is on record of the seller; LedgerUnavailable, with how to finish, if all of that is done
+    but SQLite's journal still holds the key, since somebody reads it. A retry by the same entry id finishes.
+    """
     if not isinstance(entry.fact, SellerErased):
         raise TypeError("an erasure states SellerErased")
     item = prepare(entry, now)
+    of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)
     with database.write() as connection:
+        if connection.execute(of_seller.limit(1)).first() is None:
+            raise SellerNotFound(
+                f"nothing is on record of the seller {entry.seller!r} in {marketplace!r}, so there is nothing to erase;"
+                " name the seller by the id in its entries",
+                {"seller": entry.seller},
+            )
         [appended] = appending.append_batch(database, connection, marketplace, [item], now)
         if not appended.already_present:  # a retry leaves alone what was stated since
             here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
             connection.execute(delete(SELLER_KEY).where(*here))
-    _drive_out(database)
+    _drive_out(database, entry.entry_id)
     return appended
 
 
-def _drive_out(database: Database) -> None:
+def _drive_out(database: Database, entry_id: str) -> None:
     """Deleted bytes: SQLite overwrites them (`secure_delete`) and empties its journal; PostgreSQL writes the table anew."""
     if database.is_sqlite:
-        database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
+        deadline = time.monotonic() + PATIENCE
+        while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):
+            if time.monotonic() > deadline:
+                raise LedgerUnavailable(
+                    "the erasure is on record and the seller's key deleted, but the bytes of the key are still in the"
+                    " database's journal, since a process reads it without end; once that has ended, finish the erasure by"
+                    f" the same command with --entry-id {entry_id}"
+                )
+            time.sleep(0.1)
         return
     with suppress(exc.ProgrammingError):  # only who may maintain the table can; autovacuum comes to it in time
         database.maintain("VACUUM (FULL) seller_key")

@@ -6,28 +6,44 @@ interrupted, or finds a fault at its very end, leaves the database as it was.
 """
 
 import json
+import sqlite3
+import struct
 import tempfile
 import zipfile
 import zlib
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import islice
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import psycopg
 from pydantic import ValidationError
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, LargeBinary, Table, func, select
 
 from scoring.errors import BackupRefused
 from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, Progress, ledger_tables, member_of
 from service.ledger.database import CONFLICT, Database, insert_rows
+from service.ledger.rights import KEYS
 from service.ledger.schema import bring_to, head, knows, version_of
-from service.ledger.seals import verify
+from service.ledger.verifying import verify
 
 _CHUNK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError)
+_MANIFEST_BYTES = 1 << 20
+_LINE_BYTES = 16 << 20
+"""At most this much of a backup is held in memory: of what was made by hand, a few bytes may unpack to any number."""
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
+    *(struct.error, OverflowError),
+)
+_NO_ROW = (
+    *(*CONFLICT, ValueError, TypeError, OverflowError, RecursionError, psycopg.DataError, psycopg.ProgrammingError),
+    *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+)
+"""What the database, its driver or JSON say of a line that is no row of its table."""
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
@@ -41,8 +57,9 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
         with database.write() as connection:
             _prepare(connection, manifest)
             tables = ledger_tables(connection)
+            _require_tables(manifest, tables)
             for name, about in manifest.tables.items():
-                _load(connection, tables.get(name), name, about, archive, progress)
+                _load(connection, name, about, archive, progress)
             if version_of(connection) != head():
                 bring_to(connection, "head")
             _verify(connection, manifest, file, progress)
@@ -62,16 +79,21 @@ def rehearse(file: Path, progress: Progress) -> Manifest:
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(file)
+    except _DAMAGE as error:
         raise _damaged(file, "its directory", error) from None
+    with archive:
+        yield archive
 
 
 def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
     """The manifest, once every member has the digest that it states."""
     try:
-        manifest = Manifest.model_validate_json(archive.read(MANIFEST))
+        with _member(archive, MANIFEST) as member:
+            text = member.read(_MANIFEST_BYTES + 1)
+        if len(text) > _MANIFEST_BYTES:
+            raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
+        manifest = Manifest.model_validate_json(text)
     except ValidationError:
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     except _DAMAGE as error:
@@ -84,7 +106,7 @@ def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manife
         digest, done, size = sha256(), 0, 0
         try:
             size = archive.getinfo(member_of(name)).file_size
-            with archive.open(member_of(name)) as member:
+            with _member(archive, member_of(name)) as member:
                 while data := member.read(_CHUNK):
                     digest.update(data)
                     done += len(data)
@@ -117,32 +139,50 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a COPY of all entries is one statement
 
 
-def _load(
-    connection: Connection,
-    table: Table | None,
-    name: str,
-    about: BackupTable,
-    archive: zipfile.ZipFile,
-    progress: Progress,
-) -> None:
+def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
+    """All tables of the backup's schema but those left out, with all of their columns: less would restore as a whole."""
+    if not set(manifest.left_out) <= {KEYS}:
+        raise _by_hand("the backup leaves out more than the keys")
+    expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
+    for name in sorted(expected ^ held):
+        raise _by_hand(
+            f"the backup lacks the table {name}" if name in expected else f"{name} is no table of its schema"
+        )
+    for name, about in manifest.tables.items():
+        columns = tables[name].c
+        binary = sorted(column.name for column in columns if isinstance(column.type, LargeBinary))
+        if sorted(about.columns) != sorted(columns.keys()) or sorted(about.bytes_columns) != binary:
+            raise _by_hand(f"the backup's {name} has other columns than the table of its schema")
+
+
+def _load(connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress) -> None:
     """Inserts the rows of one table."""
-    if table is None or not set(about.columns) <= set(table.c.keys()):
-        raise BackupRefused(f"the backup's {name} is no table of its schema, or has other columns: it was made by hand")
     done = 0
     progress(f"restore {name}", 0, about.rows)
-    with archive.open(member_of(name)) as member:
-        while lines := list(islice(member, ROWS)):
+    with _member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
+        while lines := _lines(member, name):
             try:
-                insert_rows(connection, table.name, tuple(about.columns), _rows(lines, about))
-            except (*CONFLICT, ValueError, TypeError):
-                raise BackupRefused(
-                    f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}: it was made"
-                    " by hand"
+                insert_rows(connection, name, tuple(about.columns), _rows(lines, about))
+            except _NO_ROW:
+                raise _by_hand(
+                    f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}"
                 ) from None
             done += len(lines)
             progress(f"restore {name}", min(done, about.rows), about.rows)
     if done != about.rows:
         raise BackupRefused(f"the backup's {member_of(name)} has {done:,} rows, and its manifest says {about.rows:,}")
+
+
+def _lines(member: IO[bytes], name: str) -> list[bytes]:
+    """The next lines, at most ROWS, and no more of them than one of the longest may hold."""
+    lines: list[bytes] = []
+    size = 0
+    while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
+        size += len(line)
+        if len(line) > _LINE_BYTES:
+            raise _by_hand(f"the backup's {member_of(name)} has a line of more than {_LINE_BYTES:,} bytes")
+        lines.append(line)
+    return lines
 
 
 def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
@@ -153,10 +193,16 @@ def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
         values = json.loads(line)
         if not isinstance(values, list) or len(values) != len(about.columns):
             raise ValueError("no row of this table")
+        if any(not (value is None or type(value) is str or _is_whole(value)) for value in values):
+            raise ValueError("no value of a column")
         for index in binary:
             values[index] = None if values[index] is None else b64decode(values[index], validate=True)
         rows.append(tuple(values))
     return rows
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and _LEAST <= value <= _MOST
 
 
 def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:
@@ -170,6 +216,24 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
             f"{file} is whole, and the ledger in it is not what was sealed: from entry {found.mismatch.sequence} on,"
             f" {found.mismatch.problem}; restore an earlier backup"
         )
+    # Keys may be gone: a ledger that was restored without any is backed up like another.
+    if fault := found.key_wrong or found.position_ahead:
+        raise BackupRefused(
+            f"{file} is whole, and the ledger in it is not as it was written: entry {fault.sequence}: {fault.problem};"
+            " restore an earlier backup"
+        )
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A member to read from. KeyError, or ValueError if it is packed as no backup is."""
+    about = archive.getinfo(name)
+    if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is compressed by another method")
+    return archive.open(about)
+
+
+def _by_hand(problem: str) -> BackupRefused:
+    return BackupRefused(f"{problem}: it was made by hand")
 
 
 def _damaged(file: Path, member: str, error: Exception) -> BackupRefused:

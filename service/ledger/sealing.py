@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, bindparam, insert, select
 
@@ -77,12 +78,18 @@ def plain_of(content: str) -> str:
 
 
 def unsealed(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
-    """(what was sealed, as canonical JSON or empty; whether it was erased). Needs the seller's present key."""
+    """(what was sealed, as canonical JSON or empty; whether it was erased). Needs the seller's present key.
+
+    What the key does not open reads as erased, so that one bad key stops no page of entries; verification names it.
+    """
     found = _SEALED.search(content)
     if found is None:
         return "", False
     if key is None or key[0] != found[1]:
         return "", True
-    hidden = base64.b64decode(found[2])
-    text = AESGCM(key[1]).decrypt(hidden[:NONCE_BYTES], hidden[NONCE_BYTES:], entry_id.encode())
+    try:
+        hidden = base64.b64decode(found[2])
+        text = AESGCM(key[1]).decrypt(hidden[:NONCE_BYTES], hidden[NONCE_BYTES:], entry_id.encode())
+    except (InvalidTag, ValueError):
+        return "", True
     return text.decode(), False

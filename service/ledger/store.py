@@ -22,7 +22,8 @@ from service.ledger.identities import STEP, StatedMatch, in_force, rows_between,
 from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
-from service.ledger.seals import GENESIS, LAST_SEAL, Verified, verify
+from service.ledger.seals import GENESIS, LAST_SEAL
+from service.ledger.verifying import Verified, verify
 
 P = ParamSpec("P")
 T = TypeVar("T")

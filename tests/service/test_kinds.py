@@ -8,7 +8,7 @@ from scoring.kinds import KINDS, Need
 from scoring.words import Kind
 from sellertrust.client import SellertrustCallError
 from tests import contract
-from tests.builders import MARKET
+from tests.builders import MARKET, confirmed
 from tests.databases import BACKENDS, database
 from tests.kinds import ON_RECORD, every_entry, message_of
 from tests.servers import running_server
@@ -85,6 +85,7 @@ def test_nobody_states_an_erasure(tmp_path: Path) -> None:
         with pytest.raises(SellertrustCallError) as caught:
             client.append_entries(MARKET, [erasure])
         assert [field for field, _ in caught.value.fields] == ["entries[0].erasure"]
+        running.ledger.append(MARKET, [confirmed("v1")])
         running.ledger.erase(MARKET, "s1", actor="officer", ground="article 17", entry_id="e1")
-        [listed] = client.list_entries(MARKET)
+        _, listed = client.list_entries(MARKET)
     assert (listed.erasure.actor, listed.erasure.ground) == ("officer", "article 17")

@@ -1546,7 +1546,9 @@ class ProductViolationReported(_message.Message):
     ground: _builtins.str
     """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
     evidence_uri: _builtins.str
-    """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
+    """Where the evidence is kept, at most 500 characters. Optional. Sealed. Must not name a seller or a person: erasing a
+    seller leaves it.
+    """
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
     def __init__(

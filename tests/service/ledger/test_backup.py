@@ -266,9 +266,7 @@ def test_an_interrupted_backup_is_not_taken_for_a_whole_one(filled: str, tmp_pat
 
     with pytest.raises(KeyboardInterrupt):
         back_up(filled, tmp_path / "backup", progress=interrupt)
-    assert not (tmp_path / "backup").exists()
-    with pytest.raises(BackupRefused, match="damaged or cut short"):
-        rehearse(tmp_path / "backup.partial", silent)
+    assert not list(tmp_path.glob("backup*"))
     back_up(filled, tmp_path / "backup")
     rehearse(tmp_path / "backup", silent)
 

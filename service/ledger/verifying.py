@@ -1,0 +1,255 @@
+"""Verification: the whole ledger against its seals, exported checkpoints, and the keys of what is sealed in it.
+
+A leaf stands for one row alone only while the row has the shape that the ledger writes: NULL and an empty text are the
+same in it, and so are a separator and a control character. So the shape of each row is checked beside its leaf. Keys
+and positions of sources are under no seal: of keys the ledger must hold each under which something is sealed, or the
+erasure that took it, and each must open what it seals.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Column, bindparam, func, select
+
+from scoring.merkle import merkle_root
+from scoring.words import Kind
+from service.ledger.database import Texts, among
+from service.ledger.rows import PLACE
+from service.ledger.sealing import key_id_of, unsealed
+from service.ledger.seals import GENESIS, MARK_BYTES, RUN, chain_of, leaf_of
+from service.ledger.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
+
+PAGE = 2_000
+Read = Callable[[Any], Sequence[Sequence[Any]]]
+
+_SEALED_AT_ONCE = 2_000  # keys that are looked up together
+_DIGEST_BYTES = 32
+_ENDS = select(
+    select(func.max(ENTRY.c.sequence)).scalar_subquery(),
+    select(func.max(SEAL.c.last_sequence)).scalar_subquery(),
+    select(func.max(SOURCE_POSITION.c.sequence)).scalar_subquery(),
+)
+_SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
+_TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
+_sound_types: set[tuple[type, ...]] = set()
+_NEVER_EMPTY = itemgetter(
+    *(PLACE[n] for n in ("marketplace", "entry_id", "violation", "incident", "content", "notifier", "target"))
+)
+_KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
+_SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
+_IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
+_MISSING = "the entry is missing"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # DEL stands in JSON as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first thing that does not match: from which entry on (sequence), and what is wrong, in words."""
+
+    sequence: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found. `chain` is the last seal's; `mismatch` is None if every entry is as it was sealed.
+
+    Of what no seal covers, the first entry whose key is gone without an erasure (`key_lost`, as after a restore without
+    keys) or does not open it (`key_wrong`), and a position beyond the ledger's end (`position_ahead`).
+    """
+
+    entries: int
+    sequence: int
+    chain: bytes
+    mismatch: Mismatch | None = None
+    key_lost: Mismatch | None = None
+    key_wrong: Mismatch | None = None
+    position_ahead: Mismatch | None = None
+
+    @property
+    def faults(self) -> tuple[Mismatch, ...]:
+        """All that was found: none of an intact ledger."""
+        found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
+        return tuple(fault for fault in found if fault is not None)
+
+
+def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None]) -> Verified:
+    """Walks the whole ledger once, in constant memory: sequences, leaves, roots, chain, exported checkpoints, and keys.
+
+    `read` runs a query and returns its rows; `checkpoints` are (sequence, chain); `progress` is told (done, in all).
+    What is appended meanwhile is left for the next time.
+    """
+    ((last_entry, last_sealed, last_position),) = read(_ENDS)
+    end = max(last_entry or 0, last_sealed or 0)
+    walk, keys = _Walk(read, checkpoints, end), _Keys(read)
+    mismatch = None
+    for stated in _pages(read, SEAL.c.first_sequence, end):
+        mismatch = walk.take(stated, keys)
+        if mismatch is not None:
+            break
+        progress(walk.expected - 1, end)
+    else:
+        mismatch = walk.leftover()
+    keys.settle()
+    ahead = None
+    if last_position is not None and last_position > end:
+        ahead = Mismatch(last_position, "a source's position is of an entry that the ledger does not hold")
+    return Verified(walk.seen, walk.reached, walk.chain, mismatch, keys.lost, keys.wrong, ahead)
+
+
+def is_as_written(row: Sequence[Any]) -> bool:
+    """Whether a row (all columns in the table's order) has the shape that the ledger writes.
+
+    Of rows of that shape no two have the same leaf.
+    """
+    types = tuple(map(type, row))
+    if types not in _sound_types:
+        if not all(found in allowed for found, allowed in zip(types, _TYPES, strict=True)):
+            return False
+        _sound_types.add(types)
+    content = row[_CONTENT]
+    return (
+        (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] == Kind.EXPOSURE)
+        and len(row[_DIGEST]) == _DIGEST_BYTES
+        and "" not in _NEVER_EMPTY(row)
+        and not _CONTROL.search("".join([text for text in _IDS(row) if text]))
+        and (content.isprintable() or not _BELOW_BLANK.search(content))
+    )
+
+
+class _Walk:
+    """Where a verification is: the next sequence it expects, and the chain up to there."""
+
+    def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], end: int) -> None:
+        self.chain, self.expected, self.seen, self.reached = GENESIS, 1, 0, 0
+        self._awaited = sorted(checkpoints)
+        self._entries = _pages(read, ENTRY.c.sequence, end)
+
+    def take(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
+        """Takes the entries of the next seal; what does not match."""
+        first, last, root, stated_chain, marks = stated
+        if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or not 0 <= last - first < RUN:
+            return Mismatch(self.expected, "its seal is missing or was changed")
+        leaves: list[bytes] = []
+        for sequence in range(first, last + 1):
+            mark = marks[len(leaves) * MARK_BYTES : (len(leaves) + 1) * MARK_BYTES]
+            row = next(self._entries, None)
+            if row is None:
+                return Mismatch(sequence, _MISSING)
+            leaf = leaf_of(row) if is_as_written(row) else b""
+            if problem := _problem(row, sequence, leaf, mark):
+                return Mismatch(min(row[0], sequence), problem)
+            leaves.append(leaf)
+            keys.take(row)
+            self.seen += 1
+            self.reached = sequence
+        following = chain_of(self.chain, merkle_root(leaves), first, last)
+        if root != merkle_root(leaves) or stated_chain != following or len(marks) != len(leaves) * MARK_BYTES:
+            self.reached = first - 1
+            return Mismatch(first, f"the seal of entries {first} to {last} was changed")
+        self.chain, self.expected = following, last + 1
+        while self._awaited and self._awaited[0][0] <= last:
+            sequence, exported = self._awaited.pop(0)
+            if sequence != last or exported != self.chain:
+                return Mismatch(first, f"the ledger up to here is not the one of the checkpoint at {sequence}")
+        return None
+
+    def leftover(self) -> Mismatch | None:
+        """What remains once all seals were taken."""
+        if (row := next(self._entries, None)) is not None:
+            return Mismatch(row[0], "the entry has no seal")
+        if self._awaited:
+            return Mismatch(self.expected, f"the ledger ends before the checkpoint at {self._awaited[0][0]}")
+        return None
+
+
+def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
+    """What is wrong with the entry that should be the one of this sequence; empty if nothing is. No leaf: its shape."""
+    if row[0] != sequence:
+        return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
+    if not leaf:
+        return "the entry was changed: it has a shape that the ledger does not write"
+    return "" if leaf[:MARK_BYTES] == mark else "the entry was changed"
+
+
+@dataclass(slots=True)
+class _Sealed:
+    """What is sealed under one key: the first entry of it, whole, and the sequence of the last."""
+
+    first: int
+    last: int
+    entry_id: str
+    content: str
+
+
+class _Keys:
+    """Looks for the key of each sealed text; `lost` and `wrong` name the first entry that has none, or another."""
+
+    def __init__(self, read: Read) -> None:
+        self.lost: Mismatch | None = None
+        self.wrong: Mismatch | None = None
+        self._read = read
+        self._sealed: dict[tuple[str, str, str], _Sealed] = {}
+
+    def take(self, row: Sequence[Any]) -> None:
+        """Takes an entry, which may hold something sealed."""
+        content = row[_CONTENT]
+        if '"sealed":' not in content or not (key_id := key_id_of(content)):
+            return
+        key = row[_MARKETPLACE], row[_SELLER], key_id
+        if (found := self._sealed.get(key)) is not None:
+            found.last = row[0]
+            return
+        self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
+        if len(self._sealed) == _SEALED_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Looks up the keys of what was taken. Keys first: who erases commits the erasure with the key's deletion."""
+        names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
+        rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
+        held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
+        gone: dict[str, list[tuple[str, _Sealed]]] = {}
+        for (marketplace, seller, key_id), sealed in self._sealed.items():
+            found = held.get((marketplace, seller, key_id))
+            if found is None:
+                gone.setdefault(marketplace, []).append((seller, sealed))
+            elif self.wrong is None and unsealed(sealed.entry_id, sealed.content, (key_id, found))[1]:
+                self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
+        self._sealed.clear()
+        for marketplace, ones in gone.items():
+            if self.lost is None:  # the first is enough: without any keys, all are lost
+                self.lost = self._lost(marketplace, ones)
+
+    def _lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> Mismatch | None:
+        """The first of them after which no erasure of its seller is on record."""
+        sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
+        query = (
+            select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
+            .where(
+                ENTRY.c.marketplace == marketplace, among(ENTRY.c.seller, sellers), ENTRY.c.kind == int(Kind.ERASURE)
+            )
+            .group_by(ENTRY.c.seller)
+        )
+        erased = {row[0]: row[1] for row in self._read(query)}
+        lost = [sealed.first for seller, sealed in gone if erased.get(seller, 0) <= sealed.last]
+        if not lost:
+            return None
+        return Mismatch(min(lost), "the key of its sealed text is gone, and no erasure is on record")
+
+
+def _pages(read: Read, key: Column[Any], end: int) -> Iterator[Sequence[Any]]:
+    """All rows of the key's table up to `end`, page by page in its order; the key is the first column.
+
+    From the least, whatever it is; each page begins with the last row of the one before, which is left out, so that
+    a second row of the same key, in a table that lost its own, is not passed by.
+    """
+    query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
+    rows = read(query)
+    while rows:
+        yield from rows
+        rows = read(query.where(key >= rows[-1][0]))[1:]

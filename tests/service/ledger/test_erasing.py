@@ -1,0 +1,37 @@
+"""Erasures: of whom something is on record, and finished, or said to be unfinished."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from scoring.errors import LedgerUnavailable, SellerNotFound
+from scoring.words import Action
+from service.ledger import Ledger
+from tests.builders import MARKET, confirmed, status
+from tests.service.ledger.test_sealing import bytes_of, key_of
+
+
+def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: Ledger) -> None:
+    """A slip in the id would else pass for an erasure; nor is another marketplace's seller meant."""
+    ledger.append("other", [confirmed("v1", "s2")])
+    with pytest.raises(SellerNotFound, match="'s2' in"):
+        ledger.erase(MARKET, "s2", actor="officer", entry_id="e1")
+    assert ledger.last()[0] == 1
+    ledger.erase("other", "s2", actor="officer", entry_id="e1")
+    assert ledger.erase("other", "s2", actor="officer", entry_id="e1").already_present
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_an_erasure_that_a_reader_holds_up_says_so_and_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
+    """The journal cannot be emptied while a process reads it: an erasure never passes for done before it is."""
+    ledger.append(MARKET, [confirmed("v1"), status("v1", Action.APPEAL)])
+    key = key_of(ledger, "s1")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        with pytest.raises(LedgerUnavailable, match=r"is on record .* --entry-id e1"):
+            ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+        assert key in bytes_of(url)
+    assert ledger.erase(MARKET, "s1", actor="officer", entry_id="e1").already_present
+    assert key not in bytes_of(url)

@@ -1,0 +1,189 @@
+"""What a leaf alone does not show: rows of another shape, rows beside the sealed ones, keys, positions of sources."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from scoring.entries import Entry
+from scoring.kinds import ProductViolationReported
+from scoring.words import Action, Harm, Kind, Source
+from service.ledger import Ledger, Position
+from service.ledger.seals import leaf_of
+from service.ledger.tables import ENTRY
+from service.ledger.verifying import is_as_written
+from tests.builders import MARKET, ago, confirmed, exposure, identity, status, violation
+from tests.kinds import ON_RECORD, every_entry
+from tests.service.ledger.test_seals import owner, silent
+
+PRODUCT = ProductViolationReported("counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "g1", notifier="n", final=True)
+
+
+@contextmanager
+def unchecked(url: str) -> Iterator[Connection]:
+    """The owner, who has dropped every CHECK besides; committed at the end."""
+    with owner(url) as connection:
+        if url.startswith("sqlite"):
+            connection.execute(text("PRAGMA ignore_check_constraints = ON"))
+            for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                connection.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            named = "SELECT conrelid::regclass || ' DROP CONSTRAINT ' || conname FROM pg_constraint WHERE contype = 'c'"
+            for (what,) in connection.execute(text(f"{named} AND connamespace = 'public'::regnamespace")).all():
+                connection.execute(text(f"ALTER TABLE {what}"))
+        yield connection
+        connection.commit()
+
+
+def found_after(ledger: Ledger, url: str, *statements: str) -> Any:
+    """What verification finds, under an exported checkpoint, of what the owner then does."""
+    checkpoint = ledger.checkpoint()
+    assert ledger.verify([checkpoint], silent).faults == ()
+    with unchecked(url) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    return ledger.verify([checkpoint], silent)
+
+
+def fill(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1"), status("v1", Action.CONFIRM, "a1", units=50), exposure(settled_orders=9)])
+    ledger.append(MARKET, [Entry("p1", "", PRODUCT, ago(20)), identity("i1")])
+
+
+JOINED = "x'1f' || CAST('units=50' AS BLOB)"
+JOINED_PG = "decode('1f', 'hex') || convert_to('units=50', 'UTF8')"
+TAMPERINGS = {
+    "an empty text becomes NULL": ("UPDATE entry SET product_category = NULL WHERE kind = 3", 3),
+    "NULL becomes an empty text": ("UPDATE entry SET product_category = '' WHERE kind = 1", 1),
+    "an incident out of nothing": ("UPDATE entry SET incident = '' WHERE kind = 4", 5),
+    "a column hides in another": (
+        "UPDATE entry SET notifier = notifier || {unit} || 'target=' || target, target = NULL WHERE kind = 13",
+        4,
+    ),
+    "a column hides in the digest": (
+        "UPDATE entry SET digest = CAST(digest || {joined} AS {bytes}), units = NULL WHERE kind = 2",
+        2,
+    ),
+    "a decision beside the sealed": (
+        "INSERT INTO entry (sequence, marketplace, seller, entry_id, kind, occur_time, report_time, record_time,"
+        " violation, status, content, digest) SELECT -1, marketplace, seller, 'x1', 2, occur_time, report_time,"
+        " record_time, 'v1', 6, content, digest FROM entry WHERE entry_id = 'a1'",
+        -1,
+    ),
+    "a seal before the first": (
+        "INSERT INTO seal SELECT -5, -1, root, chain, leaves FROM seal WHERE first_sequence = 1",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERINGS)
+def test_what_leaves_the_leaves_as_they_are_is_found_all_the_same(ledger: Ledger, url: str, change: str) -> None:
+    """Each of these reads as another fact, and would verify if the leaves alone were compared."""
+    fill(ledger)
+    statement, named = TAMPERINGS[change]
+    is_sqlite = url.startswith("sqlite")
+    words = ("char(31)", JOINED, "BLOB") if is_sqlite else ("chr(31)", JOINED_PG, "bytea")
+    found = found_after(ledger, url, statement.format(**dict(zip(("unit", "joined", "bytes"), words, strict=True))))
+    assert found.mismatch is not None
+    assert found.mismatch.sequence == named
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_value_of_another_type_is_found(ledger: Ledger, url: str) -> None:
+    """SQLite keeps any type in any column; as text it is the same."""
+    fill(ledger)
+    found = found_after(ledger, url, "UPDATE entry SET entry_id = CAST(entry_id AS BLOB) WHERE sequence = 2")
+    assert (found.mismatch.sequence, "shape" in found.mismatch.problem) == (2, True)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_second_row_of_one_sequence_is_found_at_the_end_of_a_page_too(ledger: Ledger, url: str) -> None:
+    """A table that its owner has made anew without a key may hold two."""
+    for first in range(0, 2_002, 1_001):
+        ledger.append(MARKET, [identity(f"i{number}") for number in range(first, first + 1_001)])
+    found = found_after(
+        ledger,
+        url,
+        "CREATE TABLE anew AS SELECT * FROM entry",
+        "DROP TABLE entry",
+        "ALTER TABLE anew RENAME TO entry",
+        "INSERT INTO entry SELECT * FROM entry WHERE sequence = 2000",
+    )
+    assert found.mismatch is not None
+    assert found.mismatch.sequence == 2_000
+
+
+def test_every_kind_of_entry_is_as_the_ledger_writes_it(ledger: Ledger) -> None:
+    """With every field, with texts of all control characters, and with what follows from it."""
+    later = violation("texts")
+    ground = "".join(map(chr, range(160)))
+    ledger.append(MARKET, [*ON_RECORD, replace(later, fact=replace(later.fact, ground=ground))])  # type: ignore[arg-type]
+    ledger.append(MARKET, [entry for kind, entry in every_entry() if kind is not Kind.ERASURE])
+    ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
+    assert ledger.verify([ledger.checkpoint()], silent).faults == ()
+
+
+def test_rows_as_the_ledger_writes_them_have_leaves_of_their_own(ledger: Ledger) -> None:
+    """NULL and the empty text have not; so one of two such rows is not as the ledger writes it."""
+    fill(ledger)
+    with ledger._database.read() as connection:
+        rows = [list(row) for row in connection.execute(ENTRY.select())]
+    for place in range(len(rows[0])):
+        for row in rows:
+            for other in (None, ""):
+                changed = [*row[:place], other, *row[place + 1 :]]
+                if changed != row and leaf_of_or_none(changed) == leaf_of(row):
+                    assert not (is_as_written(changed) and is_as_written(row))
+
+
+def leaf_of_or_none(row: list[Any]) -> bytes | None:
+    try:
+        return leaf_of(row)
+    except TypeError:
+        return None
+
+
+def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: str) -> None:
+    """Not one that an erasure took; an erasure of the seller from before the entry excuses nothing."""
+    fill(ledger)
+    ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+    ledger.append(MARKET, [status("v1", Action.OVERTURN, "o1")])
+    found = found_after(ledger, url, "DELETE FROM seller_key")
+    assert found.mismatch is None
+    assert found.key_lost.sequence == 7
+    assert "no erasure is on record" in found.key_lost.problem
+
+
+def test_a_key_that_was_changed_is_reported_and_stops_no_reading(ledger: Ledger, url: str) -> None:
+    """What it does not open reads as erased; the rest of the page, and other sellers' texts, as ever."""
+    fill(ledger)
+    ledger.append(MARKET, [confirmed("v2", "s2"), status("v2", Action.APPEAL, "a2")])
+    wrong = "zeroblob(32)" if url.startswith("sqlite") else f"decode('{'00' * 32}', 'hex')"
+    found = found_after(ledger, url, f"UPDATE seller_key SET key = {wrong} WHERE seller = 's1'")
+    assert found.mismatch is None
+    assert found.key_lost is None
+    assert found.key_wrong.sequence == 2
+    read = {one.entry.entry_id: one for one in ledger.entries(MARKET, ledger.cut())}
+    assert len(read) == 7
+    assert [one for one in read if read[one].erased] == ["a1"]
+    assert read["a1"].entry.fact.reason == "[erased]"  # type: ignore[union-attr]
+    assert not read["a2"].erased
+
+
+def test_a_key_of_another_length_stops_no_reading(ledger: Ledger, url: str) -> None:
+    fill(ledger)
+    wrong = "x'00'" if url.startswith("sqlite") else "decode('00', 'hex')"
+    assert found_after(ledger, url, f"UPDATE seller_key SET key = {wrong}").key_wrong.sequence == 2
+    assert [one.erased for one in ledger.entries(MARKET, ledger.cut())] == [False, True, False, False, False]
+
+
+def test_a_position_beyond_the_ledger_is_reported(ledger: Ledger, url: str) -> None:
+    """A source that is said to be read with entries that are not there."""
+    ledger.append(MARKET, [confirmed("v1")], position=Position("kafka", 0, 10))
+    found = found_after(ledger, url, "UPDATE source_position SET sequence = 9")
+    assert found.position_ahead.sequence == 9
+    assert found.mismatch is None
