@@ -119,7 +119,8 @@ def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
         for path in (folder, place):
             os.chown(path, owner.pw_uid, owner.pw_gid)
         for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)
+            if not parent.stat().st_mode & 0o001:  # a folder of ours, which only its owner may pass through
+                parent.chmod(parent.stat().st_mode | 0o011)
     with psycopg.connect(postgresql(), autocommit=True) as server:
         server.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
         server.execute(b"CREATE DATABASE small TEMPLATE template0 TABLESPACE small")
