@@ -391,9 +391,10 @@ def _cause(error: Exception) -> BaseException | None:
 
 
 def _forget_rows(error: Exception) -> None:
-    """Leaves of PostgreSQL's error its class and code: message, detail and context quote rows."""
+    """Leaves of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
     if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
-        cause.args = error.args = (f"PostgreSQL refused it: {type(cause).__name__}, {cause.sqlstate}",)
+        said = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
+        cause.args = error.args = (f"PostgreSQL refused it: {said} ({cause.sqlstate})",)
 
 
 def _is_full(error: Exception) -> bool:

@@ -5,7 +5,6 @@ import struct
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import grpc
@@ -76,24 +75,6 @@ def test_pages_of_notifiers_and_of_the_queue_make_up_the_whole_of_the_first_page
             review._stub.ListReviewQueue(stale)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert refused(lambda: list(review.list_notifiers(MARKET, page_size=-1))).fields[0][0] == "page_size"
-
-
-def test_a_violation_that_was_moved_beyond_the_time_asked_for_is_left_out_of_the_queue(tmp_path: Path) -> None:
-    """As it is of all that is as of then; the others are answered."""
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("moved", "s1"), violation("stays", "s2")])
-        sleep(0.02)
-        then = datetime.now(UTC)
-        sleep(0.02)
-        correction = entry_pb2.Entry(entry_id="c")
-        correction.correction.entry, correction.correction.actor, correction.correction.reason = "moved", "a", "r"
-        correction.correction.correction = entry_pb2.CORRECTION_KIND_MOVED
-        correction.correction.moved_to.FromDatetime(datetime.now(UTC) - timedelta(milliseconds=5))
-        client.append_entries(MARKET, [correction])
-        review = ReviewClient(client)
-        names = [item.violation.name for item in review.list_review_queue(MARKET, observe_time=then)]
-        assert names == [f"marketplaces/{MARKET}/violations/stays"]
-        assert len(list(review.list_review_queue(MARKET))) == 2
 
 
 @pytest.mark.parametrize("after", [b"\xff\xfe", b"9" * 5_000, b"a\0b", "\u0661".encode()])

