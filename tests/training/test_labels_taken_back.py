@@ -56,7 +56,12 @@ def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
     moved = correction("v", moved_to, (TRUTH - 1) * DAY)
     known = max(INSIDE, moved_to)
     assert not is_bad(folder(tmp_path, "moved"), study, breach("v", INSIDE, reported=known), moved)
-    assert is_bad(folder(tmp_path, "inside"), study, breach("v", INSIDE), correction("v", INSIDE + DAY, LATER))
+    assert is_bad(
+        folder(tmp_path, "inside"),
+        study,
+        breach("v", INSIDE, reported=INSIDE + DAY),
+        correction("v", INSIDE + DAY, LATER),
+    )
 
 
 def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, study: Study) -> None:
