@@ -138,6 +138,15 @@ def decide_all(
         "expected_count": expected_count,
         "etag": etag,
     }
+    done = _decide_all(action, marketplace, wanted)
+    emit_one(outcome_row(name, done), output)
+    if not execute and done.count:
+        say(f"nothing was decided; to decide: --execute --expected-count {done.count} --etag {done.etag}")
+
+
+def _decide_all(action: BulkAction, marketplace: str | None, wanted: dict[str, Any]) -> DecideViolationsResponse:
+    """Calls until nothing remains, or once for a dry run; what became of it."""
+    execute, name = wanted["execute"], wanted["decision_id"]
     if execute:
         say(f"decision {name}: should this stop, the same command with --decision-id {name} goes on")
     with client() as (connection, settings):
@@ -145,9 +154,7 @@ def decide_all(
         number = Action.Value(f"ACTION_{action.name}")
         while (done := review.decide_violations(where, number, **wanted)).remaining and execute:
             say(f"{done.decided:,} of {done.count:,} decided")
-    emit_one(outcome_row(name, done), output)
-    if not execute and done.count:
-        say(f"nothing was decided; to decide: --execute --expected-count {done.count} --etag {done.etag}")
+    return done
 
 
 def _times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
