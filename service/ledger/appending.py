@@ -9,7 +9,8 @@ from scoring.entries import PreparedEntry
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
 from scoring.kinds import ExposureStated
 from service.ledger.batch import Batch
-from service.ledger.database import Database, Texts, among
+from service.ledger.database import Database
+from service.ledger.expressions import Texts, among
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts

@@ -32,7 +32,7 @@ from scoring.lifecycle import COUNTING
 from scoring.time import format_time
 from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from service.ledger import standings as standing
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
 from service.ledger.standings import Decision, Listing, ProductReport, Standing, other_seller

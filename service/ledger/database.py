@@ -1,10 +1,9 @@
 """The ledger's connections: many that read, one that writes, on SQLite and on PostgreSQL.
 
-What differs between the two is here and in the migrations, and nowhere else: how a connection is set up, what a write
-begins with, how many rows are inserted at once, and how a column is compared with a list.
+What differs between the two is here (how a connection is set up, what a write begins with, how rows are inserted), in
+`expressions` (what a statement writes differently) and in the migrations, and nowhere else.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, Text, create_engine, event, exc, make_url
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from scoring.errors import ConfigurationWrong, LedgerUnavailable
 from service.ledger.one_writer import WriterLock
@@ -248,84 +241,6 @@ def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
-
-
-class Texts(TypeDecorator[Sequence[str]]):
-    """A list of texts as one parameter: an array on PostgreSQL, JSON on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
-        return json.dumps(list(value or ())) if dialect.name == "sqlite" else list(value or ())
-
-
-class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`among(column, bindparam("names", type_=Texts()))`: whether the column is one of the names.
-
-    One statement whatever their number: SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
-    """
-
-    # No Boolean type: on SQLite SQLAlchemy would write "... = 1" behind it, which no index can serve.
-    inherit_cache = True
-
-
-@compiles(among, "sqlite")
-def _among_in_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, names = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({names}))"  # noqa: S608 (of compiled clauses)
-
-
-@compiles(among, "postgresql")
-def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, names = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({names})"
-
-
-class member(FunctionElement[str]):  # noqa: N801 (used as a function)
-    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON; NULL if it is not stated."""
-
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(member, "sqlite")
-def _member_in_sqlite(element: member, compiler: SQLCompiler, **options: Any) -> str:
-    column, key = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({column}, '$.' || {key})"
-
-
-@compiles(member, "postgresql")
-def _member_in_postgresql(element: member, compiler: SQLCompiler, **options: Any) -> str:
-    # A text with U+0000, from before it was refused, would fail the query of all rows; after "\\\\" this is sound, too.
-    column, key = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"(replace({column}, '\\u0000', '\\ufffd')::json ->> {key})"
-
-
-class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`only(column, value)`: whether the column has the value, for a query ordered by the column and then another.
-
-    Told `marketplace = m`, PostgreSQL knows that the order by (marketplace, sequence) is the one by sequence, and would
-    rather walk the primary key, past the entries of all other marketplaces: a page of a marketplace with nine among 300,000
-    took 37 ms. Told that it is one of a list of one, it walks the index that begins with the marketplace: 0.3 ms.
-    """
-
-    inherit_cache = True
-
-
-@compiles(only, "sqlite")
-def _only_in_sqlite(element: only, compiler: SQLCompiler, **options: Any) -> str:
-    column, value = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = {value}"
-
-
-@compiles(only, "postgresql")
-def _only_in_postgresql(element: only, compiler: SQLCompiler, **options: Any) -> str:
-    column, value = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY (ARRAY[{value}])"
 
 
 def _usable(url: str) -> URL:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from scoring.kinds import KINDS
 from scoring.matching import Identity
 from scoring.words import CorrectionKind, IdentityLevel, Kind
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY
 

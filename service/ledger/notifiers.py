@@ -11,7 +11,7 @@ from scoring.queue import ORDER_DAYS
 from scoring.reliability import Record, outcome_of
 from scoring.time import day_of
 from scoring.words import Action, Attribution, Category, Source, Status
-from service.ledger.database import Texts, among, member, only
+from service.ledger.expressions import Texts, among, member, only
 from service.ledger.records import Cut
 from service.ledger.tables import ENTRY
 

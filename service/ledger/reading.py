@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case,
 
 from scoring.columns import FactRow
 from scoring.entries import entry_from_content
-from service.ledger.database import Texts, among, only
+from service.ledger.expressions import Texts, among, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed

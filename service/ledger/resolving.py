@@ -14,7 +14,7 @@ from scoring.kinds import ProductViolationReported, ViolationReported
 from scoring.lifecycle import allowed_actions
 from scoring.regrouping import root
 from scoring.words import Attribution, Category, CorrectionKind, IncidentChange, Kind, Severity, Status
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.records import Cut, ViolationView
 from service.ledger.tables import ENTRY
 

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, bindparam, insert, select
 
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.rows import PLACE, Row
 from service.ledger.tables import SELLER_KEY
 

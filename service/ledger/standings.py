@@ -11,7 +11,7 @@ from scoring.errors import LifecycleForbids, invalid
 from scoring.kinds import ProductListed, ProductViolationReported, StatusChanged
 from scoring.lifecycle import allowed_actions, next_status
 from scoring.words import Action, Attribution, Kind, Severity, Status
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c

@@ -16,7 +16,7 @@ from sqlalchemy import Column, bindparam, func, select
 
 from scoring.merkle import merkle_root
 from scoring.words import Kind
-from service.ledger.database import Texts, among
+from service.ledger.expressions import Texts, among
 from service.ledger.rows import PLACE
 from service.ledger.sealing import key_id_of, unsealed
 from service.ledger.seals import GENESIS, MARK_BYTES, RUN, chain_of, leaf_of
