@@ -38,7 +38,7 @@ class Sizes:
 SHORT = Sizes(
     kills=4,
     kill_entries=2_000,
-    retries=3_000,
+    retries=20_000,
     clock_jumps=200,
     tamperings=60,
     tampered_entries=100,
