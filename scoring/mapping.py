@@ -26,7 +26,7 @@ nothing of a row that found nobody.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -185,7 +185,6 @@ class Rule:
             raise ConfigurationWrong(
                 f"{where}: an id must not depend on the match, or a later match adds the row again"
             )
-        self._kind = kind
         self._when = tests_of(data.get("when", []), where)
         counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and "count" in data[n]}
         self._counts = {name: _count(count, f"{where}.{name}") for name, count in counts.items()}
@@ -194,7 +193,9 @@ class Rule:
         self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
         self._values = {name: value_of(data[name], f"{where}.{name}") for name in names}
-        self._stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
+        stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
+        self._fact_type = row.fact
+        self._steps = [_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated]
         self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
@@ -259,7 +260,15 @@ class Rule:
         else:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
             report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
-        fact = _fact(self._kind, self._stated, texts, attributes)
+        values: dict[str, Any] = {}
+        for name, read, left_out in self._steps:
+            if text := texts.get(name, ""):
+                values[name] = _read(name, text, read) if read else text
+            elif left_out:
+                values[name] = left_out()
+        if attributes:
+            values["attributes"] = {key: value for key, value in attributes.items() if value}
+        fact = cast(Fact, self._fact_type(**values))
         return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
 
 
@@ -271,30 +280,27 @@ def _readable(read: Callable[[Row], T], row: Row) -> T | None:
         return None
 
 
-def _fact(kind: str, stated: Sequence[Stated], texts: Mapping[str, str], attributes: Mapping[str, str]) -> Fact:
-    """The fact of a kind from texts by field; what is empty is left out, a required count then 0."""
-    values: dict[str, Any] = {}
-    for field in stated:
-        name, shape = field.name, field.shape
-        text = texts.get(name, "")
-        if shape.kind in ("id", "text"):
-            if text or field.required:
-                values[name] = text
-        elif shape.kind == "attributes":
-            values[name] = {key: value for key, value in attributes.items() if value}
-        elif text or (name in texts and shape.kind == "word" and field.required):
-            values[name] = _read(name, text, shape.parse)
-        elif field.required:
-            values[name] = _left_out(kind, field)
-    return cast(Fact, KINDS[_KIND_BY_KEY[kind]].fact(**values))
+Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
-def _left_out(kind: str, field: Stated) -> Any:
-    if kind == "identity" and field.name == "level":
-        return IdentityLevel.NONE
-    if field.shape.kind in ("word", "day"):
-        return _read(field.name, "", field.shape.parse)
-    return 0 if field.shape.kind == "count" else None
+def _step(kind: str, field: Stated, is_mapped: bool) -> Step:
+    """How a field is made of its text: (name, how the text is read, what the field is without one or None: its default).
+
+    RowRejected where the words of a required field are empty.
+    """
+    name, shape = field.name, field.shape
+    if shape.kind == "attributes":
+        return name, None, None
+    read = None if shape.kind in ("id", "text") else shape.parse
+    if not field.required:
+        return name, read, None
+    if read is None:
+        return name, read, str
+    if kind == "identity" and name == "level" and not is_mapped:
+        return name, read, lambda: IdentityLevel.NONE
+    if shape.kind in ("word", "day"):
+        return name, read, lambda: _read(name, "", shape.parse)
+    return name, read, lambda: 0 if shape.kind == "count" else None
 
 
 def _read(field: str, text: str, reader: Callable[[str], T]) -> T:

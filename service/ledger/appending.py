@@ -14,7 +14,7 @@ from service.ledger.expressions import Texts, among
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts
-from service.ledger.seals import seal
+from service.ledger.seals import leaving, seal
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
@@ -85,8 +85,9 @@ def append_batch(
         results.append(found.appended._replace(erased=alike.get(index, False)))
     if rows.rows:
         seal_texts(connection, marketplace, rows.rows, rows.sealed)
-        database.insert(connection, rows.rows)
-        seal(connection, rows.rows)
+        leaves: list[bytes] = []
+        database.insert(connection, leaving(rows.rows, leaves))
+        seal(connection, sequence + 1, leaves)
     if position is not None:
         advance(connection, position, sequence + len(rows.rows))
     return results

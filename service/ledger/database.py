@@ -5,7 +5,8 @@ What differs between the two is here (how a connection is set up, what a write b
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -140,7 +141,7 @@ class Database:
             found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
         return found
 
-    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Inserts entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
 
@@ -220,17 +221,18 @@ class Database:
             ) from error
 
 
-def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
     """Inserts rows with some of a table's columns. One of CONFLICT if the database refuses one.
 
     PostgreSQL takes 12 us a row by COPY where executemany takes 85.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     statement = _insertion(table, columns, is_sqlite)
+    raw: Any = connection.connection
     if is_sqlite:
-        connection.connection.cursor().executemany(statement, rows)
+        raw.cursor().executemany(statement, rows)
         return
-    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
+    with raw.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -288,8 +290,17 @@ def _require_durable(settings: Mapping[Any, Any]) -> None:
 
 
 def _set(connection: Any, pragmas: Sequence[str]) -> None:
+    end = time.monotonic() + WAIT_SECONDS
     for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
+        # Connections that switch a new file to WAL together collide at once: SQLite waits for nobody there.
+        while True:
+            try:
+                connection.execute(f"PRAGMA {pragma}")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
 
 
 def _is_silence(error: Exception) -> bool:

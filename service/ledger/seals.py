@@ -10,7 +10,7 @@ they name the entry that was changed.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -41,11 +41,18 @@ def leaf_of(row: Sequence[Any]) -> bytes:
     return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
 
 
-def seal(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Seals freshly appended rows (all columns in the table's order). The caller holds the lock."""
+def leaving(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
+    """The rows, each of which leaves its leaf: taken while they are inserted, when a server's process has work too."""
+    for row in rows:
+        leaves.append(leaf_of(row))
+        yield row
+
+
+def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
+    """Seals freshly appended entries from sequence `first` on, by their leaves. The caller holds the lock."""
     found = connection.execute(LAST_SEAL).first()
     before = bytes(found.chain) if found else GENESIS
-    connection.execute(insert(SEAL), [_seal_of(rows, before)])
+    connection.execute(insert(SEAL), [_seal_of(first, leaves, before)])
 
 
 def seal_unsealed(connection: Connection) -> None:
@@ -56,12 +63,11 @@ def seal_unsealed(connection: Connection) -> None:
         rows = connection.execute(_UNSEALED.where(ENTRY.c.sequence > after).limit(RUN)).all()
         if not rows:
             return
-        seal(connection, [(*row, *[None] * len(_LATER)) for row in rows])
+        seal(connection, rows[0].sequence, [leaf_of((*row, *[None] * len(_LATER))) for row in rows])
 
 
-def _seal_of(rows: Sequence[Sequence[Any]], before: bytes) -> dict[str, Any]:
-    leaves = [leaf_of(row) for row in rows]
-    root, first, last = merkle_root(leaves), rows[0][0], rows[-1][0]
+def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, Any]:
+    root, last = merkle_root(leaves), first + len(leaves) - 1
     return {
         "first_sequence": first,
         "last_sequence": last,

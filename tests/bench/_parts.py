@@ -16,7 +16,7 @@ PARTS = {
     "dedupe_query": "service.ledger.appending:_known",
     "standings_query": "service.ledger.batch:Batch._load",
     "sealing": "service.ledger.appending:seal_texts",
-    "insert": "service.ledger.database:Database.insert",
+    "insert_leaves": "service.ledger.database:Database.insert",
     "seal": "service.ledger.appending:seal",
     "commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
 }

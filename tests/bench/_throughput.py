@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from service.heap import settle
 from service.importing import import_files
 from service.ledger import Ledger
 from tests.bench._durable import BACKENDS, NewDatabase, RawWriter, all_rows, is_sqlite, new_databases, rendered
@@ -106,11 +107,12 @@ class _Contest:
         self._sent = [messages(facts) for facts in self._facts]
         server = stack.enter_context(running_server(place, database_url=new_database()))
         self._client = stack.enter_context(server.client(deadline_seconds=60))
-        # What is held ready here would be walked by every full collection that a writer's own objects bring about:
-        # 10 us a row of an import that were not the import's.
-        gc.collect()
-        gc.freeze()
+        # As the command that imports does it, and the server. Without, what is held ready here would be walked by every
+        # full collection that a writer's own objects bring about: 10 us a row of an import that were not the import's.
+        thresholds = gc.get_threshold()
+        settle()
         stack.callback(gc.unfreeze)
+        stack.callback(gc.set_threshold, *thresholds)
 
     def writers(self) -> dict[str, Callable[[int], None]]:
         """What writes round k, by name."""
