@@ -1,9 +1,8 @@
-"""A study: one TOML file that states data, observation points, window, bad definition and model."""
+"""From a TOML file to a study: every part read by its own function, every problem named."""
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import date
 from enum import IntEnum
 from functools import partial
 from hashlib import sha256
@@ -14,98 +13,13 @@ from scoring.artifact import canonical_json
 from scoring.errors import ConfigurationWrong
 from scoring.features import FEATURES, AttributeFeature, Feature
 from scoring.fold import DEFAULT_WEIGHTS, Constants
-from scoring.time import format_day, parse_day
+from scoring.time import parse_day
 from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
+from training.study.definition import BadRule, Study
+from training.study.reader import Reader
 
 Word = TypeVar("Word", bound=IntEnum)
-
-
-@dataclass(frozen=True, slots=True)
-class BadRule:
-    """Violations that make a seller bad: all that is stated must hold. `severity` and `harm` are the least ones."""
-
-    severity: Severity = Severity.MINOR
-    harm: Harm = Harm.LOW
-    violation_type: str | None = None
-    category: Category | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window."""
-
-    day: int
-    window_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
-    whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
-    """
-
-    name: str
-    marketplace: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    train_points: int
-    step_days: int
-    window_days: int | None
-    window_months: int | None
-    maturity_days: int
-    bad: tuple[BadRule, ...]
-    bad_at_least: int
-    reference_exposure: float | None
-    active_before_months: int | None
-    active_in_window: bool
-    constants: Constants
-    features: tuple[Feature | AttributeFeature, ...]
-    rounds: int
-    seed: int
-    parameters: Mapping[str, Any]
-    digest: str
-
-    def observation(self, day: int) -> Observation:
-        """The observation point of a day."""
-        if self.window_days is not None:
-            return Observation(day, day + self.window_days)
-        return Observation(day, _add_months(day, self.window_months or 0))
-
-    def observations(self, as_of: int) -> tuple[list[Observation], list[Observation]]:
-        """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
-
-        Stated days are taken as they are. Without any, the test point is the latest whose window and maturity are over
-        by `as_of`, and the training points go back from it by `step_days`, each over before the test point begins.
-        ConfigurationWrong if a training window is not over by the first test point, or a window not by `as_of`.
-        """
-        if self.test:
-            test = [self.observation(parse_day(day)) for day in self.test]
-            train = [self.observation(parse_day(day)) for day in self.train]
-        else:
-            test = [self._latest_over_by(as_of)]
-            last = self._latest_over_by(test[0].day).day
-            train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
-        first_test = min(o.day for o in test)
-        for point in train:
-            if point.window_end + self.maturity_days > first_test:
-                raise ConfigurationWrong(
-                    f"the window of training point {format_day(point.day)} and its maturity are not over by the test"
-                    f" point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
-                )
-        for point in test:
-            if point.window_end + self.maturity_days > as_of:
-                raise ConfigurationWrong(
-                    f"the window of test point {format_day(point.day)} and its maturity are not over by"
-                    f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
-                )
-        return train, test
-
-    def _latest_over_by(self, day: int) -> Observation:
-        """The latest point whose window and maturity are over by `day`; looked for, since months are uneven."""
-        about = 2 * day - self.observation(day).window_end - self.maturity_days
-        candidates = map(self.observation, range(about + 6, about - 7, -1))
-        return next(point for point in candidates if point.window_end + self.maturity_days <= day)
 
 
 def load_study(path: Path) -> Study:
@@ -119,7 +33,7 @@ def load_study(path: Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"the study {path} is not TOML: {error}") from None
     plain = _plain(data)
-    reader = _Reader(plain)
+    reader = Reader(plain)
     digest = reader.attempt("numbers must be finite", lambda: sha256(canonical_json(plain)).hexdigest())
     study = _study(reader, digest or "")
     wrong = reader.problems()
@@ -137,56 +51,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-class _Reader:
-    """Takes values out of nested tables, remembering what is wrong, missing or left over."""
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._data = data
-        self._wrong: list[str] = []
-        self._taken: set[str] = set()
-
-    def take(self, path: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
-        self._taken.add(path)
-        value: Any = self._data
-        for part in path.split("."):
-            value = value.get(part, ...) if isinstance(value, Mapping) else ...
-        if value is ...:
-            if default is ...:
-                self._wrong.append(f"{path} is missing")
-                return None
-            return default
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self._wrong.append(f"{path} has the wrong type: {value!r}")
-            return None if default is ... else default
-        return value
-
-    def positive(self, path: str, default: int | None) -> int | None:
-        """A whole number above 0."""
-        value: int | None = self.take(path, int, default)
-        self.check(value is None or value > 0, f"{path} must be above 0")
-        return value
-
-    def check(self, holds: bool, text: str) -> None:
-        if not holds:
-            self._wrong.append(text)
-
-    def attempt(self, text: str, make: Callable[[], Any]) -> Any:
-        try:
-            return make()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._wrong.append(f"{text} ({error})")
-            return None
-
-    def problems(self) -> list[str]:
-        known = {path.split(".")[0] for path in self._taken}
-        unknown = [key for key in self._data if key not in known]
-        for key, value in self._data.items():
-            if isinstance(value, Mapping) and key not in self._taken:
-                unknown += [f"{key}.{part}" for part in value if f"{key}.{part}" not in self._taken]
-        return self._wrong + [f"{key} is not a part of a study" for key in unknown]
-
-
-def _study(r: _Reader, digest: str) -> Study | None:
+def _study(r: Reader, digest: str) -> Study | None:
     bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
     r.check(bool(bad), "bad.any must name at least one kind of violation")
     features: tuple[Feature | AttributeFeature, ...] = (*_built_in(r), *_declared(r))
@@ -223,6 +88,8 @@ def _study(r: _Reader, digest: str) -> Study | None:
         "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
         "parameters": parameters,
+        "gates": r.take("gates", dict, {}),
+        "monitor": r.take("monitor", dict, {}),
         "digest": digest,
     }
     r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
@@ -239,7 +106,7 @@ _OURS = frozenset(
 """LightGBM's parameters that training sets itself."""
 
 
-def _constants(r: _Reader) -> Constants | None:
+def _constants(r: Reader) -> Constants | None:
     weights = r.take("constants.severity_weights", dict, {})
     damping = float(r.take("constants.rate_damping_orders", _NUMBER, 50.0))
     scale = float(r.take("constants.exposure_scale_orders", _NUMBER, 1000.0))
@@ -272,7 +139,7 @@ def _word(words: type[Word], text: object) -> Word:
         raise ValueError(f"{text!r} is none of {known}") from None
 
 
-def _bad(r: _Reader) -> tuple[BadRule, ...]:
+def _bad(r: Reader) -> tuple[BadRule, ...]:
     rules = []
     for rule in r.take("bad.any", list, []):
         values: dict[str, Any] = dict(rule)
@@ -290,7 +157,7 @@ def _bad(r: _Reader) -> tuple[BadRule, ...]:
 _KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
 
 
-def _built_in(r: _Reader) -> list[Feature]:
+def _built_in(r: Reader) -> list[Feature]:
     left_out = tuple(map(str, r.take("features.without", list, [])))
     for prefix in left_out:
         r.check(
@@ -299,7 +166,7 @@ def _built_in(r: _Reader) -> list[Feature]:
     return [feature for feature in FEATURES.values() if not feature.name.startswith(left_out)]
 
 
-def _declared(r: _Reader) -> list[AttributeFeature]:
+def _declared(r: Reader) -> list[AttributeFeature]:
     features: list[AttributeFeature] = []
     for row in r.take("attributes", list, []):
         made = r.attempt(
@@ -321,11 +188,3 @@ def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
     if not isinstance(one_of, list) or set(row) > {"name", "one_of"}:
         raise ValueError(f"one_of of {name} must be a list, with nothing but the name beside it")
     return [AttributeFeature(name, equals=str(text)) for text in one_of]
-
-
-def _add_months(day: int, months: int) -> int:
-    first = date(1970, 1, 1) + timedelta(days=day)
-    month = first.month - 1 + months
-    year, month = first.year + month // 12, month % 12 + 1
-    last = (date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)).day
-    return (date(year, month, min(first.day, last)) - date(1970, 1, 1)).days

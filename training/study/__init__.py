@@ -1,0 +1,6 @@
+"""A study: one TOML file that states data, observation points, window, bad definition, model and gates."""
+
+from training.study.definition import BadRule, Observation, Study
+from training.study.loading import load_study
+
+__all__ = ["BadRule", "Observation", "Study", "load_study"]

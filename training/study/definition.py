@@ -1,0 +1,109 @@
+"""What a study says, checked: data, observation points, window, bad definition, model and gates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from scoring.features import AttributeFeature, Feature
+from scoring.fold import Constants
+from scoring.time import format_day, parse_day
+from scoring.words import Category, Harm, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class BadRule:
+    """Violations that make a seller bad: all that is stated must hold. `severity` and `harm` are the least ones."""
+
+    severity: Severity = Severity.MINOR
+    harm: Harm = Harm.LOW
+    violation_type: str | None = None
+    category: Category | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window."""
+
+    day: int
+    window_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
+    whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
+    """
+
+    name: str
+    marketplace: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    train_points: int
+    step_days: int
+    window_days: int | None
+    window_months: int | None
+    maturity_days: int
+    bad: tuple[BadRule, ...]
+    bad_at_least: int
+    reference_exposure: float | None
+    active_before_months: int | None
+    active_in_window: bool
+    constants: Constants
+    features: tuple[Feature | AttributeFeature, ...]
+    rounds: int
+    seed: int
+    parameters: Mapping[str, Any]
+    gates: Mapping[str, Any]
+    monitor: Mapping[str, Any]
+    digest: str
+
+    def observation(self, day: int) -> Observation:
+        """The observation point of a day."""
+        if self.window_days is not None:
+            return Observation(day, day + self.window_days)
+        return Observation(day, _add_months(day, self.window_months or 0))
+
+    def observations(self, as_of: int) -> tuple[list[Observation], list[Observation]]:
+        """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
+
+        Stated days are taken as they are. Without any, the test point is the latest whose window and maturity are over
+        by `as_of`, and the training points go back from it by `step_days`, each over before the test point begins.
+        ConfigurationWrong if a training window is not over by the first test point, or a window not by `as_of`.
+        """
+        if self.test:
+            test = [self.observation(parse_day(day)) for day in self.test]
+            train = [self.observation(parse_day(day)) for day in self.train]
+        else:
+            test = [self._latest_over_by(as_of)]
+            last = self._latest_over_by(test[0].day).day
+            train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
+        first_test = min(o.day for o in test)
+        for point in train:
+            if point.window_end + self.maturity_days > first_test:
+                raise ConfigurationWrong(
+                    f"the window of training point {format_day(point.day)} and its maturity are not over by the test"
+                    f" point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
+                )
+        for point in test:
+            if point.window_end + self.maturity_days > as_of:
+                raise ConfigurationWrong(
+                    f"the window of test point {format_day(point.day)} and its maturity are not over by"
+                    f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
+                )
+        return train, test
+
+    def _latest_over_by(self, day: int) -> Observation:
+        """The latest point whose window and maturity are over by `day`; looked for, since months are uneven."""
+        about = 2 * day - self.observation(day).window_end - self.maturity_days
+        candidates = map(self.observation, range(about + 6, about - 7, -1))
+        return next(point for point in candidates if point.window_end + self.maturity_days <= day)
+
+
+def _add_months(day: int, months: int) -> int:
+    first = date(1970, 1, 1) + timedelta(days=day)
+    month = first.month - 1 + months
+    year, month = first.year + month // 12, month % 12 + 1
+    last = (date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)).day
+    return (date(year, month, min(first.day, last)) - date(1970, 1, 1)).days

@@ -1,0 +1,53 @@
+"""Reading a study: values out of nested tables, with everything that is wrong told at once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class Reader:
+    """Takes values out of nested tables, remembering what is wrong, missing or left over."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+        self._wrong: list[str] = []
+        self._taken: set[str] = set()
+
+    def take(self, path: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+        self._taken.add(path)
+        value: Any = self._data
+        for part in path.split("."):
+            value = value.get(part, ...) if isinstance(value, Mapping) else ...
+        if value is ...:
+            if default is ...:
+                self._wrong.append(f"{path} is missing")
+                return None
+            return default
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self._wrong.append(f"{path} has the wrong type: {value!r}")
+            return None if default is ... else default
+        return value
+
+    def positive(self, path: str, default: int | None) -> int | None:
+        """A whole number above 0."""
+        value: int | None = self.take(path, int, default)
+        self.check(value is None or value > 0, f"{path} must be above 0")
+        return value
+
+    def check(self, holds: bool, text: str) -> None:
+        if not holds:
+            self._wrong.append(text)
+
+    def attempt(self, text: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._wrong.append(f"{text} ({error})")
+            return None
+
+    def problems(self) -> list[str]:
+        known = {path.split(".")[0] for path in self._taken}
+        unknown = [key for key in self._data if key not in known]
+        for key, value in self._data.items():
+            if isinstance(value, Mapping) and key not in self._taken:
+                unknown += [f"{key}.{part}" for part in value if f"{key}.{part}" not in self._taken]
+        return self._wrong + [f"{key} is not a part of a study" for key in unknown]
