@@ -15,6 +15,7 @@ from scoring.columns import EntryColumns, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
 from scoring.words import Harm, Kind
+from training.stated import Stated, read_stated
 
 SCHEMA: Mapping[str, Any] = {
     "sequence": pl.Int64,
@@ -47,6 +48,7 @@ SCHEMA: Mapping[str, Any] = {
 class LedgerTable:
     """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
 
+    `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
     `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
     """
 
@@ -55,6 +57,8 @@ class LedgerTable:
     violation_type: NDArray[np.object_]
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
+    products: list[str]
+    stated: Stated
     as_of: int
     digest: str
 
@@ -104,6 +108,8 @@ def read_export(path: Path) -> LedgerTable:
         violation_type=types,
         harm=_ints(content.str.json_path_match("$.harm").replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
+        products=table["product_category"].drop_nulls().unique().sort().to_list(),
+        stated=read_stated(table),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
     )
