@@ -183,7 +183,7 @@ def lift(found: Development, study: Study) -> Lift:
     days: share 0.5 throughout, factor 2. For rare outcomes odds grow as the number of incidents does.
     """
     point = study.observation(0)
-    ages = study.maturity_days + np.arange(point.window_end) + 0.5
+    ages = np.arange(point.window_end, dtype=np.float64) + study.maturity_days + 0.5
     share = float(found.known_share(ages).mean())
     incidents = float(np.nansum(found.ultimate))
     if incidents < LEAST_COHORT or share <= 0:
@@ -205,9 +205,7 @@ def _known_incidents(table: LedgerTable, study: Study, final: Facts) -> tuple[In
     columns = table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
-    counting = columns.take(
-        np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED)
-    )
+    counting = columns.take(np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED))
     counting = counting.take(np.lexsort((counting.report_time, counting.violation)))
     place = _first(counting, by_row[v.row])
     reported = np.zeros(len(table.harm), dtype=np.int64)

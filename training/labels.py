@@ -78,7 +78,9 @@ def final_facts(table: LedgerTable) -> Facts:
 
     What was sold before an account came into other hands stays: it was sold in its window.
     """
-    columns = table.columns.take(table.columns.kind != Kind.CONTROL)
+    columns, is_control = table.columns, table.columns.kind == Kind.CONTROL
+    if is_control.any():
+        columns = columns.take(~is_control)
     return resolve(columns, np.full(columns.cases, EVER))
 
 

@@ -204,11 +204,9 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
 
 
 def _countries(table: LedgerTable, facts: Facts) -> Texts:
-    stated = table.stated
-    row = facts.identity_row
-    if not len(stated.country):
-        return stated.countries[np.zeros(len(row), dtype=np.int64)]
-    return stated.countries[np.where(row >= 0, stated.country[row], 0)]
+    code = np.append(table.stated.country, 0)[facts.identity_row]  # row -1: no identity
+    texts: Texts = table.stated.countries[code]
+    return texts
 
 
 def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
@@ -220,4 +218,5 @@ def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
     best = slot[np.lexsort((-(slot % kinds), orders, slot // kinds))]
     main = np.full(facts.cases, kinds - 1)
     main[best // kinds] = best % kinds  # the last assignment wins
-    return names[main]
+    texts: Texts = names[main]
+    return texts
