@@ -99,19 +99,19 @@ def read_export(path: Path) -> LedgerTable:
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
-    types = content.str.json_path_match("$.violation_type").to_numpy(allow_copy=True)
+    types = content.str.json_path_match("$.violation_type")
     harms = content.str.json_path_match("$.harm")
     return LedgerTable(
         columns=columns,
         sellers=sellers,
-        violation_type=types,
+        violation_type=types.to_numpy(allow_copy=True),
         harm=_ints(harms.replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
         shown=table.select(
             *("entry_id", "kind", "occur_time"),
-            violation_type=pl.Series(types, dtype=pl.String),
+            violation_type=types,
             harm=harms,
             action=content.str.json_path_match("$.action"),
         ),
