@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.artifact import Artifact
-from scoring.features import AttributeFeature, Feature
 from scoring.policy import Policy
 from training.export import LedgerTable
 from training.pipeline.steps import Kept
@@ -21,12 +20,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of the snapshot that the shell reads again from the ledger: `x[i]` is seller `sellers[i]` at `days[i]`."""
+    """Rows of the snapshot that the shell reads again from the ledger: `x[i]` is seller `sellers[i]` at the
+    beginning of day `days[i]`, by the study's features."""""
 
     sellers: Sequence[str]
     days: Sequence[int]
     x: Floats
-    features: tuple[Feature | AttributeFeature, ...]
     study: Study
 
 
@@ -60,6 +59,16 @@ class Job:
     verify: bool = True
     kept: Kept = field(default_factory=lambda: Kept(None))
     shell: Shell = field(default_factory=Shell)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a training would be made of: what the checks found, and the line that each step came to."""
+
+    evaluation: Mapping[str, Any]
+    lines: Mapping[str, str]
+    train_rows: int
+    test_rows: int
 
 
 @dataclass(frozen=True, slots=True)
