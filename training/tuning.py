@@ -41,7 +41,9 @@ class Tuned:
     @property
     def summary(self) -> str:
         """What came of the search, in one line."""
-        return f"{self.trials} trials ({self.pruned} pruned): held-out log-loss {self.best:.5f}, {self.default:.5f} before"
+        return (
+            f"{self.trials} trials ({self.pruned} pruned): held-out log-loss {self.best:.5f}, {self.default:.5f} before"
+        )
 
 
 def tune(

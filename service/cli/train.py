@@ -11,6 +11,7 @@ import typer
 from scoring.errors import ConfigurationWrong
 from scoring.version import CORE_VERSION
 from service.cli.common import open_ledger
+from service.cli.measuring import Measuring
 from service.cli.models import now, open_registry, user
 from service.cli.operate import load_policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
@@ -40,6 +41,9 @@ def train(
     recalibrate: Annotated[
         bool, typer.Option("--recalibrate", help="Keep the champion's trees, fit the level alone anew.")
     ] = False,
+    trials: Annotated[
+        int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")
+    ] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted training left behind.")
     ] = False,
@@ -52,7 +56,7 @@ def train(
     Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
     """
     form = Format.JSON if as_json else output
-    training = Training(load(), study, recalibrate=recalibrate, verify=verify, fresh=fresh)
+    training = Training(load(), study, recalibrate=recalibrate, verify=verify, trials=trials, fresh=fresh)
     with StepProgress() as progress:
         training.read(export, progress)
         if dry_run:
@@ -69,7 +73,14 @@ class Training:
     """One training as the command runs it: the study, the ledger's export, the registry, and what is kept on disk."""
 
     def __init__(
-        self, settings: Settings, study: Path, *, recalibrate: bool = False, verify: bool = True, fresh: bool = False
+        self,
+        settings: Settings,
+        study: Path,
+        *,
+        recalibrate: bool = False,
+        verify: bool = True,
+        trials: int = 0,
+        fresh: bool = False,
     ) -> None:
         try:
             from training.study import load_study
@@ -78,7 +89,7 @@ class Training:
         shipped = ROOT / "training" / "studies" / study.name
         self._settings = settings
         self.study: Study = load_study(study if study.exists() or not shipped.exists() else shipped)
-        self._recalibrate, self._verify, self._fresh = recalibrate, verify, fresh
+        self._recalibrate, self._verify, self._trials, self._fresh = recalibrate, verify, trials, fresh
         self._registry = open_registry(settings)
         self._job: Job | None = None
         self._kept: Path | None = None
@@ -87,7 +98,7 @@ class Training:
         """Exports the ledger as it is now, or takes an export, and reads it."""
         from training.export import read_export, write_export
 
-        study, settings = self.study, self._settings
+        study, settings, given = self.study, self._settings, export is not None
         if export is None:
             export = settings.data_dir / "exports" / f"{study.marketplace}.parquet"
             progress("export", 0, 1)
@@ -99,9 +110,9 @@ class Training:
                     f"the ledger holds no entries of marketplace {study.marketplace!r}, which the study names; import"
                     " them first: sellertrust ledger import MAPPING"
                 )
-        self._job = self._job_of(read_export(export))
+        self._job = self._job_of(read_export(export), export_given=given)
 
-    def _job_of(self, table: Any) -> "Job":
+    def _job_of(self, table: Any, *, export_given: bool) -> "Job":
         from training.pipeline import Job, Kept, Shell
 
         champion = self._registry.champion()
@@ -113,18 +124,27 @@ class Training:
             from training.pipeline.comparing import as_study_of
 
             study = as_study_of(study, artifact)
-        key = [study.digest, table.digest, CORE_VERSION, champion if self._recalibrate else ""]
+        # Another search is another training: it goes on from its own trials, and its model is another.
+        key = [study.digest, table.digest, CORE_VERSION, champion if self._recalibrate else "", self._trials]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)
-        shell = Shell(looks=self._settings.data_dir / "training" / "looks.jsonl", now=now())
+        policy = load_policy(self._settings)
+        measuring = None if export_given else Measuring(self._settings, study.marketplace, policy)
+        shell = Shell(
+            parity=measuring and measuring.parity,
+            latency=measuring and measuring.latency,
+            looks=self._settings.data_dir / "training" / "looks.jsonl",
+            now=now(),
+        )
         return Job(
             table,
             study,
-            load_policy(self._settings),
+            policy,
             artifact,
             recalibrate=self._recalibrate,
             verify=self._verify,
+            trials=self._trials,
             kept=Kept(self._kept),
             shell=shell,
         )

@@ -107,10 +107,10 @@ def _case(
 
 def _summary(figures: Mapping[str, Any]) -> str:
     found = figures["auc"][CANDIDATE]
-    others = [f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]]
+    others = [
+        f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
+    ]
     return f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
-
-
 
 
 def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:

@@ -20,8 +20,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of the snapshot that the shell reads again from the ledger: `x[i]` is seller `sellers[i]` at the
-    beginning of day `days[i]`, by the study's features."""""
+    """Rows of the snapshot that the shell reads again from the ledger.
+
+    `x[i]` is seller `sellers[i]` at the beginning of day `days[i]`, by the study's features.
+    """
 
     sellers: Sequence[str]
     days: Sequence[int]
@@ -48,7 +50,7 @@ class Shell:
 class Job:
     """One training. `recalibrate`: the champion's trees stay, only the intercept of its scale is fitted anew.
 
-    `verify`: train twice and compare.
+    `verify`: train twice and compare. `trials`: sets of parameters to search, 0 for those of the study.
     """
 
     table: LedgerTable
@@ -57,6 +59,7 @@ class Job:
     champion: Artifact | None = None
     recalibrate: bool = False
     verify: bool = True
+    trials: int = 0
     kept: Kept = field(default_factory=lambda: Kept(None))
     shell: Shell = field(default_factory=Shell)
 

@@ -7,6 +7,7 @@ from training.pipeline.job import Job, Planned, Trained
 from training.pipeline.judging import assess, check_gates
 from training.pipeline.observing import observe
 from training.pipeline.steps import Progress, Steps
+from training.pipeline.tuned import search
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
@@ -31,6 +32,8 @@ def run(job: Job, progress: Progress = silent) -> Trained:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed)
+    if job.trials and not job.recalibrate:
+        job = steps.take("tune", search, job, observed).job
     fitted = steps.take("train", fit, job, observed)
     certified = steps.take("certify", certify_fit, job, fitted)
     calibrated = steps.take("calibrate", calibrate_fit, job, observed)

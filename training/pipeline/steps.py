@@ -72,8 +72,8 @@ class Steps:
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
         """Takes one step: `function(step, *arguments)`, whose result says in `summary` what it came to."""
-        number = NAMES.index(name) + 1
-        step = Step(f"{number}/{len(NAMES)} {name}", self.progress)
+        numbered = f"{NAMES.index(name) + 1}/{len(NAMES)} {name}" if name in NAMES else name
+        step = Step(numbered, self.progress)
         step(0, 1)
         started = time.perf_counter()
         result = function(step, *arguments, **named)
@@ -122,6 +122,10 @@ class Kept:
         text = make()
         self._write(file, lambda path: path.write_text(text, encoding="utf-8"))
         return text
+
+    def path(self, name: str) -> Path | None:
+        """Where a step may keep something of its own; None if nothing is kept."""
+        return None if self._folder is None else self._folder / name
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
         """Whole or not at all: an interruption must not leave half of it under its name."""

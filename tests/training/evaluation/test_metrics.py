@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from training.evaluation.metrics import auc, bootstrap_auc, calibration_by_volume
 
 from training.fit import calibrate
-from training.evaluation.metrics import auc, bootstrap_auc, calibration_by_volume
 
 
 def test_auc_counts_ties_as_one_half() -> None:
