@@ -15,6 +15,7 @@ from scoring.columns import EntryColumns, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
 from scoring.words import Harm, Kind
+from training.stated import Stated, read_stated
 
 SCHEMA: Mapping[str, Any] = {
     "sequence": pl.Int64,
@@ -47,8 +48,9 @@ SCHEMA: Mapping[str, Any] = {
 class LedgerTable:
     """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
 
-    `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content. `shown`:
-    what a person is shown of each row (`entries_of`).
+    `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
+    `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
+    `shown`: what a person is shown of each row (`entries_of`).
     """
 
     columns: EntryColumns
@@ -56,6 +58,8 @@ class LedgerTable:
     violation_type: NDArray[np.object_]
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
+    products: list[str]
+    stated: Stated
     as_of: int
     digest: str
     shown: pl.DataFrame
@@ -107,6 +111,8 @@ def read_export(path: Path) -> LedgerTable:
         violation_type=types.to_numpy(allow_copy=True),
         harm=_ints(harms.replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
+        products=table["product_category"].drop_nulls().unique().sort().to_list(),
+        stated=read_stated(table),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
         shown=table.select(

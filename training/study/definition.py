@@ -22,6 +22,11 @@ class BadRule:
     category: Category | None = None
 
 
+LEFT = ("keep", "exclude", "weight")
+"""What may become of sellers that leave: they stay as what was seen of them; they are left out; they are left out and
+those that stayed stand for them (inverse probability of staying)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window."""
@@ -34,6 +39,9 @@ class Observation:
 class Study:
     """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
     whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
+
+    `left`: what becomes of sellers that leave before `least_share` of their window is over, one of LEFT. `embargo_days`:
+    between the end of a training window's maturity and the first test point.
     """
 
     name: str
@@ -47,9 +55,13 @@ class Study:
     maturity_days: int
     bad: tuple[BadRule, ...]
     bad_at_least: int
+    bad_suspended: bool
     reference_exposure: float | None
     active_before_months: int | None
     active_in_window: bool
+    left: str
+    least_share: float
+    embargo_days: int
     constants: Constants
     features: tuple[Feature | AttributeFeature, ...]
     rounds: int
@@ -69,7 +81,8 @@ class Study:
         """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
 
         Stated days are taken as they are. Without any, the test point is the latest whose window and maturity are over
-        by `as_of`, and the training points go back from it by `step_days`, each over before the test point begins.
+        by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo
+        too, before the test point begins.
         ConfigurationWrong if a training window is not over by the first test point, or a window not by `as_of`.
         """
         if self.test:
@@ -77,14 +90,15 @@ class Study:
             train = [self.observation(parse_day(day)) for day in self.train]
         else:
             test = [self._latest_over_by(as_of)]
-            last = self._latest_over_by(test[0].day).day
+            last = self._latest_over_by(test[0].day - self.embargo_days).day
             train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
         first_test = min(o.day for o in test)
         for point in train:
-            if point.window_end + self.maturity_days > first_test:
+            if point.window_end + self.maturity_days + self.embargo_days > first_test:
+                embargo = f" and the embargo of {self.embargo_days} days" if self.embargo_days else ""
                 raise ConfigurationWrong(
-                    f"the window of training point {format_day(point.day)} and its maturity are not over by the test"
-                    f" point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
+                    f"the window of training point {format_day(point.day)} and its maturity{embargo} are not over by the"
+                    f" test point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
                 )
         for point in test:
             if point.window_end + self.maturity_days > as_of:

@@ -16,7 +16,7 @@ from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import parse_day
 from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
-from training.study.definition import BadRule, Study
+from training.study.definition import LEFT, BadRule, Study
 from training.study.reader import Reader
 
 Word = TypeVar("Word", bound=IntEnum)
@@ -80,9 +80,12 @@ def _study(r: Reader, digest: str) -> Study | None:
         "maturity_days": r.take("window.maturity_days", int, 0),
         "bad": bad,
         "bad_at_least": r.positive("bad.at_least", 1),
+        "bad_suspended": r.take("bad.suspended", bool, True),
         "reference_exposure": float(reference) if reference else None,
         "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
+        **_left(r),
+        "embargo_days": r.take("observation.embargo_days", int, 0),
         "constants": _constants(r),
         "features": features,
         "rounds": r.positive("model.rounds", 200),
@@ -93,6 +96,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "digest": digest,
     }
     r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
+    r.check((values["embargo_days"] or 0) >= 0, "observation.embargo_days must not be negative")
     return None if r.problems() else Study(**values)
 
 
@@ -104,6 +108,13 @@ _OURS = frozenset(
     ]
 )
 """LightGBM's parameters that training sets itself."""
+
+
+def _left(r: Reader) -> dict[str, Any]:
+    left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
+    r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
+    r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
+    return {"left": left, "least_share": float(least or 0)}
 
 
 def _constants(r: Reader) -> Constants | None:
