@@ -83,7 +83,7 @@ def open_registry(settings: Settings) -> "Registry":
     """The configured registry."""
     from service.registry import Registry
 
-    return Registry(settings.registry_dir)
+    return Registry(settings.registry)
 
 
 def _stated(registry: "Registry", digest: str) -> tuple[dict[str, Any], dict[str, Any], str]:
