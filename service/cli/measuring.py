@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scoring.artifact import Artifact
+from scoring.errors import ArtifactRefused
 from scoring.policy import Policy
 from sellertrust.client import Client
 from service.cli.common import open_ledger
+from service.registry import Registry
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,8 +81,8 @@ class Measuring:
                 yield client
 
 
-class OneModel:
-    """A registry of one model, which is its champion."""
+class OneModel(Registry):
+    """A registry of one model, loaded already, which is its champion."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -89,6 +91,8 @@ class OneModel:
         """The model's digest."""
         return self._artifact.digest
 
-    def load(self, _digest: str) -> Artifact:
-        """The model."""
+    def admit(self, digest: str) -> Artifact:
+        """The model, which is the only one."""
+        if digest != self._artifact.digest:
+            raise ArtifactRefused("this registry holds one model alone", {"model": digest})
         return self._artifact

@@ -132,8 +132,8 @@ class Training:
         policy = load_policy(self._settings)
         measuring = None if export_given else Measuring(self._settings, study.marketplace, policy)
         shell = Shell(
-            parity=measuring and measuring.parity,
-            latency=measuring and measuring.latency,
+            parity=measuring.parity if measuring else None,
+            latency=measuring.latency if measuring else None,
             looks=self._settings.data_dir / "training" / "looks.jsonl",
             now=now(),
         )

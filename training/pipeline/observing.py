@@ -1,5 +1,6 @@
 """Step 1, snapshot: what was known of every seller at the observation points, and what became of it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import ConfigurationWrong
+from scoring.facts import Facts
 from scoring.time import format_day
+from training.labels import final_facts
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
-from training.snapshots import Snapshot, join, snapshot
+from training.snapshots import Snapshot, join
+from training.snapshots import observe as observe_sellers
 from training.study import Observation
 
 MIN_OF_EACH = 10
@@ -20,13 +24,18 @@ MIN_OF_EACH = 10
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's."""
+    """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's.
+
+    `exclusions`: rows of all points that were left out, by why; `test_exclusions` those of the test points alone.
+    """
 
     train_points: list[Observation]
     test_points: list[Observation]
     parts: list[Snapshot]
     rows: Snapshot
     test: Snapshot
+    exclusions: Mapping[str, int]
+    test_exclusions: Mapping[str, int]
     summary: str
 
 
@@ -34,12 +43,16 @@ def observe(step: Step, job: Job) -> Observed:
     """Observes every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
     train_points, test_points = job.study.observations(job.table.as_of)
     points = [*train_points, *test_points]
-    found = []
+    found, left_out = [], []
+    final = final_facts(job.table)
     for done, point in enumerate(points):
         step(done, len(points))
-        found.append(_kept_snapshot(job, point))
-    parts = found[: len(train_points)]
-    rows, test = join(parts), join(found[len(train_points) :])
+        rows, exclusions = _kept_snapshot(job, point, final)
+        found.append(rows)
+        left_out.append(exclusions)
+    split = len(train_points)
+    parts = found[:split]
+    rows, test = join(parts), join(found[split:])
     for name, part in (("training", rows), ("test", test)):
         _check_enough(name, part)
     summary = (
@@ -47,7 +60,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )
-    return Observed(train_points, test_points, parts, rows, test, summary)
+    return Observed(train_points, test_points, parts, rows, test, _sum(left_out), _sum(left_out[split:]), summary)
 
 
 def _check_enough(name: str, part: Snapshot) -> None:
@@ -60,12 +73,28 @@ def _check_enough(name: str, part: Snapshot) -> None:
         )
 
 
-def _kept_snapshot(job: Job, point: Observation) -> Snapshot:
+def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return {name: count for name, count in sorted(total.items()) if count}
+
+
+def _kept_snapshot(job: Job, point: Observation, final: Facts) -> tuple[Snapshot, Mapping[str, int]]:
+    """The snapshot of a point, and what was left out of it, by why; as an earlier run kept it, if one did."""
+
+    def make() -> Mapping[str, NDArray[Any]]:
+        found = observe_sellers(job.table, job.study, point, final)
+        why = {f"why-{name}": np.array(count) for name, count in found.exclusions.items()}
+        return {**_arrays(found.rows.settled()), **why}
+
     name = f"snapshot-{format_day(point.day)}-{format_day(point.window_end)}"
-    return _from_arrays(job.kept.arrays(name, lambda: _arrays(snapshot(job.table, job.study, point))))
+    kept = job.kept.arrays(name, make)
+    exclusions = {key.removeprefix("why-"): int(kept[key]) for key in kept if key.startswith("why-")}
+    return _from_arrays({key: array for key, array in kept.items() if not key.startswith("why-")}), exclusions
 
 
-def _arrays(rows: Snapshot) -> Mapping[str, NDArray[Any]]:
+def _arrays(rows: Snapshot) -> dict[str, NDArray[Any]]:
     """The snapshot's arrays; texts as fixed-width ones, which need no pickle."""
     named = {name: getattr(rows, name) for name in Snapshot.__dataclass_fields__}
     return {name: array.astype(str) if array.dtype == object else array for name, array in named.items()}
