@@ -67,8 +67,6 @@ class Recalibration:
     NaN without both outcomes, or where no line fits best (all z alike, or outcomes that z tells apart without error).
     """
 
-    COLUMNS = 7
-
     def __init__(self, log_odds: Floats, bad: Floats, weight: Floats) -> None:
         self._z, self._bad, self._weight = log_odds, bad, weight
         self._line, self._hessian = self._fit()
@@ -113,9 +111,10 @@ class Recalibration:
 
     def terms(self) -> Floats:
         """What a weighting needs of each row, shape (n, 7): the derivatives at the fitted line and level."""
-        p = sigmoid(self.intercept + self._z)
-        level = np.stack([self._weight * (self._bad - p), self._weight * p * (1 - p)], axis=1)
-        return np.concatenate([self._line_terms(self._line), level], axis=1)
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            p = sigmoid(self.intercept + self._z)
+            level = np.stack([self._weight * (self._bad - p), self._weight * p * (1 - p)], axis=1)
+            return np.concatenate([self._line_terms(self._line), level], axis=1)
 
     def intervals(self, sums: Floats) -> tuple[Interval, Interval]:
         """Of slope and intercept, from the sums of `terms` in each draw, shape (resamples, 7).

@@ -52,10 +52,10 @@ class Ranking:
         auc = float(bads @ (below + upto)) / (2 * pairs) if pairs > 0 else np.nan
         if total <= 0 or lost.sum() <= 0:
             return auc, np.nan
-        budget = harm * total * (1 + 1e-12) - (total - upto)  # what is left when all that scores higher is rejected
+        budget = harm * total - (total - upto)  # what is left when all that scores higher is rejected
         tied = upto - below
         share = np.clip(budget / np.where(tied > 0, tied, 1.0), 0.0, 1.0)
-        share = np.where(tied > 0, share, budget >= 0)
+        share = np.where(tied > 0, share, budget >= -1e-9 * total)  # a budget spent to the last good row is no less
         return auc, float(lost @ share) / float(lost.sum())
 
 

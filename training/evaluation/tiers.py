@@ -43,7 +43,8 @@ def grades(case: Case) -> list[dict[str, Any]]:
         under, over = rate.test()
         span = {"points_from": edges[code - 1], "points_to": edges[code] - 1} if code else {}
         empty = {"points_from": None, "points_to": None}
-        rows.append({"tier": name, **empty, **span, **rate.shown(), "p_under": under, "p_over": over})
+        shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
+        rows.append({"tier": name, **empty, **span, **shown})
     adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
     for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
         row |= {"p_under_holm": under, "p_over_holm": over}
