@@ -205,9 +205,7 @@ def _known_incidents(table: LedgerTable, study: Study, final: Facts) -> tuple[In
     columns = table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
-    counting = columns.take(
-        np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED)
-    )
+    counting = columns.take(np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED))
     counting = counting.take(np.lexsort((counting.report_time, counting.violation)))
     place = _first(counting, by_row[v.row])
     reported = np.zeros(len(table.harm), dtype=np.int64)

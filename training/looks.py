@@ -57,7 +57,9 @@ def read_looks(path: Path) -> list[Look]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationWrong(f"the looks at test windows in {path} cannot be read ({type(error).__name__})") from None
+        raise ConfigurationWrong(
+            f"the looks at test windows in {path} cannot be read ({type(error).__name__})"
+        ) from None
     return [_look(path, number, line) for number, line in enumerate(lines, 1)]
 
 

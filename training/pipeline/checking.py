@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.time import format_time
+import numpy as np
+
+from scoring.time import format_day, format_time
 from training.checks import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
-from training.delay import Lift, decision_delay, development, lift
+from training.delay import Delay, Development, Lift, decision_delay, development, lift
+from training.labels import final_facts
 from training.looks import Look, earlier_looks, log_look
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 
+TRIANGLE_MONTHS = 24
 MOST_ROWS = 100_000
 """Rows at most that the checks look at."""
 
@@ -46,19 +50,42 @@ class Checked:
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     """Looks at what the ledger says: order, gaps, doubles, what was never decided; and how late it says it."""
-    checks = data_checks(job.table, job.study, observed.parts, observed.test, observed.exclusions)
+    final = final_facts(job.table)
+    checks = data_checks(job.table, job.study, observed.every, observed.left_out, final)
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
-    found = development(job.table, job.study)
+    found = development(job.table, job.study, final)
     raised = lift(found, job.study)
     windows = len(observed.train_points) + len(observed.test_points)
     labels = {
         "decision_delay": delay.as_dict(),
-        "development": found.as_dict() | {"factor": raised.factor, "text": raised.text},
+        "development": _development(found, raised),
         "matured_windows": windows,
     }
-    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {delay.text}")
+    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_waiting(delay)}")
+
+
+def _development(found: Development, raised: Lift) -> dict[str, Any]:
+    """The triangle of the latest two years as JSON: null is still to come."""
+    latest = slice(-TRIANGLE_MONTHS, None)
+    rows = found.triangle[latest, :TRIANGLE_MONTHS]
+    return {
+        "factor": raised.factor,
+        "text": raised.text,
+        "months": [format_day(day) for day in found.cohort[latest].tolist()],
+        "triangle": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()],
+        "share": found.share[:TRIANGLE_MONTHS].tolist(),
+    }
+
+
+def _waiting(delay: Delay) -> str:
+    if delay.median_days is None:
+        return (
+            f"{delay.decided:,} violations decided, {delay.open:,} open: how long a decision takes cannot be told yet"
+        )
+    p95 = "more than was seen" if delay.p95_days is None else f"{delay.p95_days:.0f}"
+    return f"half of all decisions take {delay.median_days:.0f} days or less, 95 % {p95} (open ones counted)"
 
 
 def check_leakage(step: Step, job: Job, observed: Observed) -> LeakageChecked:

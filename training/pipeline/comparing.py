@@ -63,7 +63,8 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(rows.x)), rows.x)
         case = _case(job, observed, test, trained, log_odds, points, champion_points, rankings)
         figures = evaluate(case)
-    return Compared(test, case.scores(), case.p_bad(), points, figures, _summary(figures))
+    p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
+    return Compared(test, case.scores(), p_bad, points, figures, _summary(figures))
 
 
 def _case(
@@ -86,7 +87,7 @@ def _case(
         weight=test.weight,
         loss=test.loss,
         orders=test.orders,
-        tenure_days=test.tenure_days,
+        tenure_days=test.tenure_days.astype(np.float64),
         country=test.country,
         product_category=test.product_category,
         file=np.where(thin, "thin", np.where(thick, "thick", "medium")).astype(object),
@@ -102,6 +103,9 @@ def _case(
         rankings=rankings,
         champion_points=champion_points,
         seed=job.study.seed,
+        harm=job.study.gates.harm_to_good,
+        indeterminate=observed.test_exclusions.get("indeterminate", 0),
+        left=observed.test_exclusions.get("left", 0),
     )
 
 

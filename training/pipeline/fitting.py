@@ -66,28 +66,32 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
     )
 
 
-def calibrate_fit(step: Step, job: Job, observed: Observed) -> Calibrated:
-    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen."""
+def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
+    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen.
+
+    `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
+    """
     *earlier, latest = observed.parts
     if job.recalibrate and job.champion is not None:
-        return _recalibrated(job, job.champion.scale, latest)
+        return _recalibrated(job, job.champion.scale, latest, lift)
     if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:
-        return Calibrated(Scale.from_calibration(0.0, 1.0), 0.0, "as trained: too few training points to hold one back")
+        scale = Scale.from_calibration(lift, 1.0)
+        return Calibrated(scale, lift, "as trained: too few training points to hold one back")
     text = job.kept.text("model-held-back", lambda: fit_lightgbm(join(earlier), job.study, step).model_to_string())
     intercept, slope = calibrate(_fitted(text, "").raw(latest.x), latest.bad, offset(latest, job.study))
-    return Calibrated(
-        Scale.from_calibration(intercept, slope), 0.0, f"logit p = {intercept:+.3f} {slope:+.3f} x raw score"
-    )
+    lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
+    scale = Scale.from_calibration(intercept + lift, slope)
+    return Calibrated(scale, lift, f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}")
 
 
-def _recalibrated(job: Job, scale: Scale, latest: Snapshot) -> Calibrated:
+def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
     """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
     raw = job.champion.raw_score(latest.x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
-    intercept = level(latest.bad, start)
+    intercept = level(latest.bad, start) + lift
     return Calibrated(
         Scale.from_calibration(intercept, scale.p_slope),
-        0.0,
+        lift,
         f"intercept {intercept:+.3f} instead of {scale.p_intercept:+.3f}, slope {scale.p_slope:.3f} as it was",
     )
 

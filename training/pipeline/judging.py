@@ -3,19 +3,21 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import lightgbm
 import numpy as np
 
-from scoring.artifact import Artifact, ModelParts, load, pack
+from scoring.artifact import MANIFEST, Artifact, ModelParts, canonical_json, load, pack
 from scoring.time import format_day
-from training.fit import baseline_seller, fit_lightgbm, golden_rows
-from training.gates import gates_of, judge
+from training.fit import baseline_seller, golden_rows
+from training.gate_figures import Measured
+from training.gates import judge
 from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
-from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit
+from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
@@ -82,10 +84,6 @@ def assess(
 
 def repacked(parts: Mapping[str, bytes], evaluation: Mapping[str, Any]) -> dict[str, bytes]:
     """The parts of an artifact with another evaluation, and the manifest that follows."""
-    from hashlib import sha256
-
-    from scoring.artifact import MANIFEST, canonical_json
-
     manifest = json.loads(parts[MANIFEST])
     data = canonical_json(evaluation)
     manifest["parts"]["evaluation.json"] = sha256(data).hexdigest()
@@ -103,16 +101,27 @@ def check_gates(
     step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated, impact: Impact
 ) -> Judged:
     """Measures what only the finished artifact can show, and holds it all against the study's gates."""
-    measured: dict[str, Any] = {"certificate": True, "golden": True}  # `load` has verified both, to the last bit
-    measured["model_bytes"] = len(fitted.text)
-    measured["trees"] = fitted.booster.num_trees()
+    golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
-        measured["parity"] = job.shell.parity(_sample(job, observed)) if job.shell.parity else None
+        sample = _sample(job, observed)
+        mismatches = job.shell.parity(sample) if job.shell.parity else None
     with step.apart("latency"):
-        measured["latency"] = job.shell.latency(impact.artifact) if job.shell.latency else None
+        latency = job.shell.latency(impact.artifact) if job.shell.latency else {}
     with step.apart("training twice"):
-        measured["reproducible"] = _same_again(step, job, observed, fitted, calibrated) if job.verify else None
-    verdict = judge(gates_of(job.study.gates), impact.evaluation, measured)
+        digests = _digests(step, job, observed, fitted, calibrated)
+    measured = Measured(
+        certificate_breaches=0,  # `load` has verified it, and the golden vectors, to the last bit
+        parity_rows=len(sample.days),
+        parity_mismatches=mismatches,
+        golden_rows=golden,
+        golden_mismatches=0,
+        latency_p50_ms=latency.get("p50"),
+        latency_p99_ms=latency.get("p99"),
+        model_bytes=len(fitted.text),
+        trees=fitted.booster.num_trees(),
+        digests=digests,
+    )
+    verdict = judge(job.study.gates, impact.evaluation, measured)
     failed = [row["gate"] for row in verdict["gates"] if not row["ok"]]
     return Judged(verdict, f"failed: {', '.join(failed)}" if failed else f"all {len(verdict['gates'])} passed")
 
@@ -124,13 +133,18 @@ def _sample(job: Job, observed: Observed) -> Sample:
     return Sample(names, test.day[chosen].tolist(), test.x[chosen], job.study)
 
 
-def _same_again(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> bool:
-    """Whether training from the same snapshot once more gives the same model and the same scale, to the last bit."""
-    if job.recalibrate:
-        return calibrate_fit(step, job, observed).scale == calibrated.scale
-    again = Job(job.table, job.study, job.policy, job.champion, kept=Kept(None), shell=job.shell)
-    text = fit_lightgbm(observed.rows, job.study, step).model_to_string()
-    return text == fitted.text and calibrate_fit(step, again, observed).scale == calibrated.scale
+def _digests(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
+    """Digests of model and scale of this training, and of another one from the same snapshot, if that is asked for."""
+    found = [_digest(fitted.text, calibrated)]
+    if job.verify:
+        again = replace(job, kept=Kept(None))
+        text = fit(step, again, observed).text
+        found.append(_digest(text, calibrate_fit(step, again, observed, calibrated.lift)))
+    return tuple(found)
+
+
+def _digest(text: str, calibrated: Calibrated) -> str:
+    return sha256(text.encode() + repr(calibrated.scale).encode()).hexdigest()
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
@@ -152,6 +166,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "seed": study.seed,
         "parameters": dict(study.parameters),
         "definition": definition(study),
+        "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
         "calibration_lift": calibrated.lift,
         "versions": {

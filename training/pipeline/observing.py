@@ -26,7 +26,7 @@ MIN_OF_EACH = 10
 class Observed:
     """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's.
 
-    `exclusions`: rows of all points that were left out, by why; `test_exclusions` those of the test points alone.
+    `every`: one a point, training and test; `left_out`: of each, rows that are none, by why.
     """
 
     train_points: list[Observation]
@@ -34,9 +34,19 @@ class Observed:
     parts: list[Snapshot]
     rows: Snapshot
     test: Snapshot
-    exclusions: Mapping[str, int]
-    test_exclusions: Mapping[str, int]
+    every: list[Snapshot]
+    left_out: list[Mapping[str, int]]
     summary: str
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Rows of all points that were left out, by why."""
+        return _sum(self.left_out)
+
+    @property
+    def test_exclusions(self) -> Mapping[str, int]:
+        """Those of the test points alone."""
+        return _sum(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observed:

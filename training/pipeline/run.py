@@ -1,5 +1,7 @@
 """The pipeline: nine steps from a ledger's export and a study to a certified, judged artifact."""
 
+import math
+
 from training.pipeline.checking import check_data, check_leakage, joined
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
@@ -36,7 +38,7 @@ def run(job: Job, progress: Progress = silent) -> Trained:
         job = steps.take("tune", search, job, observed).job
     fitted = steps.take("train", fit, job, observed)
     certified = steps.take("certify", certify_fit, job, fitted)
-    calibrated = steps.take("calibrate", calibrate_fit, job, observed)
+    calibrated = steps.take("calibrate", calibrate_fit, job, observed, math.log(data.lift.factor))
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
     checked = joined(data, leakage)
     impact = steps.take("impact", assess, job, observed, checked, fitted, certified, calibrated, compared)
