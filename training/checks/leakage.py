@@ -16,9 +16,9 @@ from scoring.time import DAY
 from scoring.words import Kind
 from training.checks import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
+from training.evaluation import auc
 from training.export import LedgerTable
 from training.folds import folds
-from training.metrics import auc
 from training.snapshots import Snapshot, join, known_at
 from training.study import Study
 

@@ -10,6 +10,7 @@ from scoring.features import AttributeFeature, Feature
 from scoring.fold import Constants
 from scoring.time import format_day, parse_day
 from scoring.words import Category, Harm, Severity
+from training.gates import Gates
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Study:
     rounds: int
     seed: int
     parameters: Mapping[str, Any]
-    gates: Mapping[str, Any]
+    gates: Gates
     monitor: Mapping[str, Any]
     digest: str
 

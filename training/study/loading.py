@@ -16,6 +16,7 @@ from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import parse_day
 from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
+from training.gates import Gates, gates_of
 from training.study.definition import LEFT, BadRule, Study
 from training.study.reader import Reader
 
@@ -91,7 +92,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
         "parameters": parameters,
-        "gates": r.take("gates", dict, {}),
+        "gates": _gates(r),
         "monitor": r.take("monitor", dict, {}),
         "digest": digest,
     }
@@ -115,6 +116,14 @@ def _left(r: Reader) -> dict[str, Any]:
     r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
     r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
     return {"left": left, "least_share": float(least or 0)}
+
+
+def _gates(r: Reader) -> Gates:
+    try:
+        return gates_of(r.take("gates", dict, {}))
+    except ConfigurationWrong as error:
+        r.check(False, error.message)
+        return Gates()
 
 
 def _constants(r: Reader) -> Constants | None:
