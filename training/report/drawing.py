@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from training.report.numbers import general, number, percent
-from training.report.parts import Axis, Bar, Box, Dot, Key, Line, Mark, Range, Rule
+from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
 
@@ -114,14 +113,3 @@ def bar(value: float, most: float, text: str) -> Bar:
     """A cell with a bar, full at `most`."""
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))
 
-
-KEYS = {
-    "candidate": Key("line", "m-lightgbm", "candidate"),
-    "good": Key("line", "good", "good sellers"),
-    "bad": Key("line", "bad", "bad sellers"),
-}
-
-__all__ = [
-    "KEYS", "Scaled", "axis", "band", "bar", "column", "curve", "dot", "general", "level", "names", "number", "percent",
-    "plain", "shares", "short_percent", "upright", "whisker",
-]  # fmt: skip
