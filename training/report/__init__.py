@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from training.report.reading import Reading
 from training.report.sections import build
@@ -45,6 +46,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals.update(kind=_kind, pos=_per_cent)
+    templates.filters.update(breakable=_breakable, length_of_text=_length_of_text)
     return templates
 
 
@@ -55,3 +57,13 @@ def _kind(thing: object) -> str:
 
 def _per_cent(value: float) -> str:
     return f"{value:.4g}%"
+
+
+def _breakable(text: str) -> Markup:
+    """A long name that may break after each underscore; everything else of it is escaped."""
+    return Markup("_<wbr>").join(text.split("_"))
+
+
+def _length_of_text(cell: object) -> int:
+    """How long a cell of prose is; other cells do not wrap."""
+    return len(cell) if type(cell) is str else 0

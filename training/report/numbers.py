@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from training.report.parts import Pair
+
 Json = Any
 UNKNOWN = "–"
 
@@ -48,6 +50,15 @@ def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
         return Num(UNKNOWN)
     value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
     return Num(f"{value} ({low} to {high})")
+
+
+def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
+    """The same in two lines, for a narrow column."""
+    form = signed if sign else number
+    if interval is None or interval["value"] is None:
+        return Num(UNKNOWN)
+    value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
+    return Pair(value, f"{low} to {high}")
 
 
 def plural(amount: float, one: str, many: str | None = None) -> str:

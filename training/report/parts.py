@@ -41,7 +41,15 @@ class Bar:
     share: float
 
 
-Cell = str | Chip | Range | Heat | Bar
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A table cell of a figure with its interval below it."""
+
+    text: str
+    below: str
+
+
+Cell = str | Chip | Range | Heat | Bar | Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +208,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure: `title` states the finding, `caption` says what to look for. `height` and `left` in pixels."""
+    """A figure: `title` states the finding, `caption` says what to look for. `height` and `left` (the room for the ticks)
+    in pixels. `small`: one of many; its caption is a line under its title.
+    """
 
     title: str
     caption: str
@@ -254,10 +264,9 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was left out, and why."""
+    """What was left out of a section, each with why."""
 
-    what: str
-    why: str
+    parts: Sequence[tuple[str, str]]
 
 
 Block = (

@@ -182,9 +182,9 @@ def _response(key: str, k: int) -> Json:
 
 def _misses(s: Sample) -> Json:
     p = s.p["lightgbm"]
-    surprise = np.where(s.bad == 1, p, 1 - p)
+    trusted, distrusted = np.argsort(np.where(s.bad == 1, p, 2))[:14], np.argsort(np.where(s.bad == 0, -p, 2))[:6]
     found = []
-    for k, row in enumerate(np.argsort(surprise)[:20]):
+    for k, row in enumerate([*trusted, *distrusted]):
         first = date(2025, 3, 4) + timedelta(int(row) % 60)
         entries = [
             {"entry_id": f"v-{row:06d}-{j}", "kind": "violation", "day": str(first + timedelta(11 * j)), "what": what}

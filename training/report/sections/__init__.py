@@ -1,9 +1,10 @@
 """The sections of the report in their order, each with the parts it is built from."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from training.report.parts import Block, Missing, Plots, Section
+from training.report.numbers import plural
+from training.report.parts import Block, Missing, Plots, Section, Text
 from training.report.reading import Absent, Reading
 from training.report.sections import calibration, closing, data, decision, features, people, ranking
 
@@ -71,7 +72,6 @@ PLANS = (
             ("ROC", ranking.roc),
             ("KS", ranking.ks),
             ("Lift", ranking.lift),
-            ("Score distribution", ranking.distribution),
         ),
     ),
     Plan(
@@ -80,6 +80,7 @@ PLANS = (
         "Whether the probabilities are true, overall and tier by tier.",
         (
             ("Reliability", calibration.reliability),
+            ("Score distribution", ranking.distribution),
             ("Calibration figures", calibration.figures),
             ("Grade table", calibration.grades),
         ),
@@ -125,22 +126,31 @@ PLANS = (
 
 def build(reading: Reading) -> list[Section]:
     """Every section; a part whose figures are not there is replaced by a sentence that says so."""
-    return [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
+    sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
+    left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
+    if left_out:
+        text = (
+            f"{plural(left_out, 'part')} of this report {'is' if left_out == 1 else 'are'} left out, each with a sentence that"
+            " says why. Models trained by an earlier release hold fewer figures: train again for all of them."
+        )
+        sections[0] = replace(sections[0], blocks=[*sections[0].blocks, Text(text, quiet=True)])
+    return sections
 
 
 def _blocks(plan: Plan, reading: Reading) -> list[Block]:
     blocks: list[Block] = []
+    missing: list[tuple[str, str]] = []
     for name, part in plan.parts:
         try:
             blocks += part(reading)
         except Absent as absent:
-            blocks.append(Missing(name, str(absent)))
+            missing.append((name, str(absent)))
         except KeyError as error:
-            blocks.append(Missing(name, f"the figures of this model do not hold {error.args[0]}"))
+            missing.append((name, f"the figures of this model do not hold {error.args[0]}"))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # A report of an odd model is better than none; the tests hold that a whole one leaves nothing out.
-            blocks.append(Missing(name, f"its figures are not of the form that this release reads ({type(error).__name__})"))
-    return blocks
+            missing.append((name, f"its figures are not of the form that this release reads ({type(error).__name__})"))
+    return [*blocks, *([Missing(missing)] if missing else [])]
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:

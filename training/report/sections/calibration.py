@@ -1,9 +1,10 @@
 """Whether the probabilities are true: reliability, grades, and what the monotone constraints cost."""
 
+from dataclasses import replace
 from typing import Any
 
 from training.report.drawing import Scaled, axis, dot, names, short_percent, whisker
-from training.report.numbers import Num, count, general, listed, model_name, number, percent, signed, spoken
+from training.report.numbers import Num, count, general, listed, model_name, number, percent, signed, spoken, stacked
 from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Plot, Plots, Table, Text
 from training.report.reading import Absent, Reading
 from training.report.sections.decision import misses
@@ -15,10 +16,9 @@ def reliability(r: Reading) -> list[Block]:
     """Predicted against observed in ten groups of equal size."""
     rows = r.found("reliability")
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
-    x = axis([row["predicted"] for row in rows], "predicted", short_percent, zero=True)
     y = axis(values, "observed", short_percent, zero=True)
-    end = min(x.high, y.high)
-    marks: list[Mark] = [Line(f"M0 100L{x.at(end):.4g} {100 - y.at(end):.4g}", "rule")]
+    x = replace(y, label="predicted")
+    marks: list[Mark] = [Line("M0 100L100 0", "rule")]
     outside = 0
     for row in rows:
         says = f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])} of {count(row['rows'])}"
@@ -47,14 +47,14 @@ def figures(r: Reading) -> list[Block]:
         c, b = m.get("calibration") or {}, m.get("brier") or {}
         slope = c.get("slope")
         cell: Cell = scale.cell(slope["value"], slope["low"], slope["high"], spoken(slope, 2)) if slope else Num("–")
-        row: list[Cell] = [model_name(name), cell, spoken(c.get("intercept"), 2, True)]
+        row: list[Cell] = [model_name(name), cell, stacked(c.get("intercept"), 2, True)]
         row += [percent(c.get("predicted")), percent(c.get("observed"))]
         rows.append(row + [number(b.get(k), 5) for k in ("value", "reliability", "resolution", "uncertainty")])
     own = (models.get("lightgbm") or {}).get("calibration")
     if not own:
         title = "Calibration of each model"
     elif own["slope"]["low"] <= 1 <= own["slope"]["high"]:
-        title = f"Its spread is right: the slope's interval holds 1 ({spoken(own['slope'], 2)})"
+        title = f"Its spread is right: the slope's interval holds 1, {number(own['slope']['low'], 2)} to {number(own['slope']['high'], 2)}"
     else:
         loud = "too bold: the extremes are overstated" if own["slope"]["value"] < 1 else "too timid: the extremes are understated"
         title = f"Its predictions are {loud} (slope {spoken(own['slope'], 2)})"
@@ -146,11 +146,11 @@ def _by_volume(rows: list[Json]) -> Plot:
         marks += dot(k + 0.72, twin[k], x, y, "m-unconstrained", "diamond", says)
     off = [row["predicted"] - row["observed"] for row in rows]
     worst = max(range(len(rows)), key=lambda k: abs(off[k]))
-    where = "smallest" if worst == 0 else "largest" if worst == len(rows) - 1 else f"{worst + 1}. volume tenth of the"
-    title = f"Calibration is farthest off among the {where} sellers: {signed(off[worst] * 100, 1)} percentage points"
+    where = "for the smallest sellers" if worst == 0 else f"in volume tenth {worst + 1} of {len(rows)}"
+    title = f"Calibration is farthest off {where}: {signed(off[worst] * 100, 1)} percentage points"
     caption = (
-        "Predicted and observed by tenth of volume. Look at the smallest sellers: a model of counts overpredicts them, since it"
-        " takes a short history for a clean one's opposite."
+        "Predicted and observed by tenth of volume. Look at the left end: a model that learnt how much sellers sell, and"
+        " not how they sell, predicts small ones wrong."
     )
     keys = [Key("square", "observed", "observed"), Key("round", "m-lightgbm", "predicted, constrained")]
     keys += [Key("diamond", "m-unconstrained", "predicted, unconstrained")] if any(v is not None for v in twin) else []

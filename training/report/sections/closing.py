@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from training.report.numbers import count, listed, percent, plural
+from training.report.numbers import count, percent, plural
 from training.report.parts import Block, Bullets, Command, Facts, Text
 from training.report.reading import Reading
 from training.report.sections.decision import study_file
@@ -104,5 +104,3 @@ GLOSSARY = (
     ("thin file", "A seller with too little history to be rated. The policy says how little."),
     ("unconstrained twin", "The same features and settings without monotone constraints: what the promise costs."),
 )
-
-__all__ = ["glossary", "limits", "listed", "reproduce"]

@@ -36,8 +36,8 @@ def lineage(r: Reading) -> list[Block]:
 
 def versions(r: Reading) -> list[Block]:
     """The libraries that trained it."""
-    rows = [(str(name), str(version)) for name, version in r.traced("versions").items()]
-    return [Facts(rows, code=True)]
+    said = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
+    return [Facts([("libraries", said)], code=True)]
 
 
 def _shown(value: Json) -> str:

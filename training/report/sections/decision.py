@@ -15,8 +15,9 @@ from training.report.numbers import (
     plural,
     signed,
     spoken,
+    stacked,
 )
-from training.report.parts import Block, Cell, Chip, Command, Table, Text, Tile, Tiles, Verdict
+from training.report.parts import Block, Cell, Chip, Command, Pair, Table, Text, Tile, Tiles, Verdict
 from training.report.reading import Absent, Reading
 
 Json = Any
@@ -61,7 +62,7 @@ def _refused(r: Reading, failed: list[Json]) -> Verdict:
 
 
 def _promote(r: Reading) -> Command:
-    command = f'sellertrust model promote {shlex.quote(r.digest)} --actor YOUR-NAME --reason "WHY" --wait'
+    command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY" --wait'
     return Command("To promote it (and wait until every server has it):", command)
 
 
@@ -158,8 +159,8 @@ def baselines(r: Reading) -> list[Block]:
         row: list[Cell] = [model_name(name), scale.cell(a["value"], a["low"], a["high"], spoken(a))]
         if models:
             recall, brier = m.get("recall_of_loss"), m.get("brier") or {}
-            row += [number(m.get("ks")), number(m.get("gini")), spoken(m.get("log_loss"), 4), number(brier.get("value"), 4)]
-            row += [Num(f"{percent(recall['value'])} ({percent(recall['low'])} to {percent(recall['high'])})") if recall else Num("–")]
+            row += [number(m.get("ks")), number(m.get("gini")), stacked(m.get("log_loss")), number(brier.get("value"), 4)]
+            row += [Pair(percent(recall["value"]), f"{percent(recall['low'])} to {percent(recall['high'])}") if recall else Num("–")]
         rows.append(row)
     head = ["model", "AUC (95 %)", "KS", "Gini", "log-loss", "Brier", "recall of loss"][: len(rows[0])]
     best = max(order, key=lambda name: auc[name]["value"] or 0)
@@ -180,12 +181,12 @@ def differences(r: Reading) -> list[Block]:
     rows: list[list[Cell]] = []
     for name, d in pairs.items():
         other = delong.get(name)
-        shown = "–" if not other else f"{signed(other['low'])} to {signed(other['high'])}, p = {general(other['p'])}"
+        shown = Num("–") if not other else Pair(f"p {_p_value(other['p'])}", f"{signed(other['low'])} to {signed(other['high'])}")
         more = paired.get(name) or {}
         row: list[Cell] = [model_name(name.removeprefix("lightgbm-")), scale.cell(d["value"], d["low"], d["high"], spoken(d, sign=True))]
         if delong or paired:
             loss, recall = more.get("log_loss"), more.get("recall_of_loss")
-            row += [Num(shown), spoken(loss, 4, True), spoken(recall, 3, True)]
+            row += [shown, stacked(loss, 4, True), stacked(recall, 3, True)]
         rows.append(row)
     worse = [model_name(n.removeprefix("lightgbm-")) for n, d in pairs.items() if d["low"] > 0]
     title = f"Better than {listed(worse)}, beyond chance" if worse else "Not told apart from any baseline by AUC"
@@ -195,6 +196,10 @@ def differences(r: Reading) -> list[Block]:
         " is a difference beyond chance; for log-loss less is better. DeLong takes rows as independent and is too narrow."
     )
     return [Table(title, caption, head, rows)]
+
+
+def _p_value(p: float | None) -> str:
+    return "< 0.0001" if p is not None and p < 0.0001 else f"= {general(p)}"
 
 
 def sizes(r: Reading) -> list[Block]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from scoring.features import FEATURES
 from training.report.drawing import Scaled, axis, bar, curve
-from training.report.numbers import Num, count, general, listed, number, percent, plural, signed
+from training.report.numbers import count, general, listed, number, percent, plural, signed
 from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plot, Table, Text
 from training.report.reading import Absent, Reading
 
@@ -104,8 +104,8 @@ def _response(row: Json, y: Axis) -> Plot:
     xs, points = row["x"], row["points"]
     x = Axis(min(xs), max(xs), "", [(v, general(v)) for v in (min(xs), max(xs))])
     arrow = {1: "↑", -1: "↓", 0: "↔"}[row["direction"]]
-    title = f"{arrow} {row['feature']}: {signed(points[-1] - points[0], 0)}"
-    return Plot(title, "", x, y, [curve(xs, points, x, y, "response")], height=104, left=38, small=True, grid="y")
+    caption = f"{arrow} {signed(points[-1] - points[0], 0)} points"
+    return Plot(str(row["feature"]), caption, x, y, [curve(xs, points, x, y, "response")], height=104, left=38, small=True, grid="y")
 
 
 def _against(row: Json) -> bool:
@@ -125,5 +125,3 @@ def reasons(r: Reading) -> list[Block]:
     ]
     return [Table(title, caption, ("reason", "share of sellers", "sellers"), cells)]
 
-
-__all__ = ["Num", "certificate", "psi", "reasons", "responses"]

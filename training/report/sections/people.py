@@ -3,7 +3,7 @@
 from typing import Any
 
 from training.report.drawing import Scaled, bar
-from training.report.numbers import Num, count, general, listed, number, percent, plural, signed, spoken
+from training.report.numbers import Num, count, listed, number, percent, plural, signed, spoken
 from training.report.parts import Bar, Block, Card, Cards, Cell, Chip, Heat, Table, Text
 from training.report.reading import Absent, Reading
 
@@ -78,9 +78,11 @@ def migration(r: Reading) -> list[Block]:
     up = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j > k)
     down = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j < k)
     title = f"{percent(found['same'])} keep their tier, {percent(found['within_one'])} move by at most one"
+    if "probation" in tiers and tiers.index("probation") > 0:
+        up, down = down, up  # the best tier comes first
     caption = (
-        f"Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay. Right of the outline"
-        f" {count(up)} sellers change to a later column, left of it {count(down)} to an earlier one: look for weight far from it."
+        f"Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay. {count(up)} sellers"
+        f" rise and {count(down)} fall: look for weight far from the outline."
     )
     return [Table(title, caption, ("champion \\ candidate", *tiers), rows)]
 
@@ -172,12 +174,13 @@ def worst(r: Reading) -> list[Block]:
         text = f"{count(row['points'])} points, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
         cards.append(Card(str(row["seller"]), text, chip, shown, more))
     trusted = sum(bool(row["bad"]) for row in rows)
-    title = f"{plural(trusted, 'trusted seller')} turned out bad, {plural(len(rows) - trusted, 'distrusted one')} stayed good"
+    good = len(rows) - trusted
+    said = [f"{plural(trusted, 'trusted seller')} turned out bad"] if trusted else []
+    said += [f"{plural(good, 'distrusted seller')} stayed good"] if good else []
+    title = " and ".join(said)
     caption = (
         "The predictions that were farthest from what happened. Read the entries: is there a fact that the features do not see,"
         " a wrong label, or plain bad luck?"
     )
     return [Cards(title, caption, cards)]
 
-
-__all__ = ["general", "impact", "migration", "paired", "segments", "swap", "worst"]

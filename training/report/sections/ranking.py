@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from training.report.drawing import axis, column, curve, dot, level, names, shares, short_percent, upright, whisker
+from training.report.drawing import axis, column, curve, dot, level, names, shares, short_percent, whisker
 from training.report.numbers import count, model_name, number, percent, signed, spoken
-from training.report.parts import Block, Box, Key, Label, Line, Mark, Plot, Plots
+from training.report.parts import Block, Key, Label, Line, Mark, Plot, Plots
 from training.report.reading import Absent, Reading
 
 Json = Any
@@ -28,7 +28,7 @@ def roc(r: Reading) -> list[Block]:
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
-    title = f"Ranks a bad seller above a good one {percent(auc['lightgbm']['value'])} of the time"
+    title = f"Ranks the bad one of a pair as riskier {percent(auc['lightgbm']['value'])} of the time"
     if "logistic" in auc:
         gap = auc["lightgbm"]["value"] - auc["logistic"]["value"]
         title += f", {signed(gap * 100, 1)} points against logistic regression"
@@ -48,7 +48,7 @@ def ks(r: Reading) -> list[Block]:
     at, good, bad = found["x"][best], found["good"][best], found["bad"][best]
     marks: list[Mark] = [curve(found["x"], found[name], x, y, name) for name in ("good", "bad")]
     marks += whisker(at, good, bad, x, y, "rule", f"KS {gaps[best]:.3f} at {at:.0f} points")
-    marks.append(Label(x.at(at), 100 - y.at((good + bad) / 2), f"KS {number(gaps[best], 2)}", dx=7, dy=4))
+    marks.append(Label(x.at(at), 100 - y.at(good), f"KS {number(gaps[best], 2)}", dx=10, dy=22))
     title = f"Good and bad are farthest apart at {count(at)} points: KS {number(gaps[best])}"
     caption = (
         f"At {count(at)} points {percent(bad)} of the bad lie at or below, and {percent(good)} of the good. Look for a wide and"
@@ -184,5 +184,3 @@ def _monthly_rates(rows: list[Json], x: Any) -> Plot:
     keys = [Key("round", "observed", "observed, 95 %"), Key("diamond", "m-lightgbm", "predicted")]
     return Plot(title, caption, x, y, marks, keys, 260, grid="y")
 
-
-__all__ = ["Box", "distribution", "ks", "lift", "months", "roc", "style", "upright", "wilson"]
