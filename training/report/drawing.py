@@ -62,12 +62,16 @@ def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
     return "M" + "L".join(points)
 
 
-def dot(at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = "") -> list[Mark]:
+def dot(
+    at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
+) -> list[Mark]:
     """A point; nothing where there is no value."""
     return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
 
 
-def whisker(at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = "") -> list[Mark]:
+def whisker(
+    at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
+) -> list[Mark]:
     """An upright interval."""
     if low is None or high is None:
         return []
@@ -112,4 +116,3 @@ class Scaled:
 def bar(value: float, most: float, text: str) -> Bar:
     """A cell with a bar, full at `most`."""
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))
-

@@ -269,9 +269,7 @@ class Missing:
     parts: Sequence[tuple[str, str]]
 
 
-Block = (
-    Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing
-)
+Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from training.metrics import bootstrap_auc
 
 Json = Any
 Floats = NDArray[np.float64]
-SKILL = {"lightgbm": 1.0, "unconstrained": 0.97, "champion": 1.35, "logistic": 1.5, "points_rule": 2.4, "raw_count": 3.2}
+SKILL = {
+    "lightgbm": 1.0,
+    "unconstrained": 0.97,
+    "champion": 1.35,
+    "logistic": 1.5,
+    "points_rule": 2.4,
+    "raw_count": 3.2,
+}
 PROBABILITIES = ("lightgbm", "unconstrained", "champion", "logistic")
 TIERS = ("probation", "standard", "trusted", "exemplary")
 CUT_OFFS = (0, 500, 600, 700, 1001)
@@ -68,7 +75,9 @@ class Sample:
         if not bad or not good:
             return None
         q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-        error = np.sqrt((value * (1 - value) + (bad - 1) * (q1 - value**2) + (good - 1) * (q2 - value**2)) / (bad * good))
+        error = np.sqrt(
+            (value * (1 - value) + (bad - 1) * (q1 - value**2) + (good - 1) * (q2 - value**2)) / (bad * good)
+        )
         return {"value": value, "low": float(value - 1.96 * error), "high": float(min(value + 1.96 * error, 1))}
 
     def segment(self, name: str, where: NDArray[np.bool_]) -> Json:
@@ -135,7 +144,8 @@ def _curves(s: Sample) -> Json:
         lift[name] = {"x": at.tolist(), "y": np.interp(at, np.linspace(0, 1, ROWS + 1), bad).tolist()}
     points = np.linspace(200, 900, 71)
     below = {
-        name: [float((s.points["lightgbm"][s.bad == flag] <= x).mean()) for x in points] for name, flag in (("good", 0), ("bad", 1))
+        name: [float((s.points["lightgbm"][s.bad == flag] <= x).mean()) for x in points]
+        for name, flag in (("good", 0), ("bad", 1))
     }
     return {"roc": roc, "lift": lift, "ks": {"x": points.tolist(), **below}}
 
@@ -188,7 +198,13 @@ def _misses(s: Sample) -> Json:
         first = date(2025, 3, 4) + timedelta(int(row) % 60)
         entries = [
             {"entry_id": f"v-{row:06d}-{j}", "kind": "violation", "day": str(first + timedelta(11 * j)), "what": what}
-            for j, what in enumerate(("counterfeit_goods, harm high, confirmed", "late_delivery, harm low", "unsafe_product, harm high, appealed"))
+            for j, what in enumerate(
+                (
+                    "counterfeit_goods, harm high, confirmed",
+                    "late_delivery, harm low",
+                    "unsafe_product, harm high, appealed",
+                )
+            )
         ][: 1 + k % 3]
         found.append({
             "seller": f"s-{row:06d}", "observe": "2025-05-20", "points": int(s.points["lightgbm"][row]), "p_bad": float(p[row]),
@@ -211,10 +227,18 @@ def _champion(s: Sample) -> Json:
     for k, name in enumerate(TIERS):
         mine = tier["lightgbm"] == k
         row = {"tier": name, "candidate_rows": int(mine.sum()), "candidate_share": float(mine.mean())}
-        row |= {"champion_rows": int((tier["champion"] == k).sum()), "champion_share": float((tier["champion"] == k).mean())}
+        row |= {
+            "champion_rows": int((tier["champion"] == k).sum()),
+            "champion_share": float((tier["champion"] == k).mean()),
+        }
         impact.append({**row, "bad": int(s.bad[mine].sum()), "bad_rate": float(s.bad[mine].mean())})
     return {
-        "migration": {"tiers": list(TIERS), "matrix": matrix, "same": float((apart == 0).mean()), "within_one": float((apart <= 1).mean())},
+        "migration": {
+            "tiers": list(TIERS),
+            "matrix": matrix,
+            "same": float((apart == 0).mean()),
+            "within_one": float((apart <= 1).mean()),
+        },
         "swap": {
             "rejected_share": 0.1,
             "in": part(worst["champion"] & ~worst["lightgbm"]),

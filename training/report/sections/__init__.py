@@ -92,7 +92,9 @@ PLANS = (
         "A violation never raises a score. What that promise costs, by volume of the seller.",
         (("The price of monotonicity", calibration.price),),
     ),
-    Plan("stability", "Stability", "Whether sellers changed between training and test.", (("PSI and CSI", features.psi),)),
+    Plan(
+        "stability", "Stability", "Whether sellers changed between training and test.", (("PSI and CSI", features.psi),)
+    ),
     Plan(
         "responses",
         "Certificate and response curves",
@@ -117,7 +119,12 @@ PLANS = (
             ("Impact on tiers", people.impact),
         ),
     ),
-    Plan("misses", "The worst misses", "Where it was most wrong, with the ledger entries.", (("Worst misses", people.worst),)),
+    Plan(
+        "misses",
+        "The worst misses",
+        "Where it was most wrong, with the ledger entries.",
+        (("Worst misses", people.worst),),
+    ),
     Plan("limits", "Limits and intended use", "", (("Limits", closing.limits),)),
     Plan("reproduce", "How to reproduce", "", (("Reproduction", closing.reproduce),)),
     Plan("glossary", "Glossary", "", (("Glossary", closing.glossary),)),

@@ -56,9 +56,23 @@ def figures(r: Reading) -> list[Block]:
     elif own["slope"]["low"] <= 1 <= own["slope"]["high"]:
         title = f"Its spread is right: the slope's interval holds 1, {number(own['slope']['low'], 2)} to {number(own['slope']['high'], 2)}"
     else:
-        loud = "too bold: the extremes are overstated" if own["slope"]["value"] < 1 else "too timid: the extremes are understated"
+        loud = (
+            "too bold: the extremes are overstated"
+            if own["slope"]["value"] < 1
+            else "too timid: the extremes are understated"
+        )
         title = f"Its predictions are {loud} (slope {spoken(own['slope'], 2)})"
-    head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "observed", "Brier", "reliability", "resolution", "uncertainty")
+    head = (
+        "model",
+        "slope (1 is true)",
+        "intercept (0 is true)",
+        "predicted",
+        "observed",
+        "Brier",
+        "reliability",
+        "resolution",
+        "uncertainty",
+    )
     caption = (
         "Slope below 1: predictions spread too wide. Intercept above 0: too low on the whole. Brier = reliability (less is"
         " better) − resolution (more is better) + uncertainty (of the data, the same for all)."
@@ -76,7 +90,13 @@ def grades(r: Reading) -> list[Block]:
         low = row["p_under_holm"] is not None and row["p_under_holm"] < 0.05
         high = row["p_over_holm"] is not None and row["p_over_holm"] < 0.05
         off += [str(row["tier"])] if low or high else []
-        chip = Chip("bad", "predicted too low") if low else Chip("warn", "predicted too high") if high else Chip("good", "agrees")
+        chip = (
+            Chip("bad", "predicted too low")
+            if low
+            else Chip("warn", "predicted too high")
+            if high
+            else Chip("good", "agrees")
+        )
         points = f"{count(row['points_from'])} to {count(row['points_to'])}"
         share = percent(row["rows"] / total)
         cells.append([str(row["tier"]), Num(points), count(row["rows"]), share, count(row["bad"]), percent(row["predicted"]),
@@ -100,7 +120,13 @@ def price(r: Reading) -> list[Block]:
     rows = r.found("calibration_by_volume")
     if "unconstrained" in auc:
         gap = auc["lightgbm"]["value"] - auc["unconstrained"]["value"]
-        what = f"costs {number(-gap)} of AUC" if gap < -0.0005 else f"gains {number(gap)} of AUC" if gap > 0.0005 else "costs nothing in AUC"
+        what = (
+            f"costs {number(-gap)} of AUC"
+            if gap < -0.0005
+            else f"gains {number(gap)} of AUC"
+            if gap > 0.0005
+            else "costs nothing in AUC"
+        )
         text = f"Over all test rows the promise that a violation never raises a score {what} ({signed(gap, 4)}), against the"
         found.append(Text(f"{text} same features without constraints."))
     plots = [_by_volume(rows)]
@@ -108,7 +134,11 @@ def price(r: Reading) -> list[Block]:
     if volume and any(row.get("auc_unconstrained") is not None for row in volume):
         plots.insert(0, _auc_by_volume(volume))
     elif "unconstrained" not in auc:
-        found.append(Text("This model's evaluation holds no unconstrained twin, so only its own calibration is drawn.", quiet=True))
+        found.append(
+            Text(
+                "This model's evaluation holds no unconstrained twin, so only its own calibration is drawn.", quiet=True
+            )
+        )
     return [*found, Plots(plots)]
 
 
@@ -128,16 +158,24 @@ def _auc_by_volume(rows: list[Json]) -> Plot:
         if row["auc_unconstrained"] is not None and a["value"] is not None:
             gaps[str(row["name"])] = a["value"] - row["auc_unconstrained"]
     most = min(gaps, key=gaps.__getitem__)
-    title = f"Monotonicity costs most in {most}: {signed(gaps[most])} AUC" if gaps[most] < 0 else "Monotonicity costs no decile any AUC"
+    title = (
+        f"Monotonicity costs most in {most}: {signed(gaps[most])} AUC"
+        if gaps[most] < 0
+        else "Monotonicity costs no decile any AUC"
+    )
     caption = "AUC by tenth of volume, with constraints (95 %) and without. Look for a tenth where the diamond lies above the interval."
     keys = [Key("round", "m-lightgbm", "with constraints, 95 %"), Key("diamond", "m-unconstrained", "without")]
     return Plot(title, caption, x, y, marks, keys, 270, grid="y")
 
 
 def _by_volume(rows: list[Json]) -> Plot:
-    x = names([f"{count(row['orders_from'])}–{count(row['orders_to'])}" for row in rows], "settled orders in the window", 4)
+    x = names(
+        [f"{count(row['orders_from'])}–{count(row['orders_to'])}" for row in rows], "settled orders in the window", 4
+    )
     twin = [row.get("unconstrained_predicted") for row in rows]
-    y = axis([v for row in rows for v in (row["predicted"], row["observed"])] + twin, "share bad", short_percent, zero=True)
+    y = axis(
+        [v for row in rows for v in (row["predicted"], row["observed"])] + twin, "share bad", short_percent, zero=True
+    )
     marks: list[Mark] = []
     for k, row in enumerate(rows):
         says = f"{x.ticks and count(row['orders_from'])} to {count(row['orders_to'])} orders: predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"

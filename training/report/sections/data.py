@@ -4,7 +4,23 @@ from datetime import date, timedelta
 from typing import Any
 
 from training.report.numbers import Num, count, general, listed, number, plural
-from training.report.parts import Axis, Block, Box, Cell, Chip, Dot, Facts, Key, Label, Mark, Plot, Plots, Rule, Table, Text
+from training.report.parts import (
+    Axis,
+    Block,
+    Box,
+    Cell,
+    Chip,
+    Dot,
+    Facts,
+    Key,
+    Label,
+    Mark,
+    Plot,
+    Plots,
+    Rule,
+    Table,
+    Text,
+)
 from training.report.reading import Absent, Reading
 
 Json = Any
@@ -101,14 +117,17 @@ def windows(r: Reading) -> list[Block]:
     last_train, first_test = max(trained), min(start for start, _, style in spans if style == "w-test")
     gap = (first_test - last_train).days
     title = (
-        f"The last training window ends {plural(gap, 'day')} before the test point: nothing of the test was known"
+        f"The last training window ends {plural(gap, 'day')} before the test point"
         if gap >= 0
         else f"Training windows reach {plural(-gap, 'day')} into the test period"
     )
+    late = (last_train + timedelta(maturity) - first_test).days
     caption = (
         "Each row is one observation point (diamond): features from what was known by then, the outcome from the solid bar,"
         " truth read at the end of the hatched one. Look for a solid blue bar that reaches past the first test diamond: there"
-        " should be none." + (f" The {left_out} earliest points are not drawn." if left_out else "")
+        " should be none."
+        + (f" The last training truth was read {plural(late, 'day')} after the test point." if late > 0 else "")
+        + (f" The {left_out} earliest points are not drawn." if left_out else "")
     )
     keys = [Key("diamond", "observed", "observation point"), Key("box", "w-train", "training window")]
     keys += [Key("box", "w-test", "test window")]
@@ -120,7 +139,9 @@ def windows(r: Reading) -> list[Block]:
 def _span(x: Axis, middle: float, step: float, days: tuple[date, date, date], style: str) -> list[Mark]:
     start, end, matured = (x.at(day.toordinal()) for day in days)
     top, height = middle - step * 0.28, step * 0.56
-    says = f"{'test' if style == 'w-test' else 'training'}: observed {days[0]}, window to {days[1]}, truth read {days[2]}"
+    says = (
+        f"{'test' if style == 'w-test' else 'training'}: observed {days[0]}, window to {days[1]}, truth read {days[2]}"
+    )
     marks: list[Mark] = [Box(start, top, end - start, height, style, says)]
     if matured > end:
         marks.append(Box(end, top, matured - end, height, "w-mature", says))
@@ -138,7 +159,9 @@ def _calendar(first: date, last: date) -> Axis:
     inside = [day for day in months if low <= day.toordinal() <= high]
     every = next(n for n in (1, 2, 3, 4, 6, 12, 24, 48, 1200) if len(inside) <= 6 * n)
     kept = [d for d in inside if (d.year * 12 + d.month - 1) % every == 0]
-    return Axis(low, high, "", [(d.toordinal(), d.strftime("%Y") if every >= 12 else d.strftime("%b %y")) for d in kept])
+    return Axis(
+        low, high, "", [(d.toordinal(), d.strftime("%Y") if every >= 12 else d.strftime("%b %y")) for d in kept]
+    )
 
 
 def exclusions(r: Reading) -> list[Block]:
@@ -171,7 +194,9 @@ def indeterminates(r: Reading) -> list[Block]:
 
 def data_checks(r: Reading) -> list[Block]:
     """What the data had to satisfy before anything was trained."""
-    return [_checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")]
+    return [
+        _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
+    ]
 
 
 def leakage_checks(r: Reading) -> list[Block]:
@@ -192,7 +217,9 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
         chip = Chip("good", "passed") if row["ok"] else Chip("bad", "failed")
         found: list[Cell] = [str(row["check"]), chip, general(row["number"])]
         cells.append([*found, *([general(row.get("threshold"))] if limits else []), str(row["text"])])
-    return Table(title, caption, ("check", "result", "number", *(["threshold"] if limits else []), "what it says"), cells)
+    return Table(
+        title, caption, ("check", "result", "number", *(["threshold"] if limits else []), "what it says"), cells
+    )
 
 
 def labels(r: Reading) -> list[Block]:
@@ -208,7 +235,9 @@ def labels(r: Reading) -> list[Block]:
     rows.append(("cases still open", count(delay["open"])))
     if development := found.get("development"):
         factor = development["factor"]
-        rows.append(("development to the ultimate level", f"× {number(factor)}: bad still to be confirmed after maturity"))
+        rows.append(
+            ("development to the ultimate level", f"× {number(factor)}: bad still to be confirmed after maturity")
+        )
     if "matured_windows" in found:
         rows.append(("windows that are mature", count(found["matured_windows"])))
     return [Facts(rows), *_triangle(found.get("development") or {})]
@@ -232,9 +261,13 @@ def looks(r: Reading) -> list[Block]:
     rows = r.evaluation.get("looks")
     if rows is None:
         raise Absent("evaluation.json of this model does not hold looks")
-    title = f"The test window was looked at {plural(len(rows), 'time')}" if rows else "Nobody looked at the test window before"
-    caption = "Every look spends some of a test's independence: many looks with changing studies make its figures too good."
+    title = (
+        f"The test window was looked at {plural(len(rows), 'time')}"
+        if rows
+        else "Nobody looked at the test window before"
+    )
+    caption = (
+        "Every look spends some of a test's independence: many looks with changing studies make its figures too good."
+    )
     cells = [(str(x["window"]), str(x["time"]), str(x["study_digest"])[:12], str(x["why"])) for x in rows]
     return [Table(title, caption, ("window", "time", "study", "why"), cells)] if rows else [Text(title + ".")]
-
-

@@ -26,7 +26,9 @@ Json = Any
 def verdict(r: Reading) -> list[Block]:
     """What was decided, in words, with the exact command that comes next."""
     if not r.gates or not r.gates.get("gates"):
-        text = "No gates were recorded beside this model. Read it as a description; nothing here says it may be promoted."
+        text = (
+            "No gates were recorded beside this model. Read it as a description; nothing here says it may be promoted."
+        )
         return [Verdict("warn", "No decision: the gates are not there", text, command=_show(r))]
     gates = r.gates["gates"]
     hard = [gate for gate in gates if gate["kind"] == "hard"]
@@ -108,7 +110,12 @@ def headline(r: Reading) -> list[Block]:
         tiles.append(Tile("AUC above logistic regression", signed(logistic["value"]), _between(logistic, True), text))
     observed, predicted = r.found("base_rate"), r.found("predicted")
     tiles.append(
-        Tile("Predicted bad, all together", percent(predicted), f"{percent(observed)} turned out bad", misses(predicted, observed))
+        Tile(
+            "Predicted bad, all together",
+            percent(predicted),
+            f"{percent(observed)} turned out bad",
+            misses(predicted, observed),
+        )
     )
     models = r.evaluation.get("models") or {}
     if recall := (models.get("lightgbm") or {}).get("recall_of_loss"):
@@ -150,7 +157,11 @@ def baselines(r: Reading) -> list[Block]:
     """Every model on the same test rows."""
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
-    order = [name for name in ("lightgbm", "champion", "unconstrained", "logistic", "points_rule", "raw_count") if name in auc]
+    order = [
+        name
+        for name in ("lightgbm", "champion", "unconstrained", "logistic", "points_rule", "raw_count")
+        if name in auc
+    ]
     order += [name for name in auc if name not in order]
     scale = Scaled(auc[name][key] for name in order for key in ("low", "high"))
     rows: list[list[Cell]] = []
@@ -159,8 +170,17 @@ def baselines(r: Reading) -> list[Block]:
         row: list[Cell] = [model_name(name), scale.cell(a["value"], a["low"], a["high"], spoken(a))]
         if models:
             recall, brier = m.get("recall_of_loss"), m.get("brier") or {}
-            row += [number(m.get("ks")), number(m.get("gini")), stacked(m.get("log_loss")), number(brier.get("value"), 4)]
-            row += [Pair(percent(recall["value"]), f"{percent(recall['low'])} to {percent(recall['high'])}") if recall else Num("–")]
+            row += [
+                number(m.get("ks")),
+                number(m.get("gini")),
+                stacked(m.get("log_loss")),
+                number(brier.get("value"), 4),
+            ]
+            row += [
+                Pair(percent(recall["value"]), f"{percent(recall['low'])} to {percent(recall['high'])}")
+                if recall
+                else Num("–")
+            ]
         rows.append(row)
     head = ["model", "AUC (95 %)", "KS", "Gini", "log-loss", "Brier", "recall of loss"][: len(rows[0])]
     best = max(order, key=lambda name: auc[name]["value"] or 0)
@@ -181,9 +201,16 @@ def differences(r: Reading) -> list[Block]:
     rows: list[list[Cell]] = []
     for name, d in pairs.items():
         other = delong.get(name)
-        shown = Num("–") if not other else Pair(f"p {_p_value(other['p'])}", f"{signed(other['low'])} to {signed(other['high'])}")
+        shown = (
+            Num("–")
+            if not other
+            else Pair(f"p {_p_value(other['p'])}", f"{signed(other['low'])} to {signed(other['high'])}")
+        )
         more = paired.get(name) or {}
-        row: list[Cell] = [model_name(name.removeprefix("lightgbm-")), scale.cell(d["value"], d["low"], d["high"], spoken(d, sign=True))]
+        row: list[Cell] = [
+            model_name(name.removeprefix("lightgbm-")),
+            scale.cell(d["value"], d["low"], d["high"], spoken(d, sign=True)),
+        ]
         if delong or paired:
             loss, recall = more.get("log_loss"), more.get("recall_of_loss")
             row += [shown, stacked(loss, 4, True), stacked(recall, 3, True)]

@@ -56,7 +56,10 @@ def certificate(r: Reading) -> list[Block]:
         f"Proven exactly over {plural(c.get('trees', 0), 'tree')}: in {bound} of {len(directions)} features the score moves one"
         " way only. A model for which this cannot be proven is not served. The proof covers the shipped text, by its SHA-256."
     )
-    rows = [("algorithm", str(c.get("algorithm", "not stated"))), ("model text, SHA-256", str(c.get("model_sha256", "not stated")))]
+    rows = [
+        ("algorithm", str(c.get("algorithm", "not stated"))),
+        ("model text, SHA-256", str(c.get("model_sha256", "not stated"))),
+    ]
     seconds = (r.evaluation.get("certificate") or {}).get("seconds")
     rows += [("time to prove", f"{general(seconds)} s")] if seconds is not None else []
     return [Text(text), Facts(rows, code=True), _directions(directions)]
@@ -66,9 +69,18 @@ def _directions(directions: dict[str, int]) -> Table:
     rows: list[list[Cell]] = []
     for key, direction in directions.items():
         known = FEATURES.get(key)
-        rows.append([key, ARROWS[direction], known.unit if known else "attribute", known.definition if known else "an attribute"])
+        rows.append(
+            [
+                key,
+                ARROWS[direction],
+                known.unit if known else "attribute",
+                known.definition if known else "an attribute",
+            ]
+        )
     head = ("feature", "direction", "unit", "definition")
-    return Table("", "", head, rows, fold=f"Show all {plural(len(rows), 'feature')} with their directions and definitions")
+    return Table(
+        "", "", head, rows, fold=f"Show all {plural(len(rows), 'feature')} with their directions and definitions"
+    )
 
 
 def responses(r: Reading) -> list[Block]:
@@ -105,7 +117,17 @@ def _response(row: Json, y: Axis) -> Plot:
     x = Axis(min(xs), max(xs), "", [(v, general(v)) for v in (min(xs), max(xs))])
     arrow = {1: "↑", -1: "↓", 0: "↔"}[row["direction"]]
     caption = f"{arrow} {signed(points[-1] - points[0], 0)} points"
-    return Plot(str(row["feature"]), caption, x, y, [curve(xs, points, x, y, "response")], height=104, left=38, small=True, grid="y")
+    return Plot(
+        str(row["feature"]),
+        caption,
+        x,
+        y,
+        [curve(xs, points, x, y, "response")],
+        height=104,
+        left=38,
+        small=True,
+        grid="y",
+    )
 
 
 def _against(row: Json) -> bool:
@@ -124,4 +146,3 @@ def reasons(r: Reading) -> list[Block]:
         [str(row["reason_code"]), bar(row["share"], most, percent(row["share"])), count(row["rows"])] for row in rows
     ]
     return [Table(title, caption, ("reason", "share of sellers", "sellers"), cells)]
-

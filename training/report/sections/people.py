@@ -27,12 +27,18 @@ def segments(r: Reading) -> list[Block]:
     blocks: list[Block] = []
     for kind in order:
         name = KINDS.get(kind, kind.replace("_", " "))
-        blocks.append(_segment(name, found[kind]) if found[kind] else Text(f"{name}: the data does not tell them apart.", quiet=True))
+        blocks.append(
+            _segment(name, found[kind])
+            if found[kind]
+            else Text(f"{name}: the data does not tell them apart.", quiet=True)
+        )
     return blocks
 
 
 def _segment(name: str, rows: list[Json]) -> Table:
-    aucs = Scaled(v for row in rows if row["auc"] for v in (row["auc"]["low"], row["auc"]["high"], row["auc_unconstrained"]))
+    aucs = Scaled(
+        v for row in rows if row["auc"] for v in (row["auc"]["low"], row["auc"]["high"], row["auc_unconstrained"])
+    )
     rates = Scaled(row[key] for row in rows for key in ("low", "high", "predicted"))
     cells: list[list[Cell]] = []
     off = []
@@ -47,9 +53,22 @@ def _segment(name: str, rows: list[Json]) -> Table:
         rate = rates.cell(row["observed"], low, high, percent(row["observed"]), row["predicted"])
         cells.append([str(row["name"]), count(row["rows"]), count(row["bad"]), shown, number(row["auc_unconstrained"]), rate,
                       percent(row["predicted"]), percent(row["predicted_unconstrained"])])  # fmt: skip
-    title = f"{name}: predicted too {'; '.join(_grouped(off))}" if off else f"{name}: predictions agree with every group"
-    caption = "Upright marks: the unconstrained twin's AUC, and the predicted share. Look for a mark outside its interval."
-    head = ("group", "rows", "bad", "AUC (95 %)", "without constraints", "observed bad (95 %)", "predicted", "without constraints")
+    title = (
+        f"{name}: predicted too {'; '.join(_grouped(off))}" if off else f"{name}: predictions agree with every group"
+    )
+    caption = (
+        "Upright marks: the unconstrained twin's AUC, and the predicted share. Look for a mark outside its interval."
+    )
+    head = (
+        "group",
+        "rows",
+        "bad",
+        "AUC (95 %)",
+        "without constraints",
+        "observed bad (95 %)",
+        "predicted",
+        "without constraints",
+    )
     return Table(title, caption, head, cells)
 
 
@@ -90,7 +109,11 @@ def migration(r: Reading) -> list[Block]:
 def swap(r: Reading) -> list[Block]:
     """Who is let in and who is kept out if the model takes over, at the same share rejected."""
     found = _champion(r, "swap")
-    groups = (("in", "let in: rejected by the champion only"), ("out", "kept out: rejected by the candidate only"), ("kept", "judged alike by both"))
+    groups = (
+        ("in", "let in: rejected by the champion only"),
+        ("out", "kept out: rejected by the candidate only"),
+        ("kept", "judged alike by both"),
+    )
     most = max([found[key]["bad_rate"] or 0 for key, _ in groups if found.get(key)] or [0])
     rows: list[list[Cell]] = []
     for key, name in groups:
@@ -121,7 +144,9 @@ def paired(r: Reading) -> list[Block]:
     if difference:
         rows.append(["AUC", spoken(difference, sign=True), "more is better", _told(difference, 1)])
     rows.append(["log-loss", spoken(both["log_loss"], 4, True), "less is better", _told(both["log_loss"], -1)])
-    rows.append(["recall of loss", spoken(both["recall_of_loss"], 3, True), "more is better", _told(both["recall_of_loss"], 1)])
+    rows.append(
+        ["recall of loss", spoken(both["recall_of_loss"], 3, True), "more is better", _told(both["recall_of_loss"], 1)]
+    )
     better = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "good"]
     worse = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "bad"]
     title = f"Better than the champion in {listed(better)}" if better else "No better than the champion beyond chance"
@@ -147,16 +172,32 @@ def impact(r: Reading) -> list[Block]:
     for row in rows:
         before: Bar | Num = Num("–")
         if row.get("champion_share") is not None:
-            before = bar(row["champion_share"], most, f"{percent(row['champion_share'])} ({count(row['champion_rows'])})")
+            before = bar(
+                row["champion_share"], most, f"{percent(row['champion_share'])} ({count(row['champion_rows'])})"
+            )
         after = bar(row["candidate_share"], most, f"{percent(row['candidate_share'])} ({count(row['candidate_rows'])})")
         change = row["candidate_rows"] - row["champion_rows"] if champion else None
-        cells.append([str(row["tier"]), *([before, signed(change, 0)] if champion else []), after, count(row["bad"]), percent(row["bad_rate"])])
+        cells.append(
+            [
+                str(row["tier"]),
+                *([before, signed(change, 0)] if champion else []),
+                after,
+                count(row["bad"]),
+                percent(row["bad_rate"]),
+            ]
+        )
     largest = max(rows, key=lambda row: row["candidate_rows"])
     title = f"Most sellers would be {largest['tier']}: {percent(largest['candidate_share'])}"
     if champion:
         moved = max(rows, key=lambda row: abs(row["candidate_rows"] - row["champion_rows"]))
         title += f"; {moved['tier']} changes most, by {signed(moved['candidate_rows'] - moved['champion_rows'], 0)}"
-    head = ("tier", *(("under the champion", "change") if champion else ()), "under the candidate", "bad", "bad among them")
+    head = (
+        "tier",
+        *(("under the champion", "change") if champion else ()),
+        "under the candidate",
+        "bad",
+        "bad among them",
+    )
     caption = "Tiers by the policy's cut-offs. Look at the lowest tier: its size is how many sellers feel a promotion at once."
     return [Table(title, caption, head, cells)]
 
@@ -170,7 +211,13 @@ def worst(r: Reading) -> list[Block]:
         shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in entries[:MOST_ENTRIES]]
         chip = Chip("bad", "turned out bad") if row["bad"] else Chip("plain", "stayed good")
         left = len(entries) - len(shown)
-        more = f"and {plural(left, 'more entry', 'more entries')} of this seller" if left else "" if entries else "No entry in the window."
+        more = (
+            f"and {plural(left, 'more entry', 'more entries')} of this seller"
+            if left
+            else ""
+            if entries
+            else "No entry in the window."
+        )
         text = f"{count(row['points'])} points, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
         cards.append(Card(str(row["seller"]), text, chip, shown, more))
     trusted = sum(bool(row["bad"]) for row in rows)
@@ -183,4 +230,3 @@ def worst(r: Reading) -> list[Block]:
         " a wrong label, or plain bad luck?"
     )
     return [Cards(title, caption, cards)]
-

@@ -67,7 +67,11 @@ def lift(r: Reading) -> list[Block]:
     own = found["lightgbm"]
     cumulative = max(own["y"]) <= 1.0 + 1e-9
     x = shares("sellers, worst first")
-    y = shares("bad sellers found") if cumulative else axis([v for c in found.values() for v in c["y"]], "lift", zero=True)
+    y = (
+        shares("bad sellers found")
+        if cumulative
+        else axis([v for c in found.values() for v in c["y"]], "lift", zero=True)
+    )
     marks, keys = _curves(found, x, y)
     tenth = _at(own, 0.1)
     said = f"{percent(tenth)} of the bad" if cumulative else f"{number(tenth, 1)} times as many bad as the average"
@@ -137,7 +141,7 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 def months(r: Reading) -> list[Block]:
     """AUC and calibration by month, with intervals."""
     rows = r.found("by_month")
-    x = names([row["month"] for row in rows], "")
+    x = names([row["month"] for row in rows], "", 4)
     return [Plots([_monthly_auc(rows, x), _monthly_rates(rows, x)])]
 
 
@@ -176,11 +180,14 @@ def _monthly_rates(rows: list[Json], x: Any) -> Plot:
         marks += dot(k + 0.5, row["predicted"], x, y, "m-lightgbm", "diamond", says)
         if row["predicted"] is not None and not low <= row["predicted"] <= high:
             outside.append(row["month"])
-    title = f"The level was off in {len(outside)} of {len(rows)} months" if outside else "The predicted level fits every month"
+    title = (
+        f"The level was off in {len(outside)} of {len(rows)} months"
+        if outside
+        else "The predicted level fits every month"
+    )
     caption = (
         "What was predicted beside what was observed, with its 95 % Wilson interval. Look for diamonds that stay on one side:"
         " that is drift of the level, which --recalibrate mends."
     )
     keys = [Key("round", "observed", "observed, 95 %"), Key("diamond", "m-lightgbm", "predicted")]
     return Plot(title, caption, x, y, marks, keys, 260, grid="y")
-
