@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from training.report.parts import Table
 from training.report.reading import Reading
 from training.report.sections import build
 
@@ -46,7 +47,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals.update(kind=_kind, pos=_per_cent)
-    templates.filters.update(breakable=_breakable, length_of_text=_length_of_text)
+    templates.filters.update(breakable=_breakable, prose=_prose)
     return templates
 
 
@@ -64,6 +65,6 @@ def _breakable(text: str) -> Markup:
     return Markup("_<wbr>").join(text.split("_"))
 
 
-def _length_of_text(cell: object) -> int:
-    """How long a cell of prose is; other cells do not wrap."""
-    return len(cell) if type(cell) is str else 0
+def _prose(table: Table) -> bool:
+    """Whether a table holds sentences beside its first column; on a phone such rows are stacked."""
+    return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])

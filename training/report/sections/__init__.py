@@ -136,10 +136,8 @@ def build(reading: Reading) -> list[Section]:
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
     if left_out:
-        text = (
-            f"{plural(left_out, 'part')} of this report {'is' if left_out == 1 else 'are'} left out, each with a sentence that"
-            " says why. Models trained by an earlier release hold fewer figures: train again for all of them."
-        )
+        text = f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why."
+            " Models trained by an earlier release hold fewer figures: train again for all of them."
         sections[0] = replace(sections[0], blocks=[*sections[0].blocks, Text(text, quiet=True)])
     return sections
 
@@ -156,7 +154,7 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
             missing.append((name, f"the figures of this model do not hold {error.args[0]}"))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # A report of an odd model is better than none; the tests hold that a whole one leaves nothing out.
-            missing.append((name, f"its figures are not of the form that this release reads ({type(error).__name__})"))
+            missing.append((name, f"its figures are not in a form this release reads ({type(error).__name__})"))
     return [*blocks, *([Missing(missing)] if missing else [])]
 
 

@@ -28,8 +28,8 @@ def reliability(r: Reading) -> list[Block]:
     level = misses(r.found("predicted"), r.found("base_rate"))
     title = f"{level[0].upper()}{level[1:]}; {len(rows) - outside} of {len(rows)} groups agree with what was observed"
     caption = (
-        "Reliability: ten groups by predicted probability, each with the 95 % interval of what was observed. On the dashed line"
-        " a prediction is true; above it, it was too low."
+        "Reliability: ten groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
+        " line a prediction is true; above it, it was too low."
     )
     keys = [Key("round", "m-lightgbm", "observed, 95 %"), Key("line", "rule", "a true prediction")]
     return [Plots([Plot(title, caption, x, y, marks, keys, 300)])]
@@ -54,7 +54,8 @@ def figures(r: Reading) -> list[Block]:
     if not own:
         title = "Calibration of each model"
     elif own["slope"]["low"] <= 1 <= own["slope"]["high"]:
-        title = f"Its spread is right: the slope's interval holds 1, {number(own['slope']['low'], 2)} to {number(own['slope']['high'], 2)}"
+        low, high = number(own["slope"]["low"], 2), number(own["slope"]["high"], 2)
+        title = f"Its spread is right: the slope's interval holds 1, {low} to {high}"
     else:
         loud = (
             "too bold: the extremes are overstated"
@@ -163,7 +164,10 @@ def _auc_by_volume(rows: list[Json]) -> Plot:
         if gaps[most] < 0
         else "Monotonicity costs no decile any AUC"
     )
-    caption = "AUC by tenth of volume, with constraints (95 %) and without. Look for a tenth where the diamond lies above the interval."
+    caption = (
+        "AUC by tenth of volume, with constraints (95 %) and without. Look for a tenth where the diamond lies above the"
+        " interval."
+    )
     keys = [Key("round", "m-lightgbm", "with constraints, 95 %"), Key("diamond", "m-unconstrained", "without")]
     return Plot(title, caption, x, y, marks, keys, 270, grid="y")
 
@@ -178,7 +182,8 @@ def _by_volume(rows: list[Json]) -> Plot:
     )
     marks: list[Mark] = []
     for k, row in enumerate(rows):
-        says = f"{x.ticks and count(row['orders_from'])} to {count(row['orders_to'])} orders: predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
+        orders = f"{count(row['orders_from'])} to {count(row['orders_to'])} orders"
+        says = f"{orders}: predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
         marks += dot(k + 0.5, row["observed"], x, y, "observed", "square", says)
         marks += dot(k + 0.28, row["predicted"], x, y, "m-lightgbm", says=says)
         marks += dot(k + 0.72, twin[k], x, y, "m-unconstrained", "diamond", says)

@@ -65,8 +65,9 @@ def _warnings(r: Reading) -> list[str]:
 def _thin(e: Any) -> str:
     for row in (e.get("segments") or {}).get("file") or []:
         if str(row["name"]).startswith("thin"):
+            share = percent(row["rows"] / (e["test"]["rows"] or 1))
             return (
-                f"{plural(row['rows'], 'seller')} of the test had thin files ({percent(row['rows'] / (e['test']['rows'] or 1))});"
+                f"{plural(row['rows'], 'seller')} of the test had thin files ({share});"
                 " for them points rest on little, and the answer gives an interval."
             )
     return ""
@@ -94,7 +95,7 @@ def reproduce(r: Reading) -> list[Block]:
     return [Text(text), *blocks, Facts(rows, code=True)]
 
 
-def glossary(r: Reading) -> list[Block]:
+def glossary(_: Reading) -> list[Block]:
     """Terms in two lines each."""
     return [Facts(GLOSSARY)]
 

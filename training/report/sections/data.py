@@ -186,8 +186,8 @@ def indeterminates(r: Reading) -> list[Block]:
     seen, unseen = test["seen_rows"], test["unseen_rows"]
     text = (
         f"Of the test, {plural(test['indeterminate'], 'row')} had no outcome by maturity (closed with open claims) and"
-        f" {plural(test['left'], 'seller')} left within the window; both are counted here and not among the {count(rows)} rows"
-        f" that the figures rest on. {count(seen)} of those are of sellers also seen in training, {count(unseen)} of new ones."
+        f" {plural(test['left'], 'seller')} left within the window; both are counted here and not among the {count(rows)}"
+        f" rows of the figures. {count(seen)} of those are of sellers also seen in training, {count(unseen)} of new ones."
     )
     return [Text(text)]
 
@@ -252,8 +252,8 @@ def _triangle(development: Json) -> list[Block]:
     for k, row in enumerate(triangle):
         rows.append([f"period {k + 1}", *[count(v) for v in row], *[Num("")] * (wide - len(row))])
     head = ["period", *[f"age {k + 1}" for k in range(wide)]]
-    return [Table("Development triangle", "Bad known of each period at each age: a row that still grows is not mature.", head, rows,
-                  fold="Show the development triangle")]  # fmt: skip
+    caption = "Bad known of each period at each age: a row that still grows is not mature."
+    return [Table("Development triangle", caption, head, rows, fold="Show the development triangle")]
 
 
 def looks(r: Reading) -> list[Block]:

@@ -20,11 +20,12 @@ def psi(r: Reading) -> list[Block]:
     moved = [row for row in features if _over(row)]
     features = sorted(features, key=lambda row: -(row["value"] or 0))
     scale = Scaled([0.0, *(v for row in [score, *features] for v in (row["value"], row["critical"]))])
-    title = f"{'Scores moved' if _over(score) else 'Scores did not move'}: PSI {number(score['value'])}, critical {number(score['critical'])}"
+    title = "Scores moved" if _over(score) else "Scores did not move"
+    title += f": PSI {number(score['value'])}, critical {number(score['critical'])}"
     title += f"; {plural(len(moved), 'feature')} of {len(features)} moved"
     caption = (
-        "Training against test. The upright mark is the critical value, which chance alone passes in 5 % of cases (bootstrap):"
-        " look for bars that reach beyond it. Drift is when retraining is needed most, so this is not a verdict on the model."
+        "Training against test. The upright mark is the critical value, which chance alone passes in 5 % of cases: look"
+        " for bars that reach beyond it. Drift is when retraining is needed most, so this is no verdict on the model."
     )
 
     def row(name: str, value: Json) -> list[Cell]:
@@ -53,8 +54,8 @@ def certificate(r: Reading) -> list[Block]:
         raise Absent("certificate.json of this model does not hold directions")
     bound = sum(1 for d in directions.values() if d)
     text = (
-        f"Proven exactly over {plural(c.get('trees', 0), 'tree')}: in {bound} of {len(directions)} features the score moves one"
-        " way only. A model for which this cannot be proven is not served. The proof covers the shipped text, by its SHA-256."
+        f"Proven exactly over {plural(c.get('trees', 0), 'tree')}: in {bound} of {len(directions)} features the score moves"
+        " one way only. A model for which this cannot be proven is not served. The proof covers the text of this SHA-256."
     )
     rows = [
         ("algorithm", str(c.get("algorithm", "not stated"))),
@@ -141,7 +142,9 @@ def reasons(r: Reading) -> list[Block]:
     most = max(row["share"] for row in rows)
     first = rows[0]
     title = f"Given most often: {first['reason_code']}, to {percent(first['share'])} of sellers"
-    caption = "How many sellers of the test get each reason. Look for one that nearly everybody gets: it explains nothing to them."
+    caption = (
+        "How many sellers of the test get each reason. Look for one that nearly everybody gets: it explains nothing."
+    )
     cells: list[list[Cell]] = [
         [str(row["reason_code"]), bar(row["share"], most, percent(row["share"])), count(row["rows"])] for row in rows
     ]

@@ -100,8 +100,8 @@ def migration(r: Reading) -> list[Block]:
     if "probation" in tiers and tiers.index("probation") > 0:
         up, down = down, up  # the best tier comes first
     caption = (
-        f"Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay. {count(up)} sellers"
-        f" rise and {count(down)} fall: look for weight far from the outline."
+        "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."
+        f" {count(up)} sellers rise and {count(down)} fall: look for weight far from the outline."
     )
     return [Table(title, caption, ("champion \\ candidate", *tiers), rows)]
 
@@ -151,7 +151,7 @@ def paired(r: Reading) -> list[Block]:
     worse = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "bad"]
     title = f"Better than the champion in {listed(better)}" if better else "No better than the champion beyond chance"
     title += f", worse in {listed(worse)}" if worse else ""
-    caption = "Candidate less champion on the same rows and draws (95 %). Look whether an interval holds 0: then chance explains it."
+    caption = "Candidate less champion on the same rows and draws (95 %). An interval that holds 0 may be chance."
     return [Table(title, caption, ("figure", "candidate less champion", "", "result"), rows)]
 
 
@@ -198,7 +198,7 @@ def impact(r: Reading) -> list[Block]:
         "bad",
         "bad among them",
     )
-    caption = "Tiers by the policy's cut-offs. Look at the lowest tier: its size is how many sellers feel a promotion at once."
+    caption = "Tiers by the policy's cut-offs. Look at the lowest tier: so many sellers feel a promotion at once."
     return [Table(title, caption, head, cells)]
 
 
@@ -226,7 +226,7 @@ def worst(r: Reading) -> list[Block]:
     said += [f"{plural(good, 'distrusted seller')} stayed good"] if good else []
     title = " and ".join(said)
     caption = (
-        "The predictions that were farthest from what happened. Read the entries: is there a fact that the features do not see,"
-        " a wrong label, or plain bad luck?"
+        "The predictions that were farthest from what happened. Read the entries: is there a fact that the features do not"
+        " see, a wrong label, or plain bad luck?"
     )
     return [Cards(title, caption, cards)]

@@ -1,5 +1,6 @@
 """How well the model ranks: ROC, KS, lift, and how it held from month to month."""
 
+from itertools import pairwise
 from typing import Any
 
 from training.report.drawing import axis, column, curve, dot, level, names, shares, short_percent, whisker
@@ -33,8 +34,8 @@ def roc(r: Reading) -> list[Block]:
         gap = auc["lightgbm"]["value"] - auc["logistic"]["value"]
         title += f", {signed(gap * 100, 1)} points against logistic regression"
     caption = (
-        "ROC: what share of the bad is found at each share of good sellers flagged. Look at the left edge, where decisions are"
-        " made; the dashed diagonal is chance."
+        "ROC: what share of the bad is found at each share of good sellers flagged. Look at the left edge, where decisions"
+        " are made; the dashed diagonal is chance."
     )
     return [Plots([Plot(title, caption, x, y, [Line("M0 100L100 0", "rule"), *marks], keys, 300)])]
 
@@ -51,8 +52,8 @@ def ks(r: Reading) -> list[Block]:
     marks.append(Label(x.at(at), 100 - y.at(good), f"KS {number(gaps[best], 2)}", dx=10, dy=22))
     title = f"Good and bad are farthest apart at {count(at)} points: KS {number(gaps[best])}"
     caption = (
-        f"At {count(at)} points {percent(bad)} of the bad lie at or below, and {percent(good)} of the good. Look for a wide and"
-        " single gap; a late one means that only the worst are told apart."
+        f"At {count(at)} points {percent(bad)} of the bad lie at or below, and {percent(good)} of the good. Look for a wide"
+        " and single gap; a late one means that only the worst are told apart."
     )
     return [Plots([Plot(title, caption, x, y, marks, _good_bad("line"), 300)])]
 
@@ -87,7 +88,7 @@ def lift(r: Reading) -> list[Block]:
 
 def _at(c: Json, where: float) -> float:
     points = list(zip(c["x"], c["y"], strict=True))
-    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(points):
         if x1 <= where <= x2 and x2 > x1:
             return float(y1 + (y2 - y1) * (where - x1) / (x2 - x1))
     return float(points[-1][1])
@@ -108,8 +109,8 @@ def distribution(r: Reading) -> list[Block]:
     apart = abs(middle["good"] - middle["bad"])
     title = f"Half of the bad lie below {count(middle['bad'])} points, half of the good above {count(middle['good'])}"
     caption = (
-        f"Each group is scaled to 100 %. Look at where they overlap: the medians are {count(apart)} points apart, and whatever"
-        " lies on both sides cannot be told apart by any cut-off."
+        f"Each group is scaled to 100 %. Look at where they overlap: the medians are {count(apart)} points apart, and what"
+        " shares its points with the other group cannot be told apart by any cut-off."
     )
     return [Plots([Plot(title, caption, x, y, marks, _good_bad("box"), 280)])]
 
@@ -159,7 +160,8 @@ def _monthly_auc(rows: list[Json], x: Any) -> Plot:
     worst = min(known, key=lambda row: row["auc"]["value"])
     best = max(known, key=lambda row: row["auc"]["value"])
     together = max(row["auc"]["low"] for row in known) <= min(row["auc"]["high"] for row in known)
-    title = f"Ranking {'held in every month' if together else 'moved between months'}: AUC {number(worst['auc']['value'])} to {number(best['auc']['value'])}"
+    title = "Ranking held in every month" if together else "Ranking moved between months"
+    title += f": AUC {number(worst['auc']['value'])} to {number(best['auc']['value'])}"
     caption = (
         f"AUC of each month with its 95 % interval; the weakest was {worst['month']}. Look for a slide to the right, not for"
         " single low months with wide intervals."
