@@ -136,8 +136,10 @@ def build(reading: Reading) -> list[Section]:
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
     if left_out:
-        text = f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why."
-            " Models trained by an earlier release hold fewer figures: train again for all of them."
+        text = (
+            f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why. Models trained by an"
+            " earlier release hold fewer figures: train again for all of them."
+        )
         sections[0] = replace(sections[0], blocks=[*sections[0].blocks, Text(text, quiet=True)])
     return sections
 
