@@ -48,6 +48,8 @@ class LedgerTable:
     """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
 
     `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
+    `statements`: the canonical content of violations, inspections and measures, at the rows `statement_rows` (rising),
+    for what no column holds.
     """
 
     columns: EntryColumns
@@ -55,6 +57,8 @@ class LedgerTable:
     violation_type: NDArray[np.object_]
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
+    statement_rows: Ints
+    statements: pl.Series
     as_of: int
     digest: str
 
@@ -97,6 +101,7 @@ def read_export(path: Path) -> LedgerTable:
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
+    stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     types = content.str.json_path_match("$.violation_type").to_numpy(allow_copy=True)
     return LedgerTable(
         columns=columns,
@@ -104,6 +109,8 @@ def read_export(path: Path) -> LedgerTable:
         violation_type=types,
         harm=_ints(content.str.json_path_match("$.harm").replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
+        statement_rows=stated.astype(np.int64),
+        statements=content.gather(stated),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
     )

@@ -6,7 +6,7 @@ is neither.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from scoring.facts import Facts, Violations, resolve
 from scoring.features import matrix
 from scoring.fold import Folder
 from scoring.time import DAY
+from training.context import fill_context
+from training.events import Moved, moved_cases
 from training.export import LedgerTable
 from training.study import BadRule, Observation, Study
 
@@ -47,7 +49,9 @@ class Snapshot:
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation) -> Snapshot:
-    """Observes every eligible seller at one observation point."""
+    """Observes every eligible seller at one observation point, or at each event of a span of them."""
+    if point.last_day is not None:
+        return join([_of_events(moved, study) for moved in moved_cases(table, study, point)])
     columns = table.columns
     everyone = columns.cases
     facts = resolve(columns, np.full(everyone, point.day * DAY), as_reported=True)
@@ -55,7 +59,7 @@ def snapshot(table: LedgerTable, study: Study, point: Observation) -> Snapshot:
     sums = folder.fold(facts)
     empty: Mapping[str, str] = {}
     attributes = [table.attributes.get(row, empty) for row in facts.identity_row.tolist()]
-    x = matrix(sums, study.features, attributes)
+    x = fill_context(matrix(sums, study.features, attributes), table, study, point)
 
     final = resolve(columns, np.full(everyone, np.iinfo(np.int64).max // DAY * DAY))
     bad = _bad(table, study, point, final)
@@ -77,6 +81,11 @@ def snapshot(table: LedgerTable, study: Study, point: Observation) -> Snapshot:
         rule_points=_rule_points(facts)[kept],
         clean=sums.incidents[kept] == 0,
     )
+
+
+def _of_events(moved: Moved, study: Study) -> Snapshot:
+    rows = snapshot(moved.table, study, moved.point)
+    return replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller])
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
