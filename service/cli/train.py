@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from training.study import Study
 
 ROOT = Path(__file__).parents[2]
+_SHOWN = ("manifest", "evaluation", "lineage", "certificate")
+"""Parts of an artifact that the report shows."""
 
 
 def register(parent: typer.Typer) -> None:
@@ -177,7 +179,8 @@ class Training:
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
         digest = sha256(trained.parts["manifest.json"]).hexdigest()
-        page = render(trained.parts, trained.gates, digest).encode()
+        stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
+        page = render(**stated, gates=trained.gates, digest=digest).encode()
         if report is not None:
             report.write_bytes(page)
         row["digest"] = digest

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from training.metrics import bootstrap_auc
 
 from scoring.features import FEATURES
 from tests.training.report.beside import certificate, gates, lineage
-from training.metrics import bootstrap_auc
 
 Json = Any
 Floats = NDArray[np.float64]
