@@ -1,7 +1,6 @@
 """`sellertrust train`: from the ledger to a registered model, in nine visible steps, as a study says."""
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.version import CORE_VERSION
 from service.cli.common import open_ledger
 from service.cli.measuring import Measuring
-from service.cli.models import now, open_registry, user
+from service.cli.models import figures_of, now, open_registry, user
 from service.cli.operate import load_policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.progress import StepProgress
@@ -215,23 +214,6 @@ def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = Fa
         training.read(None, progress)
         trained = training.run(progress)
     return training.finish(trained, publish=True, report=None)
-
-
-def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The headline figures of an evaluation."""
-    auc = {name: _spell(interval) for name, interval in evaluation["auc"].items()}
-    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": text for name, text in auc.items()}}
-    return {
-        "train_rows": evaluation["train"]["rows"],
-        "test_rows": evaluation["test"]["rows"],
-        "base_rate": round(evaluation["base_rate"], 4),
-        **named,
-        "difference_to_logistic": _spell(evaluation["difference"]["lightgbm-logistic"]),
-    }
-
-
-def _spell(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
 
 
 def _show_plan(planned: "Planned", form: Format) -> None:
