@@ -177,6 +177,9 @@ class Training:
         from training.report import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
+        for kind in ("hard", "advisory"):
+            broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
+            row[f"failed_{kind}"] = broken
         digest = sha256(trained.parts["manifest.json"]).hexdigest()
         stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
         page = render(**stated, gates=trained.gates, digest=digest).encode()
@@ -207,7 +210,7 @@ def _clear(folder: Path) -> None:
         file.unlink()
 
 
-def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = False) -> dict[str, Any]:
+def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = True) -> dict[str, Any]:
     """Trains by a study on the ledger as it is and registers the model; what became of it, as JSON values."""
     training = Training(settings, study_file, verify=verify)
     with StepProgress() as progress:
@@ -239,4 +242,6 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format) -> None:
     emit(gates, form)
     emit_one({name: value for name, value in row.items() if name not in ("seconds", "apart")}, form)
     if row.get("alias") == "challenger":
-        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY")
+        past = " --override NAME" if row["failed_hard"] else ""
+        past += " --sign-off NAME" if row["failed_advisory"] else ""
+        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY{past}")

@@ -62,7 +62,9 @@ def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
     assert artifact.features == study.features
     evaluation = trained.evaluation
     assert evaluation["test"]["bad"] == int(trained.test.bad.sum()) >= 10
-    assert evaluation["auc"]["lightgbm"]["value"] == pytest.approx(auc(trained.test_scores["lightgbm"], trained.test.bad))
+    assert evaluation["auc"]["lightgbm"]["value"] == pytest.approx(
+        auc(trained.test_scores["lightgbm"], trained.test.bad)
+    )
     assert evaluation["auc"]["lightgbm"]["value"] > 0.7
     low, high = (evaluation["difference"]["lightgbm-logistic"][name] for name in ("low", "high"))
     assert low < high
