@@ -15,6 +15,7 @@ from scoring.time import format_day
 from training.export import LedgerTable
 from training.fit import Logistic, baseline_seller, calibrate, fit_lightgbm, golden_rows, offset
 from training.metrics import bootstrap_auc, calibration_by_volume
+from training.prior import fit_prior
 from training.snapshots import Snapshot, join, snapshot
 from training.study import Observation, Study
 
@@ -86,6 +87,7 @@ def train(table: LedgerTable, study: Study, progress: Progress = _silent) -> Tra
             golden=golden_rows(rows),
             evaluation=evaluation,
             lineage=_lineage(table, study, train_points, test_points),
+            prior=fit_prior(table, study, train_points[-1]),
         )
     )
     progress("certify", 1, 1)
