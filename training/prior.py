@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
-from scoring.facts import resolve
+from scoring.facts import Facts, resolve
 from scoring.fold import Constants, Folder, Sums
-from scoring.thin import LONGEST, Prior, default_prior
+from scoring.thin import LONGEST, Prior, default_prior, grain_of
 from scoring.time import DAY
 from scoring.words import Category, Severity
 from training.export import LedgerTable
@@ -26,10 +26,10 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
     """The prior of a study's sellers, as known at `point`."""
     cases = table.columns.cases
     facts = resolve(table.columns, np.full(cases, point.day * DAY), as_reported=True)
-    return prior_from(Folder(study.constants).fold(facts), study.constants)
+    return prior_from(facts, Folder(study.constants).fold(facts), study.constants)
 
 
-def prior_from(sums: Sums, constants: Constants) -> Prior:
+def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """The likeliest prior of sellers with these sums; what nobody has ever done is taken from the default prior."""
     default = default_prior(constants)
     sold = np.flatnonzero(sums.orders[LONGEST] > 0)
@@ -43,10 +43,13 @@ def prior_from(sums: Sums, constants: Constants) -> Prior:
         sums.incident_mass[Severity.MAJOR, LONGEST][sold],
     ]
     total = float(incidents.sum())
+    table = np.array([0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64)
+    weights = table[facts.violations.severity]
     return Prior(
         incidents=gamma_of(incidents, orders) or default.incidents,
         failures=gamma_of(sums.failures[LONGEST][sold], orders) or default.failures,
         mix=tuple(_short(float(mass.sum()) / total) for mass in masses) if total else default.mix,
+        grain=_short(grain_of(weights)) if len(weights) else default.grain,
     )
 
 
