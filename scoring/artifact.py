@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
+from scoring.thin import Prior, default_prior, prior_of
 from scoring.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
 from scoring.words import Severity
@@ -41,7 +42,8 @@ def canonical_json(value: object) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
-    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features).
+    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
+    `prior` of the sellers' own rates (default: `thin.default_prior`).
     """
 
     study: str
@@ -54,6 +56,7 @@ class ModelParts:
     golden: NDArray[np.float64]
     evaluation: Mapping[str, Any]
     lineage: Mapping[str, Any]
+    prior: Prior | None = None
 
 
 class Artifact:
@@ -66,6 +69,7 @@ class Artifact:
         self.features = tuple(_feature(row) for row in manifest["features"])
         self.scale = Scale(**manifest["scale"])
         self.folder = Folder(_constants(manifest["constants"], json.loads(parts["decay.json"])))
+        self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
         self.baseline_points = int(self.points(self.baseline[None, :])[0])
@@ -121,6 +125,8 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "baseline": at_reference(model.baseline, model.features).tolist(),
         "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
     }
+    if model.prior is not None:
+        manifest["prior"] = asdict(model.prior)
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 

@@ -280,6 +280,8 @@ def score_message(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
         points=score.points,
+        points_low=score.points_low,
+        points_high=score.points_high,
         points_if_upheld=score.points_if_upheld,
         tier_points=score.tier_points,
         tier=entry_pb2.Tier.ValueType(score.tier or 0),

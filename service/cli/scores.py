@@ -80,7 +80,10 @@ def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
     return score_row(result.trust_score)
 
 
-_COLUMNS = ("points", "tier", "badge", "p_bad", "incidents", "open", "reasons", "model", "observe_time")
+_COLUMNS = (
+    *("points", "points_low", "points_high", "tier", "badge", "p_bad"),
+    *("incidents", "open", "reasons", "model", "observe_time"),
+)
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
@@ -89,6 +92,8 @@ def score_row(score: TrustScore) -> dict[str, Any]:
         "seller": score.seller.rsplit("/", 1)[-1],
         "state": ScoreState.Name(score.state).removeprefix("SCORE_STATE_").lower(),
         "points": score.points if score.HasField("points") else None,
+        "points_low": score.points_low if score.HasField("points_low") else None,
+        "points_high": score.points_high if score.HasField("points_high") else None,
         "tier": Tier.Name(score.tier).removeprefix("TIER_").lower() if score.tier else None,
         "badge": score.badge,
         "p_bad": round(score.p_bad, 6) if score.HasField("p_bad") else None,
@@ -134,7 +139,8 @@ def print_explanation(explanation: ExplainTrustScoreResponse) -> None:
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
-        head.append(f"{row['points']} points, tier {row['tier']}, badge {row['badge']}")
+        head.append(f"{row['points']} points (90 %: {row['points_low']} to {row['points_high']})")
+        head.append(f"tier {row['tier']}, badge {row['badge']}")
     write(", ".join(head) + "\n")
     if "thin_file" in row:
         thin = row["thin_file"]

@@ -80,7 +80,7 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
     stdout, stderr = shell("score", "good", "nobody", "-o", "json", code=3)
     good, nobody = json.loads(stdout)
     assert (good["seller"], good["state"], good["incidents"]) == ("good", "rated", 0)
-    assert 0 < good["points"] <= 1000
+    assert 0 <= good["points_low"] < good["points"] <= good["points_high"] <= 1000
     assert good["tier"] in ("standard", "trusted", "exemplary")
     assert (nobody["seller"], nobody["state"], nobody["points"]) == ("nobody", "seller_not_found", None)
     assert "error: marketplaces/acme/sellers/nobody: nothing that stands is recorded" in stderr
@@ -110,6 +110,7 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     text, _ = shell("score", "fallen", "--explain")
     assert "COUNTERFEIT_CONFIRMED" in text
     assert "v-fallen d-fallen" in text
+    assert f"{explained['points']} points (90 %: {explained['points_low']} to {explained['points_high']})" in text
 
     refused = shell.error(4, "violation", "dismiss", *decision)
     assert "LIFECYCLE_FORBIDS" in refused
