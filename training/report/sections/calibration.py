@@ -132,7 +132,7 @@ def price(r: Reading) -> list[Block]:
         found.append(Text(f"{text} same features without constraints."))
     plots = [_by_volume(rows)]
     volume = (r.evaluation.get("segments") or {}).get("volume")
-    if volume and any(row.get("auc_unconstrained") is not None for row in volume):
+    if volume and any(row["auc"] and row.get("auc_unconstrained") is not None for row in volume):
         plots.insert(0, _auc_by_volume(volume))
     elif "unconstrained" not in auc:
         found.append(
