@@ -22,6 +22,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.facts import Facts, resolve
 from scoring.features import matrix
 from scoring.policy import Policy
+from scoring.scale import MAX_POINTS
 from scoring.time import DAY
 from scoring.words import RATED_TIERS, Tier
 from training.export import LedgerTable
@@ -33,8 +34,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 
-MAX_CELLS = 1_000_000
-"""Entries times views that are folded at once: about 300 MB."""
+MOST_ENTRIES = 50_000
+"""Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""
 
 ABSENT = 0
 """Beside the tiers: nothing stood of the seller."""
@@ -127,11 +128,11 @@ def answers_at(
 ) -> Answers:
     """What the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
 
-    In parts of about MAX_CELLS entries, so memory is bounded by these and three numbers a seller.
+    In parts of MOST_ENTRIES entries: memory is bounded by these and three numbers a seller.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
-    for first, end, columns in _parts(table.columns, 1):
+    for first, end, columns in _parts(table.columns):
         part = _judged(columns, table.attributes, artifact, policy, day, knowledge)
         for name in ("points", "tier", "raw"):
             getattr(answers, name)[first:end] = getattr(part, name)
@@ -226,13 +227,13 @@ def _figures(
     )
 
 
-def _parts(columns: EntryColumns, views: int) -> Iterator[tuple[int, int, EntryColumns]]:
-    """(first, end, entries) of runs of cases, whose entries times `views` are at most MAX_CELLS but for one large case.
+def _parts(columns: EntryColumns) -> Iterator[tuple[int, int, EntryColumns]]:
+    """(first, end, entries) of runs of cases, each of at most MOST_ENTRIES entries but for a single case of more.
 
     `columns` are ordered by case; those of a part are numbered from 0.
     """
     ends = np.searchsorted(columns.case, np.arange(columns.cases), side="right")
-    first, most = 0, MAX_CELLS // views
+    first, most = 0, MOST_ENTRIES
     while first < columns.cases:
         begin = int(ends[first - 1]) if first else 0
         end = max(first + 1, int(np.searchsorted(ends, begin + most, side="right")))
@@ -291,17 +292,12 @@ def _lowest_points(
     place[cases] = np.arange(len(cases))
     chosen = columns.take(place[columns.case] >= 0)
     chosen = replace(chosen, cases=len(cases), case=place[chosen.case])
-    times = moment - DAY * np.arange(1, policy.clear_days, dtype=np.int64)
-    lowest = np.empty(len(cases), dtype=np.int64)
-    for first, end, part in _parts(chosen, len(times)):
-        facts = resolve(
-            part.repeat(len(times)),
-            np.repeat(times, end - first),
-            reported_before=moment,
-            as_reported=as_reported,
-        )
+    lowest = np.full(len(cases), MAX_POINTS, dtype=np.int64)
+    for back in range(1, policy.clear_days):
+        time = np.full(len(cases), moment - back * DAY)
+        facts = resolve(chosen, time, reported_before=moment, as_reported=as_reported)
         x = matrix(artifact.folder.fold(facts), artifact.features, _attributes(facts, attributes))
-        lowest[first:end] = artifact.points(x).reshape(len(times), -1).min(axis=0)
+        lowest = np.minimum(lowest, artifact.points(x))
     return lowest
 
 

@@ -1,5 +1,6 @@
 """Backtests answer as a server does: every seller, to the point, with the knowledge of then and with that of today."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from scoring.artifact import Artifact, load
-from scoring.errors import ConfigurationWrong
 from scoring.entries import Entry
+from scoring.errors import ConfigurationWrong
 from scoring.kinds import ControlChanged, EntryCorrected, Fact, IncidentChanged, OverrideImposed
 from scoring.time import DAY, parse_day
 from scoring.words import Action, ControlReason, CorrectionKind, IncidentChange, Severity, Tier
@@ -169,3 +170,87 @@ def test_the_comparison_with_the_server_meets_every_state_and_what_people_decide
     assert sum(int((a.points != b.points).sum()) for a, b in zip(seen, today, strict=True)) > 20
     held = market.lived.sellers.index("held")
     assert [a.tier[held] == Tier.STANDARD for a in seen][:2] == [False, True]
+
+
+@pytest.mark.parametrize("most", [1, 777])
+def test_parts_of_any_size_give_the_same_answers(
+    market: Market, model: Artifact, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seller at a time, or a few: only memory and time differ."""
+    some = market.lived if most > 1 else first_sellers(market.lived, 30)
+    whole = answers_at(some, model, policy(), DAYS[2])
+    monkeypatch.setattr(backtesting, "MOST_ENTRIES", most)
+    parts = answers_at(some, model, policy(), DAYS[2])
+    for name in ("points", "tier", "raw"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
+    mine = table.columns.take(table.columns.case < count)
+    return replace(table, sellers=table.sellers[:count], columns=replace(mine, cases=count))
+
+
+def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:
+    """Counted again here, seller by seller; and what the whole span adds up to."""
+    days = [DAYS[1] + 14 * k for k in range(6)]
+    found = backtest(market.lived, model, policy(), days)
+    answered = [answers_at(market.lived, model, policy(), day).tier.tolist() for day in days]
+    promotions = demotions = changes = together = 0
+    affected = set()
+    assert found.steps[0].moved is None
+    for step, before, now in zip(found.steps[1:], answered, answered[1:], strict=False):
+        pairs = Counter(zip(before, now, strict=True))
+        assert step.moved is not None
+        assert {(a, b): n for (a, b), n in np.ndenumerate(step.moved) if n} == pairs
+        both = [(seller, a, b) for seller, (a, b) in enumerate(zip(before, now, strict=True)) if a and b]
+        moved = [(seller, a, b) for seller, a, b in both if a != b]
+        promotions += sum(Tier.UNRATED < a < b for _, a, b in moved)
+        demotions += sum(a > b > Tier.UNRATED for _, a, b in moved)
+        affected |= {seller for seller, _, _ in moved}
+        assert step.changed == len(moved)
+        changes, together = changes + len(moved), together + len(both)
+    assert (found.promotions, found.demotions, found.affected) == (promotions, demotions, len(affected))
+    assert promotions > 10
+    assert demotions > 0
+    assert found.churn_per_month == pytest.approx(changes / (together * 14 / (365.25 / 12)))
+    assert backtest(market.lived, model, policy(), days[:1]).churn_per_month is None
+
+
+def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_training(
+    market: Market, model: Artifact, trained: Trained, study: Study
+) -> None:
+    """To the last bit: what was known of each seller, what became of it, and the exposure in between are the same."""
+    _, (test,) = study.observations(market.imported.as_of)
+    (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
+    assert step.figures is not None
+    assert step.figures.auc == step.figures.auc_against == trained.evaluation["auc"]["lightgbm"]["value"]
+    assert (int(step.figures.rows.sum()), int(step.figures.bad.sum())) == (
+        len(trained.test.bad),
+        trained.test.bad.sum(),
+    )
+    assert step.figures.expected.sum() == pytest.approx(trained.evaluation["predicted"] * len(trained.test.bad))
+    assert step.against is not None
+    assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves
+
+
+def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(
+    market: Market, model: Artifact, study: Study
+) -> None:
+    """Figures of days from which the model learned flatter it, and it is said which these are."""
+    _, (test,) = study.observations(market.imported.as_of)
+    learned = last_training_day(model)
+    assert 0 < learned <= test.day
+    days = [learned - 1, learned, test.day, test.day + 1]
+    steps = backtest(market.imported, model, policy(), days, study=study).steps
+    assert [step.in_sample for step in steps] == [True, False, False, False]
+    assert [step.figures is None for step in steps] == [False, False, False, True]
+
+
+def test_days_go_from_the_first_to_the_last_by_steps() -> None:
+    """The last day is in it if a step falls on it; a span that is none is refused."""
+    assert days_between(10, 20, 5) == [10, 15, 20]
+    assert days_between(10, 19, 5) == [10, 15]
+    with pytest.raises(ConfigurationWrong, match="give the earlier day first"):
+        days_between(10, 9, 5)
+    with pytest.raises(ConfigurationWrong, match="choose a larger --step"):
+        days_between(0, 100_000, 1)
