@@ -9,7 +9,7 @@ import typer
 from scoring.errors import SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
-from service.cli import backups, imports, kinds, ledger, models, operate, review, scores, train, violations
+from service.cli import backtest, backups, imports, kinds, ledger, models, operate, review, scores, train, violations
 from service.cli.output import EXIT_CODES, Exit, exit_code, say
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ operate.register(app)
 scores.register(app)
 train.register(app)
 models.register(app)
+backtest.register(models.app)
 backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)

@@ -71,7 +71,9 @@ def test_two_hundred_response_curves_stay_below_two_megabytes() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
-    code = "from tests.training.report import sample; from training.report import render; print(render(**sample.parts()))"
+    code = (
+        "from tests.training.report import sample; from training.report import render; print(render(**sample.parts()))"
+    )
     pages = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
         for seed in ("1", "2")
@@ -111,7 +113,11 @@ def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bo
 
 @pytest.mark.parametrize(
     ("predicted", "title"),
-    [(0.103, "Predicts 3 % too high overall"), (0.09, "Predicts 10 % too low overall"), (0.1, "Predicts the overall level")],
+    [
+        (0.103, "Predicts 3 % too high overall"),
+        (0.09, "Predicts 10 % too low overall"),
+        (0.1, "Predicts the overall level"),
+    ],
 )
 def test_a_title_states_what_the_numbers_say(predicted: float, title: str) -> None:
     parts = changed("evaluation.predicted", predicted)
@@ -128,7 +134,10 @@ def test_training_windows_that_reach_into_the_test_are_said_in_the_title() -> No
 def test_windows_are_drawn_to_scale() -> None:
     html = render(**sample.parts())
     bars = re.findall(r'<rect class="w-(train|test|mature)" x="([\d.]+)%" y="[\d.]+%" width="([\d.]+)%"', html)
-    widths = {name: {round(float(width), 1) for kind, _, width in bars if kind == name} for name in ("train", "test", "mature")}
+    widths = {
+        name: {round(float(width), 1) for kind, _, width in bars if kind == name}
+        for name in ("train", "test", "mature")
+    }
     assert len(bars) == 12
     assert widths["train"] == widths["test"]
     assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)  # 180 days to 45
