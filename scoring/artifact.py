@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scoring.certificate import certify
 from scoring.decay import HALF_LIVES, decay_table
 from scoring.errors import ArtifactRefused
-from scoring.features import FEATURES, AttributeFeature, Feature
+from scoring.features import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
 from scoring.trees import evaluate, parse_model
@@ -41,12 +41,12 @@ def canonical_json(value: object) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
-    the clean baseline seller; `golden` is float64 of shape (n, features).
+    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features).
     """
 
     study: str
     model_text: str
-    features: tuple[Feature | AttributeFeature, ...]
+    features: tuple[AnyFeature, ...]
     constants: Constants
     scale: Scale
     reference_exposure: float | None
@@ -118,7 +118,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
             "p_slope": model.scale.p_slope,
         },
         "reference_exposure": model.reference_exposure,
-        "baseline": model.baseline.tolist(),
+        "baseline": at_reference(model.baseline, model.features).tolist(),
         "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
     }
     return {**parts, MANIFEST: canonical_json(manifest)}
@@ -236,11 +236,15 @@ def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> N
     baseline = np.array(manifest["baseline"], dtype=np.float64)
     if baseline.shape != (width,) or not np.isfinite(baseline).all():
         raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
+    if not np.array_equal(baseline, at_reference(baseline, tuple(map(_feature, manifest["features"])))):
+        raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
 
 
-def _row(feature: Feature | AttributeFeature) -> dict[str, object]:
+def _row(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
         return {"feature": feature.key}
+    if isinstance(feature, ContextFeature):
+        return {"context": feature.context, "equals": feature.equals, "reference": feature.reference}
     return {
         "attribute": feature.attribute,
         "equals": feature.equals,
@@ -249,9 +253,14 @@ def _row(feature: Feature | AttributeFeature) -> dict[str, object]:
     }
 
 
-def _feature(row: Mapping[str, Any]) -> Feature | AttributeFeature:
+def _feature(row: Mapping[str, Any]) -> AnyFeature:
     if "attribute" in row:
         return AttributeFeature(**row)
+    if "context" in row:
+        feature = ContextFeature(**row)
+        if not math.isfinite(feature.reference):
+            raise ArtifactRefused(f"the reference of {feature.key} in the artifact is not a finite number")
+        return feature
     if row["feature"] not in FEATURES:
         raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
     return FEATURES[row["feature"]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoring.columns import FactRow, columns_of
 from scoring.entries import prepared
 from scoring.facts import resolve
-from scoring.features import AttributeFeature, Feature, matrix
+from scoring.features import AnyFeature, matrix
 from scoring.fold import Constants, Folder
 from scoring.incidents import incident_of
 from scoring.kinds import KIND_OF, EntryCorrected, IdentityVerified, IncidentChanged, StatusChanged, ViolationReported
@@ -68,7 +68,7 @@ def inputs_of(
     rows: Iterable[FactRow],
     seller: str,
     day: int,
-    features: tuple[Feature | AttributeFeature, ...],
+    features: tuple[AnyFeature, ...],
     constants: Constants,
 ) -> Floats:
     """The model's inputs of one seller at the beginning of a day, by what was reported by then: shape (features,)."""

@@ -112,11 +112,11 @@ def make(version: str) -> None:
 
 def _trained() -> dict[str, bytes]:
     from scoring.mapping import mapping_of
+    from tests.training.ledgers import train
     from training.export import read_export, write_export
     from training.market.files import write_market
     from training.market.simulate import simulate
     from training.study import load_study
-    from training.train import train
 
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
     study = replace(load_study(STUDIES / "marketplace.toml"), rounds=40)

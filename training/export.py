@@ -51,6 +51,8 @@ class LedgerTable:
     `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
     `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
     `shown`: what a person is shown of each row (`entries_of`).
+    `statements`: the canonical content of violations, inspections and measures, at the rows `statement_rows` (rising),
+    for what no column holds.
     """
 
     columns: EntryColumns
@@ -60,6 +62,8 @@ class LedgerTable:
     attributes: dict[int, Mapping[str, str]]
     products: list[str]
     stated: Stated
+    statement_rows: Ints
+    statements: pl.Series
     as_of: int
     digest: str
     shown: pl.DataFrame
@@ -105,6 +109,7 @@ def read_export(path: Path) -> LedgerTable:
     content = table["content"]
     types = content.str.json_path_match("$.violation_type")
     harms = content.str.json_path_match("$.harm")
+    stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
         sellers=sellers,
@@ -113,6 +118,8 @@ def read_export(path: Path) -> LedgerTable:
         attributes=_attributes(content, kinds),
         products=table["product_category"].drop_nulls().unique().sort().to_list(),
         stated=read_stated(table),
+        statement_rows=stated.astype(np.int64),
+        statements=content.gather(stated),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
         shown=table.select(

@@ -122,9 +122,7 @@ def trees(evidence: Evidence) -> Finding:
 def _plain(what: str, value: float | None, unit: str) -> Finding:
     if value is None:
         return Finding(None, f"{what} was not measured.")
-    return Finding(
-        value, f"{what} is {value:,.2f} {unit}." if isinstance(value, float) else f"{what} is {value:,} {unit}."
-    )
+    return Finding(value, f"{what} is {value:,.10g} {unit}.")
 
 
 def calibration_slope(evidence: Evidence) -> Finding:

@@ -5,8 +5,9 @@ maturity after the window, less whatever was overturned since. What occurred bef
 is neither.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from scoring.facts import Facts, resolve
 from scoring.features import matrix
 from scoring.fold import Folder, Sums
 from scoring.time import DAY
+from training.context import fill_context
+from training.events import Moved, moved_cases
 from training.export import LedgerTable
 from training.labels import Labels, Outcome, Windows, final_facts, label, staying_weights
 from training.study import Observation, Study
@@ -96,6 +99,8 @@ def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts 
 
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Observed:
     """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
+    if point.last_day is not None:
+        return _together([_of_events(moved, study) for moved in moved_cases(table, study, point)])
     final = final or final_facts(table)
     known = known_at(table, study, point)
     everyone = table.columns.cases
@@ -107,7 +112,7 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
     orders = known.sums.total_orders
     rows = Snapshot(
-        x=known.x[kept],
+        x=fill_context(known.x, table, study, point)[kept],
         bad=(outcome == Outcome.BAD).astype(np.float64),
         seller=kept.astype(np.int64),
         day=windows.day[kept],
@@ -134,6 +139,19 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
     empty: Mapping[str, str] = {}
     attributes = [table.attributes.get(row, empty) for row in facts.identity_row.tolist()]
     return Known(facts, sums, matrix(sums, study.features, attributes))
+
+
+def _of_events(moved: Moved, study: Study) -> Observed:
+    found = observe(moved.table, study, moved.point)
+    rows = found.rows
+    return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
+
+
+def _together(parts: list[Observed]) -> Observed:
+    exclusions: Counter[str] = Counter()
+    for part in parts:
+        exclusions.update(part.exclusions)
+    return Observed(join([part.rows for part in parts]), dict(exclusions))
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:

@@ -3,6 +3,7 @@
 import getpass
 import json
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,21 +96,20 @@ def _stated(registry: "Registry", digest: str) -> tuple[dict[str, Any], dict[str
     return json.loads(parts["evaluation.json"]), json.loads(parts["lineage.json"]), "verified"
 
 
-def figures_of(evaluation: dict[str, Any] | Any) -> dict[str, Any]:
+def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of an evaluation that a person looks at first."""
     auc = {name: _spell(interval) for name, interval in evaluation["auc"].items()}
+    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": text for name, text in auc.items()}}
     return {
         "train_rows": evaluation["train"]["rows"],
         "test_rows": evaluation["test"]["rows"],
         "base_rate": round(evaluation["base_rate"], 4),
-        "auc": auc["lightgbm"],
-        "auc_logistic": auc["logistic"],
-        "auc_points_rule": auc["points_rule"],
+        **named,
         "difference_to_logistic": _spell(evaluation["difference"]["lightgbm-logistic"]),
     }
 
 
-def _spell(interval: dict[str, float]) -> str:
+def _spell(interval: Mapping[str, float]) -> str:
     return f"{interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
 
 

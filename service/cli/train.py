@@ -1,7 +1,6 @@
 """`sellertrust train`: from the ledger to a registered model, in nine visible steps, as a study says."""
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.version import CORE_VERSION
 from service.cli.common import open_ledger
 from service.cli.measuring import Measuring
-from service.cli.models import now, open_registry, user
+from service.cli.models import figures_of, now, open_registry, user
 from service.cli.operate import load_policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.progress import StepProgress
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from training.study import Study
 
 ROOT = Path(__file__).parents[2]
+_SHOWN = ("manifest", "evaluation", "lineage", "certificate")
+"""Parts of an artifact that the report shows."""
 
 
 def register(parent: typer.Typer) -> None:
@@ -176,8 +177,12 @@ class Training:
         from training.report import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
+        for kind in ("hard", "advisory"):
+            broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
+            row[f"failed_{kind}"] = broken
         digest = sha256(trained.parts["manifest.json"]).hexdigest()
-        page = render(trained.parts, trained.gates, digest).encode()
+        stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
+        page = render(**stated, gates=trained.gates, digest=digest).encode()
         if report is not None:
             report.write_bytes(page)
         row["digest"] = digest
@@ -205,30 +210,13 @@ def _clear(folder: Path) -> None:
         file.unlink()
 
 
-def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = False) -> dict[str, Any]:
+def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = True) -> dict[str, Any]:
     """Trains by a study on the ledger as it is and registers the model; what became of it, as JSON values."""
     training = Training(settings, study_file, verify=verify)
     with StepProgress() as progress:
         training.read(None, progress)
         trained = training.run(progress)
     return training.finish(trained, publish=True, report=None)
-
-
-def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The headline figures of an evaluation."""
-    auc = {name: _spell(interval) for name, interval in evaluation["auc"].items()}
-    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": text for name, text in auc.items()}}
-    return {
-        "train_rows": evaluation["train"]["rows"],
-        "test_rows": evaluation["test"]["rows"],
-        "base_rate": round(evaluation["base_rate"], 4),
-        **named,
-        "difference_to_logistic": _spell(evaluation["difference"]["lightgbm-logistic"]),
-    }
-
-
-def _spell(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
 
 
 def _show_plan(planned: "Planned", form: Format) -> None:
@@ -254,4 +242,6 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format) -> None:
     emit(gates, form)
     emit_one({name: value for name, value in row.items() if name not in ("seconds", "apart")}, form)
     if row.get("alias") == "challenger":
-        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY")
+        past = " --override NAME" if row["failed_hard"] else ""
+        past += " --sign-off NAME" if row["failed_advisory"] else ""
+        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY{past}")

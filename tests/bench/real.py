@@ -6,8 +6,9 @@ import numpy as np
 
 from scoring.artifact import load
 from tests.bench._real_data import STUDIES, Say, imported, toronto
+from tests.training.ledgers import train
+from training.pipeline import Trained
 from training.study import load_study
-from training.train import Trained, train
 
 
 def run(say: Say) -> dict[str, float]:

@@ -23,11 +23,11 @@ from service.scorer import Scorer
 from service.server import Server
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES, Say
+from tests.training.ledgers import train
 from training.export import read_export, write_export
 from training.market.files import write_market
 from training.market.simulate import simulate
 from training.study import load_study
-from training.train import train
 
 SELLERS, DAYS, START, REPEATS = 1_000, 730, date(2024, 1, 1), 300
 

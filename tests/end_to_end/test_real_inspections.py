@@ -21,10 +21,10 @@ from service.scorer import Scorer
 from service.server import Server
 from service.settings import load
 from tests.bench._real_data import STUDIES, toronto
+from tests.training.ledgers import train
 from training.export import read_export, write_export
 from training.snapshots import snapshot
 from training.study import Study, load_study
-from training.train import train
 
 MADE = Path(__file__).parents[1] / "data" / "inspections"
 # Places are inspected a few times a year: a floor of 30 inspections would leave hardly any rated.

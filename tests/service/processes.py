@@ -10,7 +10,7 @@ from pathlib import Path
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["service.cli.app", "service.ledger", "service.registry", "training.train"])
+_CONTEXT.set_forkserver_preload(["service.cli.app", "service.ledger", "service.registry", "training.pipeline"])
 
 
 def run_forked(arguments: list[str], environment: dict[str, str], stdin: str, seconds: float) -> tuple[int, str, str]:

@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from scoring.entries import Entry
 from service.cli.imports import mapping_of_file
+from service.cli.operate import load_policy
 from service.importing import import_files
 from service.ledger import Ledger
+from service.settings import load as load_settings
 from tests.builders import MARKET
 from training.export import LedgerTable, read_export, write_export
 from training.market.files import write_market
 from training.market.simulate import simulate
+from training.pipeline import Job, Trained, run
+from training.study import Study
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
+POLICY = load_policy(load_settings({}))
 START, DAYS = date(2024, 1, 1), 730
 
 
@@ -38,3 +44,8 @@ def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS
     report = import_files(ledger, mapping, folder / "files", lambda step, done, total: None)
     assert report.rejects == []
     return ledger
+
+
+def train(table: LedgerTable, study: Study, **options: Any) -> Trained:
+    """A training with the shipped policy, in memory alone; once, unless told otherwise."""
+    return run(Job(table, study, POLICY, **{"verify": False, **options}))

@@ -11,6 +11,7 @@ import lightgbm
 import numpy as np
 
 from scoring.artifact import MANIFEST, Artifact, ModelParts, canonical_json, load, pack
+from scoring.features import at_reference
 from scoring.time import format_day
 from training.fit import baseline_seller, golden_rows
 from training.gate_figures import Measured
@@ -130,7 +131,8 @@ def _sample(job: Job, observed: Observed) -> Sample:
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
-    return Sample(names, test.day[chosen].tolist(), test.x[chosen], job.study)
+    x = at_reference(test.x[chosen], job.study.features)  # context is what serving never asks
+    return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
 def _digests(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:

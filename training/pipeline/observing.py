@@ -53,7 +53,8 @@ def observe(step: Step, job: Job) -> Observed:
     """Observes every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
     train_points, test_points = job.study.observations(job.table.as_of)
     points = [*train_points, *test_points]
-    found, left_out = [], []
+    found: list[Snapshot] = []
+    left_out: list[Mapping[str, int]] = []
     final = final_facts(job.table)
     for done, point in enumerate(points):
         step(done, len(points))
@@ -70,7 +71,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )
-    return Observed(train_points, test_points, parts, rows, test, _sum(left_out), _sum(left_out[split:]), summary)
+    return Observed(train_points, test_points, parts, rows, test, found, left_out, summary)
 
 
 def _check_enough(name: str, part: Snapshot) -> None:

@@ -46,9 +46,16 @@ class Step:
         self.name = name
         self.apart_seconds: dict[str, float] = {}
         self._progress = progress
+        self._total = 1
 
     def __call__(self, done: int, total: int) -> None:
-        self._progress(self.name, done, total)
+        # A step is over when it returns, whatever its parts have said: they may come one after the other.
+        self._total = max(total, 1)
+        self._progress(self.name, min(done, self._total - 1), self._total)
+
+    def end(self) -> None:
+        """Says that all of it is done."""
+        self._progress(self.name, self._total, self._total)
 
     @contextmanager
     def apart(self, what: str) -> Iterator[None]:
@@ -82,7 +89,7 @@ class Steps:
         for what, seconds in step.apart_seconds.items():
             self.apart[what] = round(self.apart.get(what, 0.0) + seconds, 3)
         self.lines[name] = result.summary
-        step(1, 1)
+        step.end()
         return result
 
 

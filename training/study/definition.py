@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from scoring.errors import ConfigurationWrong
-from scoring.features import AttributeFeature, Feature
+from scoring.features import AnyFeature
 from scoring.fold import Constants
 from scoring.time import format_day, parse_day
 from scoring.words import Category, Harm, Severity
 from training.gates import Gates
+from training.study.context import ContextSource, EventPoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,14 @@ those that stayed stand for them (inverse probability of staying)."""
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window."""
+    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window.
+
+    With `last_day`, a span of points: each event from `day` to `last_day` is one, and `window_end` ends the last window.
+    """
 
     day: int
     window_end: int
+    last_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,12 @@ class Study:
     least_share: float
     embargo_days: int
     constants: Constants
-    features: tuple[Feature | AttributeFeature, ...]
+    features: tuple[AnyFeature, ...]
+    context: tuple[ContextSource, ...]
+    events: EventPoints | None
     rounds: int
     seed: int
+    seeds: int
     parameters: Mapping[str, Any]
     gates: Gates
     monitor: Mapping[str, Any]
@@ -81,12 +89,17 @@ class Study:
     def observations(self, as_of: int) -> tuple[list[Observation], list[Observation]]:
         """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
 
-        Stated days are taken as they are. Without any, the test point is the latest whose window and maturity are over
-        by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo
-        too, before the test point begins.
+        Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal ones
+        to train, so that the latest can be held out. Without any, the test point is the latest whose window and maturity
+        are over by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo too,
+        before the test point begins.
         ConfigurationWrong if a training window is not over by the first test point, or a window not by `as_of`.
         """
-        if self.test:
+        if self.events is not None:
+            e = self.events
+            test = [self._span(e.test_from, e.test_to)]
+            train = self._spans(e.train_from, e.train_to)
+        elif self.test:
             test = [self.observation(parse_day(day)) for day in self.test]
             train = [self.observation(parse_day(day)) for day in self.train]
         else:
@@ -108,6 +121,14 @@ class Study:
                     f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
                 )
         return train, test
+
+    def _span(self, first: int, last: int) -> Observation:
+        return Observation(first, self.observation(last).window_end, last)
+
+    def _spans(self, first: int, last: int) -> list[Observation]:
+        count = min(self.train_points, last - first + 1)
+        starts = [first + (last - first + 1) * k // count for k in range(count)]
+        return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
         """The latest point whose window and maturity are over by `day`; looked for, since months are uneven."""

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from scoring.artifact import canonical_json
 from scoring.errors import ConfigurationWrong
-from scoring.features import FEATURES, AttributeFeature, Feature
+from scoring.features import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import parse_day
 from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
 from training.gates import Gates, gates_of
+from training.study.context import read_context, read_events
 from training.study.definition import LEFT, BadRule, Study
 from training.study.reader import Reader
 
@@ -55,10 +56,14 @@ def _plain(value: Any) -> Any:
 def _study(r: Reader, digest: str) -> Study | None:
     bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
     r.check(bool(bad), "bad.any must name at least one kind of violation")
-    features: tuple[Feature | AttributeFeature, ...] = (*_built_in(r), *_declared(r))
-    r.check(len({f.key for f in features}) == len(features), "attributes name the same feature twice")
+    context, events = read_context(r), read_events(r)
+    features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
+    features = (*features, *(feature for source in context for feature in source.features))
+    r.check(len({f.key for f in features}) == len(features), "attributes or context name the same feature twice")
     r.check(bool(features), "features.without leaves no feature")
     window_days, window_months = r.positive("window.days", None), r.positive("window.months", None)
+    if events is not None and window_days is None and window_months is None:
+        window_days = 1  # the day of the event
     r.check((window_days is None) != (window_months is None), "window must give either days or months")
     reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
@@ -89,8 +94,11 @@ def _study(r: Reader, digest: str) -> Study | None:
         "embargo_days": r.take("observation.embargo_days", int, 0),
         "constants": _constants(r),
         "features": features,
+        "context": context,
+        "events": events,
         "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
+        "seeds": r.positive("model.seeds", 1),
         "parameters": parameters,
         "gates": _gates(r),
         "monitor": r.take("monitor", dict, {}),
