@@ -17,6 +17,7 @@ from scoring.words import (
     Harm,
     InspectionMethod,
     InspectionResult,
+    Kind,
     MeasureKind,
     MeasureState,
     Severity,
@@ -28,7 +29,7 @@ from tests.training.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.labels import MOST_WEIGHT, Outcome, staying_weights
 from training.snapshots import Observed, Snapshot, snapshot
 from training.snapshots import observe as observe_point
-from training.study import BadRule, Study, load_study
+from training.study import BadRule, EventPoints, Observation, Study, load_study
 
 BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
 
@@ -86,6 +87,26 @@ def test_a_suspension_counts_in_the_window_alone(tmp_path: Path, study: Study, m
     """As violations do."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(moment, "v")]
     assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
+
+
+def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Path, study: Study) -> None:
+    """Where each inspection is a point: two before the suspension, one after it, one too early."""
+    days = (OBSERVE - 300, OBSERVE - 50, OBSERVE - 20, OBSERVE + 50)
+    looked = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, Source.TEST_BUY)
+    inspections = [Entry(f"n{day}", "s", looked, day * DAY, day * DAY) for day in days]
+    joined = (OBSERVE - 400) * DAY
+    entries = [
+        identity("i", "s", occur_time=joined, report_time=joined),
+        breach("v", (OBSERVE - 350) * DAY),
+        suspension(INSIDE, "v"),
+        *inspections,
+    ]
+    at_events = replace(study, reference_exposure=None, events=EventPoints(Kind.INSPECTION, 0, 0, 0, 0))
+    span = Observation(OBSERVE - 400, OBSERVE + 400, last_day=OBSERVE + 200)
+    rows = observe_point(table_of(tmp_path, entries), at_events, span).rows
+    assert rows.day.tolist() == list(days)
+    assert rows.bad.tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert rows.loss.tolist() == [0.0, 9.0, 9.0, 0.0]
 
 
 def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, study: Study) -> None:
