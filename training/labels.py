@@ -179,25 +179,34 @@ def _suspended(
     """
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
     imposed = _standing(table, Kind.MEASURE)
-    measure, report = table.stated.suspensions.T
-    place, counted = _place(imposed.row, measure), _place(np.sort(mature.row), report)
-    by_row = np.argsort(mature.row)
-    both = (place >= 0) & (counted >= 0)
-    place, violation = place[both], by_row[counted[both]]
-    case, day = imposed.case[place], imposed.occur_time[place] // DAY
-    known = (imposed.report_time[place] < truth_time[case]) & windows.hold(case, day)
-    case, day, violation = case[known], day[known], violation[known]
-    np.minimum.at(first, case, day)
-    np.maximum.at(cost, case, severity_weights(study)[mature.severity[violation]].astype(np.float64))
+    imposed = imposed.take(imposed.report_time < truth_time[imposed.case])
+    imposed = imposed.take(windows.hold(imposed.case, imposed.occur_time // DAY))
+    entry, report = _rests_on(imposed.row, table)
+    place = _place(mature, imposed.case[entry], report)
+    entry, place = entry[place >= 0], place[place >= 0]
+    case = imposed.case[entry]
+    np.minimum.at(first, case, imposed.occur_time[entry] // DAY)
+    np.maximum.at(cost, case, severity_weights(study)[mature.severity[place]].astype(np.float64))
     return first, cost
 
 
-def _place(ascending: Ints, wanted: Ints) -> Ints:
-    """Where each of `wanted` is in `ascending`, or -1."""
-    if not len(ascending):
-        return np.full(len(wanted), -1)
-    place = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
-    return np.where(ascending[place] == wanted, place, -1)
+def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
+    """The suspensions among measures, given by row: place in `measures` and row of a report it rests on, pair by pair."""
+    suspension, report = table.stated.suspensions.T
+    start, end = (np.searchsorted(suspension, measures, side) for side in ("left", "right"))
+    count = end - start
+    entry = np.repeat(np.arange(len(measures)), count)
+    within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
+    return entry, report[start[entry] + within]
+
+
+def _place(v: Violations, case: Ints, row: Ints) -> Ints:
+    """The place in `v` of the violation of each case that was reported at each row, or -1."""
+    order = np.lexsort((v.row, v.case))
+    span = int(max(v.row.max(initial=0), row.max(initial=0))) + 1
+    key, wanted = v.case[order] * span + v.row[order], case * span + row
+    place = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
+    return np.where(key[place] == wanted, order[place], -1) if len(key) else np.full(len(wanted), -1)
 
 
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:

@@ -56,6 +56,7 @@ def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
     assert (minimal.train_points, minimal.step_days, minimal.maturity_days, minimal.bad_at_least) == (4, 45, 0, 1)
     assert (minimal.reference_exposure, minimal.active_before_months, minimal.active_in_window) == (None, None, False)
     assert minimal.bad == (BadRule(Severity.MINOR, Harm.HIGH),)
+    assert (minimal.bad_suspended, minimal.left, minimal.least_share, minimal.embargo_days) == (True, "keep", 0.5, 0)
 
 
 def test_what_a_study_states_arrives_as_it_is(tmp_path: Path) -> None:
@@ -164,6 +165,11 @@ speed = 3
         ('{ harm = "high" }', "{ severity = 3 }", "(3 is none of minor"),
         ('{ harm = "high" }', '{ violation_type = "fraud" }', "('fraud' is no violation type; see: sellertrust"),
         ("[bad]", "[bad]\nat_least = 0", "bad.at_least must be above 0"),
+        ("[bad]", '[bad]\nsuspended = "yes"', "bad.suspended has the wrong type: 'yes'"),
+        ("[bad]", '[eligible]\nleft = "drop"\n[bad]', "eligible.left must be one of keep, exclude, weight"),
+        ("[bad]", "[eligible]\nleast_share = 0\n[bad]", "eligible.least_share must be above 0 and at most 1"),
+        ("[bad]", "[eligible]\nleast_share = 1.01\n[bad]", "eligible.least_share must be above 0 and at most 1"),
+        ("[bad]", "[observation]\nembargo_days = -1\n[bad]", "observation.embargo_days must not be negative"),
         ("[bad]", "[constants]\nrate_damping_orders = 0\n[bad]", "constants.rate_damping_orders must be above 0"),
         ("[bad]", "[constants]\nexposure_scale_orders = -1\n[bad]", "constants.exposure_scale_orders must be above"),
         ("[bad]", "[constants]\nrate_damping_orders = inf\n[bad]", "numbers must be finite"),

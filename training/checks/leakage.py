@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 SAMPLE = 20_000
-MOST_DAYS = 24
+MOST_DAYS = 100
 """Observation days that are rebuilt."""
 MOST_SINGLE_AUC = 0.9
 MOST_ADVERSARIAL_AUC = 0.8

@@ -1,0 +1,249 @@
+"""Each data check holds for a sound ledger, and fails for one that is wrong in just that."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from scoring.entries import Entry
+from scoring.features import Feature
+from scoring.time import DAY
+from scoring.words import Action, Harm, Kind
+from tests.builders import exposure, identity, status, violation
+from tests.training.ledgers import STUDIES, table_of
+from tests.training.test_labels import OBSERVE, breach, standing
+from training.checks import Check
+from training.checks.data import (
+    base_rate_jump,
+    constant_features,
+    data_checks,
+    exposure_gaps,
+    features_out_of_range,
+    future_dates,
+    left_out,
+    never_decided,
+    repeated_incidents,
+    report_before_occur,
+    violations_without_exposure,
+)
+from training.export import LedgerTable, read_export
+from training.labels import final_facts
+from training.snapshots import Observed, Snapshot, observe
+from training.study import Study, load_study
+
+SELLERS = 40
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+def sound() -> list[Entry]:
+    """Forty sellers that sell every month for three years, a breach of one in four, and a decided allegation each."""
+    entries = []
+    for number in range(SELLERS):
+        seller, joined = f"s{number}", (OBSERVE - 400) * DAY
+        entries.append(identity(f"i-{seller}", seller, occur_time=joined, report_time=joined))
+        entries += [
+            exposure(day, seller, settled_orders=10 + number, report_time=(day + 1) * DAY - 1)
+            for day in range(OBSERVE - 399, OBSERVE + 600, 25)
+        ]
+        for group, first in (("a", OBSERVE - 300), ("b", OBSERVE + 20)):
+            if number % 4 == 0:
+                entries.append(replace(breach(f"{group}-{seller}", (first + number) * DAY), seller=seller))
+        known = (OBSERVE - 200 + number) * DAY
+        entries += [
+            violation(f"c-{seller}", seller, harm=Harm.LOW, occur_time=known, report_time=known),
+            status(f"c-{seller}", Action.DISMISS, occur_time=known + DAY, report_time=known + DAY),
+        ]
+    return entries
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ledger")
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> LedgerTable:
+    return table_of(folder, sound())
+
+
+@pytest.fixture(scope="module")
+def points(table: LedgerTable, study: Study) -> list[Observed]:
+    return [observe(table, study, study.observation(day)) for day in (OBSERVE, OBSERVE + 30)]
+
+
+@pytest.fixture(scope="module")
+def rows(points: Sequence[Observed]) -> list[Snapshot]:
+    return [point.rows.settled() for point in points]
+
+
+def changed(folder: Path, to: Path, *columns: pl.Expr) -> LedgerTable:
+    """The sound ledger's export with other columns, as no ledger would write it."""
+    pl.read_parquet(folder / "export.parquet").with_columns(*columns).write_parquet(to / "changed.parquet")
+    return read_export(to / "changed.parquet")
+
+
+def test_a_sound_ledger_passes_every_check(
+    table: LedgerTable, study: Study, points: Sequence[Observed], rows: Sequence[Snapshot]
+) -> None:
+    """But for the features that nothing here moves; in the form the evaluation shows."""
+    few = replace(study, features=tuple(f for f in study.features if f.key in ("exposure@1", "incidents@1")))
+    kept = [index for index, feature in enumerate(study.features) if feature in few.features]
+    narrow = [replace(part, x=part.x[:, kept]) for part in rows]
+    found = data_checks(table, few, narrow, [point.exclusions for point in points])
+    assert [check.check for check in found if not check.ok] == []
+    assert len(found) == 10
+    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "text"}] * 10
+
+
+@pytest.mark.parametrize("kind", [Kind.VIOLATION, Kind.EXPOSURE])
+def test_what_was_reported_before_it_happened_is_counted(
+    folder: Path, table: LedgerTable, tmp_path: Path, kind: Kind
+) -> None:
+    """Of violations and of exposure days."""
+    assert report_before_occur(table).ok
+    early = pl.when(pl.col("kind") == kind).then(pl.col("report_time") - 2 * DAY).otherwise("report_time")
+    found = report_before_occur(changed(folder, tmp_path, early.alias("report_time")))
+    assert not found.ok
+    assert found.number == (table.columns.kind == kind).sum()
+
+
+def test_what_happens_after_the_last_report_is_counted(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
+    """One exposure day in a thousand years: a slip of the pen."""
+    assert future_dates(table).ok
+    is_last = pl.col("sequence") == pl.col("sequence").filter(pl.col("kind") == Kind.EXPOSURE).max()
+    day = pl.when(is_last).then(pl.col("exposure_day") + 365_000).otherwise("exposure_day").alias("exposure_day")
+    assert future_dates(changed(folder, tmp_path, day)).number == 1
+
+
+def test_months_without_exposure_are_named(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
+    """A quarter that was not delivered; and no exposure at all."""
+    assert exposure_gaps(table).ok
+    held = pl.read_parquet(folder / "export.parquet")
+    quarter = pl.col("exposure_day").is_between(OBSERVE, OBSERVE + 89).fill_null(value=False)
+    held.filter(~quarter).write_parquet(tmp_path / "gap.parquet")
+    found = exposure_gaps(read_export(tmp_path / "gap.parquet"))
+    assert (found.ok, found.number) == (False, 3)
+    assert found.text.endswith(": 2025-01, 2025-02, 2025-03")
+    held.filter(pl.col("kind") != Kind.EXPOSURE).write_parquet(tmp_path / "none.parquet")
+    assert not exposure_gaps(read_export(tmp_path / "none.parquet")).ok
+
+
+def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tmp_path: Path) -> None:
+    """Two of twelve: as if the violations' file named sellers otherwise."""
+    assert violations_without_exposure(final_facts(table)).number == 0
+    strangers = [replace(breach(f"x{n}", (OBSERVE - 5) * DAY), seller=f"stranger{n}") for n in range(2)]
+    found = violations_without_exposure(final_facts(table_of(tmp_path, [*sound(), *strangers])))
+    assert (found.ok, found.number) == (False, pytest.approx(2 / 12))
+
+
+def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: Path) -> None:
+    """Each violation under a second name: all are repeated. Under one incident they are not."""
+    assert repeated_incidents(table, final_facts(table)).number == 0
+    for name, incident, expected in (("apart", "", 1.0), ("together", "one", 0.0)):
+        (tmp_path / name).mkdir()
+        entries = [*standing("s"), *(breach(f"v{n}", (OBSERVE + 5) * DAY, incident=incident) for n in range(3))]
+        told = table_of(tmp_path / name, entries)
+        found = repeated_incidents(told, final_facts(told))
+        assert (found.number, found.ok) == (expected, expected == 0)
+
+
+def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_path: Path) -> None:
+    """Labels would call them good. Young ones may wait."""
+    assert never_decided(table).number == 0
+    end = table.as_of
+    old, young = (
+        [violation(f"{name}{n}", f"s{n}", occur_time=day * DAY, report_time=day * DAY) for n in range(20)]
+        for name, day in (("old", end - 366), ("young", end - 364))
+    )
+    found = never_decided(table_of(tmp_path, [*sound(), *old, *young]))
+    assert found.ok is False
+    decided = sum(k == Kind.VIOLATION for k in table.columns.kind)
+    before = (table.columns.kind == Kind.VIOLATION) & (table.columns.report_time < (end - 365) * DAY)
+    assert found.number == pytest.approx(20 / (20 + before.sum()))
+    assert decided > 20
+
+
+def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Snapshot]) -> None:
+    """More than half of them is said to be wrong."""
+    x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
+    varied = replace(rows[0], x=x)
+    assert constant_features(study, [varied]).number == 0
+    half = x.copy()
+    half[:, : len(study.features) // 2 + 1] = 3.0
+    found = constant_features(study, [replace(varied, x=half)])
+    assert (found.ok, found.number) == (False, len(study.features) // 2 + 1)
+    assert study.features[0].key in found.text
+    assert constant_features(study, [varied, replace(varied, x=half)]).number == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("exposure@1", 1.01),
+        ("exposure@1", np.nan),
+        ("tenure_days@1", -1.0),
+        ("tenure_days@1", 3651.0),
+        ("incidents@1", -1.0),
+        ("incidents@1", np.inf),
+        ("worst_severity_730d@1", 5.0),
+        ("identity_level@1", 5.0),
+    ],
+)
+def test_values_that_a_unit_forbids_are_counted(study: Study, rows: Sequence[Snapshot], key: str, value: float) -> None:
+    """Shares up to 1, days up to ten years, nothing below 0, nothing infinite."""
+    assert features_out_of_range(study, rows).ok
+    x = rows[0].x.copy()
+    x[:2, [f.key for f in study.features].index(key)] = value
+    found = features_out_of_range(study, [replace(rows[0], x=x), *rows[1:]])
+    assert (found.ok, found.number) == (False, 2)
+    assert found.text.endswith(key)
+    assert any(isinstance(feature, Feature) for feature in study.features)
+
+
+def with_rate(rows: Snapshot, n: int, rate: float) -> Snapshot:
+    """So many rows of which a share is bad."""
+    many = rows.take(np.zeros(n, dtype=np.int64))
+    return replace(many, bad=(np.arange(n) < rate * n).astype(np.float64))
+
+
+def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) -> None:
+    """From 5 % to 10 %, by more than chance; not from 5 % to 6 %, nor in forty rows."""
+
+    def found(n: int, *rates: float) -> Check:
+        return base_rate_jump([with_rate(part, n, rate) for part, rate in zip([*rows, rows[0]], rates, strict=False)])
+
+    jump = found(2000, 0.05, 0.1, 0.1)
+    assert (jump.ok, jump.number) == (False, pytest.approx(2.0))
+    assert jump.text.endswith("from 5.00% to 10.00% at 2025-01-31")
+    assert not found(2000, 0.1, 0.05).ok
+    assert found(20_000, 0.05, 0.065).ok
+    assert found(20_000, 0.05, 0.065).number == pytest.approx(1.3)
+    assert found(40, 0.05, 0.1).number == 1.0
+    assert not found(2000, 0.0, 0.1).ok
+    assert found(2000, 0.1).ok
+
+
+@pytest.mark.parametrize(("left", "ok"), [(2, True), (30, False)])
+def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok: bool) -> None:
+    """By why; and too many of unknown outcome are said to be wrong."""
+    found = left_out(rows, [{"left": left, "not_active_before": 5}, {"indeterminate": 1, "not_active_before": 7}])
+    assert found.ok is ok
+    assert found.number == pytest.approx((left + 1) / (2 * SELLERS + left + 1))
+    assert f"1 indeterminate, {left} left, 12 not active before" in found.text
+    assert left_out(rows, []).text.startswith("80 rows remain; left out: nothing;")
+
+
+def test_an_empty_ledger_is_checked_too(study: Study, table: LedgerTable, rows: Sequence[Snapshot]) -> None:
+    """Nothing is wrong but that there is nothing."""
+    nothing = replace(table, columns=table.columns.take(np.zeros(0, dtype=np.int64)))
+    empty = [part.take(np.zeros(0, dtype=np.int64)) for part in rows]
+    checks = data_checks(nothing, study, empty, [])
+    assert {check.check for check in checks if not check.ok} == {"exposure_gaps", "constant_features"}

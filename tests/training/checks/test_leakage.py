@@ -1,0 +1,244 @@
+"""Each leakage check holds for an honest training, and fails for one that breaks just that."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from scoring.features import AttributeFeature
+from scoring.time import DAY
+from scoring.words import Kind
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.checks.duplicates import duplicated_histories, identical_rows
+from training.checks.leakage import adversarial, leakage_checks, rebuilt, shuffled_labels, single_features
+from training.export import LedgerTable, read_export
+from training.folds import folds
+from training.snapshots import Snapshot, join, known_at, snapshot
+from training.study import Observation, Study, load_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of two years of a thousand simulated sellers."""
+    folder = tmp_path_factory.mktemp("market")
+    with market_ledger(folder, 1000) as ledger:
+        exported(ledger, "demo", folder)
+    return folder / "export.parquet"
+
+
+@pytest.fixture(scope="module")
+def table(export: Path) -> LedgerTable:
+    return read_export(export)
+
+
+@pytest.fixture(scope="module")
+def points(table: LedgerTable, study: Study) -> tuple[list[Observation], list[Observation]]:
+    return study.observations(table.as_of)
+
+
+def observed(table: LedgerTable, study: Study, points: Sequence[Observation]) -> Snapshot:
+    return join([snapshot(table, study, point) for point in points])
+
+
+@pytest.fixture(scope="module")
+def train(table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]]) -> Snapshot:
+    return observed(table, study, points[0])
+
+
+@pytest.fixture(scope="module")
+def test_rows(table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]]) -> Snapshot:
+    return observed(table, study, points[1])
+
+
+def test_an_honest_training_passes_every_check_and_always_with_the_same_figures(
+    table: LedgerTable, study: Study, train: Snapshot, test_rows: Snapshot
+) -> None:
+    """In the form the evaluation shows."""
+    found = leakage_checks(table, study, train, test_rows)
+    assert [check.check for check in found if not check.ok] == []
+    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "threshold", "text"}] * 6
+    assert leakage_checks(table, study, train, test_rows) == found
+
+
+def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
+    table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]]
+) -> None:
+    """One feature out of a day later is enough, and is named; so is a single bit."""
+    assert rebuilt(table, study, train).ok
+    column = [feature.key for feature in study.features].index("exposure@1")
+    ahead = []
+    for point in points[0]:
+        later = known_at(table, study, replace(point, day=point.day + 1)).x
+        rows = train.take(train.day == point.day)
+        x = rows.x.copy()
+        x[:, column] = later[rows.seller, column]
+        ahead.append(replace(rows, x=x))
+    found = rebuilt(table, study, join(ahead))
+    assert not found.ok
+    assert found.number > 100
+    assert found.text.endswith(": exposure@1")
+
+    x = train.x.copy()
+    x[0, column] = np.nextafter(x[0, column], 2)
+    assert rebuilt(table, study, replace(train, x=x)).number == 1
+
+
+def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_what_was_deleted(
+    export: Path, study: Study, table: LedgerTable, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+) -> None:
+    """Rows built as if everything had been known at once differ from what was known then."""
+    at_once = pl.read_parquet(export).with_columns(
+        report_time=pl.when(pl.col("kind") == Kind.VIOLATION)
+        .then(pl.col("occur_time"))
+        .when(pl.col("kind") == Kind.STATUS)
+        .then(pl.col("occur_time") - 30 * DAY)
+        .otherwise("report_time")
+    )
+    at_once.write_parquet(tmp_path / "at_once.parquet")
+    rows = observed(read_export(tmp_path / "at_once.parquet"), study, points[0])
+    assert not rebuilt(table, study, rows).ok
+
+
+def test_shuffled_labels_tell_of_rows_of_one_seller_on_both_sides(study: Study, train: Snapshot) -> None:
+    """Folds by row, and not by seller: what is learnt of a seller by heart is asked again."""
+    honest = shuffled_labels(train, folds(train.seller, 2, 1), 1)
+    assert honest.ok
+    assert honest.threshold is not None
+    assert 0.5 < honest.threshold < 0.8
+    by_row = np.random.default_rng(1).integers(0, 2, len(train.bad))
+    leaking = shuffled_labels(train, by_row, 1)
+    assert not leaking.ok
+    assert leaking.number > 0.8
+
+
+def test_shuffled_labels_are_right_about_honest_folds_nearly_always(train: Snapshot) -> None:
+    """Twenty shuffles: on average 0.5, and none out of bounds."""
+    found = [shuffled_labels(train, folds(train.seller, 2, seed), seed) for seed in range(20)]
+    assert all(check.ok for check in found)
+    assert abs(np.mean([check.number for check in found]) - 0.5) < 0.03
+
+
+def test_too_few_bad_sellers_are_not_shuffled(train: Snapshot) -> None:
+    """And are no fault."""
+    good = train.take(train.bad == 0)
+    assert shuffled_labels(good, folds(good.seller, 2, 1), 1).ok
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_feature_that_is_the_outcome_in_other_words_is_named(study: Study, train: Snapshot, sign: float) -> None:
+    """In either direction: here bad itself, wrong in one row of fifty."""
+    assert single_features(train, study).ok
+    x = train.x.copy()
+    wrong = np.random.default_rng(2).random(len(x)) < 0.02
+    x[:, 3] = sign * np.where(wrong, 1 - train.bad, train.bad)
+    found = single_features(replace(train, x=x), study)
+    assert not found.ok
+    assert found.number > 0.95
+    assert study.features[3].key in found.text
+
+
+def test_what_tells_training_from_test_is_named(study: Study, train: Snapshot, test_rows: Snapshot) -> None:
+    """A feature that was filled in another unit since."""
+    assert adversarial(train, test_rows, study).ok
+    column = [feature.key for feature in study.features].index("tenure_days@1")
+    x = test_rows.x.copy()
+    x[:, column] *= 86_400
+    found = adversarial(train, replace(test_rows, x=x), study)
+    assert not found.ok
+    assert found.number > 0.95
+    assert "most by tenure_days@1" in found.text
+
+
+def test_rows_that_are_alike_cannot_be_told_apart(study: Study, train: Snapshot) -> None:
+    """Sellers dealt to training and test by a coin: AUC about 0.5."""
+    side = folds(train.seller, 2, 9)
+    found = adversarial(train.take(side == 0), train.take(side == 1), study)
+    assert 0.4 < found.number < 0.6
+
+
+def with_copies(export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
+    """The ledger with a copy of each of the sellers under another id."""
+    rows = pl.read_parquet(export)
+    copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
+        *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")], **changed
+    )
+    pl.concat([rows, copies]).write_parquet(folder / "copies.parquet")
+    return read_export(folder / "copies.parquet")
+
+
+def test_a_seller_under_two_ids_in_training_and_test_is_found(
+    export: Path, table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+) -> None:
+    """Every tenth one, copied under another id; not if it is of another country."""
+    sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
+    chosen = [table.sellers[code] for code in np.flatnonzero(sold >= 5)[::10]]
+    copied = with_copies(export, tmp_path, chosen)
+    train, test = (observed(copied, study, part) for part in points)
+    is_copy = np.char.startswith(np.array(copied.sellers), "copy-")
+    originals, copies = train.take(~is_copy[train.seller]), test.take(is_copy[test.seller])
+    found = duplicated_histories(copied, originals.seller, test.seller)
+    assert not found.ok
+    trained = {copied.sellers[code] for code in originals.seller}
+    twins = [code for code in copies.seller if copied.sellers[code].removeprefix("copy-") in trained]
+    assert len(twins) > 20
+    assert found.number == pytest.approx(len(twins) / len(test.bad))
+    assert "copy-" in found.text
+    assert not duplicated_histories(copied, train.seller, copies.seller).ok
+    assert duplicated_histories(table, train.seller[:0], test.seller[:0]).ok
+
+    elsewhere = pl.col("content").str.replace('"country":"[A-Z]+"', '"country":"AQ"')
+    moved = with_copies(export, tmp_path, chosen, content=elsewhere)
+    train, test = (observed(moved, study, part) for part in points)
+    assert duplicated_histories(moved, train.seller, test.seller).number == 0
+
+
+def test_a_short_history_is_nobodys_copy(
+    export: Path, table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+) -> None:
+    """Four exposures may be alike by chance."""
+    sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
+    guilty = np.bincount(table.columns.case[table.columns.kind == Kind.VIOLATION], minlength=len(table.sellers))
+    short = [table.sellers[code] for code in np.flatnonzero(sold + guilty < 5)]
+    assert short
+    copied = with_copies(export, tmp_path, short)
+    everyone = np.arange(len(copied.sellers))
+    assert duplicated_histories(copied, everyone, everyone).number == 0
+
+
+def test_rows_of_two_sellers_with_the_very_same_features_are_found(train: Snapshot) -> None:
+    """One row in five, given to another seller; of another day they are no copies."""
+    assert identical_rows(train).ok
+    rich = train.take(train.raw_count >= 3)
+    some = rich.take(np.arange(0, len(rich.bad), 5))
+    copies = replace(some, seller=some.seller + 100_000)
+    found = identical_rows(join([rich, copies]))
+    assert not found.ok
+    assert found.number > 0.2
+    later = replace(copies, day=copies.day + 1)
+    assert identical_rows(join([rich, later])).ok
+
+
+def test_context_is_no_leak(table: LedgerTable, study: Study, train: Snapshot) -> None:
+    """How the outcome came to be known is allowed to be known afterwards: it is fixed when serving."""
+
+    class Context(AttributeFeature):
+        """Stands for a column of context."""
+
+        @property
+        def key(self) -> str:
+            return "context.inspector@1"
+
+    with_context = replace(study, features=(*study.features, Context("inspector")))
+    rows = replace(train, x=np.column_stack([train.x, np.ones(len(train.bad))]))
+    assert rebuilt(table, with_context, rows).ok
+    as_attribute = replace(study, features=(*study.features, AttributeFeature("inspector")))
+    assert not rebuilt(table, as_attribute, rows).ok
