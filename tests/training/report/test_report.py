@@ -71,11 +71,14 @@ def test_two_hundred_response_curves_stay_below_two_megabytes() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
-    code = "from tests.training.report import sample; from training.report import render; print(render(**sample.parts()))"
+    code = (
+        "from tests.training.report.sample import parts; from training.report import render; print(render(**parts()))"
+    )
+    command = [sys.executable, "-c", code]
     pages = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
         for seed in ("1", "2")
-    ]  # fmt: skip
+    ]
     assert pages[0].stdout == pages[1].stdout
     assert pages[0].stdout.decode().strip() == render(**sample.parts()).strip()
 
@@ -111,12 +114,24 @@ def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bo
 
 @pytest.mark.parametrize(
     ("predicted", "title"),
-    [(0.103, "Predicts 3 % too high overall"), (0.09, "Predicts 10 % too low overall"), (0.1, "Predicts the overall level")],
+    [
+        (0.103, "Predicts 3 % too high overall"),
+        (0.09, "Predicts 10 % too low overall"),
+        (0.1, "Predicts the overall level"),
+    ],
 )
 def test_a_title_states_what_the_numbers_say(predicted: float, title: str) -> None:
     parts = changed("evaluation.predicted", predicted)
     parts["evaluation"]["base_rate"] = 0.1
     assert title in words(render(**parts))
+
+
+def test_a_better_grade_that_is_not_safer_is_said() -> None:
+    grades = sample.evaluation()["grades"]
+    assert "better grades are safer throughout" in words(render(**sample.parts()))
+    rates = [row["observed"] for row in grades]
+    turned = [{**row, "observed": rate} for row, rate in zip(grades, reversed(rates), strict=True)]
+    assert "a better grade was not always safer" in words(render(**changed("evaluation.grades", turned)))
 
 
 def test_training_windows_that_reach_into_the_test_are_said_in_the_title() -> None:
@@ -128,7 +143,10 @@ def test_training_windows_that_reach_into_the_test_are_said_in_the_title() -> No
 def test_windows_are_drawn_to_scale() -> None:
     html = render(**sample.parts())
     bars = re.findall(r'<rect class="w-(train|test|mature)" x="([\d.]+)%" y="[\d.]+%" width="([\d.]+)%"', html)
-    widths = {name: {round(float(width), 1) for kind, _, width in bars if kind == name} for name in ("train", "test", "mature")}
+    widths = {
+        name: {round(float(width), 1) for kind, _, width in bars if kind == name}
+        for name in ("train", "test", "mature")
+    }
     assert len(bars) == 12
     assert widths["train"] == widths["test"]
     assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)  # 180 days to 45
@@ -193,7 +211,7 @@ def test_every_text_of_the_input_is_escaped() -> None:
 
 
 def test_numbers_read_as_people_write_them() -> None:
-    assert (number(-0.5, 1), number(None), count(12_345.4)) == ("−0.5", "–", "12,345")
+    assert (number(-0.5, 1), number(None), count(12_345.4)) == ("\u22120.5", "\u2013", "12,345")
     assert [percent(x) for x in (0, 0.00048, 0.0048, 0.123, 1)] == ["0 %", "0.048 %", "0.48 %", "12.3 %", "100 %"]
     assert (plural(1, "row"), plural(2, "row"), plural(0, "entry", "entries")) == ("1 row", "2 rows", "0 entries")
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"]), listed(["a", "b", "c"], 1)) == (

@@ -57,18 +57,9 @@ def _segment(name: str, rows: list[Json]) -> Table:
         f"{name}: predicted too {'; '.join(_grouped(off))}" if off else f"{name}: predictions agree with every group"
     )
     caption = (
-        "Upright marks: the unconstrained twin's AUC, and the predicted share. Look for a mark outside its interval."
+        "Upright marks: the AUC of the unconstrained twin, and the predicted share. Look for marks outside intervals."
     )
-    head = (
-        "group",
-        "rows",
-        "bad",
-        "AUC (95 %)",
-        "without constraints",
-        "observed bad (95 %)",
-        "predicted",
-        "without constraints",
-    )
+    head = ("group", "rows", "bad", "AUC (95 %)", "AUC of the twin", "observed bad (95 %)", "predicted", "by the twin")
     return Table(title, caption, head, cells)
 
 
