@@ -10,7 +10,7 @@ from training.report.reading import Absent, Reading
 from training.report.sections.decision import misses
 
 Json = Any
-PARTS_OF_BRIER = ("reliability", "resolution", "uncertainty")
+PARTS_OF_BRIER = ("reliability", "resolution")
 
 
 def reliability(r: Reading) -> list[Block]:
@@ -65,9 +65,10 @@ def figures(r: Reading) -> list[Block]:
         )
         title = f"Its predictions are {loud} (slope {spoken(own['slope'], 2)})"
     head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "Brier", *PARTS_OF_BRIER)
+    uncertainty = next((m["brier"]["uncertainty"] for m in models.values() if m.get("brier")), None)
     caption = (
         "Slope below 1: predictions spread too wide. Intercept above 0: too low on the whole. Brier = reliability (less is"
-        " better) − resolution (more is better) + uncertainty (of the data, the same for all)."
+        f" better) − resolution (more is better) + {number(uncertainty, 5)}, the uncertainty of the data."
     )
     return [Table(title, caption, head, rows)]
 
