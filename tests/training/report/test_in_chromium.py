@@ -81,6 +81,15 @@ def test_nothing_is_loaded_nothing_runs_and_nothing_overflows(
         assert page.title().endswith("model report")
 
 
+def test_on_a_desk_no_table_hides_a_column(chromium: Browser, files: dict[str, Path]) -> None:
+    with opened(chromium, files["whole"]) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        wide = (
+            "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).map(s => s.ariaLabel)"
+        )
+        assert page.evaluate(wide) == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_section_is_seen_and_reached_from_the_contents(
     chromium: Browser, files: dict[str, Path], width: int
