@@ -8,7 +8,8 @@ same training gives the same digest.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scoring.certificate import certify
 from scoring.decay import HALF_LIVES, decay_table
 from scoring.errors import ArtifactRefused
-from scoring.features import FEATURES, AttributeFeature, Feature
+from scoring.features import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
 from scoring.trees import evaluate, parse_model
@@ -40,12 +41,12 @@ def canonical_json(value: object) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
-    the clean baseline seller; `golden` is float64 of shape (n, features).
+    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features).
     """
 
     study: str
     model_text: str
-    features: tuple[Feature | AttributeFeature, ...]
+    features: tuple[AnyFeature, ...]
     constants: Constants
     scale: Scale
     reference_exposure: float | None
@@ -117,21 +118,50 @@ def pack(model: ModelParts) -> dict[str, bytes]:
             "p_slope": model.scale.p_slope,
         },
         "reference_exposure": model.reference_exposure,
-        "baseline": model.baseline.tolist(),
+        "baseline": at_reference(model.baseline, model.features).tolist(),
         "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
     }
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verifies an artifact and makes it ready: digests, format, features, decay tables, model text, certificate, golden
-    vectors to the last bit. ArtifactRefused says which part does not match.
+    """Verifies an artifact and makes it ready: all that `verify` looks at, then the golden vectors by LightGBM itself, to
+    the last bit. ArtifactRefused says which part does not match.
+    """
+    digest = verify(parts)
+    with _held_together():
+        artifact = Artifact(json.loads(parts[MANIFEST]), parts, digest)
+        golden = json.loads(parts["golden.json"])
+        raw = artifact.raw_score(np.array(golden["inputs"], dtype=np.float64))
+        # What was certified must be what LightGBM computes: our own reading of the text gave the same bits.
+        if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
+            raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
+    return artifact
+
+
+def verify(parts: Mapping[str, bytes]) -> str:
+    """Verifies whatever can be verified without LightGBM, which a damaged model text can crash: digests, format, constants,
+    features, model text, certificate, decay tables, golden vectors by our own reading of the trees. Returns the digest.
+    ArtifactRefused says which part does not match.
+    """
+    with _held_together():
+        digest = verify_content(parts)
+        manifest = json.loads(parts[MANIFEST])
+        _verify_constants(manifest)
+        _verify_certificate(manifest, parts)
+        _verify_decay(parts["decay.json"])
+        _verify_golden(manifest, parts)
+    return digest
+
+
+def verify_content(parts: Mapping[str, bytes]) -> str:
+    """Verifies that every part is the one that the manifest states, by SHA-256; the digest. ArtifactRefused names a part
+    that is missing or was altered.
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
-    data = parts[MANIFEST]
-    try:
-        manifest = json.loads(data)
+    with _held_together():
+        manifest = json.loads(parts[MANIFEST])
         stated = manifest["parts"]
         if manifest["format"] != FORMAT:
             raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
@@ -140,11 +170,14 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
             if sha256(parts[name]).hexdigest() != stated[name]:
                 raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
-        _verify_constants(manifest)
-        _verify_certificate(manifest, parts)
-        _verify_decay(parts["decay.json"])
-        artifact = Artifact(manifest, parts, sha256(data).hexdigest())
-        _verify_golden(artifact)
+    return sha256(parts[MANIFEST]).hexdigest()
+
+
+@contextmanager
+def _held_together() -> Iterator[None]:
+    """Whatever a damaged part makes Python or LightGBM stumble over is a refusal."""
+    try:
+        yield
     except (
         AttributeError,
         IndexError,
@@ -156,7 +189,6 @@ def load(parts: Mapping[str, bytes]) -> Artifact:
         lightgbm.basic.LightGBMError,
     ) as error:
         raise ArtifactRefused(f"the artifact does not hold together ({type(error).__name__})") from error
-    return artifact
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
@@ -188,26 +220,31 @@ def _verify_decay(data: bytes) -> None:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
-def _verify_golden(artifact: Artifact) -> None:
-    golden = json.loads(artifact.parts["golden.json"])
+def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+    golden = json.loads(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
-    if inputs.ndim != 2 or inputs.shape[1] != len(artifact.features) or not np.isfinite(inputs).all():
+    width = len(manifest["features"])
+    if inputs.ndim != 2 or inputs.shape[1] != width or not np.isfinite(inputs).all():
         raise ArtifactRefused("the golden vectors of the artifact do not fit its features")
-    raw = artifact.raw_score(inputs)
-    # What was certified must be what LightGBM computes: our own reading of the text gives the same bits.
-    if evaluate(parse_model(artifact.parts["model.txt"].decode()), inputs) != raw.tolist():
-        raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
-    if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
-        raise ArtifactRefused("the model does not give the raw scores of its golden vectors on this machine")
-    if artifact.scale.points(raw).tolist() != golden["points"]:
+    raw = evaluate(parse_model(parts["model.txt"].decode()), inputs)
+    if [value.hex() for value in raw] != golden["raw_scores"]:
+        raise ArtifactRefused("the model does not give the raw scores of its golden vectors")
+    if len(set(raw)) < 2:
+        raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
+    if Scale(**manifest["scale"]).points(np.array(raw)).tolist() != golden["points"]:
         raise ArtifactRefused("the scale does not give the points of the golden vectors")
-    if len(artifact.baseline) != len(artifact.features) or not np.isfinite(artifact.baseline).all():
+    baseline = np.array(manifest["baseline"], dtype=np.float64)
+    if baseline.shape != (width,) or not np.isfinite(baseline).all():
         raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
+    if not np.array_equal(baseline, at_reference(baseline, tuple(map(_feature, manifest["features"])))):
+        raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
 
 
-def _row(feature: Feature | AttributeFeature) -> dict[str, object]:
+def _row(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
         return {"feature": feature.key}
+    if isinstance(feature, ContextFeature):
+        return {"context": feature.context, "equals": feature.equals, "reference": feature.reference}
     return {
         "attribute": feature.attribute,
         "equals": feature.equals,
@@ -216,9 +253,14 @@ def _row(feature: Feature | AttributeFeature) -> dict[str, object]:
     }
 
 
-def _feature(row: Mapping[str, Any]) -> Feature | AttributeFeature:
+def _feature(row: Mapping[str, Any]) -> AnyFeature:
     if "attribute" in row:
         return AttributeFeature(**row)
+    if "context" in row:
+        feature = ContextFeature(**row)
+        if not math.isfinite(feature.reference):
+            raise ArtifactRefused(f"the reference of {feature.key} in the artifact is not a finite number")
+        return feature
     if row["feature"] not in FEATURES:
         raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
     return FEATURES[row["feature"]]

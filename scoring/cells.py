@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
+from scoring.dates import PLAIN, Dates, later
 from scoring.errors import ConfigurationWrong
 from scoring.time import parse_time
 
@@ -36,8 +38,8 @@ def _column(name: str) -> Value:
     return read
 
 
-def value_of(data: Any, where: str) -> Value:
-    """A text with holes, a constant, or a table of column, map and default, as a function of the row."""
+def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
+    """A text with holes, a constant, or a table (`_of_table`), as a function of the row."""
     if isinstance(data, bool | int | float):
         constant = _text(data)
         return lambda _: constant
@@ -48,43 +50,84 @@ def value_of(data: Any, where: str) -> Value:
         if data == "{" + holes[0] + "}":
             return _column(holes[0])
         return lambda row: _HOLE.sub(lambda hole: cell(row, hole.group(1)), data)
-    if (
-        isinstance(data, Mapping)
-        and isinstance(data.get("column"), str)
-        and isinstance(data.get("map", {}), Mapping)
-        and set(data) <= {"column", "map", "default"}
-    ):
-        column, mapped, default = data["column"], data.get("map"), data.get("default")
+    if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
+        return _of_table(data, where, dates)
+    raise ConfigurationWrong(
+        f"{where} must be a text, a number, or a table of column, map and default, or of column and plus_days or multiply"
+    )
 
-        def look_up(row: Row) -> str:
-            text = cell(row, column).strip()
-            if mapped is None:
-                return text or ("" if default is None else _text(default))
-            if text in mapped:
-                return _text(mapped[text])
-            if default is None:
-                raise RowRejected(f"{where.rsplit('.', 1)[-1]}: {text!r} in column {column} is not in the map")
-            return _text(default)
 
-        return look_up
-    raise ConfigurationWrong(f"{where} must be a text, a number, or a table of column, map and default")
+_TABLE_KEYS = frozenset(["column", "map", "default", "plus_days", "multiply"])
+
+
+def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
+    """A column's text: looked up in `map`, with `default` where it is empty or not there; a date `plus_days` later; or a
+    number times `multiply`, as the nearest whole one.
+    """
+    field = where.rsplit(".", 1)[-1]
+    column, mapped, default = data["column"], data.get("map"), data.get("default")
+    days, factor = data.get("plus_days"), data.get("multiply")
+    if (mapped is not None and not isinstance(mapped, Mapping)) or sum(
+        v is not None for v in (mapped, days, factor)
+    ) > 1:
+        raise ConfigurationWrong(f"{where} must be a table of column and one of map (a table), plus_days and multiply")
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool)):
+        raise ConfigurationWrong(f"{where}.plus_days must be a whole number of days")
+    if factor is not None and not _is_number(factor):
+        raise ConfigurationWrong(f"{where}.multiply must be a number")
+
+    def read(row: Row) -> str:
+        text = cell(row, column).strip()
+        if mapped is not None:
+            if text not in mapped and default is None:
+                raise RowRejected(f"{field}: {text!r} in column {column} is not in the map")
+            return _text(mapped.get(text, default))
+        if not text:
+            return "" if default is None else _text(default)
+        if days is not None:
+            try:
+                return later(dates.canonical(text), days)
+            except (ValueError, OverflowError) as error:
+                raise RowRejected(f"{field}: {error}") from None
+        return text if factor is None else whole(number(text, field) * Decimal(str(factor)))
+
+    return read
+
+
+def number(text: str, field: str) -> Decimal:
+    """A finite number. RowRejected."""
+    try:
+        read = Decimal(text)
+    except InvalidOperation:
+        raise RowRejected(f"{field}: {text!r} is not a number") from None
+    if not read.is_finite() or abs(read.adjusted()) > MAX_DIGITS:
+        raise RowRejected(f"{field}: {text!r} is not a number of at most {MAX_DIGITS} digits")
+    return read
+
+
+MAX_DIGITS = 20
+
+
+def whole(value: Decimal) -> str:
+    """The nearest whole number, halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
+    return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
 def _text(constant: object) -> str:
     return str(constant).lower() if isinstance(constant, bool) else str(constant)
 
 
-def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str) -> tuple[Test, ...]:
+def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
     """The conditions of a `when`, as functions of the row. ConfigurationWrong."""
     conditions = [data] if isinstance(data, Mapping) else data
     if conditions and not are_tables(conditions):
         raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
-    return tuple(_condition(condition, f"{where}.when") for condition in conditions)
+    return tuple(_condition(condition, f"{where}.when", dates) for condition in conditions)
 
 
-def _condition(data: Mapping[str, Any], where: str) -> Test:
-    """One condition on a column: equals, in, filled, below, above (numbers), before, after (a time or date, as text or
-    of another column as `{column}`).
+def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
+    """One condition on a column: equals, in, contains, filled, below, above (numbers), before, after (a time or date, as
+    text, or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
     """
     column = data.get("column")
     rest = {key: value for key, value in data.items() if key != "column"}
@@ -94,11 +137,12 @@ def _condition(data: Mapping[str, Any], where: str) -> Test:
     operator = _OPERATORS[name]
     is_moment = name in ("before", "after")
     fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
-    if not fits or (is_moment and not _HOLE.search(operand) and _moment(operand) is None):
+    is_text = isinstance(operand, str) and not _HOLE.search(operand)
+    if not fits or (is_moment and is_text and _moment(operand, dates) is None):
         raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
     if is_moment:
-        other = value_of(operand, where)
-        return lambda row: operator.holds(cell(row, column).strip(), other(row).strip())
+        other = value_of(operand, where, dates)
+        return lambda row: operator.holds(_moment(cell(row, column).strip(), dates), _moment(other(row).strip(), dates))
     wanted, holds, read = operator.prepared(operand), operator.holds, _column(column)
     return lambda row: holds(read(row).strip(), wanted)
 
@@ -110,37 +154,42 @@ def _as_number(text: str) -> float:
         return float("nan")
 
 
-def _moment(text: str) -> int | None:
+def _moment(text: str, dates: Dates) -> int | None:
     try:
-        return parse_time(text)
+        return parse_time(dates.canonical(text))
     except ValueError:
         return None
 
 
-def _later(a: str, b: str) -> bool:
-    first, second = _moment(a), _moment(b)
+def _later(first: int | None, second: int | None) -> bool:
     return first is not None and second is not None and first > second
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, _NUMBER) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
     """How a condition is tested, what its operand must be, by type and in words, and how it is prepared once."""
 
-    holds: Callable[[str, Any], bool]
+    holds: Callable[[Any, Any], bool]
     operand: type | tuple[type, ...]
     words: str
     prepared: Callable[[Any], Any] = lambda operand: operand
 
 
 _NUMBER = (int, float)
+_MOMENT = "a time, a date, a {column} or a table of column and plus_days"
 _OPERATORS: Mapping[str, _Operator] = {
     "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
     "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
     "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
+    "contains": _Operator(lambda text, part: part in text, str, "a text"),
     "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
     "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),
-    "before": _Operator(lambda text, bound: _later(bound, text), str, "a time, a date or a {column}"),
-    "after": _Operator(_later, str, "a time, a date or a {column}"),
+    "before": _Operator(lambda text, bound: _later(bound, text), (str, Mapping), _MOMENT),
+    "after": _Operator(_later, (str, Mapping), _MOMENT),
 }
 
 

@@ -5,7 +5,7 @@ dense codes by then, since the fold only asks whether two are equal.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,10 @@ class EntryColumns:
         places = np.flatnonzero(index) if index.dtype == np.bool_ else index  # once, not for each column
         columns = {f.name: getattr(self, f.name).take(places) for f in fields(self) if f.name != "cases"}
         return EntryColumns(cases=self.cases, **columns)
+
+    def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
+        """The same entries, of other cases: entry i is of `case[i]`."""
+        return replace(self, case=case, cases=cases)
 
     def repeat(self, times: int) -> "EntryColumns":
         """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""

@@ -124,6 +124,20 @@ class BackupRefused(SellertrustError):
 class ArtifactRefused(SellertrustError):
     """A model artifact is damaged, altered, uncertified or made for another core."""
 
+    reason = "MODEL_REFUSED"
+
+
+class ModelNotFound(SellertrustError):
+    """No published model has this name, or no attachment of the kind that is asked for."""
+
+    reason = "MODEL_NOT_FOUND"
+
+
+class GatesFailed(SellertrustError):
+    """Gates that the model failed forbid its promotion, or ask for a named person."""
+
+    reason = "GATES_FAILED"
+
 
 class PolicyRefused(SellertrustError):
     """A policy does not hold together."""

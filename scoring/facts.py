@@ -61,6 +61,7 @@ class Facts:
     exposure_day: Ints
     exposure_orders: Ints
     exposure_failures: Ints
+    exposure_product: Ints
     start_day: Ints
     level: Ints
     identity_row: Ints
@@ -131,6 +132,7 @@ def resolve(
         exposure_day=sold.day,
         exposure_orders=sold.orders,
         exposure_failures=sold.failures,
+        exposure_product=sold.product,
         start_day=np.where(has_start, start, day),
         level=level,
         identity_row=identity_row,

@@ -229,16 +229,57 @@ class AttributeFeature:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ContextFeature:
+    """Context as a feature: how the outcome was detected, or what was in force. Training sees it as it was; serving gives
+    every seller the `reference` that the artifact pins, so nobody is judged by who looked.
+
+    With `equals`, training sees 1 where the context has this text, else 0; otherwise a number.
+    """
+
+    context: str
+    equals: str | None = None
+    reference: float = 0.0
+
+    @property
+    def direction(self) -> int:
+        """0: no fact of conduct moves it."""
+        return 0
+
+    @property
+    def key(self) -> str:
+        """`context.NAME@1`, or `context.NAME=TEXT@1`."""
+        return f"context.{self.context}{'' if self.equals is None else '=' + self.equals}@1"
+
+
+AnyFeature = Feature | AttributeFeature | ContextFeature
+"""What a model's input may hold: of the table, of a seller's identity, of how the outcome was detected."""
+
+
+def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
+    """The input of shape (n, features) as serving would give it: every context at its reference."""
+    out = np.array(x, dtype=np.float64, copy=True)
+    for column, feature in enumerate(features):
+        if isinstance(feature, ContextFeature):
+            out[..., column] = feature.reference
+    return out
+
+
 def matrix(
     sums: Sums,
-    features: "tuple[Feature | AttributeFeature, ...]",
+    features: "tuple[AnyFeature, ...]",
     attributes: "list[Mapping[str, str]] | None" = None,
 ) -> Floats:
-    """The model's input: float64 of shape (cases, features). `attributes`: one mapping a case (default: none known)."""
+    """The model's input: float64 of shape (cases, features), context at its reference.
+
+    `attributes`: one mapping a case (default: none known).
+    """
     out = np.empty((sums.cases, len(features)), dtype=np.float64)
     for column, feature in enumerate(features):
         if isinstance(feature, Feature):
             out[:, column] = feature.compute(sums)
+        elif isinstance(feature, ContextFeature):
+            out[:, column] = feature.reference
         elif attributes is None:
             out[:, column] = feature.value(None)
         else:

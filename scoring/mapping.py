@@ -15,9 +15,14 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
     harm = { column = "severity", map = { "3" = "high" }, default = "low" }
 
 A value is a text with `{column}` in it (`{line}` is the row's line in the file), a constant, or a column with a `map`.
-Where an exposure's number is `{ count = "COLUMN" }`, with an optional `when`, it counts the distinct values of that
-column among the rows of one seller and day, and the entry comes once, after the last row. A report date without an
-hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
+A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column = "delivered", plus_days = 14 }`.
+Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`, it counts the
+distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,
+after the last row. A day is the UTC day of a time. Dates in other forms than RFC 3339 are stated by `dates`, for the
+mapping or a file (`scoring.dates`); a file without a header names its `columns`; a `join` adds the columns of another
+file (`scoring.joins`).
+
+A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 
 Where rows do not name the marketplace's sellers, a `[match]` (`scoring.matching`) says how a row finds its seller, and
 `{@seller}` and `{@verified}` are the match: columns of the row like any other. A rule that names one of them says
@@ -27,13 +32,16 @@ nothing of a row that found nobody.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar, cast
 
-from scoring.cells import Row, RowRejected, Test, are_tables, cell, tests_of, value_of
+from scoring.cells import Row, RowRejected, Value, are_tables, tests_of, value_of
+from scoring.counting import COUNTS, Count, Tally
+from scoring.dates import PLAIN, Dates, dates_of, day_text
 from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
+from scoring.joins import Join, joins_of
 from scoring.kinds import KINDS, Fact, Need
 from scoring.matching import SELLER, VERIFIED, Identifier
 from scoring.shapes import ID_FORM, Stated, is_id
@@ -55,11 +63,13 @@ class MappedFile:
     path: str
     rules: tuple["Rule", ...]
     identifiers: tuple[Identifier, ...] = ()
+    columns: tuple[str, ...] = ()
+    joins: tuple[Join, ...] = ()
 
     @property
     def matched(self) -> "MappedFile":
         """The file with those of its rules alone that need a row's seller."""
-        return MappedFile(self.path, tuple(rule for rule in self.rules if rule.needs_match), self.identifiers)
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def named(self, line: int, row: Row) -> tuple[str, ...]:
         """The ids that the rules which need the row's seller name: first of their entries, then of what these are about.
@@ -113,20 +123,34 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
     if not is_id(marketplace):
         raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
-    _refuse_unknown(data, frozenset(["marketplace", "match", "files"]), "the mapping")
+    _refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
+    dates = dates_of(data["dates"], "the mapping") if "dates" in data else PLAIN
     files = []
     for number, file in enumerate(data["files"]):
         where = f"files[{number}]"
         if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        _refuse_unknown(file, frozenset(["path", "match", "entries"]), where)
-        rules = tuple(Rule(rule, f"{where}.entries[{i}]") for i, rule in enumerate(file["entries"]))
+        _refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
+        own = dates_of(file["dates"], where) if "dates" in file else dates
+        rules = tuple(Rule(rule, f"{where}.entries[{i}]", own) for i, rule in enumerate(file["entries"]))
         identifiers = _identifiers(file, where) if "match" in file else _identifiers(data, "the mapping")
         if not identifiers and any(rule.needs_match for rule in rules):
             raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
-        files.append(MappedFile(file["path"], rules, identifiers))
+        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
     content = json.dumps(data, sort_keys=True, default=str)
     return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
+
+
+def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The names of the columns of a file that has no header; none for one that has."""
+    names = file.get("columns", [])
+    if (
+        not isinstance(names, list | tuple)
+        or not all(isinstance(n, str) and n for n in names)
+        or len(set(names)) < len(names)
+    ):
+        raise ConfigurationWrong(f"{where}.columns must name the columns of a file without a header, each once")
+    return tuple(names)
 
 
 def _identifiers(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
@@ -165,7 +189,7 @@ def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, 
 class Rule:
     """One rule of a mapping: a row to at most one entry."""
 
-    def __init__(self, data: Mapping[str, Any], where: str) -> None:
+    def __init__(self, data: Mapping[str, Any], where: str, dates: Dates = PLAIN) -> None:
         kind = str(data.get("kind"))
         if kind not in _STATED:
             raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_STATED)}")
@@ -185,18 +209,19 @@ class Rule:
             raise ConfigurationWrong(
                 f"{where}: an id must not depend on the match, or a later match adds the row again"
             )
-        self._when = tests_of(data.get("when", []), where)
-        counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and "count" in data[n]}
-        self._counts = {name: _count(count, f"{where}.{name}") for name, count in counts.items()}
+        self._when = tests_of(data.get("when", []), where, dates)
+        counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])}
+        self._counts = {name: Count(count, f"{where}.{name}", dates) for name, count in counts.items()}
         if self._counts and self.needs_match:
             raise ConfigurationWrong(f"{where}: rows that find their seller by the match cannot be counted")
         self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
-        self._values = {name: value_of(data[name], f"{where}.{name}") for name in names}
+        shapes = {field.name: field.shape.kind for field in row.fields} | dict.fromkeys(_MOMENTS, "time")
+        self._values = {n: _dated(value_of(data[n], f"{where}.{n}", dates), n, shapes.get(n), dates) for n in names}
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
         self._steps = [_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated]
-        self._seen: dict[tuple[str, ...], dict[str, set[str]]] = {}
+        self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     @property
@@ -214,13 +239,9 @@ class Rule:
         texts = {name: value(row).strip() for name, value in self._values.items()}
         if not self._counts:
             return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
-        counted = {
-            name: cell(row, column)
-            for name, (column, tests) in self._counts.items()
-            if all(test(row) for test in tests)
-        }
+        counted = {n: count.read(row) for n, count in self._counts.items() if all(test(row) for test in count.when)}
         key = tuple(texts.values())
-        seen = self._seen.setdefault(key, {name: set() for name in self._counts})
+        seen = self._seen.setdefault(key, {name: Tally() for name in self._counts})
         self._first_line.setdefault(key, int(row["line"]))
         for name, text in counted.items():
             seen[name].add(text)
@@ -238,7 +259,7 @@ class Rule:
         """The entries of counted exposure, in the order of their first rows."""
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
-            texts |= {name: str(len(values)) for name, values in seen.items()}
+            texts |= {name: tally.text for name, tally in seen.items()}
             try:
                 yield self._first_line[key], self._entry(texts, {})
             except RowRejected as error:
@@ -310,7 +331,17 @@ def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
         raise RowRejected(f"{field}: {error}") from None
 
 
-def _count(data: Mapping[str, Any], where: str) -> tuple[str, tuple[Test, ...]]:
-    if not isinstance(data["count"], str) or not set(data) <= {"count", "when"}:
-        raise ConfigurationWrong(f"{where} must give count, the name of a column, and at most when beside it")
-    return data["count"], tests_of(data.get("when", []), where)
+_MOMENTS = ("occur_time", "report_time")
+
+
+def _dated(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
+    """The value of a field, in RFC 3339 if it is a date or time; where a day is wanted, a time stands for its UTC day."""
+    if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
+        return value
+
+    def read(row: Row) -> str:
+        text = value(row).strip()
+        text = _read(field, text, dates.canonical) if text else ""
+        return day_text(text) if shape == "day" else text
+
+    return read

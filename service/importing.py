@@ -6,7 +6,7 @@ that was interrupted goes on where it was. Rows that find no seller go to a queu
 
 import csv
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,8 @@ def import_files(
 
     `journal`: folder of what an interrupted import must remember; None: it would begin anew.
     """
-    missing = [file.path for file in mapping.files if not (data / file.path).is_file()]
+    named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
+    missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
     if missing:
         raise ConfigurationWrong(
             f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder by --data"
@@ -62,7 +63,10 @@ def import_files(
         remembers = None if file.matched.rules else journal
         path = data / file.path
         with run.file(path, file.path, f"{mapping.digest} {file.path}", remembers) as (raw, attempt):
-            items = run.mapped(file, run.rows(path, raw, attempt), attempt)
+            rows = run.rows(path, raw, attempt, file.columns)
+            for join in file.joins:
+                rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
+            items = run.mapped(file, rows, attempt)
             # Counted exposure needs every row of its file: there, an interrupted import begins the file anew.
             run.take(file.path, items, attempt, resumable=not file.counts)
     return run.finished()
@@ -131,8 +135,13 @@ class _Run:
         yield attempt
         self._report.rejects += [(name, line, reason) for line, reason in sorted(attempt.rejects, key=lambda r: r[0])]
 
-    def rows(self, path: Path, raw: BinaryIO, attempt: Attempt) -> Iterator[tuple[int, Row]]:
-        """The rows of a CSV or Parquet file that are still to be read; Parquet's lines are the numbers of its rows."""
+    def rows(
+        self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
+    ) -> Iterator[tuple[int, Row]]:
+        """The rows of a CSV or Parquet file that are still to be read; Parquet's lines are the numbers of its rows.
+
+        `header`: the columns of a CSV file that does not name them.
+        """
 
         def told(row: int, total: int) -> None:
             self._done = lambda: (min(row, total - 1), total)
@@ -141,7 +150,7 @@ class _Run:
         if path.suffix == ".parquet":
             return parquet_rows(path, reject, attempt.start, told)
         self._done = _far_in(raw)
-        rows = csv_rows(raw, path.name, reject)
+        rows = csv_rows(raw, path.name, reject, header)
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
@@ -202,6 +211,19 @@ class _Run:
         )
         self._report.appended += done.appended
         self._report.already_present += done.already_present
+
+
+def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a file that others are joined with. ConfigurationWrong names a row that cannot be read."""
+
+    def refuse(line: int, reason: str) -> None:
+        raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
+
+    if path.suffix == ".parquet":
+        yield from parquet_rows(path, refuse, 0, lambda *_: None)
+        return
+    with path.open("rb") as raw:
+        yield from csv_rows(raw, path.name, refuse)
 
 
 def _nothing() -> tuple[int, int]:

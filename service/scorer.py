@@ -1,17 +1,24 @@
 """Scores from the ledger: reads a cut of it, hands the rows to the pure core, stamps the answer."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.artifact import Artifact
-from scoring.errors import SellerNotFound, SellertrustError
+from scoring.errors import ArtifactRefused, SellerNotFound, SellertrustError
 from scoring.policy import Policy
 from scoring.score import explain, score
 from scoring.version import CORE_VERSION
 from service.ledger import Cut, Ledger
 from service.names import seller_name
-from service.registry import Registry
+from service.registry import PREVIOUS, Registry
+
+LOOKS_TO_RETRY = 10
+"""After so many looks a refused model is tried again, then after twice as many, and so on: each may cost a process."""
+MAX_RETRY_SECONDS = 60.0
+_NEVER = object()
 
 
 class Scorer:
@@ -22,6 +29,8 @@ class Scorer:
         self._policy = policy
         self._registry = registry
         self._artifact: Artifact | None = None
+        self._kept: Artifact | None = None
+        self._changing = threading.Lock()
         self.refresh()
 
     @property
@@ -30,25 +39,56 @@ class Scorer:
         return self._artifact.digest if self._artifact else ""
 
     def refresh(self) -> bool:
-        """Takes over the registry's champion, if it is another one; whether it did. The new model is loaded and verified
-        before the old one is let go; ArtifactRefused leaves the old one in place.
+        """Takes over the registry's champion, if it is another one; whether it did. The new model is tried in a throwaway
+        process, verified and loaded before the old one is let go; ArtifactRefused leaves the old one in place. The old one
+        is kept: to go back to it takes no more than a look at its bytes.
         """
-        champion = self._registry.champion() if self._registry else None
-        if champion is None or self._registry is None or champion == self.model_digest:
-            return False
-        self._artifact = self._registry.load(champion)
-        return True
+        registry = self._registry
+        with self._changing:
+            champion = registry.champion() if registry else None
+            if registry is None or champion is None or champion == self.model_digest:
+                return False
+            artifact = self._kept
+            if artifact is None or artifact.digest != champion:
+                artifact = registry.admit(champion)
+            else:
+                registry.content(champion)
+            self._kept, self._artifact = self._artifact or self._kept, artifact
+            return True
 
-    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float = 2.0) -> None:
-        """Takes promotions over until `stop` is set, looking every `seconds`; what is refused is reported, once each."""
-        refused = ""
-        while not stop.wait(seconds):
+    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
+        """Takes promotions over until `stop` is set, looking every `seconds` (default: what suits the registry's place)
+        whether an alias has moved. What is refused is reported, once each, and tried again more and more rarely.
+        """
+        registry = self._registry
+        if registry is None:
+            return
+        look = registry.look_seconds if seconds is None else seconds
+        seen: object = _NEVER
+        refused, wait, due = "", 0.0, 0.0
+        while not stop.wait(look):
             try:
+                stamp = registry.stamp()
+                if stamp == seen and not (refused and time.monotonic() >= due):
+                    continue
+                wait = wait if stamp == seen else 0.0
+                seen = stamp
                 self.refresh()
                 refused = ""
-            except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed)
+                self._keep_previous(registry)
+            except Exception as error:  # noqa: BLE001 (whatever it is, a later look may succeed)
+                wait = min(max(2 * wait, LOOKS_TO_RETRY * look), MAX_RETRY_SECONDS)
+                due = time.monotonic() + wait
                 if str(error) != refused:
                     report(refused := str(error))
+
+    def _keep_previous(self, registry: Registry) -> None:
+        """Loads the model that a rollback would bring back, so that a server that has just started goes back at once too."""
+        previous = registry.aliases().get(PREVIOUS)
+        if previous is None or previous in {self.model_digest, self._kept.digest if self._kept else ""}:
+            return
+        with suppress(ArtifactRefused):  # which is told once it is to serve
+            self._kept = registry.admit(previous)
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut

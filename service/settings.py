@@ -22,6 +22,7 @@ from scoring.shapes import ID_FORM, is_id
 
 PREFIX = "SELLERTRUST_"
 HIDDEN = "***"
+_FORMER = {f"{PREFIX}REGISTRY_DIR": f"{PREFIX}REGISTRY"}  # names of earlier releases, which go on being understood
 _TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
 
 # What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
@@ -66,6 +67,16 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _is_registry(place: Path | str) -> Path | str:
+    """A folder, or the URL of an object store, whose package fsspec needs besides."""
+    text = str(place)
+    if "://" not in text:
+        return _absolute(Path(text))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+]*(::[a-z0-9+]+)*://\S+", text):
+        raise ValueError("must be a folder, or a URL such as s3://BUCKET/REGISTRY")
+    return text
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -96,9 +107,9 @@ class Settings(BaseModel):
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'ledger.db'}",
         description="The ledger's database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
     )
-    registry_dir: Folder = Field(
+    registry: Annotated[Path | str, AfterValidator(_is_registry)] = Field(
         default_factory=lambda data: data["data_dir"] / "registry",
-        description="Folder of the published models",
+        description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
     policy: OptionalFile = Field(default=None, description="Policy file; empty for the one that is shipped")
     address: Address = Field(default="127.0.0.1:50051", description="Where the gRPC server listens; port 0: any free")
@@ -160,6 +171,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         if name.upper().startswith(PREFIX)
     }
     problems = [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
+    for former, present in _FORMER.items():
+        if former in given:
+            given.setdefault(present, given.pop(former))
     values = {
         name: given[_variable(name)]
         for name in Settings.model_fields
@@ -217,7 +231,8 @@ def _variable(name: str) -> str:
 
 
 def _is_known(variable: str, value: str) -> bool:
-    if variable in {_variable(name) for name in Settings.model_fields} or _KUBERNETES.fullmatch(variable):
+    names = {_variable(name) for name in Settings.model_fields} | _FORMER.keys()
+    if variable in names or _KUBERNETES.fullmatch(variable):
         return True
     return bool(_KUBERNETES_LINK.fullmatch(variable)) and value.startswith(("tcp://", "udp://", "sctp://"))
 

@@ -8,12 +8,15 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from scoring.errors import (
+    ArtifactRefused,
     EntryContentDiffers,
     EntryNotFound,
     ExposureRevisionTaken,
+    GatesFailed,
     InvalidInput,
     LedgerUnavailable,
     LifecycleForbids,
+    ModelNotFound,
     NotifierNotFound,
     SelectionChanged,
     SellerNotFound,
@@ -40,6 +43,9 @@ CODES: dict[type[SellertrustError], int] = {
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
+    ModelNotFound: code_pb2.NOT_FOUND,
+    GatesFailed: code_pb2.FAILED_PRECONDITION,
+    ArtifactRefused: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000

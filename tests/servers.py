@@ -35,7 +35,7 @@ class Shelf(Registry):
     def champion(self) -> str:
         return str(self._artifact.digest)
 
-    def load(self, digest: str) -> Any:
+    def admit(self, digest: str) -> Any:
         return self._artifact
 
 

@@ -15,6 +15,7 @@ from scoring.columns import EntryColumns, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
 from scoring.words import Harm, Kind
+from training.stated import Stated, read_stated
 
 SCHEMA: Mapping[str, Any] = {
     "sequence": pl.Int64,
@@ -47,7 +48,11 @@ SCHEMA: Mapping[str, Any] = {
 class LedgerTable:
     """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
 
+    `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
     `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
+    `shown`: what a person is shown of each row (`entries_of`).
+    `statements`: the canonical content of violations, inspections and measures, at the rows `statement_rows` (rising),
+    for what no column holds.
     """
 
     columns: EntryColumns
@@ -55,8 +60,13 @@ class LedgerTable:
     violation_type: NDArray[np.object_]
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
+    products: list[str]
+    stated: Stated
+    statement_rows: Ints
+    statements: pl.Series
     as_of: int
     digest: str
+    shown: pl.DataFrame
 
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
@@ -97,16 +107,33 @@ def read_export(path: Path) -> LedgerTable:
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
-    types = content.str.json_path_match("$.violation_type").to_numpy(allow_copy=True)
+    types = content.str.json_path_match("$.violation_type")
+    harms = content.str.json_path_match("$.harm")
+    stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
         sellers=sellers,
-        violation_type=types,
-        harm=_ints(content.str.json_path_match("$.harm").replace_strict(_HARMS, default=0)),
+        violation_type=types.to_numpy(allow_copy=True),
+        harm=_ints(harms.replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
+        products=table["product_category"].drop_nulls().unique().sort().to_list(),
+        stated=read_stated(table),
+        statement_rows=stated.astype(np.int64),
+        statements=content.gather(stated),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
+        shown=table.select(
+            *("entry_id", "kind", "occur_time"),
+            violation_type=types,
+            harm=harms,
+            action=content.str.json_path_match("$.action"),
+        ),
     )
+
+
+def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
+    """A seller's entries as a person is shown them: id, kind, time, and what was reported or decided."""
+    return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 
 
 _HARMS = {harm.name.lower(): int(harm) for harm in Harm}

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scoring.errors import ConfigurationWrong
+from training.ensemble import average
 from training.snapshots import Snapshot
 from training.study import Study
 
@@ -51,35 +52,65 @@ def offset(snapshot: Snapshot, study: Study) -> Floats:
     return np.log(np.maximum(snapshot.window_orders, 1.0) / study.reference_exposure)
 
 
-def fit_lightgbm(rows: Snapshot, study: Study, done: RoundDone | None = None) -> lightgbm.Booster:
-    """The monotone model: raw score = log-odds of bad over the reference exposure. Rows in canonical order."""
+def fit_lightgbm(
+    rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
+) -> lightgbm.Booster:
+    """The monotone model: raw score = log-odds of bad over the reference exposure. Rows in canonical order.
+
+    With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin without constraints, to
+    tell their price; it has no certificate. A row counts by its `weight`, where rows have one.
+    """
+    seeds = range(study.seed, study.seed + study.seeds)
+    rounds = study.rounds * study.seeds
+    fitted = []
+    for number, seed in enumerate(seeds):
+
+        def told(round_: int, _: int, before: int = number * study.rounds) -> None:
+            if done:
+                done(before + round_, rounds)
+
+        fitted.append(_fit_one(rows, study, seed, told, constrained))
+    if len(fitted) == 1:
+        return fitted[0]
+    return lightgbm.Booster(model_str=average([booster.model_to_string() for booster in fitted]))
+
+
+def _fit_one(rows: Snapshot, study: Study, seed: int, done: RoundDone, constrained: bool) -> lightgbm.Booster:
     parameters = {
         **DEFAULTS,
         **study.parameters,
         **FIXED,
-        "seed": study.seed,
+        "seed": seed,
         "num_threads": 1 if rows.x.size < SMALL else 2,
-        "monotone_constraints": [-feature.direction for feature in study.features],
     }
+    if constrained:
+        parameters["monotone_constraints"] = [-feature.direction for feature in study.features]
+    else:
+        del parameters["monotone_constraints_method"]
+    weight: Floats | None = getattr(rows, "weight", None)
     start = offset(rows, study)
-    base = _base_log_odds(rows.bad, start)
-    data = lightgbm.Dataset(rows.x, rows.bad, init_score=start + base, params={"feature_pre_filter": False})
-    callbacks = [lambda env: done(env.iteration + 1, study.rounds)] if done else []
+    base = _base_log_odds(rows.bad, start, weight)
+    data = lightgbm.Dataset(
+        rows.x, rows.bad, weight=weight, init_score=start + base, params={"feature_pre_filter": False}
+    )
     try:
-        booster = lightgbm.train(parameters, data, study.rounds, callbacks=callbacks)
+        booster = lightgbm.train(
+            parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1, study.rounds)]
+        )
     except lightgbm.basic.LightGBMError as error:
         raise ConfigurationWrong(f"model.parameters of the study cannot be used: {error}") from None
     return _with_constant(booster, base)
 
 
-def _base_log_odds(bad: Floats, start: Floats) -> float:
+def _base_log_odds(bad: Floats, start: Floats, weight: Floats | None) -> float:
     """The constant c that makes the mean of sigmoid(start + c) the base rate (Newton's method from the mean)."""
-    rate = min(max(float(bad.mean()), 1e-6), 1 - 1e-6)
+    rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
     c = math.log(rate / (1 - rate)) - float(start.mean())
     for _ in range(50):
         p = 1 / (1 + np.exp(-(start + c)))
-        step = (p.mean() - rate) / max(float((p * (1 - p)).mean()), 1e-12)
-        c -= max(min(float(step), 1.0), -1.0)
+        slope = float(np.average(p * (1 - p), weights=weight))
+        step = (float(np.average(p, weights=weight)) - rate) / max(slope, 1e-12)
+        c -= max(min(step, 1.0), -1.0)
     return c
 
 

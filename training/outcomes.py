@@ -11,6 +11,7 @@ from scoring.artifact import Artifact
 from scoring.columns import Ints
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, parse_day
+from training.evaluation.arrays import sigmoid
 from training.export import LedgerTable
 from training.fit import offset
 from training.snapshots import Snapshot, snapshot
@@ -31,9 +32,12 @@ class Outcome:
     start: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Chance of bad of each over its own exposure, by the model's raw scores of them, shape (n,)."""
-        logit = artifact.scale.p_intercept + artifact.scale.p_slope * raw + self.start
-        return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float64)
+        """Chance of each to be known as bad at the maturity, over its own exposure, by the model's raw scores, shape (n,).
+
+        A model's calibration is lifted to what will ever be known of bad ones; here that lift is taken back.
+        """
+        lift = float(lineage_of(artifact).get("calibration_lift", 0.0))
+        return sigmoid(artifact.scale.p_intercept - lift + artifact.scale.p_slope * raw + self.start)
 
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
@@ -53,7 +57,8 @@ def outcome_known(table: LedgerTable, study: Study, day: int, moment: int) -> Ou
     """
     point = study.observation(day)
     passed = min(moment, point.window_end) - day
-    early = replace(study, maturity_days=moment - point.window_end)
+    # Nobody has left while the window is open, and the truth is read at the moment.
+    early = replace(study, maturity_days=moment - point.window_end, left="keep", least_share=0.0)
     seen = snapshot(known_by(table, moment), early, point)
     whole = seen.window_orders * ((point.window_end - day) / passed)
     return _outcome(replace(seen, window_orders=whole), study, day)

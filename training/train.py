@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scoring.artifact import ModelParts, pack
 from scoring.errors import ConfigurationWrong
+from scoring.features import at_reference
 from scoring.scale import Scale
 from scoring.time import format_day
 from training.export import LedgerTable
@@ -63,12 +64,15 @@ def train(table: LedgerTable, study: Study, progress: Progress = _silent) -> Tra
     progress("evaluate", 0, 1)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
     own = offset(test, study)
+    served = np.asarray(booster.predict(at_reference(test.x, study.features), raw_score=True, num_threads=1))
     scores = {
         "lightgbm": scale.p_slope * raw + own,
         "logistic": Logistic(rows, study).log_odds(test),
         "points_rule": test.rule_points,
     }
-    p_bad = 1 / (1 + np.exp(-(scale.p_intercept + scores["lightgbm"])))
+    if study.context:
+        scores["at_reference"] = scale.p_slope * served + own  # what serving says, which never sees the context
+    p_bad = 1 / (1 + np.exp(-(scale.p_intercept + scale.p_slope * served + own)))
     evaluation = _evaluate(rows, test, scores, p_bad, study)
     progress("evaluate", 1, 1)
     lap("evaluate")
@@ -119,7 +123,7 @@ def _scale(observed: list[Snapshot], study: Study, progress: Progress) -> Scale:
     if not earlier or bad < 10 or sum(s.bad.sum() for s in earlier) < 10:
         return Scale.from_calibration(0.0, 1.0)
     booster = fit_lightgbm(join(earlier), study, lambda done, total: progress("calibrate", done, total))
-    raw = np.asarray(booster.predict(latest.x, raw_score=True, num_threads=1))
+    raw = np.asarray(booster.predict(at_reference(latest.x, study.features), raw_score=True, num_threads=1))
     return Scale.from_calibration(*calibrate(raw, latest.bad, offset(latest, study)))
 
 
@@ -152,5 +156,6 @@ def _lineage(table: LedgerTable, study: Study, train: list[Observation], test: l
         "test": spell(test),
         "rounds": study.rounds,
         "seed": study.seed,
+        "seeds": study.seeds,
         "parameters": dict(study.parameters),
     }

@@ -1,5 +1,6 @@
 """Facts about what a seller sold, and how buyers and inspectors found it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.kinds.common import (
@@ -18,7 +19,7 @@ from scoring.kinds.common import (
     WHO,
     word_of,
 )
-from scoring.shapes import CURRENCY, DAY, ID, SHA256, count, stated
+from scoring.shapes import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, stated
 from scoring.words import DisputeOutcome, InspectionMethod, InspectionResult, Source
 
 
@@ -124,3 +125,16 @@ class InspectionDone:
     incident: str = stated(9, ID, "The incident under which its violations are reported. Optional.", default="")
     evidence_uri: str = stated(10, URI, EVIDENCE, default="")
     evidence_sha256: str = stated(11, SHA256, EVIDENCE_HASH, default="")
+    inspector: str = stated(
+        12,
+        ID,
+        "Who inspected (a pseudonym, an id). Optional. Training may take it as context; no answer rests on it.",
+        default="",
+    )
+    attributes: Mapping[str, str] = stated(
+        13,
+        ATTRIBUTES,
+        "Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys"
+        " `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Never personal data.",
+        default=dict,
+    )

@@ -9,7 +9,7 @@ import typer
 from scoring.errors import SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
-from service.cli import backtest, backups, imports, kinds, ledger, models, operate, review, scores, violations
+from service.cli import backtest, backups, imports, kinds, ledger, models, operate, review, scores, train, violations
 from service.cli.output import EXIT_CODES, Exit, exit_code, say
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 operate.register(app)
 scores.register(app)
+train.register(app)
 models.register(app)
 backtest.register(models.app)
 backups.register(ledger.app)

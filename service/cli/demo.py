@@ -17,9 +17,9 @@ from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationReported
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
 from service.cli.imports import mapping_of_file
-from service.cli.models import ROOT, train_and_publish
 from service.cli.output import Format, emit, say, training_missing, write
 from service.cli.scores import print_explanation, score_row
+from service.cli.train import ROOT, train_and_publish
 from service.importing import import_files
 from service.ledger import Ledger
 from service.progress import StepProgress

@@ -65,7 +65,7 @@ def serve(
     settings = load()
     policy = load_policy(settings)
     with open_ledger(settings, create=True, serving=True) as ledger:
-        scorer = Scorer(ledger, policy, Registry(settings.registry_dir))
+        scorer = Scorer(ledger, policy, Registry(settings.registry))
         raise typer.Exit(run(settings, ledger, scorer, ready=ready))
 
 
@@ -164,7 +164,7 @@ def _ledger(settings: Settings) -> str:
 def _champion(settings: Settings) -> str:
     from service.registry import Registry
 
-    registry = Registry(settings.registry_dir)
+    registry = Registry(settings.registry)
     champion = registry.champion()
     if champion is None:
         raise SellertrustError("no model is published, so scores are unknown; train one: sellertrust train STUDY")

@@ -6,7 +6,7 @@ import io
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,15 +38,17 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
         reject(number + 1, _ends(error))
 
 
-def csv_rows(raw: BinaryIO, file: str, reject: Reject) -> Rows:
-    """(line, row by column) of a CSV or CSV.gz file."""
+def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
+    """(line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
     # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
     records = _records(text)
     line = 0
     try:
-        line, header = next(records, (1, []))
+        header: list[str] | None = list(names)
+        if not header:
+            line, header = next(records, (1, []))
         if wrong := _wrong_header(header or []):
             reject(1, wrong)
             return

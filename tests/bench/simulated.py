@@ -8,10 +8,10 @@ import numpy as np
 
 from scoring.time import format_day
 from tests.bench._real_data import STUDIES, Say, imported
+from training.evaluation import auc, bootstrap_auc
 from training.market.attainable import attainable_probability, hazard_probability, serious_pairs
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.metrics import auc, bootstrap_auc
 from training.study import load_study
 from training.train import train
 

@@ -13,7 +13,7 @@ import pytest
 
 from scoring.artifact import PARTS, Artifact, ModelParts, load, pack
 from scoring.entries import Entry
-from scoring.errors import ArtifactRefused, ConfigurationWrong
+from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
 from scoring.kinds import ExposureStated, IdentityVerified
 from scoring.scale import Scale
 from scoring.score import score
@@ -234,9 +234,9 @@ def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Regis
 def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Registry, name: str) -> None:
     """Digests may be shortened to 6 characters and no further."""
     digest = publish(registry, artifact())
-    with pytest.raises(ConfigurationWrong, match="names no model; see: sellertrust model list"):
+    with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
         promote(registry, name)
-    with pytest.raises(ConfigurationWrong, match="names no model"):
+    with pytest.raises(ModelNotFound, match="names no model"):
         registry.resolve(digest[:5])
     assert len(registry.history()) == 1
 

@@ -26,7 +26,7 @@ def test_nothing_needs_to_be_set() -> None:
     settings = load({"HOME": "/home/x", "PATH": "/bin"})
     assert settings.address == "127.0.0.1:50051"
     assert settings.database_url == f"sqlite:///{settings.data_dir}/ledger.db"
-    assert settings.registry_dir == settings.data_dir / "registry"
+    assert settings.registry == settings.data_dir / "registry"
     assert settings.policy is None
 
 

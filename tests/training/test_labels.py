@@ -29,8 +29,8 @@ def study() -> Study:
 
 
 def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
-    """A seller that is known before the observation and sells in the window."""
-    joined, sold = (OBSERVE - 100) * DAY, OBSERVE + 5
+    """A seller that is known before the observation and sells in the second half of the window."""
+    joined, sold = (OBSERVE - 100) * DAY, END - 5
     return [
         identity(f"i-{seller}", seller, occur_time=joined, report_time=joined),
         exposure(sold, seller, settled_orders=orders, report_time=(sold + 1) * DAY - 1),

@@ -12,9 +12,9 @@ from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
 from scoring.words import Harm, Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.evaluation import auc
 from training.export import LedgerTable, read_export
 from training.fit import fit_lightgbm, offset
-from training.metrics import auc
 from training.snapshots import join, snapshot
 from training.study import BadRule, Study, load_study
 from training.train import Trained, train

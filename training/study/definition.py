@@ -6,10 +6,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from scoring.errors import ConfigurationWrong
-from scoring.features import AttributeFeature, Feature
+from scoring.features import AnyFeature
 from scoring.fold import Constants
 from scoring.time import format_day, parse_day
 from scoring.words import Category, Harm, Severity
+from training.gates import Gates
+from training.study.context import ContextSource, EventPoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +24,30 @@ class BadRule:
     category: Category | None = None
 
 
+LEFT = ("keep", "exclude", "weight")
+"""What may become of sellers that leave: they stay as what was seen of them; they are left out; they are left out and
+those that stayed stand for them (inverse probability of staying)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window."""
+    """One observation point: the UTC day at whose beginning sellers are observed, and the day after its window.
+
+    With `last_day`, a span of points: each event from `day` to `last_day` is one, and `window_end` ends the last window.
+    """
 
     day: int
     window_end: int
+    last_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
     """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
     whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
+
+    `left`: what becomes of sellers that leave before `least_share` of their window is over, one of LEFT. `embargo_days`:
+    between the end of a training window's maturity and the first test point.
     """
 
     name: str
@@ -47,15 +61,22 @@ class Study:
     maturity_days: int
     bad: tuple[BadRule, ...]
     bad_at_least: int
+    bad_suspended: bool
     reference_exposure: float | None
     active_before_months: int | None
     active_in_window: bool
+    left: str
+    least_share: float
+    embargo_days: int
     constants: Constants
-    features: tuple[Feature | AttributeFeature, ...]
+    features: tuple[AnyFeature, ...]
+    context: tuple[ContextSource, ...]
+    events: EventPoints | None
     rounds: int
     seed: int
+    seeds: int
     parameters: Mapping[str, Any]
-    gates: Mapping[str, Any]
+    gates: Gates
     monitor: Mapping[str, Any]
     digest: str
 
@@ -68,23 +89,30 @@ class Study:
     def observations(self, as_of: int) -> tuple[list[Observation], list[Observation]]:
         """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
 
-        Stated days are taken as they are. Without any, the test point is the latest whose window and maturity are over
-        by `as_of`, and the training points go back from it by `step_days`, each over before the test point begins.
+        Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal ones
+        to train, so that the latest can be held out. Without any, the test point is the latest whose window and maturity
+        are over by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo too,
+        before the test point begins.
         ConfigurationWrong if a training window is not over by the first test point, or a window not by `as_of`.
         """
-        if self.test:
+        if self.events is not None:
+            e = self.events
+            test = [self._span(e.test_from, e.test_to)]
+            train = self._spans(e.train_from, e.train_to)
+        elif self.test:
             test = [self.observation(parse_day(day)) for day in self.test]
             train = [self.observation(parse_day(day)) for day in self.train]
         else:
             test = [self._latest_over_by(as_of)]
-            last = self._latest_over_by(test[0].day).day
+            last = self._latest_over_by(test[0].day - self.embargo_days).day
             train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
         first_test = min(o.day for o in test)
         for point in train:
-            if point.window_end + self.maturity_days > first_test:
+            if point.window_end + self.maturity_days + self.embargo_days > first_test:
+                embargo = f" and the embargo of {self.embargo_days} days" if self.embargo_days else ""
                 raise ConfigurationWrong(
-                    f"the window of training point {format_day(point.day)} and its maturity are not over by the test"
-                    f" point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
+                    f"the window of training point {format_day(point.day)} and its maturity{embargo} are not over by the"
+                    f" test point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
                 )
         for point in test:
             if point.window_end + self.maturity_days > as_of:
@@ -93,6 +121,14 @@ class Study:
                     f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
                 )
         return train, test
+
+    def _span(self, first: int, last: int) -> Observation:
+        return Observation(first, self.observation(last).window_end, last)
+
+    def _spans(self, first: int, last: int) -> list[Observation]:
+        count = min(self.train_points, last - first + 1)
+        starts = [first + (last - first + 1) * k // count for k in range(count)]
+        return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
         """The latest point whose window and maturity are over by `day`; looked for, since months are uneven."""

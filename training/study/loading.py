@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from scoring.artifact import canonical_json
 from scoring.errors import ConfigurationWrong
-from scoring.features import FEATURES, AttributeFeature, Feature
+from scoring.features import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.fold import DEFAULT_WEIGHTS, Constants
 from scoring.time import parse_day
 from scoring.violation_types import TABLES
 from scoring.words import Category, Harm, Severity
-from training.study.definition import BadRule, Study
+from training.gates import Gates, gates_of
+from training.study.context import read_context, read_events
+from training.study.definition import LEFT, BadRule, Study
 from training.study.reader import Reader
 
 Word = TypeVar("Word", bound=IntEnum)
@@ -54,10 +56,14 @@ def _plain(value: Any) -> Any:
 def _study(r: Reader, digest: str) -> Study | None:
     bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
     r.check(bool(bad), "bad.any must name at least one kind of violation")
-    features: tuple[Feature | AttributeFeature, ...] = (*_built_in(r), *_declared(r))
-    r.check(len({f.key for f in features}) == len(features), "attributes name the same feature twice")
+    context, events = read_context(r), read_events(r)
+    features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
+    features = (*features, *(feature for source in context for feature in source.features))
+    r.check(len({f.key for f in features}) == len(features), "attributes or context name the same feature twice")
     r.check(bool(features), "features.without leaves no feature")
     window_days, window_months = r.positive("window.days", None), r.positive("window.months", None)
+    if events is not None and window_days is None and window_months is None:
+        window_days = 1  # the day of the event
     r.check((window_days is None) != (window_months is None), "window must give either days or months")
     reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
@@ -80,19 +86,26 @@ def _study(r: Reader, digest: str) -> Study | None:
         "maturity_days": r.take("window.maturity_days", int, 0),
         "bad": bad,
         "bad_at_least": r.positive("bad.at_least", 1),
+        "bad_suspended": r.take("bad.suspended", bool, True),
         "reference_exposure": float(reference) if reference else None,
         "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
+        **_left(r),
+        "embargo_days": r.take("observation.embargo_days", int, 0),
         "constants": _constants(r),
         "features": features,
+        "context": context,
+        "events": events,
         "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
+        "seeds": r.positive("model.seeds", 1),
         "parameters": parameters,
-        "gates": r.take("gates", dict, {}),
+        "gates": _gates(r),
         "monitor": r.take("monitor", dict, {}),
         "digest": digest,
     }
     r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
+    r.check((values["embargo_days"] or 0) >= 0, "observation.embargo_days must not be negative")
     return None if r.problems() else Study(**values)
 
 
@@ -104,6 +117,21 @@ _OURS = frozenset(
     ]
 )
 """LightGBM's parameters that training sets itself."""
+
+
+def _left(r: Reader) -> dict[str, Any]:
+    left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
+    r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
+    r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
+    return {"left": left, "least_share": float(least or 0)}
+
+
+def _gates(r: Reader) -> Gates:
+    try:
+        return gates_of(r.take("gates", dict, {}))
+    except ConfigurationWrong as error:
+        r.check(False, error.message)
+        return Gates()
 
 
 def _constants(r: Reader) -> Constants | None:

@@ -1309,6 +1309,26 @@ class InspectionDone(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESULT_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
@@ -1320,6 +1340,8 @@ class InspectionDone(_message.Message):
     INCIDENT_FIELD_NUMBER: _builtins.int
     EVIDENCE_URI_FIELD_NUMBER: _builtins.int
     EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    INSPECTOR_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     result: Global___InspectionResult.ValueType
     """What it found. Required."""
     method: Global___InspectionMethod.ValueType
@@ -1344,6 +1366,14 @@ class InspectionDone(_message.Message):
     """Where the evidence is kept, at most 500 characters. Optional. Sealed."""
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    inspector: _builtins.str
+    """Who inspected (a pseudonym, an id). Optional. Training may take it as context; no answer rests on it."""
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys
+        `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Never personal data.
+        """
+
     def __init__(
         self,
         *,
@@ -1358,10 +1388,12 @@ class InspectionDone(_message.Message):
         incident: _builtins.str = ...,
         evidence_uri: _builtins.str = ...,
         evidence_sha256: _builtins.str = ...,
+        inspector: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "incident", b"incident", "listing", b"listing", "method", b"method", "product", b"product", "product_category", b"product_category", "result", b"result", "selection_probability_ppm", b"selection_probability_ppm", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "batch", b"batch", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "incident", b"incident", "inspector", b"inspector", "listing", b"listing", "method", b"method", "product", b"product", "product_category", b"product_category", "result", b"result", "selection_probability_ppm", b"selection_probability_ppm", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

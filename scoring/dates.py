@@ -1,0 +1,129 @@
+"""How somebody's file writes dates and times, stated by a mapping, and what becomes of them: RFC 3339. Pure.
+
+    dates = "%d/%m/%Y"                                           # dates alone
+    dates = { format = "%Y-%m-%d %H:%M:%S", offset = "-03:00" }  # times, which need their offset from UTC
+    dates = { format = ["%m/%d/%Y", "%m/%d/%y"] }                # the first that fits
+    dates = "epoch_seconds"                                      # or epoch_milliseconds: since 1970-01-01T00:00:00Z
+
+RFC 3339 is always read. Without an hour in its format a text is a date, and a date is known at the end of its day.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY, MAX_TIME, SECOND, format_day, format_time, is_date, parse_day, parse_time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCHS = {"epoch_seconds": SECOND, "epoch_milliseconds": 1000}
+_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
+_HOURS = re.compile(r"%[HIcX]")
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """The forms of a file's dates and times, tried in their order, and the offset of times that state none."""
+
+    formats: tuple[str, ...] = ()
+    offset: timezone | None = None
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether RFC 3339 is all there is."""
+        return not self.formats and self.offset is None
+
+    def canonical(self, text: str) -> str:
+        """The date or time in RFC 3339. ValueError if it has none of the forms.
+
+        `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
+        """
+        return text if self.are_plain else _canonical(self, text)
+
+
+PLAIN = Dates()
+
+
+@lru_cache(maxsize=65_536)
+def _canonical(dates: Dates, text: str) -> str:
+    for form in dates.formats:
+        try:
+            return _by(form, text, dates.offset)
+        except ValueError:
+            continue
+    try:
+        return _iso(text, dates.offset)
+    except ValueError:
+        forms = " or ".join(dates.formats) or "RFC 3339, with or without its offset"
+        raise ValueError(f"{text!r} is not of the form {forms}") from None
+
+
+def _by(form: str, text: str, offset: timezone | None) -> str:
+    if form in _EPOCHS:
+        try:
+            moment = int(Decimal(text) * _EPOCHS[form])
+        except (InvalidOperation, OverflowError):
+            raise ValueError(text) from None
+        if not 0 <= moment <= MAX_TIME:
+            raise ValueError(text)
+        return format_time(moment)
+    read = datetime.strptime(text, form)  # noqa: DTZ007 - the offset is stated beside the format
+    return _rfc(read, offset) if _HOURS.search(form) else read.date().isoformat()
+
+
+def _iso(text: str, offset: timezone | None) -> str:
+    return text if is_date(text) else _rfc(datetime.fromisoformat(text), offset)
+
+
+def _rfc(moment: datetime, offset: timezone | None) -> str:
+    if moment.tzinfo is None:
+        if offset is None:
+            raise ValueError("no offset")
+        moment = moment.replace(tzinfo=offset)
+    elapsed = moment - _EPOCH
+    return format_time((elapsed.days * 86_400 + elapsed.seconds) * SECOND + elapsed.microseconds)
+
+
+def later(text: str, days: int) -> str:
+    """A date or time in RFC 3339, so many days later: `later("2017-10-02", -1) == "2017-10-01"`. ValueError."""
+    if is_date(text):
+        return format_day(parse_day(text) + days)
+    return format_time(parse_time(text) + days * DAY)
+
+
+def day_text(text: str) -> str:
+    """The UTC day of a date or time in RFC 3339; the text itself if it is neither."""
+    if is_date(text):
+        return text
+    try:
+        return format_day(parse_time(text) // DAY)
+    except ValueError:
+        return text
+
+
+def dates_of(data: object, where: str) -> Dates:
+    """What a mapping says of dates. ConfigurationWrong."""
+    stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
+    forms, offset = stated.get("format", []), stated.get("offset")
+    formats = [forms] if isinstance(forms, str) else forms
+    is_sound = isinstance(formats, list | tuple) and all(
+        isinstance(f, str) and (f in _EPOCHS or "%" in f) for f in formats
+    )
+    if not is_sound or not set(stated) <= {"format", "offset"} or not stated:
+        raise ConfigurationWrong(
+            f"{where}.dates must be a format such as %d/%m/%Y, {' or '.join(_EPOCHS)}, a list of them, or a table of format"
+            " and offset"
+        )
+    if offset is None:
+        if any(_HOURS.search(form) and "%z" not in form for form in formats):
+            raise ConfigurationWrong(f'{where}.dates has times; add their offset from UTC, such as offset = "+00:00"')
+        return Dates(tuple(formats))
+    found = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
+    if found is None or int(found[2]) > 23 or int(found[3]) > 59:
+        raise ConfigurationWrong(f'{where}.dates.offset must be an offset from UTC such as "+00:00" or "-03:00"')
+    minutes = int(found[2]) * 60 + int(found[3])
+    return Dates(tuple(formats), timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)))

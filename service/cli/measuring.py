@@ -1,0 +1,98 @@
+"""What the gates of a training ask of a server: features read again over gRPC, and how long a single score takes."""
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scoring.artifact import Artifact
+from scoring.errors import ArtifactRefused
+from scoring.policy import Policy
+from sellertrust.client import Client
+from service.cli.common import open_ledger
+from service.registry import Registry
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from training.pipeline import Sample
+
+CALLS = 300
+"""Single scores that are timed, after a tenth of them that warm up."""
+
+
+class Measuring:
+    """Measures on a server of its own, over a socket, on the configured ledger."""
+
+    def __init__(self, settings: Settings, marketplace: str, policy: Policy) -> None:
+        self._settings = settings
+        self._marketplace = marketplace
+        self._policy = policy
+        self._sellers: list[str] = []
+
+    def parity(self, sample: "Sample") -> int:
+        """Rows of the sample whose inputs have other bits when the seller's entries are read again over gRPC."""
+        from service.rereading import inputs_of, rows_of
+
+        self._sellers = list(sample.sellers)
+        differing = 0
+        with self._server(None) as client:
+            for seller, day, x in zip(sample.sellers, sample.days, sample.x, strict=True):
+                messages = list(client.list_entries(self._marketplace, seller))
+                rows = rows_of(self._marketplace, seller, messages)
+                again = inputs_of(rows, seller, day, sample.study.features, sample.study.constants)
+                differing += again.tobytes() != x.tobytes()
+        return differing
+
+    def latency(self, artifact: Artifact) -> Mapping[str, float]:
+        """Milliseconds of GetTrustScore by this model, over the socket: the median and the 99th percentile."""
+        took = []
+        with self._server(artifact) as client:
+            for number in range(CALLS + CALLS // 10):
+                seller = self._sellers[number % len(self._sellers)]
+                started = time.perf_counter()
+                client.get_trust_score(self._marketplace, seller, on_error="unknown")
+                took.append((time.perf_counter() - started) * 1000)
+        measured = np.array(took[CALLS // 10 :])
+        return {"p50": round(float(np.median(measured)), 3), "p99": round(float(np.quantile(measured, 0.99)), 3)}
+
+    @contextmanager
+    def _server(self, artifact: Artifact | None) -> Iterator[Client]:
+        from service.logs import make_log
+        from service.scorer import Scorer
+        from service.server import Server
+
+        here = self._settings.model_copy(
+            update={
+                "address": "127.0.0.1:0",
+                "metrics_address": "",
+                "drain_seconds": 0.0,
+                "tls_certificate": None,
+                "tls_key": None,
+                "tls_client_ca": None,
+            }
+        )
+        with open_ledger(self._settings) as ledger:
+            scorer = Scorer(ledger, self._policy, None if artifact is None else OneModel(artifact))
+            server = Server(here, ledger, scorer, log=make_log("json", "error", io.StringIO()))
+            with server, Client(server.address, deadline_seconds=30) as client:
+                yield client
+
+
+class OneModel(Registry):
+    """A registry of one model, loaded already, which is its champion."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+
+    def champion(self) -> str:
+        """The model's digest."""
+        return self._artifact.digest
+
+    def admit(self, digest: str) -> Artifact:
+        """The model, which is the only one."""
+        if digest != self._artifact.digest:
+            raise ArtifactRefused("this registry holds one model alone", {"model": digest})
+        return self._artifact

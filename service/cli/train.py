@@ -1,0 +1,260 @@
+"""`sellertrust train`: from the ledger to a registered model, in nine visible steps, as a study says."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scoring.errors import ConfigurationWrong
+from scoring.version import CORE_VERSION
+from service.cli.common import open_ledger
+from service.cli.measuring import Measuring
+from service.cli.models import now, open_registry, user
+from service.cli.operate import load_policy
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.progress import StepProgress
+from service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from training.pipeline import Job, Planned, Trained
+    from training.study import Study
+
+ROOT = Path(__file__).parents[2]
+_SHOWN = ("manifest", "evaluation", "lineage", "certificate")
+"""Parts of an artifact that the report shows."""
+
+
+def register(parent: typer.Typer) -> None:
+    """Adds `train` to the command."""
+    parent.command("train")(train)
+
+
+def train(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file that states the whole training.")],
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Train on this export instead of the ledger as it is now.")
+    ] = None,
+    publish: Annotated[bool, typer.Option(help="Register the model as challenger, with its report.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Snapshot and checks alone: nothing is trained.")] = False,
+    verify: Annotated[bool, typer.Option(help="Train twice and compare: the same data give the same bits.")] = True,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Keep the champion's trees, fit the level alone anew.")
+    ] = False,
+    trials: Annotated[
+        int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")
+    ] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted training left behind.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file too.")] = None,
+    output: Output = Format.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
+) -> None:
+    """Train, certify, calibrate, compare and judge a model as a study says, and register it as challenger.
+
+    Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
+    """
+    form = Format.JSON if as_json else output
+    training = Training(load(), study, recalibrate=recalibrate, verify=verify, trials=trials, fresh=fresh)
+    with StepProgress() as progress:
+        training.read(export, progress)
+        if dry_run:
+            _show_plan(training.plan(progress), form)
+            return
+        trained = training.run(progress)
+    row = training.finish(trained, publish=publish, report=report)
+    _show(trained, row, form)
+    if not trained.passed:
+        raise typer.Exit(Exit.REFUSED)
+
+
+class Training:
+    """One training as the command runs it: the study, the ledger's export, the registry, and what is kept on disk."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        study: Path,
+        *,
+        recalibrate: bool = False,
+        verify: bool = True,
+        trials: int = 0,
+        fresh: bool = False,
+    ) -> None:
+        try:
+            from training.study import load_study
+        except ImportError as error:
+            raise training_missing(error) from None
+        shipped = ROOT / "training" / "studies" / study.name
+        self._settings = settings
+        self.study: Study = load_study(study if study.exists() or not shipped.exists() else shipped)
+        self._recalibrate, self._verify, self._trials, self._fresh = recalibrate, verify, trials, fresh
+        self._registry = open_registry(settings)
+        self._job: Job | None = None
+        self._kept: Path | None = None
+
+    def read(self, export: Path | None, progress: StepProgress) -> None:
+        """Exports the ledger as it is now, or takes an export, and reads it."""
+        from training.export import read_export, write_export
+
+        study, settings, given = self.study, self._settings, export is not None
+        if export is None:
+            export = settings.data_dir / "exports" / f"{study.marketplace}.parquet"
+            progress("export", 0, 1)
+            with open_ledger(settings) as ledger:
+                count = write_export(ledger.export_rows(study.marketplace, ledger.cut()), export)
+            progress("export", 1, 1)
+            if not count:
+                raise ConfigurationWrong(
+                    f"the ledger holds no entries of marketplace {study.marketplace!r}, which the study names; import"
+                    " them first: sellertrust ledger import MAPPING"
+                )
+        self._job = self._job_of(read_export(export), export_given=given)
+
+    def _job_of(self, table: Any, *, export_given: bool) -> "Job":
+        from training.pipeline import Job, Kept, Shell
+
+        champion = self._registry.champion()
+        artifact = self._registry.load(champion) if champion else None
+        if self._recalibrate and artifact is None:
+            raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
+        study = self.study
+        if self._recalibrate and artifact is not None:
+            from training.pipeline.comparing import as_study_of
+
+            study = as_study_of(study, artifact)
+        # Another search is another training: it goes on from its own trials, and its model is another.
+        key = [study.digest, table.digest, CORE_VERSION, champion if self._recalibrate else "", self._trials]
+        self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
+        if self._fresh:
+            _clear(self._kept)
+        policy = load_policy(self._settings)
+        measuring = None if export_given else Measuring(self._settings, study.marketplace, policy)
+        shell = Shell(
+            parity=measuring.parity if measuring else None,
+            latency=measuring.latency if measuring else None,
+            looks=self._settings.data_dir / "training" / "looks.jsonl",
+            now=now(),
+        )
+        return Job(
+            table,
+            study,
+            policy,
+            artifact,
+            recalibrate=self._recalibrate,
+            verify=self._verify,
+            trials=self._trials,
+            kept=Kept(self._kept),
+            shell=shell,
+        )
+
+    @property
+    def job(self) -> "Job":
+        """What is trained, once it has been read."""
+        if self._job is None:
+            raise RuntimeError("read() comes first")
+        return self._job
+
+    def plan(self, progress: StepProgress) -> "Planned":
+        """Snapshot and checks alone."""
+        from training.pipeline import plan
+
+        return plan(self.job, progress)
+
+    def run(self, progress: StepProgress) -> "Trained":
+        """All nine steps. What an interrupted run of the same training had made is taken as it is."""
+        from training.pipeline import run
+
+        trained = run(self.job, progress)
+        if self.job.kept.used:
+            say(f"went on from an interrupted training: {', '.join(self.job.kept.used)}")
+        return trained
+
+    def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
+        """Makes the report and registers the model; what became of it, as JSON values."""
+        from training.report import render
+
+        row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
+        digest = sha256(trained.parts["manifest.json"]).hexdigest()
+        stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
+        page = render(**stated, gates=trained.gates, digest=digest).encode()
+        if report is not None:
+            report.write_bytes(page)
+        row["digest"] = digest
+        if publish:
+            row["alias"] = self._publish(trained, page)
+        row["seconds"], row["apart"] = dict(trained.seconds), dict(trained.apart)
+        if self._kept is not None:
+            _clear(self._kept)
+        return row
+
+    def _publish(self, trained: "Trained", page: bytes) -> str:
+        gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
+        digest = self._registry.publish(
+            trained.parts,
+            attachments={"gates.json": gates, "report.html": page},
+            actor=user(),
+            reason=f"trained by {self.study.name}",
+            now=now(),
+        )
+        return "champion" if self._registry.champion() == digest else "challenger"
+
+
+def _clear(folder: Path) -> None:
+    for file in folder.glob("*") if folder.is_dir() else []:
+        file.unlink()
+
+
+def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = False) -> dict[str, Any]:
+    """Trains by a study on the ledger as it is and registers the model; what became of it, as JSON values."""
+    training = Training(settings, study_file, verify=verify)
+    with StepProgress() as progress:
+        training.read(None, progress)
+        trained = training.run(progress)
+    return training.finish(trained, publish=True, report=None)
+
+
+def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The headline figures of an evaluation."""
+    auc = {name: _spell(interval) for name, interval in evaluation["auc"].items()}
+    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": text for name, text in auc.items()}}
+    return {
+        "train_rows": evaluation["train"]["rows"],
+        "test_rows": evaluation["test"]["rows"],
+        "base_rate": round(evaluation["base_rate"], 4),
+        **named,
+        "difference_to_logistic": _spell(evaluation["difference"]["lightgbm-logistic"]),
+    }
+
+
+def _spell(interval: Mapping[str, float]) -> str:
+    return f"{interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
+
+
+def _show_plan(planned: "Planned", form: Format) -> None:
+    if form is Format.JSON:
+        emit_one({"lines": dict(planned.lines), **planned.evaluation}, form)
+        return
+    emit([{"step": step, "says": line} for step, line in planned.lines.items()], form)
+    say("nothing was trained; without --dry-run the other steps follow")
+
+
+def _show(trained: "Trained", row: dict[str, Any], form: Format) -> None:
+    if form is Format.JSON:
+        emit_one({**row, "lines": dict(trained.lines), "gates": trained.gates["gates"]}, form)
+        return
+    lines = [
+        {"step": step, "seconds": f"{trained.seconds[step]:.1f}", "says": line} for step, line in trained.lines.items()
+    ]
+    emit(lines, form)
+    gates = [
+        {"gate": g["gate"], "kind": g["kind"], "ok": "yes" if g["ok"] else "NO", "says": g["text"]}
+        for g in trained.gates["gates"]
+    ]
+    emit(gates, form)
+    emit_one({name: value for name, value in row.items() if name not in ("seconds", "apart")}, form)
+    if row.get("alias") == "challenger":
+        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY")

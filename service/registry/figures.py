@@ -1,0 +1,100 @@
+"""What the parts of an artifact say of a model, as flat figures, and how two models differ.
+
+The parts are read as JSON and nothing is executed, so a server may look at any model that it does not serve.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.registry.moves import Figure
+
+Flat = dict[str, Any]
+"""Names with dots, such as `auc.lightgbm.value`, and the numbers, texts and truths that they stand for; null is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of two models side by side; None where a model does not state it."""
+
+    section: str
+    name: str
+    first: Any
+    second: Any
+
+
+def headline(parts: Mapping[str, bytes]) -> dict[str, Figure]:
+    """The figures that the log keeps of a model: `auc` and `log_loss` of the test period, as far as they are stated."""
+    evaluation = _object(parts.get("evaluation.json"))
+    places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
+    found = {name: _at(evaluation, place) for name, place in places.items()}
+    return {name: value for name, value in found.items() if isinstance(value, float) and math.isfinite(value)}
+
+
+def features_of(manifest: Mapping[str, Any]) -> list[str]:
+    """The keys of a model's features as `model show` names them, in order."""
+    return [
+        row["feature"] if "feature" in row else f"{row['attribute']}={row['equals']}" for row in manifest["features"]
+    ]
+
+
+def difference(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[Row]:
+    """How two models differ: features of one alone; parameters, scale and lineage where they differ; every figure of the
+    evaluation, side by side.
+    """
+    manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
+    keys = [features_of(manifest) for manifest in manifests]
+    rows = [Row("features", key, True, None) for key in keys[0] if key not in keys[1]]
+    rows += [Row("features", key, None, True) for key in keys[1] if key not in keys[0]]
+    lineages = [_object(parts["lineage.json"]) for parts in (first, second)]
+    parameters = [
+        {"constants": manifest["constants"], "reference_exposure": manifest["reference_exposure"]}
+        | {name: lineage.get(name) for name in ("parameters", "rounds", "seed")}
+        for manifest, lineage in zip(manifests, lineages, strict=True)
+    ]
+    sections = {
+        "parameters": parameters,
+        "scale": [manifest["scale"] for manifest in manifests],
+        "lineage": [_without(lineage, "parameters", "rounds", "seed") for lineage in lineages],
+    }
+    for section, (one, other) in sections.items():
+        rows += [row for row in _beside(section, one, other) if row.first != row.second]
+    evaluations = [_object(parts["evaluation.json"]) for parts in (first, second)]
+    return rows + list(_beside("evaluation", *evaluations))
+
+
+def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Row]:
+    with_lists = section != "evaluation"  # there lists are curves and tables, which the report shows
+    one, other = flat(first, with_lists=with_lists), flat(second, with_lists=with_lists)
+    for name in sorted(one.keys() | other.keys()):
+        yield Row(section, name, one.get(name), other.get(name))
+
+
+def flat(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
+    """Nested JSON as names with dots; lists as their JSON, or left out."""
+    found: Flat = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            found |= flat(item, f"{prefix}{name}.", with_lists=with_lists)
+        elif not isinstance(item, list):
+            found[prefix + name] = item
+        elif with_lists:
+            found[prefix + name] = json.dumps(item, ensure_ascii=False, sort_keys=True)
+    return found
+
+
+def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if name not in names}
+
+
+def _object(data: bytes | None) -> dict[str, Any]:
+    value = json.loads(data) if data else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _at(value: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,106 @@
+"""The gates of a model, as training left them beside it, and what they ask of a promotion.
+
+`gates.json`: {"gates": [{"gate", "kind": "hard" or "advisory", "ok", "number", "limit", "text", "overridable"}, ...]}.
+Whether the model passed is worked out from the gates, whatever the file says besides.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scoring.errors import ArtifactRefused, GatesFailed, invalid
+
+GATES = "gates.json"
+NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
+"""Promises of the service itself: no person can make a model monotone, or its inputs the same when it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate: a hard one must hold or be overridden, an advisory one must hold or be signed off."""
+
+    gate: str
+    is_hard: bool
+    ok: bool
+    number: float | None
+    limit: float | None
+    text: str
+    overridable: bool
+
+
+def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
+    """The gates in `gates.json`; None without one. ArtifactRefused if it is none."""
+    if data is None:
+        return None
+    try:
+        rows = json.loads(data, parse_constant=_refuse)["gates"]
+        gates = tuple(_gate(row) for row in rows)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
+    if len({gate.gate for gate in gates}) != len(gates):
+        raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
+    return gates
+
+
+def verdict(gates: Sequence[Gate] | None) -> str:
+    """`none` without gates, `passed` if every hard one holds, else `failed`."""
+    if gates is None:
+        return "none"
+    return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
+
+
+def failed(gates: Sequence[Gate] | None) -> list[str]:
+    """The names of the gates that do not hold, the hard ones first."""
+    return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
+
+
+def allow(gates: Sequence[Gate] | None, override: str, sign_off: str) -> dict[str, str]:
+    """What the log is to say of a promotion past these gates: verdict, who overrode which and signed off which.
+
+    GatesFailed if it takes an override or a signature that is not given, or one that nobody can give. InvalidInput if one
+    is given and none is asked for: the log would say of a person what he had no reason to do.
+    """
+    broken = [gate for gate in gates or () if not gate.ok]
+    fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
+    hard = [gate.gate for gate in broken if gate.is_hard and gate.gate not in fixed]
+    advisory = [gate.gate for gate in broken if not gate.is_hard]
+    asked = []
+    if fixed:
+        asked.append(f"{_listed(fixed)} cannot be overridden: train another model")
+    if hard and not override:
+        asked.append(f"past {_listed(hard)} it takes a named person's override (--override NAME)")
+    if advisory and not sign_off:
+        asked.append(f"{_listed(advisory)} must be signed off by name (--sign-off NAME)")
+    if asked:
+        metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
+        raise GatesFailed(f"gates of the model failed; {'; '.join(asked)}", metadata)
+    for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
+        if name and not needed:
+            raise invalid(field, "must be left out: no gate that failed asks for it")
+    said = {"gates": verdict(gates)}
+    if hard:
+        said |= {"override": override, "overridden": ",".join(hard)}
+    if advisory:
+        said |= {"sign_off": sign_off, "signed_off": ",".join(advisory)}
+    return said
+
+
+def _gate(row: Mapping[str, object]) -> Gate:
+    kind, name, text = row["kind"], row["gate"], row.get("text", "")
+    if kind not in ("hard", "advisory") or not isinstance(name, str) or not name or not isinstance(text, str):
+        raise ValueError("a gate has a name, a text, and is hard or advisory")
+    if not isinstance(row["ok"], bool) or not isinstance(row.get("overridable", True), bool):
+        raise ValueError(f"ok and overridable of gate {name[:40]} must be true or false")
+    numbers = (row.get("number"), row.get("limit"))
+    if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in numbers):
+        raise ValueError(f"number and limit of gate {name[:40]} must be numbers or null")
+    number, limit = (None if value is None else float(value) for value in numbers)  # type: ignore[arg-type]
+    return Gate(name, kind == "hard", row["ok"], number, limit, text, bool(row.get("overridable", True)))
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,88 @@
+"""Moves of aliases: what a line of the log says, and where the aliases point after all of them.
+
+`previous` is not written: it is the champion before the present one, as the log has it. So it can never disagree with
+the log, and a registry of an earlier release has it too.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SHADOW = "shadow"
+PREVIOUS = "previous"
+ALIASES = (CHAMPION, CHALLENGER, SHADOW, PREVIOUS)
+
+Figure = str | int | float
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of an alias. `time` is RFC 3339. `figures` is flat: how good the model is, the verdict of its gates, the
+    SHA-256 of what lies beside it (`gates_sha256`), who overrode or signed off what; empty in logs of before 0.3.
+    """
+
+    alias: str
+    digest: str
+    actor: str
+    reason: str
+    time: str
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a whole digest: 64 hexadecimal digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def line_of(move: Move) -> bytes:
+    """A move as one line of JSON, with its end. No line break within: JSON escapes them."""
+    stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
+    return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def move_of(line: bytes) -> Move:
+    """A line of the log as a move; what a later release adds is passed over. ValueError, TypeError or RecursionError if it
+    is none: every field a text, the digest a digest, each figure a text or a number.
+    """
+    stated = json.loads(line)
+    if not isinstance(stated, dict):
+        raise TypeError("a move is an object")
+    known = {one.name for one in fields(Move)}
+    move = Move(**{name: value for name, value in stated.items() if name in known})
+    texts = (move.alias, move.digest, move.actor, move.reason, move.time)
+    if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
+        raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
+    if not isinstance(move.figures, dict) or not all(isinstance(value, Figure) for value in move.figures.values()):
+        raise ValueError("the figures of a move are texts and numbers")
+    return move
+
+
+def is_move(line: bytes) -> bool:
+    """Whether a line is a whole move."""
+    try:
+        move_of(line)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
+def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
+    """Where each alias points after these moves: `previous` is the last champion that the present one is not."""
+    aliases: dict[str, str] = {}
+    for move in moves:
+        before = aliases.get(CHAMPION)
+        if move.alias == CHAMPION and before not in (None, move.digest):
+            aliases[PREVIOUS] = str(before)
+        if move.alias != PREVIOUS:
+            aliases[move.alias] = move.digest
+    return aliases
+
+
+def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
+    """What the last move of a model that says it says of it."""
+    said = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
+    return said[-1] if said else None

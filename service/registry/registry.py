@@ -1,0 +1,286 @@
+"""The model registry: immutable artifacts by digest, and an append-only log of who is champion.
+
+{registry}/models/{digest}/manifest.json, model.txt, ...    the artifact, which the digest stands for
+{registry}/models/{digest}/gates.json, report.html          attachments: beside it, and not in the digest
+{registry}/aliases.jsonl, or moves/000000001.json, ...      the moves of the aliases: who, why, when, figures
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from scoring.artifact import MANIFEST, PARTS, Artifact, load, verify, verify_content
+from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.time import format_time
+from service.registry import intake
+from service.registry.figures import headline
+from service.registry.gates import GATES, Gate, allow, gates_of, verdict
+from service.registry.moves import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    SHADOW,
+    Figure,
+    Move,
+    aliases_of,
+    figure_of,
+)
+from service.registry.storage import Folder, storage_of
+
+REPORT = "report.html"
+ATTACHMENTS = (GATES, REPORT)
+MAX_ATTACHMENT_BYTES = 8 << 20
+"""A report is to stay under 2 MB; one that grew too large is still shown."""
+
+MAX_NAME, MAX_REASON = 128, 500
+
+
+class Registry:
+    """The registry in a folder or at a URL. Digests may be given by any unique beginning of at least 6 characters."""
+
+    def __init__(self, place: Path | str) -> None:
+        self._storage = storage_of(place)
+        self._tried: set[str] = set()  # digests that the throwaway process has loaded; a digest stands for its bytes
+
+    @property
+    def folder(self) -> Path:
+        """Its folder. TypeError if it lies in an object store."""
+        if not isinstance(self._storage, Folder):
+            raise TypeError(f"{self._storage.place} is no folder")
+        return self._storage.folder
+
+    @property
+    def look_seconds(self) -> float:
+        """How often a follower may ask for `stamp`."""
+        return self._storage.look_seconds
+
+    def stamp(self) -> object:
+        """Another value once an alias has moved; cheap."""
+        return self._storage.stamp()
+
+    def publish(
+        self,
+        parts: Mapping[str, bytes],
+        *,
+        actor: str,
+        reason: str,
+        now: int,
+        attachments: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Verifies and stores an artifact with its attachments (`gates.json`, `report.html`); its digest.
+
+        The first model becomes champion if its gates allow a promotion, any other one challenger. Publishing the same
+        content again changes nothing but the log and the attachments, and mends what was damaged.
+        """
+        artifact = load(parts)
+        digest = artifact.digest
+        beside = dict(attachments or {})
+        _check_attachments(beside)
+        gates = gates_of(beside.get(GATES))
+        figures: dict[str, Figure] = {**headline(artifact.parts), "gates": verdict(gates)}
+        figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
+        known = {name: parts[name] for name in (MANIFEST, *PARTS)}
+
+        def decide(moves: list[Move]) -> Move:
+            if self.read(digest) != known:
+                kept = self._storage.read(digest, ATTACHMENTS)
+                self._storage.store(digest, known)
+                self._storage.attach(digest, kept)
+            self._storage.attach(digest, beside)
+            is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and _is_allowed(gates)
+            return Move(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
+
+        self._storage.append(decide)
+        return digest
+
+    def promote(self, model: str, *, actor: str, reason: str, now: int, override: str = "", sign_off: str = "") -> str:
+        """Makes a published model champion, after a throwaway process has loaded it; its whole digest.
+
+        Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
+        GatesFailed says what it takes; ModelNotFound; ArtifactRefused; InvalidInput.
+        """
+        _check_said(actor=actor, reason=reason, override=override, sign_off=sign_off)
+        digest = self.resolve(model)
+        gates, said = self._gates_as_published(digest)
+        said |= allow(gates, override, sign_off)
+        self._try(digest, self._verified(digest))
+
+        def decide(moves: list[Move]) -> Move:
+            return self._champion_move(moves, digest, actor, reason, now, said)
+
+        self._storage.append(decide)
+        return digest
+
+    def rollback(self, *, actor: str, reason: str, now: int) -> str:
+        """Makes `previous` champion again; its digest. At once: it served before, so its bytes are compared by SHA-256
+        and not tried anew, and no gate is asked. ModelNotFound if no other model was champion before.
+        """
+        _check_said(actor=actor, reason=reason)
+
+        def decide(moves: list[Move]) -> Move:
+            digest = aliases_of(moves).get(PREVIOUS)
+            if digest is None:
+                raise ModelNotFound("no model was champion before the present one", {"model": PREVIOUS})
+            self.content(digest)
+            said: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
+            return self._champion_move(moves, digest, actor, reason, now, said)
+
+        return self._storage.append(decide).digest
+
+    def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
+        """Points `challenger` or `shadow` at a published model; its whole digest. A champion is made by `promote`."""
+        if alias not in (CHALLENGER, SHADOW):
+            raise InvalidInput([FieldViolation("alias", f"must be {CHALLENGER} or {SHADOW}")])
+        _check_said(actor=actor, reason=reason)
+        digest = self.resolve(model)
+        self.content(digest)
+        self._storage.append(lambda _: Move(alias, digest, actor, reason, format_time(now)))
+        return digest
+
+    def champion(self) -> str | None:
+        """The champion's digest; None if nothing was ever published."""
+        return self.aliases().get(CHAMPION)
+
+    def aliases(self) -> dict[str, str]:
+        """Where each alias points now."""
+        return aliases_of(self.history())
+
+    def history(self) -> list[Move]:
+        """Every move of an alias, oldest first."""
+        return self._storage.moves()
+
+    def digests(self) -> Iterator[str]:
+        """Digests of all published models, in order."""
+        yield from self._storage.digests()
+
+    def resolve(self, name: str) -> str:
+        """The whole digest for an alias or the beginning of a digest. ModelNotFound says where to look."""
+        if name in (aliases := self.aliases()):
+            return aliases[name]
+        found = [digest for digest in self.digests() if len(name) >= 6 and digest.startswith(name)]
+        if len(found) != 1:
+            problem = "names several models" if found else "names no model"
+            raise ModelNotFound(f"{name[:80]!r} {problem}; see: sellertrust model list", {"model": name[:80]})
+        return found[0]
+
+    def read(self, digest: str) -> dict[str, bytes]:
+        """The parts of a published model as they lie there, unverified."""
+        return self._storage.read(digest, (MANIFEST, *PARTS))
+
+    def attachment(self, digest: str, name: str) -> bytes:
+        """What was published beside a model, the last time. ModelNotFound without one, ArtifactRefused if it is another."""
+        data = self._storage.read(digest, [name]).get(name)
+        stated = figure_of(self.history(), digest, _sha_name(name))
+        if data is None and stated is None:
+            raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
+        if data is None or sha256(data).hexdigest() != stated:
+            problem = "is missing" if data is None else "was altered: its SHA-256 is not the log's"
+            raise self._refused(digest, f"{name} {problem}")
+        return data
+
+    def gates(self, digest: str) -> tuple[Gate, ...] | None:
+        """The gates of a published model; None if it has none. ArtifactRefused if they are not those of the log."""
+        try:
+            return gates_of(self.attachment(digest, GATES))
+        except ModelNotFound:
+            return None
+
+    def content(self, digest: str) -> dict[str, bytes]:
+        """The parts of a published model, compared with its digest, which takes milliseconds and no LightGBM."""
+        return self._compared(digest, self.read(digest), verify_content)
+
+    def load(self, digest: str) -> Artifact:
+        """A published model, verified whole. ArtifactRefused says which model, what does not match and what to do."""
+        parts = self.read(digest)
+        try:
+            artifact = load(parts)
+        except ArtifactRefused as error:
+            raise self._refused(digest, error.message) from error
+        self._compared(digest, parts, lambda _: artifact.digest)
+        return artifact
+
+    def admit(self, digest: str) -> Artifact:
+        """The same for a server: strictly verified without LightGBM, then loaded in a throwaway process, then here."""
+        self._try(digest, self._verified(digest))
+        return self.load(digest)
+
+    def _verified(self, digest: str) -> dict[str, bytes]:
+        return self._compared(digest, self.read(digest), verify)
+
+    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
+        if digest not in self._tried:
+            self._compared(digest, parts, intake.try_out)
+            self._tried.add(digest)
+
+    def _compared(
+        self, digest: str, parts: dict[str, bytes], digest_of: Callable[[Mapping[str, bytes]], str]
+    ) -> dict[str, bytes]:
+        """The parts, if they are those of this digest."""
+        try:
+            found = digest_of(parts)
+        except ArtifactRefused as error:
+            raise self._refused(digest, error.message) from error
+        if found != digest:
+            raise ArtifactRefused(
+                f"the content of model {digest[:12]} is that of another digest, {found[:12]}", {"model": digest}
+            )
+        return parts
+
+    def _refused(self, digest: str, problem: str) -> ArtifactRefused:
+        return ArtifactRefused(
+            f"model {digest[:12]} in {self._storage.place} is refused: {problem}; publish it again, or promote another"
+            " (see: sellertrust model list)",
+            {"model": digest},
+        )
+
+    def _gates_as_published(self, digest: str) -> tuple[tuple[Gate, ...] | None, dict[str, Figure]]:
+        """A model's gates, and their SHA-256 for the log."""
+        gates = self.gates(digest)
+        sha = figure_of(self.history(), digest, _sha_name(GATES))
+        return gates, {} if gates is None or sha is None else {_sha_name(GATES): sha}
+
+    def _champion_move(
+        self, moves: list[Move], digest: str, actor: str, reason: str, now: int, said: Mapping[str, Figure]
+    ) -> Move:
+        figures: dict[str, Figure] = {**headline(self.read(digest)), **said}
+        before = aliases_of(moves).get(CHAMPION)
+        if before not in (None, digest):
+            figures[PREVIOUS] = str(before)
+        return Move(CHAMPION, digest, actor, reason, format_time(now), figures)
+
+
+def _sha_name(attachment: str) -> str:
+    """`gates.json` is `gates_sha256` among the figures."""
+    return f"{attachment.partition('.')[0]}_sha256"
+
+
+def _is_allowed(gates: tuple[Gate, ...] | None) -> bool:
+    """Whether a model may be champion without any person's name."""
+    try:
+        allow(gates, "", "")
+    except GatesFailed:
+        return False
+    return True
+
+
+def _check_attachments(attachments: Mapping[str, bytes]) -> None:
+    for name, data in attachments.items():
+        if name not in ATTACHMENTS:
+            raise ArtifactRefused(f"{name} cannot lie beside a model: only {' and '.join(ATTACHMENTS)}")
+        if len(data) > MAX_ATTACHMENT_BYTES:
+            raise ArtifactRefused(f"{name} of the model is larger than {MAX_ATTACHMENT_BYTES >> 20} MB")
+
+
+def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
+    """Who and why are said, and fit on a page. InvalidInput names what does not."""
+    wrong = []
+    for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
+        if not text.strip():
+            wrong.append(FieldViolation(name, "is required"))
+        elif len(text) > longest:
+            wrong.append(FieldViolation(name, f"must have at most {longest} characters"))
+    for name, text in (("override", override), ("sign_off", sign_off)):
+        if len(text) > MAX_NAME or (text and not text.strip()):
+            wrong.append(FieldViolation(name, f"must be a person's name of at most {MAX_NAME} characters"))
+    if wrong:
+        raise InvalidInput(wrong)

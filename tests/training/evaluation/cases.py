@@ -1,0 +1,58 @@
+"""A simulated case of which the truth is known: log-odds z, outcomes drawn from them, models that see z with noise."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scoring.policy import policy_of
+from scoring.scale import Scale
+from training.evaluation import Case, Train
+from training.evaluation.arrays import sigmoid
+
+POLICY = policy_of(tomllib.loads((Path(__file__).parents[3] / "service/policies/default.toml").read_text()))
+SCALE = Scale.from_calibration(0.0, 1.0)
+
+
+def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
+    """The candidate and its twin know z, logistic regression and the champion see it blurred and rank worse."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(-2.5, 1.2, rows)
+    bad = (rng.random(rows) < sigmoid(z)).astype(float)
+    # What is blurred is shrunk to what can be told from it, so that it stays calibrated.
+    blurred = -2.5 + (z + rng.normal(0, 1.2, rows) + 2.5) / 2
+    log_odds = {"lightgbm": z, "unconstrained": z + rng.normal(0, 0.1, rows), "logistic": blurred}
+    orders = np.floor(rng.lognormal(4, 1.5, rows))
+    values: dict[str, Any] = {
+        "bad": bad,
+        "seller": np.arange(rows) % max(rows * 4 // 5, 1),
+        "day": 15_000 + np.arange(rows) * 100 // rows,
+        "weight": np.ones(rows),
+        "loss": bad * rng.lognormal(0, 1, rows),
+        "orders": orders,
+        "tenure_days": rng.integers(0, 3000, rows).astype(float),
+        "country": np.array(["DE", "FR", "IT", ""])[rng.integers(0, 4, rows)],
+        "product_category": rng.integers(0, 40, rows).astype(str),
+        "file": np.array(["thin", "medium", "thick"])[rng.integers(0, 3, rows)],
+        "seen": rng.random(rows) < 0.8,
+        "inspected": rng.random(rows) < 0.3,
+        "unrated": orders < 10,
+        "x": np.stack([z, rng.integers(0, 3, rows)], axis=1).astype(float),
+        "features": ("rate", "kinds"),
+        "log_odds": log_odds | ({"champion": blurred} if champion else {}),
+        "points": SCALE.points(z),
+        "policy": POLICY,
+        "train": _train(rng, 2 * rows),
+        "rankings": {"points_rule": np.rint(2 * z), "raw_count": np.rint(z)},
+        "champion_points": SCALE.points(blurred) if champion else None,
+        "resamples": 100,
+    }
+    return Case(**values | changed)
+
+
+def _train(rng: np.random.Generator, rows: int) -> Train:
+    z = rng.normal(-2.5, 1.2, rows)
+    bad = (rng.random(rows) < sigmoid(z)).astype(float)
+    x = np.stack([z, rng.integers(0, 3, rows)], axis=1).astype(float)
+    return Train(bad, np.arange(rows) % (rows // 2), SCALE.points(z), x)

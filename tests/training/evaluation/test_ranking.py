@@ -1,0 +1,162 @@
+"""AUC, KS, recall of loss and DeLong: worked numbers, brute force, other people's code, and what definitions promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp, norm
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from training.evaluation import auc, recall_of_loss
+from training.evaluation.curves import lift, roc
+from training.evaluation.delong import delong
+from training.evaluation.ranking import Ranking, Shares
+
+rows = st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=40)
+Drawn = list[tuple[int, bool, int]]
+
+
+def arrays_of(drawn: Drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    score, bad, loss = (np.array(column, dtype=float) for column in zip(*drawn, strict=True))
+    return score, bad, bad * loss
+
+
+def test_auc_counts_ties_as_one_half() -> None:
+    """Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one, 0.75."""
+    assert auc(np.array([1.0, 2.0, 2.0]), np.array([0.0, 0.0, 1.0])) == 0.75
+    assert auc(np.zeros(6), np.array([0.0, 1.0] * 3)) == 0.5
+    assert auc(np.array([3.0, 1.0, 2.0]), np.array([1.0, 0.0, 0.0])) == 1.0
+    assert np.isnan(auc(np.array([1.0, 2.0]), np.zeros(2)))
+    assert np.isnan(auc(np.array([1.0, 2.0]), np.ones(2)))
+
+
+@given(rows)
+def test_auc_is_the_share_of_pairs_in_order(drawn: Drawn) -> None:
+    """By counting every pair; and by scikit-learn, with weights too."""
+    score, bad, weight = arrays_of([(s, b, w) for s, b, w in drawn])
+    weight = np.array([w for _, _, w in drawn], dtype=float)
+    pairs = [(a > b) + (a == b) / 2 for a in score[bad == 1] for b in score[bad == 0]]
+    if not pairs:
+        assert np.isnan(auc(score, bad))
+        return
+    assert auc(score, bad) == pytest.approx(np.mean(pairs), rel=1e-12)
+    assert auc(score, bad, weight) == pytest.approx(roc_auc_score(bad, score, sample_weight=weight), rel=1e-12)
+
+
+@given(rows, st.floats(0.01, 0.99))
+def test_only_the_order_of_scores_counts(drawn: Drawn, harm: float) -> None:
+    """No increasing transform moves a figure; turning the order around turns the AUC around."""
+    score, bad, loss = arrays_of(drawn)
+    first, other = Ranking.of(score, bad), Ranking.of(np.exp(score / 3) + score**3, bad)
+    weight = np.ones(len(bad))
+    np.testing.assert_array_equal(first.figures(weight, loss, harm), other.figures(weight, loss, harm))
+    assert Shares.of(score, bad, weight).ks == Shares.of(np.arctan(score), bad, weight).ks
+    if 0 < bad.sum() < len(bad):
+        assert auc(-score, bad) == pytest.approx(1 - auc(score, bad), abs=1e-12)
+
+
+def test_weights_are_copies_of_rows() -> None:
+    """A row of weight 2 counts as if it stood there twice, one of weight 0 not at all; in every figure."""
+    score, bad = np.array([1.0, 2.0, 3.0, 1.5, 0.5]), np.array([0.0, 1.0, 0.0, 1.0, 0.0])
+    loss, copies = bad * [0, 5, 0, 3, 0], np.array([2, 1, 1, 3, 4])
+    repeated = [np.repeat(part, copies) for part in (score, bad, loss)]
+    weight = copies.astype(float)
+    assert auc(score, bad, weight) == pytest.approx(auc(repeated[0], repeated[1]), rel=1e-12)
+    for harm in (0.05, 0.2, 0.3, 0.9):
+        once, again = recall_of_loss(score, bad, loss, harm, weight), recall_of_loss(*repeated, harm)
+        assert once == pytest.approx(again, rel=1e-12)
+    assert Shares.of(score, bad, weight).ks == pytest.approx(Shares.of(*repeated[:2], np.ones(11)).ks, rel=1e-12)
+
+
+def test_recall_of_loss_rejects_the_worst_until_the_harm_is_done() -> None:
+    """Worked: with 20 good rows a harm of 5 % is one good row; what scores above the second-worst good row is lost."""
+    score = np.arange(23.0)
+    bad = np.isin(score, [22, 20, 3]).astype(float)
+    loss = np.where(score == 22, 6.0, np.where(score == 20, 3.0, 1.0)) * bad
+    assert recall_of_loss(score, bad, loss, 0.05) == pytest.approx(0.9)  # 22, then the good 21, then 20; then 19
+    assert recall_of_loss(score, bad, loss, 0.049) == pytest.approx(0.6)
+    assert recall_of_loss(score, bad, loss, 1.0) == pytest.approx(1.0)
+    assert recall_of_loss(np.array([1.0, 2, 2]), np.array([0.0, 0, 1]), np.array([0.0, 0, 4]), 0.25) == 0.5
+    assert np.isnan(recall_of_loss(score, bad, 0 * loss))
+
+
+@given(rows, st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]))
+def test_recall_of_loss_is_what_walking_down_the_scores_finds(drawn: Drawn, harm: float) -> None:
+    """By brute force, score by score; a share from 0 to 1 that a larger harm never lowers."""
+    score, bad, loss = arrays_of(drawn)
+    if not loss.sum() or bad.all():
+        assert np.isnan(recall_of_loss(score, bad, loss, harm))
+        return
+    left, caught = harm * (1 - bad).sum(), 0.0
+    for value in sorted(set(score), reverse=True):
+        goods = (1 - bad)[score == value].sum()
+        part = 1.0 if goods <= left + 1e-9 else left / goods
+        caught += part * loss[score == value].sum()
+        left -= part * goods
+        if part < 1:
+            break
+    found = recall_of_loss(score, bad, loss, harm)
+    assert found == pytest.approx(caught / loss.sum(), abs=1e-9)
+    assert 0 <= found <= 1
+    assert recall_of_loss(score, bad, loss, harm / 2) <= found + 1e-12
+
+
+@given(rows)
+def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
+    """As scipy's two-sample statistic."""
+    score, bad, _ = arrays_of(drawn)
+    if 0 < bad.sum() < len(bad):
+        expected = ks_2samp(score[bad == 1], score[bad == 0]).statistic
+        assert Shares.of(score, bad, np.ones(len(bad))).ks == pytest.approx(expected, abs=1e-12)
+
+
+@given(rows)
+def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
+    """At hundredths of the good rows, as scikit-learn's curve; the lift ends at 1 and starts at the top's bad rate."""
+    score, bad, _ = arrays_of(drawn)
+    if not 0 < bad.sum() < len(bad):
+        return
+    shares = Shares.of(score, bad, np.ones(len(bad)))
+    x, y, _ = roc_curve(bad, score, drop_intermediate=False)
+    line = roc(shares)
+    assert len(line["x"]) == 101
+    for at, found in zip(line["x"], line["y"], strict=True):
+        here = np.isclose(x, at, atol=1e-12)
+        assert found == pytest.approx(y[here].max() if here.any() else np.interp(at, x, y), abs=1e-9)
+    raised = lift(shares)
+    assert raised["y"][-1] == pytest.approx(1.0)
+    assert (raised["y"] <= 1 / bad.mean() + 1e-9).all()
+
+
+def test_delong_is_worked_and_agrees_with_counting_pairs() -> None:
+    """Worked: difference 0.25, variance 0.125, p 0.4795; and on ties and noise, by the definition."""
+    bad = np.array([0.0, 0.0, 1.0, 1.0])
+    found = delong(np.array([0.0, 2.0, 1.0, 3.0]), np.ones(4), bad)
+    assert (found.difference, found.p) == (0.25, pytest.approx(0.4795, abs=1e-4))
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(0.125))
+    rng = np.random.default_rng(2)
+    bad = (rng.random(120) < 0.3).astype(float)
+    a, b = np.rint(bad + rng.normal(0, 1, 120)), bad + rng.normal(0, 2, 120)
+
+    def pairs(score: np.ndarray) -> np.ndarray:
+        beside = score[bad == 1][:, None], score[bad == 0][None, :]
+        return (beside[0] > beside[1]) + (beside[0] == beside[1]) / 2
+
+    apart = pairs(a) - pairs(b)
+    variance = sum(np.var(apart.mean(axis=k), ddof=1) / apart.shape[1 - k] for k in (0, 1))
+    found = delong(a, b, bad)
+    assert found.difference == pytest.approx(auc(a, bad) - auc(b, bad), abs=1e-12)
+    assert found.p == pytest.approx(2 * norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)
+    assert delong(a, a, bad).p == 1.0
+    assert np.isnan(delong(a[:3], b[:3], np.array([0.0, 0.0, 1.0])).p)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000))
+def test_delong_does_not_care_which_score_comes_first(seed: int) -> None:
+    """The difference turns around, the p-value stays."""
+    rng = np.random.default_rng(seed)
+    bad = np.arange(30) % 3 == 0
+    a, b = rng.integers(0, 5, 30).astype(float), rng.normal(0, 1, 30)
+    one, other = delong(a, b, bad.astype(float)), delong(b, a, bad.astype(float))
+    assert (one.difference, one.p) == (pytest.approx(-other.difference), pytest.approx(other.p))

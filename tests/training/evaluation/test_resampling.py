@@ -1,0 +1,54 @@
+"""The cluster bootstrap: paired, by seller, and as wide as it should be."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from training.evaluation import auc, bootstrap_auc
+from training.evaluation.ranking import Ranking
+from training.evaluation.resampling import draw
+
+
+def test_differences_are_paired_and_sellers_are_drawn_whole() -> None:
+    """Equal scores differ by 0 in every draw; a seller's rows twice over tell no more than once."""
+    rng = np.random.default_rng(3)
+    bad = (rng.random(300) < 0.2).astype(float)
+    good, seller = bad + rng.normal(0, 1, 300), np.arange(300)
+    found = bootstrap_auc({"a": good, "b": good, "noise": rng.normal(0, 1, 300)}, bad, seller)
+    assert (found["a-b"].value, found["a-b"].low, found["a-b"].high) == (0.0, 0.0, 0.0)
+    assert found["a-noise"].value == found["a"].value - found["noise"].value
+    assert found["a-noise"].low > 0
+    assert found["a"].low < found["a"].value < found["a"].high
+    twice = bootstrap_auc({"a": np.tile(good, 2)}, np.tile(bad, 2), np.tile(seller, 2))["a"]
+    assert twice.as_dict() == pytest.approx(found["a"].as_dict())
+    apart = bootstrap_auc({"a": np.tile(good, 2)}, np.tile(bad, 2), np.arange(600))["a"]
+    assert apart.high - apart.low < 0.8 * (twice.high - twice.low)
+
+
+def test_a_draw_is_the_figure_of_the_rows_drawn() -> None:
+    """Each draw's AUC and sums are those of the rows written out, sellers repeated whole."""
+    rng = np.random.default_rng(4)
+    seller, bad = rng.integers(10, 30, 80), (rng.random(80) < 0.4).astype(float)
+    score, terms = np.rint(3 * rng.normal(bad, 1)), rng.normal(size=(80, 2))
+    draws = draw({"a": Ranking.of(score, bad)}, {"a": terms}, seller, np.ones(80), bad, 7, 45)
+    again, names = np.random.default_rng(7), np.unique(seller)
+    for k in range(45):
+        drawn = names[again.integers(0, len(names), len(names))]
+        index = np.concatenate([np.flatnonzero(seller == name) for name in drawn])
+        assert draws.auc["a"][k] == pytest.approx(auc(score[index], bad[index]), rel=1e-12)
+        np.testing.assert_allclose(draws.sums["a"][k], terms[index].sum(axis=0), atol=1e-9)
+
+
+def test_intervals_hold_the_true_auc_as_often_as_they_say() -> None:
+    """Two normal scores of known AUC, rows in sellers of two that are alike: 95 of 100, by sellers; fewer by rows."""
+    rng, sets, sellers = np.random.default_rng(5), 150, 120
+    truth, held, naive = norm.cdf(1 / np.sqrt(2)), 0, 0
+    for _ in range(sets):
+        bad = np.repeat(rng.random(sellers) < 0.3, 2).astype(float)
+        score = bad + np.repeat(rng.normal(0, 1, sellers), 2)
+        found = bootstrap_auc({"a": score}, bad, np.repeat(np.arange(sellers), 2), 1, 200)["a"]
+        held += found.low <= truth <= found.high
+        found = bootstrap_auc({"a": score}, bad, np.arange(2 * sellers), 1, 200)["a"]
+        naive += found.low <= truth <= found.high
+    assert 0.89 <= held / sets <= 0.99
+    assert naive / sets < 0.88

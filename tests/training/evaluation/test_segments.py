@@ -1,0 +1,204 @@
+"""Segments, months and tiers: every row in one part, and worked tables of what a new model changes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.words import Tier
+from tests.training.evaluation.cases import POLICY, SCALE, case_of
+from training.evaluation import Case, auc
+from training.evaluation.arrays import groups_of, sigmoid
+from training.evaluation.curves import ks
+from training.evaluation.probability import losses
+from training.evaluation.segments import by_label, by_month, by_volume, calibration_by_volume, segments
+from training.evaluation.tiers import TIERS, grades, impact, migration, score_distribution, swap, tier_codes
+
+
+@given(st.lists(st.integers(-3, 3), max_size=30))
+def test_rows_are_grouped_by_key(keys: list[int]) -> None:
+    """Worked: 7, 3, 7 gives 3 with row 1 and 7 with rows 0 and 2; keys and rows ascend."""
+    found = [(int(key), rows.tolist()) for key, rows in groups_of(np.array(keys, dtype=np.int64))]
+    assert found == [(key, [k for k, other in enumerate(keys) if other == key]) for key in sorted(set(keys))]
+    assert [(int(key), rows.tolist()) for key, rows in groups_of(np.array([7, 3, 7]))] == [(3, [1]), (7, [0, 2])]
+
+
+def test_small_labels_are_pooled() -> None:
+    """Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other; an empty label is unknown; at most twenty are shown."""
+    labels = np.array(["DE"] * 150 + ["IT"] * 99 + ["FR"] * 100 + [""] * 120)
+    assert {name: len(rows) for name, rows in by_label(labels)} == {"DE": 150, "unknown": 120, "FR": 100, "other": 99}
+    assert [name for name, _ in by_label(labels)][-1] == "other"
+    many = by_label(np.repeat([f"c{k:02}" for k in range(23)], 100))
+    assert [name for name, _ in many] == [f"c{k:02}" for k in range(20)] + ["other"]
+    assert len(many[-1][1]) == 300
+
+
+def test_every_kind_of_segment_holds_every_row_once() -> None:
+    """Counts add up to the case's, names are distinct, and observed lies in its interval."""
+    case = case_of()
+    for kind, parts in segments(case).items():
+        assert sum(part["rows"] for part in parts) == len(case.bad), kind
+        assert sum(part["bad"] for part in parts) == case.bad.sum(), kind
+        assert len({part["name"] for part in parts}) == len(parts), kind
+        assert all(part["low"] <= part["observed"] <= part["high"] for part in parts), kind
+    found = segments(case)
+    assert [part["name"] for part in found["file"]] == ["thin", "medium", "thick"]
+    assert [part["name"] for part in found["sellers"]] == ["seen", "unseen"]
+    assert [part["name"] for part in found["inspected"]] == ["randomly inspected", "all others"]
+    assert [part["name"] for part in found["tenure"]][:2] == ["under 90 days", "90 to 364 days"]
+    assert len(found["volume"]) == 10
+
+
+def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
+    """AUC, means and the paired difference to the champion are those of the segment's rows alone."""
+    case = case_of()
+    unseen, inside = segments(case)["sellers"][1], ~case.seen
+    z, bad = {name: score[inside] for name, score in case.log_odds.items()}, case.bad[inside]
+    assert unseen["auc"].value == pytest.approx(auc(z["lightgbm"], bad))
+    assert unseen["auc_unconstrained"] == pytest.approx(auc(z["unconstrained"], bad))
+    assert unseen["auc_champion"] == pytest.approx(auc(z["champion"], bad))
+    assert unseen["auc_difference"].value == pytest.approx(unseen["auc"].value - unseen["auc_champion"])
+    assert unseen["auc_difference"].low < unseen["auc_difference"].value < unseen["auc_difference"].high
+    for name, column in (("lightgbm", "predicted"), ("unconstrained", "predicted_unconstrained")):
+        assert unseen[column] == pytest.approx(sigmoid(z[name]).mean())
+    assert segments(case_of(champion=False))["sellers"][1]["auc_difference"] is None
+
+
+def test_a_segment_with_few_bad_rows_has_no_auc() -> None:
+    """Below ten bad rows, or ten good ones, there is none to tell; the rate is told all the same."""
+    case = case_of(rows=400)
+    seen = np.ones(400, dtype=bool)
+    seen[np.flatnonzero(case.bad == 1)[:9]] = False
+    seen[np.flatnonzero(case.bad == 0)[:50]] = False
+    unseen = segments(case_of(rows=400, seen=seen))["sellers"][1]
+    assert (unseen["rows"], unseen["bad"], unseen["auc"], unseen["auc_difference"]) == (59, 9, None, None)
+    seen[np.flatnonzero(case.bad == 1)[9]] = False
+    assert segments(case_of(rows=400, seen=seen))["sellers"][1]["auc"] is not None
+
+
+def test_months_are_those_of_the_observation_day() -> None:
+    """Days 15,000 to 15,099 are late January to May 2011: each month once, in order, all rows in them."""
+    case = case_of()
+    found = by_month(case)
+    assert [row["month"] for row in found] == ["2011-01", "2011-02", "2011-03", "2011-04", "2011-05"]
+    assert sum(row["rows"] for row in found) == len(case.bad)
+    february = (case.day >= 15_006) & (case.day < 15_034)
+    assert found[1]["rows"] == february.sum()
+    assert found[1]["auc"].value == pytest.approx(auc(case.log_odds["lightgbm"][february], case.bad[february]))
+
+
+def test_calibration_by_volume_shows_the_price_of_the_constraints() -> None:
+    """Worked: twenty rows of 1 to 20 orders in tenths of two; predictions and log-loss beside the twin's."""
+    orders = np.random.default_rng(1).permutation(np.arange(1.0, 21))
+    assert [sorted(orders[rows].tolist()) for _, rows in by_volume(orders)][9] == [19.0, 20.0]
+    case = case_of(rows=20, orders=orders)
+    found = calibration_by_volume(case)
+    assert [(d["rows"], d["orders_from"], d["orders_to"]) for d in found] == [
+        (2, 2.0 * n + 1, 2.0 * n + 2) for n in range(10)
+    ]
+    last = orders >= 19
+    assert found[9]["observed"] == pytest.approx(case.bad[last].mean())
+    for prefix, model in (("", "lightgbm"), ("unconstrained_", "unconstrained")):
+        z = case.log_odds[model][last]
+        assert found[9][f"{prefix}predicted"] == pytest.approx(sigmoid(z).mean())
+        assert found[9][f"{prefix}log_loss"] == pytest.approx(losses(z, case.bad[last]).mean())
+
+
+def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> Case:
+    """A case of given points; log-odds follow the points."""
+    rows = len(points)
+    mine, theirs = np.array(points), np.array(champion)
+    z = {"lightgbm": -mine / 72.0, "champion": -theirs / 72.0}
+    outcome = np.array(bad, dtype=float)
+    arrays = {"bad": outcome, "loss": outcome, "unrated": np.isin(np.arange(rows), unrated)}
+    return case_of(rows=rows, points=mine, champion_points=theirs, log_odds=z, rankings={}, **arrays)
+
+
+def test_tiers_are_the_policys() -> None:
+    """As the policy's own `tier` for every number of points; an unrated row is UNRATED."""
+    points = np.arange(0, 1001)
+    codes = tier_codes(points, np.zeros(1001, dtype=bool), POLICY)
+    assert [TIERS[code] for code in codes] == [POLICY.tier(p) for p in points.tolist()]
+    assert TIERS[tier_codes(np.array([900]), np.array([True]), POLICY)[0]] is Tier.UNRATED
+
+
+def test_migration_swap_and_impact_are_worked() -> None:
+    """Six rated rows, two of which either model rejects: 0 by both, 1 by the champion alone, 2 by the candidate alone."""
+    case = two_models(
+        points=[400, 650, 450, 550, 650, 750, 100],
+        champion=[300, 450, 720, 550, 650, 750, 900],
+        bad=[1, 0, 1, 0, 0, 1, 1],
+        unrated=[6],
+    )
+    moved = migration(case)
+    assert moved is not None
+    assert moved["tiers"] == ["probation", "standard", "trusted", "exemplary"]
+    assert moved["matrix"].tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]
+    assert (moved["same"], moved["within_one"]) == pytest.approx((4 / 6, 4 / 6))
+    swapped = swap(case)
+    assert swapped is not None
+    assert swapped["rejected_share"] == pytest.approx(2 / 6)
+    assert swapped["in"] == {"rows": 1, "bad": 0, "bad_rate": 0.0}
+    assert swapped["out"] == {"rows": 1, "bad": 1, "bad_rate": 1.0}
+    assert swapped["kept"] == {"rows": 3, "bad": 1, "bad_rate": pytest.approx(1 / 3)}
+    table = {row["tier"]: row for row in impact(case)}
+    assert (table["unrated"]["candidate_rows"], table["unrated"]["champion_rows"]) == (1, 1)
+    assert (table["probation"]["candidate_rows"], table["probation"]["bad"], table["probation"]["bad_rate"]) == (
+        2,
+        2,
+        1,
+    )
+    assert (table["exemplary"]["candidate_rows"], table["exemplary"]["champion_rows"]) == (1, 2)
+    assert sum(row["candidate_share"] for row in table.values()) == pytest.approx(1)
+
+
+def test_without_a_champion_nothing_migrates() -> None:
+    """And the impact has the candidate's side alone."""
+    case = case_of(champion=False)
+    assert (migration(case), swap(case)) == (None, None)
+    assert {row["champion_rows"] for row in impact(case)} == {None}
+
+
+def test_models_that_reject_as_many_swap_as_many() -> None:
+    """In and out have the same number of rows; a model swapped for itself swaps nothing."""
+    found = swap(case_of())
+    assert found is not None
+    assert found["in"]["rows"] == found["out"]["rows"] > 0
+    assert found["out"]["bad_rate"] > found["in"]["bad_rate"]  # the candidate knows more
+    case = case_of()
+    same = case.log_odds | {"champion": case.log_odds["lightgbm"]}
+    found = swap(case_of(log_odds=same, champion_points=case.points))
+    assert found is not None
+    assert found["in"]["rows"] == 0
+    nobody = np.full(len(case.bad), 900)
+    found = swap(case_of(champion_points=nobody))
+    assert found is not None
+    assert found["rejected_share"] == pytest.approx(0.05, abs=0.001)
+
+
+def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
+    """A right model alarms on no tier; log-odds half too low or too high alarm on their side."""
+    right = grades(case_of())
+    assert [row["tier"] for row in right][:2] == ["unrated", "probation"]
+    assert [(row["points_from"], row["points_to"]) for row in right][:3] == [(None, None), (0, 499), (500, 599)]
+    assert sum(row["rows"] for row in right) == 3000
+    assert all(row["p_under_holm"] >= row["p_under"] for row in right)
+    assert min(min(row["p_under_holm"], row["p_over_holm"]) for row in right) > 0.05
+    z = case_of().log_odds
+    for shift, side in ((-0.5, "p_under_holm"), (0.5, "p_over_holm")):
+        found = grades(case_of(log_odds=z | {"lightgbm": z["lightgbm"] + shift}))
+        assert min(row[side] for row in found) < 1e-4
+
+
+def test_what_is_drawn_counts_every_row() -> None:
+    """The score's distribution has every row in its band; the KS lines are the shares at or below so many points."""
+    case = case_of()
+    found = score_distribution(case.points, case.bad)
+    assert sum(found["good"]) + sum(found["bad"]) == 3000
+    expected = np.histogram(case.points[case.bad == 1], [edge - 0.5 for edge in found["edges"]])[0]
+    assert found["bad"].tolist() == expected.tolist()
+    lines = ks(case)
+    assert len(lines["x"]) == 101
+    assert lines["good"][60] == pytest.approx((case.points[case.bad == 0] <= 600).mean())
+    assert lines["bad"][-1] == pytest.approx(1)
+    assert SCALE.points(np.array([-np.log(20)]))[0] == 600

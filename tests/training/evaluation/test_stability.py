@@ -1,0 +1,66 @@
+"""PSI: worked, and its critical value alarms as rarely as it says, whatever the sample size and however rows cluster."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from training.evaluation.stability import Samples, edges_of, psi
+
+counts = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
+
+
+def test_psi_is_worked() -> None:
+    """Worked: 50 and 50 against 60 and 40: 0.0405; an empty bin counts half a row; bins as their docstrings say."""
+    assert psi(np.array([50.0, 50]), np.array([60.0, 40])) == pytest.approx(0.0405, abs=1e-4)
+    share = 0.5 / 100.5
+    expected = (0.5 - share) * np.log(0.5 / share) + (0.5 - 100 / 100.5) * np.log(0.5 / (100 / 100.5))
+    assert psi(np.array([100.0, 0, 0]), np.array([50.0, 50, 0])) == pytest.approx(expected)
+    assert edges_of(np.arange(1, 11.0), 2).tolist() == [5.5]
+    assert edges_of(np.array([0.0, 0, 0, 1]), 2).tolist() == [np.nextafter(0, -1), 0.0]
+
+
+@given(counts, st.integers(1, 9))
+def test_equal_distributions_have_no_psi_and_others_have_some(drawn: list[int], times: int) -> None:
+    """0 for equal shares whatever the sizes; never below 0; the same both ways."""
+    first = np.array(drawn, dtype=float)
+    assert psi(first, times * first) == pytest.approx(0, abs=1e-12)
+    other = first[::-1]
+    assert psi(first, other) >= -1e-12
+    assert psi(first, other) == pytest.approx(psi(other, first))
+
+
+def test_for_independent_rows_the_critical_value_is_chi_square() -> None:
+    """Ten bins, 1,000 rows against 500: 16.9 x (1/1000 + 1/500), to the bootstrap's own error."""
+    rng = np.random.default_rng(1)
+    found = Samples(np.arange(1000), np.arange(1000, 1500)).shift(rng.normal(size=1000), rng.normal(size=500), 1)
+    assert found.critical == pytest.approx(chi2(9).ppf(0.95) * (1 / 1000 + 1 / 500), rel=0.08)
+    assert found.value < 1.5 * found.critical
+
+
+def test_one_source_alarms_in_one_of_twenty_samples_though_rows_cluster() -> None:
+    """Five like rows a seller, half of the sellers in both samples: 5 % alarms; chi-square would cry wolf."""
+    rng, alarms, naive, sets = np.random.default_rng(2), 0, 0, 200
+    first, second = np.repeat(np.arange(200), 5), np.repeat(np.arange(100, 300), 5)
+    for _ in range(sets):
+        own = rng.normal(size=300)
+        sample = [np.rint(4 * (own[part] + rng.normal(0, 0.3, 1000))) for part in (first, second)]
+        found = Samples(first, second).shift(sample[0], sample[1], 3)
+        alarms += found.value > found.critical
+        naive += found.value > chi2(9).ppf(0.95) * 2 / 1000
+    assert 0.01 <= alarms / sets <= 0.10
+    assert naive / sets > 0.2
+
+
+def test_a_shift_is_found_and_a_constant_column_has_none() -> None:
+    """Half a standard deviation is far above critical; a value that training never had is a shift."""
+    rng, samples = np.random.default_rng(4), Samples(np.arange(800), np.arange(800, 1600))
+    found = samples.shift(rng.normal(size=800), rng.normal(0.5, 1, 800), 1)
+    assert found.value > 5 * found.critical
+    ones = np.ones(800)
+    assert (samples.shift(ones, ones, 1).value, samples.shift(ones, ones, 1).critical) == (0.0, 0.0)
+    for other in (0.0, 2.0):
+        found = samples.shift(ones, np.where(np.arange(800) < 80, other, 1.0), 1)
+        assert found.value > found.critical
+    assert samples.shift(ones, 2 * ones, 1).value > 1

@@ -1,0 +1,208 @@
+"""Checks of a ledger's export and of the rows observed in it: what a data scientist would look at first."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scoring.facts import Facts
+from scoring.features import MAX_DAYS
+from scoring.lifecycle import OPEN
+from scoring.time import DAY, format_day
+from scoring.words import Kind
+from training.checks import Check
+from training.export import LedgerTable
+from training.folds import mix
+from training.labels import final_facts
+from training.snapshots import Exclusions, Snapshot
+from training.study import Study
+
+MOST_UNSOLD = 0.05
+MOST_REPEATED = 0.2
+MOST_UNDECIDED = 0.1
+UNDECIDED_DAYS = 365
+MOST_CONSTANT = 0.5
+MOST_JUMP = 1.5
+JUMP_DEVIATIONS = 4.0
+MOST_EXCLUDED = 0.2
+
+
+def data_checks(
+    table: LedgerTable,
+    study: Study,
+    observed: Sequence[Snapshot],
+    exclusions: Sequence[Exclusions],
+    final: Facts | None = None,
+) -> list[Check]:
+    """Every check. `observed`: the settled rows of each observation point, in order; `exclusions`: what each left out."""
+    final = final or final_facts(table)
+    return [
+        report_before_occur(table),
+        future_dates(table),
+        exposure_gaps(table),
+        violations_without_exposure(final),
+        repeated_incidents(table, final),
+        never_decided(table),
+        constant_features(study, observed),
+        features_out_of_range(study, observed),
+        base_rate_jump(observed),
+        left_out(observed, exclusions),
+    ]
+
+
+def report_before_occur(table: LedgerTable) -> Check:
+    """Nothing can be reported before it happens."""
+    columns = table.columns
+    happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
+    found = int((columns.report_time < happened).sum())
+    return Check("report_before_occur", found == 0, found, f"{found} entries were reported before they happened")
+
+
+def future_dates(table: LedgerTable) -> Check:
+    """Nothing may have happened after the last report of all."""
+    columns = table.columns
+    last = int(columns.report_time.max()) if len(columns.case) else 0
+    happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
+    found = int((happened > last).sum())
+    return Check("future_dates", found == 0, found, f"{found} entries happened after the last report of the ledger")
+
+
+def exposure_gaps(table: LedgerTable) -> Check:
+    """Months without any exposure between the first and the last with one, as if a file had not come."""
+    sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
+    if not len(sold.day):
+        return Check("exposure_gaps", False, 0, "the ledger has no exposure: rates per order cannot be told")
+    months = np.unique(sold.day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64))
+    missing = np.setdiff1d(np.arange(months[0], months[-1]), months)
+    names = ", ".join(str(month) for month in missing[:3].astype("datetime64[M]"))
+    said = f"{len(missing)} of {months[-1] - months[0] + 1} months have no exposure" + (f": {names}" if names else "")
+    return Check("exposure_gaps", not len(missing), len(missing), said)
+
+
+def violations_without_exposure(final: Facts) -> Check:
+    """Sellers with violations that count and no settled order ever, as if two files named them differently."""
+    guilty = np.unique(final.violations.case)
+    sold = np.unique(final.exposure_case[final.exposure_orders > 0])
+    share = float((~np.isin(guilty, sold)).mean()) if len(guilty) else 0.0
+    return Check(
+        "violations_without_exposure",
+        share <= MOST_UNSOLD,
+        share,
+        f"{share:.1%} of the {len(guilty)} sellers with a violation that counts never settled an order",
+    )
+
+
+def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
+    """Violations of one seller, time, category and harm in different incidents, as if one event were told twice."""
+    v = final.violations
+    times = np.zeros(len(table.harm), dtype=np.int64)
+    times[table.columns.row] = table.columns.occur_time
+    code = np.zeros(len(v.case), dtype=np.uint64)
+    for part in (v.case, times[v.row], v.category, table.harm[v.row]):
+        code = mix(code ^ part.astype(np.uint64))
+    _, first = np.unique(mix(code ^ v.incident.astype(np.uint64)), return_index=True)
+    _, place, number = np.unique(code[first], return_inverse=True, return_counts=True)
+    share = float((number[place] > 1).mean()) if len(place) else 0.0
+    return Check(
+        "repeated_incidents",
+        share <= MOST_REPEATED,
+        share,
+        f"{share:.1%} of the {len(place)} incidents share seller, time, category and harm with another: reports of one"
+        " event should give one incident, unless each is meant to count",
+    )
+
+
+def never_decided(table: LedgerTable) -> Check:
+    """Allegations older than UNDECIDED_DAYS that are still open: labels would call them good."""
+    columns = table.columns.take(
+        np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
+    )
+    columns = columns.take(np.lexsort((columns.sequence, columns.violation)))
+    last = np.append(columns.violation[1:] != columns.violation[:-1], True)[: len(columns.case)]
+    status = columns.status[last]
+    first = np.append(True, columns.violation[1:] != columns.violation[:-1])[: len(columns.case)]
+    is_old = columns.report_time[first] < (table.as_of - UNDECIDED_DAYS) * DAY
+    share = float(np.isin(status[is_old], list(OPEN)).mean()) if is_old.any() else 0.0
+    return Check(
+        "never_decided",
+        share <= MOST_UNDECIDED,
+        share,
+        f"{share:.1%} of the {int(is_old.sum())} violations reported more than {UNDECIDED_DAYS} days ago are still open",
+    )
+
+
+def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
+    """Features that are the same for every row, which no model can learn from."""
+    low = np.min([part.x.min(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
+    high = np.max([part.x.max(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
+    constant = np.flatnonzero(low == high)
+    names = ", ".join(study.features[place].key for place in constant[:3])
+    said = f"{len(constant)} of {len(study.features)} features are the same for every row"
+    return Check(
+        "constant_features",
+        len(constant) <= MOST_CONSTANT * len(study.features),
+        len(constant),
+        said + (f", such as {names}" if names else ""),
+    )
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "share": (0.0, 1.0),
+    "days": (0.0, float(MAX_DAYS)),
+    "severity": (0.0, 4.0),
+    "level": (0.0, 4.0),
+}
+
+
+def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
+    """Values that are not finite, or that the unit of the feature forbids."""
+    wrong, where = 0, []
+    for place, feature in enumerate(study.features):
+        unit = getattr(feature, "unit", None)
+        low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))
+        found = sum(
+            int((~(np.isfinite(c) & (c >= low) & (c <= high))).sum()) for c in (p.x[:, place] for p in observed)
+        )
+        wrong += found
+        where += [feature.key] if found else []
+    said = f"{wrong} values are not finite or outside the range of their feature"
+    return Check("features_out_of_range", not wrong, wrong, said + (f": {', '.join(where[:3])}" if where else ""))
+
+
+def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
+    """The largest step of the share of bad rows from one observation point to the next, by more than chance."""
+    bad = np.array([part.bad.sum() for part in observed])
+    rows = np.array([max(len(part.bad), 1) for part in observed])
+    rate = bad / rows
+    pooled = (bad[1:] + bad[:-1]) / (rows[1:] + rows[:-1])
+    error = np.sqrt(pooled * (1 - pooled) * (1 / rows[1:] + 1 / rows[:-1]))
+    ratio = np.maximum(rate[1:], rate[:-1]) / np.maximum(np.minimum(rate[1:], rate[:-1]), 0.5 / rows[:-1])
+    jumps = np.where(np.abs(np.diff(rate)) > JUMP_DEVIATIONS * error, ratio, 1.0)
+    if not len(jumps) or jumps.max() <= 1:
+        return Check(
+            "base_rate_jump", True, 1.0, "the share of bad rows moves from point to point by no more than chance"
+        )
+    most = int(np.argmax(jumps))
+    day = format_day(int(observed[most + 1].day[0])) if len(observed[most + 1].day) else "the next point"
+    return Check(
+        "base_rate_jump",
+        float(jumps[most]) <= MOST_JUMP,
+        float(jumps[most]),
+        f"the share of bad rows goes from {rate[most]:.2%} to {rate[most + 1]:.2%} at {day}",
+    )
+
+
+def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
+    """What was left out, and why; too much of unknown outcome makes the rest another population."""
+    total = {
+        why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
+    }
+    unknown = total.get("indeterminate", 0) + total.get("left", 0)
+    kept = sum(len(part.bad) for part in observed)
+    share = unknown / max(kept + unknown, 1)
+    told = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in total.items()) or "nothing"
+    return Check(
+        "left_out",
+        share <= MOST_EXCLUDED,
+        share,
+        f"{kept} rows remain; left out: {told}; {share:.1%} of the eligible ones have no known outcome",
+    )

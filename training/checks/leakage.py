@@ -1,0 +1,188 @@
+"""Leaks: whether rows know anything that they should not, each check on at most SAMPLE rows.
+
+Every check is one function that says what it found; `leakage_checks` runs them all. `adversarial` is advice: the world
+may move; the others are faults of the data or of the way they were put together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.columns import Ints
+from scoring.time import DAY
+from scoring.words import Kind
+from training.checks import Check
+from training.checks.duplicates import duplicated_histories, identical_rows
+from training.evaluation import auc
+from training.export import LedgerTable
+from training.folds import folds
+from training.snapshots import Snapshot, join, known_at
+from training.study import Study
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+SAMPLE = 20_000
+MOST_DAYS = 24
+"""Observation days that are rebuilt."""
+MOST_SINGLE_AUC = 0.9
+MOST_ADVERSARIAL_AUC = 0.8
+DEVIATIONS = 4.0
+"""Standard errors by which shuffled labels may be off 0.5: one honest training in 16,000 is more."""
+
+_MODEL = {
+    "objective": "binary",
+    "learning_rate": 0.2,
+    "num_leaves": 31,
+    "min_data_in_leaf": 2,
+    "max_bin": 63,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+_ROUNDS = 40
+
+
+def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
+    """Every check of the rows that a model learns from and is tested on. The same rows give the same figures."""
+    return [
+        rebuilt(table, study, join([train, test])),
+        shuffled_labels(train, folds(train.seller, 2, study.seed), study.seed),
+        single_features(train, study),
+        adversarial(train, test, study),
+        duplicated_histories(table, train.seller, test.seller),
+        identical_rows(join([train, test])),
+    ]
+
+
+def rebuilt(table: LedgerTable, study: Study, rows: Snapshot) -> Check:
+    """Deletes everything that happened or was reported from the observation point on and rebuilds the features of sampled
+    rows: they must be the same bit by bit. Context is left out: it is how the outcome came to be known.
+    """
+    compared = [place for place, feature in enumerate(study.features) if not feature.key.startswith("context.")]
+    rng = np.random.default_rng(study.seed)
+    days = np.unique(rows.day)
+    days = np.sort(rng.choice(days, min(MOST_DAYS, len(days)), replace=False))
+    differing, checked, where = 0, 0, []
+    for day in days.tolist():
+        of_day = np.flatnonzero(rows.day == day)
+        part = rows.take(np.sort(rng.choice(of_day, min(SAMPLE // len(days), len(of_day)), replace=False)))
+        x = known_at(_before(table, part.seller, day), study, study.observation(day)).x
+        theirs, ours = (np.ascontiguousarray(values[:, compared]).view(np.int64) for values in (part.x, x))
+        differs = (theirs != ours).any(axis=0)
+        differing += int((theirs != ours).any(axis=1).sum())
+        checked += len(part.bad)
+        where += [study.features[compared[place]].key for place in np.flatnonzero(differs)]
+    names = ", ".join(sorted(set(where))[:3])
+    said = f"{differing} of {checked} sampled rows have other features when everything after the observation is deleted"
+    return Check("future_deleted", differing == 0, differing, said + (f": {names}" if names else ""), 0)
+
+
+def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
+    """What happened and was reported of `sellers` (ascending codes) before a day; case k is the k-th of them."""
+    columns = table.columns
+    place = np.full(columns.cases, -1)
+    place[sellers] = np.arange(len(sellers))
+    happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
+    kept = (place[columns.case] >= 0) & (happened < day * DAY) & (columns.report_time < day * DAY)
+    columns = columns.take(kept)
+    return replace(table, columns=replace(columns, cases=len(sellers), case=place[columns.case]))
+
+
+def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
+    """A model that learns labels dealt out to sellers at random must tell nothing of other sellers'.
+
+    `fold`, 0 or 1 by row: the model learns one and is asked about the other, and the other way round. It finds more than
+    chance where rows of one seller are in both, or where a feature is one seller's name in other words.
+    """
+    rows, fold, dealt = _dealt(rows, fold, seed)
+    found, errors = [], []
+    for held_out in (0, 1):
+        inside = fold == held_out
+        if not 0 < dealt[inside].sum() < inside.sum() or not 0 < dealt[~inside].sum() < (~inside).sum():
+            return Check("shuffled_labels", True, 0.5, "too few bad or good sellers to shuffle", 0.5)
+        score = _fit(rows.x[~inside], dealt[~inside], seed).predict(rows.x[inside], raw_score=True)
+        _, first, place = np.unique(rows.seller[inside], return_index=True, return_inverse=True)
+        mean = np.bincount(place, weights=np.asarray(score)) / np.bincount(place)
+        bad = dealt[inside][first]
+        found.append(auc(mean, bad))
+        errors.append((len(bad) + 1) / (12 * bad.sum() * (1 - bad).sum()))
+    number, bound = float(np.mean(found)), DEVIATIONS * float(np.sqrt(np.sum(errors))) / 2
+    return Check(
+        "shuffled_labels",
+        abs(number - 0.5) <= bound,
+        number,
+        f"with labels shuffled among sellers, held-out sellers are ranked with AUC {number:.3f}; chance is 0.5 give or take"
+        f" {bound:.3f}",
+        0.5 + bound,
+    )
+
+
+def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
+    """Rows of as many sellers that were ever bad as of others, and one shuffled label for all rows of each."""
+    rng = np.random.default_rng(seed)
+    sellers, place = np.unique(rows.seller, return_inverse=True)
+    was_bad = np.zeros(len(sellers), dtype=bool)
+    was_bad[place[rows.bad > 0]] = True
+    per_seller = max(len(rows.bad) / max(len(sellers), 1), 1)
+    each = int(min(was_bad.sum(), (~was_bad).sum(), SAMPLE / per_seller / 2))
+    chosen = np.concatenate([rng.choice(np.flatnonzero(group), each, replace=False) for group in (was_bad, ~was_bad)])
+    label = np.full(len(sellers), -1.0)
+    label[chosen] = rng.permutation(was_bad[chosen])
+    dealt = label[place]
+    return rows.take(dealt >= 0), fold[dealt >= 0], dealt[dealt >= 0]
+
+
+def single_features(rows: Snapshot, study: Study) -> Check:
+    """No feature alone may tell bad from good nearly always: it would be the outcome in other words."""
+    rows = rows.take(_sample(len(rows.bad), SAMPLE, study.seed))
+    found = [auc(column, rows.bad) for column in rows.x.T]
+    strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
+    best = int(np.argmax(strength))
+    number = float(strength[best])
+    over = [study.features[place].key for place in np.flatnonzero(strength > MOST_SINGLE_AUC)]
+    text = f"{study.features[best].key} alone ranks with AUC {number:.3f}, more than any other feature"
+    if over:
+        text += f"; {', '.join(over)}: look whether the outcome is in it"
+    return Check("single_feature", not over, number, text, MOST_SINGLE_AUC)
+
+
+def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
+    """How well training and test rows can be told apart, held-out sellers asked, and by which features. Advice."""
+    parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.seed)) for part in (train, test)]
+    rows = join(parts)
+    is_test = np.repeat([0.0, 1.0], [len(part.bad) for part in parts])
+    fold = folds(rows.seller, 2, study.seed)
+    found, gains = [], np.zeros(len(study.features))
+    for held_out in (0, 1):
+        inside = fold == held_out
+        if not 0 < is_test[~inside].sum() < (~inside).sum():
+            return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MOST_ADVERSARIAL_AUC)
+        booster = _fit(rows.x[~inside], is_test[~inside], study.seed)
+        found.append(auc(np.asarray(booster.predict(rows.x[inside], raw_score=True)), is_test[inside]))
+        gains += booster.feature_importance("gain")
+    number = float(np.nanmean(found))
+    text = f"a model tells training from test rows with AUC {number:.3f}, most by {_most(gains, study)}"
+    return Check("adversarial", number <= MOST_ADVERSARIAL_AUC, number, text, MOST_ADVERSARIAL_AUC)
+
+
+def _most(gains: Floats, study: Study) -> str:
+    shares = gains / max(gains.sum(), 1e-12)
+    first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
+    return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
+
+
+def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
+    """A model that learns by heart what can be learnt by heart."""
+    return lightgbm.train({**_MODEL, "seed": seed}, lightgbm.Dataset(x, y), _ROUNDS)
+
+
+def _sample(n: int, most: int, seed: int) -> Ints:
+    """Places of at most `most` of n rows, ascending."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

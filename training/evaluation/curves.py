@@ -1,0 +1,55 @@
+"""What a report draws: ROC, lift and KS as at most 101 points a line, and the reliability diagram."""
+
+from typing import Any
+
+import numpy as np
+
+from scoring.scale import MAX_POINTS
+from training.evaluation.arrays import Floats
+from training.evaluation.case import CANDIDATE, Case
+from training.evaluation.jeffreys import Rate
+from training.evaluation.probability import equal_bins
+from training.evaluation.ranking import Shares
+
+GRID = np.linspace(0.0, 1.0, 101)
+
+
+def roc(shares: Shares) -> dict[str, Floats]:
+    """Share of the bad rows (y) rejected with each hundredth of the good ones (x)."""
+    return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
+
+
+def lift(shares: Shares) -> dict[str, Floats]:
+    """Bad rate among the worst x of all rows, over that of all: 1 is no better than chance, and the end of each line."""
+    x = GRID[1:]
+    return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
+
+
+def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
+    """The line through (x, y), x never falling, at the wanted places; where it rises straight up, its top."""
+    last = np.append(np.flatnonzero(np.diff(x)), len(x) - 1)
+    first = np.append(0, last[:-1] + 1)
+    right = np.clip(np.searchsorted(x[last], wanted, side="left"), 0, len(last) - 1)
+    left = np.maximum(right - 1, 0)
+    exact = x[last[right]] <= wanted
+    span = np.where(exact | (left == right), 1.0, x[last[right]] - x[last[left]])
+    part = (wanted - x[last[left]]) / span
+    between = y[last[left]] + part * (y[first[right]] - y[last[left]])
+    return np.asarray(np.where(exact, y[last[right]], between))
+
+
+def ks(case: Case) -> dict[str, Any]:
+    """Shares of the good and of the bad rows that have so many points or fewer, every ten points."""
+    x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
+    lines: dict[str, Any] = {"x": x}
+    for name, inside in (("good", case.bad == 0), ("bad", case.bad == 1)):
+        weight = np.bincount(case.points[inside], weights=case.weight[inside], minlength=MAX_POINTS + 1)
+        lines[name] = (np.cumsum(weight) / weight.sum())[x] if weight.sum() > 0 else np.full(len(x), np.nan)
+    return lines
+
+
+def reliability(case: Case) -> list[dict[str, Any]]:
+    """Tenths of the rows by prediction, lowest first: predicted beside observed with Jeffreys' interval."""
+    p_bad = case.probabilities()[CANDIDATE]
+    parts = equal_bins(p_bad)
+    return [Rate.of(index, p_bad, case.bad, case.weight, case.seller).shown() for index in parts]

@@ -1,0 +1,160 @@
+"""One evaluation: every figure of a case, put together."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from training.evaluation import curves, segments, tiers
+from training.evaluation.arrays import Floats, Interval, plain
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
+from training.evaluation.delong import delong
+from training.evaluation.probability import Recalibration, brier, losses
+from training.evaluation.ranking import Ranking, Shares
+from training.evaluation.resampling import Draws, draw, with_pairs
+from training.evaluation.stability import Samples
+
+PAIRED = (CHAMPION, "logistic", TWIN)
+"""What the candidate is compared with in log-loss and recall of loss."""
+
+
+def evaluate(case: Case) -> dict[str, Any]:
+    """The evaluation of a candidate as plain JSON: intervals are tables of value, low and high (95 %), numbers have 12
+    digits, null is what has no figure. The same case gives the same result.
+
+    Figures of a case by number of rows: 5 models, 1,000 draws: about 1 s at 20,000, 10 s at 100,000.
+    """
+    figures = _Figures(case)
+    found = {
+        "train": _count(case.train.bad, case.train.seller),
+        "test": _count(case.bad, case.seller)
+        | {
+            "indeterminate": case.indeterminate,
+            "left": case.left,
+            "seen_rows": int(case.seen.sum()),
+            "unseen_rows": int((~case.seen).sum()),
+        },
+        "base_rate": figures.mean(case.bad),
+        "predicted": figures.mean(figures.predicted[CANDIDATE]),
+        "resamples": case.resamples,
+        "harm": case.harm,
+        **figures.comparisons(),
+        "models": figures.models(),
+        "curves": {
+            "roc": {name: curves.roc(shares) for name, shares in figures.shares.items()},
+            "lift": {name: curves.lift(shares) for name, shares in figures.shares.items()},
+            "ks": curves.ks(case),
+        },
+        "reliability": curves.reliability(case),
+        "grades": tiers.grades(case),
+        "score_distribution": tiers.score_distribution(case.points, case.bad),
+        "by_month": segments.by_month(case),
+        "segments": segments.segments(case),
+        "segment_floor": {"rows": segments.FLOOR_ROWS, "bad": segments.FLOOR_BAD, "at_most": segments.AT_MOST},
+        "calibration_by_volume": segments.calibration_by_volume(case),
+        "psi": stability(case),
+        "migration": tiers.migration(case),
+        "swap": tiers.swap(case),
+        "impact": tiers.impact(case),
+    }
+    result: dict[str, Any] = plain(found)
+    return result
+
+
+def stability(case: Case) -> dict[str, Any]:
+    """PSI of the candidate's points and CSI of each feature, test against training rows, the farthest out first (by
+    value over critical value, then by name).
+    """
+    samples = Samples(case.train.seller, case.seller)
+    score = samples.shift(case.train.points.astype(np.float64), case.points.astype(np.float64), [case.seed, 2000])
+    features = [
+        {"feature": name, **asdict(samples.shift(case.train.x[:, k], case.x[:, k], [case.seed, 2001, k]))}
+        for k, name in enumerate(case.features)
+    ]
+    features.sort(key=lambda row: (-row["value"] / row["critical"] if row["critical"] > 0 else 0.0, row["feature"]))
+    return {"score": asdict(score), "features": features}
+
+
+def _count(bad: Floats, seller: Any) -> dict[str, int]:
+    return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
+
+
+class _Figures:
+    """What several tables need of every model, computed once, with one bootstrap for all."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.predicted = case.probabilities()
+        self.scores = case.scores()
+        self.shares = {name: Shares.of(score, case.bad, case.weight) for name, score in self.scores.items()}
+        rankings = {name: Ranking.of(score, case.bad) for name, score in self.scores.items()}
+        read = {name: ranking.figures(case.weight, case.loss, case.harm) for name, ranking in rankings.items()}
+        self.auc = {name: both[0] for name, both in read.items()}
+        self.recall = {name: both[1] for name, both in read.items()}
+        self.lines = {name: Recalibration(case.log_odds[name], case.bad, case.weight) for name in self.predicted}
+        self.losses = {name: losses(case.log_odds[name], case.bad) for name in self.predicted}
+        self.draws, self._drawn_losses = self._draw(rankings)
+
+    def _draw(self, rankings: dict[str, Ranking]) -> tuple[Draws, dict[str, Floats]]:
+        case = self.case
+        terms = {
+            name: np.column_stack([line.terms(), case.weight * self.losses[name], case.weight])
+            for name, line in self.lines.items()
+        }
+        draws = draw(rankings, terms, case.seller, case.weight, case.loss, case.seed, case.resamples, case.harm)
+        return draws, {name: sums[:, -2] / sums[:, -1] for name, sums in draws.sums.items()}
+
+    def mean(self, values: Floats) -> float:
+        """The weighted mean over the rows."""
+        return float(self.case.weight @ values / self.case.weight.sum())
+
+    def comparisons(self) -> dict[str, Any]:
+        """AUC of each model and difference of each pair; DeLong's test and the paired figures of the candidate."""
+        case = self.case
+        found = with_pairs(self.auc, self.draws.auc)
+        tests = {
+            f"{CANDIDATE}-{name}": asdict(delong(self.scores[CANDIDATE], score, case.bad))
+            for name, score in self.scores.items()
+            if name != CANDIDATE
+        }
+        return {
+            "auc": {name: interval for name, interval in found.items() if name in self.scores},
+            "difference": {name: interval for name, interval in found.items() if name not in self.scores},
+            "delong": tests,
+            "paired": {f"{CANDIDATE}-{name}": self._paired(name) for name in PAIRED if name in self.predicted},
+        }
+
+    def _paired(self, other: str) -> dict[str, Interval]:
+        drawn, lost = self.draws.recall, self._drawn_losses
+        return {
+            "log_loss": Interval.of(
+                self.mean(self.losses[CANDIDATE] - self.losses[other]), lost[CANDIDATE] - lost[other]
+            ),
+            "recall_of_loss": Interval.of(self.recall[CANDIDATE] - self.recall[other], drawn[CANDIDATE] - drawn[other]),
+        }
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The figures of each model; null for probabilities of one that only ranks."""
+        return {name: self._model(name) for name in self.scores}
+
+    def _model(self, name: str) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "ks": self.shares[name].ks,
+            "gini": 2 * self.auc[name] - 1,
+            "recall_of_loss": Interval.of(self.recall[name], self.draws.recall[name]),
+            "log_loss": None,
+            "brier": None,
+            "calibration": None,
+        }
+        if name in self.predicted:
+            p_bad, line = self.predicted[name], self.lines[name]
+            slope, intercept = line.intervals(self.draws.sums[name])
+            row["log_loss"] = Interval.of(self.mean(self.losses[name]), self._drawn_losses[name])
+            row["brier"] = asdict(brier(p_bad, self.case.bad, self.case.weight))
+            row["calibration"] = {
+                "slope": slope,
+                "intercept": intercept,
+                "predicted": self.mean(p_bad),
+                "observed": self.mean(self.case.bad),
+            }
+        return row

@@ -1,0 +1,103 @@
+"""How well a score ranks: AUC, KS, Gini, recall of loss. A higher score means a worse seller."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluation.arrays import Floats, Ints
+
+HARM = 0.05
+"""Share of the good rows that may be rejected when the recall of loss is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows in the order of one score, so that each further weighting costs one pass.
+
+    `good`: indices of the good rows, lowest score first; `bad`: those of the bad ones. For each bad row: `below` good
+    rows score less, `upto` less or the same.
+    """
+
+    good: Ints
+    bad: Ints
+    below: Ints
+    upto: Ints
+
+    @staticmethod
+    def of(score: Floats, bad: Floats) -> "Ranking":
+        """The ranking of a score, shape (n,), with outcomes 0 or 1, shape (n,)."""
+        good = np.flatnonzero(bad == 0)
+        good = good[np.argsort(score[good], kind="stable")]
+        worse = np.flatnonzero(bad == 1)
+        ordered = score[good]
+        below = np.searchsorted(ordered, score[worse], side="left")
+        return Ranking(good, worse, below, np.searchsorted(ordered, score[worse], side="right"))
+
+    def figures(self, weight: Floats, loss: Floats, harm: float = HARM) -> tuple[float, float]:
+        """AUC and recall of loss with these weights (copies of each row), shape (n,); NaN where undefined.
+
+        AUC: chance that a bad row scores above a good one, ties one half. Recall of loss: rows are rejected worst first
+        until `harm` of the good ones (by weight) are among them; of rows with equal scores the same share is rejected;
+        the figure is the share of all loss that is rejected.
+        Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: AUC 0.75. At a harm
+        of one quarter, half a good row may go, so half of the two that tie: recall of loss 0.5.
+        """
+        goods = np.empty(len(self.good) + 1)
+        goods[0] = 0.0
+        np.cumsum(weight[self.good], out=goods[1:])
+        below, upto, total = goods[self.below], goods[self.upto], goods[-1]
+        bads = weight[self.bad]
+        lost = bads * loss[self.bad]
+        pairs = total * bads.sum()
+        auc = float(bads @ (below + upto)) / (2 * pairs) if pairs > 0 else np.nan
+        if total <= 0 or lost.sum() <= 0:
+            return auc, np.nan
+        budget = harm * total - (total - upto)  # what is left when all that scores higher is rejected
+        tied = upto - below
+        share = np.clip(budget / np.where(tied > 0, tied, 1.0), 0.0, 1.0)
+        share = np.where(tied > 0, share, budget >= -1e-9 * total)  # a budget spent to the last good row is no less
+        return auc, float(lost @ share) / float(lost.sum())
+
+
+def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
+    """Chance that a bad row scores above a good one, ties one half; NaN without both. `weight`: copies of each row.
+
+    Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: 0.75.
+    """
+    return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
+
+
+def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
+    """Share of all loss among the worst-scored rows when `harm` of the good rows is rejected with them.
+
+    NaN without a good row or without loss. Worked: see `Ranking.figures`.
+    """
+    return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Cumulative shares when rows are rejected worst score first, one step a distinct score, from 0 to 1: of the good
+    rows, the bad rows and all rows, each of shape (steps + 1,).
+    """
+
+    good: Floats
+    bad: Floats
+    all: Floats
+
+    @staticmethod
+    def of(score: Floats, bad: Floats, weight: Floats) -> "Shares":
+        """Worked: scores 3, 2, 1 with bad 1, 0, 0: bad 0, 1, 1, 1; good 0, 0, 0.5, 1."""
+        order = np.argsort(-score, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+
+        def shares(of: Floats) -> Floats:
+            sums = np.append(0.0, np.cumsum(of[order])[ends])
+            return sums / sums[-1] if sums[-1] > 0 else sums
+
+        return Shares(shares(weight * (1 - bad)), shares(weight * bad), shares(weight))
+
+    @property
+    def ks(self) -> float:
+        """The largest distance between the shares of bad and good rows. Worked: in the example of `of`, 1."""
+        return float(np.abs(self.bad - self.good).max())

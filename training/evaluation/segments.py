@@ -1,0 +1,145 @@
+"""The same figures by segment: by volume, tenure, country, product category, file, sellers, inspection and month."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.arrays import Floats, Interval, Ints, Labels, groups_of
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
+from training.evaluation.jeffreys import Rate
+from training.evaluation.probability import equal_bins, losses
+from training.evaluation.ranking import auc
+from training.evaluation.resampling import bootstrap_auc
+
+FLOOR_ROWS = 100
+"""Countries and product categories with fewer rows are pooled into `other`."""
+
+AT_MOST = 20
+"""Countries and product categories shown; smaller ones are pooled into `other`."""
+
+FLOOR_BAD = 10
+"""Bad rows, and good ones, from which an AUC is told."""
+
+RESAMPLES = 200
+TENURE = (90, 365, 730, 1825)
+TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
+
+Parts = list[tuple[str, Ints]]
+
+
+def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
+    """Every kind of segment, each a list of rows that together hold all rows."""
+    tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
+    order = {"thin": 0, "medium": 1, "thick": 2}
+    file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))
+    kinds: dict[str, Parts] = {
+        "volume": by_volume(case.orders),
+        "tenure": [(TENURE_NAMES[code], index) for code, index in groups_of(tenure)],
+        "product_category": by_label(case.product_category),
+        "country": by_label(case.country),
+        "file": [(str(name), index) for name, index in file],
+        "sellers": [("seen" if code == 0 else "unseen", index) for code, index in groups_of((~case.seen).astype(int))],
+        "inspected": [
+            ("all others" if code else "randomly inspected", index)
+            for code, index in groups_of((~case.inspected).astype(int))
+        ],
+    }
+    predicted = case.probabilities()
+    return {
+        kind: [segment(case, predicted, name, index, [case.seed, k, part]) for part, (name, index) in enumerate(parts)]
+        for k, (kind, parts) in enumerate(kinds.items())
+    }
+
+
+def by_volume(orders: Floats) -> Parts:
+    """Tenths of the rows by orders, smallest first, named by their range; equal orders may fall into two."""
+    parts = equal_bins(orders)
+    return [
+        (f"{k + 1} of {len(parts)}: {orders[index[0]]:,.0f} to {orders[index[-1]]:,.0f} orders", index)
+        for k, index in enumerate(parts)
+    ]
+
+
+def by_label(labels: Labels) -> Parts:
+    """The rows of each label, most first; empty ones are `unknown`, those of fewer than 100 rows or beyond the twenty
+    largest are pooled into `other`, last. Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
+    """
+    texts = np.asarray(labels, dtype=str)
+    texts = np.where(texts == "", "unknown", texts)
+    counts = Counter(texts.tolist())
+    shown = sorted((name for name in counts if counts[name] >= FLOOR_ROWS), key=lambda name: (-counts[name], name))
+    names = {name: k for k, name in enumerate(shown[:AT_MOST])}
+    codes = np.array([names.get(name, len(names)) for name in texts.tolist()], dtype=np.int64)
+    return [([*names, "other"][code], index) for code, index in groups_of(codes)]
+
+
+def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
+    """One segment: AUC (an interval of 200 draws; null below 10 bad or 10 good rows), predicted, observed with
+    Jeffreys' interval and test, and beside them the unconstrained twin and the champion on the same rows.
+
+    `auc_difference` is the candidate's less the champion's, from the same draws.
+    """
+    rates = {
+        model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
+        for model, p_bad in predicted.items()
+        if model in (CANDIDATE, TWIN, CHAMPION)
+    }
+    bad, candidate = case.bad[index], rates[CANDIDATE]
+    told = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
+    aucs: dict[str, Interval] = {}
+    if told:
+        compared = {model: case.log_odds[model][index] for model in (CANDIDATE, CHAMPION) if model in rates}
+        resamples = min(case.resamples, RESAMPLES)
+        aucs = bootstrap_auc(compared, bad, case.seller[index], seed, resamples, case.weight[index])
+    twin = auc(case.log_odds[TWIN][index], bad, case.weight[index]) if told and TWIN in rates else None
+    under, over = candidate.test()
+    return {
+        "name": name,
+        **candidate.shown(),
+        "effective_rows": candidate.effective_rows,
+        "p_under": under,
+        "p_over": over,
+        "auc": aucs.get(CANDIDATE),
+        "auc_unconstrained": twin,
+        "auc_champion": aucs[CHAMPION].value if CHAMPION in aucs else None,
+        "auc_difference": aucs.get(f"{CANDIDATE}-{CHAMPION}"),
+        "predicted_unconstrained": rates[TWIN].predicted if TWIN in rates else None,
+        "predicted_champion": rates[CHAMPION].predicted if CHAMPION in rates else None,
+    }
+
+
+def by_month(case: Case) -> list[dict[str, Any]]:
+    """Figures by month of the observation day, in order; the AUC's interval from 10 bad and 10 good rows on."""
+    months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
+    found, predicted = [], case.probabilities()
+    for k, (month, index) in enumerate(groups_of(months)):
+        row = segment(case, predicted, str(month), index, [case.seed, 1000, k])
+        interval = row["auc"] or Interval(np.nan, np.nan, np.nan)
+        shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
+        found.append({"month": str(month), **shown, "auc": interval})
+    return found
+
+
+def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
+    """Calibration and log-loss by tenth of volume, smallest first, beside the unconstrained twin's: what the
+    constraints cost, and whom.
+    """
+    predicted = case.probabilities()
+    table = []
+    for index in equal_bins(case.orders):
+        weight = case.weight[index] / case.weight[index].sum()
+        rate = Rate.of(index, predicted[CANDIDATE], case.bad, case.weight, case.seller)
+        row: dict[str, Any] = {
+            **rate.shown(),
+            "orders_from": case.orders[index[0]],
+            "orders_to": case.orders[index[-1]],
+        }
+        for prefix, model in (("", CANDIDATE), ("unconstrained_", TWIN)):
+            known = model in predicted
+            row[f"{prefix}predicted"] = float(weight @ predicted[model][index]) if known else None
+            lost = losses(case.log_odds[model][index], case.bad[index]) if known else None
+            row[f"{prefix}log_loss"] = None if lost is None else float(weight @ lost)
+        table.append(row)
+    return table

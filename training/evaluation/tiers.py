@@ -1,0 +1,132 @@
+"""What the points do under the policy: tiers, their calibration, and what changes from the champion to the candidate."""
+
+from typing import Any
+
+import numpy as np
+
+from scoring.policy import Policy
+from scoring.scale import MAX_POINTS
+from scoring.words import RATED_TIERS, Tier
+from training.evaluation.arrays import Bools, Floats, Ints
+from training.evaluation.case import CANDIDATE, CHAMPION, Case
+from training.evaluation.jeffreys import Rate, holm
+
+TIERS = (Tier.UNRATED, *RATED_TIERS)
+NAMES = [tier.name.lower() for tier in TIERS]
+REJECTED = 0.05
+"""Share of rows rejected in the swap set when the champion has nobody in the lowest tier."""
+
+STEP = 20
+"""Points from edge to edge of the score's distribution."""
+
+
+def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
+    """Index into TIERS of each row. With cut-offs 500, 600, 700: 499 is 1 (probation), 500 is 2; unrated is 0."""
+    cut_offs = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
+    return np.where(unrated, 0, 1 + np.searchsorted(cut_offs, points, side="right")).astype(np.int64)
+
+
+def grades(case: Case) -> list[dict[str, Any]]:
+    """Each tier with rows: predicted and observed, Jeffreys on both sides, Holm over all tiers and sides.
+
+    Rows that the policy leaves unrated stand apart, without a range of points.
+    """
+    codes = tier_codes(case.points, case.unrated, case.policy)
+    p_bad = case.probabilities()[CANDIDATE]
+    edges = [0, *(case.policy.cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
+    rows: list[dict[str, Any]] = []
+    for code, name in enumerate(NAMES):
+        index = np.flatnonzero(codes == code)
+        if not len(index):
+            continue
+        rate = Rate.of(index, p_bad, case.bad, case.weight, case.seller)
+        under, over = rate.test()
+        span = {"points_from": edges[code - 1], "points_to": edges[code] - 1} if code else {}
+        empty = {"points_from": None, "points_to": None}
+        shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
+        rows.append({"tier": name, **empty, **span, **shown})
+    adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
+    for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
+        row |= {"p_under_holm": under, "p_over_holm": over}
+    return rows
+
+
+def migration(case: Case) -> dict[str, Any] | None:
+    """Rows by tier of the champion (down) and of the candidate (across), rated rows only; None without a champion.
+
+    `same` and `within_one`: shares that keep their tier, or move one at most.
+    """
+    if case.champion_points is None:
+        return None
+    rated = ~case.unrated
+    before = tier_codes(case.champion_points, case.unrated, case.policy)[rated]
+    after = tier_codes(case.points, case.unrated, case.policy)[rated]
+    matrix = np.zeros((len(TIERS), len(TIERS)), dtype=np.int64)
+    np.add.at(matrix, (before, after), 1)
+    moved = np.abs(before - after)
+    return {
+        "tiers": NAMES[1:],
+        "matrix": matrix[1:, 1:],
+        "same": float((moved == 0).mean()) if len(moved) else None,
+        "within_one": float((moved <= 1).mean()) if len(moved) else None,
+    }
+
+
+def swap(case: Case) -> dict[str, Any] | None:
+    """The swap set at an equal share of rejected rows, rated rows only; None without a champion.
+
+    Each model rejects as many of its worst rows as the champion has in the lowest tier (5 % if it has none): lowest
+    points first, of equal points the higher log-odds. `in`: rejected by the champion, accepted by the candidate; `out`:
+    the other way round; `kept`: accepted by both. A better candidate has a higher bad rate in `out` than in `in`.
+    """
+    if case.champion_points is None:
+        return None
+    rated = np.flatnonzero(~case.unrated)
+    lowest = tier_codes(case.champion_points, case.unrated, case.policy)[rated] == 1
+    count = int(lowest.sum()) or round(REJECTED * len(rated))
+    rejected = {}
+    for model, points in ((CANDIDATE, case.points), (CHAMPION, case.champion_points)):
+        worst = np.lexsort((-case.log_odds[model][rated], points[rated]))[:count]
+        rejected[model] = np.zeros(len(rated), dtype=bool)
+        rejected[model][worst] = True
+    new, old = rejected[CANDIDATE], rejected[CHAMPION]
+
+    def part(inside: Bools) -> dict[str, Any]:
+        bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
+        rate = float(weight @ bad / weight.sum()) if len(bad) else None
+        return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}
+
+    share = count / len(rated) if len(rated) else None
+    return {"rejected_share": share, "in": part(old & ~new), "out": part(new & ~old), "kept": part(~old & ~new)}
+
+
+def impact(case: Case) -> list[dict[str, Any]]:
+    """Rows in each tier under the candidate and the champion, and the bad rate of the candidate's."""
+    codes = {CANDIDATE: tier_codes(case.points, case.unrated, case.policy)}
+    if case.champion_points is not None:
+        codes[CHAMPION] = tier_codes(case.champion_points, case.unrated, case.policy)
+    table = []
+    for code, name in enumerate(NAMES):
+        row: dict[str, Any] = {"tier": name}
+        for model, prefix in ((CANDIDATE, "candidate"), (CHAMPION, "champion")):
+            count = int((codes[model] == code).sum()) if model in codes else None
+            row[f"{prefix}_rows"] = count
+            row[f"{prefix}_share"] = None if count is None else count / len(case.bad)
+        inside = codes[CANDIDATE] == code
+        weight = case.weight[inside]
+        row["bad"] = int(case.bad[inside].sum())
+        row["bad_rate"] = float(weight @ case.bad[inside] / weight.sum()) if len(weight) else None
+        table.append(row)
+    return table
+
+
+def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
+    """Good and bad rows in bands of 20 points, from `edges[k]` up to but without `edges[k + 1]`."""
+    first, last = int(points.min()) // STEP, int(points.max()) // STEP
+    band = points // STEP - first
+    count = last - first + 1
+    return {
+        "edges": [STEP * (first + k) for k in range(count + 1)],
+        "good": np.bincount(band[bad == 0], minlength=count),
+        "bad": np.bincount(band[bad == 1], minlength=count),
+    }

@@ -1,0 +1,93 @@
+"""Every look at a test window, in a file that is only appended to.
+
+Who looks often enough finds a model that is good by chance: the more studies were judged on a window before, the less
+its figures prove.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scoring.errors import ConfigurationWrong
+from scoring.time import format_day, parse_day
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look. `first_day` to before `end_day` (days since 1970-01-01) is the span of the test windows; `time` is an RFC
+    3339 text in UTC; `why` what the look was for, such as `train`.
+    """
+
+    time: str
+    marketplace: str
+    study: str
+    study_digest: str
+    ledger_digest: str
+    first_day: int
+    end_day: int
+    why: str
+
+    def as_dict(self) -> dict[str, str]:
+        """As the evaluation shows it."""
+        window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"
+        return {
+            "window": window,
+            "time": self.time,
+            "study": self.study,
+            "study_digest": self.study_digest,
+            "why": self.why,
+        }
+
+
+def log_look(path: Path, look: Look) -> None:
+    """Appends a look to the file, which is made if need be. ConfigurationWrong if that is not possible."""
+    fields = asdict(look) | {"first_day": format_day(look.first_day), "end_day": format_day(look.end_day)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:  # one write, so that two processes do not mix their lines
+            file.write(json.dumps(fields, ensure_ascii=True).encode() + b"\n")
+    except OSError as error:
+        raise ConfigurationWrong(f"the look at the test window cannot be logged in {path}: {error.strerror}") from None
+
+
+def read_looks(path: Path) -> list[Look]:
+    """All looks, in order; none if there is no file. ConfigurationWrong names a line that is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationWrong(
+            f"the looks at test windows in {path} cannot be read ({type(error).__name__})"
+        ) from None
+    return [_look(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def earlier_looks(path: Path, look: Look) -> list[Look]:
+    """The looks of other studies (or parameters: another digest) of the marketplace at windows that overlap `look`'s.
+
+    Once a study has looked at a window, what came after its first look is left out: the same study finds the same looks
+    again, and its figures are the same too.
+    """
+    before = []
+    for past in read_looks(path):
+        overlaps = past.first_day < look.end_day and look.first_day < past.end_day
+        if past.marketplace != look.marketplace or not overlaps:
+            continue
+        if past.study_digest == look.study_digest:
+            if (past.first_day, past.end_day) == (look.first_day, look.end_day):
+                break
+            continue
+        before.append(past)
+    return before
+
+
+def _look(path: Path, number: int, line: str) -> Look:
+    try:
+        fields = json.loads(line)
+        days = {name: parse_day(fields[name]) for name in ("first_day", "end_day")}
+        return Look(**{**fields, **days})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ConfigurationWrong(
+            f"line {number} of {path} is no look at a test window; put back the file as it was written"
+        ) from None

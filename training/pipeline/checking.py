@@ -1,0 +1,140 @@
+"""Steps 2 and 3: data checks and leakage checks, the looks at the test window, and how complete the labels are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scoring.time import format_day, format_time
+from training.checks import Check
+from training.checks.data import data_checks
+from training.checks.leakage import leakage_checks
+from training.delay import Delay, Development, Lift, decision_delay, development, lift
+from training.labels import final_facts
+from training.looks import Look, earlier_looks, log_look
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed, sampled
+from training.pipeline.steps import Step
+
+TRIANGLE_MONTHS = 24
+MOST_ROWS = 100_000
+"""Rows at most that the checks look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataChecked:
+    """What the data checks found, and what the triangle says of labels that are not all there at the maturity."""
+
+    checks: list[Check]
+    labels: dict[str, Any]
+    lift: Lift
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakageChecked:
+    """What the leakage checks found, and the looks that others took at the test window before."""
+
+    checks: list[Check]
+    looks: list[dict[str, str]]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What both found, as the evaluation shows it."""
+
+    evaluation: dict[str, Any]
+
+
+def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
+    """Looks at what the ledger says: order, gaps, doubles, what was never decided; and how late it says it."""
+    final = final_facts(job.table)
+    checks = data_checks(job.table, job.study, observed.every, observed.left_out, final)
+    step(1, 3)
+    delay = decision_delay(job.table)
+    step(2, 3)
+    found = development(job.table, job.study, final)
+    raised = lift(found, job.study)
+    windows = len(observed.train_points) + len(observed.test_points)
+    labels = {
+        "decision_delay": delay.as_dict(),
+        "development": _development(found, raised),
+        "matured_windows": windows,
+    }
+    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_waiting(delay)}")
+
+
+def _development(found: Development, raised: Lift) -> dict[str, Any]:
+    """The triangle of the latest two years as JSON: null is still to come."""
+    latest = slice(-TRIANGLE_MONTHS, None)
+    rows = found.triangle[latest, :TRIANGLE_MONTHS]
+    return {
+        "factor": raised.factor,
+        "text": raised.text,
+        "months": [format_day(day) for day in found.cohort[latest].tolist()],
+        "triangle": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()],
+        "share": found.share[:TRIANGLE_MONTHS].tolist(),
+    }
+
+
+def _waiting(delay: Delay) -> str:
+    if delay.median_days is None:
+        return (
+            f"{delay.decided:,} violations decided, {delay.open:,} open: how long a decision takes cannot be told yet"
+        )
+    p95 = "more than was seen" if delay.p95_days is None else f"{delay.p95_days:.0f}"
+    return f"half of all decisions take {delay.median_days:.0f} days or less, 95 % {p95} (open ones counted)"
+
+
+def check_leakage(step: Step, job: Job, observed: Observed) -> LeakageChecked:
+    """Looks for the future in the features and for the test in the training; logs the look at the test window."""
+    looks = _look(job, observed)
+    with step.apart("sampled checks"):
+        rows = sampled(observed.rows, MOST_ROWS, job.study.seed)
+        test = sampled(observed.test, MOST_ROWS, job.study.seed)
+        checks = leakage_checks(job.table, job.study, rows, test)
+    seen = f"; {len(looks)} other looks at this test window before" if looks else ""
+    return LeakageChecked(checks, looks, _spell(checks) + seen)
+
+
+def _look(job: Job, observed: Observed) -> list[dict[str, str]]:
+    file = job.shell.looks
+    if file is None:
+        return []
+    points = observed.test_points
+    look = Look(
+        time=format_time(job.shell.now),
+        marketplace=job.study.marketplace,
+        study=job.study.name,
+        study_digest=job.study.digest,
+        ledger_digest=job.table.digest,
+        first_day=min(point.day for point in points),
+        end_day=max(point.window_end for point in points),
+        why="recalibrate" if job.recalibrate else "train",
+    )
+    before = earlier_looks(file, look)
+    log_look(file, look)
+    return [past.as_dict() for past in before]
+
+
+def _spell(checks: Sequence[Check]) -> str:
+    wrong = [check for check in checks if not check.ok]
+    if not wrong:
+        return f"{len(checks)} checks hold"
+    return f"{len(wrong)} of {len(checks)} do not hold: " + "; ".join(check.text for check in wrong)
+
+
+def joined(data: DataChecked, leakage: LeakageChecked) -> Checked:
+    """What the evaluation shows of both."""
+    return Checked(
+        {
+            "checks": {
+                "data": [check.as_dict() for check in data.checks],
+                "leakage": [check.as_dict() for check in leakage.checks],
+            },
+            "labels": data.labels,
+            "looks": leakage.looks,
+        }
+    )

@@ -1,0 +1,151 @@
+"""Step 7, compare: the candidate beside its baselines, its unconstrained twin and the champion, on the test rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.artifact import Artifact
+from scoring.fold import Constants
+from scoring.words import Severity
+from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
+from training.fit import Logistic, calibrate, fit_lightgbm, offset
+from training.pipeline.fitting import Calibrated, Fitted
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed, sampled
+from training.pipeline.steps import Step
+from training.snapshots import Snapshot, join, snapshot
+from training.study import Study
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MOST_ROWS = 100_000
+"""Rows at most that baselines are fitted on and that figures with resampling are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The figures of an evaluation, and the test rows they were made of: `scores` by model, `p_bad` the candidate's over
+    each row's own exposure, `points` the candidate's over the reference exposure.
+    """
+
+    test: Snapshot
+    scores: Mapping[str, Floats]
+    p_bad: Floats
+    points: Ints
+    figures: dict[str, Any]
+    summary: str
+
+
+def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
+    """Scores the test rows by everybody and makes the figures of the evaluation."""
+    study, scale = job.study, calibrated.scale
+    test = sampled(observed.test, MOST_ROWS, study.seed)
+    rows = sampled(observed.rows, MOST_ROWS, study.seed)
+    raw = fitted.raw(test.x)
+    own = offset(test, study)
+    log_odds = {CANDIDATE: scale.p_intercept + scale.p_slope * raw + own}
+    points = scale.points(raw)
+    champion_points = None
+    with step.apart("baselines"):
+        log_odds["logistic"] = Logistic(rows, study).log_odds(test)
+    with step.apart("unconstrained twin"):
+        log_odds[TWIN] = _twin(rows, test, job, own)
+    if job.champion is not None:
+        with step.apart("champion"):
+            theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
+            log_odds[CHAMPION] = theirs.p_intercept + theirs.p_slope * champion + own
+            champion_points = theirs.points(champion)
+    rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
+    with step.apart("figures"):
+        trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(rows.x)), rows.x)
+        case = _case(job, observed, test, trained, log_odds, points, champion_points, rankings)
+        figures = evaluate(case)
+    p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
+    return Compared(test, case.scores(), p_bad, points, figures, _summary(figures))
+
+
+def _case(
+    job: Job,
+    observed: Observed,
+    test: Snapshot,
+    trained: Train,
+    log_odds: Mapping[str, Floats],
+    points: Ints,
+    champion_points: Ints | None,
+    rankings: Mapping[str, Floats],
+) -> Case:
+    policy = job.policy
+    thin = (test.orders < policy.thin_file_orders) | (test.tenure_days < policy.thin_file_days)
+    thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
+    return Case(
+        bad=test.bad,
+        seller=test.seller,
+        day=test.day,
+        weight=test.weight,
+        loss=test.loss,
+        orders=test.orders,
+        tenure_days=test.tenure_days.astype(np.float64),
+        country=test.country,
+        product_category=test.product_category,
+        file=np.where(thin, "thin", np.where(thick, "thick", "medium")).astype(object),
+        seen=np.isin(test.seller, np.unique(observed.rows.seller)),
+        inspected=test.inspected,
+        unrated=thin & test.clean,
+        x=test.x,
+        features=tuple(feature.key for feature in job.study.features),
+        log_odds=log_odds,
+        points=points,
+        policy=policy,
+        train=trained,
+        rankings=rankings,
+        champion_points=champion_points,
+        seed=job.study.seed,
+        harm=job.study.gates.harm_to_good,
+        indeterminate=observed.test_exclusions.get("indeterminate", 0),
+        left=observed.test_exclusions.get("left", 0),
+    )
+
+
+def _summary(figures: Mapping[str, Any]) -> str:
+    found = figures["auc"][CANDIDATE]
+    others = [
+        f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
+    ]
+    return f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+
+
+def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
+    """Log-odds of the same model without constraints, calibrated as the candidate is: on the latest training point."""
+    study = job.study
+    booster = fit_lightgbm(rows, study, constrained=False)
+    raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
+    latest = rows.day == rows.day.max()
+    earlier, later = rows.take(~latest), rows.take(latest)
+    intercept, slope = 0.0, 1.0
+    if min(earlier.bad.sum(), later.bad.sum()) >= 10:
+        held_back = fit_lightgbm(earlier, study, constrained=False)
+        theirs = np.asarray(held_back.predict(later.x, raw_score=True, num_threads=1))
+        intercept, slope = calibrate(theirs, later.bad, offset(later, study))
+    return np.asarray(intercept + slope * raw + own, dtype=np.float64)
+
+
+def as_study_of(study: Study, champion: Artifact) -> Study:
+    """The study with the features and constants that a champion reads."""
+    stated = champion.manifest["constants"]
+    weights = {severity: int(stated["severity_weights"][severity.name.lower()]) for severity in Severity}
+    constants = Constants(weights, float(stated["rate_damping"]), float(stated["exposure_scale"]))
+    return replace(study, features=champion.features, constants=constants)
+
+
+def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
+    """The champion's raw scores of the test rows, from its own features."""
+    theirs = as_study_of(job.study, champion)
+    if theirs.features == job.study.features and theirs.constants == job.study.constants:
+        return champion.raw_score(test.x)
+    rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])
+    place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
+    order = np.array([place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)], dtype=np.int64)
+    return champion.raw_score(rows.x[order])

@@ -1,0 +1,121 @@
+"""Steps 4 to 6: train, certify, calibrate."""
+
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.certificate import certify
+from scoring.scale import Scale
+from training.fit import calibrate, fit_lightgbm, offset
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed
+from training.pipeline.steps import Step
+from training.snapshots import Snapshot, join
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The model: its text, and the booster that reads it."""
+
+    text: str
+    booster: lightgbm.Booster
+    summary: str
+
+    def raw(self, x: Floats) -> Floats:
+        """Raw scores of inputs, shape (n,)."""
+        return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The certificate, as JSON values."""
+
+    certificate: dict[str, object]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The scale from raw score to points and probability. `lift`: what the ultimate level adds to the log-odds."""
+
+    scale: Scale
+    lift: float
+    summary: str
+
+
+def fit(step: Step, job: Job, observed: Observed) -> Fitted:
+    """Trains on all training points; a recalibration takes the champion's trees as they are."""
+    if job.recalibrate and job.champion is not None:
+        text = job.champion.parts["model.txt"].decode()
+        return _fitted(text, f"the trees of champion {job.champion.digest[:12]}, as they are")
+    text = job.kept.text("model", lambda: fit_lightgbm(observed.rows, job.study, step).model_to_string())
+    return _fitted(text, "")
+
+
+def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
+    """Proves every tree monotone. ArtifactRefused names the first breach."""
+    certificate = certify(fitted.text, {feature.key: feature.direction for feature in job.study.features})
+    step(1, 1)
+    bound = sum(feature.direction != 0 for feature in job.study.features)
+    return Certified(
+        certificate, f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
+    )
+
+
+def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
+    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen.
+
+    `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
+    """
+    *earlier, latest = observed.parts
+    if job.recalibrate and job.champion is not None:
+        return _recalibrated(job, job.champion.scale, latest, lift)
+    if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:
+        scale = Scale.from_calibration(lift, 1.0)
+        return Calibrated(scale, lift, "as trained: too few training points to hold one back")
+    text = job.kept.text("model-held-back", lambda: fit_lightgbm(join(earlier), job.study, step).model_to_string())
+    intercept, slope = calibrate(_fitted(text, "").raw(latest.x), latest.bad, offset(latest, job.study))
+    lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
+    scale = Scale.from_calibration(intercept + lift, slope)
+    return Calibrated(scale, lift, f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}")
+
+
+def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
+    """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
+    raw = job.champion.raw_score(latest.x) if job.champion else np.zeros(len(latest.bad))
+    start = scale.p_slope * raw + offset(latest, job.study)
+    intercept = level(latest.bad, start) + lift
+    return Calibrated(
+        Scale.from_calibration(intercept, scale.p_slope),
+        lift,
+        f"intercept {intercept:+.3f} instead of {scale.p_intercept:+.3f}, slope {scale.p_slope:.3f} as it was",
+    )
+
+
+def level(bad: Floats, start: Floats) -> float:
+    """The intercept under which the mean of sigmoid(start + intercept) is the share of bad rows, by Newton's method.
+
+    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
+    """
+    rate = min(max(float(bad.mean()), 1e-9), 1 - 1e-9)
+    intercept = 0.0
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-(start + intercept)))
+        change = (float(p.mean()) - rate) / max(float((p * (1 - p)).mean()), 1e-12)
+        intercept -= max(min(change, 1.0), -1.0)
+        if abs(change) < 1e-12:
+            break
+    return intercept
+
+
+def _tells(rows: Snapshot) -> bool:
+    return int(rows.bad.sum()) >= 10
+
+
+def _fitted(text: str, summary: str) -> Fitted:
+    booster = lightgbm.Booster(model_str=text)
+    return Fitted(text, booster, summary or f"{booster.num_trees()} trees, {len(text) / 1e6:.1f} MB")

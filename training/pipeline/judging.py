@@ -1,0 +1,179 @@
+"""Steps 8 and 9, impact and gates: what the model would change, and whether it may be served."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from scoring.artifact import MANIFEST, Artifact, ModelParts, canonical_json, load, pack
+from scoring.features import at_reference
+from scoring.time import format_day
+from training.fit import baseline_seller, golden_rows
+from training.gate_figures import Measured
+from training.gates import judge
+from training.pipeline.checking import Checked
+from training.pipeline.comparing import Compared
+from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
+from training.pipeline.job import Job, Sample
+from training.pipeline.observing import Observed
+from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
+from training.pipeline.steps import Kept, Step
+from training.study.words import definition
+
+PARITY_ROWS = 50
+"""Rows of the test snapshot that are read again over gRPC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """The artifact, its whole evaluation, and what it would change."""
+
+    artifact: Artifact
+    parts: dict[str, bytes]
+    evaluation: dict[str, Any]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the gates say, as JSON values."""
+
+    gates: dict[str, Any]
+    summary: str
+
+
+def assess(
+    step: Step,
+    job: Job,
+    observed: Observed,
+    checked: Checked,
+    fitted: Fitted,
+    certified: Certified,
+    calibrated: Calibrated,
+    compared: Compared,
+) -> Impact:
+    """Packs the artifact with its evaluation: figures, tiers that would change, reasons, curves, the worst misses."""
+    model = ModelParts(
+        study=job.study.name,
+        model_text=fitted.text,
+        features=job.study.features,
+        constants=job.study.constants,
+        scale=calibrated.scale,
+        reference_exposure=job.study.reference_exposure,
+        baseline=baseline_seller(observed.rows),
+        golden=golden_rows(observed.rows),
+        evaluation={},
+        lineage=lineage(job, observed, calibrated),
+    )
+    bare = load(pack(model))
+    with step.apart("what a person looks at"):
+        shown = {
+            "response_curves": response_curves(bare, compared.test.x),
+            "reasons": reason_frequencies(job.table, compared.test),
+            "misses": worst_misses(job.table, compared.test, compared.p_bad, compared.points),
+        }
+    certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}
+    evaluation = compared.figures | shown | checked.evaluation | {"certificate": certificate}
+    parts = repacked(bare.parts, evaluation)
+    return Impact(load(parts), parts, evaluation, _impact(evaluation))
+
+
+def repacked(parts: Mapping[str, bytes], evaluation: Mapping[str, Any]) -> dict[str, bytes]:
+    """The parts of an artifact with another evaluation, and the manifest that follows."""
+    manifest = json.loads(parts[MANIFEST])
+    data = canonical_json(evaluation)
+    manifest["parts"]["evaluation.json"] = sha256(data).hexdigest()
+    return {**parts, "evaluation.json": data, MANIFEST: canonical_json(manifest)}
+
+
+def _impact(evaluation: Mapping[str, Any]) -> str:
+    migration = evaluation.get("migration")
+    if not migration:
+        return "no champion to compare with"
+    return f"{1 - migration['same']:.1%} of the test rows would have another tier than by the champion"
+
+
+def check_gates(
+    step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated, impact: Impact
+) -> Judged:
+    """Measures what only the finished artifact can show, and holds it all against the study's gates."""
+    golden = len(json.loads(impact.parts["golden.json"])["points"])
+    with step.apart("parity"):
+        sample = _sample(job, observed)
+        mismatches = job.shell.parity(sample) if job.shell.parity else None
+    with step.apart("latency"):
+        latency = job.shell.latency(impact.artifact) if job.shell.latency else {}
+    with step.apart("training twice"):
+        digests = _digests(step, job, observed, fitted, calibrated)
+    measured = Measured(
+        certificate_breaches=0,  # `load` has verified it, and the golden vectors, to the last bit
+        parity_rows=len(sample.days),
+        parity_mismatches=mismatches,
+        golden_rows=golden,
+        golden_mismatches=0,
+        latency_p50_ms=latency.get("p50"),
+        latency_p99_ms=latency.get("p99"),
+        model_bytes=len(fitted.text),
+        trees=fitted.booster.num_trees(),
+        digests=digests,
+    )
+    verdict = judge(job.study.gates, impact.evaluation, measured)
+    failed = [row["gate"] for row in verdict["gates"] if not row["ok"]]
+    return Judged(verdict, f"failed: {', '.join(failed)}" if failed else f"all {len(verdict['gates'])} passed")
+
+
+def _sample(job: Job, observed: Observed) -> Sample:
+    test = observed.test
+    chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
+    names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
+    x = at_reference(test.x[chosen], job.study.features)  # context is what serving never asks
+    return Sample(names, test.day[chosen].tolist(), x, job.study)
+
+
+def _digests(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
+    """Digests of model and scale of this training, and of another one from the same snapshot, if that is asked for."""
+    found = [_digest(fitted.text, calibrated)]
+    if job.verify:
+        again = replace(job, kept=Kept(None))
+        text = fit(step, again, observed).text
+        found.append(_digest(text, calibrate_fit(step, again, observed, calibrated.lift)))
+    return tuple(found)
+
+
+def _digest(text: str, calibrated: Calibrated) -> str:
+    return sha256(text.encode() + repr(calibrated.scale).encode()).hexdigest()
+
+
+def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
+    """Where the model comes from, as JSON values. No time of day is in it."""
+    study, table = job.study, job.table
+
+    def spell(points: list[Any]) -> list[dict[str, str]]:
+        return [{"observe": format_day(p.day), "window_end": format_day(p.window_end)} for p in points]
+
+    return {
+        "study": study.name,
+        "study_digest": study.digest,
+        "ledger_digest": table.digest,
+        "ledger_entries": len(table.columns.case),
+        "ledger_as_of": format_day(table.as_of),
+        "train": spell(observed.train_points),
+        "test": spell(observed.test_points),
+        "rounds": study.rounds,
+        "seed": study.seed,
+        "parameters": dict(study.parameters),
+        "definition": definition(study),
+        "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],
+        "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
+        "calibration_lift": calibrated.lift,
+        "versions": {
+            "lightgbm": lightgbm.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,124 @@
+"""Step 1, snapshot: what was known of every seller at the observation points, and what became of it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.errors import ConfigurationWrong
+from scoring.facts import Facts
+from scoring.time import format_day
+from training.labels import final_facts
+from training.pipeline.job import Job
+from training.pipeline.steps import Step
+from training.snapshots import Snapshot, join
+from training.snapshots import observe as observe_sellers
+from training.study import Observation
+
+MIN_OF_EACH = 10
+"""Bad and good rows that training and test must have at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's.
+
+    `every`: one a point, training and test; `left_out`: of each, rows that are none, by why.
+    """
+
+    train_points: list[Observation]
+    test_points: list[Observation]
+    parts: list[Snapshot]
+    rows: Snapshot
+    test: Snapshot
+    every: list[Snapshot]
+    left_out: list[Mapping[str, int]]
+    summary: str
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """Rows of all points that were left out, by why."""
+        return _sum(self.left_out)
+
+    @property
+    def test_exclusions(self) -> Mapping[str, int]:
+        """Those of the test points alone."""
+        return _sum(self.left_out[len(self.train_points) :])
+
+
+def observe(step: Step, job: Job) -> Observed:
+    """Observes every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
+    train_points, test_points = job.study.observations(job.table.as_of)
+    points = [*train_points, *test_points]
+    found: list[Snapshot] = []
+    left_out: list[Mapping[str, int]] = []
+    final = final_facts(job.table)
+    for done, point in enumerate(points):
+        step(done, len(points))
+        rows, exclusions = _kept_snapshot(job, point, final)
+        found.append(rows)
+        left_out.append(exclusions)
+    split = len(train_points)
+    parts = found[:split]
+    rows, test = join(parts), join(found[split:])
+    for name, part in (("training", rows), ("test", test)):
+        _check_enough(name, part)
+    summary = (
+        f"as of {format_day(job.table.as_of)}, ledger {job.table.digest[:12]}, {len(points)} of {len(points)} windows"
+        f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
+        f" ({test.bad.mean():.2%} bad)"
+    )
+    return Observed(train_points, test_points, parts, rows, test, found, left_out, summary)
+
+
+def _check_enough(name: str, part: Snapshot) -> None:
+    bad = int(part.bad.sum())
+    if min(bad, len(part.bad) - bad) < MIN_OF_EACH:
+        raise ConfigurationWrong(
+            f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least {MIN_OF_EACH} bad and"
+            f" {MIN_OF_EACH} good ones are needed: widen the window, the bad definition or the eligible sellers of the"
+            " study, or import more"
+        )
+
+
+def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return {name: count for name, count in sorted(total.items()) if count}
+
+
+def _kept_snapshot(job: Job, point: Observation, final: Facts) -> tuple[Snapshot, Mapping[str, int]]:
+    """The snapshot of a point, and what was left out of it, by why; as an earlier run kept it, if one did."""
+
+    def make() -> Mapping[str, NDArray[Any]]:
+        found = observe_sellers(job.table, job.study, point, final)
+        why = {f"why-{name}": np.array(count) for name, count in found.exclusions.items()}
+        return {**_arrays(found.rows.settled()), **why}
+
+    name = f"snapshot-{format_day(point.day)}-{format_day(point.window_end)}"
+    kept = job.kept.arrays(name, make)
+    exclusions = {key.removeprefix("why-"): int(kept[key]) for key in kept if key.startswith("why-")}
+    return _from_arrays({key: array for key, array in kept.items() if not key.startswith("why-")}), exclusions
+
+
+def _arrays(rows: Snapshot) -> dict[str, NDArray[Any]]:
+    """The snapshot's arrays; texts as fixed-width ones, which need no pickle."""
+    named = {name: getattr(rows, name) for name in Snapshot.__dataclass_fields__}
+    return {name: array.astype(str) if array.dtype == object else array for name, array in named.items()}
+
+
+def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Snapshot:
+    named = {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in arrays.items()}
+    return Snapshot(**named)
+
+
+def sampled(rows: Snapshot, most: int, seed: int) -> Snapshot:
+    """At most `most` rows, drawn without replacement, in their order."""
+    if len(rows.bad) <= most:
+        return rows
+    chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))
+    return rows.take(chosen.astype(np.int64))

@@ -1,0 +1,55 @@
+"""The pipeline: nine steps from a ledger's export and a study to a certified, judged artifact."""
+
+import math
+
+from training.pipeline.checking import check_data, check_leakage, joined
+from training.pipeline.comparing import compare
+from training.pipeline.fitting import calibrate_fit, certify_fit, fit
+from training.pipeline.job import Job, Planned, Trained
+from training.pipeline.judging import assess, check_gates
+from training.pipeline.observing import observe
+from training.pipeline.steps import Progress, Steps
+from training.pipeline.tuned import search
+
+
+def silent(_step: str, _done: int, _total: int) -> None:
+    """No progress shown."""
+
+
+def plan(job: Job, progress: Progress = silent) -> Planned:
+    """The first three steps alone: what would be trained on, and what the checks say. Nothing is fitted for good."""
+    steps = Steps(progress)
+    observed = steps.take("snapshot", observe, job)
+    data = steps.take("data checks", check_data, job, observed)
+    leakage = steps.take("leakage checks", check_leakage, job, observed)
+    return Planned(joined(data, leakage).evaluation, steps.lines, len(observed.rows.bad), len(observed.test.bad))
+
+
+def run(job: Job, progress: Progress = silent) -> Trained:
+    """Observes, checks, trains, certifies, calibrates, compares, and judges.
+
+    ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
+    """
+    steps = Steps(progress)
+    observed = steps.take("snapshot", observe, job)
+    data = steps.take("data checks", check_data, job, observed)
+    leakage = steps.take("leakage checks", check_leakage, job, observed)
+    if job.trials and not job.recalibrate:
+        job = steps.take("tune", search, job, observed).job
+    fitted = steps.take("train", fit, job, observed)
+    certified = steps.take("certify", certify_fit, job, fitted)
+    calibrated = steps.take("calibrate", calibrate_fit, job, observed, math.log(data.lift.factor))
+    compared = steps.take("compare", compare, job, observed, fitted, calibrated)
+    checked = joined(data, leakage)
+    impact = steps.take("impact", assess, job, observed, checked, fitted, certified, calibrated, compared)
+    judged = steps.take("gates", check_gates, job, observed, fitted, calibrated, impact)
+    return Trained(
+        parts=impact.parts,
+        gates=judged.gates,
+        evaluation=impact.evaluation,
+        seconds=steps.seconds,
+        apart=steps.apart,
+        lines=steps.lines,
+        test=compared.test,
+        test_scores=compared.scores,
+    )

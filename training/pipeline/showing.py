@@ -1,0 +1,110 @@
+"""What a person looks at: response curves, reason frequencies, and the worst misses with the entries behind them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.artifact import Artifact
+from scoring.facts import Facts, resolve
+from scoring.reasons import incidents_of, reason_codes
+from scoring.time import DAY, format_day
+from scoring.words import Kind
+from training.export import LedgerTable, entries_of
+from training.snapshots import Snapshot
+
+Floats = NDArray[np.float64]
+CURVE_POINTS = 40
+REASON_ROWS = 2_000
+MISSES = 20
+MISS_ENTRIES = 12
+
+
+def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
+    """Points of the clean baseline seller as one feature moves over what the test rows hold, for each feature used.
+
+    A feature of which no point depends is left out. `x`: inputs of shape (n, features).
+    """
+    curves = []
+    for column, feature in enumerate(artifact.features):
+        grid = np.unique(np.quantile(x[:, column], np.linspace(0, 1, CURVE_POINTS), method="nearest"))
+        moved = np.tile(artifact.baseline, (len(grid), 1))
+        moved[:, column] = grid
+        points = artifact.points(moved)
+        if points.min() < points.max():
+            curves.append(
+                {
+                    "feature": feature.key,
+                    "direction": feature.direction,
+                    "x": [float(value) for value in grid],
+                    "points": [int(value) for value in points],
+                }
+            )
+    return sorted(curves, key=lambda curve: min(curve["points"]) - max(curve["points"]))
+
+
+def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
+    """How many of the test rows (at most 2,000 of them, evenly spread) would be given each reason code."""
+    chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
+    rows = test.take(chosen)
+    counts: Counter[str] = Counter()
+    for day in np.unique(rows.day).tolist():
+        sellers = rows.seller[rows.day == day]
+        facts = _facts(table, sellers, day)
+        members: list[list[int]] = [[] for _ in sellers]
+        for place, case in enumerate(facts.violations.case.tolist()):
+            members[case].append(place)
+        for found in members:
+            counts.update(reason_codes(incidents_of(facts.violations, found)))
+    return [
+        {"reason_code": code, "rows": count, "share": count / len(chosen)}
+        for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _facts(table: LedgerTable, sellers: NDArray[np.int64], day: int) -> Facts:
+    """What was known of some sellers at the beginning of a day, one case each in their order."""
+    place = np.full(table.columns.cases, -1, dtype=np.int64)
+    place[sellers] = np.arange(len(sellers))
+    theirs = table.columns.take(place[table.columns.case] >= 0)
+    columns = theirs.of_cases(place[theirs.case], len(sellers))
+    return resolve(columns, np.full(len(sellers), day * DAY), as_reported=True)
+
+
+def worst_misses(table: LedgerTable, test: Snapshot, p_bad: Floats, points: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The rows whose outcome was furthest from what was predicted, with their entries up to the end of the window."""
+    chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
+    worst = np.lexsort((test.seller, chance))[:MISSES]
+    return [
+        {
+            "seller": table.sellers[int(test.seller[row])],
+            "observe": format_day(int(test.day[row])),
+            "points": int(points[row]),
+            "p_bad": float(p_bad[row]),
+            "bad": int(test.bad[row]),
+            "entries": _entries(table, int(test.seller[row])),
+        }
+        for row in worst.tolist()
+    ]
+
+
+def _entries(table: LedgerTable, seller: int) -> list[Mapping[str, Any]]:
+    """The latest entries of a seller that are no exposure, newest first."""
+    rows = [row for row in entries_of(table, seller) if row["kind"] != Kind.EXPOSURE]
+    latest = sorted(rows, key=lambda row: (-row["occur_time"], row["entry_id"]))[:MISS_ENTRIES]
+    return [
+        {
+            "entry_id": row["entry_id"],
+            "kind": Kind(row["kind"]).name.lower(),
+            "day": format_day(row["occur_time"] // DAY),
+            "what": _what(row),
+        }
+        for row in latest
+    ]
+
+
+def _what(row: Mapping[str, Any]) -> str:
+    parts: Sequence[str | None] = (row.get("violation_type"), row.get("harm"), row.get("action"))
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,23 @@
+"""Between the checks and the training, if asked for: the search for parameters."""
+
+from dataclasses import dataclass, replace
+
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed
+from training.pipeline.steps import Step
+from training.tuning import tune
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The job with the parameters that were found."""
+
+    job: Job
+    summary: str
+
+
+def search(step: Step, job: Job, observed: Observed) -> Found:
+    """Searches `job.trials` sets of parameters inside the training points; the test rows are not touched."""
+    file = job.kept.path("trials.jsonl")
+    tuned = tune(observed.parts, job.study, job.trials, file, step)
+    return Found(replace(job, study=tuned.study), tuned.summary)

@@ -1,0 +1,118 @@
+"""Plots from numbers: axes with round ticks, curves, bars and whiskers, in per cent of the plot's area."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
+
+Form = Callable[[float], str]
+
+
+def short_percent(value: float) -> str:
+    """A tick of a share: "20 %", "2.5 %"."""
+    return f"{round(value * 100, 3):g} %"
+
+
+def plain(value: float) -> str:
+    """A tick of a quantity: "1,200", "0.25"."""
+    return f"{round(value, 6):,g}".replace("-", "−")
+
+
+def axis(values: Iterable[float | None], label: str, form: Form = plain, about: int = 5, zero: bool = False) -> Axis:
+    """An axis that holds all values (at least one), from and to round numbers; `zero`: and zero."""
+    known = [value for value in values if value is not None] + ([0.0] if zero else [])
+    low, high = min(known), max(known)
+    if high - low < 1e-12:
+        low, high = low - abs(low) * 0.1 - 1e-6 * (not zero), high + abs(high) * 0.1 + 1e-6
+    step = _round_step((high - low) / about)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return Axis(first * step, last * step, label, [(k * step, form(k * step)) for k in range(first, last + 1)])
+
+
+def _round_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
+
+
+def shares(label: str) -> Axis:
+    """From nothing to all."""
+    return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
+
+
+def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
+    """Equal places for things with names, of which at most `most` are written."""
+    every = -(-len(labels) // most)
+    ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
+    return Axis(0.0, float(len(labels)), label, ticks)
+
+
+def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
+    """A curve through points."""
+    return Line(_path(xs, ys, x, y), style)
+
+
+def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
+    """The area between two curves."""
+    back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
+    return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
+
+
+def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
+    points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
+    return "M" + "L".join(points)
+
+
+def dot(
+    at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
+) -> list[Mark]:
+    """A point; nothing where there is no value."""
+    return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
+
+
+def whisker(
+    at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
+) -> list[Mark]:
+    """An upright interval."""
+    if low is None or high is None:
+        return []
+    return [Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)]
+
+
+def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
+    """An upright bar from the axis's low end."""
+    return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
+
+
+def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
+    """A line across."""
+    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
+
+
+def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
+    """A line from top to bottom."""
+    return Rule(x.at(value), 0, x.at(value), 100, style, says)
+
+
+class Scaled:
+    """Cells of one column on one scale: intervals, with the place of `rule` (zero, say) marked in each."""
+
+    def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
+        known = [v for v in values if v is not None] + ([] if rule is None else [rule])
+        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
+        self._axis = Axis(low - room, high + room, "", [])
+        self._rule = None if rule is None else self._axis.at(rule)
+
+    def cell(
+        self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
+    ) -> Range | str:
+        """The cell; only its text where a number is missing."""
+        if value is None or low is None or high is None:
+            return text
+        at = self._axis.at
+        return Range(text, at(value), at(low), at(high), None if mark is None else at(mark), self._rule)
+
+
+def bar(value: float, most: float, text: str) -> Bar:
+    """A cell with a bar, full at `most`."""
+    return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))

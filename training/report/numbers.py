@@ -1,0 +1,88 @@
+"""Numbers as people read them. `None` (not known) is written as a dash everywhere."""
+
+from typing import Any
+
+from training.report.parts import Pair
+
+Json = Any
+UNKNOWN = "–"
+
+
+class Num(str):
+    """A number ready to be read; tables set it to the right, in figures of one width."""
+
+    __slots__ = ()
+
+
+def number(value: float | None, digits: int = 3) -> Num:
+    """`number(0.81249)` is "0.812"; `number(-0.5, 1)` has a true minus."""
+    return Num(UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", "−"))
+
+
+def signed(value: float | None, digits: int = 3) -> Num:
+    """A difference: "+0.012", "−0.004"."""
+    return Num(UNKNOWN if value is None else f"{value:+.{digits}f}".replace("-", "−"))
+
+
+def count(value: float | None) -> Num:
+    """A whole number, thousands apart: "12,345"."""
+    return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
+
+
+def percent(value: float | None) -> Num:
+    """A share in two or three figures: 0.0048 is "0.48 %", 0.123 is "12.3 %", 1 is "100 %"."""
+    if value is None:
+        return Num(UNKNOWN)
+    hundred = abs(value) * 100
+    digits = 0 if hundred in (0, 100) else 1 if hundred >= 1 else 2 if hundred >= 0.1 else 3
+    return Num(f"{value * 100:.{digits}f} %".replace("-", "−"))
+
+
+def general(value: float | None) -> Num:
+    """Any quantity in up to four figures: counts, shares, days."""
+    return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
+
+
+def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
+    """An interval in words: "0.812 (0.790 to 0.834)"."""
+    form = signed if sign else number
+    if interval is None or interval["value"] is None:
+        return Num(UNKNOWN)
+    value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
+    return Num(f"{value} ({low} to {high})")
+
+
+def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
+    """The same in two lines, for a narrow column."""
+    form = signed if sign else number
+    if interval is None or interval["value"] is None:
+        return Num(UNKNOWN)
+    value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
+    return Pair(value, f"{low} to {high}")
+
+
+def plural(amount: float, one: str, many: str | None = None) -> str:
+    """`plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows"."""
+    return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """A list as a sentence has it: "a, b and c", and how many more beyond `most`."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else "none"
+
+
+MODELS = {
+    "lightgbm": "candidate",
+    "unconstrained": "unconstrained twin",
+    "logistic": "logistic regression",
+    "points_rule": "points rule",
+    "raw_count": "raw count",
+    "champion": "champion",
+}
+
+
+def model_name(key: str) -> str:
+    """What the report calls a model of the evaluation."""
+    return MODELS.get(key, key.replace("_", " "))

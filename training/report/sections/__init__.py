@@ -1,0 +1,172 @@
+"""The sections of the report in their order, each with the parts it is built from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from training.report.numbers import plural
+from training.report.parts import Block, Missing, Plots, Section, Text
+from training.report.reading import Absent, Reading
+from training.report.sections import calibration, closing, data, decision, features, people, ranking
+
+Build = Callable[[Reading], list[Block]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A section to be built: anchor, title, what it is for, and its parts by name."""
+
+    key: str
+    title: str
+    lead: str
+    parts: Sequence[tuple[str, Build]]
+
+
+PLANS = (
+    Plan("decision", "Decision", "", (("Decision", decision.verdict), ("Gates", decision.gates))),
+    Plan(
+        "headline",
+        "Headline figures",
+        "How good the model is on sellers and days it never saw, beside every baseline.",
+        (
+            ("Headline figures", decision.headline),
+            ("Sizes", decision.sizes),
+            ("Baselines", decision.baselines),
+            ("Paired differences", decision.differences),
+        ),
+    ),
+    Plan(
+        "lineage",
+        "Data lineage",
+        "What the model was made from. The same of everything gives the same model.",
+        (("Lineage", data.lineage), ("Library versions", data.versions)),
+    ),
+    Plan("definitions", "Definitions", "What the model was taught to foresee.", (("Definitions", data.definitions),)),
+    Plan(
+        "windows",
+        "Windows",
+        "When sellers were observed, and when the truth about them was read.",
+        (("The drawing of the windows", data.windows),),
+    ),
+    Plan(
+        "exclusions",
+        "Exclusions and labels",
+        "Who is not in the figures, and how far the labels can be trusted.",
+        (
+            ("Exclusions", data.exclusions),
+            ("Indeterminates", data.indeterminates),
+            ("Delay of decisions", data.labels),
+            ("Looks at the test window", data.looks),
+        ),
+    ),
+    Plan(
+        "checks",
+        "Data and leakage checks",
+        "What would have made every figure below worthless.",
+        (("Data checks", data.data_checks), ("Leakage checks", data.leakage_checks)),
+    ),
+    Plan(
+        "ranking",
+        "Ranking",
+        "Whether bad sellers come below good ones.",
+        (
+            ("ROC", ranking.roc),
+            ("KS", ranking.ks),
+            ("Lift", ranking.lift),
+        ),
+    ),
+    Plan(
+        "calibration",
+        "Calibration and grades",
+        "Whether the probabilities are true, overall and tier by tier.",
+        (
+            ("Reliability", calibration.reliability),
+            ("Score distribution", ranking.distribution),
+            ("Calibration figures", calibration.figures),
+            ("Grade table", calibration.grades),
+        ),
+    ),
+    Plan("months", "Month by month", "Whether it held over time.", (("Figures by month", ranking.months),)),
+    Plan(
+        "price",
+        "The price of monotonicity",
+        "A violation never raises a score. What that promise costs, by volume of the seller.",
+        (("The price of monotonicity", calibration.price),),
+    ),
+    Plan(
+        "stability", "Stability", "Whether sellers changed between training and test.", (("PSI and CSI", features.psi),)
+    ),
+    Plan(
+        "responses",
+        "Certificate and response curves",
+        "That each feature moves the score one way, and how far.",
+        (("Certificate", features.certificate), ("Response curves", features.responses)),
+    ),
+    Plan("reasons", "Reasons", "What sellers are told when they ask why.", (("Reason frequencies", features.reasons),)),
+    Plan(
+        "segments",
+        "Segments",
+        "Whether it is fair to size, to newcomers and to those who are watched.",
+        (("Segments", people.segments),),
+    ),
+    Plan(
+        "champion",
+        "Champion against challenger",
+        "What changes, and for whom, if this model takes over.",
+        (
+            ("Comparison in figures", people.paired),
+            ("Migration matrix", people.migration),
+            ("Swap set", people.swap),
+            ("Impact on tiers", people.impact),
+        ),
+    ),
+    Plan(
+        "misses",
+        "The worst misses",
+        "Where it was most wrong, with the ledger entries.",
+        (("Worst misses", people.worst),),
+    ),
+    Plan("limits", "Limits and intended use", "", (("Limits", closing.limits),)),
+    Plan("reproduce", "How to reproduce", "", (("Reproduction", closing.reproduce),)),
+    Plan("glossary", "Glossary", "", (("Glossary", closing.glossary),)),
+)
+
+
+def build(reading: Reading) -> list[Section]:
+    """Every section; a part whose figures are not there is replaced by a sentence that says so."""
+    sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
+    left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
+    if left_out:
+        text = (
+            f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why. Models trained by an"
+            " earlier release hold fewer figures: train again for all of them."
+        )
+        sections[0] = replace(sections[0], blocks=[*sections[0].blocks, Text(text, quiet=True)])
+    return sections
+
+
+def _blocks(plan: Plan, reading: Reading) -> list[Block]:
+    blocks: list[Block] = []
+    missing: list[tuple[str, str]] = []
+    for name, part in plan.parts:
+        try:
+            blocks += part(reading)
+        except Absent as absent:
+            missing.append((name, str(absent)))
+        except KeyError as error:
+            missing.append((name, f"the figures of this model do not hold {error.args[0]}"))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # A report of an odd model is better than none; the tests hold that a whole one leaves nothing out.
+            missing.append((name, f"its figures are not in a form this release reads ({type(error).__name__})"))
+    return [*blocks, *([Missing(missing)] if missing else [])]
+
+
+def _side_by_side(blocks: list[Block]) -> list[Block]:
+    """Neighbouring figures share a row where there is room."""
+    found: list[Block] = []
+    for block in blocks:
+        last = found[-1] if found else None
+        if isinstance(block, Plots) and isinstance(last, Plots) and not (block.wide or last.wide):
+            found[-1] = Plots([*last.plots, *block.plots])
+        else:
+            found.append(block)
+    return found

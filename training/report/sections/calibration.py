@@ -1,0 +1,200 @@
+"""Whether the probabilities are true: reliability, grades, and what the monotone constraints cost."""
+
+from dataclasses import replace
+from typing import Any
+
+from training.report.drawing import Scaled, axis, dot, names, short_percent, whisker
+from training.report.numbers import Num, count, general, listed, model_name, number, percent, signed, spoken, stacked
+from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Plot, Plots, Table, Text
+from training.report.reading import Absent, Reading
+from training.report.sections.decision import misses
+
+Json = Any
+
+
+def reliability(r: Reading) -> list[Block]:
+    """Predicted against observed in ten groups of equal size."""
+    rows = r.found("reliability")
+    values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
+    y = axis(values, "observed", short_percent, zero=True)
+    x = replace(y, label="predicted")
+    marks: list[Mark] = [Line("M0 100L100 0", "rule")]
+    outside = 0
+    for row in rows:
+        says = f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])} of {count(row['rows'])}"
+        marks += whisker(row["predicted"], row["low"], row["high"], x, y, "whisker", says)
+        marks += dot(row["predicted"], row["observed"], x, y, "m-lightgbm", says=says)
+        outside += not row["low"] <= row["predicted"] <= row["high"]
+    level = misses(r.found("predicted"), r.found("base_rate"))
+    title = f"{level[0].upper()}{level[1:]}; {len(rows) - outside} of {len(rows)} groups agree with what was observed"
+    caption = (
+        "Reliability: ten groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
+        " line a prediction is true; above it, it was too low."
+    )
+    keys = [Key("round", "m-lightgbm", "observed, 95 %"), Key("line", "rule", "a true prediction")]
+    return [Plots([Plot(title, caption, x, y, marks, keys, 300)])]
+
+
+def figures(r: Reading) -> list[Block]:
+    """Slope, intercept and the parts of the Brier score, for each model that gives a probability."""
+    models = {n: m for n, m in r.found("models").items() if m.get("calibration") or m.get("brier")}
+    if not models:
+        raise Absent("no model of the evaluation gives a probability")
+    rows: list[list[Cell]] = []
+    slopes = [(m.get("calibration") or {}).get("slope") for m in models.values()]
+    scale = Scaled((s[key] for s in slopes if s for key in ("low", "high")), rule=1.0)
+    for name, m in models.items():
+        c, b = m.get("calibration") or {}, m.get("brier") or {}
+        slope = c.get("slope")
+        cell: Cell = scale.cell(slope["value"], slope["low"], slope["high"], spoken(slope, 2)) if slope else Num("–")
+        row: list[Cell] = [model_name(name), cell, stacked(c.get("intercept"), 2, True)]
+        row += [percent(c.get("predicted")), percent(c.get("observed"))]
+        rows.append(row + [number(b.get(k), 5) for k in ("value", "reliability", "resolution", "uncertainty")])
+    own = (models.get("lightgbm") or {}).get("calibration")
+    if not own:
+        title = "Calibration of each model"
+    elif own["slope"]["low"] <= 1 <= own["slope"]["high"]:
+        low, high = number(own["slope"]["low"], 2), number(own["slope"]["high"], 2)
+        title = f"Its spread is right: the slope's interval holds 1, {low} to {high}"
+    else:
+        loud = (
+            "too bold: the extremes are overstated"
+            if own["slope"]["value"] < 1
+            else "too timid: the extremes are understated"
+        )
+        title = f"Its predictions are {loud} (slope {spoken(own['slope'], 2)})"
+    head = (
+        "model",
+        "slope (1 is true)",
+        "intercept (0 is true)",
+        "predicted",
+        "observed",
+        "Brier",
+        "reliability",
+        "resolution",
+        "uncertainty",
+    )
+    caption = (
+        "Slope below 1: predictions spread too wide. Intercept above 0: too low on the whole. Brier = reliability (less is"
+        " better) − resolution (more is better) + uncertainty (of the data, the same for all)."
+    )
+    return [Table(title, caption, head, rows)]
+
+
+def grades(r: Reading) -> list[Block]:
+    """Each tier: how many, how bad, and whether that is what was predicted."""
+    rows = r.found("grades")
+    cells: list[list[Cell]] = []
+    off = []
+    total = sum(row["rows"] for row in rows) or 1
+    for row in rows:
+        low = row["p_under_holm"] is not None and row["p_under_holm"] < 0.05
+        high = row["p_over_holm"] is not None and row["p_over_holm"] < 0.05
+        off += [str(row["tier"])] if low or high else []
+        chip = (
+            Chip("bad", "predicted too low")
+            if low
+            else Chip("warn", "predicted too high")
+            if high
+            else Chip("good", "agrees")
+        )
+        points = f"{count(row['points_from'])} to {count(row['points_to'])}"
+        share = percent(row["rows"] / total)
+        cells.append([str(row["tier"]), Num(points), count(row["rows"]), share, count(row["bad"]), percent(row["predicted"]),
+                      percent(row["observed"]), general(row["p_under_holm"]), general(row["p_over_holm"]), chip])  # fmt: skip
+    observed = [row["observed"] for row in rows if row["observed"] is not None and row["rows"]]
+    ordered = observed == sorted(observed) or observed == sorted(observed, reverse=True)
+    title = f"Off in {listed(off)}" if off else "Every grade holds what it predicts"
+    title += "; better grades are safer throughout" if ordered else "; but a better grade was not always safer"
+    head = ("tier", "points", "rows", "share", "bad", "predicted", "observed", "p, too low", "p, too high", "result")
+    caption = (
+        "Jeffreys test of each grade on both sides, p-values by Holm since several are tested at once. Look for p below 0.05,"
+        " and whether the observed share falls from grade to grade."
+    )
+    return [Table(title, caption, head, cells)]
+
+
+def price(r: Reading) -> list[Block]:
+    """What it costs that more violations can never raise a score."""
+    found: list[Block] = []
+    auc = r.evaluation.get("auc") or {}
+    rows = r.found("calibration_by_volume")
+    if "unconstrained" in auc:
+        gap = auc["lightgbm"]["value"] - auc["unconstrained"]["value"]
+        what = (
+            f"costs {number(-gap)} of AUC"
+            if gap < -0.0005
+            else f"gains {number(gap)} of AUC"
+            if gap > 0.0005
+            else "costs nothing in AUC"
+        )
+        text = f"Over all test rows the promise that a violation never raises a score {what} ({signed(gap, 4)}), against the"
+        found.append(Text(f"{text} same features without constraints."))
+    plots = [_by_volume(rows)]
+    volume = (r.evaluation.get("segments") or {}).get("volume")
+    if volume and any(row.get("auc_unconstrained") is not None for row in volume):
+        plots.insert(0, _auc_by_volume(volume))
+    elif "unconstrained" not in auc:
+        found.append(
+            Text(
+                "This model's evaluation holds no unconstrained twin, so only its own calibration is drawn.", quiet=True
+            )
+        )
+    return [*found, Plots(plots)]
+
+
+def _auc_by_volume(rows: list[Json]) -> Plot:
+    x = names([str(row["name"]) for row in rows], "volume, few orders to many", 5)
+    known = [row for row in rows if row["auc"]]
+    y = axis([v for row in known for v in (*row["auc"].values(), row["auc_unconstrained"])], "AUC")
+    marks: list[Mark] = []
+    gaps = {}
+    for k, row in enumerate(rows):
+        if not (a := row["auc"]):
+            continue
+        says = f"{row['name']}: {spoken(a)} with constraints, {number(row['auc_unconstrained'])} without"
+        marks += whisker(k + 0.5, a["low"], a["high"], x, y, "whisker", says)
+        marks += dot(k + 0.5, a["value"], x, y, "m-lightgbm", says=says)
+        marks += dot(k + 0.72, row["auc_unconstrained"], x, y, "m-unconstrained", "diamond", says)
+        if row["auc_unconstrained"] is not None and a["value"] is not None:
+            gaps[str(row["name"])] = a["value"] - row["auc_unconstrained"]
+    most = min(gaps, key=gaps.__getitem__)
+    title = (
+        f"Monotonicity costs most in {most}: {signed(gaps[most])} AUC"
+        if gaps[most] < 0
+        else "Monotonicity costs no decile any AUC"
+    )
+    caption = (
+        "AUC by tenth of volume, with constraints (95 %) and without. Look for a tenth where the diamond lies above the"
+        " interval."
+    )
+    keys = [Key("round", "m-lightgbm", "with constraints, 95 %"), Key("diamond", "m-unconstrained", "without")]
+    return Plot(title, caption, x, y, marks, keys, 270, grid="y")
+
+
+def _by_volume(rows: list[Json]) -> Plot:
+    x = names(
+        [f"{count(row['orders_from'])}–{count(row['orders_to'])}" for row in rows], "settled orders in the window", 4
+    )
+    twin = [row.get("unconstrained_predicted") for row in rows]
+    y = axis(
+        [v for row in rows for v in (row["predicted"], row["observed"])] + twin, "share bad", short_percent, zero=True
+    )
+    marks: list[Mark] = []
+    for k, row in enumerate(rows):
+        orders = f"{count(row['orders_from'])} to {count(row['orders_to'])} orders"
+        says = f"{orders}: predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
+        marks += dot(k + 0.5, row["observed"], x, y, "observed", "square", says)
+        marks += dot(k + 0.28, row["predicted"], x, y, "m-lightgbm", says=says)
+        marks += dot(k + 0.72, twin[k], x, y, "m-unconstrained", "diamond", says)
+    off = [row["predicted"] - row["observed"] for row in rows]
+    worst = max(range(len(rows)), key=lambda k: abs(off[k]))
+    where = "for the smallest sellers" if worst == 0 else f"in volume tenth {worst + 1} of {len(rows)}"
+    title = f"Calibration is farthest off {where}: {signed(off[worst] * 100, 1)} percentage points"
+    caption = (
+        "Predicted and observed by tenth of volume. Look at the left end: a model that learnt how much sellers sell, and"
+        " not how they sell, predicts small ones wrong."
+    )
+    keys = [Key("square", "observed", "observed"), Key("round", "m-lightgbm", "predicted, constrained")]
+    keys += [Key("diamond", "m-unconstrained", "predicted, unconstrained")] if any(v is not None for v in twin) else []
+    return Plot(title, caption, x, y, marks, keys, 270, grid="y")

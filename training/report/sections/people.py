@@ -1,0 +1,232 @@
+"""How the model treats different sellers, what changes for them against the champion, and where it was wrong."""
+
+from typing import Any
+
+from training.report.drawing import Scaled, bar
+from training.report.numbers import Num, count, listed, number, percent, plural, signed, spoken
+from training.report.parts import Bar, Block, Card, Cards, Cell, Chip, Heat, Table, Text
+from training.report.reading import Absent, Reading
+
+Json = Any
+KINDS = {
+    "volume": "Volume",
+    "tenure": "Tenure",
+    "product_category": "Product category",
+    "country": "Country",
+    "file": "Thin, medium and thick files",
+    "sellers": "Sellers seen and not seen in training",
+    "inspected": "Randomly inspected, and all others",
+}
+MOST_ENTRIES = 6
+
+
+def segments(r: Reading) -> list[Block]:
+    """A table for each way to part the sellers."""
+    found = r.found("segments")
+    order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
+    blocks: list[Block] = []
+    for kind in order:
+        name = KINDS.get(kind, kind.replace("_", " "))
+        blocks.append(
+            _segment(name, found[kind])
+            if found[kind]
+            else Text(f"{name}: the data does not tell them apart.", quiet=True)
+        )
+    return blocks
+
+
+def _segment(name: str, rows: list[Json]) -> Table:
+    aucs = Scaled(
+        v for row in rows if row["auc"] for v in (row["auc"]["low"], row["auc"]["high"], row["auc_unconstrained"])
+    )
+    rates = Scaled(row[key] for row in rows for key in ("low", "high", "predicted"))
+    cells: list[list[Cell]] = []
+    off = []
+    for row in rows:
+        a = row["auc"]
+        low, high = row["low"], row["high"]
+        if None not in (low, high, row["predicted"]) and not low <= row["predicted"] <= high:
+            off.append(f"{row['name']} ({'high' if row['predicted'] > high else 'low'})")
+        shown: Cell = Num("–")
+        if a:
+            shown = aucs.cell(a["value"], a["low"], a["high"], spoken(a), row["auc_unconstrained"])
+        rate = rates.cell(row["observed"], low, high, percent(row["observed"]), row["predicted"])
+        cells.append([str(row["name"]), count(row["rows"]), count(row["bad"]), shown, number(row["auc_unconstrained"]), rate,
+                      percent(row["predicted"]), percent(row["predicted_unconstrained"])])  # fmt: skip
+    title = (
+        f"{name}: predicted too {'; '.join(_grouped(off))}" if off else f"{name}: predictions agree with every group"
+    )
+    caption = (
+        "Upright marks: the unconstrained twin's AUC, and the predicted share. Look for a mark outside its interval."
+    )
+    head = (
+        "group",
+        "rows",
+        "bad",
+        "AUC (95 %)",
+        "without constraints",
+        "observed bad (95 %)",
+        "predicted",
+        "without constraints",
+    )
+    return Table(title, caption, head, cells)
+
+
+def _grouped(off: list[str]) -> list[str]:
+    parts = []
+    for side in ("high", "low"):
+        names = [name.removesuffix(f" ({side})") for name in off if name.endswith(f"({side})")]
+        parts += [f"{side} in {listed(names, 4)}"] if names else []
+    return parts
+
+
+def _champion(r: Reading, key: str) -> Json:
+    if key in r.evaluation and r.evaluation[key] is None:
+        raise Absent("there was no champion to compare with when this model was trained")
+    return r.found(key)
+
+
+def migration(r: Reading) -> list[Block]:
+    """How many sellers go from which tier to which."""
+    found = _champion(r, "migration")
+    tiers, matrix = [str(t) for t in found["tiers"]], found["matrix"]
+    rows: list[list[Cell]] = []
+    for k, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):
+        total = sum(row) or 1
+        rows.append([tier, *[Heat(f"{count(v)} · {percent(v / total)}", v / total, j == k) for j, v in enumerate(row)]])
+    up = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j > k)
+    down = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j < k)
+    title = f"{percent(found['same'])} keep their tier, {percent(found['within_one'])} move by at most one"
+    if "probation" in tiers and tiers.index("probation") > 0:
+        up, down = down, up  # the best tier comes first
+    caption = (
+        "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."
+        f" {count(up)} sellers rise and {count(down)} fall: look for weight far from the outline."
+    )
+    return [Table(title, caption, ("champion \\ candidate", *tiers), rows)]
+
+
+def swap(r: Reading) -> list[Block]:
+    """Who is let in and who is kept out if the model takes over, at the same share rejected."""
+    found = _champion(r, "swap")
+    groups = (
+        ("in", "let in: rejected by the champion only"),
+        ("out", "kept out: rejected by the candidate only"),
+        ("kept", "judged alike by both"),
+    )
+    most = max([found[key]["bad_rate"] or 0 for key, _ in groups if found.get(key)] or [0])
+    rows: list[list[Cell]] = []
+    for key, name in groups:
+        if part := found.get(key):
+            rate = part["bad_rate"]
+            drawn: Cell = Num("–") if rate is None else bar(rate, most, percent(rate))
+            rows.append([name, count(part["rows"]), count(part["bad"]), drawn])
+    came, went = found["in"]["bad_rate"], found["out"]["bad_rate"]
+    if came is None or went is None:
+        title = "Nobody is swapped"
+    else:
+        title = f"Those kept out are bad {percent(went)} of the time, those let in {percent(came)}"
+        title += ": the swap pays" if went > came else ": the swap does not pay"
+    caption = (
+        f"Both models reject the worst {percent(found['rejected_share'])}. Look at the first two rows: a better model lets in"
+        " safer sellers than it newly keeps out."
+    )
+    return [Table(title, caption, ("group", "sellers", "bad", "bad among them"), rows)]
+
+
+def paired(r: Reading) -> list[Block]:
+    """The champion against the candidate in figures."""
+    if not r.has_champion:
+        raise Absent("there was no champion to compare with when this model was trained")
+    rows: list[list[Cell]] = []
+    both = r.found("paired.lightgbm-champion")
+    difference = (r.evaluation.get("difference") or {}).get("lightgbm-champion")
+    if difference:
+        rows.append(["AUC", spoken(difference, sign=True), "more is better", _told(difference, 1)])
+    rows.append(["log-loss", spoken(both["log_loss"], 4, True), "less is better", _told(both["log_loss"], -1)])
+    rows.append(
+        ["recall of loss", spoken(both["recall_of_loss"], 3, True), "more is better", _told(both["recall_of_loss"], 1)]
+    )
+    better = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "good"]
+    worse = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "bad"]
+    title = f"Better than the champion in {listed(better)}" if better else "No better than the champion beyond chance"
+    title += f", worse in {listed(worse)}" if worse else ""
+    caption = "Candidate less champion on the same rows and draws (95 %). An interval that holds 0 may be chance."
+    return [Table(title, caption, ("figure", "candidate less champion", "", "result"), rows)]
+
+
+def _told(interval: Json, sense: int) -> Chip:
+    if interval is None or interval["low"] is None:
+        return Chip("plain", "not known")
+    if interval["low"] <= 0 <= interval["high"]:
+        return Chip("plain", "not told apart")
+    return Chip("good", "better") if (interval["low"] > 0) == (sense > 0) else Chip("bad", "worse")
+
+
+def impact(r: Reading) -> list[Block]:
+    """How many sellers each tier holds, before and after."""
+    rows = r.found("impact")
+    champion = any(row.get("champion_rows") is not None for row in rows)
+    most = max(max(row["candidate_share"] or 0, row.get("champion_share") or 0) for row in rows)
+    cells: list[list[Cell]] = []
+    for row in rows:
+        before: Bar | Num = Num("–")
+        if row.get("champion_share") is not None:
+            before = bar(
+                row["champion_share"], most, f"{percent(row['champion_share'])} ({count(row['champion_rows'])})"
+            )
+        after = bar(row["candidate_share"], most, f"{percent(row['candidate_share'])} ({count(row['candidate_rows'])})")
+        change = row["candidate_rows"] - row["champion_rows"] if champion else None
+        cells.append(
+            [
+                str(row["tier"]),
+                *([before, signed(change, 0)] if champion else []),
+                after,
+                count(row["bad"]),
+                percent(row["bad_rate"]),
+            ]
+        )
+    largest = max(rows, key=lambda row: row["candidate_rows"])
+    title = f"Most sellers would be {largest['tier']}: {percent(largest['candidate_share'])}"
+    if champion:
+        moved = max(rows, key=lambda row: abs(row["candidate_rows"] - row["champion_rows"]))
+        title += f"; {moved['tier']} changes most, by {signed(moved['candidate_rows'] - moved['champion_rows'], 0)}"
+    head = (
+        "tier",
+        *(("under the champion", "change") if champion else ()),
+        "under the candidate",
+        "bad",
+        "bad among them",
+    )
+    caption = "Tiers by the policy's cut-offs. Look at the lowest tier: so many sellers feel a promotion at once."
+    return [Table(title, caption, head, cells)]
+
+
+def worst(r: Reading) -> list[Block]:
+    """The twenty worst misses with their ledger entries."""
+    rows = r.found("misses")
+    cards = []
+    for row in rows:
+        entries = row["entries"]
+        shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in entries[:MOST_ENTRIES]]
+        chip = Chip("bad", "turned out bad") if row["bad"] else Chip("plain", "stayed good")
+        left = len(entries) - len(shown)
+        more = (
+            f"and {plural(left, 'more entry', 'more entries')} of this seller"
+            if left
+            else ""
+            if entries
+            else "No entry in the window."
+        )
+        text = f"{count(row['points'])} points, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
+        cards.append(Card(str(row["seller"]), text, chip, shown, more))
+    trusted = sum(bool(row["bad"]) for row in rows)
+    good = len(rows) - trusted
+    said = [f"{plural(trusted, 'trusted seller')} turned out bad"] if trusted else []
+    said += [f"{plural(good, 'distrusted seller')} stayed good"] if good else []
+    title = " and ".join(said)
+    caption = (
+        "The predictions that were farthest from what happened. Read the entries: is there a fact that the features do not"
+        " see, a wrong label, or plain bad luck?"
+    )
+    return [Cards(title, caption, cards)]
