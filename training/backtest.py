@@ -25,8 +25,8 @@ from scoring.policy import Policy
 from scoring.scale import MAX_POINTS
 from scoring.time import DAY
 from scoring.words import RATED_TIERS, Tier
+from training.evaluation.ranking import auc
 from training.export import LedgerTable
-from training.metrics import auc
 from training.outcomes import is_mature, last_training_day, outcome
 from training.study import Study
 
@@ -216,7 +216,7 @@ def _figures(
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
     def ranked(model: Artifact, given: Answers) -> float:
-        return auc(model.scale.p_slope * given.raw[seen.seller] + seen.start, seen.bad)
+        return float(auc(model.scale.p_slope * given.raw[seen.seller] + seen.start, seen.bad))
 
     return Figures(
         rows=np.bincount(tier, minlength=len(STATES)),

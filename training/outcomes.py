@@ -1,4 +1,4 @@
-"""What became of the sellers after a day: by a study's definition, in full, or as far as was known at a moment."""
+"""What became of the sellers after a day, by a study's definition, beside what a model expected of them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from scoring.artifact import Artifact
 from scoring.columns import Ints
 from scoring.errors import ConfigurationWrong
+from scoring.facts import Facts
 from scoring.time import DAY, parse_day
+from training.evaluation.arrays import sigmoid
 from training.export import LedgerTable
 from training.fit import offset
-from training.snapshots import Snapshot, snapshot
+from training.snapshots import snapshot
 from training.study import Study
 
 Floats = NDArray[np.float64]
@@ -31,9 +33,12 @@ class Outcome:
     start: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Chance of bad of each over its own exposure, by the model's raw scores of them, shape (n,)."""
-        logit = artifact.scale.p_intercept + artifact.scale.p_slope * raw + self.start
-        return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float64)
+        """Chance of each to be known as bad at the maturity, over its own exposure, by the model's raw scores, shape (n,).
+
+        A model's calibration is lifted to what will ever be known of bad ones; here that lift is taken back.
+        """
+        lift = float(lineage_of(artifact).get("calibration_lift", 0.0))
+        return sigmoid(artifact.scale.p_intercept - lift + artifact.scale.p_slope * raw + self.start)
 
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
@@ -41,22 +46,13 @@ def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
     return study.observation(day).window_end + study.maturity_days <= table.as_of
 
 
-def outcome(table: LedgerTable, study: Study, day: int) -> Outcome:
-    """What became of those observed on `day`, whose window is mature: the label that training learns from."""
-    return _outcome(snapshot(table, study, study.observation(day)), study, day)
+def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Outcome:
+    """What became of those observed on `day`, whose window is mature: the label that training learns from.
 
-
-def outcome_known(table: LedgerTable, study: Study, day: int, moment: int) -> Outcome:
-    """What had become of those observed on `day` by the knowledge of the beginning of day `moment`.
-
-    Exposure is carried forward: orders so far times the length of the window over the part of it that has passed.
+    `final`: as of `training.labels.final_facts`, if it is known already.
     """
-    point = study.observation(day)
-    passed = min(moment, point.window_end) - day
-    early = replace(study, maturity_days=moment - point.window_end)
-    seen = snapshot(known_by(table, moment), early, point)
-    whole = seen.window_orders * ((point.window_end - day) / passed)
-    return _outcome(replace(seen, window_orders=whole), study, day)
+    seen = snapshot(table, study, study.observation(day), final)
+    return Outcome(day, seen.seller, seen.bad, offset(seen, study))
 
 
 def known_by(table: LedgerTable, day: int) -> LedgerTable:
@@ -90,7 +86,3 @@ def lineage_of(artifact: Artifact) -> dict[str, Any]:
     """What the model states of where it comes from."""
     lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
     return lineage
-
-
-def _outcome(seen: Snapshot, study: Study, day: int) -> Outcome:
-    return Outcome(day, seen.seller, seen.bad, offset(seen, study))

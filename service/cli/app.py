@@ -9,7 +9,20 @@ import typer
 from scoring.errors import SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
-from service.cli import backtest, backups, imports, kinds, ledger, models, operate, review, scores, train, violations
+from service.cli import (
+    backtest,
+    backups,
+    imports,
+    kinds,
+    ledger,
+    models,
+    operate,
+    review,
+    scores,
+    shadow,
+    train,
+    violations,
+)
 from service.cli.output import EXIT_CODES, Exit, exit_code, say
 
 app = typer.Typer(
@@ -26,6 +39,7 @@ scores.register(app)
 train.register(app)
 models.register(app)
 backtest.register(models.app)
+shadow.register(models.app)
 backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)

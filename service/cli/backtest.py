@@ -11,6 +11,7 @@ from scoring.errors import ConfigurationWrong, invalid
 from scoring.time import format_day, parse_day
 from scoring.words import Tier
 from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.cli.models import open_registry
 from service.cli.operate import load_policy
 from service.cli.output import Format, Output, emit, emit_one, training_missing, write
 from service.progress import StepProgress
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scoring.columns import Ints
-    from service.registry import Registry
     from training.backtest import Backtest, Step
     from training.export import LedgerTable
     from training.study import Study
@@ -121,13 +121,6 @@ def backtest(
         if rows:
             write("\n")
             emit(rows, output)
-
-
-def open_registry(settings: Settings) -> "Registry":
-    """The configured registry."""
-    from service.registry import Registry
-
-    return Registry(settings.registry_dir)
 
 
 def study_of(path: Path) -> "Study":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from training.train import Trained, train
 
 from scoring.artifact import load
 from scoring.entries import Entry
@@ -31,7 +32,6 @@ from tests.training.test_labels import OBSERVE, standing
 from training.export import LedgerTable
 from training.snapshots import snapshot
 from training.study import ContextSource, Study, load_study
-from training.train import Trained, train
 
 POLICY = {
     "name": "test",
