@@ -142,7 +142,7 @@ def _day_of(text: str, path: str) -> int:
     try:
         return parse_day(text)
     except ValueError:
-        raise invalid(path, "must be a date of the form YYYY-MM-DD") from None
+        raise invalid(path, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
 
 
 KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}

@@ -107,6 +107,8 @@ def parse_notifier(name: str, field: str) -> NotifierName:
 
 def seller_of(name: str, marketplace: str, field: str) -> str:
     """The seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
+    if not name:
+        raise invalid(field, f"is required: {SELLER_FORM}")
     found = parse_seller(name, field)
     if found.marketplace != marketplace:
         raise invalid(field, f"must be in the parent, {marketplace_name(marketplace)}")

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from scoring.errors import invalid
 from scoring.time import format_time
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.common import (
     PATIENCE_SECONDS,
@@ -52,7 +53,7 @@ def append(
     """Append entries: the contract's Entry as JSON, one a line, all of them or none.
 
     For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
-    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}
+    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone stands for its first moment.
 
     As a stream, each 1,000 are recorded or refused by themselves, and broken connections are made up for; append the
     same file again after an error or an interruption: nothing is added twice.
@@ -63,7 +64,12 @@ def append(
         if stream or len(lines) > MAX_LINES:
             _append_stream(connection, where, lines, output)
             return
-        results = connection.append_entries(where, _entries(lines, where))
+        try:
+            results = connection.append_entries(where, _entries(lines, where))
+        except SellertrustCallError as error:
+            error.message = _by_line(error.message, lines)
+            error.fields = [(_by_line(path, lines), description) for path, description in error.fields]
+            raise
     emit(
         [
             {
@@ -254,8 +260,10 @@ def _read_lines(file: Path) -> Lines:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode()
-    except (OSError, UnicodeDecodeError):
-        raise invalid("FILE", f"{file} cannot be read as text in UTF-8") from None
+    except OSError as error:
+        raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise invalid("FILE", f"{file} is not text in UTF-8") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise invalid("FILE", "has 0 entries; write one JSON object a line")
@@ -303,8 +311,12 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
 
 
 def _by_line(text: str, lines: Lines) -> str:
-    """What is said of `entries[17]` of a batch, said of its line in the file."""
-    return re.sub(r"entries\[(\d+)\]", lambda match: f"line {lines[int(match[1])][0]}", text)
+    """What is said of `entries[17].seller` of a batch, said of its line in the file."""
+
+    def line(match: "re.Match[str]") -> str:
+        return f"line {lines[int(match[1])][0]}" + (", " if match[2] else "")
+
+    return re.sub(r"entries\[(\d+)\](\.?)", line, text)
 
 
 _WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}

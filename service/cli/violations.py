@@ -89,7 +89,7 @@ def types(output: Output = Format.TABLE) -> None:
 
 
 _DECISIONS = {
-    "review": "Take an alleged violation up for review.",
+    "review": "Take an alleged violation up for review, or one that was dismissed up again.",
     "confirm": "Confirm an alleged violation, one under review, or one whose appeal failed: from now on it counts.",
     "dismiss": "Dismiss an alleged violation or one under review, as untrue or unproven.",
     "withdraw": "Withdraw an alleged violation or one under review, on behalf of its notifier.",

@@ -66,6 +66,10 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
         ("\n", "FILE: has 0 entries; write one JSON object a line"),
         ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
         ('{"seller": 5}\n', "line 1: is not an entry: "),
+        (
+            '\n\n{"entry_id": "e", "identity": {}}',
+            "error: INVALID_ARGUMENT: line 3, seller: is required: marketplaces/{m",
+        ),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "INVALID_ARGUMENT"),
     ],
 )

@@ -39,10 +39,16 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     shown = json.loads(stdout)
     assert (shown["count"], shown["alleged"], shown["decided"]) == (30, 30, 0)
     going_on = ("--execute", "--expected-count", "30", "--etag", shown["etag"])
-    assert f"nothing was decided; to decide: {' '.join(going_on)}" in told
+    assert f"nothing was decided; to decide, the same with: {' '.join(going_on)}" in told
     assert (
         "SELECTION_CHANGED" in shell(*command, "--execute", "--expected-count", 29, "--etag", shown["etag"], code=4)[1]
     )
+    told = shell(*command, "--execute", "--expected-count", 30, "--etag", "0" * 16, code=4)[1]
+    assert "the etag is not that of this decision" in told
+    assert "goes on" not in told
+    told = shell.error(2, *command, "--execute", "--expected-count", 30)
+    assert "--execute: needs --expected-count and --etag" in told
+    assert "goes on" not in told
     for _ in range(2):
         done = shell.json(*command, *going_on)
         assert (done["decided"], done["remaining"]) == (30 - len(shown["held_back"]), 0)

@@ -63,7 +63,7 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
     done = json.loads(stdout)
     assert (done["entries"], done["appended"], done["refused"]) == (2_500, 1_500, 1_000)
     assert "lines 1002 to 2001: " in stderr
-    assert "line 1206.entry_id: must be" in stderr
+    assert "line 1206, entry_id: must be" in stderr
     lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
     lines[2_300] = "{"
     told = shell.error(2, "ledger", "append", "-", "--stream", stdin="\n".join(lines))
