@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from typing import Any
 
 import pytest
@@ -85,19 +86,21 @@ def test_a_model_that_passed_shows_the_exact_command_to_promote_it() -> None:
     assert f"sellertrust model promote {sample.DIGEST}" in text
 
 
-def test_a_failed_hard_gate_says_which_and_shows_no_command_to_promote() -> None:
+def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
     text = words(render(**sample.parts(("log_loss", "latency"))))
     assert "Not passed: 2 hard gates failed" in text
     assert "may be overridden by a named person" in text
-    assert "model promote" not in text
+    assert '--reason "WHY" --override YOUR-NAME --wait' in unescape(text)
     closed = words(render(**sample.parts(("parity",))))
     assert "Nobody can override parity" in closed
+    assert "model promote" not in closed
 
 
 def test_an_advisory_gate_asks_for_a_signature_and_does_not_stop() -> None:
     text = words(render(**sample.parts(("psi",))))
     assert "Passed, with 1 advisory gate to sign off" in text
-    assert "model promote" in text
+    assert "--sign-off YOUR-NAME" in text
+    assert "--override" not in text
 
 
 @pytest.mark.parametrize("stated", [True, False])
@@ -105,7 +108,8 @@ def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bo
     gates = {**beside.gates(("golden",) if stated else ()), "passed": stated}
     text = words(render(**changed("gates", gates)))
     assert "Not passed" in text
-    assert "model promote" not in text
+    assert ("--override YOUR-NAME" in text) == stated
+    assert "ready to be promoted" not in text
 
 
 @pytest.mark.parametrize(
