@@ -36,13 +36,13 @@ def run(show: Callable[[str, float], None], progress: Callable[..., None]) -> No
     show("certificate_s_per_1000_trees", round(slowest, 3))
 
 
-def trained(leaves: int, rounds: int = ROUNDS) -> tuple[str, dict[str, int]]:
+def trained(leaves: int, rounds: int = ROUNDS, rows: int = ROWS) -> tuple[str, dict[str, int]]:
     """A model text and its features' directions: 15 kinds of conduct, each decayed by four half-lives, so correlated."""
     rng = np.random.default_rng(leaves)
-    latent = rng.gamma(0.5, size=(ROWS, KINDS))
+    latent = rng.gamma(0.5, size=(rows, KINDS))
     x = np.concatenate([latent * rng.gamma(2.0, 0.5, size=latent.shape) for _ in range(HALF_LIVES)], axis=1)
     raw = np.log1p(latent) @ rng.uniform(0.2, 1.0, KINDS) + np.sin(3 * x[:, 0]) * np.log1p(x[:, 1])
-    bad = (rng.random(ROWS) < 1 / (1 + np.exp(4.0 - raw))).astype(float)
+    bad = (rng.random(rows) < 1 / (1 + np.exp(4.0 - raw))).astype(float)
     directions = {f"f{i}@1": 0 if i < FREE else -1 for i in range(x.shape[1])}
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": leaves, "min_data_in_leaf": 20, "learning_rate": 0.05,

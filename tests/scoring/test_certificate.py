@@ -209,8 +209,8 @@ def test_forced_splits_that_ignore_the_constraints_are_caught(tmp_path) -> None:
 
 def test_path_smoothing_that_moves_leaves_past_each_other_is_caught() -> None:
     """Leaves are drawn towards their parents after the constraints were looked at."""
-    x, bad = sample(1)
-    assert_caught(constrained(x, bad, path_smooth=100), x, 0.01)
+    x, bad = sample(3)
+    assert_caught(constrained(x, bad, path_smooth=300, num_leaves=31, learning_rate=0.3), x, 0.05)
 
 
 def test_leaves_renewed_after_quantized_training_are_caught() -> None:
@@ -231,7 +231,7 @@ def test_the_advanced_method_with_missing_values_moves_the_wrong_way_and_is_refu
 
 def test_a_thousand_trees_are_certified_in_five_seconds() -> None:
     """Of 60 features and 31 leaves, in processor time; 0.12 s when this was written."""
-    text, directions = trained(31, rounds=200)
+    text, directions = trained(31, rounds=100, rows=4000)
     started = time.process_time()
     certificate = certify(text, directions)
     assert (time.process_time() - started) * 1000 / certificate["trees"] < 5
