@@ -31,8 +31,9 @@ Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): of all inci
 low end is that of 0.012805 incidents an order, 1.2805 in its 100 orders; the high end that of none, as observed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -129,84 +130,71 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
     """The sums of all cases, then of the first `n` at the low end of points, then of these at their high end."""
     told, recent_orders = folder.told(facts, n)
     orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
-    c = np.clip(orders[-1] / np.where(told > 0, told, np.inf), 1.0, 2.0)
-    own = _series(sums, n)
-    events, priors = np.array([prior.incidents, prior.failures]).T
-    before = np.array([*prior.mix, 1.0]) * events[0]
-    grain = np.array([*[prior.grain] * (len(Category) + 1), 1.0, 1.0, 1.0, 1.0])[:, None]
-    k = (np.append(before, events[1])[:, None] + c * own[-1]) / grain
-    x = np.append(np.repeat(priors[0], len(before)), priors[1])[:, None] + c * orders[-1]
-    both = []
-    for quantile, further in zip(reversed(ends(k)), (np.maximum, np.minimum), strict=True):
+    # Nothing told: no orders of the last ten half-lives, and c is 1.
+    c = np.minimum(np.maximum(orders[-1] / np.where(told > 0, told, np.inf), 1.0), 2.0)
+    series = _series(sums, ENDS * n)
+    own = series[:, :, :n]
+    events, priors, grain = _columns(prior)
+    k = (events + c * own[-1]) / grain
+    x = priors + c * orders[-1]
+    incidents, recent = [sums.incidents], [sums.recent]
+    low, high = ends(k)
+    for place, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
         rates = grain * quantile / x
-        every = rates[_INCIDENTS]
-        both.append(
-            _Ends(
-                further(own, rates * orders[:, None]),
-                further(sums.incidents[:n], every * sums.total_orders[:n]),
-                further(sums.recent[:n], every * recent_orders),
-            )
-        )
-    return _appended(sums, n, both)
+        series[:, :, place : place + n] = further(own, rates * orders[:, None])
+        incidents.append(further(sums.incidents[:n], rates[_INCIDENTS] * sums.total_orders[:n]))
+        recent.append(further(sums.recent[:n], rates[_INCIDENTS] * recent_orders))
+    return _of_series(sums, n, series, np.concatenate(incidents), np.concatenate(recent))
 
 
-_INCIDENTS, _FAILURES = len(Category) + 3, len(Category) + 4
+@lru_cache(maxsize=8)
+def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
+    """Of each series, shape (13, 1): the prior's mass, its orders, and the weight that makes whole events of a mass."""
+    (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
+    mass = [*(events * weight for weight in prior.mix), events, failures]
+    whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]
+    columns = (mass, [*[orders] * (several + 4), orders_failed], whole)
+    masses, priors, grain = (np.array(column, dtype=np.float64)[:, None] for column in columns)
+    return masses, priors, grain
+
+
+_WEIGHTED, _INCIDENTS, _FAILURES = len(Category), len(Category) + 3, len(Category) + 4
 _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Category) + 2, Severity.MINOR: _INCIDENTS}
-"""Places of series, after the categories and the weighted mass."""
+"""Places of series, after those of the categories."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """The sums of n sellers that move, at one end: `series` of shape (half-lives, 13, n), counts of shape (n,)."""
-
-    series: Floats
-    incidents: Floats
-    recent: Floats
-
-
-def _series(sums: Sums, n: int) -> Floats:
-    """Series of the first n cases, shape (half-lives, 13, n)."""
-    return np.array(
-        [
-            [
-                *sums.category_mass[h][:n].T,
-                sums.weighted_mass[h][:n],
-                *(sums.incident_mass[floor, h][:n] for floor in _FLOOR_PLACES),
-                sums.failures[h][:n],
-            ]
-            for h in HALF_LIVES
-        ]
-    )
+def _series(sums: Sums, room: int) -> Floats:
+    """Series of all cases, shape (half-lives, 13, cases + room); what is in the room is not set."""
+    series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + room), dtype=np.float64)
+    filled = series[:, :, : sums.cases]
+    for i, h in enumerate(HALF_LIVES):
+        filled[i, :_WEIGHTED] = sums.category_mass[h].T
+        filled[i, _WEIGHTED] = sums.weighted_mass[h]
+        for floor, place in _FLOOR_PLACES.items():
+            filled[i, place] = sums.incident_mass[floor, h]
+        filled[i, _FAILURES] = sums.failures[h]
+    return series
 
 
-def _appended(sums: Sums, n: int, both: Sequence[_Ends]) -> Sums:
+def _of_series(sums: Sums, n: int, series: Floats, incidents: Floats, recent: Floats) -> Sums:
     """The sums with the cases of both ends behind them; what does not move is the seller's own."""
     places = {h: i for i, h in enumerate(HALF_LIVES)}
-
-    def moved(values: Floats, half_life: int, place: int) -> Floats:
-        return np.concatenate([values, *(end.series[places[half_life], place] for end in both)])
 
     def kept(values: NDArray[T]) -> NDArray[T]:
         return np.concatenate([values, values[:n], values[:n]])
 
-    several = len(Category)
     return replace(
         sums,
-        cases=sums.cases + ENDS * n,
-        category_mass={
-            h: np.concatenate([sums.category_mass[h], *(end.series[i, :several].T for end in both)])
-            for h, i in places.items()
-        },
-        weighted_mass={h: moved(values, h, several) for h, values in sums.weighted_mass.items()},
-        incident_mass={
-            (floor, h): moved(values, h, _FLOOR_PLACES[floor]) for (floor, h), values in sums.incident_mass.items()
-        },
-        incidents=np.concatenate([sums.incidents, *(end.incidents for end in both)]),
-        recent=np.concatenate([sums.recent, *(end.recent for end in both)]),
+        cases=series.shape[-1],
+        category_mass={h: series[i, :_WEIGHTED].T for h, i in places.items()},
+        weighted_mass={h: series[i, _WEIGHTED] for h, i in places.items()},
+        incident_mass={(floor, h): series[places[h], _FLOOR_PLACES[floor]] for floor, h in sums.incident_mass},
+        failures={h: series[i, _FAILURES] for h, i in places.items()},
+        incidents=incidents,
+        recent=recent,
         worst=kept(sums.worst),
         days_since={floor: kept(days) for floor, days in sums.days_since.items()},
         orders={h: kept(orders) for h, orders in sums.orders.items()},
-        failures={h: moved(values, h, _FAILURES) for h, values in sums.failures.items()},
         total_orders=kept(sums.total_orders),
         tenure_days=kept(sums.tenure_days),
         level=kept(sums.level),
