@@ -50,6 +50,11 @@ class Registry:
         return self._storage.folder
 
     @property
+    def place(self) -> str:
+        """Where it lies, for messages."""
+        return self._storage.place
+
+    @property
     def look_seconds(self) -> float:
         """How often a follower may ask for `stamp`."""
         return self._storage.look_seconds
@@ -111,21 +116,30 @@ class Registry:
         self._storage.append(decide)
         return digest
 
-    def rollback(self, *, actor: str, reason: str, now: int) -> str:
+    def rollback(self, *, actor: str, reason: str, now: int, champion: str = "") -> str:
         """Makes `previous` champion again; its digest. At once: it served before, so its bytes are compared by SHA-256
-        and not tried anew, and no gate is asked. ModelNotFound if no other model was champion before.
+        and not tried anew, and no gate is asked. With `champion`, the digest that is to be taken back, a second call
+        changes nothing. ModelNotFound if no other model was champion before; ArtifactRefused.
         """
         _check_said(actor=actor, reason=reason)
 
-        def decide(moves: list[Move]) -> Move:
-            digest = aliases_of(moves).get(PREVIOUS)
+        def decide(moves: list[Move]) -> Move | None:
+            aliases = aliases_of(moves)
+            digest = aliases.get(PREVIOUS)
             if digest is None:
                 raise ModelNotFound("no model was champion before the present one", {"model": PREVIOUS})
+            if champion and champion == digest:  # which is done already
+                return None
+            if champion and champion != aliases[CHAMPION]:
+                present = aliases[CHAMPION]
+                text = f"model {champion[:12]} is not champion, so it is not taken back: {present[:12]} is"
+                raise ArtifactRefused(text, {"model": present})
             self.content(digest)
             said: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
             return self._champion_move(moves, digest, actor, reason, now, said)
 
-        return self._storage.append(decide).digest
+        move = self._storage.append(decide)
+        return move.digest if move else str(self.champion())
 
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Points `challenger` or `shadow` at a published model; its whole digest. A champion is made by `promote`."""
