@@ -58,7 +58,7 @@ def test_a_process_that_dies_hangs_or_lies_is_a_refusal(
 
 def test_memory_has_a_limit() -> None:
     """64 MB do not hold LightGBM and a model: the process fails, whichever part of it is first to."""
-    with pytest.raises(ArtifactRefused, match="needs more than 64 MB|ended (with|by)"):
+    with pytest.raises(ArtifactRefused, match=r"needs more than 64 MB|ended (with|by)"):
         intake.try_out(artifact().parts, memory_bytes=64 << 20)
 
 
