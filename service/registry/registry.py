@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.artifact import MANIFEST, PARTS, Artifact, load, verify, verify_content
+from scoring.artifact import MANIFEST, PARTS, Artifact, load, ready, verify, verify_content
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.time import format_time
 from service.registry import intake
@@ -205,18 +205,19 @@ class Registry:
 
     def load(self, digest: str) -> Artifact:
         """A published model, verified whole. ArtifactRefused says which model, what does not match and what to do."""
-        parts = self.read(digest)
-        try:
-            artifact = load(parts)
-        except ArtifactRefused as error:
-            raise self._refused(digest, error.message) from error
-        self._compared(digest, parts, lambda _: artifact.digest)
-        return artifact
+        return self._ready(digest, self._verified(digest))
 
     def admit(self, digest: str) -> Artifact:
-        """The same for a server: strictly verified without LightGBM, then loaded in a throwaway process, then here."""
-        self._try(digest, self._verified(digest))
-        return self.load(digest)
+        """The same for a server: between the strict reading and LightGBM, a throwaway process loads the model first."""
+        parts = self._verified(digest)
+        self._try(digest, parts)
+        return self._ready(digest, parts)
+
+    def _ready(self, digest: str, parts: dict[str, bytes]) -> Artifact:
+        try:
+            return ready(parts, digest)
+        except ArtifactRefused as error:
+            raise self._refused(digest, error.message) from error
 
     def _verified(self, digest: str) -> dict[str, bytes]:
         return self._compared(digest, self.read(digest), verify)
