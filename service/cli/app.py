@@ -108,5 +108,5 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
 
 _NEXT = {
     Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",
-    Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list",
+    Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
 }

@@ -19,6 +19,7 @@ from scoring.errors import (
     InvalidInput,
     LedgerUnavailable,
     LedgerVersionUnknown,
+    ModelNotFound,
     PolicyRefused,
     SellertrustError,
     SourceUnavailable,
@@ -74,6 +75,8 @@ def exit_code(error: Exception) -> Exit:
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
         return Exit.CONFIGURATION
+    if isinstance(error, ModelNotFound):
+        return Exit.NOT_FOUND
     return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
 
 
