@@ -16,6 +16,7 @@ from service.cli import (
     kinds,
     ledger,
     models,
+    monitor,
     operate,
     review,
     scores,
@@ -40,6 +41,7 @@ train.register(app)
 models.register(app)
 backtest.register(models.app)
 shadow.register(models.app)
+monitor.register(models.app)
 backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
