@@ -38,6 +38,14 @@ class Exit(IntEnum):
     CONFIGURATION = 6
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
+
+
+class Told(SystemExit):
+    """The end of a command that has said itself how to go on."""
+
+
 EXIT_CODES = (
     "Exit codes: 0 done; 1 unforeseen; 2 wrong input; 3 not found; 4 refused by the state of the ledger or by rejects;"
     " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
@@ -95,6 +103,13 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def told(count: int, noun: str) -> str:
+    """A number of things in words: `told(1, "entry") == "1 entry"`, `told(2, "entry") == "2 entries"`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
+
+
 def write(text: str) -> None:
     """Data on stdout. A reader that has seen enough and left (`| head`) ends the command, and is no error."""
     try:
@@ -138,6 +153,7 @@ def emit_one(row: Mapping[str, Any], output: Format) -> None:
         return
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        is_long = isinstance(value, list | tuple) and any(" " in str(one) for one in value)
+        text = ("\n" if is_long else ", ").join(map(str, value)) if isinstance(value, list | tuple) else value
         grid.add_row(name, "" if text is None else str(text))
     print_table(grid)
