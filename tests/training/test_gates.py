@@ -171,6 +171,14 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
     assert not judged(worse)["passed"]
 
 
+def test_the_end_of_the_interval_decides_and_not_the_estimate(good: dict[str, Any]) -> None:
+    """The number of the log-loss is the upper bound over the champion's, that of the recall the lower bound."""
+    found, paired = judged(good), good["paired"]["lightgbm-champion"]
+    base = good["models"]["champion"]["log_loss"]["value"]
+    assert found["log_loss"]["number"] == pytest.approx(paired["log_loss"]["high"] / base)
+    assert found["recall_of_loss"]["number"] == pytest.approx(-paired["recall_of_loss"]["low"])
+
+
 def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
     """Thin files alone predicted at a third of their odds: the segments' gate names them."""
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
