@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
+from scoring.thin import Prior, default_prior, prior_of
 from scoring.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
 from scoring.words import Severity
@@ -41,7 +42,8 @@ def canonical_json(value: object) -> bytes:
 @dataclass(frozen=True, slots=True)
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
-    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features).
+    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
+    `prior` of the sellers' own rates (default: `thin.default_prior`).
     """
 
     study: str
@@ -54,6 +56,7 @@ class ModelParts:
     golden: NDArray[np.float64]
     evaluation: Mapping[str, Any]
     lineage: Mapping[str, Any]
+    prior: Prior | None = None
 
 
 class Artifact:
@@ -66,6 +69,7 @@ class Artifact:
         self.features = tuple(_feature(row) for row in manifest["features"])
         self.scale = Scale(**manifest["scale"])
         self.folder = Folder(_constants(manifest["constants"], json.loads(parts["decay.json"])))
+        self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
         self.baseline_points = int(self.points(self.baseline[None, :])[0])
@@ -121,14 +125,20 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "baseline": at_reference(model.baseline, model.features).tolist(),
         "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
     }
+    if model.prior is not None:
+        manifest["prior"] = asdict(model.prior)
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verifies an artifact and makes it ready: all that `verify` looks at, then the golden vectors by LightGBM itself, to
-    the last bit. ArtifactRefused says which part does not match.
+    """Verifies an artifact whole and makes it ready to score. ArtifactRefused says which part does not match."""
+    return ready(parts, verify(parts))
+
+
+def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
+    """Makes an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
+    last bit. ArtifactRefused if that gives other scores.
     """
-    digest = verify(parts)
     with _held_together():
         artifact = Artifact(json.loads(parts[MANIFEST]), parts, digest)
         golden = json.loads(parts["golden.json"])
@@ -229,7 +239,7 @@ def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> N
     raw = evaluate(parse_model(parts["model.txt"].decode()), inputs)
     if [value.hex() for value in raw] != golden["raw_scores"]:
         raise ArtifactRefused("the model does not give the raw scores of its golden vectors")
-    if len(set(raw)) < 2:
+    if len(set(raw)) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
     if Scale(**manifest["scale"]).points(np.array(raw)).tolist() != golden["points"]:
         raise ArtifactRefused("the scale does not give the points of the golden vectors")

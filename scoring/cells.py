@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-from scoring.dates import PLAIN, Dates, later
+from scoring.dates import PLAIN, Dates, day_text, later
 from scoring.errors import ConfigurationWrong
 from scoring.time import parse_time
 
@@ -38,6 +38,25 @@ def _column(name: str) -> Value:
     return read
 
 
+def _hole(name: str, dates: Dates) -> Value:
+    """What stands for `{name}`: the text of a column, or for `{name:day}` the UTC day of its date or time."""
+    if not name.endswith(_DAY):
+        return _column(name)
+    column = name.removesuffix(_DAY)
+
+    def read(row: Row) -> str:
+        text = cell(row, column).strip()
+        try:
+            return day_text(dates.canonical(text)) if text else ""
+        except ValueError as error:
+            raise RowRejected(f"{column}: {error}") from None
+
+    return read
+
+
+_DAY = ":day"
+
+
 def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
     """A text with holes, a constant, or a table (`_of_table`), as a function of the row."""
     if isinstance(data, bool | int | float):
@@ -47,9 +66,10 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
         holes = _HOLE.findall(data)
         if not holes:
             return lambda _: data
+        read = {name: _hole(name, dates) for name in holes}
         if data == "{" + holes[0] + "}":
-            return _column(holes[0])
-        return lambda row: _HOLE.sub(lambda hole: cell(row, hole.group(1)), data)
+            return read[holes[0]]
+        return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row), data)
     if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
         return _of_table(data, where, dates)
     raise ConfigurationWrong(

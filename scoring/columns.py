@@ -78,7 +78,8 @@ class EntryColumns:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints) -> "EntryColumns":
         """The entries at `index`, for the same cases."""
-        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "cases"}
+        places = np.flatnonzero(index) if index.dtype == np.bool_ else index  # once, not for each column
+        columns = {f.name: getattr(self, f.name).take(places) for f in fields(self) if f.name != "cases"}
         return EntryColumns(cases=self.cases, **columns)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":

@@ -118,6 +118,17 @@ class Folder:
             failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(1 << EXPOSURE_BITS)
         return ExposureSums(orders, failures, exact_sums(facts.exposure_orders, case, cases))
 
+    def told(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
+        """Of the first n cases: the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a
+        weight; and the orders of the last 365 days.
+        """
+        count = int(np.searchsorted(facts.exposure_case, n))
+        case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
+        age = facts.observe_day[case] - facts.exposure_day[:count]
+        weight = weights(self._exposure_tables[max(HALF_LIVES)], age) >> (EXPOSURE_BITS - 10)
+        squares = exact_sums(weight * weight * orders, case, n) / float(1 << 20)
+        return squares, exact_sums(np.where(age < RECENT_DAYS, orders, 0), case, n)
+
     def _violations(self, v: Violations, observe_day: Ints, cases: int) -> Sums:
         age = observe_day[v.case] - v.day
         new_incident = np.ones(len(v.case), dtype=bool)

@@ -23,6 +23,7 @@ TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
         (Status.APPEALED, Action.CONFIRM): Status.CONFIRMED,
         (Status.APPEALED, Action.REDUCE): Status.REDUCED,
         (Status.APPEALED, Action.OVERTURN): Status.OVERTURNED,
+        (Status.DISMISSED, Action.REVIEW): Status.UNDER_REVIEW,
         (Status.DISMISSED, Action.REINSTATE): Status.CONFIRMED,
         (Status.OVERTURNED, Action.REINSTATE): Status.CONFIRMED,
     }

@@ -14,7 +14,8 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
     violation_type = "safety_infraction"
     harm = { column = "severity", map = { "3" = "high" }, default = "low" }
 
-A value is a text with `{column}` in it (`{line}` is the row's line in the file), a constant, or a column with a `map`.
+A value is a text with `{column}` in it (`{line}` is the row's line in the file, `{column:day}` the UTC day of a date or
+time), a constant, or a column with a `map`.
 A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column = "delivered", plus_days = 14 }`.
 Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`, it counts the
 distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from scoring.reasons import (
     reason_codes,
     reasons_of,
 )
+from scoring.thin import ENDS, with_ends
 from scoring.time import DAY
 from scoring.words import ScoreState, Tier
 
@@ -34,7 +36,8 @@ MAX_CELLS = 1_000_000
 class Views:
     """Every seller now, at the last day-ends, and now if every allegation were upheld, all by the same knowledge.
 
-    View k of seller i is case `k * n + i`. `x` is the model's input, float64 of shape (views x n, features).
+    View k of seller i is case `k * n + i`. `x` is the model's input, float64 of shape (views x n, features); behind the
+    views it has two more: now at the low and at the high end of the seller's own rates (see `scoring.thin`).
     """
 
     n: int
@@ -91,14 +94,18 @@ def fold_views(
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     facts = _resolve(rows, sellers, times)
+    n = len(sellers)
     sums = artifact.folder.fold(facts)
-    return Views(len(sellers), facts, sums, matrix(sums, artifact.features, _attributes(rows, facts)))
+    attributes = _attributes(rows, facts)
+    ends = with_ends(sums, facts, n, artifact.prior, artifact.folder)
+    return Views(n, facts, sums, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
 
 
 def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """The answers that follow from the raw scores of the views, shape (views x n,)."""
+    """The answers that follow from the raw scores of the rows of `views.x`, shape (rows,)."""
     n, facts, sums = views.n, views.facts, views.sums
-    points = artifact.scale.points(raw).reshape(-1, n)
+    *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
+    lowest = np.min(seen, axis=0)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
     is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
     rated = (is_guilty | ~is_thin)[:n]
@@ -111,11 +118,10 @@ def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Po
             answers.append(_unrated(allegations, policy))
         else:
             # Thin days count too: were they left out, an order of then that is reported late could add a low day.
-            tier_points = int(points[:-1, case].min())
-            now, upheld = int(points[0, case]), int(points[-1, case])
+            points = Points(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = incidents_of(facts.violations, members)
-            answers.append(_rated(now, upheld, tier_points, p_bad, incidents, allegations, policy))
+            answers.append(_rated(points, p_bad, incidents, allegations, policy))
     return answers
 
 
@@ -165,24 +171,28 @@ def _attributes(rows: Sequence[FactRow], facts: Facts) -> list[Mapping[str, str]
     return [(rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
 
 
-def _rated(
-    points: int,
-    upheld: int,
-    tier_points: int,
-    p_bad: float,
-    incidents: Sequence[Incident],
-    allegations: int,
-    policy: Policy,
-) -> TrustScore:
-    tier = policy.tier(tier_points)
-    pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points) else ()
+class Points(NamedTuple):
+    """The points of one seller in its views."""
+
+    now: int
+    low: int
+    high: int
+    upheld: int
+    lowest: int
+
+
+def _rated(points: Points, p_bad: float, incidents: Sequence[Incident], allegations: int, policy: Policy) -> TrustScore:
+    tier = policy.tier(points.lowest)
+    pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
     return TrustScore(
         state=ScoreState.RATED,
         tier=tier,
         badge=policy.badges[tier],
-        points=points,
-        points_if_upheld=upheld,
-        tier_points=tier_points,
+        points=points.now,
+        points_low=points.low,
+        points_high=points.high,
+        points_if_upheld=points.upheld,
+        tier_points=points.lowest,
         p_bad=p_bad,
         reason_codes=(*reason_codes(incidents), *pending),
         counted_incidents=len(incidents),

@@ -7,7 +7,7 @@ code, contract, command line, import and documents follow it.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from enum import IntEnum
 from json.encoder import encode_basestring
 from typing import Any
@@ -16,11 +16,13 @@ from scoring.time import MAX_TIME, format_day, format_time, parse_day, parse_tim
 
 ID_FORM = "1 to 128 characters of [A-Za-z0-9._~:-]"
 MAX_IDS = 100
+MINOR_UNITS = "an amount in minor units, in digits alone: write 19.99 EUR as 1999 (cents), and 1999.00 EUR as 199900"
 MAX_ATTRIBUTES = 64
 MAX_ATTRIBUTE_LENGTH = 128
 
 _ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_DIGITS = re.compile(r"-?[0-9]{1,30}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL = "must hold no control characters (U+0000 to U+001F, U+007F): write it on one line"
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
@@ -84,6 +86,11 @@ def count(most: int, least: int = 0, proto: str = "int64") -> Shape:
     return Shape("count", proto, lambda v: None if least <= v <= most else text, int.__repr__, parse=whole_number)
 
 
+def amount(most: int) -> Shape:
+    """An amount of money in minor units (cents), 0 to `most`."""
+    return replace(count(most), parse=minor_units)
+
+
 def text(most: int, *, sealed: bool = False) -> Shape:
     """Free text of at most `most` characters, none of them a control character; `sealed` if it may name a person."""
     return Shape("text", "string", lambda value: _wrong_text(value, most), sealed=sealed)
@@ -104,6 +111,16 @@ def whole_number(text: str) -> int:
     if isinstance(number, float) and not number.is_integer():  # nor is NaN, nor an infinity
         raise ValueError(f"{text!r} is not a whole number")
     return int(number)
+
+
+def minor_units(text: str) -> int:
+    """An amount in minor units in a text, in digits alone. ValueError.
+
+    `1999.00` may be 1999 cents or 1999 euros, and nobody can tell: a wrong guess is wrong a hundredfold.
+    """
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(f"{text!r} is not {MINOR_UNITS}")
+    return int(text)
 
 
 def is_unicode(text: str) -> bool:

@@ -27,7 +27,10 @@ def parse_day(text: str) -> int:
     """`YYYY-MM-DD` as days since 1970-01-01: `parse_day("1970-01-02") == 1`. ValueError if it is not a date."""
     if not _DATE.fullmatch(text):
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DD")
-    return (date.fromisoformat(text) - _EPOCH_DATE).days
+    try:
+        return (date.fromisoformat(text) - _EPOCH_DATE).days
+    except ValueError as error:  # such as a month 99
+        raise ValueError(f"{text!r} is no date: {error}") from None
 
 
 @lru_cache(maxsize=4096)

@@ -142,7 +142,7 @@ def _day_of(text: str, path: str) -> int:
     try:
         return parse_day(text)
     except ValueError:
-        raise invalid(path, "must be a date of the form YYYY-MM-DD") from None
+        raise invalid(path, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
 
 
 KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
@@ -280,6 +280,8 @@ def score_message(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
         points=score.points,
+        points_low=score.points_low,
+        points_high=score.points_high,
         points_if_upheld=score.points_if_upheld,
         tier_points=score.tier_points,
         tier=entry_pb2.Tier.ValueType(score.tier or 0),

@@ -156,7 +156,6 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
         ),
         statuses=cast(tuple[Status, ...], statuses),
         sample_fraction=request.sample_fraction or SAMPLE_FRACTION,
-        seed=request.seed,
     )
 
 

@@ -4,9 +4,9 @@ Each change has an entry id made of the decision's id, its parameters and the vi
 recognises what is done and goes on, and the same id with other parameters is refused. What is selected is judged by where
 each violation stood before this decision: the set, its sample and its etag stay the same while the decision is carried out.
 
-The sample holds. What is alleged is put under review with a mark, and no bulk decision takes it until a person has decided
-it. What is not alleged cannot be marked: it draws its lot by its report alone, whatever the seed and the decision's id, so
-that another decision of the same share holds the same back, and a smaller share its own smaller part.
+The sample holds, and nobody can choose it: a violation draws its lot by its report alone (its id, and the time at which the
+ledger recorded it), so that every decision of the same share holds the same back, and a smaller share its own smaller part.
+What is alleged is put under review with a mark besides, and no bulk decision takes it until a person has decided it.
 """
 
 import json
@@ -46,7 +46,9 @@ _ALL = 2**63 - 1  # of the ledger's sequences
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done, by whom and why, to which violations. `statuses`: empty for all that allow the action."""
+    """What is to be done, by whom and why, to which violations. `statuses`: empty for all that allow the action, but
+    for what is dismissed, which is taken up again only if that is said.
+    """
 
     decision_id: str
     action: Action
@@ -56,7 +58,6 @@ class Decision:
     selection: Selection
     statuses: tuple[Status, ...] = ()
     sample_fraction: float = SAMPLE_FRACTION
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
     ledger.read(_require_own_id, marketplace, decision)
     found = list(_selected(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}
-    for is_alleged in (True, False):  # which draw their lots differently
+    for is_alleged in (True, False):  # of which the latter cannot be marked
         group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
         if group:
             sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
@@ -241,13 +242,19 @@ def _require_own_id(connection: Connection, marketplace: str, decision: Decision
 
 def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
     count = len(outcome.selected)
-    if count != expected_count or (etag and etag != outcome.etag):
-        raise SelectionChanged(
-            f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected, or"
-            " others, or they are to be decided in another way than the dry run showed; look at them by another dry run and"
-            " state its count and etag",
-            {"count": str(count), "etag": outcome.etag},
+    if count != expected_count:
+        problem = f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected"
+    elif etag and etag != outcome.etag:
+        problem = (
+            f"the etag is not that of this decision: of the {count:,} violations selected some are others than the dry run"
+            " showed, or they are to be decided in another way"
         )
+    else:
+        return
+    raise SelectionChanged(
+        f"{problem}; look at them by another dry run and state its count and etag",
+        {"count": str(count), "etag": outcome.etag},
+    )
 
 
 def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
@@ -274,16 +281,15 @@ def _change(decision: Decision, one: Selected) -> Entry:
     return Entry(entry_id_of(decision, one.violation), "", fact)
 
 
-def _lot(decision: Decision, report: Report, status: Status) -> float:
+def _lot(report: Report) -> float:
     """A number from 0 to below 1 that a violation draws, the same each time."""
-    by = decision.seed if status is Status.ALLEGED else f"report\x1f{report.record_time}"
-    drawn = sha256(f"{by}\x1f{report.violation}".encode()).digest()
+    drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
 def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
     """The violations of the selection that this decision may change, or has changed, by the sequence of their reports."""
-    wanted = {*decision.statuses} or _allowing(decision.action)
+    wanted = {*decision.statuses} or _allowing(decision.action) - {Status.DISMISSED}
     prefix = f"{prefix_of(decision)}{parameters_of(decision)}~"
     after = count = 0
     while True:
@@ -300,7 +306,7 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
             if not found.done and any(_is_left_to_a_person(changes.get(name, ())) for name in sellers):
                 continue
             count += 1
-            yield replace(found, lot=_lot(decision, report, found.status), reach=len(sellers))
+            yield replace(found, lot=_lot(report), reach=len(sellers))
         if count > MOST_SELECTED:
             raise invalid(
                 "violation_types", f"and the other conditions select over {MOST_SELECTED:,}; state more of them"

@@ -1,7 +1,7 @@
 """Resource names: the one place that takes them apart and puts them together.
 
 `marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}` and
-`/notifiers/{notifier}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+`/notifiers/{notifier}`; and `models/{model}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from scoring.shapes import ID_FORM, is_id
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
 VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
+MODEL_FORM = "models/{model}"
 NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
 
 
@@ -105,8 +106,23 @@ def parse_notifier(name: str, field: str) -> NotifierName:
     raise _wrong(field, NOTIFIER_FORM)
 
 
+def model_name(model: str) -> str:
+    """`model_name("d") == "models/d"`."""
+    return f"models/{model}"
+
+
+def parse_model(name: str, field: str) -> str:
+    """An alias, a digest or the beginning of one. InvalidInput names `field` if `name` is anything but a model."""
+    match name.split("/"):
+        case ["models", model] if is_id(model):
+            return model
+    raise _wrong(field, MODEL_FORM)
+
+
 def seller_of(name: str, marketplace: str, field: str) -> str:
     """The seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
+    if not name:
+        raise invalid(field, f"is required: {SELLER_FORM}")
     found = parse_seller(name, field)
     if found.marketplace != marketplace:
         raise invalid(field, f"must be in the parent, {marketplace_name(marketplace)}")

@@ -14,6 +14,7 @@ from scoring.version import CORE_VERSION
 from service.ledger import Cut, Ledger
 from service.names import seller_name
 from service.registry import PREVIOUS, Registry
+from service.shadow import Answered
 
 LOOKS_TO_RETRY = 10
 """After so many looks a refused model is tried again, then after twice as many, and so on: each may cost a process."""
@@ -31,12 +32,19 @@ class Scorer:
         self._artifact: Artifact | None = None
         self._kept: Artifact | None = None
         self._changing = threading.Lock()
+        self.observer: Callable[[Answered], None] | None = None
+        """Told of every answered request; whatever becomes of it there, the answer is the same."""
         self.refresh()
 
     @property
     def model_digest(self) -> str:
         """Digest of the model that answers; empty if there is none."""
         return self._artifact.digest if self._artifact else ""
+
+    @property
+    def registry(self) -> Registry | None:
+        """Where its models come from."""
+        return self._registry
 
     def refresh(self) -> bool:
         """Takes over the registry's champion, if it is another one; whether it did. The new model is tried in a throwaway
@@ -97,11 +105,15 @@ class Scorer:
         artifact = self._artifact
         rows = self._ledger.fact_rows(marketplace, sellers, cut.sequence)
         answers = score(rows, sellers, cut.observe_time, artifact, self._policy)
+        stamp = self._stamp(cut, artifact)
+        if self.observer is not None and artifact is not None:
+            with suppress(Exception):
+                self.observer(Answered(marketplace, rows, sellers, answers, stamp))
         found: list[TrustScore | SellertrustError] = [
             answer if answer is not None else _not_found(marketplace, seller)
             for seller, answer in zip(sellers, answers, strict=True)
         ]
-        return found, self._stamp(cut, artifact)
+        return found, stamp
 
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """One seller's score with the facts behind it. SellerNotFound if nothing stands of the seller."""

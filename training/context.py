@@ -10,7 +10,7 @@ from scoring.columns import EntryColumns, Ints
 from scoring.facts import resolve
 from scoring.regrouping import corrected
 from scoring.time import DAY
-from scoring.words import Kind, MeasureState
+from scoring.words import Kind, MeasureState, Source
 from training.export import LedgerTable
 from training.study import ContextSource, Observation, Study
 
@@ -68,7 +68,9 @@ def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
-    looked = (found.kind == Kind.INSPECTION) | (_stated(table, found.row, "$.source") == "platform")
+    looked = (found.kind == Kind.INSPECTION) | (
+        _stated(table, found.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
+    )
     return _counts(found.take(looked))
 
 

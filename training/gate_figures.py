@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import chdtrc, ndtr
 
 from training.evaluation import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
@@ -101,12 +101,12 @@ def reproducible(evidence: Evidence) -> Finding:
 
 def latency_p50_ms(evidence: Evidence) -> Finding:
     """Median milliseconds of one score."""
-    return _plain("The median time of one score", evidence.measured.latency_p50_ms, "ms")
+    return _plain("The median time of one score", evidence.measured.latency_p50_ms, "ms", 2)
 
 
 def latency_p99_ms(evidence: Evidence) -> Finding:
     """The milliseconds that 99 of 100 single scores keep within."""
-    return _plain("The time that 99 of 100 single scores keep within", evidence.measured.latency_p99_ms, "ms")
+    return _plain("The time that 99 of 100 single scores keep within", evidence.measured.latency_p99_ms, "ms", 2)
 
 
 def model_bytes(evidence: Evidence) -> Finding:
@@ -119,10 +119,10 @@ def trees(evidence: Evidence) -> Finding:
     return _plain("The size of the model", evidence.measured.trees, "trees")
 
 
-def _plain(what: str, value: float | None, unit: str) -> Finding:
+def _plain(what: str, value: float | None, unit: str, decimals: int = 0) -> Finding:
     if value is None:
         return Finding(None, f"{what} was not measured.")
-    return Finding(value, f"{what} is {value:,.10g} {unit}.")
+    return Finding(value, f"{what} is {value:,.{decimals}f} {unit}.")
 
 
 def calibration_slope(evidence: Evidence) -> Finding:
@@ -290,22 +290,36 @@ def psi(evidence: Evidence) -> Finding:
 
 def stability(evidence: Evidence) -> Finding:
     """How much the AUC varies from month to month beyond chance: the standard deviation between months (DerSimonian and
-    Laird), each month weighted by the certainty of its AUC. 0 if chance explains all.
+    Laird), each month weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves it to chance.
     """
-    aucs = [row["auc"] for row in evidence.evaluation["by_month"]]
-    known = [a for a in aucs if a["low"] is not None and a["high"] is not None and a["high"] > a["low"]]
-    if len(known) < 2:
+    overall = evidence.evaluation["auc"][CANDIDATE]["value"]
+    known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
+    if len(known) < 2 or overall is None:
         return Finding(None, "There are not two months with enough bad rows to compare.")
-    values = np.array([a["value"] for a in known])
-    weights = np.array([(ERRORS / (a["high"] - a["low"])) ** 2 for a in known])
+    values = np.array([row["auc"]["value"] for row in known])
+    weights = np.array([_auc_error(row, overall) ** -2 for row in known])
     spread = float(weights @ (values - weights @ values / weights.sum()) ** 2)
     scale = float(weights.sum() - (weights**2).sum() / weights.sum())
-    number = math.sqrt(max(spread - (len(known) - 1), 0.0) / scale)
+    freedom = len(known) - 1
+    proven = float(chdtrc(freedom, spread)) < ALPHA
+    number = math.sqrt(max(spread - freedom, 0.0) / scale) if proven else 0.0
     return Finding(
         number,
         f"Over {len(known)} months the AUC lies between {values.min():.3f} and {values.max():.3f}; beyond chance it varies"
         f" by {number:.3f}.",
     )
+
+
+def _auc_error(row: Mapping[str, Any], overall: float) -> float:
+    """The standard error of a month's AUC: the bootstrap's or Hanley and McNeil's at the overall AUC, the larger one.
+
+    The bootstrap's alone is too small in months with few bad rows whose AUC happens to be high: 10 % false alarms
+    instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
+    """
+    bad, good = row["bad"], row["rows"] - row["bad"]
+    two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
+    pairs = overall * (1 - overall) + (bad - 1) * (two_bad - overall**2) + (good - 1) * (two_good - overall**2)
+    return max(float(row["auc"]["high"] - row["auc"]["low"]) / ERRORS, math.sqrt(pairs / (bad * good)))
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:

@@ -45,7 +45,7 @@ class Decisions:
     _write_seconds: float
 
     def review_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Takes an alleged violation up for review."""
+        """Takes an alleged violation up for review, or a dismissed one up again."""
         return self.decide_violation("review", marketplace, violation, **said)
 
     def confirm_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:

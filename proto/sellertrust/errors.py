@@ -35,7 +35,8 @@ class SellertrustCallError(Exception):
         super().__init__(code, message, reason, self.metadata, self.fields, retry_delay)
 
     def __str__(self) -> str:
-        fields = "".join(f"\n  {path}: {description}" for path, description in self.fields)
+        told = [f"{path}: {description}" for path, description in self.fields]
+        fields = "" if told == [self.message] else "".join(f"\n  {one}" for one in told)
         return f"{self.code.name}{self.reason and ' ' + self.reason}: {self.message}{fields}"
 
     @classmethod

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Any
 
-from scoring.shapes import ID_FORM, count, stated, text, word
+from scoring.shapes import ID_FORM, amount, count, stated, text, word
 
 MAX_ORDERS = 100_000_000
 MAX_UNITS = 10_000_000_000
@@ -15,7 +15,7 @@ MAX_GROUND = 200
 REASON = text(MAX_REASON, sealed=True)
 URI = text(MAX_REASON, sealed=True)
 GROUND = text(MAX_GROUND)
-ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), count(MAX_VALUE_MINOR)
+ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), amount(MAX_VALUE_MINOR)
 
 WHO = f"must say who decided, by {ID_FORM}"
 WHY = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"

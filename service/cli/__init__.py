@@ -3,7 +3,10 @@
 Rooms meet only here: training is imported when it is needed, since it is an extra.
 """
 
+import os
 import sys
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and before anything loads LightGBM
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from scoring.errors import invalid
 from scoring.time import format_time
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.common import (
     PATIENCE_SECONDS,
@@ -25,7 +26,19 @@ from service.cli.common import (
     open_ledger,
 )
 from service.cli.feed import feed_command
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
+from service.cli.output import (
+    INTERRUPTED,
+    Exit,
+    Format,
+    Output,
+    Told,
+    emit,
+    emit_one,
+    say,
+    told,
+    training_missing,
+    write,
+)
 from service.entry_json import entry_of_json
 from service.progress import StepProgress
 from service.settings import load
@@ -52,7 +65,7 @@ def append(
     """Append entries: the contract's Entry as JSON, one a line, all of them or none.
 
     For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
-    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}
+    {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone stands for its first moment.
 
     As a stream, each 1,000 are recorded or refused by themselves, and broken connections are made up for; append the
     same file again after an error or an interruption: nothing is added twice.
@@ -63,7 +76,12 @@ def append(
         if stream or len(lines) > MAX_LINES:
             _append_stream(connection, where, lines, output)
             return
-        results = connection.append_entries(where, _entries(lines, where))
+        try:
+            results = connection.append_entries(where, _entries(lines, where))
+        except SellertrustCallError as error:
+            error.message = _by_line(error.message, lines)
+            error.fields = [(_by_line(path, lines), description) for path, description in error.fields]
+            raise
     emit(
         [
             {
@@ -71,11 +89,17 @@ def append(
                 "sequence": result.sequence,
                 "record_time": result.record_time.ToJsonString(),
                 "already_present": result.already_present,
+                "waits": result.pending,
             }
             for result in results
         ],
         output,
     )
+    if waiting := [result.entry_id for result in results if result.pending]:
+        say(
+            f"{told(len(waiting), 'decision')} about violations that are not on record: kept, without effect until the"
+            f" report arrives: {', '.join(waiting[:SHOWN_REFUSALS])}"
+        )
 
 
 @app.command("watch")
@@ -103,6 +127,8 @@ def watch(
                 else:
                     write("".join(map(_watched, rows)))
                 position = response.sequence
+        except KeyboardInterrupt:
+            raise Told(INTERRUPTED) from None
         finally:
             say(f"seen up to {position}; go on from there with --after {position}")
 
@@ -124,12 +150,13 @@ def list_entries(
             seller=seller,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
-            page_size=min(limit, 1000),
+            page_size=min(limit + 1, 1000),
         )
         for entry in entries:
-            rows.append(_entry_row(entry))
             if len(rows) == limit:
+                say(f"there are more than {limit:,}; show more with --limit")
                 break
+            rows.append(_entry_row(entry))
     if output is Format.TABLE:
         for row in rows:
             row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
@@ -254,8 +281,10 @@ def _read_lines(file: Path) -> Lines:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode()
-    except (OSError, UnicodeDecodeError):
-        raise invalid("FILE", f"{file} cannot be read as text in UTF-8") from None
+    except OSError as error:
+        raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise invalid("FILE", f"{file} is not text in UTF-8") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise invalid("FILE", "has 0 entries; write one JSON object a line")
@@ -303,8 +332,12 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
 
 
 def _by_line(text: str, lines: Lines) -> str:
-    """What is said of `entries[17]` of a batch, said of its line in the file."""
-    return re.sub(r"entries\[(\d+)\]", lambda match: f"line {lines[int(match[1])][0]}", text)
+    """What is said of `entries[17].seller` of a batch, said of its line in the file."""
+
+    def line(match: "re.Match[str]") -> str:
+        return f"line {lines[int(match[1])][0]}" + (", " if match[2] else "")
+
+    return re.sub(r"entries\[(\d+)\](\.?)", line, text)
 
 
 _WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}
@@ -322,13 +355,14 @@ def _watched(row: dict[str, Any]) -> str:
 def _entry_row(entry: Entry) -> dict[str, Any]:
     kind = entry.WhichOneof("fact") or ""
     values = json_format.MessageToDict(getattr(entry, kind), preserving_proto_field_name=True)
+    recorded = entry.record_time.ToJsonString()
     return {
         "sequence": entry.sequence,
         "entry_id": entry.entry_id,
         "seller": entry.seller.rsplit("/", 1)[-1],
         "kind": kind,
-        "occur_time": entry.occur_time.ToJsonString(),
+        "occur_time": entry.occur_time.ToJsonString() if entry.HasField("occur_time") else values.get("day", recorded),
         "report_time": entry.report_time.ToJsonString(),
-        "record_time": entry.record_time.ToJsonString(),
+        "record_time": recorded,
         "fact": values,
     }

@@ -2,6 +2,7 @@
 
 import threading
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +51,7 @@ def serve(
     from service.scorer import Scorer
     from service.server import Server
     from service.server import serve as run
+    from service.shadow import Shadow
 
     def ready(server: Server) -> None:
         report = lambda problem: server.log.error("promotion refused", problem=problem)  # noqa: E731
@@ -57,6 +59,14 @@ def serve(
         for caution in ledger.cautions():
             server.log.warning("ledger caution", caution=caution)
         threading.Thread(target=scorer.follow, args=(threading.Event(), report), daemon=True).start()
+        shadow = Shadow(
+            settings.data_dir / "shadow",
+            registry,
+            policy,
+            report=lambda problem: server.log.warning("shadow failed", problem=problem),
+            look_seconds=registry.look_seconds,
+        )
+        scorer.observer = stack.enter_context(shadow).offer
         if ready_file:
             staging = ready_file.with_name(ready_file.name + ".partial")
             staging.write_text(server.address + "\n")
@@ -64,8 +74,9 @@ def serve(
 
     settings = load()
     policy = load_policy(settings)
-    with open_ledger(settings, create=True, serving=True) as ledger:
-        scorer = Scorer(ledger, policy, Registry(settings.registry))
+    with ExitStack() as stack, open_ledger(settings, create=True, serving=True) as ledger:
+        registry = Registry(settings.registry)
+        scorer = Scorer(ledger, policy, registry)
         raise typer.Exit(run(settings, ledger, scorer, ready=ready))
 
 

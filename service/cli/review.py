@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from scoring.errors import invalid
+from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Format, Output, emit, emit_one, say
+from service.cli.output import Exit, Format, Output, emit, emit_one, exit_code, say
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
 app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
@@ -103,11 +105,9 @@ def decide_all(
         str | None, typer.Option("--reported-before", metavar="T", help="Only reported before then.")
     ] = None,
     sample_fraction: Annotated[
-        float, typer.Option("--sample-fraction", help="Share that is held back for a person, at least one.")
+        float,
+        typer.Option("--sample-fraction", help="Share held back for a person, at least one; nobody can choose which."),
     ] = 0.05,
-    seed: Annotated[
-        int, typer.Option("--seed", help="Decides which are held back; one that nobody could foresee.")
-    ] = 0,
     execute: Annotated[bool, typer.Option("--execute", help="Decide. Without it, only show what would be.")] = False,
     expected_count: Annotated[int, typer.Option("--expected-count", help="The count that was shown.")] = 0,
     etag: Annotated[str, typer.Option("--etag", help="The etag that was shown.")] = "",
@@ -118,6 +118,8 @@ def decide_all(
     output: Output = Format.TABLE,
 ) -> None:
     """Decide all violations that the conditions select, but for a random sample left to a person. First a dry run."""
+    if execute and not (expected_count and etag):
+        raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
     name = decision_id or uuid.uuid4().hex
     wanted: dict[str, Any] = {
         "actor": actor,
@@ -133,7 +135,6 @@ def decide_all(
         "reported_from": moment(reported_from, "--reported-from"),
         "reported_before": moment(reported_before, "--reported-before"),
         "sample_fraction": sample_fraction,
-        "seed": seed,
         "execute": execute,
         "expected_count": expected_count,
         "etag": etag,
@@ -141,20 +142,28 @@ def decide_all(
     done = _decide_all(action, marketplace, wanted)
     emit_one(outcome_row(name, done), output)
     if not execute and done.count:
-        say(f"nothing was decided; to decide: --execute --expected-count {done.count} --etag {done.etag}")
+        say(
+            f"nothing was decided; to decide, the same with: --execute --expected-count {done.count} --etag {done.etag}"
+        )
 
 
 def _decide_all(action: BulkAction, marketplace: str | None, wanted: dict[str, Any]) -> DecideViolationsResponse:
     """Calls until nothing remains, or once for a dry run; what became of it."""
     execute, name = wanted["execute"], wanted["decision_id"]
-    if execute:
-        say(f"decision {name}: should this stop, the same command with --decision-id {name} goes on")
     with client() as (connection, settings):
         review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
         number = Action.Value(f"ACTION_{action.name}")
-        while (done := review.decide_violations(where, number, **wanted)).remaining and execute:
-            say(f"{done.decided:,} of {done.count:,} decided")
+        try:
+            while (done := review.decide_violations(where, number, **wanted)).remaining and execute:
+                say(f"{done.decided:,} of {done.count:,} decided")
+        except (SellertrustCallError, KeyboardInterrupt) as error:
+            if execute and (isinstance(error, KeyboardInterrupt) or exit_code(error) in _MAY_GO_ON):
+                say(f"this may have stopped half-way: the same command with --decision-id {name} goes on")
+            raise
     return done
+
+
+_MAY_GO_ON = (Exit.UNAVAILABLE, Exit.UNFORESEEN)
 
 
 def _times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:

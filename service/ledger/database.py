@@ -85,7 +85,7 @@ class Database:
         """A transaction that holds the ledger's one lock, over all processes, until it is committed.
 
         An error rolls it back. LedgerUnavailable, after which a commit may or may not have happened; ConfigurationWrong
-        if a server has the SQLite file open, or PostgreSQL might lose what it has committed.
+        if another process writes to the SQLite file, or PostgreSQL might lose what it has committed.
         """
         with self._answering():
             if self._lock:

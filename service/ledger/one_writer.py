@@ -1,8 +1,9 @@
-"""Who may write to a SQLite ledger: one server alone, or else any number of local commands.
+"""Who may write to a SQLite ledger: one process alone, a server or a local command.
 
-A file beside the ledger carries the kernel's lock (`flock`): a server holds it alone for as long as it runs, a local
-command shares it from its first write until it closes the ledger. The kernel lets go of it when a process dies, however
-it dies, so that a crash leaves nothing to clear away. Who only reads needs no lock.
+A file beside the ledger carries the kernel's lock (`flock`): a server holds it for as long as it runs, a local command
+from its first write until it closes the ledger. What one process opens several times for local commands shares its lock.
+The kernel lets go of it when a process dies, however it dies, so that a crash leaves nothing to clear away. Who only reads
+needs no lock. The file says which of the two holds it, for whoever is refused.
 """
 
 import errno
@@ -10,6 +11,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +25,10 @@ except ImportError:  # not a Unix
 PATIENCE_SECONDS = 1.0
 """How long a lock that is taken is tried again: one that is just let go is held for a moment."""
 
+COMMAND_PATIENCE_SECONDS = 5.0
+"""How long a local command waits for another, which may end soon; a server does not."""
+
+_SERVER, _COMMAND = b"s", b"c"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -33,47 +39,67 @@ class WriterLock:
         self._ledger = ledger.resolve()  # the same file by another path has the same lock
         self._file = self._ledger.with_name(self._ledger.name + ".lock")
         self._descriptor: int | None = None
+        self._is_shared = False
         self._guard = threading.Lock()
         self.is_enforced = fcntl is not None
         """Whether this system and the ledger's folder know such locks; else nobody is refused."""
 
     def share(self) -> None:
-        """Holds it beside other local commands, from now on. ConfigurationWrong while a server has it alone."""
-        with self._guard:
-            if self._descriptor is None and self.is_enforced:
-                self._descriptor = self._take(alone=False)
+        """Holds it for the local commands of this process, from now on. ConfigurationWrong while another has it."""
+        with self._guard, _OF_COMMANDS:
+            if self._descriptor is not None or not self.is_enforced:
+                return
+            held = _COMMANDS.get(self._file)
+            if held is None:
+                descriptor = self._take(_COMMAND)
+                if descriptor is None:
+                    return
+                held = _COMMANDS[self._file] = _Held(descriptor)
+            held.holders += 1
+            self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Holds it alone, from now on. ConfigurationWrong if a server or a local command holds it."""
+        """Holds it for a server, from now on. ConfigurationWrong if anybody has it, this process included."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
-                self._descriptor = self._take(alone=True)
+                self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
         """Lets go. The file is removed by the last who held it: a ledger at rest is one file."""
-        with self._guard:
+        with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return
-            with suppress(OSError):  # somebody else holds it still, or will remove it
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_in_place(self._descriptor):
+            descriptor, self._descriptor = self._descriptor, None
+            if self._is_shared:
+                self._is_shared = False
+                held = _COMMANDS[self._file]
+                held.holders -= 1
+                if held.holders:
+                    return
+                del _COMMANDS[self._file]
+            with suppress(OSError):  # the folder may be gone
+                if self._is_in_place(descriptor):
                     self._file.unlink()
-            os.close(self._descriptor)
-            self._descriptor = None
+            os.close(descriptor)
 
-    def _take(self, *, alone: bool) -> int | None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def _take(self, role: bytes) -> int | None:
+        """The file's descriptor once the lock is held in this role; None where there are no locks."""
+        begun = time.monotonic()
         while True:
             descriptor = self._opened()
             if descriptor is None:
                 return None
             try:
-                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_in_place(descriptor):
+                    os.pwrite(descriptor, role, 0)
                     return descriptor
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    self._refuse(descriptor, alone=alone)
+                holder = os.pread(descriptor, 1, 0)
+                is_short = role == holder == _COMMAND
+                if time.monotonic() - begun > (COMMAND_PATIENCE_SECONDS if is_short else PATIENCE_SECONDS):
+                    os.close(descriptor)
+                    self._refuse(role, holder)
                 time.sleep(0.02)
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
@@ -107,20 +133,15 @@ class WriterLock:
         except FileNotFoundError:
             return False
 
-    def _refuse(self, descriptor: int, *, alone: bool) -> NoReturn:
-        """Says who holds it: a lock that can be shared is held by local commands."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            by_server = False
-        except BlockingIOError:
-            by_server = True
-        finally:
-            os.close(descriptor)
-        if not by_server:
+    def _refuse(self, role: bytes, holder: bytes) -> NoReturn:
+        """Says who holds it, and what whoever wanted it can do."""
+        if holder == _COMMAND:
+            then = "start the server" if role == _SERVER else "run this command"
             raise ConfigurationWrong(
-                f"a local command is writing to {self._ledger}; wait until it has ended, then start the server again"
+                f"another local command is writing to {self._ledger}, and a SQLite ledger has one writer; wait until it has"
+                f" ended, then {then} again: nothing was written"
             )
-        if alone:
+        if role == _SERVER:
             raise ConfigurationWrong(
                 f"another server has {self._ledger} open, and a SQLite ledger has one writer; use that server, stop it,"
                 " or name another ledger by SELLERTRUST_DATABASE_URL"
@@ -129,3 +150,15 @@ class WriterLock:
             f"a server has {self._ledger} open, and a SQLite ledger has one writer; append through the server"
             " (sellertrust ledger append), or stop it first"
         )
+
+
+@dataclass(slots=True)
+class _Held:
+    """The lock that the local commands of this process share: its descriptor, and how many hold it."""
+
+    descriptor: int
+    holders: int = 0
+
+
+_COMMANDS: dict[Path, _Held] = {}
+_OF_COMMANDS = threading.Lock()

@@ -64,7 +64,7 @@ def _exposures(rng: np.random.Generator, seller: Ints, started: Ints) -> pl.Data
     code = np.repeat(seller, EXPOSURES)
     span = LAST - np.repeat(started, EXPOSURES)
     slot = np.tile(np.arange(EXPOSURES), len(seller))
-    day = np.repeat(started, EXPOSURES) + (slot + rng.random(len(code))) * span // EXPOSURES
+    day = np.repeat(started, EXPOSURES) + slot * (span // EXPOSURES) + rng.integers(0, span // EXPOSURES, len(code))
     orders = 1 + rng.poisson(np.repeat(rng.lognormal(3.0, 1.2, len(seller)), EXPOSURES))
     failures = rng.binomial(orders, 0.03)
     frame = pl.DataFrame(

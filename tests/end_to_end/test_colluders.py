@@ -104,7 +104,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         assert len({one.incident for one in reports}) == len(RING) * 4
 
         # One bulk decision dismisses them, but for a sample.
-        bulk: dict[str, Any] = WHY | {"violation_types": ["counterfeit_goods"], "seed": 4711, "decision_id": "ring"}
+        bulk: dict[str, Any] = WHY | {"violation_types": ["counterfeit_goods"], "decision_id": "ring"}
         shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **bulk)
         assert shown.count == len(RING) * COMPLAINTS
         done = review.decide_violations(

@@ -1,8 +1,12 @@
 """An artifact whose parts do not match is refused, whichever part it is, with words that say which."""
 
 import json
+import re
+from collections.abc import Callable
 from hashlib import sha256
 
+import lightgbm
+import numpy as np
 import pytest
 
 from scoring.artifact import MANIFEST, PARTS, canonical_json, load
@@ -64,6 +68,63 @@ def test_a_resealed_model_with_other_leaves_is_refused() -> None:
     other = text[:start] + ("9" + value[1:] if value[0] != "9" else "8" + value[1:]) + text[start + len(value) :]
     with pytest.raises(ArtifactRefused):
         load(resealed({**forged, "model.txt": other.encode()}))
+
+
+def with_leaves(text: str, tree: int, change: Callable[[list[float]], list[float]]) -> str:
+    """The model text with other leaves in one tree, its sizes in step."""
+    head, *blocks = text.split("\nTree=")
+    old = re.search(r"^leaf_value=(.*)$", blocks[tree], re.MULTILINE)
+    assert old is not None
+    new = " ".join(map(repr, change([float(value) for value in old.group(1).split()])))
+    blocks[tree] = blocks[tree].replace(old.group(0), f"leaf_value={new}")
+    sizes = re.search(r"^tree_sizes=(.*)$", head, re.MULTILINE)
+    assert sizes is not None
+    numbers = sizes.group(1).split()
+    numbers[tree] = str(int(numbers[tree]) + len(new) - len(old.group(1)))
+    head = head.replace(sizes.group(0), "tree_sizes=" + " ".join(numbers))
+    return "\nTree=".join([head, *blocks])
+
+
+def poisoned(text: str) -> dict[str, bytes]:
+    """The artifact of another model text in which everything fits: certificate, golden vectors, digests. A forger's best."""
+    forged = parts()
+    certificate = json.loads(forged["certificate.json"])
+    certificate["model_sha256"] = sha256(text.encode()).hexdigest()
+    golden = json.loads(forged["golden.json"])
+    raw = lightgbm.Booster(model_str=text).predict(np.array(golden["inputs"]), raw_score=True, num_threads=1)
+    golden["raw_scores"] = [value.hex() for value in raw.tolist()]
+    golden["points"] = artifact().scale.points(raw).tolist()
+    changed = {
+        "model.txt": text.encode(),
+        "certificate.json": canonical_json(certificate),
+        "golden.json": canonical_json(golden),
+    }
+    return resealed({**forged, **changed})
+
+
+def test_a_forgery_of_the_model_as_it_is_loads() -> None:
+    """The forger knows the craft: with the leaves left alone, or all moved alike, what is forged is a good artifact."""
+    text = artifact().parts["model.txt"].decode()
+    assert load(poisoned(text)).digest == artifact().digest
+    assert load(poisoned(with_leaves(text, 3, lambda leaves: [value + 0.25 for value in leaves]))).digest
+
+
+@pytest.mark.parametrize("tree", [0, 7, 59])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda leaves: [-value for value in leaves],
+        lambda leaves: [max(leaves) if v == min(leaves) else min(leaves) if v == max(leaves) else v for v in leaves],
+        lambda leaves: [2 * min(leaves) - max(leaves) if value == max(leaves) else value for value in leaves],
+    ],
+    ids=["turned round", "best and worst swapped", "the worst made the best"],
+)
+def test_a_poisoned_tree_in_an_artifact_where_all_else_fits_is_refused(
+    tree: int, change: Callable[[list[float]], list[float]]
+) -> None:
+    """Not its digests nor its golden vectors betray it, but the trees themselves: sellers who offend would gain points."""
+    with pytest.raises(ArtifactRefused, match=f"the model is not monotone: tree {tree} moves"):
+        load(poisoned(with_leaves(artifact().parts["model.txt"].decode(), tree, change)))
 
 
 def test_a_resealed_scale_that_rewards_risk_is_refused() -> None:

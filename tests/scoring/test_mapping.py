@@ -315,3 +315,12 @@ def test_the_same_rows_give_equal_entries_each_time(table: list[dict[str, str]])
     first = said(once)
     assert first == said(once) == said(mapping(*rules))
     assert len(first) >= 2 * len(table)
+
+
+@pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])
+def test_an_amount_in_minor_units_is_digits_alone_and_the_message_says_what_to_write(text: str) -> None:
+    """Nobody can tell whether 1999.00 is cents or euros; what other tools write of a count, 12.0, is one."""
+    rule = EXPOSURE | {"settled_orders": "{n}", "value_minor": "{v}", "currency": "EUR"}
+    assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")
+    assert "write 19.99 EUR as 1999 (cents)" in rejection(rule, ROW | {"n": "12", "v": text})
+    assert entry(rule, ROW | {"n": "12.0", "v": "1999"}).fact.value_minor == 1999

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scoring.artifact import Artifact, ModelParts, load, pack
 from scoring.columns import FactRow, columns_of
 from scoring.facts import resolve
-from scoring.features import FEATURES, matrix
+from scoring.features import FEATURES, AttributeFeature, Feature, matrix
 from scoring.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.policy import Policy, policy_of
 from scoring.scale import Scale
@@ -82,8 +82,8 @@ def sellers(draw: st.DrawFn) -> list[FactRow]:
 
 
 @cache
-def artifact() -> Artifact:
-    """A small monotone model over every feature, certified."""
+def population() -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of 1,500 random sellers over every feature, and whether each turned out bad."""
     rng = np.random.default_rng(7)
     rows: list[FactRow] = []
     names = [f"s{i}" for i in range(1500)]
@@ -102,26 +102,38 @@ def artifact() -> Artifact:
     facts = resolve(columns_of(numbered(rows), names), np.full(len(names), NOW))
     x = matrix(Folder(CONSTANTS).fold(facts), ALL_FEATURES)
     drive = x[:, [f.name == "violation_rate_90d" for f in ALL_FEATURES]].sum(axis=1) * 200 + x[:, -8] - x[:, -1] * 0.3
-    bad = (rng.random(len(names)) < 1 / (1 + np.exp(1.0 - drive))).astype(float)
+    return x, (rng.random(len(names)) < 1 / (1 + np.exp(1.0 - drive))).astype(float)
+
+
+def certified(
+    x: np.ndarray, bad: np.ndarray, features: tuple[Feature | AttributeFeature, ...], rounds: int
+) -> Artifact:
+    """A small monotone model over `features`, whose inputs are the columns of `x`."""
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,
         "deterministic": True, "force_row_wise": True, "feature_fraction": 0.3, "learning_rate": 0.1,
-        "monotone_constraints": [-f.direction for f in ALL_FEATURES], "monotone_constraints_method": "intermediate",
+        "monotone_constraints": [-f.direction for f in features], "monotone_constraints_method": "intermediate",
     }  # fmt: skip
-    booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), 60)
+    booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), rounds)
     parts = ModelParts(
         study="tests",
         model_text=booster.model_to_string(),
-        features=ALL_FEATURES,
+        features=features,
         constants=CONSTANTS,
         scale=Scale.from_calibration(0.0, 1.0),
         reference_exposure=1000.0,
-        baseline=np.median(x[x[:, -8] == 0], axis=0),
+        baseline=np.median(x[x[:, [f.key for f in features].index("incidents@1")] == 0], axis=0),
         golden=x[:16],
         evaluation={},
         lineage={},
     )
     return load(pack(parts))
+
+
+@cache
+def artifact() -> Artifact:
+    """A small monotone model over every feature, certified."""
+    return certified(*population(), ALL_FEATURES, 60)
 
 
 @cache

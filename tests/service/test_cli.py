@@ -16,7 +16,7 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry import Registry
 from tests.scoring.worlds import artifact
-from tests.service.shells import MARKET, ROOT, Shell, bare_shell, lines_of, serving, shell_of
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
 from tests.service.test_registry import another
 
 
@@ -66,6 +66,10 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
         ("\n", "FILE: has 0 entries; write one JSON object a line"),
         ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
         ('{"seller": 5}\n', "line 1: is not an entry: "),
+        (
+            '\n\n{"entry_id": "e", "identity": {}}',
+            "error: INVALID_ARGUMENT: line 3, seller: is required: marketplaces/{m",
+        ),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "INVALID_ARGUMENT"),
     ],
 )
@@ -80,7 +84,7 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
     stdout, stderr = shell("score", "good", "nobody", "-o", "json", code=3)
     good, nobody = json.loads(stdout)
     assert (good["seller"], good["state"], good["incidents"]) == ("good", "rated", 0)
-    assert 0 < good["points"] <= 1000
+    assert 0 <= good["points_low"] < good["points"] <= good["points_high"] <= 1000
     assert good["tier"] in ("standard", "trusted", "exemplary")
     assert (nobody["seller"], nobody["state"], nobody["points"]) == ("nobody", "seller_not_found", None)
     assert "error: marketplaces/acme/sellers/nobody: nothing that stands is recorded" in stderr
@@ -110,6 +114,7 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     text, _ = shell("score", "fallen", "--explain")
     assert "COUNTERFEIT_CONFIRMED" in text
     assert "v-fallen d-fallen" in text
+    assert f"{explained['points']} points (90 %: {explained['points_low']} to {explained['points_high']})" in text
 
     refused = shell.error(4, "violation", "dismiss", *decision)
     assert "LIFECYCLE_FORBIDS" in refused
@@ -118,6 +123,21 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     after = score_of(shell, "fallen")
     assert after["points"] - before["points"] == 0
     assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
+
+
+def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
+    """The points are the model's; the tier is a person's, for a time."""
+    until = days_ago(-30)
+    override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
+    entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
+    shell("ledger", "append", "-", stdin=lines_of("held") + json.dumps(entry))
+    text, _ = shell("score", "held", "--explain")
+    assert "tier probation" in text
+    assert f"tier probation was set by risk-2 until {until[:10]}" in text
+    assert "under investigation (entry o-held)" in text
+    assert "OVERRIDDEN" in text
+    [explained] = shell.json("score", "held", "--explain")
+    assert explained["override"]["actor"] == "risk-2"
 
 
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
@@ -251,6 +271,9 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     verified = shell.json("ledger", "verify", data_dir=elsewhere)
     assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
     assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
+    shell("ledger", "backup", tmp_path / "keyless", "--without-keys")
+    _, told = shell("ledger", "restore", tmp_path / "keyless", data_dir=tmp_path / "keyless-ledger")
+    assert "warning: this backup holds no keys, so sealed texts" in told
     file.write_bytes(file.read_bytes()[:-50])
     assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
     assert "no such file" in shell.error(6, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")

@@ -63,7 +63,7 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
     done = json.loads(stdout)
     assert (done["entries"], done["appended"], done["refused"]) == (2_500, 1_500, 1_000)
     assert "lines 1002 to 2001: " in stderr
-    assert "line 1206.entry_id: must be" in stderr
+    assert "line 1206, entry_id: must be" in stderr
     lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
     lines[2_300] = "{"
     told = shell.error(2, "ledger", "append", "-", "--stream", stdin="\n".join(lines))
@@ -86,6 +86,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         assert (watch.returncode, stdout) == (130, "")
         assert f"--after {seen['sequence']}" in stderr
         assert "Traceback" not in stderr
+        assert "interrupted" not in stderr  # one hint, the right one
 
 
 def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:

@@ -18,6 +18,7 @@ from tests.builders import MARKET, Clock, ago, status, violation
 from tests.databases import BACKENDS, database
 
 DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
+REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -66,13 +67,13 @@ def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledg
     assert names(dry_run(ledger, MARKET, overturn)) == [done.held_back[0]]
 
 
-def test_the_sample_is_drawn_by_the_seed_and_the_violation_alone(ledger: Ledger) -> None:
-    """At least one; another seed draws another; a share of all holds all back; a larger share holds the smaller one."""
+def test_the_sample_is_drawn_by_the_violations_alone_so_that_nobody_can_choose_it(ledger: Ledger) -> None:
+    """At least one; whatever the id and reason; a share of all holds all back; a larger share holds the smaller one."""
     ledger.append(MARKET, reported(200))
     sample = set(dry_run(ledger, MARKET, DISMISS).held_back)
     assert 3 <= len(sample) <= 20
     assert set(dry_run(ledger, MARKET, replace(DISMISS, decision_id="another")).held_back) == sample
-    assert set(dry_run(ledger, MARKET, replace(DISMISS, seed=1)).held_back) != sample
+    assert set(dry_run(ledger, MARKET, replace(DISMISS, actor="other", reason="another")).held_back) == sample
     assert set(dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=0.3)).held_back) > sample
     assert len(dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=1.0)).held_back) == 200
     one = dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=1e-9))
@@ -257,3 +258,16 @@ def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
     grown = dry_run(ledger, MARKET, smallest)
     assert len(grown.held_back) == 2
     assert (grown.held_back[0], grown.decided) == (kept, 2)
+
+
+def test_what_was_dismissed_is_taken_up_again_only_where_that_is_said(ledger: Ledger) -> None:
+    """A mistaken bulk dismissal is taken back to open; a bulk review of what is open does not dig up what was settled."""
+    ledger.append(MARKET, reported(40))
+    dismissed = execute(ledger, MARKET, DISMISS, 40).others
+    assert names(dry_run(ledger, MARKET, REVIEW)) == []
+    again = replace(REVIEW, statuses=(Status.DISMISSED,))
+    assert set(names(dry_run(ledger, MARKET, again))) == set(dismissed)
+    done = execute(ledger, MARKET, again, len(dismissed))
+    open_again = {name for name, status in statuses(ledger).items() if status is Status.UNDER_REVIEW}
+    assert open_again >= set(done.others)
+    assert done.decided == len(done.others) > 30

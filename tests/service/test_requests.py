@@ -265,6 +265,19 @@ def test_a_rated_seller_gets_points_and_an_explanation_that_sums_up(tmp_path: Pa
     assert then == before
 
 
+def test_a_rated_seller_gets_an_interval_that_narrows_with_its_orders_and_is_replayed(tmp_path: Path) -> None:
+    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s"), exposure("e", "s", orders=40)])
+        thin = client.get_trust_score(MARKET, "s")
+        client.append_entries(MARKET, [exposure(f"e{n}", "s", orders=40_000, days=n) for n in range(1, 20)])
+        thick = client.get_trust_score(MARKET, "s")
+        stamp = thin.stamp
+        then = client.get_trust_score(MARKET, "s", observe_time=stamp.observe_time, known_time=stamp.known_time)
+    assert thin.points_low < thin.points <= thin.points_high
+    assert thin.points - thin.points_low > thick.points - thick.points_low
+    assert then == thin
+
+
 def test_a_newcomer_is_unrated_and_told_what_is_missing(tmp_path: Path) -> None:
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
         client.append_entries(MARKET, [exposure("e", "s", orders=3, days=5)])
@@ -272,6 +285,8 @@ def test_a_newcomer_is_unrated_and_told_what_is_missing(tmp_path: Path) -> None:
     assert explanation.trust_score.state == trust_score_service_pb2.SCORE_STATE_UNRATED
     assert explanation.trust_score.tier == entry_pb2.TIER_UNRATED
     assert explanation.thin_file.settled_orders == 3
+    assert not explanation.trust_score.HasField("points_low")
+    assert not explanation.trust_score.HasField("points_high")
 
 
 def test_pages_are_of_one_cut_whatever_is_appended_meanwhile(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from scoring.artifact import load
 from scoring.errors import ConfigurationWrong
+from scoring.thin import default_prior
 from scoring.time import DAY
 from scoring.words import Harm, Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger, train
@@ -70,6 +71,8 @@ def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
     assert low < high
     assert sum(decile["rows"] for decile in evaluation["calibration_by_volume"]) == len(trained.test.bad)
     assert 0.3 < evaluation["predicted"] / evaluation["base_rate"] < 3
+    assert artifact.prior.incidents[1] > 10 * artifact.prior.incidents[0], "an incident is rarer than one in ten orders"
+    assert artifact.prior != default_prior(study.constants)
     assert b'"ledger_digest":"' + table.digest.encode() in trained.parts["lineage.json"]
 
 

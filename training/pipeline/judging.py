@@ -23,6 +23,7 @@ from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
 from training.pipeline.steps import Kept, Step
+from training.prior import fit_prior
 from training.study.words import definition
 
 PARITY_ROWS = 50
@@ -69,6 +70,7 @@ def assess(
         golden=golden_rows(observed.rows),
         evaluation={},
         lineage=lineage(job, observed, calibrated),
+        prior=fit_prior(job.table, job.study, observed.train_points[-1]),
     )
     bare = load(pack(model))
     with step.apart("what a person looks at"):

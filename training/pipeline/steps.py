@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,11 +110,11 @@ class Kept:
             return make()
         file = self._folder / f"{name}.npz"
         try:
-            with np.load(file) as kept:
+            with file.open("rb") as data, np.load(data) as kept:
                 arrays = {key: kept[key] for key in kept.files}
             self.used.append(name)
             return arrays
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             arrays = dict(make())
         self._write(file, lambda path: np.savez(path, **arrays))
         return arrays

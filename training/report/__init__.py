@@ -34,7 +34,8 @@ def render(
     """
     reading = Reading(manifest, evaluation, lineage, certificate, gates, digest)
     page = _templates().get_template("page.html.j2")
-    return page.render(study=reading.study, digest=digest, sections=build(reading))
+    html = page.render(study=reading.study, digest=digest, sections=build(reading))
+    return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last one
 
 
 @cache

@@ -103,7 +103,7 @@ class Verdict:
     title: str
     text: str
     bullets: Sequence[str] = ()
-    command: Command | None = None
+    commands: Sequence[Command] = ()
 
 
 @dataclass(frozen=True, slots=True)

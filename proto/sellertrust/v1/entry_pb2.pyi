@@ -988,13 +988,13 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 @_typing.final
 class StatusChanged(_message.Message):
     """A change of a violation's status, by somebody, for a reason. What may follow what is the lifecycle: alleged -> under
-    review -> confirmed or dismissed; alleged or under review -> withdrawn; confirmed or reduced -> appealed ->
-    confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a
-    legal order. A change that the lifecycle forbids is refused with FAILED_PRECONDITION and the reason
-    `LIFECYCLE_FORBIDS`, naming the actions that are allowed. About a violation that is not on record it is kept as
-    pending if it names the seller: it resolves when the report arrives, or after a decision that happened no later than
-    it, and never once a decision that happened later stands. Effect on the score: decides whether a violation counts,
-    and how much.
+    review -> confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or
+    reduced -> appealed -> confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned
+    -> reinstated by a legal order. A change that the lifecycle forbids is refused with FAILED_PRECONDITION and the
+    reason `LIFECYCLE_FORBIDS`, naming the actions that are allowed. About a violation that is not on record it is kept
+    as pending if it names the seller: it resolves when the report arrives, or after a decision that happened no later
+    than it, and never once a decision that happened later stands. Effect on the score: decides whether a violation
+    counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

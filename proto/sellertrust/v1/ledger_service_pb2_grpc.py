@@ -199,7 +199,7 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReviewViolation(self, request, context):
-        """Takes an alleged violation up for review.
+        """Takes an alleged violation up for review, or one that was dismissed, by mistake or before all was known, up again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

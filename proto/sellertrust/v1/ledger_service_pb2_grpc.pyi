@@ -72,7 +72,7 @@ class LedgerServiceStub:
     OverturnViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]
     """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported."""
     ReviewViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]
-    """Takes an alleged violation up for review."""
+    """Takes an alleged violation up for review, or one that was dismissed, by mistake or before all was known, up again."""
     AppealViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]
     """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
     ReduceViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]
@@ -124,7 +124,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     OverturnViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]  # type: ignore[assignment]
     """Overturns a confirmed, reduced or appealed violation. Scores are then what they would be had it never been reported."""
     ReviewViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]  # type: ignore[assignment]
-    """Takes an alleged violation up for review."""
+    """Takes an alleged violation up for review, or one that was dismissed, by mistake or before all was known, up again."""
     AppealViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]  # type: ignore[assignment]
     """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
     ReduceViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]  # type: ignore[assignment]
@@ -239,7 +239,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ReviewViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReviewViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReviewViolationResponse]]:
-        """Takes an alleged violation up for review."""
+        """Takes an alleged violation up for review, or one that was dismissed, by mistake or before all was known, up again."""
 
     @_abc_1.abstractmethod
     def AppealViolation(

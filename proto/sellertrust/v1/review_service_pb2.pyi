@@ -393,7 +393,6 @@ class DecideViolationsRequest(_message.Message):
     LISTING_FIELD_NUMBER: _builtins.int
     RIGHT_FIELD_NUMBER: _builtins.int
     SAMPLE_FRACTION_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
     EXECUTE_FIELD_NUMBER: _builtins.int
     EXPECTED_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
@@ -422,12 +421,8 @@ class DecideViolationsRequest(_message.Message):
     """Only violations of this right (an id). Default: all."""
     sample_fraction: _builtins.float
     """The share that is held back for a person, above 0 to 1; at least one of the alleged violations is, and one of the others.
-    Default 0: 0.05.
-    """
-    seed: _builtins.int
-    """Decides with the violations' ids which of the alleged ones are held back. Default 0. Choose one that nobody could
-    foresee. What is not alleged cannot be marked as held back, so there the report alone decides, whatever the seed:
-    another decision with the same share holds the same back, and one with a smaller share the smaller part of it.
+    Default 0: 0.05. Nobody can choose which: a violation's report alone decides, so every decision with the same share holds
+    the same back, and one with a smaller share the smaller part of it.
     """
     execute: _builtins.bool
     """Whether to decide. Default false: a dry run."""
@@ -443,7 +438,9 @@ class DecideViolationsRequest(_message.Message):
 
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
-        """Only violations of these statuses, each of which must allow the action. Default: all that do."""
+        """Only violations of these statuses, each of which must allow the action. Default: all that do, but for what is
+        dismissed, which is taken up for review again only if that is stated.
+        """
 
     @_builtins.property
     def reported_from(self) -> _timestamp_pb2.Timestamp:
@@ -471,14 +468,13 @@ class DecideViolationsRequest(_message.Message):
         listing: _builtins.str = ...,
         right: _builtins.str = ...,
         sample_fraction: _builtins.float = ...,
-        seed: _builtins.int = ...,
         execute: _builtins.bool = ...,
         expected_count: _builtins.int = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reported_before", b"reported_before", "reported_from", b"reported_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "right", b"right", "sample_fraction", b"sample_fraction", "seed", b"seed", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "right", b"right", "sample_fraction", b"sample_fraction", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,6 +117,8 @@ class TrustScore(_message.Message):
     OPEN_ALLEGATIONS_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
     OVERRIDE_FIELD_NUMBER: _builtins.int
+    POINTS_LOW_FIELD_NUMBER: _builtins.int
+    POINTS_HIGH_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -139,6 +141,15 @@ class TrustScore(_message.Message):
     """Violations alleged or under review. They do not count."""
     override: _builtins.str
     """The entry by which a person set tier and badge for a time, if that is in force; the points stay what they are."""
+    points_low: _builtins.int
+    """The points at the 95 % quantile of the seller's own rates of incidents and of failed orders, given its history: how low
+    its points may be if it has been lucky so far. With `points_high` an interval of 90 %: wide for a thin file, narrow for
+    a long one. 0 to 1000, never more than `points`. Shown, and used for nothing. Only if rated.
+    """
+    points_high: _builtins.int
+    """The points at the 5 % quantile of the same rates: how high they may be if it has been unlucky so far. 0 to 1000, never
+    less than `points`. Shown, and used for nothing. Only if rated.
+    """
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the points are not higher, the gravest first; stable strings such as `COUNTERFEIT_CONFIRMED`, `THIN_FILE`."""
@@ -163,17 +174,23 @@ class TrustScore(_message.Message):
         open_allegations: _builtins.int = ...,
         stamp: Global___Stamp | None = ...,
         override: _builtins.str = ...,
+        points_low: _builtins.int | None = ...,
+        points_high: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_if_upheld", b"_points_if_upheld", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_if_upheld", b"points_if_upheld", "stamp", b"stamp", "tier_points", b"tier_points"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_if_upheld", b"_points_if_upheld", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_if_upheld", b"points_if_upheld", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015
     _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
     _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    _WhichOneofReturnType__points_high: _TypeAlias = _typing.Literal["points_high"]  # noqa: Y015
+    _WhichOneofArgType__points_high: _TypeAlias = _typing.Literal["_points_high", b"_points_high"]  # noqa: Y015
     _WhichOneofReturnType__points_if_upheld: _TypeAlias = _typing.Literal["points_if_upheld"]  # noqa: Y015
     _WhichOneofArgType__points_if_upheld: _TypeAlias = _typing.Literal["_points_if_upheld", b"_points_if_upheld"]  # noqa: Y015
+    _WhichOneofReturnType__points_low: _TypeAlias = _typing.Literal["points_low"]  # noqa: Y015
+    _WhichOneofArgType__points_low: _TypeAlias = _typing.Literal["_points_low", b"_points_low"]  # noqa: Y015
     _WhichOneofReturnType__tier_points: _TypeAlias = _typing.Literal["tier_points"]  # noqa: Y015
     _WhichOneofArgType__tier_points: _TypeAlias = _typing.Literal["_tier_points", b"_tier_points"]  # noqa: Y015
     @_typing.overload
@@ -181,7 +198,11 @@ class TrustScore(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points_high) -> _WhichOneofReturnType__points_high | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__points_if_upheld) -> _WhichOneofReturnType__points_if_upheld | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points_low) -> _WhichOneofReturnType__points_low | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tier_points) -> _WhichOneofReturnType__tier_points | None: ...
 

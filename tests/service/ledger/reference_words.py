@@ -18,6 +18,7 @@ TABLE = """
     appealed      confirm   -> confirmed
     appealed      reduce    -> reduced
     appealed      overturn  -> overturned
+    dismissed     review    -> under_review
     dismissed     reinstate -> confirmed
     overturned    reinstate -> confirmed
 """

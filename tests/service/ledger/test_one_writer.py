@@ -1,4 +1,4 @@
-"""A SQLite ledger has one writer: a server alone, or local commands; readers are never kept out."""
+"""A SQLite ledger has one writer, a server or a local command; readers are never kept out."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,21 +15,22 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from service.ledger import Ledger, one_writer, upgrade
 from service.ledger.one_writer import WriterLock
-from tests.builders import MARKET, violation
+from tests.builders import MARKET, identity, violation
 from tests.databases import database
 from tests.service.ledger.test_races import start, writer
 
 ROOT = Path(__file__).parents[3]
-HOLDER = (
-    "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True); print(1, flush=True)"
+SERVER = "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
+COMMAND = (
+    "import sys; from service.ledger import Ledger; from tests.builders import *; l = Ledger.open(sys.argv[1]);"
+    " l.append(MARKET, [identity('theirs')])"
 )
-HOLDER += "; sys.stdin.read()"
 
 
 @contextmanager
-def server(url: str) -> "Iterator[subprocess.Popen[str]]":
-    """A process that has the ledger open as a server does."""
-    command = [sys.executable, "-c", HOLDER, url]
+def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
+    """A process that has the ledger open, until its stdin ends."""
+    command = [sys.executable, "-c", f"{work}; print(1, flush=True); sys.stdin.read(); l.close()", url]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout
@@ -37,7 +38,15 @@ def server(url: str) -> "Iterator[subprocess.Popen[str]]":
         yield holder
     finally:
         holder.kill()
-        holder.communicate()
+        holder.wait()
+        for pipe in (holder.stdin, holder.stdout):
+            assert pipe
+            pipe.close()
+
+
+def server(url: str) -> "AbstractContextManager[subprocess.Popen[str]]":
+    """A process that has the ledger open as a server does."""
+    return holding(url, SERVER)
 
 
 @pytest.fixture
@@ -77,14 +86,38 @@ def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
 
 
 def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> None:
-    """It would refuse the rest of an import; two local commands go together."""
+    """It would refuse the rest of an import; what one process has opened twice for local commands goes together."""
     url = f"sqlite:///{file}"
     with Ledger.open(url) as local, Ledger.open(url) as other:
         local.append(MARKET, [violation("v1")])
         other.append(MARKET, [violation("v2")])
-        with pytest.raises(ConfigurationWrong, match="a local command is writing"):
+        with pytest.raises(ConfigurationWrong, match=r"another local command is writing .* start the server again"):
             Ledger.open(url, serving=True)
     Ledger.open(url, serving=True).close()
+
+
+def test_of_two_local_commands_that_write_the_second_waits_and_is_then_told_of_the_first(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two imports into one file at once; reading goes on."""
+    url = f"sqlite:///{file}"
+    monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)
+    with holding(url, COMMAND), Ledger.open(url) as second:
+        with pytest.raises(ConfigurationWrong, match=r"another local command is writing to .* run this command again"):
+            second.append(MARKET, [identity("ours")])
+        assert second.last()[0] == 1
+
+
+def test_a_local_command_goes_on_when_the_one_it_waits_for_ends(file: Path) -> None:
+    url = f"sqlite:///{file}"
+    with holding(url, COMMAND) as first, Ledger.open(url) as second:
+        assert first.stdin
+        ending = threading.Timer(1.5 * one_writer.PATIENCE_SECONDS, first.stdin.close)
+        ending.start()
+        second.append(MARKET, [identity("ours")])
+        ending.join()
+        assert second.last()[0] == 2
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
 
 
 def test_who_only_read_does_not_keep_a_server_from_starting(file: Path) -> None:
@@ -94,7 +127,7 @@ def test_who_only_read_does_not_keep_a_server_from_starting(file: Path) -> None:
 
 
 def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
-    """Who removes the lock's file while others share it would let a server in beside them."""
+    """Who removes the lock's file while others of the process share it would let a server in beside them."""
     with Ledger.open(f"sqlite:///{file}") as first:
         first.append(MARKET, [violation("v1")])
         with Ledger.open(f"sqlite:///{file}") as second:

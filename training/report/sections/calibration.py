@@ -5,11 +5,12 @@ from typing import Any
 
 from training.report.drawing import Scaled, axis, dot, names, short_percent, whisker
 from training.report.numbers import Num, count, general, listed, model_name, number, percent, signed, spoken, stacked
-from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Plot, Plots, Table, Text
+from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Pair, Plot, Plots, Table, Text
 from training.report.reading import Absent, Reading
 from training.report.sections.decision import misses
 
 Json = Any
+PARTS_OF_BRIER = ("reliability", "resolution")
 
 
 def reliability(r: Reading) -> list[Block]:
@@ -48,8 +49,8 @@ def figures(r: Reading) -> list[Block]:
         slope = c.get("slope")
         cell: Cell = scale.cell(slope["value"], slope["low"], slope["high"], spoken(slope, 2)) if slope else Num("–")
         row: list[Cell] = [model_name(name), cell, stacked(c.get("intercept"), 2, True)]
-        row += [percent(c.get("predicted")), percent(c.get("observed"))]
-        rows.append(row + [number(b.get(k), 5) for k in ("value", "reliability", "resolution", "uncertainty")])
+        row.append(Pair(percent(c.get("predicted")), f"observed {percent(c.get('observed'))}"))
+        rows.append(row + [number(b.get(k), 5) for k in ("value", *PARTS_OF_BRIER)])
     own = (models.get("lightgbm") or {}).get("calibration")
     if not own:
         title = "Calibration of each model"
@@ -63,20 +64,11 @@ def figures(r: Reading) -> list[Block]:
             else "too timid: the extremes are understated"
         )
         title = f"Its predictions are {loud} (slope {spoken(own['slope'], 2)})"
-    head = (
-        "model",
-        "slope (1 is true)",
-        "intercept (0 is true)",
-        "predicted",
-        "observed",
-        "Brier",
-        "reliability",
-        "resolution",
-        "uncertainty",
-    )
+    head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "Brier", *PARTS_OF_BRIER)
+    uncertainty = next((m["brier"]["uncertainty"] for m in models.values() if m.get("brier")), None)
     caption = (
         "Slope below 1: predictions spread too wide. Intercept above 0: too low on the whole. Brier = reliability (less is"
-        " better) − resolution (more is better) + uncertainty (of the data, the same for all)."
+        f" better) − resolution (more is better) + {number(uncertainty, 5)}, the uncertainty of the data."
     )
     return [Table(title, caption, head, rows)]
 
@@ -102,8 +94,9 @@ def grades(r: Reading) -> list[Block]:
         share = percent(row["rows"] / total)
         cells.append([str(row["tier"]), Num(points), count(row["rows"]), share, count(row["bad"]), percent(row["predicted"]),
                       percent(row["observed"]), general(row["p_under_holm"]), general(row["p_over_holm"]), chip])  # fmt: skip
-    observed = [row["observed"] for row in rows if row["observed"] is not None and row["rows"]]
-    ordered = observed == sorted(observed) or observed == sorted(observed, reverse=True)
+    best_first = sorted(rows, key=lambda row: -row["points_from"])
+    observed = [row["observed"] for row in best_first if row["observed"] is not None and row["rows"]]
+    ordered = observed == sorted(observed)
     title = f"Off in {listed(off)}" if off else "Every grade holds what it predicts"
     title += "; better grades are safer throughout" if ordered else "; but a better grade was not always safer"
     head = ("tier", "points", "rows", "share", "bad", "predicted", "observed", "p, too low", "p, too high", "result")
@@ -132,7 +125,7 @@ def price(r: Reading) -> list[Block]:
         found.append(Text(f"{text} same features without constraints."))
     plots = [_by_volume(rows)]
     volume = (r.evaluation.get("segments") or {}).get("volume")
-    if volume and any(row.get("auc_unconstrained") is not None for row in volume):
+    if volume and any(row["auc"] and row.get("auc_unconstrained") is not None for row in volume):
         plots.insert(0, _auc_by_volume(volume))
     elif "unconstrained" not in auc:
         found.append(

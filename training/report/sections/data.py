@@ -124,7 +124,7 @@ def windows(r: Reading) -> list[Block]:
     late = (last_train + timedelta(maturity) - first_test).days
     caption = (
         "Each row is one observation point (diamond): features from what was known by then, the outcome from the solid bar,"
-        " truth read at the end of the hatched one. Look for a solid blue bar that reaches past the first test diamond: there"
+        " truth read at the end of the hatched one. Look for a training bar that reaches past the first test diamond: there"
         " should be none."
         + (f" The last training truth was read {plural(late, 'day')} after the test point." if late > 0 else "")
         + (f" The {left_out} earliest points are not drawn." if left_out else "")

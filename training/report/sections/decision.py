@@ -29,24 +29,28 @@ def verdict(r: Reading) -> list[Block]:
         text = (
             "No gates were recorded beside this model. Read it as a description; nothing here says it may be promoted."
         )
-        return [Verdict("warn", "No decision: the gates are not there", text, command=_show(r))]
+        return [Verdict("warn", "No decision: the gates are not there", text, commands=[_show(r)])]
     gates = r.gates["gates"]
     hard = [gate for gate in gates if gate["kind"] == "hard"]
     failed = [gate for gate in hard if not gate["ok"]]
     unsigned = [gate for gate in gates if gate["kind"] != "hard" and not gate["ok"]]
     if failed or not r.gates["passed"]:
-        return [_refused(r, failed)]
+        return [_refused(r, failed, unsigned)]
     passed = f"All {plural(len(hard), 'hard gate')} passed" if len(hard) != 1 else "The one hard gate passed"
     if unsigned:
         names = listed([str(gate["gate"]) for gate in unsigned])
         title = f"Passed, with {plural(len(unsigned), 'advisory gate')} to sign off"
         text = f"{passed}. Not met, and to be signed off by name when promoting: {names}."
-        return [Verdict("warn", title, text, [str(gate["text"]) for gate in unsigned], _promote(r))]
+        return [
+            Verdict(
+                "warn", title, text, [str(gate["text"]) for gate in unsigned], [_promote(r, " --sign-off YOUR-NAME")]
+            )
+        ]
     text = f"{passed}, and no advisory gate asks for a signature. A running server takes the model over within seconds."
-    return [Verdict("good", "Passed: ready to be promoted", text, (), _promote(r))]
+    return [Verdict("good", "Passed: ready to be promoted", text, (), [_promote(r)])]
 
 
-def _refused(r: Reading, failed: list[Json]) -> Verdict:
+def _refused(r: Reading, failed: list[Json], unsigned: list[Json]) -> Verdict:
     closed = [str(gate["gate"]) for gate in failed if not gate.get("overridable")]
     names = listed([str(gate["gate"]) for gate in failed])
     if not failed:
@@ -59,13 +63,20 @@ def _refused(r: Reading, failed: list[Json]) -> Verdict:
             f" logged for ever: {names}."
         )
     title = f"Not passed: {plural(len(failed), 'hard gate')} failed" if failed else "Not passed"
-    again = Command("When the cause is corrected, train again:", f"sellertrust train {study_file(r)}")
-    return Verdict("bad", title, text, [f"{gate['gate']}: {gate['text']}" for gate in failed], again)
+    commands = [Command("When the cause is corrected, train again:", f"sellertrust train {study_file(r)}")]
+    if failed and not closed:
+        signed_off = " --sign-off YOUR-NAME" if unsigned else ""
+        commands.append(
+            _promote(
+                r, f" --override YOUR-NAME{signed_off}", "Only if a named person answers for it, against the gates:"
+            )
+        )
+    return Verdict("bad", title, text, [f"{gate['gate']}: {gate['text']}" for gate in failed], commands)
 
 
-def _promote(r: Reading) -> Command:
-    command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY" --wait'
-    return Command("To promote it (and wait until every server has it):", command)
+def _promote(r: Reading, more: str = "", text: str = "") -> Command:
+    command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{more} --wait'
+    return Command(text or "To promote it (and wait until every server has it):", command)
 
 
 def _show(r: Reading) -> Command:

@@ -24,7 +24,11 @@ def segments(r: Reading) -> list[Block]:
     """A table for each way to part the sellers."""
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
-    blocks: list[Block] = []
+    text = (
+        "The upright mark beside an AUC is that of the unconstrained twin, beside a share what was predicted. Look for marks"
+        " outside their intervals, and for groups with few bad sellers, where an interval says little."
+    )
+    blocks: list[Block] = [Text(text)]
     for kind in order:
         name = KINDS.get(kind, kind.replace("_", " "))
         blocks.append(
@@ -56,20 +60,8 @@ def _segment(name: str, rows: list[Json]) -> Table:
     title = (
         f"{name}: predicted too {'; '.join(_grouped(off))}" if off else f"{name}: predictions agree with every group"
     )
-    caption = (
-        "Upright marks: the unconstrained twin's AUC, and the predicted share. Look for a mark outside its interval."
-    )
-    head = (
-        "group",
-        "rows",
-        "bad",
-        "AUC (95 %)",
-        "without constraints",
-        "observed bad (95 %)",
-        "predicted",
-        "without constraints",
-    )
-    return Table(title, caption, head, cells)
+    head = ("group", "rows", "bad", "AUC (95 %)", "AUC of the twin", "observed bad (95 %)", "predicted", "by the twin")
+    return Table(title, "", head, cells)
 
 
 def _grouped(off: list[str]) -> list[str]:

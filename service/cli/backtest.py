@@ -1,0 +1,262 @@
+"""`sellertrust model backtest`: what a model would have answered on past days, and the tiers it would have changed."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scoring.errors import ConfigurationWrong, invalid
+from scoring.time import format_day, parse_day
+from scoring.words import Tier
+from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.cli.models import open_registry
+from service.cli.operate import load_policy
+from service.cli.output import Format, Output, emit, emit_one, training_missing, write
+from service.progress import StepProgress
+from service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scoring.columns import Ints
+    from training.backtest import Backtest, Step
+    from training.export import LedgerTable
+    from training.study import Study
+
+Progress = Callable[[str, int, int], None]
+Export = Annotated[
+    Path | None,
+    typer.Option("--export", metavar="FILE", help="Look at this export instead of the ledger as it is now."),
+]
+
+
+class KnowledgeOption(StrEnum):
+    """With whose knowledge the past days are answered."""
+
+    THEN = "then"
+    TODAY = "today"
+
+
+def register(model: typer.Typer) -> None:
+    """Adds `backtest` to `sellertrust model`."""
+    model.command("backtest")(backtest)
+
+
+def backtest(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day.")],
+    step: Annotated[int, typer.Option("--step", metavar="DAYS", min=1, help="Days between two looks.")] = 28,
+    against: Annotated[
+        str, typer.Option("--against", metavar="MODEL", help="The model to compare with, seller by seller.")
+    ] = "champion",
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            "--study",
+            metavar="FILE",
+            help="Show also how right the answers were, by this study's window and bad definition.",
+        ),
+    ] = None,
+    knowledge: Annotated[
+        KnowledgeOption,
+        typer.Option(
+            "--knowledge", help="Answer with the knowledge of each day, or with the decisions known today about it."
+        ),
+    ] = KnowledgeOption.THEN,
+    export: Export = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Answer every seller as a model would have on past days: the tiers, who would have been moved, and how right it was.
+
+    Points and tiers are those that a server would have answered. Promoted and demoted are changes between rated tiers
+    since the look before; up and down are sellers in a better or worse tier than by the other model. AUC, and bad over
+    expected, are shown where the study's window is over; in_sample marks days whose outcomes the model learned from.
+    """
+    try:
+        from training import backtest as run
+        from training.outcomes import as_the_model_sees
+    except ImportError as error:
+        raise training_missing(error) from None
+    settings = load()
+    policy = load_policy(settings)
+    registry = open_registry(settings)
+    artifact = registry.load(registry.resolve(model))
+    other = registry.load(registry.resolve(against))
+    days = run.days_between(_day(first, "--from"), _day(last, "--to"), step)
+    stated = None if study is None else as_the_model_sees(study_of(study), artifact)
+    where = stated.marketplace if stated and marketplace is None else marketplace_of(marketplace, settings)
+    with StepProgress() as progress:
+        table = table_of(settings, where, export, progress)
+        found = run.backtest(
+            table,
+            artifact,
+            policy,
+            days,
+            against=None if other.digest == artifact.digest else other,
+            study=stated,
+            knowledge=run.Knowledge(knowledge.value),
+            progress=progress,
+        )
+    total = {
+        "model": artifact.digest,
+        "against": None if other.digest == artifact.digest else other.digest,
+        "policy": policy.digest,
+        "marketplace": where,
+        "knowledge": knowledge.value,
+        **_total(found),
+    }
+    if output is Format.JSON:
+        emit_one({**total, "steps": [_whole(step) for step in found.steps]}, output)
+        return
+    rows = [_row(step) for step in found.steps]
+    columns = max(rows, key=len)
+    emit([{name: row.get(name) for name in columns} for row in rows], output)
+    write("\n")
+    emit_one({name: value for name, value in total.items() if not isinstance(value, list)}, output)
+    for rows in (total["moves"], total["by_tier"]):
+        if rows:
+            write("\n")
+            emit(rows, output)
+
+
+def study_of(path: Path) -> "Study":
+    """The study in a file, or the shipped one of that name."""
+    from training.study import load_study
+
+    shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
+    return load_study(path if path.exists() or not shipped.exists() else shipped)
+
+
+def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
+    """An export in memory: the one that is given, or one made of the ledger as it is now."""
+    from training.export import read_export, write_export
+
+    if export is None:
+        export = settings.data_dir / "exports" / f"{marketplace}.parquet"
+        progress("export", 0, 1)
+        with open_ledger(settings) as ledger:
+            count = write_export(ledger.export_rows(marketplace, ledger.cut()), export)
+        progress("export", 1, 1)
+        if not count:
+            raise ConfigurationWrong(
+                f"the ledger holds no entries of marketplace {marketplace!r}; name the one you mean by --marketplace"
+            )
+    progress("read", 0, 1)
+    table = read_export(export)
+    progress("read", 1, 1)
+    return table
+
+
+def _day(text: str, option: str) -> int:
+    try:
+        return parse_day(text)
+    except ValueError as error:
+        raise invalid(option, str(error)) from None
+
+
+_NAMES = ("absent", *(tier.name.lower() for tier in Tier))
+_RATED = _NAMES[2:]
+
+
+def _row(step: "Step") -> dict[str, Any]:
+    """A step as a row of the table."""
+    counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
+    row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
+    row |= (
+        {"promoted": None, "demoted": None} if step.moved is None else _up_and_down(step.moved, "promoted", "demoted")
+    )
+    if step.against is not None:
+        row |= _up_and_down(step.against, "up", "down")
+    if step.figures is not None:
+        observed, expected = float(step.figures.bad.sum()), float(step.figures.expected.sum())
+        row |= {"auc": round(step.figures.auc, 4)}
+        if step.figures.auc_against is not None:
+            row |= {"auc_against": round(step.figures.auc_against, 4)}
+        row |= {"bad": int(observed), "bad_over_expected": round(observed / expected, 3) if expected else None}
+    return row | {"in_sample": "yes" if step.in_sample else ""}
+
+
+def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
+    pairs = {(a, b): int(n) for a, b, n in _pairs(matrix) if a in _RATED and b in _RATED}
+    rank = _RATED.index
+    return {
+        up: sum(n for (a, b), n in pairs.items() if rank(b) > rank(a)),
+        down: sum(n for (a, b), n in pairs.items() if rank(b) < rank(a)),
+    }
+
+
+def _by_tier(steps: "Sequence[Step]") -> list[dict[str, Any]]:
+    """Observed beside expected by tier, over the steps whose outcomes are known and the model did not learn from."""
+    figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
+    if not figures:
+        return []
+    rows, bad, expected = (sum(getattr(f, name) for f in figures).tolist() for name in ("rows", "bad", "expected"))
+    return [
+        {
+            "tier": name,
+            "observed": rows[place],
+            "bad": int(bad[place]),
+            "bad_share": round(bad[place] / rows[place], 4),
+            "expected_share": round(expected[place] / rows[place], 4),
+        }
+        for place, name in enumerate(_NAMES)
+        if rows[place]
+    ]
+
+
+def _pairs(matrix: "NDArray[Any]") -> list[tuple[str, str, int]]:
+    return [
+        (_NAMES[a], _NAMES[b], int(matrix[a, b]))
+        for a in range(len(_NAMES))
+        for b in range(len(_NAMES))
+        if a != b and matrix[a, b]
+    ]
+
+
+def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
+    """The sellers that are not where they were, by pair."""
+    if matrix is None:
+        return None
+    return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
+
+
+def _whole(step: "Step") -> dict[str, Any]:
+    """A step as JSON values."""
+    figures = step.figures
+    return {
+        "day": format_day(step.day),
+        "sellers": dict(zip(_NAMES, step.sellers.tolist(), strict=True)),
+        "changed": step.changed,
+        "moves": _moves(step.moved),
+        "against": _moves(step.against),
+        "in_sample": step.in_sample,
+        "figures": None
+        if figures is None
+        else {
+            "auc": figures.auc,
+            "auc_against": figures.auc_against,
+            "tiers": [
+                {"tier": name, "rows": rows, "bad": int(bad), "expected": expected}
+                for name, rows, bad, expected in zip(
+                    _NAMES, figures.rows.tolist(), figures.bad.tolist(), figures.expected.tolist(), strict=True
+                )
+                if rows
+            ],
+        },
+    }
+
+
+def _total(found: "Backtest") -> dict[str, Any]:
+    churn = found.churn_per_month
+    return {
+        "promotions": found.promotions,
+        "demotions": found.demotions,
+        "sellers_affected": found.affected,
+        "churn_per_month": None if churn is None else round(churn, 5),
+        "moves": _moves(found.moved),
+        "by_tier": _by_tier(found.steps),
+    }

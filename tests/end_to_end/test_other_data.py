@@ -1,0 +1,125 @@
+"""Data of other kinds, in files as they are published: a mapping and a study, no code, and the command does the rest."""
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.service.shells import ROOT, shell_of
+
+STUDIES = ROOT / "training" / "studies"
+START = datetime(2020, 1, 1)  # noqa: DTZ001 - the files state no offset
+DAYS = 1000
+Rows = list[Sequence[object]]
+
+
+def text_of(rows: Rows) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    return out.getvalue()
+
+
+def sellers_of(rng: np.random.Generator, count: int) -> list[float]:
+    """The chance with which each goes wrong: most seldom, some often."""
+    return np.where(rng.random(count) < 0.3, 0.25, 0.02).tolist()
+
+
+def orders(folder: Path, rng: np.random.Generator) -> None:
+    """Orders with items, deadlines, deliveries and reviews, in three files; some are never delivered."""
+    items: Rows = [
+        ("order_id", "order_item_id", "product_id", "seller_id", "shipping_limit_date", "price", "freight_value")
+    ]
+    placed: Rows = [
+        ("order_id", "customer_id", "order_status", "order_delivered_customer_date", "order_estimated_delivery_date")
+    ]
+    reviews: Rows = [("review_id", "order_id", "review_score", "review_comment_message", "review_creation_date")]
+    for seller, chance in enumerate(sellers_of(rng, 150)):
+        for number in range(int(rng.integers(20, 60))):
+            order, promised = f"{seller:04x}{number:04x}", START + timedelta(days=int(rng.integers(0, DAYS)))
+            days = rng.uniform(0.2, 15) if rng.random() < chance else -rng.uniform(1, 10)
+            delivered = (promised + timedelta(days=float(days))).replace(microsecond=0)
+            if rng.random() < 0.05:
+                placed.append((order, "c", "canceled", "", promised))
+            else:
+                placed.append((order, "c", "delivered", delivered, promised))
+                stars = int(rng.integers(1, 3)) if days > 0 else 5
+                reviews.append((f"r{order}", order, stars, "so\nso", delivered.date().isoformat() + " 00:00:00"))
+            items += [(order, k, "p", f"s{seller:03d}", promised, "58.90", "13.29") for k in range(1 + number % 2)]
+    for name, rows in (("order_items", items), ("orders", placed), ("order_reviews", reviews)):
+        (folder / f"olist_{name}_dataset.csv").write_text(text_of(rows))
+
+
+def ratings(folder: Path, rng: np.random.Generator) -> None:
+    """Who rated whom from -10 to 10, and when in seconds since 1970; no header."""
+    rows: Rows = []
+    begin = datetime(2020, 1, 1).timestamp()  # noqa: DTZ001 - any offset will do
+    for trader, chance in enumerate(sellers_of(rng, 300)):
+        for rater in rng.choice(5000, int(rng.integers(8, 40)), replace=False).tolist():
+            rating = int(rng.choice([-10, -5, -1])) if rng.random() < chance else int(rng.integers(1, 11))
+            rows.append((10_000 + rater, trader, rating, f"{begin + rng.uniform(0, DAYS) * 86_400:.5f}"))
+    with gzip.open(folder / "soc-sign-bitcoinotc.csv.gz", "wt", newline="") as out:
+        out.write(text_of(rows))
+
+
+def inspections(folder: Path, rng: np.random.Generator) -> None:
+    """A row for each violation cited, with the points of its inspection; places never inspected; closures."""
+    rows: Rows = [("CAMIS", "DBA", "INSPECTION DATE", "ACTION", "VIOLATION CODE", "CRITICAL FLAG", "SCORE", "GRADE")]
+    begin, fine, closed = date(2020, 1, 1), "Violations were cited.", "Establishment Closed by DOHMH."
+    for place, chance in enumerate(sellers_of(rng, 300)):
+        camis = 30_000_000 + place
+        for day in sorted(rng.choice(DAYS, 16, replace=False).tolist()):
+            seen = (begin + timedelta(days=day)).strftime("%m/%d/%Y")
+            points = int(rng.integers(28, 60)) if rng.random() < chance else int(rng.integers(0, 20))
+            action = closed if points > 50 else fine
+            if points < 3:
+                rows.append((camis, "CAFE", seen, "No violations were recorded", "", "Not Applicable", points, "A"))
+            rows += [(camis, "CAFE", seen, action, f"0{k}A", "Critical", points, "") for k in range(points // 7)]
+        rows.append((camis, "CAFE", "01/01/1900", "", "", "Not Applicable", "", ""))
+    (folder / "DOHMH_New_York_City_Restaurant_Inspection_Results.csv").write_text(text_of(rows))
+
+
+def counts(said: str) -> tuple[int, int]:
+    """Entries appended, and there already; an import that rejects a row does not end with 0."""
+    found = re.search(r"([\d,]+) entries appended to \w+, ([\d,]+) were there already", said)
+    assert found, said
+    return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("study", "make"), [("olist", orders), ("bitcoin_otc", ratings), ("nyc_restaurants", inspections)]
+)
+def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
+    tmp_path: Path, study: str, make: Callable[[Path, np.random.Generator], None]
+) -> None:
+    """No row is rejected, nothing is added twice, and the model ranks those who go wrong above those who do not."""
+    make(tmp_path, np.random.default_rng(4))
+    shell = shell_of(tmp_path / "home")
+    importing = (
+        "ledger",
+        "import",
+        STUDIES / f"{study}.mapping.toml",
+        "--data",
+        tmp_path,
+        "--rejects",
+        tmp_path / "rejects",
+    )
+    appended, there = counts(shell(*importing)[1])
+    assert appended > 1000
+    assert counts(shell(*importing)[1]) == (0, appended + there)
+    trained = shell.json("train", STUDIES / f"{study}.toml")
+    assert float(trained["auc"].split()[0]) > 0.7
+    assert trained["alias"] == "champion"
+
+
+def test_a_joined_file_that_is_missing_is_named_before_anything_is_imported(tmp_path: Path) -> None:
+    """Like the files themselves."""
+    orders(tmp_path, np.random.default_rng(4))
+    (tmp_path / "olist_orders_dataset.csv").unlink()
+    said = shell_of(tmp_path / "home").error(6, "ledger", "import", STUDIES / "olist.mapping.toml", "--data", tmp_path)
+    assert "lacks olist_orders_dataset.csv, which the mapping names" in said

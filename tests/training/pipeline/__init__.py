@@ -1,0 +1,1 @@
+"""The pipeline: nine steps, what is kept between them, and what they come to."""

@@ -1,0 +1,162 @@
+"""Nine steps in order, the same from the same, and nothing lost when one is interrupted."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scoring.artifact import Artifact, load
+from scoring.errors import ConfigurationWrong
+from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
+from training.export import LedgerTable
+from training.pipeline import NAMES, Job, Kept, Shell, Trained, plan, run
+from training.study import Study, load_study
+from training.tuning import tune
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return replace(load_study(STUDIES / "marketplace.toml"), rounds=30)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
+    folder = tmp_path_factory.mktemp("market")
+    with market_ledger(folder, 1000) as ledger:
+        return exported(ledger, "demo", folder)
+
+
+@pytest.fixture(scope="module")
+def trained(table: LedgerTable, study: Study) -> Trained:
+    return train(table, study)
+
+
+@pytest.fixture(scope="module")
+def champion(trained: Trained) -> Artifact:
+    return load(trained.parts)
+
+
+def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, study: Study) -> None:
+    """Each begins, may tell how far it is, and is over once; what it came to is said in a line."""
+    told: list[tuple[str, int, int]] = []
+    trained = run(Job(table, study, POLICY, verify=False), lambda *step: told.append(step))
+    ended = [step for step, done, total in told if done == total]
+    assert ended == [f"{number}/9 {name}" for number, name in enumerate(NAMES, 1)]
+    assert list(trained.lines) == list(NAMES)
+    assert all(trained.lines.values())
+    assert ("4/9 train", 29, 30) in told
+
+
+def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
+    table: LedgerTable, study: Study, tmp_path: Path
+) -> None:
+    """Snapshot and checks alone: no model is kept."""
+    planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
+    assert list(planned.lines) == list(NAMES[:3])
+    assert planned.train_rows > planned.test_rows > 100
+    assert {file.suffix for file in tmp_path.iterdir()} == {".npz"}
+
+
+def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
+    table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
+) -> None:
+    """Stopped while it trains: the snapshots are taken as they lie there, and every byte of the model is the same."""
+
+    def stop(step: str, done: int, _total: int) -> None:
+        if step.endswith("train") and done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), stop)
+    kept = Kept(tmp_path)
+    again = run(Job(table, study, POLICY, verify=False, kept=kept))
+    assert len(kept.used) == 5
+    assert again.parts == trained.parts
+
+
+def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trained: Trained, tmp_path: Path) -> None:
+    """A machine that stopped while it wrote leaves no trap for the next run."""
+    plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
+    for file in tmp_path.glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:1000])
+    assert run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path))).parts == trained.parts
+
+
+def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
+    """Without it the gate is not passed, since nobody has looked."""
+    gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
+    assert gates["reproducible"]["ok"]
+    assert not {row["gate"]: row for row in train(table, study).gates["gates"]}["reproducible"]["ok"]
+
+
+def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
+    table: LedgerTable, study: Study, trained: Trained, champion: Artifact
+) -> None:
+    """The level alone is new: the order of any two sellers is what it was."""
+    shifted = replace(champion.scale, p_intercept=champion.scale.p_intercept + 1.0)
+    manifest = champion.manifest | {"scale": {**champion.manifest["scale"], "p_intercept": shifted.p_intercept}}
+    old = Artifact(manifest, champion.parts, champion.digest)
+    again = train(table, study, champion=old, recalibrate=True)
+    assert again.parts["model.txt"] == champion.parts["model.txt"]
+    scale = load(again.parts).scale
+    assert scale.p_slope == old.scale.p_slope
+    assert scale.p_intercept == pytest.approx(champion.scale.p_intercept, abs=0.3)
+    assert json.loads(again.parts["lineage.json"])["recalibrated_from"] == champion.digest
+    raw = champion.raw_score(trained.test.x)
+    order = np.argsort(raw, kind="stable")
+    assert (np.diff(scale.points(raw)[order]) <= 0).all()
+
+
+def test_a_champion_with_other_features_is_compared_by_its_own(
+    table: LedgerTable, study: Study, champion: Artifact
+) -> None:
+    """It is scored from what it was trained on, beside the candidate, on the same rows."""
+    fewer = replace(study, features=study.features[10:])
+    evaluation = train(table, fewer, champion=champion).evaluation
+    assert {"lightgbm", "champion"} <= set(evaluation["auc"])
+    assert 0 < sum(map(sum, evaluation["migration"]["matrix"])) <= evaluation["test"]["rows"]
+
+
+def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
+    table: LedgerTable, study: Study, tmp_path: Path
+) -> None:
+    """Another study that looks at the same window is told so; the same study again gives the same evaluation."""
+    shell = Shell(looks=tmp_path / "looks.jsonl", now=1_764_000_000_000_000)
+    first = train(table, study, shell=shell)
+    other = train(table, replace(study, name="other", digest="f" * 64, seed=3), shell=shell)
+    assert first.evaluation["looks"] == []
+    assert [look["study"] for look in other.evaluation["looks"]] == ["marketplace"]
+    assert train(table, study, shell=shell).parts == first.parts
+    assert len((tmp_path / "looks.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable, study: Study, tmp_path: Path) -> None:
+    """It is given the training points alone, keeps its trials, and never ends worse than it began."""
+    observed: list[Any] = []
+    plan_parts = _parts(table, study)
+    file = tmp_path / "trials.jsonl"
+    tuned = tune(plan_parts, study, 3, file, lambda done, total: observed.append((done, total)))
+    assert tuned.best <= tuned.default
+    assert observed[-1] == (3, 3)
+    more = tune(plan_parts, study, 5, file, lambda done, total: None)
+    assert more.trials == 5
+    assert more.best <= tuned.best
+    with pytest.raises(ConfigurationWrong, match="two training points"):
+        tune(plan_parts[:1], study, 3, None, lambda done, total: None)
+
+
+def _parts(table: LedgerTable, study: Study) -> list[Any]:
+    from training.snapshots import snapshot
+
+    points, _ = study.observations(table.as_of)
+    return [snapshot(table, study, point) for point in points]
+
+
+def test_a_search_within_a_training_is_of_the_lineage(table: LedgerTable, study: Study) -> None:
+    """What was found is what the model says it was trained with."""
+    trained = train(table, study, trials=2)
+    assert "trials" in trained.lines["tune"]
+    assert json.loads(trained.parts["lineage.json"])["rounds"] >= 30

@@ -1,0 +1,221 @@
+"""What the report promises whoever reads its HTML without a browser."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from typing import Any
+
+import pytest
+
+from tests.frozen import FOLDER, versions
+from tests.training.report import beside, sample
+from training.report import render
+from training.report.numbers import count, listed, number, percent, plural, spoken
+from training.report.sections import PLANS
+from training.report.sections.ranking import wilson
+
+Json = Any
+LEFT_OUT = 'class="missing"'
+
+
+def changed(path: str, value: Json) -> dict[str, Json]:
+    """The sample with one value changed, by its path."""
+    parts = copy.deepcopy(sample.parts())
+    *steps, last = path.split(".")
+    part = parts
+    for step in steps:
+        part = part[step]
+    part[last] = value
+    return parts
+
+
+def words(html: str) -> str:
+    """The text of a page without its marks and styles."""
+    bare = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", bare)
+
+
+def frozen(version: str) -> dict[str, Json]:
+    """All that `render` takes, of a release's model."""
+    names = ("manifest", "evaluation", "lineage", "certificate")
+    model = FOLDER / version / "model"
+    return {n: json.loads((model / f"{n}.json").read_text()) for n in names} | {"gates": None, "digest": "f" * 64}
+
+
+def test_a_whole_evaluation_leaves_nothing_out_and_every_section_comes_in_its_order() -> None:
+    html = render(**sample.parts())
+    assert LEFT_OUT not in html
+    titles = re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html)
+    assert titles == [plan.title for plan in PLANS]
+    assert re.findall(r'<li><a href="#([a-z]+)">', html) == [plan.key for plan in PLANS]
+
+
+def test_the_page_names_nothing_outside_itself() -> None:
+    html = render(**sample.parts())
+    assert "<script" not in html
+    assert "@import" not in html
+    assert not re.search(r"""(?:src|href|xlink:href)\s*=\s*["'](?!#)""", html)
+    assert set(re.findall(r"url\((.*?)\)", html)) == {"#hatch"}
+    assert not re.search(r"https?://", html)
+
+
+def test_two_hundred_response_curves_stay_below_two_megabytes() -> None:
+    curves = sample.evaluation()["response_curves"]
+    many = [{**row, "feature": f"{row['feature']}-{k}"} for k in range(3) for row in curves][:200]
+    html = render(**changed("evaluation.response_curves", many))
+    assert len(html.encode()) < 2_000_000
+    assert html.count('class="plot"') > 150
+
+
+def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
+    code = (
+        "from tests.training.report.sample import parts; from training.report import render; print(render(**parts()))"
+    )
+    other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has one of its own
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
+    assert done.stdout.decode().strip() == render(**sample.parts()).strip()
+
+
+def test_a_model_that_passed_shows_the_exact_command_to_promote_it() -> None:
+    text = words(render(**sample.parts()))
+    assert "Passed: ready to be promoted" in text
+    assert f"sellertrust model promote {sample.DIGEST}" in text
+
+
+def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
+    text = words(render(**sample.parts(("log_loss", "latency"))))
+    assert "Not passed: 2 hard gates failed" in text
+    assert "may be overridden by a named person" in text
+    assert '--reason "WHY" --override YOUR-NAME --wait' in unescape(text)
+    closed = words(render(**sample.parts(("parity",))))
+    assert "Nobody can override parity" in closed
+    assert "model promote" not in closed
+
+
+def test_an_advisory_gate_asks_for_a_signature_and_does_not_stop() -> None:
+    text = words(render(**sample.parts(("psi",))))
+    assert "Passed, with 1 advisory gate to sign off" in text
+    assert "--sign-off YOUR-NAME" in text
+    assert "--override" not in text
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bool) -> None:
+    gates = {**beside.gates(("golden",) if stated else ()), "passed": stated}
+    text = words(render(**changed("gates", gates)))
+    assert "Not passed" in text
+    assert ("--override YOUR-NAME" in text) == stated
+    assert "ready to be promoted" not in text
+
+
+@pytest.mark.parametrize(
+    ("predicted", "title"),
+    [
+        (0.103, "Predicts 3 % too high overall"),
+        (0.09, "Predicts 10 % too low overall"),
+        (0.1, "Predicts the overall level"),
+    ],
+)
+def test_a_title_states_what_the_numbers_say(predicted: float, title: str) -> None:
+    parts = changed("evaluation.predicted", predicted)
+    parts["evaluation"]["base_rate"] = 0.1
+    assert title in words(render(**parts))
+
+
+def test_a_better_grade_that_is_not_safer_is_said() -> None:
+    grades = sample.evaluation()["grades"]
+    assert "better grades are safer throughout" in words(render(**sample.parts()))
+    rates = [row["observed"] for row in grades]
+    turned = [{**row, "observed": rate} for row, rate in zip(grades, reversed(rates), strict=True)]
+    assert "a better grade was not always safer" in words(render(**changed("evaluation.grades", turned)))
+
+
+def test_training_windows_that_reach_into_the_test_are_said_in_the_title() -> None:
+    parts = sample.parts()
+    parts["lineage"]["train"][-1]["window_end"] = "2025-06-19"
+    assert "Training windows reach 30 days into the test period" in words(render(**parts))
+
+
+def test_windows_are_drawn_to_scale() -> None:
+    html = render(**sample.parts())
+    bars = re.findall(r'<rect class="w-(train|test|mature)" x="([\d.]+)%" y="[\d.]+%" width="([\d.]+)%"', html)
+    widths = {
+        name: {round(float(width), 1) for kind, _, width in bars if kind == name}
+        for name in ("train", "test", "mature")
+    }
+    assert len(bars) == 12
+    assert widths["train"] == widths["test"]
+    assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)  # 180 days to 45
+
+
+@pytest.mark.parametrize("version", versions())
+def test_models_of_earlier_releases_give_a_report_that_says_what_they_do_not_hold(version: str) -> None:
+    parts = frozen(version)
+    html = render(**parts)
+    text = words(html)
+    assert number(parts["evaluation"]["auc"]["lightgbm"]["value"]) in text
+    assert "No decision: the gates are not there" in text
+    assert "evaluation.json of this model does not hold curves.roc" in text
+    assert re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html) == [plan.title for plan in PLANS]
+    assert "not in a form this release reads" not in text
+
+
+@pytest.mark.parametrize("key", sorted(sample.evaluation()))
+def test_whatever_is_missing_or_odd_never_breaks_the_report(key: str) -> None:
+    for odd in (None, [], {}, [None], "x", 3, {"lightgbm": None}):
+        html = render(**changed(f"evaluation.{key}", odd))
+        assert html.count("<section ") == len(PLANS)
+    parts = sample.parts()
+    del parts["evaluation"][key]
+    assert render(**parts).count("<section ") == len(PLANS)
+
+
+def test_an_empty_artifact_still_gives_a_page_and_no_title_that_claims_anything() -> None:
+    html = render(manifest={}, evaluation={}, lineage={}, certificate={}, gates=None, digest="d" * 64)
+    assert html.count("<section ") == len(PLANS)
+    assert "<h3>" not in html.split('id="limits"')[0]
+
+
+def test_without_a_champion_the_report_says_so() -> None:
+    parts = sample.parts()
+    del parts["evaluation"]["auc"]["champion"]
+    parts["evaluation"] |= {"migration": None, "swap": None}
+    assert words(render(**parts)).count("there was no champion to compare with") == 3
+
+
+HOSTILE = "<script>document.title='x'</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</style>"
+
+
+def poisoned(value: Json) -> Json:
+    """The same data with every text made hostile, but for dates, models and what code looks up."""
+    if isinstance(value, dict):
+        return {key: poisoned(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [poisoned(part) for part in value]
+    keep = isinstance(value, str) and (value in ("hard", "advisory") or re.fullmatch(r"\d{4}-\d\d-\d\d", value))
+    return value + HOSTILE if isinstance(value, str) and not keep else value
+
+
+def test_every_text_of_the_input_is_escaped() -> None:
+    html = render(**poisoned(sample.parts()))
+    assert LEFT_OUT not in html
+    assert html.count("&lt;script&gt;") > 100
+    assert "<script" not in html
+    assert "<img" not in html
+    assert html.count("</style>") == 1
+    assert "49" not in re.findall(r"<h1>(.*?)</h1>", html)[0]
+
+
+def test_numbers_read_as_people_write_them() -> None:
+    assert (number(-0.5, 1), number(None), count(12_345.4)) == ("\u22120.5", "\u2013", "12,345")
+    assert [percent(x) for x in (0, 0.00048, 0.0048, 0.123, 1)] == ["0 %", "0.048 %", "0.48 %", "12.3 %", "100 %"]
+    assert (plural(1, "row"), plural(2, "row"), plural(0, "entry", "entries")) == ("1 row", "2 rows", "0 entries")
+    assert (listed([]), listed(["a"]), listed(["a", "b", "c"]), listed(["a", "b", "c"], 1)) == (
+        "none", "a", "a, b and c", "a and 2 more",
+    )  # fmt: skip
+    assert spoken({"value": 0.812, "low": 0.79, "high": 0.834}) == "0.812 (0.790 to 0.834)"
+    assert wilson(5, 100) == pytest.approx((0.0215, 0.1118), abs=1e-4)
