@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightgbm
@@ -11,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scoring import features
 from scoring.errors import ConfigurationWrong
 from training.ensemble import average
 from training.snapshots import Snapshot
@@ -50,6 +52,11 @@ def offset(snapshot: Snapshot, study: Study) -> Floats:
     if study.reference_exposure is None:
         return np.zeros(len(snapshot.bad))
     return np.log(np.maximum(snapshot.window_orders, 1.0) / study.reference_exposure)
+
+
+def at_reference(rows: Snapshot, study: Study) -> Snapshot:
+    """The rows as serving would see them: every context at its reference."""
+    return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_lightgbm(
