@@ -78,6 +78,7 @@ def monitor(
         if (listen is None and every is None) or stop.wait(every or 3600.0):
             break
     if alert:
+        say("error: at least one check alerts")
         raise typer.Exit(Exit.REFUSED)
 
 
