@@ -123,7 +123,7 @@ def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels
 def test_what_everybody_does_otherwise_than_in_the_training_is_named(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """From the training on everybody sells fifty times as much: exposure drifts and alerts, and the largest drift comes first."""
+    """Everybody sells fifty times as much since: exposure drifts and alerts, and the largest drift comes first."""
     rows = pl.read_parquet(world.export)
     more = pl.when(pl.col("exposure_day") >= world.trained_on).then(50).otherwise(1) * pl.col("settled_orders")
     rows.with_columns(settled_orders=more).write_parquet(tmp_path / "more.parquet")
