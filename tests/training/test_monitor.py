@@ -11,7 +11,7 @@ import pytest
 from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
-from scoring.words import Kind
+from scoring.words import Kind, Status
 from tests.scoring.worlds import policy
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.evaluation.arrays import sigmoid
@@ -61,11 +61,21 @@ def look(world: World, study: Study, as_of: int | None = None) -> Report:
 
 
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
-    """It is the look that an export of that day gives."""
+    """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
     day = world.trained_on + 60
+    rows = pl.read_parquet(world.export)
+    confirmed = rows.filter(pl.col("kind") == Kind.STATUS, pl.col("status") == Status.CONFIRMED)
+    overturned = confirmed.with_columns(
+        sequence=pl.col("sequence") + rows["sequence"].max(),
+        entry_id=pl.col("entry_id") + "-overturned",
+        status=pl.lit(int(Status.OVERTURNED), pl.Int64),
+        report_time=pl.lit((day + 1) * DAY),
+    )
+    pl.concat([rows, overturned]).write_parquet(tmp_path / "overturned.parquet")
     then = cut(world.export, tmp_path, day)
-    assert len(then.columns.case) < len(world.table.columns.case)
-    assert look(world, study, day).as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
+    found = monitor(read_export(tmp_path / "overturned.parquet"), study, world.model, policy(), day)
+    assert found.matured.bad > 0
+    assert found.as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
 
 
 def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_over(world: World, study: Study) -> None:
