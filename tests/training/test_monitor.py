@@ -11,7 +11,7 @@ import pytest
 from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
-from scoring.words import Kind
+from scoring.words import Kind, Status
 from tests.scoring.worlds import policy
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.evaluation.arrays import sigmoid
@@ -61,11 +61,21 @@ def look(world: World, study: Study, as_of: int | None = None) -> Report:
 
 
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
-    """It is the look that an export of that day gives."""
+    """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
     day = world.trained_on + 60
+    rows = pl.read_parquet(world.export)
+    confirmed = rows.filter(pl.col("kind") == Kind.STATUS, pl.col("status") == Status.CONFIRMED)
+    overturned = confirmed.with_columns(
+        sequence=pl.col("sequence") + rows["sequence"].max(),
+        entry_id=pl.col("entry_id") + "-overturned",
+        status=pl.lit(int(Status.OVERTURNED), pl.Int64),
+        report_time=pl.lit((day + 1) * DAY),
+    )
+    pl.concat([rows, overturned]).write_parquet(tmp_path / "overturned.parquet")
     then = cut(world.export, tmp_path, day)
-    assert len(then.columns.case) < len(world.table.columns.case)
-    assert look(world, study, day).as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
+    found = monitor(read_export(tmp_path / "overturned.parquet"), study, world.model, policy(), day)
+    assert found.matured.bad > 0
+    assert found.as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
 
 
 def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_over(world: World, study: Study) -> None:
@@ -105,11 +115,11 @@ def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: Wor
 def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """Four in five violations after a day never happen; of the windows that are over by then nothing is amiss."""
-    changed = world.table.as_of - 130
+    """Nine in ten violations after a day never happen; the windows that are over by then hardly notice."""
+    changed = world.table.as_of - 60
     rows = pl.read_parquet(world.export)
     new = rows.filter(pl.col("kind") == Kind.VIOLATION, pl.col("occur_time") >= changed * DAY)["entry_id"]
-    gone = new.sample(fraction=0.8, seed=1, shuffle=True)
+    gone = new.sample(fraction=0.9, seed=1, shuffle=True)
     rows.filter(~pl.col("violation").is_in(gone.implode()).fill_null(value=False)).write_parquet(tmp_path / "x.parquet")
     rarer = monitor(read_export(tmp_path / "x.parquet"), study, world.model, policy())
     before, after = look(world, study).estimated.ratio, rarer.estimated.ratio
@@ -120,18 +130,19 @@ def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels
     assert not rarer.alerts["calibration_matured"]
 
 
-def test_what_everybody_does_otherwise_than_in_the_training_is_named_first(
+def test_what_everybody_does_otherwise_than_in_the_training_is_named(
     world: World, study: Study, tmp_path: Path
 ) -> None:
-    """From the training on everybody sells fifty times as much: exposure drifts most, the score with it, and both alert."""
+    """Everybody sells fifty times as much since: exposure drifts and alerts, and the largest drift comes first."""
     rows = pl.read_parquet(world.export)
     more = pl.when(pl.col("exposure_day") >= world.trained_on).then(50).otherwise(1) * pl.col("settled_orders")
     rows.with_columns(settled_orders=more).write_parquet(tmp_path / "more.parquet")
     found = monitor(read_export(tmp_path / "more.parquet"), study, world.model, policy())
     before = {f.name: f.value for f in look(world, study).features}
-    assert found.features[0].name == "exposure@1"
-    assert found.features[0].value > 2 * before["exposure@1"]
-    assert found.features[0].value > found.features[0].critical > 0
+    exposure = next(f for f in found.features if f.name == "exposure@1")
+    assert exposure.value > 2 * before["exposure@1"]
+    assert exposure.value > exposure.critical > 0
+    assert exposure.alert
     assert found.alerts["feature_csi"]
     assert [f.value for f in found.features] == sorted((f.value for f in found.features), reverse=True)
 
@@ -149,7 +160,7 @@ def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(w
 
 def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:
     """No number is invented: neither calibration has a ratio, and each says why."""
-    young = replace(study, window_days=2000)
+    young = replace(study, window_days=20_000)
     found = look(world, young)
     assert found.matured.ratio is None
     assert found.matured.why_not == "no window is over"
