@@ -82,7 +82,7 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
             remedy = "install it: apt-get install libgomp1"
             return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
         problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
-        return Exit.CONFIGURATION, problem, ""
+        return Exit.USAGE if isinstance(error, FileNotFoundError) else Exit.CONFIGURATION, problem, ""
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 

@@ -16,12 +16,16 @@ from rich.table import Table
 from scoring.errors import (
     ArtifactRefused,
     ConfigurationWrong,
+    EntryNotFound,
     InvalidInput,
     LedgerUnavailable,
     LedgerVersionUnknown,
+    NotifierNotFound,
     PolicyRefused,
+    SellerNotFound,
     SellertrustError,
     SourceUnavailable,
+    ViolationNotFound,
 )
 
 
@@ -46,7 +50,8 @@ class Told(SystemExit):
 
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 unforeseen; 2 wrong input; 3 not found; 4 refused by the state of the ledger or by rejects;"
+    "Exit codes: 0 done; 1 unforeseen; 2 wrong input, such as a file that is not there; 3 not on record;"
+    " 4 refused by the state of the ledger or by rejects;"
     " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
 )
 
@@ -78,6 +83,8 @@ def exit_code(error: Exception) -> Exit:
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
         return Exit.USAGE
+    if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound):
+        return Exit.NOT_FOUND
     if isinstance(error, LedgerUnavailable | SourceUnavailable):
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):

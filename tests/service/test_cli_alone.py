@@ -177,3 +177,27 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
         os.close(writer)
     assert process.returncode == 130
     assert said.startswith("interrupted; what was acknowledged is kept")
+
+
+def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
+    """Whichever command was given it."""
+    none, table = tmp_path / "none", tmp_path / "orders.csv"
+    bare("db", "upgrade")
+    for command in (
+        ("ledger", "append", none),
+        ("ledger", "import", tmp_path / "none.toml"),
+        ("ledger", "import", tmp_path / "none.jsonl"),
+        ("ledger", "restore", none),
+        ("ledger", "verify", "--checkpoints", none, "--public-key", "00" * 32),
+    ):
+        said = bare.error(2, *command)
+        assert "no such file" in said or "there is no file" in said, said
+    table.write_text("id\n1\n")
+    assert "orders.csv is a table, and needs a mapping" in bare.error(2, "ledger", "import", table)
+    assert "nothing is on record of the seller" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")
+
+
+def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
+    bare("db", "upgrade")
+    file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
+    assert file.stat().st_mode & 0o777 == 0o600
