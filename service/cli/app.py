@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import SellertrustError
+from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
 from service.cli import backups, imports, kinds, ledger, models, operate, review, scores, train, violations
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, Told, exit_code, say
+from service.cli.troubles import of_ledger
 
 app = typer.Typer(
     name="sellertrust",
@@ -73,7 +74,7 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
     if isinstance(error, SellertrustCallError):
         return exit_code(error), str(error), _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
     if isinstance(error, SellertrustError):
-        return exit_code(error), error.message, ""
+        return of_ledger(error) if isinstance(error, LedgerUnavailable) else (exit_code(error), error.message, "")
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
