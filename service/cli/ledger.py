@@ -208,7 +208,8 @@ def erase_command(
     """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
 
     On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept. Texts about a product,
-    whoever sells it, belong to no seller and are not erased: they must not name one.
+    whoever sells it, belong to no seller and are not erased: they must not name one. Nor are the attributes of an identity
+    erased, such as a licence number or a shop name.
     """
     settings = load()
     where = marketplace_of(marketplace, settings)
