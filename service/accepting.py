@@ -14,9 +14,12 @@ _INDEX = re.compile(r"entries\[(\d+)\]\.?")
 
 @dataclass(slots=True)
 class Accepted:
-    """What became of a batch: entries appended, found there already, and why others were refused, by their index."""
+    """What became of a batch: entries appended, those of them that wait for the report they are about, entries found there
+    already, and why others were refused, by their index.
+    """
 
     appended: int = 0
+    waiting: int = 0
     already_present: int = 0
     refused: dict[int, str] = field(default_factory=dict)
 
@@ -86,6 +89,7 @@ def _whole(
     present = sum(result.already_present for result in results)
     accepted.already_present += present
     accepted.appended += len(results) - present
+    accepted.waiting += sum(result.pending and not result.already_present for result in results)
     return True
 
 

@@ -34,14 +34,15 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import: entries appended, found there already, rows rejected, by (file, line, reason), and rows
-    that found no seller.
+    """What became of an import: entries appended, those of them that wait for the report they are about, entries found
+    there already, rows rejected, by (file, line, reason), and rows that found no seller.
 
     `resumed`: where the import of a file went on, by its line, if another was interrupted before.
     """
 
     appended: int = 0
     already_present: int = 0
+    waiting: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     resumed: dict[str, int] = field(default_factory=dict)
@@ -211,6 +212,7 @@ class _Run:
             [line for line, _ in batch],
         )
         self._report.appended += done.appended
+        self._report.waiting += done.waiting
         self._report.already_present += done.already_present
 
 

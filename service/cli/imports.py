@@ -10,7 +10,7 @@ import typer
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
 from service.cli.common import Marketplace, marketplace_of, open_ledger
-from service.cli.output import Exit, Format, Output, emit, say, told, training_missing
+from service.cli.output import WAITS, Exit, Format, Output, emit, say, told, training_missing
 from service.progress import StepProgress
 from service.settings import load
 
@@ -89,6 +89,8 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")
+    if report.waiting:
+        say(f"{told(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
     if waiting := len(report.unmatched):
         say(f"{told(waiting, 'row')} found no seller and {'waits' if waiting == 1 else 'wait'} for a person: {queue}")
     if report.rejects:

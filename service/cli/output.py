@@ -45,6 +45,10 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
+WAITS = "kept, without effect until the report is on record"
+"""What becomes of a decision about an unknown violation."""
+
+
 class Told(SystemExit):
     """The end of a command that has said itself how to go on."""
 

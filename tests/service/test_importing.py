@@ -282,6 +282,13 @@ def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
     assert imported(ledger, tmp_path, file).appended == 2
 
 
+def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_path: Path) -> None:
+    """Once: a rerun finds them there."""
+    write(tmp_path, "d-1,not-yet,confirm", name="decisions.csv", header="id,violation,action")
+    file = DECISIONS | {"entries": [DECISIONS["entries"][0] | {"seller": "s"}]}
+    assert [imported(ledger, tmp_path, file).waiting for _ in range(2)] == [1, 0]
+
+
 def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: Path) -> None:
     """Rejected rows may name a person."""
     write(tmp_path, "v-1,s,2026-01-01,terrible")
