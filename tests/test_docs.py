@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 import typer.main
 
+from scoring.entries import Entry
+from scoring.mapping import mapping_of
 from service.cli.app import app
+from service.sources.payload import entry_from_json
 from tests import docs_in_step
 from tests.docs_in_step import DOCS, pages, stale
 from tests.service.shells import serving, shell_of
@@ -39,6 +43,30 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
     assert run() == (0, [])
     (tmp_path / "docs" / "cli.md").write_text("# The command line\n")
     assert run() == (1, ["docs/cli.md is not what the code gives; run: python -m tests.docs_in_step --write"])
+
+
+def test_the_examples_of_entries_state_the_same() -> None:
+    """The JSON line, and the row by its mapping."""
+    header, row = (line.split(",") for line in docs_in_step.KINDS_ROWS.splitlines())
+    mapping = mapping_of(tomllib.loads(docs_in_step.KINDS_MAPPING))
+    [(_, mapped)] = mapping.files[0].entries([(2, dict(zip(header, row, strict=True)))])
+    assert isinstance(mapped, Entry)
+    written = entry_from_json(docs_in_step.KINDS_JSON, mapping.marketplace)
+    assert (mapped.entry_id, mapped.seller, mapped.fact) == (written.entry_id, written.seller, written.fact)
+
+
+def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
+    """Once each, by itself or with its group."""
+    root: Any = typer.main.get_command(app)
+    names = {
+        f"{name} {child}".strip()
+        for name, command in root.commands.items()
+        for child in getattr(command, "commands", {"": None})
+    }
+    said = [name for commands in docs_in_step.WHERE.values() for name in commands]
+    assert len(said) == len(set(said))
+    covered = {name for name in names if name in said or name.split()[0] in said}
+    assert names - covered == {"demo"}
 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
