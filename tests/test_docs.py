@@ -1,11 +1,7 @@
 """Documents that can be wrong are generated or checked."""
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ from service.cli.app import app
 from service.sources.payload import entry_from_json
 from tests import docs_in_step
 from tests.docs_in_step import DOCS, pages, stale
-from tests.service.shells import serving, shell_of
+from tests.pages import followed
 
 ROOT = DOCS.parent
 
@@ -73,7 +69,7 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
     """In the README, and in the messages and docstrings of the code that name a next command."""
     root: Any = typer.main.get_command(app)
     shown = 0
-    for path in [ROOT / "README.md", *(ROOT / "service").rglob("*.py"), *(ROOT / "scoring").rglob("*.py")]:
+    for path in [ROOT / "README.md", *DOCS.glob("*.md"), *(ROOT / "service").rglob("*.py"), *(ROOT / "scoring").rglob("*.py")]:
         for first, second, rest in re.findall(_SHOWN, path.read_text()):
             where = f"{path.name}: sellertrust {first} {second}"
             assert first in root.commands, where
@@ -121,36 +117,4 @@ def test_the_version_is_stated_once() -> None:
 
 def test_the_page_on_authorities_says_what_its_commands_do(tmp_path: Path) -> None:
     """Its commands, run in their order in an empty folder, print every line that it shows."""
-    text = (DOCS / "authorities.md").read_text()
-    blocks = re.findall(r"```(sh|text)\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "sellertrust"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from service.cli import main; main()" "$@"\n')
-    command.chmod(0o755)
-    shell = shell_of(tmp_path / "ledger", marketplace="example")
-    environment = shell.environment | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    printed, compared = "", 0
-    with ExitStack() as stack:
-        for kind, block in blocks:
-            if kind == "text":
-                for line in block.splitlines():
-                    assert line in printed, f"not printed: {line}\n{printed}"
-                    compared += 1
-            elif block.startswith("export"):
-                assert 'SELLERTRUST_DATA_DIR="$PWD/ledger" SELLERTRUST_MARKETPLACE=example' in block
-            elif block.startswith("sellertrust serve"):
-                environment["SELLERTRUST_TARGET"] = stack.enter_context(serving(shell, tmp_path))
-            else:
-                done = subprocess.run(
-                    ["/bin/sh", "-e", "-c", block],
-                    cwd=tmp_path,
-                    env=environment,
-                    text=True,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    timeout=120,
-                    check=False,
-                )
-                printed = done.stdout
-                assert done.returncode == 0, printed
-    assert compared == 19
+    assert followed(DOCS / "authorities.md", tmp_path, marketplace="example", data="ledger") == 19
