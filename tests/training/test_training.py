@@ -108,7 +108,7 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 
 def test_a_model_that_finds_nothing_to_split_answers_the_base_rate(table: LedgerTable, study: Study) -> None:
     """Ten thousand rows a leaf are not there: one leaf, the same raw score for all, and still a sound artifact."""
-    flat = replace(study, parameters={"min_data_in_leaf": 100_000})
+    flat = replace(study, parameters={"min_data_in_leaf": 100_000}, additive_start=False)
     trained = train(table, flat)
     artifact = load(trained.parts)
     raw = artifact.raw_score(trained.test.x)
