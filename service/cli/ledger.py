@@ -26,7 +26,19 @@ from service.cli.common import (
     open_ledger,
 )
 from service.cli.feed import feed_command
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
+from service.cli.output import (
+    INTERRUPTED,
+    Exit,
+    Format,
+    Output,
+    Told,
+    emit,
+    emit_one,
+    say,
+    told,
+    training_missing,
+    write,
+)
 from service.entry_json import entry_of_json
 from service.progress import StepProgress
 from service.settings import load
@@ -77,11 +89,17 @@ def append(
                 "sequence": result.sequence,
                 "record_time": result.record_time.ToJsonString(),
                 "already_present": result.already_present,
+                "waits": result.pending,
             }
             for result in results
         ],
         output,
     )
+    if waiting := [result.entry_id for result in results if result.pending]:
+        say(
+            f"{told(len(waiting), 'decision')} about violations that are not on record: kept, without effect until the"
+            f" report arrives: {', '.join(waiting[:SHOWN_REFUSALS])}"
+        )
 
 
 @app.command("watch")
@@ -109,6 +127,8 @@ def watch(
                 else:
                     write("".join(map(_watched, rows)))
                 position = response.sequence
+        except KeyboardInterrupt:
+            raise Told(INTERRUPTED) from None
         finally:
             say(f"seen up to {position}; go on from there with --after {position}")
 
@@ -130,12 +150,13 @@ def list_entries(
             seller=seller,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
-            page_size=min(limit, 1000),
+            page_size=min(limit + 1, 1000),
         )
         for entry in entries:
-            rows.append(_entry_row(entry))
             if len(rows) == limit:
+                say(f"there are more than {limit:,}; show more with --limit")
                 break
+            rows.append(_entry_row(entry))
     if output is Format.TABLE:
         for row in rows:
             row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
@@ -334,13 +355,14 @@ def _watched(row: dict[str, Any]) -> str:
 def _entry_row(entry: Entry) -> dict[str, Any]:
     kind = entry.WhichOneof("fact") or ""
     values = json_format.MessageToDict(getattr(entry, kind), preserving_proto_field_name=True)
+    recorded = entry.record_time.ToJsonString()
     return {
         "sequence": entry.sequence,
         "entry_id": entry.entry_id,
         "seller": entry.seller.rsplit("/", 1)[-1],
         "kind": kind,
-        "occur_time": entry.occur_time.ToJsonString(),
+        "occur_time": entry.occur_time.ToJsonString() if entry.HasField("occur_time") else values.get("day", recorded),
         "report_time": entry.report_time.ToJsonString(),
-        "record_time": entry.record_time.ToJsonString(),
+        "record_time": recorded,
         "fact": values,
     }

@@ -19,6 +19,7 @@ from scoring.errors import (
     InvalidInput,
     LedgerUnavailable,
     LedgerVersionUnknown,
+    ModelNotFound,
     PolicyRefused,
     SellertrustError,
     SourceUnavailable,
@@ -35,6 +36,14 @@ class Exit(IntEnum):
     REFUSED = 4
     UNAVAILABLE = 5
     CONFIGURATION = 6
+
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
+
+
+class Told(SystemExit):
+    """The end of a command that has said itself how to go on."""
 
 
 EXIT_CODES = (
@@ -74,6 +83,8 @@ def exit_code(error: Exception) -> Exit:
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
         return Exit.CONFIGURATION
+    if isinstance(error, ModelNotFound):
+        return Exit.NOT_FOUND
     return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
 
 
@@ -90,6 +101,13 @@ def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
 def say(text: str) -> None:
     """A line for a person, on stderr."""
     sys.stderr.write(text + "\n")
+
+
+def told(count: int, noun: str) -> str:
+    """A number of things in words: `told(1, "entry") == "1 entry"`, `told(2, "entry") == "2 entries"`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
 def write(text: str) -> None:
@@ -135,6 +153,7 @@ def emit_one(row: Mapping[str, Any], output: Format) -> None:
         return
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        is_long = isinstance(value, list | tuple) and any(" " in str(one) for one in value)
+        text = ("\n" if is_long else ", ").join(map(str, value)) if isinstance(value, list | tuple) else value
         grid.add_row(name, "" if text is None else str(text))
     print_table(grid)

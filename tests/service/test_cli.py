@@ -16,7 +16,7 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry import Registry
 from tests.scoring.worlds import artifact
-from tests.service.shells import MARKET, ROOT, Shell, bare_shell, lines_of, serving, shell_of
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
 from tests.service.test_registry import another
 
 
@@ -123,6 +123,21 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     after = score_of(shell, "fallen")
     assert after["points"] - before["points"] == 0
     assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
+
+
+def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
+    """The points are the model's; the tier is a person's, for a time."""
+    until = days_ago(-30)
+    override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
+    entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
+    shell("ledger", "append", "-", stdin=lines_of("held") + json.dumps(entry))
+    text, _ = shell("score", "held", "--explain")
+    assert "tier probation" in text
+    assert f"tier probation was set by risk-2 until {until[:10]}" in text
+    assert "under investigation (entry o-held)" in text
+    assert "OVERRIDDEN" in text
+    [explained] = shell.json("score", "held", "--explain")
+    assert explained["override"]["actor"] == "risk-2"
 
 
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
@@ -256,6 +271,9 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     verified = shell.json("ledger", "verify", data_dir=elsewhere)
     assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
     assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
+    shell("ledger", "backup", tmp_path / "keyless", "--without-keys")
+    _, told = shell("ledger", "restore", tmp_path / "keyless", data_dir=tmp_path / "keyless-ledger")
+    assert "warning: this backup holds no keys, so sealed texts" in told
     file.write_bytes(file.read_bytes()[:-50])
     assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
     assert "no such file" in shell.error(6, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.certificate import certify
+from scoring.errors import ConfigurationWrong
 from scoring.scale import Scale
-from training.fit import at_reference, calibrate, fit_lightgbm, offset
+from training.fit import at_reference, calibrate, fit_lightgbm, golden_rows, offset
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
@@ -48,12 +49,21 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Trains on all training points; a recalibration takes the champion's trees as they are."""
+    """Trains on all training points; a recalibration takes the champion's trees as they are.
+
+    ConfigurationWrong if the model tells nobody from anybody.
+    """
     if job.recalibrate and job.champion is not None:
         text = job.champion.parts["model.txt"].decode()
         return _fitted(text, f"the trees of champion {job.champion.digest[:12]}, as they are")
     text = job.kept.text("model", lambda: fit_lightgbm(observed.rows, job.study, step).model_to_string())
-    return _fitted(text, "")
+    fitted = _fitted(text, "")
+    if len(np.unique(fitted.raw(golden_rows(observed.rows)))) < 2:
+        raise ConfigurationWrong(
+            "the model says the same of every seller: nothing in the features tells bad from good, or too few rows are"
+            " in a leaf; widen the bad definition, import more, or lower min_data_in_leaf in model.parameters of the study"
+        )
+    return fitted
 
 
 def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
