@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import SellertrustError
+from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
 from service.cli import (
@@ -25,6 +25,7 @@ from service.cli import (
     violations,
 )
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, Told, exit_code, say
+from service.cli.troubles import of_ledger
 
 app = typer.Typer(
     name="sellertrust",
@@ -90,7 +91,7 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
     if isinstance(error, SellertrustCallError):
         return exit_code(error), str(error), _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
     if isinstance(error, SellertrustError):
-        return exit_code(error), error.message, ""
+        return of_ledger(error) if isinstance(error, LedgerUnavailable) else (exit_code(error), error.message, "")
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
@@ -99,7 +100,7 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
             remedy = "install it: apt-get install libgomp1"
             return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
         problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
-        return Exit.CONFIGURATION, problem, ""
+        return Exit.USAGE if isinstance(error, FileNotFoundError) else Exit.CONFIGURATION, problem, ""
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 

@@ -28,6 +28,7 @@ from service.cli.common import (
 from service.cli.feed import feed_command
 from service.cli.output import (
     INTERRUPTED,
+    WAITS,
     Exit,
     Format,
     Output,
@@ -97,8 +98,8 @@ def append(
     )
     if waiting := [result.entry_id for result in results if result.pending]:
         say(
-            f"{told(len(waiting), 'decision')} about violations that are not on record: kept, without effect until the"
-            f" report arrives: {', '.join(waiting[:SHOWN_REFUSALS])}"
+            f"{told(len(waiting), 'decision')} about violations that are not on record: {WAITS}:"
+            f" {', '.join(waiting[:SHOWN_REFUSALS])}"
         )
 
 
@@ -208,7 +209,8 @@ def erase_command(
     """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
 
     On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept. Texts about a product,
-    whoever sells it, belong to no seller and are not erased: they must not name one.
+    whoever sells it, belong to no seller and are not erased: they must not name one. Nor are the attributes of an identity
+    erased, such as a licence number or a shop name.
     """
     settings = load()
     where = marketplace_of(marketplace, settings)
@@ -304,7 +306,7 @@ def _entries(lines: Lines, marketplace: str) -> list[Entry]:
 def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
     """Appends batch by batch, with a bar; says which lines were refused, and ends with REFUSED if any were."""
     batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
-    row = {"entries": 0, "appended": 0, "already_present": 0, "refused": 0, "sequence": 0}
+    row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
     try:
         with StepProgress() as progress:
@@ -316,6 +318,7 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
                 row["entries"] += len(batch)
                 row["appended"] += len(done.results) - present
                 row["already_present"] += present
+                row["waits"] += sum(result.pending for result in done.results)
                 row["sequence"] = max(row["sequence"], done.sequence)
                 if done.error is not None:
                     row["refused"] += len(batch)

@@ -16,13 +16,17 @@ from rich.table import Table
 from scoring.errors import (
     ArtifactRefused,
     ConfigurationWrong,
+    EntryNotFound,
     InvalidInput,
     LedgerUnavailable,
     LedgerVersionUnknown,
     ModelNotFound,
+    NotifierNotFound,
     PolicyRefused,
+    SellerNotFound,
     SellertrustError,
     SourceUnavailable,
+    ViolationNotFound,
 )
 
 
@@ -42,12 +46,17 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
+WAITS = "kept, without effect until the report is on record"
+"""What becomes of a decision about an unknown violation."""
+
+
 class Told(SystemExit):
     """The end of a command that has said itself how to go on."""
 
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 unforeseen; 2 wrong input; 3 not found; 4 refused by the state of the ledger or by rejects;"
+    "Exit codes: 0 done; 1 unforeseen; 2 wrong input, such as a file that is not there; 3 not on record;"
+    " 4 refused by the state of the ledger or by rejects;"
     " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
 )
 
@@ -79,12 +88,12 @@ def exit_code(error: Exception) -> Exit:
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
         return Exit.USAGE
+    if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound | ModelNotFound):
+        return Exit.NOT_FOUND
     if isinstance(error, LedgerUnavailable | SourceUnavailable):
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
         return Exit.CONFIGURATION
-    if isinstance(error, ModelNotFound):
-        return Exit.NOT_FOUND
     return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
 
 

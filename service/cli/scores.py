@@ -6,7 +6,6 @@ import grpc
 import typer
 from rich.table import Table
 
-from scoring.reasons import NO_MODEL
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Category, Severity, Tier
@@ -19,6 +18,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
+NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
 MOST_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
 

@@ -186,7 +186,7 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
     said = bare.error(4, "ledger", "import", mapping, "--rejects", rejects, "-m", MARKET)
     assert "import sold.csv: done in" in said
     assert "2 entries appended to acme, 0 were there already" in said
-    assert f"1 rows were rejected; mend them and import again: {rejects}" in said
+    assert f"1 row rejected, with 1 reason; mend them and import again: {rejects}" in said
     assert rejects.read_text().splitlines()[1] == "sold.csv,3,has 2 cells where the header has 3"
     parquet = tmp_path / "export.parquet"
     stdout, stderr = bare("ledger", "export", parquet)
@@ -276,7 +276,7 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     assert "warning: this backup holds no keys, so sealed texts" in told
     file.write_bytes(file.read_bytes()[:-50])
     assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
-    assert "no such file" in shell.error(6, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
+    assert "no such file" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
     assert "SQLite has no roles" in shell.error(6, "db", "grant", "server")
 
 

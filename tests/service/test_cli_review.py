@@ -107,7 +107,8 @@ def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:
     decision = {"violation": "not-yet", "action": "confirm", "actor": "court", "reason": "judgment"}
     _, told = shell("ledger", "append", "-", stdin=json.dumps({"entry_id": "w", "seller": "x", "status": decision}))
     assert (
-        "1 decision about violations that are not on record: kept, without effect until the report arrives: w" in told
+        "1 decision about violations that are not on record: kept, without effect until the report is on record: w"
+        in told
     )
 
 

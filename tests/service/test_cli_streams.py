@@ -47,6 +47,7 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
         "entries": 12_345,
         "appended": 12_345,
         "already_present": 0,
+        "waits": 0,
         "refused": 0,
         "sequence": first["sequence"],
     }

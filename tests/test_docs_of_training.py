@@ -1,0 +1,164 @@
+"""The pages on studies and mappings: commands print what is shown, and the reference is whole and right."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from scoring.kinds import KINDS
+from scoring.mapping import mapping_of
+from tests.docs_in_step import DOCS
+from tests.pages import followed
+from training.gates import GATES, gates_of
+from training.monitor import Thresholds
+from training.study import BadRule, ContextSource, load_study
+from training.study import loading as reading
+from training.study.context import COUNTED, OF_INSPECTION
+
+STUDIES, MAPPINGS = (DOCS / "studies.md").read_text(), (DOCS / "mappings.md").read_text()
+MINIMAL = 'name = "n"\nmarketplace = "m"\n[window]\ndays = 9\n[bad]\nany = [{ harm = "high" }]\n'
+LISTED = {"attributes": {"name", "one_of", "default", "direction"}, "context": set(ContextSource.__dataclass_fields__)}
+
+
+def test_a_stranger_who_follows_the_page_on_studies_sees_what_it_shows(tmp_path: Path) -> None:
+    """From a CSV to a champion, every command in its order in an empty folder."""
+    found = followed(DOCS / "studies.md", tmp_path, marketplace="mine", data="data", ignoring_numbers=True)
+    assert found == 23
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+def test_the_page_on_studies_names_every_part_that_a_study_may_have_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the reader of studies asks for, table by table, against the first column of the page's tables."""
+    asked: set[str] = set()
+
+    class Listening(reading.Reader):
+        def take(self, path: str, *arguments: Any) -> Any:
+            asked.add(path)
+            return super().take(path, *arguments)
+
+    monkeypatch.setattr(reading, "Reader", Listening)
+    (tmp_path / "study.toml").write_text(MINIMAL)
+    load_study(tmp_path / "study.toml")
+    wanted: dict[str, set[str]] = {table: set(parts) for table, parts in LISTED.items()}
+    wanted |= {"gates": _gates(), "monitor": set(Thresholds.__dataclass_fields__)}
+    for path in asked - {"name", "marketplace", *wanted}:
+        table, part = path.split(".")
+        wanted.setdefault(table, set()).add(part)
+    named = {}
+    for section in STUDIES.split("\n### [")[1:]:
+        table = section[: section.index("]")].strip("[")
+        cells = re.findall(r"^\| (`[^|]*) \|", section.split("\n## ")[0], re.MULTILINE)
+        named[table] = set(re.findall(r"`(\w+)`", " ".join(cells)))
+    assert named == wanted
+    for word in (*BadRule.__dataclass_fields__, *COUNTED, *(f"inspection.{field}" for field in OF_INSPECTION)):
+        assert f"`{word}`" in STUDIES, word
+
+
+def _gates() -> set[str]:
+    with pytest.raises(ConfigurationWrong) as caught:
+        gates_of({"none": 1})
+    return set(caught.value.message.split("there are ")[1].split(", "))
+
+
+def test_the_page_on_studies_states_every_gate_as_it_is() -> None:
+    """Kind, default and bounds."""
+    for gate in GATES:
+        bounds = "fixed" if gate.least == gate.most else f"{gate.least:,.10g} to {gate.most:,.10g}"
+        assert f"\n| `{gate.name}` | {gate.kind} | {gate.limit:,.10g} | {bounds} | " in STUDIES, gate.name
+
+
+def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> None:
+    """Of every part whose default is one value of a study's."""
+    (tmp_path / "study.toml").write_text(MINIMAL)
+    study = load_study(tmp_path / "study.toml")
+    thresholds = Thresholds()
+    for part, value in {
+        "train_points": study.train_points,
+        "step_days": study.step_days,
+        "embargo_days": study.embargo_days,
+        "maturity_days": study.maturity_days,
+        "at_least": study.bad_at_least,
+        "suspended": study.bad_suspended,
+        "active_in_window": study.active_in_window,
+        "left": f'`"{study.left}"`',
+        "least_share": study.least_share,
+        "rate_damping_orders": study.constants.rate_damping,
+        "exposure_scale_orders": study.constants.exposure_scale,
+        "rounds": study.rounds,
+        "seed": study.seed,
+        "seeds": study.seeds,
+        "psi": thresholds.psi,
+        "csi": thresholds.csi,
+        "calibration": thresholds.calibration,
+        "points": thresholds.points,
+        "segment_rows": study.gates.segment_rows,
+        "harm_to_good": study.gates.harm_to_good,
+    }.items():
+        text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if value != str(value) else value
+        assert re.search(rf"^\| `{part}` \|( \|)? {re.escape(text)} \|", STUDIES, re.MULTILINE), part
+    weights = ", ".join(f"{s.name.lower()} {w}" for s, w in study.constants.severity_weights.items())
+    assert f"| `severity_weights` | {weights} |" in STUDIES
+    from training.fit import DEFAULTS
+
+    for name, value in DEFAULTS.items():
+        assert f"`{name} = {value}`" in STUDIES
+
+
+def _refused(change: dict[str, Any], *, of_file: dict[str, Any] | None = None, **whole: Any) -> str:
+    rule = {"kind": "exposure", "entry_id": "x-{a}", "seller": "{a}", "day": "{b}", **change}
+    with pytest.raises(ConfigurationWrong) as caught:
+        mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule], **(of_file or {})}], **whole})
+    return caught.value.message
+
+
+def _listed(message: str) -> set[str]:
+    """What a refusal says that there is."""
+    return set(re.split(r"(?:there are|one of) ", message)[1].split(", "))
+
+
+def test_the_page_on_mappings_names_every_operator_and_every_part() -> None:
+    """As the refusals of the mapping list them."""
+    operators = _listed(_refused({"when": {"column": "a", "is": "b"}}))
+    assert operators == set(
+        re.findall(r"^\| `(\w+) = ", MAPPINGS.split("## Conditions")[1].split("##")[0], re.MULTILINE)
+    )
+    for part in _listed(_refused({}, none=1)) | _listed(_refused({}, of_file={"none": 1})):
+        assert re.search(rf"`\[*(files\.)?{part}\]*`", MAPPINGS), part
+    common = _listed(_refused({"none": 1})) - {field.name for row in KINDS.values() for field in row.fields}
+    assert common <= set(re.findall(r"^\| `(\w+)` \|", MAPPINGS, re.MULTILINE))
+    assert len(common) > 4
+    for word in ("map", "default", "plus_days", "multiply", "count", "sum", "columns", "take", "key", "on", "format"):
+        assert re.search(rf"\b{word}\b", MAPPINGS), word
+    for word in ("offset", "epoch_seconds", "epoch_milliseconds", "{@seller}", "{@verified}", "{line}", ":day}"):
+        assert word in MAPPINGS, word
+
+
+def test_every_value_condition_and_date_that_the_page_on_mappings_shows_can_be_stated() -> None:
+    """Compiled as it stands there: in a rule, a count, a `when`, or as `dates`."""
+    sections = {section.split("\n")[0]: section for section in MAPPINGS.split("\n## ")}
+    shown = {name: re.findall(r"^\| (`[^|]*`) \|", sections[name], re.MULTILINE) for name in sections}
+    compiled = 0
+    for name, form in {
+        "Values": "late = {}",
+        "Conditions": 'when = {{ column = "a", {} }}',
+        "Dates": "dates = {}",
+    }.items():
+        for cell in shown[name]:
+            for text in re.findall(r"`([^`]+)`", cell):
+                stated = tomllib.loads(text if "= " in text.split("{")[0] and name == "Values" else form.format(text))
+                rule = {"kind": "exposure", "entry_id": "x-{a}", "seller": "{a}", "day": "{b}", "settled_orders": 1}
+                dates = {"dates": stated.pop("dates")} if "dates" in stated else {}
+                if "attributes" in stated:
+                    rule = {"kind": "identity", "entry_id": "i-{a}", "seller": "{a}", "occur_time": "{b}"}
+                mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule | stated], **dates}]})
+                compiled += 1
+    assert compiled == 12 + 8 + 5
+    for block in re.findall(r"```toml\n(.*?)```", MAPPINGS, re.DOTALL):
+        stated = tomllib.loads(block)
+        rule = {"kind": "exposure", "entry_id": "x-{a}", "seller": "{@seller}", "day": "{b}", "settled_orders": 1}
+        mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule]}], **stated})
