@@ -41,7 +41,12 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
     """In the README, and in the messages and docstrings of the code that name a next command."""
     root: Any = typer.main.get_command(app)
     shown = 0
-    for path in [ROOT / "README.md", *DOCS.glob("*.md"), *(ROOT / "service").rglob("*.py"), *(ROOT / "scoring").rglob("*.py")]:
+    for path in [
+        ROOT / "README.md",
+        *DOCS.glob("*.md"),
+        *(ROOT / "service").rglob("*.py"),
+        *(ROOT / "scoring").rglob("*.py"),
+    ]:
         for first, second, rest in re.findall(_SHOWN, path.read_text()):
             where = f"{path.name}: sellertrust {first} {second}"
             assert first in root.commands, where
