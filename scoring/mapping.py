@@ -43,7 +43,7 @@ from scoring.dates import PLAIN, Dates, dates_of, day_text
 from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
 from scoring.joins import Join, joins_of
-from scoring.kinds import KINDS, Fact, Need
+from scoring.kinds import KINDS, Fact, Need, ProductViolationReported, ViolationReported
 from scoring.matching import SELLER, VERIFIED, Identifier
 from scoring.shapes import ID_FORM, Stated, is_id
 from scoring.time import DAY, is_date, parse_day, parse_time
@@ -55,6 +55,22 @@ _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind is not Kind
 _STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
 _COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
 _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
+
+
+class ReportRejected(RowRejected):
+    """A row that cannot become the report of a violation, and the id under which it would have been reported."""
+
+    def __init__(self, message: str, entry_id: str) -> None:
+        super().__init__(message)
+        self.entry_id = entry_id
+
+
+class _Asked(dict[str, str]):
+    """A row of empty cells that keeps which of its columns were read."""
+
+    def __missing__(self, column: str) -> str:
+        self[column] = ""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,17 @@ class MappedFile:
         return (*entries, *about)
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The columns that the rules, the joins and the match read of a row, those that a join brings left out."""
+        asked = _Asked()
+        for rule in self.rules:
+            rule.ask(asked)
+        for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
+            _readable(identifier.value, asked)
+        brought = {name for join in self.joins for name in join.take}
+        return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
+
+    @property
     def counts(self) -> bool:
         """Whether a rule counts rows, so that every row of the file is needed."""
         return any(rule.counts for rule in self.rules)
@@ -100,7 +127,7 @@ class MappedFile:
                 try:
                     entry = rule.apply(numbered)
                 except RowRejected as error:
-                    yield line, error
+                    yield line, rule.rejected(numbered, error)
                     continue
                 if entry is not None:
                     yield line, entry
@@ -247,6 +274,20 @@ class Rule:
         for name, text in counted.items():
             seen[name].add(text)
         return None
+
+    def ask(self, row: "_Asked") -> None:
+        """Reads all that the rule may read of a row."""
+        for read in (*self._when, *self._values.values(), *self._attributes.values()):
+            _readable(read, row)
+        for count in self._counts.values():
+            for reading in (count.read, *count.when):
+                _readable(reading, row)
+
+    def rejected(self, row: Row, error: RowRejected) -> RowRejected:
+        """Why there is no entry; of a violation's report with its id, so that nothing waits for it."""
+        is_report = self._fact_type in (ViolationReported, ProductViolationReported)
+        name = (_readable(self._values["entry_id"], row) or "").strip() if is_report else ""
+        return ReportRejected(str(error), name) if name else error
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
         """Adds the id of the row's entry to `entries`, and that of the violation it is about to `about`."""

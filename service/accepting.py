@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from scoring.entries import Entry
 from scoring.errors import InvalidInput, SellertrustError
+from scoring.kinds import ProductViolationReported, ViolationReported
 from service.ledger import Ledger, Position
 
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
@@ -13,9 +14,12 @@ _INDEX = re.compile(r"entries\[(\d+)\]\.?")
 
 @dataclass(slots=True)
 class Accepted:
-    """What became of a batch: entries appended, found there already, and why others were refused, by their index."""
+    """What became of a batch: entries appended, those of them that wait for the report they are about, entries found there
+    already, and why others were refused, by their index.
+    """
 
     appended: int = 0
+    waiting: int = 0
     already_present: int = 0
     refused: dict[int, str] = field(default_factory=dict)
 
@@ -26,16 +30,20 @@ def accept(
     entries: Sequence[Entry],
     position: Position | None = None,
     before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
+    rows: Sequence[int] | None = None,
 ) -> Accepted:
     """Appends a batch as an import does; what is refused does not hold up the rest.
 
     `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
     so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
     position stands where it stood, and the same batch may be given again.
+
+    `rows`: of which row each entry was made. What is about a violation whose report on the same row is refused is refused
+    too: it would wait for that report, and nobody would know.
     """
     accepted = Accepted()
     indexed = list(enumerate(entries))
-    if indexed and _whole(ledger, marketplace, indexed, position, accepted):
+    if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
         return accepted
     before_passing(accepted.refused)
     if position is not None:
@@ -49,6 +57,7 @@ def _whole(
     batch: Sequence[tuple[int, Entry]],
     position: Position | None,
     accepted: Accepted,
+    rows: Sequence[int] | None,
 ) -> bool:
     """Appends a batch with its position; whether that went without a refusal. What is refused goes to `accepted`."""
     if not batch:
@@ -62,8 +71,10 @@ def _whole(
                 reasons.setdefault(int(found[1]), []).append(f"{_INDEX.sub('', wrong.field)}: {wrong.description}")
         if not reasons:
             raise
+        if rows is not None:
+            _refuse_what_would_wait(batch, rows, reasons)
         accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
-        _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted)
+        _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
         return False
     except SellertrustError as error:
         if error.reason in ("LEDGER_UNAVAILABLE", ""):
@@ -72,10 +83,26 @@ def _whole(
             accepted.refused[batch[0][0]] = _INDEX.sub("", error.message)
             return False
         half = len(batch) // 2
-        _whole(ledger, marketplace, batch[:half], None, accepted)
-        _whole(ledger, marketplace, batch[half:], None, accepted)
+        _whole(ledger, marketplace, batch[:half], None, accepted, rows)
+        _whole(ledger, marketplace, batch[half:], None, accepted, rows)
         return False
     present = sum(result.already_present for result in results)
     accepted.already_present += present
     accepted.appended += len(results) - present
+    accepted.waiting += sum(result.pending and not result.already_present for result in results)
     return True
+
+
+def _refuse_what_would_wait(
+    batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
+) -> None:
+    """Adds reasons for the entries that are about a violation whose report, of the same row, has reasons already."""
+    reports = {
+        (rows[index], entry.entry_id): reasons[place]
+        for place, (index, entry) in enumerate(batch)
+        if place in reasons and isinstance(entry.fact, ViolationReported | ProductViolationReported)
+    }
+    for place, (index, entry) in enumerate(batch):
+        about = getattr(entry.fact, "violation", "")
+        if place not in reasons and (why := reports.get((rows[index], about))):
+            reasons[place] = [f"{about}: its report on this row was rejected: {'; '.join(why)}"]

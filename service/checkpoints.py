@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
@@ -74,6 +74,8 @@ def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
 def _checked(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise invalid("--checkpoints", f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
     for number, line in enumerate(lines, 1):

@@ -9,19 +9,22 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from scoring.cells import Row, RowRejected
 from scoring.entries import MAX_BATCH, Entry
-from scoring.errors import ConfigurationWrong, InvalidInput
-from scoring.mapping import ForeignMapping, MappedFile
+from scoring.errors import ConfigurationWrong, InvalidInput, invalid
+from scoring.mapping import ForeignMapping, MappedFile, ReportRejected
 from service.accepting import accept
 from service.ledger import Ledger
 from service.matching_rows import UnmatchedRow, with_matches
+from service.private import private
 from service.sources.attempts import Attempt
 from service.sources.payload import entry_from_json
-from service.sources.tables import Reject, csv_rows, lines_of, parquet_rows
+from service.sources.tables import Reject, columns_of, csv_rows, lines_of, parquet_rows
 
 Progress = Callable[[str, int, int], None]
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
@@ -31,14 +34,15 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import: entries appended, found there already, rows rejected, by (file, line, reason), and rows
-    that found no seller.
+    """What became of an import: entries appended, those of them that wait for the report they are about, entries found
+    there already, rows rejected, by (file, line, reason), and rows that found no seller.
 
     `resumed`: where the import of a file went on, by its line, if another was interrupted before.
     """
 
     appended: int = 0
     already_present: int = 0
+    waiting: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     resumed: dict[str, int] = field(default_factory=dict)
@@ -47,16 +51,17 @@ class ImportReport:
 def import_files(
     ledger: Ledger, mapping: ForeignMapping, data: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Imports every file of a mapping found below `data`. ConfigurationWrong if one is missing.
+    """Imports every file of a mapping found below `data`. InvalidInput if one is missing, ConfigurationWrong if one lacks
+    a column that the mapping names: nothing is imported then.
 
     `journal`: folder of what an interrupted import must remember; None: it would begin anew.
     """
     named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
     missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
     if missing:
-        raise ConfigurationWrong(
-            f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder by --data"
-        )
+        raise invalid("--data", f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder")
+    for file in mapping.files:
+        _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress)
     for file in mapping.files:
         # Who finds no seller is told at the end, and who does depends on what is known by then: such a file begins anew.
@@ -75,9 +80,9 @@ def import_files(
 def import_entries(
     ledger: Ledger, marketplace: str, path: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. ConfigurationWrong if missing."""
+    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. InvalidInput if missing."""
     if not path.is_file():
-        raise ConfigurationWrong(f"there is no file {path}")
+        raise invalid("FILE", f"there is no file {path}")
     run = _Run(ledger, marketplace, progress)
     with run.file(path, path.name, f"entries of {marketplace}", journal) as (raw, attempt):
         run.take(path.name, run.entries(path.name, raw, attempt), attempt)
@@ -97,7 +102,7 @@ def import_rows(
 
 def write_rejects(report: ImportReport, path: Path) -> None:
     """Writes the rejected rows as CSV: file, line, reason."""
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=private) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
         writer.writerows(report.rejects)
@@ -178,12 +183,17 @@ class _Run:
         batch: list[tuple[int, Entry]] = []
         if not attempt.is_read:
             with closing(items):  # which let go of the file before it is closed
-                for line, entry in items:
-                    if isinstance(entry, RowRejected):
-                        reject(line, str(entry))
-                        continue
-                    batch.append((line, entry))
-                    if len(batch) == MAX_BATCH:
+                for line, group in groupby(items, key=itemgetter(0)):
+                    made = _without_their_reports([entry for _, entry in group])
+                    for entry in made:
+                        if isinstance(entry, RowRejected):
+                            reject(line, str(entry))
+                    sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
+                    if len(batch) + len(sound) > MAX_BATCH:  # a row's entries stay together: some are about others
+                        self._append(batch, attempt, resumable)
+                        batch = []
+                    batch += sound
+                    if len(batch) >= MAX_BATCH:
                         self._append(batch, attempt, resumable)
                         batch = []
                         self._progress(step, *self._done())
@@ -202,14 +212,16 @@ class _Run:
         """Appends a batch; what the ledger refuses goes to the rejects and the rest is appended."""
         if not batch:
             return
-        # The last row may have more entries, in the next batch: reading would go on with it, not after it.
+        # Reading would go on with the last row, not after it: what is there of it already is recognised.
         position = attempt.position(batch[-1][0]) if resumable else None
         attempt.keep()
         done = accept(
             *(self._ledger, self._marketplace, [entry for _, entry in batch], position),
             lambda refused: attempt.keep((batch[index][0], reason) for index, reason in refused.items()),
+            [line for line, _ in batch],
         )
         self._report.appended += done.appended
+        self._report.waiting += done.waiting
         self._report.already_present += done.already_present
 
 
@@ -224,6 +236,31 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
         return
     with path.open("rb") as raw:
         yield from csv_rows(raw, path.name, refuse)
+
+
+def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
+    """What a row became; an entry about a violation whose report on the same row was rejected is rejected too.
+
+    Else it would wait for that report, and nobody would know.
+    """
+    lost = {error.entry_id: error for error in made if isinstance(error, ReportRejected)}
+    return [
+        RowRejected(f"{about}: its report on this row was rejected: {lost[about]}")
+        if isinstance(item, Entry) and (about := getattr(item.fact, "violation", "")) in lost
+        else item
+        for item in made
+    ]
+
+
+def _require_columns(file: MappedFile, path: Path) -> None:
+    """ConfigurationWrong if the file lacks a column that its rules name. What is no table is told when it is read."""
+    columns = file.columns or columns_of(path)
+    missing = sorted(file.asked - {"line", *columns}) if columns else []
+    if missing:
+        raise ConfigurationWrong(
+            f"{path} has no column {', '.join(map(repr, missing))}, which the mapping names; it has"
+            f" {', '.join(columns[:20])}"
+        )
 
 
 def _nothing() -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Resource names: the one place that takes them apart and puts them together.
 
 `marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}` and
-`/notifiers/{notifier}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+`/notifiers/{notifier}`; and `models/{model}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from scoring.shapes import ID_FORM, is_id
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
 VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
+MODEL_FORM = "models/{model}"
 NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
 
 
@@ -103,6 +104,19 @@ def parse_notifier(name: str, field: str) -> NotifierName:
         case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
             return NotifierName(marketplace, notifier)
     raise _wrong(field, NOTIFIER_FORM)
+
+
+def model_name(model: str) -> str:
+    """`model_name("d") == "models/d"`."""
+    return f"models/{model}"
+
+
+def parse_model(name: str, field: str) -> str:
+    """An alias, a digest or the beginning of one. InvalidInput names `field` if `name` is anything but a model."""
+    match name.split("/"):
+        case ["models", model] if is_id(model):
+            return model
+    raise _wrong(field, MODEL_FORM)
 
 
 def seller_of(name: str, marketplace: str, field: str) -> str:

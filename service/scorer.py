@@ -41,6 +41,11 @@ class Scorer:
         """Digest of the model that answers; empty if there is none."""
         return self._artifact.digest if self._artifact else ""
 
+    @property
+    def registry(self) -> Registry | None:
+        """Where its models come from."""
+        return self._registry
+
     def refresh(self) -> bool:
         """Takes over the registry's champion, if it is another one; whether it did. The new model is tried in a throwaway
         process, verified and loaded before the old one is let go; ArtifactRefused leaves the old one in place. The old one

@@ -22,11 +22,12 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from scoring.errors import ConfigurationWrong
-from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.calls import Calls
 from service.heap import settle
 from service.ledger import Ledger
 from service.logs import Log, Pseudonyms, make_log
+from service.models import MODEL_METHODS, ModelServicer
 from service.review import REVIEW_WRITES, ReviewServicer
 from service.scorer import Scorer
 from service.servicers import WRITES, LedgerServicer, TrustScoreServicer
@@ -36,6 +37,9 @@ from service.tail import Tail
 
 WRITE_THREADS = 2
 """Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
+
+MODEL_THREADS = 2
+"""Whoever looks at models or promotes one waits for others who do, and holds up nobody else."""
 
 STOP_SECONDS = 10.0
 """How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
@@ -52,6 +56,14 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # the client pings every 30 s
     ("grpc.max_connection_age_ms", 3_600_000),  # so that a renewed certificate, and a new server, are taken up
     ("grpc.max_connection_age_grace_ms", 60_000),
+)
+
+
+FILES = (
+    ledger_service_pb2.DESCRIPTOR,
+    trust_score_service_pb2.DESCRIPTOR,
+    review_service_pb2.DESCRIPTOR,
+    model_service_pb2.DESCRIPTOR,
 )
 
 
@@ -73,6 +85,7 @@ class Server:
         ProcessCollector(registry=self._registry)
         self._reads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="read")
         self._writes = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
+        self._models = ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="model")
         self._streams = Streams(settings.stream_threads)
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, settings.worker_threads // 2))
         self._health = HealthServicer()
@@ -85,17 +98,16 @@ class Server:
             LedgerServicer(ledger, self._tail),
             TrustScoreServicer(ledger, scorer, self._tail),
             ReviewServicer(ledger),
+            ModelServicer(scorer.registry, lambda: scorer.model_digest, scorer.refresh),
         )
 
-    def _register(
-        self, calls: Calls, ledger: LedgerServicer, scores: TrustScoreServicer, review: ReviewServicer
-    ) -> None:
-        files = (ledger_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR, review_service_pb2.DESCRIPTOR)
-        servicers = {"LedgerService": ledger, "TrustScoreService": scores, "ReviewService": review}
-        pools = dict.fromkeys((*WRITES, *REVIEW_WRITES), self._writes)
+    def _register(self, calls: Calls, *servicers: object) -> None:
+        """Registers the servicers in the order of `FILES`."""
+        pools = dict.fromkeys((*WRITES, *REVIEW_WRITES), self._writes) | dict.fromkeys(MODEL_METHODS, self._models)
         self._services = [OVERALL_HEALTH]
-        for service in (service for file in files for service in file.services_by_name.values()):
-            handlers = calls.handlers(service, servicers[service.name], pools, self._streams)
+        for file, servicer in zip(FILES, servicers, strict=True):
+            (service,) = file.services_by_name.values()
+            handlers = calls.handlers(service, servicer, pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
             self._services.append(service.full_name)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -132,6 +144,7 @@ class Server:
         self._streams.shutdown()
         self._reads.shutdown()
         self._writes.shutdown()
+        self._models.shutdown()
         if self._metrics is not None:
             server, thread = self._metrics
             server.shutdown()

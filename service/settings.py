@@ -39,6 +39,13 @@ def _is_address(text: str) -> str:
     return text
 
 
+def _is_target(text: str) -> str:
+    # gRPC knows other forms (dns:///, unix:), and takes a URL of HTTP for a name that nobody resolves.
+    if re.match(r"(?i)https?:", text):
+        raise ValueError("must be HOST:PORT, without http://")
+    return text
+
+
 def _is_database(text: str) -> str:
     if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
@@ -148,7 +155,9 @@ class Settings(BaseModel):
     marketplace: Annotated[str, AfterValidator(_is_marketplace)] = Field(
         default="default", description="Marketplace that the command line means unless told"
     )
-    target: str = Field(default="127.0.0.1:50051", description="Server that the command line asks")
+    target: Annotated[str, AfterValidator(_is_target)] = Field(
+        default="127.0.0.1:50051", description="Server that the command line asks"
+    )
     target_ca: OptionalFile = Field(
         default=None, description="Authorities to trust when asking it, PEM; empty: no TLS to the server"
     )

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping
 from scoring.matching import Match
 from scoring.shapes import FLAG, ID_FORM, is_id
 from service.importing import ImportReport, Progress, import_files, import_rows
 from service.ledger import Ledger
 from service.matching_rows import UnmatchedRow
+from service.private import private
 from service.sources.tables import RESERVED
 
 HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by", "row")
@@ -46,12 +47,12 @@ def import_and_queue(
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
     """Imports the rows of a queue in which a person filled in a seller, and leaves the others in it.
 
-    ConfigurationWrong if there is no such file, or it is no queue.
+    InvalidInput if there is no such file, ConfigurationWrong if it is no queue.
     """
     if not queue.is_file():
-        raise ConfigurationWrong(f"there is no queue {queue}; sellertrust ledger import writes one")
+        raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
     waiting = read_queue(queue, mapping)
-    filled = [row for row in waiting if row.seller]
+    filled = [row for row in waiting if row.seller or row.decided_by or row.verified]
     wrong = {index: reason for index, row in enumerate(filled) if (reason := _wrong(ledger, mapping, row))}
     sound = [row for index, row in enumerate(filled) if index not in wrong]
     report = _import(ledger, mapping, sound, matched=True)
@@ -99,6 +100,8 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
 
 def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
     """What is wrong with what a person filled in; empty if it is sound."""
+    if not row.seller:
+        return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
     if not is_id(row.decided_by):
         return f"decided_by: must say who matched the row, by {ID_FORM}"
     try:
@@ -158,7 +161,8 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
         path.unlink(missing_ok=True)
         return
     new = path.with_name(f"{path.name}.new")
-    with new.open("w", newline="", encoding="utf-8") as out:
+    new.unlink(missing_ok=True)  # of a run that was cut off, and whoever may read it
+    with open(new, "w", newline="", encoding="utf-8", opener=private) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
         writer.writerows(map(_cells, rows))
@@ -171,7 +175,7 @@ def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")
     is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as out:
+    with open(path, "a", newline="", encoding="utf-8", opener=private) as out:
         writer = csv.writer(out)
         if is_new:
             writer.writerow(HEADER)

@@ -27,6 +27,42 @@ from tests import contract
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+WHERE = {
+    "These ask a server (`SELLERTRUST_TARGET`)": (
+        *("score", "violation", "notifier", "ledger append", "ledger list", "ledger watch"),
+    ),
+    "These read the database itself, beside a server or without one": (
+        *("ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
+    ),
+    "These write to the database itself, on SQLite while no server and no other command writes": (
+        *("ledger import", "ledger feed", "ledger erase", "ledger restore", "db upgrade", "db grant", "serve"),
+    ),
+    "These need neither": (
+        *("violation types", "ledger kinds", "ledger examples", "ledger unmatched", "model", "config show", "doctor"),
+    ),
+}
+"""Where the commands work; a group stands for all of its commands that are not named elsewhere."""
+
+KINDS_JSON = """{"entry_id": "x-2026-11-20", "seller": "s-1",
+ "exposure": {"day": "2026-11-20", "settled_orders": 12, "value_minor": 23988, "currency": "EUR"}}"""
+KINDS_ROWS = "shop,day,orders,cents\ns-1,2026-11-20,12,23988\n"
+KINDS_MAPPING = """marketplace = "default"
+
+[[files]]
+path = "sold.csv"
+
+[[files.entries]]
+kind = "exposure"
+entry_id = "x-{day}"
+seller = "{shop}"
+day = "{day}"
+settled_orders = "{orders}"
+value_minor = "{cents}"
+currency = "EUR"
+"""
+"""The same entry twice: as JSON, and as a row of a file with its mapping."""
+
+
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
     makers: dict[str, Callable[[], Iterator[str]]] = {
@@ -52,6 +88,9 @@ def _cli() -> Iterator[str]:
     yield "`sellertrust`: data goes to stdout, messages and progress to stderr."
     yield ""
     yield EXIT_CODES
+    yield ""
+    for who, commands in WHERE.items():
+        yield f"- {who}: {', '.join(f'`{name}`' for name in commands)}."
     command: Any = typer.main.get_command(app)
     yield from _command(command, "sellertrust", depth=2)
 
@@ -80,6 +119,9 @@ def _parameter(parameter: Any) -> str:
         shown = ", ".join([*parameter.opts, *parameter.secondary_opts])
         if not parameter.is_flag:
             shown += f" {parameter.metavar or _kind(parameter.type_descriptor.annotation)}"
+    choices = _words(parameter.type_descriptor.annotation)
+    if parameter.param_type_name == "argument" and choices:
+        text = f"{text} One of {', '.join(choices)}."
     if parameter.required:
         text = f"{text} Required."
     elif isinstance(parameter.default, str | int | float) and not isinstance(parameter.default, bool):
@@ -89,9 +131,15 @@ def _parameter(parameter: Any) -> str:
 
 def _kind(annotation: Any) -> str:
     """What an option takes: the words of an enumeration, else the name of its type."""
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return " or ".join(_word(member) for member in annotation)
+    if choices := _words(annotation):
+        return " or ".join(choices)
     return str(getattr(annotation, "__name__", "text")).upper().replace("STR", "TEXT").replace("LIST", "TEXT")
+
+
+def _words(annotation: Any) -> list[str]:
+    """The words of an enumeration; none of another type."""
+    is_words = isinstance(annotation, type) and issubclass(annotation, Enum)
+    return [_word(member) for member in annotation] if is_words else []
 
 
 def _word(value: object) -> str:
@@ -115,6 +163,14 @@ def _kinds() -> Iterator[str]:
     yield ""
     yield "What an entry can state. A later entry corrects an earlier one; nothing is changed or deleted, and expiry is"
     yield "derived, never stored. `entry.proto` has the full text of every field."
+    yield ""
+    yield "As JSON, for `sellertrust ledger append` (there on one line), amounts in minor units (cents) in digits alone:"
+    yield ""
+    yield from ("```json", KINDS_JSON, "```")
+    yield ""
+    yield "The same entry from a row of `sold.csv`, by a mapping for `sellertrust ledger import`:"
+    yield ""
+    yield from ("```csv", KINDS_ROWS.rstrip(), "```", "", "```toml", KINDS_MAPPING.rstrip(), "```")
     yield ""
     yield "| kind | states | effect on the score | seller | `occur_time` |"
     yield "|---|---|---|---|---|"

@@ -1,13 +1,17 @@
 """Documents that can be wrong are generated or checked."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 
+from scoring.entries import Entry
+from scoring.mapping import mapping_of
 from service.cli.app import app
+from service.sources.payload import entry_from_json
 from tests import docs_in_step
 from tests.docs_in_step import DOCS, pages, stale
 from tests.pages import followed
@@ -37,16 +41,36 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
     assert run() == (1, ["docs/cli.md is not what the code gives; run: python -m tests.docs_in_step --write"])
 
 
+def test_the_examples_of_entries_state_the_same() -> None:
+    """The JSON line, and the row by its mapping."""
+    header, row = (line.split(",") for line in docs_in_step.KINDS_ROWS.splitlines())
+    mapping = mapping_of(tomllib.loads(docs_in_step.KINDS_MAPPING))
+    [(_, mapped)] = mapping.files[0].entries([(2, dict(zip(header, row, strict=True)))])
+    assert isinstance(mapped, Entry)
+    written = entry_from_json(docs_in_step.KINDS_JSON, mapping.marketplace)
+    assert (mapped.entry_id, mapped.seller, mapped.fact) == (written.entry_id, written.seller, written.fact)
+
+
+def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
+    """Once each, by itself or with its group."""
+    root: Any = typer.main.get_command(app)
+    names = {
+        f"{name} {child}".strip()
+        for name, command in root.commands.items()
+        for child in getattr(command, "commands", {"": None})
+    }
+    said = [name for commands in docs_in_step.WHERE.values() for name in commands]
+    assert len(said) == len(set(said))
+    covered = {name for name in names if name in said or name.split()[0] in said}
+    assert names - covered == {"demo"}
+
+
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
     """In the README, and in the messages and docstrings of the code that name a next command."""
     root: Any = typer.main.get_command(app)
     shown = 0
-    for path in [
-        ROOT / "README.md",
-        *DOCS.glob("*.md"),
-        *(ROOT / "service").rglob("*.py"),
-        *(ROOT / "scoring").rglob("*.py"),
-    ]:
+    code = [path for room in ("service", "scoring") for path in (ROOT / room).rglob("*.py")]
+    for path in [ROOT / "README.md", *DOCS.glob("*.md"), *code]:
         for first, second, rest in re.findall(_SHOWN, path.read_text()):
             where = f"{path.name}: sellertrust {first} {second}"
             assert first in root.commands, where

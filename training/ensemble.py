@@ -19,20 +19,32 @@ def average(texts: Sequence[str]) -> str:
     """
     if len(texts) == 1:
         return texts[0]
-    head, _, _ = texts[0].partition("\nTree=")
-    after = texts[0].split(_END, 1)[1]
-    blocks = [block for text in texts for block in text.split(_END, 1)[0].split("\nTree=")[1:]]
-    trees = [f"Tree={place}\n{_divided(block, len(texts))}" for place, block in enumerate(blocks)]
+    return _assembled(texts[0], [_divided(tree, len(texts)) for text in texts for tree in _trees(text)])
+
+
+def led_by(text: str, trees: Sequence[str]) -> str:
+    """The model with further trees before its own: the raw score is the sum. `trees` come without their numbers."""
+    return _assembled(text, [*trees, *_trees(text)]) if trees else text
+
+
+def _trees(text: str) -> list[str]:
+    """The trees of a model, each without its number."""
+    return [block.split("\n", 1)[1] for block in text.split(_END, 1)[0].split("\nTree=")[1:]]
+
+
+def _assembled(text: str, trees: Sequence[str]) -> str:
+    """The model text with other trees."""
+    head, after = text.partition("\nTree=")[0], text.split(_END, 1)[1]
+    blocks = [f"Tree={place}\n{tree.rstrip()}\n\n" for place, tree in enumerate(trees)]
     # LightGBM skips from tree to tree by these sizes, each with the line break that follows it.
-    sizes = " ".join(str(len(tree.encode()) + 1) for tree in trees)
+    sizes = " ".join(str(len(block.encode()) + 1) for block in blocks)
     lines = [_SIZES + sizes if line.startswith(_SIZES) else line for line in head.split("\n")]
-    return "\n".join([*lines, *trees]) + _END + after
+    return "\n".join([*lines, *blocks]) + _END + after
 
 
 def _divided(block: str, by: int) -> str:
-    """A tree without its number, its leaves divided; Python writes each so that it is read back to the same bits."""
-    lines = block.split("\n")[1:]
-    return "\n".join(_leaves(line, by) if line.startswith(_LEAVES) else line for line in lines)
+    """A tree, its leaves divided; Python writes each so that it is read back to the same bits."""
+    return "\n".join(_leaves(line, by) if line.startswith(_LEAVES) else line for line in block.split("\n"))
 
 
 def _leaves(line: str, by: int) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightgbm
@@ -11,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scoring import features
 from scoring.errors import ConfigurationWrong
-from training.ensemble import average
+from training.additive import fit_additive
+from training.ensemble import average, led_by
 from training.snapshots import Snapshot
 from training.study import Study
 
@@ -23,14 +26,17 @@ SMALL = 5_000_000
 RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
 
 DEFAULTS: dict[str, Any] = {
-    "learning_rate": 0.05,
-    "num_leaves": 15,
+    "learning_rate": 0.03,
+    "num_leaves": 6,
     "min_data_in_leaf": 50,
     "lambda_l2": 5.0,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "feature_fraction": 0.5,
+    "extra_trees": True,
 }
+"""One configuration for every study, chosen inside the training periods of real ledgers (docs/benchmarks.md)."""
+
 FIXED: dict[str, Any] = {
     "objective": "binary",
     "monotone_constraints_method": "intermediate",
@@ -52,30 +58,50 @@ def offset(snapshot: Snapshot, study: Study) -> Floats:
     return np.log(np.maximum(snapshot.window_orders, 1.0) / study.reference_exposure)
 
 
+def at_reference(rows: Snapshot, study: Study) -> Snapshot:
+    """The rows as serving would see them: every context at its reference."""
+    return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
+
+
 def fit_lightgbm(
     rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
 ) -> lightgbm.Booster:
     """The monotone model: raw score = log-odds of bad over the reference exposure. Rows in canonical order.
 
-    With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin without constraints, to
-    tell their price; it has no certificate. A row counts by its `weight`, where rows have one.
+    It begins with what each feature adds by itself, unless the study says otherwise (`training.additive`), and LightGBM
+    looks for the rest. With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin
+    without constraints, to tell their price; it has no certificate. A row counts by its `weight`, where rows have one.
     """
-    seeds = range(study.seed, study.seed + study.seeds)
-    rounds = study.rounds * study.seeds
+    weight: Floats | None = getattr(rows, "weight", None)
+    start = offset(rows, study)
+    directions = [feature.direction if constrained else 0 for feature in study.features]
+    steps = fit_additive(rows.x, rows.bad, start, weight, directions) if study.additive_start else []
+    for step in steps:
+        start = start + step.raw(rows.x)
     fitted = []
-    for number, seed in enumerate(seeds):
-
-        def told(round_: int, _: int, before: int = number * study.rounds) -> None:
-            if done:
-                done(before + round_, rounds)
-
-        fitted.append(_fit_one(rows, study, seed, told, constrained))
-    if len(fitted) == 1:
+    for number in range(study.seeds):
+        told = _counting(done, number * study.rounds, study.rounds * study.seeds)
+        fitted.append(_fit_one(rows, study, study.seed + number, start, told, directions if constrained else None))
+    if not steps and len(fitted) == 1:
         return fitted[0]
-    return lightgbm.Booster(model_str=average([booster.model_to_string() for booster in fitted]))
+    text = average([booster.model_to_string() for booster in fitted])
+    return lightgbm.Booster(model_str=led_by(text, [step.tree() for step in steps]))
 
 
-def _fit_one(rows: Snapshot, study: Study, seed: int, done: RoundDone, constrained: bool) -> lightgbm.Booster:
+def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
+    """Tells of each round of one of several fits."""
+    return lambda round_: done(before + round_, rounds) if done else None
+
+
+def _fit_one(
+    rows: Snapshot,
+    study: Study,
+    seed: int,
+    start: Floats,
+    done: Callable[[int], None],
+    directions: Sequence[int] | None,
+) -> lightgbm.Booster:
+    """One LightGBM from `start`, the log-odds that each row has already; without `directions` it is not constrained."""
     parameters = {
         **DEFAULTS,
         **study.parameters,
@@ -83,20 +109,17 @@ def _fit_one(rows: Snapshot, study: Study, seed: int, done: RoundDone, constrain
         "seed": seed,
         "num_threads": 1 if rows.x.size < SMALL else 2,
     }
-    if constrained:
-        parameters["monotone_constraints"] = [-feature.direction for feature in study.features]
+    if directions is not None:
+        parameters["monotone_constraints"] = [-direction for direction in directions]
     else:
         del parameters["monotone_constraints_method"]
     weight: Floats | None = getattr(rows, "weight", None)
-    start = offset(rows, study)
     base = _base_log_odds(rows.bad, start, weight)
     data = lightgbm.Dataset(
         rows.x, rows.bad, weight=weight, init_score=start + base, params={"feature_pre_filter": False}
     )
     try:
-        booster = lightgbm.train(
-            parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1, study.rounds)]
-        )
+        booster = lightgbm.train(parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1)])
     except lightgbm.basic.LightGBMError as error:
         raise ConfigurationWrong(f"model.parameters of the study cannot be used: {error}") from None
     return _with_constant(booster, base)

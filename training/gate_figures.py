@@ -1,7 +1,7 @@
 """What each gate reads: one number that must not be large, and a sentence about it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,35 @@ def _mismatches(what: str, rows: int, mismatches: int | None) -> Finding:
     if mismatches is None or rows <= 0:
         return Finding(None, f"No row was compared: {what}.")
     return Finding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
+
+
+def leakage(evidence: Evidence) -> Finding:
+    """Leakage checks that do not hold; that training and test differ is drift, and no leak."""
+    return _checks(evidence, "leakage", lambda name: name != DRIFT)
+
+
+def drift(evidence: Evidence) -> Finding:
+    """1 if a model tells training from test rows too well."""
+    return _checks(evidence, "leakage", lambda name: name == DRIFT)
+
+
+def data(evidence: Evidence) -> Finding:
+    """Data checks that do not hold."""
+    return _checks(evidence, "data", bool)
+
+
+DRIFT = "adversarial"
+"""The one leakage check that finds drift: the world moved, which is when retraining is needed most."""
+
+
+def _checks(evidence: Evidence, kind: str, concerns: Callable[[str], bool]) -> Finding:
+    rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
+    if not rows:
+        return Finding(None, f"No {kind} check was made.")
+    wrong = [row["text"] for row in rows if not row["ok"]]
+    if not wrong:
+        return Finding(0, f"All {len(rows)} {kind} checks hold." if len(rows) > 1 else f"It holds: {rows[0]['text']}.")
+    return Finding(len(wrong), f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {'; '.join(wrong)}.")
 
 
 def reproducible(evidence: Evidence) -> Finding:

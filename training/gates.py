@@ -35,6 +35,7 @@ GATES = (
     Gate("parity", HARD, 0, 0, 0, figures.parity, overridable=False),
     Gate("golden", HARD, 0, 0, 0, figures.golden),
     Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
+    Gate("leakage", HARD, 0, 0, 0, figures.leakage),
     Gate("calibration_slope", HARD, 1.33, 1.05, 2, figures.calibration_slope),
     Gate("calibration_level", HARD, 1.33, 1.05, 2, figures.calibration_level),
     Gate("calibration_grades", HARD, 1.5, 1, 3, figures.calibration_grades),
@@ -48,6 +49,8 @@ GATES = (
     Gate("trees", HARD, 2000, 1, 100_000, figures.trees),
     Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
     Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
+    Gate("drift", ADVISORY, 0, 0, 0, figures.drift),
+    Gate("data", ADVISORY, 0, 0, 0, figures.data),
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
 """Every gate, in the order of the report; the functions say what each number is."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scoring.errors import SellertrustError
+from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
 from service.cli import (
@@ -16,6 +16,7 @@ from service.cli import (
     kinds,
     ledger,
     models,
+    monitor,
     operate,
     review,
     scores,
@@ -23,7 +24,8 @@ from service.cli import (
     train,
     violations,
 )
-from service.cli.output import EXIT_CODES, Exit, exit_code, say
+from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, Told, exit_code, say
+from service.cli.troubles import of_ledger
 
 app = typer.Typer(
     name="sellertrust",
@@ -40,6 +42,7 @@ train.register(app)
 models.register(app)
 backtest.register(models.app)
 shadow.register(models.app)
+monitor.register(models.app)
 backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
@@ -47,10 +50,6 @@ app.add_typer(ledger.app, name="ledger")
 review.register(violations.app)
 app.add_typer(violations.app, name="violation")
 app.add_typer(review.app, name="notifier")
-
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +72,7 @@ def run() -> int:
     try:
         app(standalone_mode=True)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code == INTERRUPTED and not isinstance(end, Told):
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
     except Exception as error:
@@ -90,9 +89,9 @@ def run() -> int:
 def _told(error: Exception) -> tuple[Exit, str, str]:
     """Exit code of an error, what is wrong, and the next command where the message does not name it."""
     if isinstance(error, SellertrustCallError):
-        return exit_code(error), str(error), _NEXT.get(exit_code(error), "")
+        return exit_code(error), str(error), _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
     if isinstance(error, SellertrustError):
-        return exit_code(error), error.message, ""
+        return of_ledger(error) if isinstance(error, LedgerUnavailable) else (exit_code(error), error.message, "")
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
@@ -101,12 +100,13 @@ def _told(error: Exception) -> tuple[Exit, str, str]:
             remedy = "install it: apt-get install libgomp1"
             return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
         problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
-        return Exit.CONFIGURATION, problem, ""
+        return Exit.USAGE if isinstance(error, FileNotFoundError) else Exit.CONFIGURATION, problem, ""
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
 
 
 _NEXT = {
     Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",
-    Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list",
+    Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
 }
+_NEXT_OF = {"NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list"}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.common import prepare_database
-from service.cli.output import Format, Output, emit_one
+from service.cli.output import Format, Output, emit_one, say
 from service.progress import StepProgress
 from service.settings import load
 
@@ -75,6 +75,11 @@ def restore(
             finally:
                 database.close()
     emit_one(_row(file, manifest), output)
+    if manifest.left_out:
+        say(
+            "warning: this backup holds no keys, so sealed texts (reasons, where evidence is kept) cannot be read in what is"
+            " restored from it; all that counts is there, and ledger verify names what is missing"
+        )
 
 
 def _row(file: Path, manifest: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 What is slow to import (SQLAlchemy, LightGBM) is imported by the commands that need it: `score` starts in half the time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import typer
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
+from sellertrust.v1.entry_pb2 import Entry
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -86,6 +87,18 @@ def moment(text: str | None, option: str) -> datetime | None:
     if not 0 <= microseconds <= MAX_TIME:
         raise invalid(option, "must lie between 1970 and 9999")
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def entries_named(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
+    """Those of a seller's entries that have these ids, by id. They are looked for page by page, until all are found."""
+    wanted = {*names}
+    found: dict[str, Entry] = {}
+    for entry in connection.list_entries(marketplace, seller) if wanted else ():
+        if entry.entry_id in wanted:
+            found[entry.entry_id] = entry
+            if len(found) == len(wanted):
+                break
+    return found
 
 
 def marketplace_of(option: str | None, settings: Settings) -> str:

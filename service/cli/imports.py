@@ -10,12 +10,15 @@ import typer
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
 from service.cli.common import Marketplace, marketplace_of, open_ledger
-from service.cli.output import Exit, Format, Output, emit, say, training_missing
+from service.cli.output import WAITS, Exit, Format, Output, emit, say, told, training_missing
 from service.progress import StepProgress
 from service.settings import load
 
 if TYPE_CHECKING:
     from service.importing import ImportReport
+
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
 
 def register(app: typer.Typer) -> None:
@@ -85,12 +88,18 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
 
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
-    say(f"{report.appended:,} entries appended to {marketplace}, {report.already_present:,} were there already")
-    if report.unmatched:
-        say(f"{len(report.unmatched):,} rows found no seller and wait for a person: {queue}")
+    say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")
+    if report.waiting:
+        say(f"{told(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
+    if waiting := len(report.unmatched):
+        say(f"{told(waiting, 'row')} found no seller and {'waits' if waiting == 1 else 'wait'} for a person: {queue}")
     if report.rejects:
         write_rejects(report, rejects)
-        say(f"error: {len(report.rejects):,} rows were rejected; mend them and import again: {rejects}")
+        rows = len({(file, line) for file, line, _ in report.rejects})
+        say(
+            f"error: {told(rows, 'row')} rejected, with {told(len(report.rejects), 'reason')}; mend them and import again:"
+            f" {rejects}"
+        )
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -132,10 +141,18 @@ def unmatched_file(mapping: Path) -> Path:
 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
     """The mapping in a TOML file, for another marketplace if told so. ConfigurationWrong says what is wrong with it."""
+    if path.name.endswith(TABLES):
+        raise invalid(
+            "FILE",
+            f"{path} is a table, and needs a mapping that says what its rows are: write one (docs/kinds.md has an example,"
+            " sellertrust ledger examples writes out others), and import that",
+        )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ConfigurationWrong(f"there is no file {path} that can be read") from None
+    except FileNotFoundError:
+        raise invalid("FILE", f"there is no file {path}") from None
+    except OSError as error:
+        raise ConfigurationWrong(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"{path} is not TOML: {error}") from None
     return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))

@@ -26,7 +26,20 @@ from service.cli.common import (
     open_ledger,
 )
 from service.cli.feed import feed_command
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
+from service.cli.output import (
+    INTERRUPTED,
+    WAITS,
+    Exit,
+    Format,
+    Output,
+    Told,
+    emit,
+    emit_one,
+    say,
+    told,
+    training_missing,
+    write,
+)
 from service.entry_json import entry_of_json
 from service.progress import StepProgress
 from service.settings import load
@@ -77,11 +90,17 @@ def append(
                 "sequence": result.sequence,
                 "record_time": result.record_time.ToJsonString(),
                 "already_present": result.already_present,
+                "waits": result.pending,
             }
             for result in results
         ],
         output,
     )
+    if waiting := [result.entry_id for result in results if result.pending]:
+        say(
+            f"{told(len(waiting), 'decision')} about violations that are not on record: {WAITS}:"
+            f" {', '.join(waiting[:SHOWN_REFUSALS])}"
+        )
 
 
 @app.command("watch")
@@ -109,6 +128,8 @@ def watch(
                 else:
                     write("".join(map(_watched, rows)))
                 position = response.sequence
+        except KeyboardInterrupt:
+            raise Told(INTERRUPTED) from None
         finally:
             say(f"seen up to {position}; go on from there with --after {position}")
 
@@ -130,12 +151,13 @@ def list_entries(
             seller=seller,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
-            page_size=min(limit, 1000),
+            page_size=min(limit + 1, 1000),
         )
         for entry in entries:
-            rows.append(_entry_row(entry))
             if len(rows) == limit:
+                say(f"there are more than {limit:,}; show more with --limit")
                 break
+            rows.append(_entry_row(entry))
     if output is Format.TABLE:
         for row in rows:
             row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
@@ -187,7 +209,8 @@ def erase_command(
     """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
 
     On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept. Texts about a product,
-    whoever sells it, belong to no seller and are not erased: they must not name one.
+    whoever sells it, belong to no seller and are not erased: they must not name one. Nor are the attributes of an identity
+    erased, such as a licence number or a shop name.
     """
     settings = load()
     where = marketplace_of(marketplace, settings)
@@ -283,7 +306,7 @@ def _entries(lines: Lines, marketplace: str) -> list[Entry]:
 def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
     """Appends batch by batch, with a bar; says which lines were refused, and ends with REFUSED if any were."""
     batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
-    row = {"entries": 0, "appended": 0, "already_present": 0, "refused": 0, "sequence": 0}
+    row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
     try:
         with StepProgress() as progress:
@@ -295,6 +318,7 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
                 row["entries"] += len(batch)
                 row["appended"] += len(done.results) - present
                 row["already_present"] += present
+                row["waits"] += sum(result.pending for result in done.results)
                 row["sequence"] = max(row["sequence"], done.sequence)
                 if done.error is not None:
                     row["refused"] += len(batch)
@@ -334,13 +358,14 @@ def _watched(row: dict[str, Any]) -> str:
 def _entry_row(entry: Entry) -> dict[str, Any]:
     kind = entry.WhichOneof("fact") or ""
     values = json_format.MessageToDict(getattr(entry, kind), preserving_proto_field_name=True)
+    recorded = entry.record_time.ToJsonString()
     return {
         "sequence": entry.sequence,
         "entry_id": entry.entry_id,
         "seller": entry.seller.rsplit("/", 1)[-1],
         "kind": kind,
-        "occur_time": entry.occur_time.ToJsonString(),
+        "occur_time": entry.occur_time.ToJsonString() if entry.HasField("occur_time") else values.get("day", recorded),
         "report_time": entry.report_time.ToJsonString(),
-        "record_time": entry.record_time.ToJsonString(),
+        "record_time": recorded,
         "fact": values,
     }

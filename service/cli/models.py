@@ -1,21 +1,49 @@
-"""`sellertrust model ...`: the published models, and who is champion."""
+"""`sellertrust model ...`: the published models, who is champion, and how that came to be.
+
+With `--server` a server is asked over gRPC; without, the registry that is configured here, by the same code.
+"""
 
 import getpass
 import json
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from scoring.errors import ArtifactRefused
-from service.cli.output import Format, Output, emit, emit_one, say
+from sellertrust.client import Client
+from sellertrust.models import Models
+from sellertrust.v1.model_service_pb2 import Model, ModelMove
+from service.cli.common import PATIENCE_SECONDS
+from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
+    from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
     from service.registry import Registry
 
 app = typer.Typer(help="The models: what was published, and who is champion.", no_args_is_help=True)
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")]
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: the registry itself.")
+]
+Servers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        metavar="ADDRESS",
+        help="Ask the first of these servers instead of the registry itself; --wait waits for all. Repeatable.",
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Return once every server (default: SELLERTRUST_TARGET) answers with the model.")
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long --wait waits.")]
 
 
 def register(parent: typer.Typer) -> None:
@@ -24,60 +52,194 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("list")
-def list_models(output: Output = Format.TABLE) -> None:
-    """List the published models and their aliases."""
-    registry = open_registry(load())
-    aliases = registry.aliases()
-    rows = []
-    for digest in registry.digests():
-        evaluation, lineage, state = _stated(registry, digest)
-        rows.append(
-            {
-                "digest": digest[:12] if output is Format.TABLE else digest,
-                "aliases": " ".join(alias for alias, target in aliases.items() if target == digest),
-                "study": lineage.get("study"),
-                "auc": round(evaluation["auc"]["lightgbm"]["value"], 4) if "auc" in evaluation else None,
-                "ledger_as_of": lineage.get("ledger_as_of"),
-                "entries": lineage.get("ledger_entries"),
-                "state": state,
-            }
-        )
-    emit(rows, output)
+def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
+    """List the published models with their aliases and the verdict of their gates."""
+    with _asked(server) as models:
+        emit([_listed(model, output) for model in models.list_models()], output)
 
 
 @app.command("show")
-def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "champion",
-    output: Output = Format.TABLE,
-) -> None:
-    """Show one model: what it was trained on, how good it is, its features and its certificate. Verifies it whole."""
-    registry = open_registry(load())
-    artifact = registry.load(registry.resolve(model))
-    evaluation = json.loads(artifact.parts["evaluation.json"])
-    certificate = json.loads(artifact.parts["certificate.json"])
-    row = {
-        "digest": artifact.digest,
-        **json.loads(artifact.parts["lineage.json"]),
+def show(model: ModelName = "champion", server: Server = None, output: Output = Format.TABLE) -> None:
+    """Show one model: what it was trained on, how good it is, its gates, features and certificate."""
+    with _asked(server) as models:
+        found = models.get_model(model).model
+    if found.damaged:  # the registry itself says what is damaged
+        say(f"error: model {found.digest[:12]} is damaged; publish it again, or promote another")
+        raise typer.Exit(Exit.CONFIGURATION)
+    evaluation, certificate = json.loads(found.evaluation_json), json.loads(found.certificate_json)
+    row: dict[str, Any] = {
+        "digest": found.digest,
+        "aliases": list(found.aliases),
+        **json.loads(found.lineage_json),
         **(figures_of(evaluation) if evaluation else {}),
-        "baseline_points": artifact.baseline_points,
+        "baseline_points": found.baseline_points,
         "certificate": f"{certificate['algorithm']}, {certificate['trees']} trees",
-        "features": [feature.key for feature in artifact.features],
+        "gates": found.gates,
+        **{f"gate {gate.gate}": _gate(gate.ok, gate.hard, gate.text) for gate in found.gate_results},
+        "report": found.has_report,
+        "features": list(found.features),
     }
     if output is Format.JSON:
         row["evaluation"] = evaluation
     emit_one(row, output)
 
 
+@app.command("diff")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="An alias, or the beginning of a digest.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    server: Server = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Compare two models: what differs in features, parameters, scale and lineage; their evaluations side by side."""
+    with _asked(server) as models:
+        found = models.diff_models(first, second)
+    rows = [
+        {
+            "section": row.section,
+            "name": row.name,
+            "a": json.loads(row.first) if row.HasField("first") else None,
+            "b": json.loads(row.second) if row.HasField("second") else None,
+        }
+        for row in found.rows
+    ]
+    if output is Format.TABLE:
+        say(f"a is {found.first.rpartition('/')[2][:12]}, b is {found.second.rpartition('/')[2][:12]}")
+    emit(rows, output)
+
+
+@app.command("report")
+def report(
+    model: ModelName = "champion",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to; default: report-MODEL.html.")
+    ] = None,
+    server: Server = None,
+) -> None:
+    """Write the report that was published with a model: one HTML file that needs nothing else."""
+    with _asked(server) as models:
+        html = models.get_model_report(model)
+    file = out or Path(f"report-{model[:12]}.html")
+    file.write_bytes(html)
+    say(f"{len(html):,} bytes written to {file}")
+
+
 @app.command("promote")
 def promote(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")],
-    actor: Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")] = None,
+    model: ModelName,
+    reason: Reason,
+    actor: Actor = None,
+    override: Annotated[
+        str, typer.Option("--override", metavar="NAME", help="Person who answers for hard gates that failed.")
+    ] = "",
+    sign_off: Annotated[
+        str, typer.Option("--sign-off", metavar="NAME", help="Person who signs off advisory gates that failed.")
+    ] = "",
+    server: Servers = None,
+    wait: Wait = False,
+    timeout: Timeout = 60.0,
 ) -> None:
-    """Make a model champion. A running server takes it over within seconds."""
-    registry = open_registry(load())
-    digest = registry.promote(model, actor=actor or user(), reason=reason, now=now())
+    """Make a model champion. Running servers take it over within seconds, each after trying it in a process apart."""
+    with _asked(next(iter(server or []), None)) as models:
+        done = models.promote_model(model, actor=actor or user(), reason=reason, override=override, sign_off=sign_off)
+    _told(done.champion, server, timeout if wait else 0)
+
+
+@app.command("rollback")
+def rollback(
+    reason: Reason, actor: Actor = None, server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
+) -> None:
+    """Make the model champion again that was champion before. Running servers follow within a second."""
+    with _asked(next(iter(server or []), None)) as models:
+        done = models.rollback_model(actor=actor or user(), reason=reason)
+    _told(done.champion, server, timeout if wait else 0)
+
+
+@app.command("history")
+def history(server: Server = None, output: Output = Format.TABLE) -> None:
+    """List every move of an alias, oldest first: who, when, why, and the model's figures then."""
+    with _asked(server) as models:
+        emit([_moved(move, output) for move in models.list_model_moves()], output)
+
+
+class _Local(Models):
+    """The client's methods upon the registry itself: the servicer answers without a server, and raises what it raises."""
+
+    def __init__(self, registry: "Registry") -> None:
+        from service.models import ModelServicer
+
+        self._servicer = ModelServicer(registry)
+        self._models = cast("ModelServiceStub", self)
+
+    def __getattr__(self, method: str) -> Any:
+        behave = getattr(self._servicer, method)
+        return lambda request, timeout: behave(request)  # noqa: ARG005 (the stub's signature)
+
+
+@contextmanager
+def _asked(server: str | None) -> Iterator[Models]:
+    """Whom to ask: a server, or the configured registry."""
+    settings = load()
+    if server is None:
+        yield _Local(open_registry(settings))
+        return
+    with Client(server, tls=settings.target_ca, deadline_seconds=PATIENCE_SECONDS) as client:
+        yield client
+
+
+def _told(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
+    """Says who is champion; with a timeout, waits for the servers, and ends with 5 if one of them has not followed."""
+    digest = champion.rpartition("/")[2]
     say(f"champion is now {digest[:12]}")
+    if not timeout:
+        return
+    settings, late = load(), []
+    deadline = time.monotonic() + timeout
+    for server in servers or [settings.target]:
+        with Client(server, tls=settings.target_ca) as client:
+            if not client.wait_for_model(digest, timeout_seconds=max(deadline - time.monotonic(), 0.1)):
+                late.append(server)
+    if late:
+        say(f"error: after {timeout:g} s not answering with {digest[:12]}: {', '.join(late)}; their logs say why")
+        raise typer.Exit(Exit.UNAVAILABLE)
+    say("every server answers with it")
+
+
+def _listed(model: Model, output: Format) -> dict[str, Any]:
+    return {
+        "digest": model.digest[:12] if output is Format.TABLE else model.digest,
+        "aliases": " ".join(model.aliases),
+        "study": model.study or None,
+        "auc": round(model.figures["auc"], 4) if "auc" in model.figures else None,
+        "ledger_as_of": model.ledger_as_of or None,
+        "entries": model.ledger_entries or None,
+        "gates": model.gates or None,
+        "state": "damaged" if model.damaged else "verified",
+    }
+
+
+def _moved(move: ModelMove, output: Format) -> dict[str, Any]:
+    digest = move.model.rpartition("/")[2]
+    figures = dict(sorted(move.figures.items()))
+    table = output is Format.TABLE
+    return {
+        "number": move.number,
+        "time": move.move_time.ToJsonString() if move.HasField("move_time") else None,
+        "alias": move.alias,
+        "digest": digest[:12] if table else digest,
+        "actor": move.actor,
+        "reason": move.reason,
+        "figures": " ".join(f"{name}={_short(value)}" for name, value in figures.items()) if table else figures,
+    }
+
+
+def _short(value: str) -> str:
+    """Digests and long numbers as a table has room for them."""
+    return value[:12] if len(value) == 64 or "." in value else value
+
+
+def _gate(ok: bool, hard: bool, text: str) -> str:
+    return f"{'ok' if ok else 'failed' if hard else 'failed, advisory'}: {text}"
 
 
 def open_registry(settings: Settings) -> "Registry":
@@ -85,15 +247,6 @@ def open_registry(settings: Settings) -> "Registry":
     from service.registry import Registry
 
     return Registry(settings.registry)
-
-
-def _stated(registry: "Registry", digest: str) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """A model's evaluation and lineage, and whether it can be used: a damaged one is listed, not trusted."""
-    try:
-        parts = registry.load(digest).parts
-    except ArtifactRefused:
-        return {}, {}, "damaged"
-    return json.loads(parts["evaluation.json"]), json.loads(parts["lineage.json"]), "verified"
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:

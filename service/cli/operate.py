@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.errors import PolicyRefused, SellertrustError
+from scoring.errors import LedgerUnavailable, PolicyRefused, SellertrustError
 from service.cli.common import open_ledger, prepare_database
 from service.cli.output import Exit, Format, Output, emit, say
+from service.cli.troubles import of_ledger
 from service.settings import Settings, describe, load
 
 if TYPE_CHECKING:
@@ -149,6 +150,9 @@ def doctor(output: Output = Format.TABLE) -> None:
 def _check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "found": check(settings)}
+    except LedgerUnavailable as error:
+        _, problem, remedy = of_ledger(error)
+        return {"check": name, "ok": False, "found": f"{problem}; {remedy}" if remedy else problem}
     except SellertrustError as error:
         return {"check": name, "ok": False, "found": error.message}
     except Exception as error:  # noqa: BLE001 a doctor reports every ailment and falls ill of none

@@ -16,12 +16,17 @@ from rich.table import Table
 from scoring.errors import (
     ArtifactRefused,
     ConfigurationWrong,
+    EntryNotFound,
     InvalidInput,
     LedgerUnavailable,
     LedgerVersionUnknown,
+    ModelNotFound,
+    NotifierNotFound,
     PolicyRefused,
+    SellerNotFound,
     SellertrustError,
     SourceUnavailable,
+    ViolationNotFound,
 )
 
 
@@ -37,8 +42,21 @@ class Exit(IntEnum):
     CONFIGURATION = 6
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
+
+
+WAITS = "kept, without effect until the report is on record"
+"""What becomes of a decision about an unknown violation."""
+
+
+class Told(SystemExit):
+    """The end of a command that has said itself how to go on."""
+
+
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 unforeseen; 2 wrong input; 3 not found; 4 refused by the state of the ledger or by rejects;"
+    "Exit codes: 0 done; 1 unforeseen; 2 wrong input, such as a file that is not there; 3 not on record;"
+    " 4 refused by the state of the ledger or by rejects;"
     " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
 )
 
@@ -70,6 +88,8 @@ def exit_code(error: Exception) -> Exit:
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
     if isinstance(error, InvalidInput):
         return Exit.USAGE
+    if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound | ModelNotFound):
+        return Exit.NOT_FOUND
     if isinstance(error, LedgerUnavailable | SourceUnavailable):
         return Exit.UNAVAILABLE
     if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
@@ -90,6 +110,13 @@ def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
 def say(text: str) -> None:
     """A line for a person, on stderr."""
     sys.stderr.write(text + "\n")
+
+
+def told(count: int, noun: str) -> str:
+    """A number of things in words: `told(1, "entry") == "1 entry"`, `told(2, "entry") == "2 entries"`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
 def write(text: str) -> None:
@@ -135,6 +162,7 @@ def emit_one(row: Mapping[str, Any], output: Format) -> None:
         return
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        is_long = isinstance(value, list | tuple) and any(" " in str(one) for one in value)
+        text = ("\n" if is_long else ", ").join(map(str, value)) if isinstance(value, list | tuple) else value
         grid.add_row(name, "" if text is None else str(text))
     print_table(grid)

@@ -15,9 +15,10 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ScoreState,
     TrustScore,
 )
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
+NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
 MOST_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
 
@@ -55,21 +56,39 @@ def _explain(
     connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
 ) -> list[tuple[str, str]]:
     """Shows the explanations of those sellers that there are; (seller, why not) of the others."""
-    found: list[ExplainTrustScoreResponse] = []
+    found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
         try:
-            found.append(connection.explain_trust_score(marketplace, seller, **times))
+            explanation = connection.explain_trust_score(marketplace, seller, **times)
+            found.append((explanation, _override(connection, marketplace, seller, explanation.trust_score)))
         except SellertrustCallError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
             missing.append((seller_name(marketplace, seller), error.message))
     if output is Format.JSON:
-        emit([explanation_row(explanation) for explanation in found], output)
+        emit([explanation_row(explanation) | override for explanation, override in found], output)
     else:
-        for explanation in found:
-            print_explanation(explanation)
+        for explanation, override in found:
+            print_explanation(explanation, override.get("override"))
     return missing
+
+
+def _override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
+    """Under `override`, who set the tier, why and until when; nothing if nobody did."""
+    if not score.override:
+        return {}
+    entry = entries_named(connection, marketplace, seller, [score.override])[score.override]
+    stated = entry.override
+    return {
+        "override": {
+            "entry": entry.entry_id,
+            "tier": Tier.Name(stated.tier).removeprefix("TIER_").lower(),
+            "until": stated.until.ToJsonString(),
+            "actor": stated.actor,
+            "reason": stated.reason,
+        }
+    }
 
 
 def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
@@ -134,14 +153,26 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     return row
 
 
-def print_explanation(explanation: ExplainTrustScoreResponse) -> None:
-    """One explanation for a person: how the points come about, line by line."""
+def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
+    """One explanation for a person: how the points come about, line by line, and what stands beside them."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
         head.append(f"{row['points']} points (90 %: {row['points_low']} to {row['points_high']})")
         head.append(f"tier {row['tier']}, badge {row['badge']}")
     write(", ".join(head) + "\n")
+    explained = {reason["reason_code"] for reason in row.get("explanation", ())}
+    if others := [code for code in row["reasons"].split() if code not in explained]:
+        write(f"  {' '.join(others)}\n")
+    if NO_MODEL in row["reasons"].split():
+        write(
+            "  no model is served, so there is no score: sellertrust train STUDY publishes the first, which is served\n"
+        )
+    if override:
+        write(
+            f"  tier {override['tier']} was set by {override['actor']} until {override['until']}: {override['reason']}"
+            f" (entry {override['entry']})\n"
+        )
     if "thin_file" in row:
         thin = row["thin_file"]
         write(

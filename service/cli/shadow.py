@@ -1,18 +1,33 @@
-"""`sellertrust model shadow-report`: how the shadow's answers differ from the champion's."""
+"""`sellertrust model shadow` and `shadow-report`: which model is the shadow, and how its answers differ."""
 
 from typing import Annotated, Any
 
 import typer
 
 from scoring.time import format_time
-from service.cli.models import open_registry
+from service.cli.models import now, open_registry, user
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
+from service.shadow import ALIAS
 
 
 def register(model: typer.Typer) -> None:
     """Adds `shadow-report` to `sellertrust model`."""
+    model.command("shadow")(shadow)
     model.command("shadow-report")(shadow_report)
+
+
+def shadow(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")],
+    actor: Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")] = None,
+) -> None:
+    """Let a model score live requests beside the champion; running servers begin within seconds, no answer changes.
+
+    The champion as its own shadow ends it: nothing is compared then.
+    """
+    digest = open_registry(load()).point(ALIAS, model, actor=actor or user(), reason=reason, now=now())
+    say(f"shadow is now {digest[:12]}; see: sellertrust model shadow-report")
 
 
 def shadow_report(

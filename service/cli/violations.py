@@ -3,6 +3,8 @@
 from typing import Annotated, Any
 
 import typer
+from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from scoring.errors import invalid
 from scoring.shapes import names
@@ -13,8 +15,8 @@ from scoring.words import Status
 from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Format, Output, emit, emit_one
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
+from service.cli.output import Format, Output, emit, emit_one, say
 
 app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_help=True)
 
@@ -34,8 +36,37 @@ def show(
     """Show one violation, and what may be done to it."""
     known = moment(known_time, "--known-time")
     with client() as (connection, settings):
-        found = connection.get_violation(marketplace_of(marketplace, settings), violation, known_time=known)
-    emit_one(violation_row(found), output)
+        where = marketplace_of(marketplace, settings)
+        found = connection.get_violation(where, violation, known_time=known)
+        seller = found.seller.rsplit("/", 1)[-1]
+        # What was reported of a product belongs to no seller, whose entries could be looked through.
+        entries = entries_named(connection, where, seller, found.entries) if seller else {}
+    row = violation_row(found)
+    told = [entries[name] for name in found.entries if name in entries]
+    for entry in told:
+        if entry.WhichOneof("fact") == "violation":
+            row |= {name: value for name, value in _stated(entry.violation).items() if name not in row}
+    changes = [
+        {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString(), **_stated(entry.status)}
+        for entry in told
+        if entry.WhichOneof("fact") == "status"
+    ]
+    row["decisions"] = changes if output is Format.JSON else [_decision(change) for change in changes]
+    emit_one(row, output)
+
+
+def _stated(fact: Message) -> dict[str, Any]:
+    """What a fact states, by field, its words as the command line has them."""
+    values = json_format.MessageToDict(fact, preserving_proto_field_name=True)
+    for name, prefix in (("action", "ACTION_"), ("severity", "SEVERITY_")):
+        if name in values:
+            values[name] = values[name].removeprefix(prefix).lower()
+    return values
+
+
+def _decision(change: dict[str, Any]) -> str:
+    more = "".join(f", {name} {change[name]}" for name in ("severity", "units", "ground") if name in change)
+    return f"{change['record_time']} {change['action']} by {change['actor']}: {change.get('reason', 'erased')}{more}"
 
 
 @app.command("list")
@@ -58,12 +89,13 @@ def list_violations(
             statuses=statuses,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
-            page_size=min(limit, 1000),
+            page_size=min(limit + 1, 1000),
         )
         for violation in found:
-            rows.append(violation_row(violation))
             if len(rows) == limit:
+                say(f"there are more than {limit:,}; show more with --limit")
                 break
+            rows.append(violation_row(violation))
     if output is Format.TABLE:
         rows = [{name: row[name] for name in _SUMMARY} for row in rows]
     emit(rows, output)

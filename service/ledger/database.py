@@ -4,10 +4,11 @@ What differs between the two is here (how a connection is set up, what a write b
 `expressions` (what a statement writes differently) and in the migrations, and nowhere else.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ class Database:
         with self._answering():
             if self._lock:
                 self._lock.share()
+            if self.is_missing:
+                self._make_private()
             with self._writer.begin() as connection:
                 yield connection
 
@@ -169,6 +172,11 @@ class Database:
         self._writer.dispose()
         if self._lock:
             self._lock.release()
+
+    def _make_private(self) -> None:
+        """Makes the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
+        with suppress(OSError):  # SQLite tells of a folder that cannot be written
+            os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, **options: Any) -> Engine:
         if self.is_sqlite:

@@ -184,13 +184,14 @@ class _Sealed:
     last: int
     entry_id: str
     content: str
+    entries: int = 1
 
 
 class _Keys:
     """Looks for the key of each sealed text; `lost` and `wrong` name the first entry that has none, or another."""
 
     def __init__(self, read: Read) -> None:
-        self.lost: Mismatch | None = None
+        self._lost_first = self._lost_entries = 0
         self.wrong: Mismatch | None = None
         self._read = read
         self._sealed: dict[tuple[str, str, str], _Sealed] = {}
@@ -203,6 +204,7 @@ class _Keys:
         key = row[_MARKETPLACE], row[_SELLER], key_id
         if (found := self._sealed.get(key)) is not None:
             found.last = row[0]
+            found.entries += 1
             return
         self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
         if len(self._sealed) == _SEALED_AT_ONCE:
@@ -222,11 +224,22 @@ class _Keys:
                 self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
         self._sealed.clear()
         for marketplace, ones in gone.items():
-            if self.lost is None:  # the first is enough: without any keys, all are lost
-                self.lost = self._lost(marketplace, ones)
+            self._count_lost(marketplace, ones)
 
-    def _lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> Mismatch | None:
-        """The first of them after which no erasure of its seller is on record."""
+    @property
+    def lost(self) -> Mismatch | None:
+        """Entries whose key is gone, by the first of them, and how many they are; they stop no verification."""
+        if not self._lost_entries:
+            return None
+        of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
+        return Mismatch(
+            self._lost_first,
+            f"from here on {of} without the key of the sealed text, and no erasure is on record: a restore from a backup"
+            " without keys leaves it so",
+        )
+
+    def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
+        """Counts those of them after which no erasure of their seller is on record."""
         sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
         query = (
             select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
@@ -236,10 +249,10 @@ class _Keys:
             .group_by(ENTRY.c.seller)
         )
         erased = {row[0]: row[1] for row in self._read(query)}
-        lost = [sealed.first for seller, sealed in gone if erased.get(seller, 0) <= sealed.last]
-        if not lost:
-            return None
-        return Mismatch(min(lost), "the key of its sealed text is gone, and no erasure is on record")
+        for seller, sealed in gone:
+            if erased.get(seller, 0) <= sealed.last:
+                self._lost_first = min(self._lost_first or sealed.first, sealed.first)
+                self._lost_entries += sealed.entries
 
 
 def _pages(read: Read, key: Column[Any], end: int) -> Iterator[Sequence[Any]]:

@@ -87,7 +87,7 @@ class Objects:
             moves.append(self._read[number])
         return moves
 
-    def append(self, decide: Decide) -> Move:
+    def append(self, decide: Decide) -> Move | None:
         with _IN_PROCESS:
             self._fs.makedirs(f"{self._root}/moves", exist_ok=True)
             self._refuse_shared_numbers()
@@ -97,6 +97,8 @@ class Objects:
                     self._refuse_half(numbers, attempt)
                     continue
                 move = decide(moves)
+                if move is None:
+                    return None
                 number = (numbers[-1] if numbers else 0) + 1
                 try:
                     self._fs.pipe_file(self._path(number), line_of(move), mode="create")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.artifact import MANIFEST, PARTS, Artifact, load, verify, verify_content
+from scoring.artifact import MANIFEST, PARTS, Artifact, load, ready, verify, verify_content
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.time import format_time
 from service.registry import intake
@@ -48,6 +48,11 @@ class Registry:
         if not isinstance(self._storage, Folder):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for messages."""
+        return self._storage.place
 
     @property
     def look_seconds(self) -> float:
@@ -111,21 +116,30 @@ class Registry:
         self._storage.append(decide)
         return digest
 
-    def rollback(self, *, actor: str, reason: str, now: int) -> str:
+    def rollback(self, *, actor: str, reason: str, now: int, champion: str = "") -> str:
         """Makes `previous` champion again; its digest. At once: it served before, so its bytes are compared by SHA-256
-        and not tried anew, and no gate is asked. ModelNotFound if no other model was champion before.
+        and not tried anew, and no gate is asked. With `champion`, the digest that is to be taken back, a second call
+        changes nothing. ModelNotFound if no other model was champion before; ArtifactRefused.
         """
         _check_said(actor=actor, reason=reason)
 
-        def decide(moves: list[Move]) -> Move:
-            digest = aliases_of(moves).get(PREVIOUS)
+        def decide(moves: list[Move]) -> Move | None:
+            aliases = aliases_of(moves)
+            digest = aliases.get(PREVIOUS)
             if digest is None:
                 raise ModelNotFound("no model was champion before the present one", {"model": PREVIOUS})
+            if champion and champion == digest:  # which is done already
+                return None
+            if champion and champion != aliases[CHAMPION]:
+                present = aliases[CHAMPION]
+                text = f"model {champion[:12]} is not champion, so it is not taken back: {present[:12]} is"
+                raise ArtifactRefused(text, {"model": present})
             self.content(digest)
             said: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
             return self._champion_move(moves, digest, actor, reason, now, said)
 
-        return self._storage.append(decide).digest
+        move = self._storage.append(decide)
+        return move.digest if move else str(self.champion())
 
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Points `challenger` or `shadow` at a published model; its whole digest. A champion is made by `promote`."""
@@ -191,18 +205,19 @@ class Registry:
 
     def load(self, digest: str) -> Artifact:
         """A published model, verified whole. ArtifactRefused says which model, what does not match and what to do."""
-        parts = self.read(digest)
-        try:
-            artifact = load(parts)
-        except ArtifactRefused as error:
-            raise self._refused(digest, error.message) from error
-        self._compared(digest, parts, lambda _: artifact.digest)
-        return artifact
+        return self._ready(digest, self._verified(digest))
 
     def admit(self, digest: str) -> Artifact:
-        """The same for a server: strictly verified without LightGBM, then loaded in a throwaway process, then here."""
-        self._try(digest, self._verified(digest))
-        return self.load(digest)
+        """The same for a server: between the strict reading and LightGBM, a throwaway process loads the model first."""
+        parts = self._verified(digest)
+        self._try(digest, parts)
+        return self._ready(digest, parts)
+
+    def _ready(self, digest: str, parts: dict[str, bytes]) -> Artifact:
+        try:
+            return ready(parts, digest)
+        except ArtifactRefused as error:
+            raise self._refused(digest, error.message) from error
 
     def _verified(self, digest: str) -> dict[str, bytes]:
         return self._compared(digest, self.read(digest), verify)

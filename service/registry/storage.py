@@ -15,8 +15,8 @@ from service.registry.moves import Move, is_digest, is_move, line_of, move_of
 
 MAX_PART_BYTES = 256 << 20
 
-Decide = Callable[[list[Move]], Move]
-"""Makes a move of those so far. It may be asked again, of more moves, if another writer came before."""
+Decide = Callable[[list[Move]], Move | None]
+"""Makes a move of those so far, or none. It may be asked again, of more moves, if another writer came before."""
 
 
 class Storage(Protocol):
@@ -42,8 +42,8 @@ class Storage(Protocol):
     def moves(self) -> list[Move]:
         """Every move, oldest first. ConfigurationWrong names what is damaged."""
 
-    def append(self, decide: Decide) -> Move:
-        """Adds the move that `decide` makes of all moves before it: none is lost, and none comes between."""
+    def append(self, decide: Decide) -> Move | None:
+        """Adds the move that `decide` makes of all moves before it, if any: none is lost, and none comes between."""
 
     def stamp(self) -> object:
         """Another value once the log has changed; cheap enough to be asked for all the time."""
@@ -123,9 +123,11 @@ class Folder:
         # A line without its end was being written when the machine stopped: its move was never acknowledged.
         return moves + ([move_of(tail)] if is_move(tail) else [])
 
-    def append(self, decide: Decide) -> Move:
+    def append(self, decide: Decide) -> Move | None:
         with self._writing() as log:
             move = decide(self.moves())
+            if move is None:
+                return None
             line = line_of(move)
             log.seek(0)
             whole, newline, tail = log.read().rpartition(b"\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 from service.ledger import Ledger, Position
+from service.private import private
 
 READ = 1 << 62
 """Where a file stands that is read, while others of its import are not."""
@@ -62,7 +63,7 @@ class Attempt:
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")
-        staging.write_text("")
+        staging.unlink(missing_ok=True)
         self._write(staging, self.rejects)
         staging.replace(path)
         self._kept = len(self.rejects)
@@ -92,7 +93,7 @@ class Attempt:
             self._path.unlink(missing_ok=True)
 
     def _write(self, path: Path, rejects: Iterable[tuple[int, str]]) -> None:
-        with path.open("a", encoding="ascii") as file:
+        with open(path, "a", encoding="ascii", opener=private) as file:
             file.writelines(f"{json.dumps(reject)}\n" for reject in rejects)
             file.flush()
             os.fsync(file.fileno())

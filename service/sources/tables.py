@@ -38,6 +38,28 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
         reject(number + 1, _ends(error))
 
 
+def columns_of(path: Path) -> list[str]:
+    """The columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows tells.
+
+    Columns that are left out of the rows are not among them. ModuleNotFoundError without polars.
+    """
+    if path.suffix == ".parquet":
+        import polars as pl
+
+        try:
+            schema = pl.scan_parquet(path).collect_schema()
+            return [name for name, kind in schema.items() if _as_text(pl, name, kind) is not None]
+        except pl.exceptions.PolarsError:
+            return []
+    try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            _, header = next(_records(text), (1, []))
+    except (EOFError, OSError, zlib.error):
+        return []
+    return [] if _wrong_header(header or []) else header or []
+
+
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
     """(line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
     # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.

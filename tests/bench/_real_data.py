@@ -23,6 +23,12 @@ def toronto() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def chicago() -> Path | None:
+    """The folder of the Chicago inspections; None where it is absent."""
+    folder = SHARED / "chicago_food"
+    return folder if folder.is_dir() else None
+
+
 @contextmanager
 def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger, LedgerTable]]:
     """A fresh SQLite ledger with the mapped files imported, and its export read back."""

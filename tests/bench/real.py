@@ -1,50 +1,114 @@
-"""Toronto A and B: AUC with intervals of LightGBM, logistic regression and the points rule; calibration; times."""
+"""Toronto and Chicago: AUC with intervals of LightGBM and every baseline, with and without context; calibration; times."""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from scoring.artifact import load
-from tests.bench._real_data import STUDIES, Say, imported, toronto
+from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.training.ledgers import train
+from training.evaluation import Interval, bootstrap_auc
+from training.evaluation.arrays import Floats, Ints
+from training.evaluation.ranking import auc
+from training.export import LedgerTable
+from training.fit import Logistic, at_reference, offset
 from training.pipeline import Trained
-from training.study import load_study
+from training.snapshots import Snapshot, join, snapshot
+from training.study import Study, load_study
+
+PUBLISHED_AUC = 0.6790
+DATA = {"toronto": toronto, "chicago": chicago}
+TASKS = {"toronto": ("toronto_a", "toronto_b"), "chicago": ("chicago", "chicago_no_context")}
+PAIRS = {
+    "difference": "logistic",
+    "difference_points_rule": "points_rule",
+    "difference_raw_count": "raw_count",
+    "difference_city": "city",
+}
+"""Each paired difference: LightGBM less the model named."""
 
 
 def run(say: Say) -> dict[str, float]:
-    """Figures by task; empty, with the reason, where the data is absent."""
-    data = toronto()
-    if data is None:
-        say("skipped: ../shared/data/toronto_dinesafe is absent")
-        return {}
+    """Figures by task; without those of a city, with the reason, where its data is absent."""
     figures: dict[str, float] = {}
-    with imported(STUDIES / "toronto.mapping.toml", data, say) as (_, table):
-        for task in ("toronto_a", "toronto_b"):
-            started = time.perf_counter()
-            trained = train(table, load_study(STUDIES / f"{task}.toml"))
-            figures[f"{task}.train_s"] = round(time.perf_counter() - started, 2)
-            figures |= _figures(task, trained)
-            _show(task, trained, figures, say)
+    scores: dict[str, Floats] = {}
+    for city, tasks in TASKS.items():
+        if (data := DATA[city]()) is None:
+            say(f"{city} skipped: its folder in ../shared/data is absent")
+            continue
+        with imported(STUDIES / f"{city}.mapping.toml", data, say) as (_, table):
+            for task in tasks:
+                study = load_study(STUDIES / f"{task}.toml")
+                started = time.perf_counter()
+                trained = train(table, study)
+                figures[f"{task}.train_s"] = round(time.perf_counter() - started, 2)
+                train_points, test_points = study.observations(table.as_of)
+                rows = join([snapshot(table, study, point) for point in train_points])
+                test = join([snapshot(table, study, point) for point in test_points])
+                found = _scores(trained, study, rows, test)
+                if city == "chicago":
+                    found |= {"city": _city(data, table, test, figures), **scores}
+                    scores = {"with_context": found["lightgbm"]}
+                figures |= _figures(task, trained, test, found)
+                figures |= _earlier(task, found, test) if city == "chicago" else {}
+                _show(task, trained, figures, say)
     return figures
 
 
-def _figures(task: str, trained: Trained) -> dict[str, float]:
+def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
+    """The model with context as it was and, where there is any, as it is served; and every baseline."""
+    model = load(trained.parts)
+    found = {
+        "lightgbm": model.raw_score(test.x) + offset(test, study),
+        "logistic": Logistic(rows, study).log_odds(test),
+        "points_rule": test.rule_points,
+        "raw_count": test.raw_count,
+    }
+    if study.context:
+        found["served"] = model.raw_score(at_reference(test, study).x) + offset(test, study)
+    return found
+
+
+def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, float]) -> Floats:
+    """The City's own score of each test row; of two inspections of a place and day the higher one.
+
+    The AUC over its inspections is recomputed, and must be the published one: a check on how the file is read.
+    """
+    published = pl.read_csv(data / "published_benchmark.csv.gz", try_parse_dates=True).filter(pl.col("is_test") == 1)
+    recomputed = auc(published["city_score"].to_numpy(), published["critical_found"].to_numpy().astype(np.float64))
+    if round(recomputed, 4) != PUBLISHED_AUC:
+        raise RuntimeError(f"the City's score has AUC {recomputed:.4f} instead of {PUBLISHED_AUC:.4f}")
+    figures["chicago.city_recomputed.auc"] = round(recomputed, 4)
+    days = published["event_date"].cast(pl.Int32).to_list()
+    score: dict[tuple[str, int], float] = {}
+    for seller, day, value in zip(published["entity_id"], days, published["city_score"], strict=True):
+        score[str(seller), day] = max(value, score.get((str(seller), day), value))
+    cases = zip(test.seller.tolist(), test.day.tolist(), strict=True)
+    return np.array([score[table.sellers[code], day] for code, day in cases])
+
+
+def _figures(task: str, trained: Trained, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
     evaluation = trained.evaluation
     figures: dict[str, float] = {
-        f"{task}.n": evaluation["test"]["rows"],
+        f"{task}.n": len(test.bad),
         f"{task}.n_train": evaluation["train"]["rows"],
         f"{task}.base_rate": round(evaluation["base_rate"], 4),
         f"{task}.predicted": round(evaluation["predicted"], 4),
     }
-    named = {f"{name}.auc": interval for name, interval in evaluation["auc"].items()}
-    named["difference"] = evaluation["difference"]["lightgbm-logistic"]
-    named["difference_points_rule"] = evaluation["difference"]["lightgbm-points_rule"]
+    found = bootstrap_auc(scores, test.bad, test.seller)
+    named = {f"{name}.auc": found[name] for name in scores}
+    named |= {name: found[f"lightgbm-{other}"] for name, other in PAIRS.items() if other in scores}
+    if "served" in scores:
+        named["difference_served"] = found["lightgbm-served"]
+    if "with_context" in scores:
+        named["difference_with_context"] = found["lightgbm-with_context"]
     for name, interval in named.items():
-        figures[f"{task}.{name}"] = round(interval["value"], 4)
-        figures[f"{task}.{name}.low"] = round(interval["low"], 4)
-        figures[f"{task}.{name}.high"] = round(interval["high"], 4)
+        figures |= _interval(f"{task}.{name}", interval)
     model = load(trained.parts)
-    x = np.ascontiguousarray(trained.test.x)
+    x = np.ascontiguousarray(test.x)
     started = time.perf_counter()
     model.points(x)
     figures[f"{task}.score_us_per_row"] = round((time.perf_counter() - started) / len(x) * 1e6, 2)
@@ -53,11 +117,36 @@ def _figures(task: str, trained: Trained) -> dict[str, float]:
     return figures
 
 
+def _interval(name: str, interval: Interval) -> dict[str, float]:
+    ends = (("", interval.value), (".low", interval.low), (".high", interval.high))
+    return {f"{name}{end}": round(value, 4) for end, value in ends}
+
+
+def _earlier(task: str, scores: Mapping[str, Floats], test: Snapshot) -> dict[str, float]:
+    """How much earlier the critical ones are found if inspections go by the score, on the same days, as many each day; and
+    which share of them falls into the first half of the inspections.
+    """
+    figures: dict[str, float] = {}
+    bad, first = test.bad > 0, len(test.bad) // 2
+    for name in ("lightgbm", "city"):
+        order: Ints = np.argsort(-scores[name], kind="stable").astype(np.int64)
+        moved = np.empty(len(order), dtype=np.int64)
+        moved[order] = np.sort(test.day)
+        figures[f"{task}.{name}.days_earlier"] = round(float((test.day - moved)[bad].mean()), 2)
+        figures[f"{task}.{name}.first_half"] = round(float(bad[order[:first]].sum() / bad.sum()), 4)
+    by_day = np.argsort(test.day, kind="stable")
+    figures[f"{task}.as_it_was.first_half"] = round(float(bad[by_day[:first]].sum() / bad.sum()), 4)
+    return figures
+
+
 def _show(task: str, trained: Trained, figures: dict[str, float], say: Say) -> None:
     say(f"\n{task}: n = {figures[f'{task}.n']:,}, base rate {figures[f'{task}.base_rate']:.2%}")
-    for name in ("lightgbm.auc", "logistic.auc", "points_rule.auc", "difference", "difference_points_rule"):
-        value, low, high = (figures[f"{task}.{name}{end}"] for end in ("", ".low", ".high"))
-        say(f"  {name:24} {value:+.4f}  [{low:+.4f}, {high:+.4f}]")
+    for low in (key for key in figures if key.startswith(f"{task}.") and key.endswith(".low")):
+        name = low.removesuffix(".low")
+        value, high = figures[name], figures[f"{name}.high"]
+        say(f"  {name.removeprefix(f'{task}.'):24} {value:+.4f}  [{figures[low]:+.4f}, {high:+.4f}]")
+    for key in (key for key in figures if key.startswith(f"{task}.") and key.endswith(("days_earlier", "first_half"))):
+        say(f"  {key.removeprefix(f'{task}.'):24} {figures[key]}")
     say("  calibration by volume decile (inspections so far: predicted, observed)")
     for part in trained.evaluation["calibration_by_volume"]:
         say(

@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, seller_name, unknown_score
 from sellertrust.v1 import trust_score_service_pb2
+from service.models import MODEL_WRITES
 from service.review import REVIEW_WRITES
 from service.servicers import WRITES
 from tests.servers import MARKET, identity, running_server, violation
@@ -31,9 +32,10 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert config["healthCheckConfig"] == {"serviceName": ""}
     every, writes = config["methodConfig"]
-    services = {f"sellertrust.v1.{name}" for name in ("LedgerService", "ReviewService", "TrustScoreService")}
+    names = ("LedgerService", "ModelService", "ReviewService", "TrustScoreService")
+    services = {f"sellertrust.v1.{name}" for name in names}
     assert {name["service"] for name in every["name"]} == services
-    assert {name["method"] for name in writes["name"]} == {*WRITES, *REVIEW_WRITES}
+    assert {name["method"] for name in writes["name"]} == {*WRITES, *REVIEW_WRITES, *MODEL_WRITES}
     for method in (every, writes):
         assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert "timeout" not in SERVICE_CONFIG

@@ -7,10 +7,17 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from scoring import errors, words
 from scoring.kinds import FIELD_OF
-from sellertrust.v1 import entry_pb2, errors_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import (
+    entry_pb2,
+    errors_pb2,
+    ledger_service_pb2,
+    model_service_pb2,
+    review_service_pb2,
+    trust_score_service_pb2,
+)
 from service.statuses import CODES, code_of
 
-FILES = (entry_pb2, ledger_service_pb2, review_service_pb2, trust_score_service_pb2)
+FILES = (entry_pb2, ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2)
 ENUMS: dict[str, EnumDescriptor] = {
     name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
 }
@@ -49,5 +56,5 @@ def test_every_error_that_has_a_reason_has_it_in_the_contract_and_has_a_status()
 
 
 def test_what_no_caller_can_cause_is_internal() -> None:
-    assert code_of(errors.ArtifactRefused("damaged")) == 13
+    assert code_of(errors.ConfigurationWrong("damaged")) == 13
     assert code_of(errors.SellerNotFound("nobody")) == 5

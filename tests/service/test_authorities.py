@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from scoring.entries import Entry
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, InvalidInput
 from scoring.kinds import EntryCorrected, ViolationReported
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.words import CorrectionKind, IdentityLevel, Status
@@ -275,6 +275,18 @@ def test_a_match_that_cannot_be_is_rejected_and_stays_in_the_queue_as_it_was_fil
     assert list(csv.reader(after.splitlines())) == list(csv.reader(before.splitlines()))
 
 
+def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_path: Path) -> None:
+    """Who filled in decided_by meant to match the row. The queue is for its owner alone."""
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
+    fill(tmp_path, decided_by="reviewer-3")
+    report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    assert [reason for *_, reason in report.rejects] == [
+        "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
+    ]
+    assert len(report.unmatched) == 1
+    assert (tmp_path / "q.unmatched.csv").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(
     "content", ["file,line\n", "{header}customs.csv,x,,,,,,{{}}\n", "{header}customs.csv,2,,,,,,[]\n"]
 )
@@ -288,7 +300,7 @@ def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
     with pytest.raises(ConfigurationWrong, match=r"q\.unmatched\.csv"):
         imported(ledger, tmp_path, "seizure,1,EX-1,,yes")
     assert violations(ledger) == {}
-    with pytest.raises(ConfigurationWrong, match="there is no queue"):
+    with pytest.raises(InvalidInput, match="there is no queue"):
         import_matched(ledger, mapping(), tmp_path / "none.csv")
 
 

@@ -134,7 +134,7 @@ def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path
 
 
 def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
-    """What is there already is never overwritten; a queue that is missing is a wrong configuration."""
+    """What is there already is never overwritten; a queue that is missing is a wrong input."""
     shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
     shell("ledger", "examples", folder)
     assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}
@@ -146,4 +146,4 @@ def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path:
     waiting = shell.json("ledger", "unmatched", customs, "--unmatched", queue)
     assert [row["line"] for row in waiting] == [17, 18, 20, 21, 22]
     assert waiting[0]["candidates"] == "s-04 s-05"
-    assert "there is no queue" in shell.error(6, "ledger", "import", customs, "--matched", tmp_path / "none.csv")
+    assert "there is no queue" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")

@@ -16,7 +16,7 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry import Registry
 from tests.scoring.worlds import artifact
-from tests.service.shells import MARKET, ROOT, Shell, bare_shell, lines_of, serving, shell_of
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
 from tests.service.test_registry import another
 
 
@@ -125,6 +125,21 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
 
 
+def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
+    """The points are the model's; the tier is a person's, for a time."""
+    until = days_ago(-30)
+    override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
+    entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
+    shell("ledger", "append", "-", stdin=lines_of("held") + json.dumps(entry))
+    text, _ = shell("score", "held", "--explain")
+    assert "tier probation" in text
+    assert f"tier probation was set by risk-2 until {until[:10]}" in text
+    assert "under investigation (entry o-held)" in text
+    assert "OVERRIDDEN" in text
+    [explained] = shell.json("score", "held", "--explain")
+    assert explained["override"]["actor"] == "risk-2"
+
+
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
     """By seller and status; an unknown one is 3 with where to look, a status that is none is 2."""
     shell("ledger", "append", "-", stdin=lines_of("listed", "v-a", "v-b", "v-c"))
@@ -171,7 +186,7 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
     said = bare.error(4, "ledger", "import", mapping, "--rejects", rejects, "-m", MARKET)
     assert "import sold.csv: done in" in said
     assert "2 entries appended to acme, 0 were there already" in said
-    assert f"1 rows were rejected; mend them and import again: {rejects}" in said
+    assert f"1 row rejected, with 1 reason; mend them and import again: {rejects}" in said
     assert rejects.read_text().splitlines()[1] == "sold.csv,3,has 2 cells where the header has 3"
     parquet = tmp_path / "export.parquet"
     stdout, stderr = bare("ledger", "export", parquet)
@@ -256,9 +271,12 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     verified = shell.json("ledger", "verify", data_dir=elsewhere)
     assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
     assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
+    shell("ledger", "backup", tmp_path / "keyless", "--without-keys")
+    _, told = shell("ledger", "restore", tmp_path / "keyless", data_dir=tmp_path / "keyless-ledger")
+    assert "warning: this backup holds no keys, so sealed texts" in told
     file.write_bytes(file.read_bytes()[:-50])
     assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
-    assert "no such file" in shell.error(6, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
+    assert "no such file" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
     assert "SQLite has no roles" in shell.error(6, "db", "grant", "server")
 
 

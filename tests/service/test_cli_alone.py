@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -10,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from service.ledger import upgrade
 from service.registry import Registry
+from tests.databases import postgresql
 from tests.scoring.worlds import artifact
 from tests.service.processes import COMMAND, run_from_nothing
 from tests.service.shells import SECONDS, Shell, bare_shell
@@ -177,3 +180,49 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
         os.close(writer)
     assert process.returncode == 130
     assert said.startswith("interrupted; what was acknowledged is kept")
+
+
+def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
+    """Whichever command was given it."""
+    none, table = tmp_path / "none", tmp_path / "orders.csv"
+    bare("db", "upgrade")
+    for command in (
+        ("ledger", "append", none),
+        ("ledger", "import", tmp_path / "none.toml"),
+        ("ledger", "import", tmp_path / "none.jsonl"),
+        ("ledger", "restore", none),
+        ("ledger", "verify", "--checkpoints", none, "--public-key", "00" * 32),
+    ):
+        said = bare.error(2, *command)
+        assert "no such file" in said or "there is no file" in said, said
+    table.write_text("id\n1\n")
+    assert "orders.csv is a table, and needs a mapping" in bare.error(2, "ledger", "import", table)
+    assert "nothing is on record of the seller" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")
+
+
+def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
+    bare("db", "upgrade")
+    file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_postgresql_that_refuses_is_6_and_one_that_does_not_answer_is_5_each_with_host_and_port(bare: Shell) -> None:
+    """The cause in PostgreSQL's words; the password never."""
+    server = make_url(postgresql()).set(password="s3cret")
+    unknown = server.set(database="no_such_ledger").render_as_string(hide_password=False)
+    stranger = server.set(username="nobody_here").render_as_string(hide_password=False)
+    host = str(server.query["host"])
+    for url, cause in (
+        (unknown, 'database "no_such_ledger" does not exist'),
+        (stranger, '"nobody_here" does not exist'),
+    ):
+        said = bare.error(6, "ledger", "verify", database_url=url)
+        assert f"PostgreSQL at {host}, port 5432 refuses: " in said
+        assert cause in said
+        assert "s3cret" not in said
+    with socket.socket() as taken_and_left:
+        taken_and_left.bind(("127.0.0.1", 0))
+        port = taken_and_left.getsockname()[1]
+    said = bare.error(5, "ledger", "verify", database_url=f"postgresql://u:s3cret@127.0.0.1:{port}/ledger")
+    assert f"does PostgreSQL run at 127.0.0.1, port {port}, as SELLERTRUST_DATABASE_URL says?" in said
+    assert "s3cret" not in said

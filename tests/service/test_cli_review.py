@@ -58,7 +58,9 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     assert (record["reports"], record["dismissed"], record["open"]) == (30, done["decided"], len(waiting))
     assert record["low"] < record["reliability"] < record["high"] < record["prior"] == 0.5
     assert shell.json("notifier", "list") == [record]
-    assert "NOTIFIER_NOT_FOUND" in shell.error(3, "notifier", "show", "nobody")
+    missing = shell.error(3, "notifier", "show", "nobody")
+    assert "NOTIFIER_NOT_FOUND" in missing
+    assert "next:  list what there is: sellertrust notifier list" in missing
 
 
 def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
@@ -74,3 +76,51 @@ def test_a_table_is_for_people(shell: Shell) -> None:
     for command in (("notifier", "list"), ("notifier", "show", "ring-2"), ("violation", "queue")):
         assert "ring-2" in shell(*command)[0]
     assert shell("notifier", "list", "--marketplace", "empty") == ("", "nothing found\n")
+
+
+def test_a_violation_is_shown_with_what_was_reported_and_who_decided_what(shell: Shell) -> None:
+    """What the report names, and each decision with its time, actor and reason."""
+    report = complaints("shown", 1, "stated").replace(
+        '"violation": {', '"violation": {"listing": "l-7", "right": "r-8", '
+    )
+    shell("ledger", "append", "-", stdin=report)
+    name = json.loads(report)["entry_id"]
+    shell("violation", "confirm", name, "--actor", "reviewer", "--reason", "test buy: fake", "--units", 3)
+    shown = shell.json("violation", "show", name)
+    assert (shown["listing"], shown["right"]) == ("l-7", "r-8")
+    [decision] = shown["decisions"]
+    assert (decision["action"], decision["actor"], decision["reason"]) == ("confirm", "reviewer", "test buy: fake")
+    assert int(decision["units"]) == 3
+    assert (
+        f"{decision['record_time']} confirm by reviewer: test buy: fake, units 3" in shell("violation", "show", name)[0]
+    )
+
+
+def test_a_list_that_was_cut_says_so(shell: Shell) -> None:
+    shell("ledger", "append", "-", stdin=complaints("cut", 3, "cutter"))
+    for command in (("violation", "list"), ("ledger", "list")):
+        assert "there are more than 2; show more with --limit" in shell(*command, "--seller", "cutter", "--limit", 2)[1]
+        assert "there are more" not in shell(*command, "--seller", "cutter", "--limit", 3)[1]
+
+
+def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:
+    decision = {"violation": "not-yet", "action": "confirm", "actor": "court", "reason": "judgment"}
+    _, told = shell("ledger", "append", "-", stdin=json.dumps({"entry_id": "w", "seller": "x", "status": decision}))
+    assert (
+        "1 decision about violations that are not on record: kept, without effect until the report is on record: w"
+        in told
+    )
+
+
+def test_an_exposure_is_listed_by_its_day_and_nothing_in_1970(shell: Shell) -> None:
+    shell("ledger", "append", "-", stdin=lines_of("dated"))
+    assert "1970-" not in shell("ledger", "list", "--seller", "dated")[0]
+    _, exposure = shell.json("ledger", "list", "--seller", "dated")
+    assert exposure["occur_time"] == exposure["fact"]["day"]
+
+
+def test_without_a_model_an_explanation_says_so_and_what_to_do(shell: Shell) -> None:
+    shell("ledger", "append", "-", stdin=lines_of("unscored"))
+    text, _ = shell("score", "unscored", "--explain")
+    assert "NO_MODEL" in text
+    assert "no model is served, so there is no score: sellertrust train STUDY" in text

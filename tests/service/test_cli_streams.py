@@ -47,6 +47,7 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
         "entries": 12_345,
         "appended": 12_345,
         "already_present": 0,
+        "waits": 0,
         "refused": 0,
         "sequence": first["sequence"],
     }
@@ -86,6 +87,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         assert (watch.returncode, stdout) == (130, "")
         assert f"--after {seen['sequence']}" in stderr
         assert "Traceback" not in stderr
+        assert "interrupted" not in stderr  # one hint, the right one
 
 
 def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, InvalidInput
 from scoring.mapping import ForeignMapping, mapping_of
 from scoring.time import DAY
 from scoring.words import Status
@@ -196,7 +196,10 @@ def test_a_truncated_gzip_file_gives_what_can_be_read_and_says_where_it_ends(led
     [
         (b"plain text", "the file cannot be read beyond this line (BadGzipFile): mend it"),
         (gzip.compress(b""), "the file has no header"),
-        (gzip.compress(b"id,seller\nv-1,s\n")[:-4] + b"\0\0\0\0", "the file cannot be read beyond this line (BadGzip"),
+        (
+            gzip.compress(b"id,seller,time,harm\nv-1,s,,\n")[:-4] + b"\0\0\0\0",
+            "the file cannot be read beyond this line (BadGzip",
+        ),
     ],
 )
 def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path, content: bytes, reason: str) -> None:
@@ -238,9 +241,59 @@ def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: 
 def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
     """All missing ones at once; nothing of the others is in the ledger."""
     write(tmp_path, *GOOD)
-    with pytest.raises(ConfigurationWrong, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
+    with pytest.raises(InvalidInput, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
         imported(ledger, tmp_path, VIOLATIONS, VIOLATIONS | {"path": "a.csv"}, VIOLATIONS | {"path": "sub/b.csv"})
     assert ids(ledger) == []
+
+
+def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+    """By whatever reads it: a value, a map, a condition; the file's columns are named."""
+    rule = VIOLATIONS["entries"][0] | {
+        "listing": {"column": "item", "default": ""},
+        "incident": "{case}-{line}",
+        "when": [{"column": "harm", "equals": "never"}, {"column": "kind", "filled": True}],
+    }
+    write(tmp_path, *GOOD)
+    write(tmp_path, *GOOD, name="other.csv")
+    with pytest.raises(ConfigurationWrong) as caught:
+        imported(ledger, tmp_path, VIOLATIONS, {"path": "other.csv", "entries": [rule]})
+    assert "other.csv has no column 'case', 'item', 'kind', which the mapping names; it has id" in str(caught.value)
+    assert ids(ledger) == []
+
+
+@pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
+def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
+    ledger: Ledger, tmp_path: Path, wrong: str
+) -> None:
+    """Whether the mapping or the ledger refuses the report: its confirmation on the same row would wait for ever."""
+    decision = DECISIONS["entries"][0] | {
+        "entry_id": "d-{id}",
+        "seller": "s",
+        "violation": "{id}",
+        "action": "confirm",
+    }
+    file = VIOLATIONS | {"entries": [*VIOLATIONS["entries"], decision]}
+    write(tmp_path, wrong, "v-2,s,2026-01-02,low")
+    report = imported(ledger, tmp_path, file)
+    assert ids(ledger) == ["v-2", "d-v-2"]
+    first, second = [reason for _, line, reason in report.rejects if line == 2]
+    assert second == f"v-1: its report on this row was rejected: {first}"
+    write(tmp_path, "v-1,s,2026-01-01,high", "v-2,s,2026-01-02,low")
+    assert imported(ledger, tmp_path, file).appended == 2
+
+
+def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_path: Path) -> None:
+    """Once: a rerun finds them there."""
+    write(tmp_path, "d-1,not-yet,confirm", name="decisions.csv", header="id,violation,action")
+    file = DECISIONS | {"entries": [DECISIONS["entries"][0] | {"seller": "s"}]}
+    assert [imported(ledger, tmp_path, file).waiting for _ in range(2)] == [1, 0]
+
+
+def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: Path) -> None:
+    """Rejected rows may name a person."""
+    write(tmp_path, "v-1,s,2026-01-01,terrible")
+    write_rejects(imported(ledger, tmp_path), tmp_path / "rejects.csv")
+    assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: Ledger, tmp_path: Path) -> None:

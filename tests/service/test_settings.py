@@ -141,6 +141,13 @@ def test_names_are_read_in_any_case_and_words_too() -> None:
     assert load({"sellertrust_log_level": "WARNING"}).log_level == "warning"
 
 
+@pytest.mark.parametrize("target", ["http://127.0.0.1:50051", "HTTPS://trust.example:443"])
+def test_a_target_is_no_url_of_http(target: str) -> None:
+    """As it would be for a REST API; what else gRPC resolves may be named."""
+    assert "must be HOST:PORT, without http://" in problems(TARGET=target)[-1]
+    assert load({"SELLERTRUST_TARGET": "dns:///trust.example:443"}).target == "dns:///trust.example:443"
+
+
 def test_addresses_are_taken_apart() -> None:
     assert host_and_port("[::1]:50051") == ("::1", 50051)
     assert host_and_port("localhost:0") == ("localhost", 0)

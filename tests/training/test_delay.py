@@ -120,17 +120,17 @@ def end() -> Sequence[Entry]:
 
 
 def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Path, study: Study) -> None:
-    """4,000 incidents over two years, exponential delays of 120 days on average: whatever the age, the share known is
+    """3,000 incidents over two years, exponential delays of 120 days on average: whatever the age, the share known is
     1 - exp(-age / 120), and the ultimate number is the number there was.
     """
     rng = np.random.default_rng(4)
-    table = simulated(tmp_path, rng.exponential(120, 4000))
+    table = simulated(tmp_path, rng.exponential(120, 3000))
     found = development(table, study)
     for months in (1, 3, 6, 12):
         truth = 1 - np.exp(-months * MONTH_DAYS / 120)
         assert found.known_share(months * MONTH_DAYS) == pytest.approx(truth, abs=0.03)
     mature = slice(0, -6)
-    assert found.ultimate[mature].sum() == pytest.approx(4000 * 18 / 24, rel=0.06)
+    assert found.ultimate[mature].sum() == pytest.approx(3000 * 18 / 24, rel=0.06)
     known = np.nanmax(found.triangle, axis=1)[mature].sum()
     assert known < 0.97 * found.ultimate[mature].sum()
     assert np.isnan(found.triangle[-1, 1:]).all()
@@ -144,7 +144,7 @@ def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path
     rng = np.random.default_rng(6)
     (tmp_path / "slow").mkdir()
     (tmp_path / "fast").mkdir()
-    grown = development(simulated(tmp_path / "slow", rng.exponential(120, 4000)), study)
+    grown = development(simulated(tmp_path / "slow", rng.exponential(120, 3000)), study)
     slow = lift(grown, study)
     share = 1 - 120 / 180 * (np.exp(-45 / 120) - np.exp(-225 / 120))
     assert slow.factor == pytest.approx(1 / share, rel=0.04)
@@ -188,6 +188,22 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, study: St
     found = development(table_of(tmp_path, entries), study)
     assert found.triangle[:, 0].sum() == 30
     assert found.share[0] == 1.0
+
+
+def test_what_few_old_incidents_did_late_is_taken_for_chance(tmp_path: Path, study: Study) -> None:
+    """Nineteen of the first month, of which nine were known late, and forty later ones at once: nothing is taken to grow
+    at ages that only the nineteen have reached. With twenty it is.
+    """
+    for old, grows in ((19, False), (20, True)):
+        (tmp_path / str(old)).mkdir()
+        late = np.where(np.arange(old) < 9, 650.0, 0.0)
+        entries = [
+            *cases(np.full(old, FIRST + 5.0), late, name="old"),
+            *cases(np.full(40, LAST - 400.0), np.zeros(40), name="new"),
+            *end(),
+        ]
+        share = development(table_of(tmp_path / str(old), entries), study).share
+        assert bool(share[0] < 1) is grows
 
 
 def test_too_few_incidents_tell_nothing(tmp_path: Path, study: Study) -> None:

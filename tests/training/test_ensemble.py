@@ -49,7 +49,7 @@ def rows() -> Snapshot:
 def study() -> Study:
     """A study of three features, with few rounds."""
     stated = load_study(STUDIES / "marketplace.toml")
-    return replace(stated, features=CHOSEN, rounds=12, reference_exposure=None)
+    return replace(stated, features=CHOSEN, rounds=12, reference_exposure=None, additive_start=False)
 
 
 def raw(booster: lightgbm.Booster, x: Floats) -> Floats:

@@ -14,7 +14,8 @@ from scoring.artifact import canonical_json
 from scoring.errors import ConfigurationWrong
 from tests.training.evaluation.cases import SCALE, case_of
 from training import gate_figures as figures
-from training.evaluation import auc, evaluate
+from training.evaluation import Case, auc
+from training.evaluation import evaluate as figures_of
 from training.gate_figures import Measured, row_ratio
 from training.gates import ADVISORY, GATES, HARD, Gates, gates_of, judge
 
@@ -30,6 +31,21 @@ MEASURED = Measured(
     trees=300,
     digests=("a1", "a1"),
 )
+
+CHECKS = {
+    "data": [{"check": "future_dates", "ok": True, "number": 0, "text": "nothing lies in the future"}],
+    "leakage": [
+        {"check": "rebuilt", "ok": True, "number": 0, "text": "every feature is the same"},
+        {"check": "single_feature", "ok": True, "number": 0.7, "text": "no feature tells it alone"},
+        {"check": "adversarial", "ok": True, "number": 0.6, "text": "training looks like the test"},
+    ],
+}
+
+
+def evaluate(case: Case) -> dict[str, Any]:
+    """An evaluation with checks that hold."""
+    return figures_of(case) | {"checks": deepcopy(CHECKS)}
+
 
 EVALUATED = evaluate(case_of(rows=1000))
 
@@ -58,6 +74,22 @@ def shifted(**log_odds_by: Any) -> dict[str, Any]:
     )
 
 
+@pytest.mark.parametrize(
+    ("check", "gate", "passes"),
+    [("rebuilt", "leakage", False), ("adversarial", "drift", True), ("future_dates", "data", True)],
+)
+def test_a_leak_stops_a_model_and_a_world_that_moved_is_to_be_signed_off(
+    good: dict[str, Any], check: str, gate: str, passes: bool
+) -> None:
+    """What the future told is no skill; that the test period looks otherwise is why somebody retrains."""
+    evaluation = deepcopy(good)
+    for row in (*evaluation["checks"]["data"], *evaluation["checks"]["leakage"]):
+        row["ok"] = row["check"] != check
+    assert failing(evaluation) == [gate]
+    assert judged(evaluation)["passed"] is passes
+    assert failing(good | {"checks": {}}) == ["leakage"]
+
+
 def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) -> None:
     """Each with a number, a limit and a sentence, as plain JSON; against a champion and without one."""
     found = judge(Gates(), good, MEASURED)
@@ -78,9 +110,9 @@ def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) ->
 
 
 def test_only_certificate_and_parity_cannot_be_overridden() -> None:
-    """And the advisory gates are three."""
+    """And the advisory gates are five."""
     assert [gate.name for gate in GATES if not gate.overridable] == ["certificate", "parity"]
-    assert [gate.name for gate in GATES if gate.kind == ADVISORY] == ["migration", "psi", "stability"]
+    assert [gate.name for gate in GATES if gate.kind == ADVISORY] == ["migration", "psi", "drift", "data", "stability"]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +169,14 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
     worse = shifted(lightgbm=lambda z, _: -2.5 + (z + noise + 2.5) * 0.2)
     assert {"log_loss", "recall_of_loss", "segments_ranking"} <= set(failing(worse))
     assert not judged(worse)["passed"]
+
+
+def test_the_end_of_the_interval_decides_and_not_the_estimate(good: dict[str, Any]) -> None:
+    """The number of the log-loss is the upper bound over the champion's, that of the recall the lower bound."""
+    found, paired = judged(good), good["paired"]["lightgbm-champion"]
+    base = good["models"]["champion"]["log_loss"]["value"]
+    assert found["log_loss"]["number"] == pytest.approx(paired["log_loss"]["high"] / base)
+    assert found["recall_of_loss"]["number"] == pytest.approx(-paired["recall_of_loss"]["low"])
 
 
 def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:

@@ -48,9 +48,11 @@ def sales(seller: str, *days: int, orders: int = 100, product_category: str = ""
     ]
 
 
-def suspension(moment: int, *violations: str, kind: MeasureKind = MeasureKind.SUSPENSION) -> Entry:
+def suspension(
+    moment: int, *violations: str, kind: MeasureKind = MeasureKind.SUSPENSION, reported: int | None = None
+) -> Entry:
     fact = MeasureChanged("m", kind, MeasureState.IMPOSED, "staff", "counterfeits", violations=violations)
-    return Entry("m-imposed", "s", fact, moment, moment)
+    return Entry("m-imposed", "s", fact, moment, moment if reported is None else reported)
 
 
 def known(seller: str = "s") -> Entry:
@@ -86,6 +88,15 @@ def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Pat
 def test_a_suspension_counts_in_the_window_alone(tmp_path: Path, study: Study, moment: int, bad: bool) -> None:
     """As violations do."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(moment, "v")]
+    assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
+
+
+@pytest.mark.parametrize(("reported", "bad"), [(TRUTH * DAY - 1, True), (TRUTH * DAY, False)])
+def test_a_suspension_that_is_known_after_the_maturity_does_not_count(
+    tmp_path: Path, study: Study, reported: int, bad: bool
+) -> None:
+    """As what is reported then does not."""
+    facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v", reported=reported)]
     assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
 
 

@@ -15,7 +15,7 @@ from scoring.words import Harm, Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger, train
 from training.evaluation import auc
 from training.export import LedgerTable, read_export
-from training.fit import fit_lightgbm, offset
+from training.fit import fit_lightgbm
 from training.pipeline import Trained
 from training.snapshots import join, snapshot
 from training.study import BadRule, Study, load_study
@@ -106,16 +106,10 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
     return folder / "dealt.parquet"
 
 
-def test_a_model_that_finds_nothing_to_split_answers_the_base_rate(table: LedgerTable, study: Study) -> None:
-    """Ten thousand rows a leaf are not there: one leaf, the same raw score for all, and still a sound artifact."""
-    flat = replace(study, parameters={"min_data_in_leaf": 100_000})
-    trained = train(table, flat)
-    artifact = load(trained.parts)
-    raw = artifact.raw_score(trained.test.x)
-    assert len(set(raw.tolist())) == 1
-    assert trained.evaluation["auc"]["lightgbm"]["value"] == pytest.approx(
-        auc(offset(trained.test, study), trained.test.bad)
-    )
+def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
+    """Ten thousand rows a leaf are not there: one leaf, the same raw score for all."""
+    with pytest.raises(ConfigurationWrong, match="lower min_data_in_leaf"):
+        train(table, replace(study, parameters={"min_data_in_leaf": 100_000}, additive_start=False))
 
 
 def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:

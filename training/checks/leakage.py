@@ -4,7 +4,7 @@ Every check is one function that says what it found; `leakage_checks` runs them 
 may move; the others are faults of the data or of the way they were put together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import lightgbm
@@ -20,7 +20,7 @@ from training.evaluation import auc
 from training.export import LedgerTable
 from training.folds import folds
 from training.snapshots import Snapshot, join, known_at
-from training.study import Study
+from training.study import Observation, Study
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -59,9 +59,19 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
     ]
 
 
-def rebuilt(table: LedgerTable, study: Study, rows: Snapshot) -> Check:
+Build = Callable[[LedgerTable, Study, Observation], Floats]
+"""Makes the features of every seller of a table at an observation point, of shape (cases, features)."""
+
+
+def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
+    """The features as snapshots have them."""
+    return known_at(table, study, point).x
+
+
+def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
     """Deletes everything that happened or was reported from the observation point on and rebuilds the features of sampled
-    rows: they must be the same bit by bit. Context is left out: it is how the outcome came to be known.
+    rows, as `build` made them: they must be the same bit by bit. Context is left out: it is how the outcome came to be
+    known.
     """
     compared = [place for place, feature in enumerate(study.features) if not feature.key.startswith("context.")]
     rng = np.random.default_rng(study.seed)
@@ -71,7 +81,7 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot) -> Check:
     for day in days.tolist():
         of_day = np.flatnonzero(rows.day == day)
         part = rows.take(np.sort(rng.choice(of_day, min(SAMPLE // len(days), len(of_day)), replace=False)))
-        x = known_at(_before(table, part.seller, day), study, study.observation(day)).x
+        x = build(_before(table, part.seller, day), study, study.observation(day))
         theirs, ours = (np.ascontiguousarray(values[:, compared]).view(np.int64) for values in (part.x, x))
         differs = (theirs != ours).any(axis=0)
         differing += int((theirs != ours).any(axis=1).sum())

@@ -22,7 +22,7 @@ def evaluate(case: Case) -> dict[str, Any]:
     """The evaluation of a candidate as plain JSON: intervals are tables of value, low and high (95 %), numbers have 12
     digits, null is what has no figure. The same case gives the same result.
 
-    Figures of a case by number of rows: 5 models, 1,000 draws: about 1 s at 20,000, 10 s at 100,000.
+    With 6 models, 40 features and 1,000 draws: 2.5 s for 20,000 rows, 17 s for 100,000, on one idle core.
     """
     figures = _Figures(case)
     found = {

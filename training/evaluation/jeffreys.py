@@ -85,7 +85,7 @@ def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> f
     """
     _, cluster = np.unique(seller, return_inverse=True)
     by_seller = np.bincount(cluster, weights=weight)
-    kish = float(by_seller.sum() ** 2 / (by_seller**2).sum())
+    kish = max(float(by_seller.sum() ** 2 / (by_seller**2).sum()), 1.0)
     if not 0 < rate < 1:
         return kish
     robust = float((np.bincount(cluster, weights=weight * (bad - rate)) ** 2).sum()) / float(weight.sum()) ** 2

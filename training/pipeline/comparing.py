@@ -11,7 +11,7 @@ from scoring.artifact import Artifact
 from scoring.fold import Constants
 from scoring.words import Severity
 from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
-from training.fit import Logistic, calibrate, fit_lightgbm, offset
+from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
@@ -21,6 +21,9 @@ from training.study import Study
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+WITH_CONTEXT = "with_context"
+"""The candidate's ranking with context as it was, which serving never sees: what knowing who looks is worth."""
+
 MOST_ROWS = 100_000
 """Rows at most that baselines are fitted on and that figures with resampling are made of."""
 
@@ -42,8 +45,10 @@ class Compared:
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     """Scores the test rows by everybody and makes the figures of the evaluation."""
     study, scale = job.study, calibrated.scale
-    test = sampled(observed.test, MOST_ROWS, study.seed)
+    as_it_was = sampled(observed.test, MOST_ROWS, study.seed)
     rows = sampled(observed.rows, MOST_ROWS, study.seed)
+    # What is judged is what is served: every model answers with context at its reference.
+    test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
     own = offset(test, study)
     log_odds = {CANDIDATE: scale.p_intercept + scale.p_slope * raw + own}
@@ -59,8 +64,11 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
             log_odds[CHAMPION] = theirs.p_intercept + theirs.p_slope * champion + own
             champion_points = theirs.points(champion)
     rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
+    if study.context:
+        rankings[WITH_CONTEXT] = scale.p_slope * fitted.raw(as_it_was.x) + own
     with step.apart("figures"):
-        trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(rows.x)), rows.x)
+        x = at_reference(rows, study).x
+        trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(x)), x)
         case = _case(job, observed, test, trained, log_odds, points, champion_points, rankings)
         figures = evaluate(case)
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
@@ -127,7 +135,8 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
     intercept, slope = 0.0, 1.0
     if min(earlier.bad.sum(), later.bad.sum()) >= 10:
         held_back = fit_lightgbm(earlier, study, constrained=False)
-        theirs = np.asarray(held_back.predict(later.x, raw_score=True, num_threads=1))
+        x = at_reference(later, study).x
+        theirs = np.asarray(held_back.predict(x, raw_score=True, num_threads=1))
         intercept, slope = calibrate(theirs, later.bad, offset(later, study))
     return np.asarray(intercept + slope * raw + own, dtype=np.float64)
 

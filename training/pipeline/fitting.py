@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.certificate import certify
+from scoring.errors import ConfigurationWrong
 from scoring.scale import Scale
-from training.fit import calibrate, fit_lightgbm, offset
+from training.fit import at_reference, calibrate, fit_lightgbm, golden_rows, offset
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
@@ -48,12 +49,21 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Trains on all training points; a recalibration takes the champion's trees as they are."""
+    """Trains on all training points; a recalibration takes the champion's trees as they are.
+
+    ConfigurationWrong if the model tells nobody from anybody.
+    """
     if job.recalibrate and job.champion is not None:
         text = job.champion.parts["model.txt"].decode()
         return _fitted(text, f"the trees of champion {job.champion.digest[:12]}, as they are")
     text = job.kept.text("model", lambda: fit_lightgbm(observed.rows, job.study, step).model_to_string())
-    return _fitted(text, "")
+    fitted = _fitted(text, "")
+    if len(np.unique(fitted.raw(golden_rows(observed.rows)))) < 2:
+        raise ConfigurationWrong(
+            "the model says the same of every seller: nothing in the features tells bad from good, or too few rows are"
+            " in a leaf; widen the bad definition, import more, or lower min_data_in_leaf in model.parameters of the study"
+        )
+    return fitted
 
 
 def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
@@ -67,7 +77,8 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
-    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen.
+    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen, and
+    context at its reference, as in serving.
 
     `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
     """
@@ -78,7 +89,8 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Cali
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few training points to hold one back")
     text = job.kept.text("model-held-back", lambda: fit_lightgbm(join(earlier), job.study, step).model_to_string())
-    intercept, slope = calibrate(_fitted(text, "").raw(latest.x), latest.bad, offset(latest, job.study))
+    raw = _fitted(text, "").raw(at_reference(latest, job.study).x)
+    intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study))
     lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
     scale = Scale.from_calibration(intercept + lift, slope)
     return Calibrated(scale, lift, f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}")
@@ -86,7 +98,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Cali
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
     """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
-    raw = job.champion.raw_score(latest.x) if job.champion else np.zeros(len(latest.bad))
+    raw = job.champion.raw_score(at_reference(latest, job.study).x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
     intercept = level(latest.bad, start) + lift
     return Calibrated(

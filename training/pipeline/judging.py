@@ -168,6 +168,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "test": spell(observed.test_points),
         "rounds": study.rounds,
         "seed": study.seed,
+        "seeds": study.seeds,
         "parameters": dict(study.parameters),
         "definition": definition(study),
         "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],

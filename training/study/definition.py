@@ -75,6 +75,7 @@ class Study:
     rounds: int
     seed: int
     seeds: int
+    additive_start: bool
     parameters: Mapping[str, Any]
     gates: Gates
     monitor: Mapping[str, Any]

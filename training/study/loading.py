@@ -99,6 +99,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "rounds": r.positive("model.rounds", 200),
         "seed": r.take("model.seed", int, 1),
         "seeds": r.positive("model.seeds", 1),
+        "additive_start": r.take("model.additive_start", bool, True),
         "parameters": parameters,
         "gates": _gates(r),
         "monitor": r.take("monitor", dict, {}),

@@ -1161,8 +1161,10 @@ class IdentityVerified(_message.Message):
     """ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Further attributes that a study may declare as features: at most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most
-        128 characters. Never personal data.
+        """Further attributes that a study may declare as features, or by which files of authorities find their seller: at
+        most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,
+        such as a licence number or a shop name, and are not sealed: an erasure leaves them. State none that names a
+        person; those of a sole trader may be personal data.
         """
 
     def __init__(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsellertrust/v1/errors.proto\x12\x0esellertrust.v1\"\xd2\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.sellertrust.v1.ItemError.MetadataEntry\x12*\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x1a.sellertrust.v1.FieldError\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xff\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_SELLER_NOT_FOUND\x10\x01\x12$\n ERROR_REASON_VIOLATION_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_ENTRY_CONTENT_DIFFERS\x10\x03\x12(\n$ERROR_REASON_EXPOSURE_REVISION_TAKEN\x10\x04\x12\"\n\x1e\x45RROR_REASON_LIFECYCLE_FORBIDS\x10\x05\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x07\x12%\n!ERROR_REASON_SEQUENCE_NOT_REACHED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\t\x12 \n\x1c\x45RROR_REASON_SERVER_STOPPING\x10\n\x12 \n\x1c\x45RROR_REASON_ENTRY_NOT_FOUND\x10\x0b\x12#\n\x1f\x45RROR_REASON_NOTIFIER_NOT_FOUND\x10\x0c\x12\"\n\x1e\x45RROR_REASON_SELECTION_CHANGED\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsellertrust/v1/errors.proto\x12\x0esellertrust.v1\"\xd2\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.sellertrust.v1.ItemError.MetadataEntry\x12*\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x1a.sellertrust.v1.FieldError\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xe0\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_SELLER_NOT_FOUND\x10\x01\x12$\n ERROR_REASON_VIOLATION_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_ENTRY_CONTENT_DIFFERS\x10\x03\x12(\n$ERROR_REASON_EXPOSURE_REVISION_TAKEN\x10\x04\x12\"\n\x1e\x45RROR_REASON_LIFECYCLE_FORBIDS\x10\x05\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x07\x12%\n!ERROR_REASON_SEQUENCE_NOT_REACHED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\t\x12 \n\x1c\x45RROR_REASON_SERVER_STOPPING\x10\n\x12 \n\x1c\x45RROR_REASON_ENTRY_NOT_FOUND\x10\x0b\x12#\n\x1f\x45RROR_REASON_NOTIFIER_NOT_FOUND\x10\x0c\x12\"\n\x1e\x45RROR_REASON_SELECTION_CHANGED\x10\r\x12 \n\x1c\x45RROR_REASON_MODEL_NOT_FOUND\x10\x0e\x12\x1d\n\x19\x45RROR_REASON_GATES_FAILED\x10\x0f\x12\x1e\n\x1a\x45RROR_REASON_MODEL_REFUSED\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ITEMERROR_METADATAENTRY']._loaded_options = None
   _globals['_ITEMERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ERRORREASON']._serialized_start=311
-  _globals['_ERRORREASON']._serialized_end=822
+  _globals['_ERRORREASON']._serialized_end=919
   _globals['_ITEMERROR']._serialized_start=48
   _globals['_ITEMERROR']._serialized_end=258
   _globals['_ITEMERROR_METADATAENTRY']._serialized_start=211

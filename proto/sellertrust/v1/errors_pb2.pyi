@@ -61,6 +61,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
     by another dry run. Metadata: `count`, `etag`, of now.
     """
+    ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 14
+    """NOT_FOUND: no published model has this name, or it was published without the report that is asked for. Metadata: `model`."""
+    ERROR_REASON_GATES_FAILED: _ErrorReason.ValueType  # 15
+    """FAILED_PRECONDITION: gates that the model failed forbid its promotion or ask for a named person. Metadata, each a list of
+    gates with commas between: `fixed` (nobody may pass them), `hard` (to be overridden), `advisory` (to be signed off).
+    """
+    ERROR_REASON_MODEL_REFUSED: _ErrorReason.ValueType  # 16
+    """FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
+    longer what the call takes it for. Metadata: `model`, its digest.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
@@ -102,6 +112,16 @@ ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
 ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
 by another dry run. Metadata: `count`, `etag`, of now.
+"""
+ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 14
+"""NOT_FOUND: no published model has this name, or it was published without the report that is asked for. Metadata: `model`."""
+ERROR_REASON_GATES_FAILED: ErrorReason.ValueType  # 15
+"""FAILED_PRECONDITION: gates that the model failed forbid its promotion or ask for a named person. Metadata, each a list of
+gates with commas between: `fixed` (nobody may pass them), `hard` (to be overridden), `advisory` (to be signed off).
+"""
+ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 16
+"""FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
+longer what the call takes it for. Metadata: `model`, its digest.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

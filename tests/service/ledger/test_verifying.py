@@ -155,7 +155,19 @@ def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: 
     found = found_after(ledger, url, "DELETE FROM seller_key")
     assert found.mismatch is None
     assert found.key_lost.sequence == 7
-    assert "no erasure is on record" in found.key_lost.problem
+    assert "from here on 1 entry is without the key of the sealed text, and no erasure" in found.key_lost.problem
+
+
+def test_keys_that_are_missing_are_counted_and_hide_no_tampering(ledger: Ledger, url: str) -> None:
+    """As after a restore without keys."""
+    fill(ledger)
+    ledger.append(MARKET, [confirmed("v2", "s2"), status("v2", Action.APPEAL, "a2")])
+    last = "(SELECT max(sequence) FROM entry)"
+    changed = found_after(
+        ledger, url, "DELETE FROM seller_key", f"UPDATE entry SET severity = 1 WHERE sequence = {last}"
+    )
+    assert "from here on 1 entry is without" in changed.key_lost.problem  # the other one is the changed one
+    assert changed.mismatch.sequence == ledger.last()[0]
 
 
 def test_a_key_that_was_changed_is_reported_and_stops_no_reading(ledger: Ledger, url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.errors import ConfigurationWrong, InvalidInput
 from scoring.mapping import mapping_of
 from service import importing
 from service.importing import ImportReport, import_entries, import_files
@@ -107,8 +107,10 @@ def test_parquet_gives_what_the_same_table_as_csv_gives(ledger: Ledger, tmp_path
         again = imported(ledger, tmp_path, "rows.csv", rule=rule)
         assert (again.appended, again.already_present) == (0, 2)
         assert again.rejects[0][2] == first.rejects[0][2]
-    missing = imported(ledger, tmp_path, "rows.parquet", rule=RULE | {"seller": "{list}"})
-    assert "there is no column 'list'" in missing.rejects[0][2]
+    with pytest.raises(
+        ConfigurationWrong, match=r"rows\.parquet has no column 'list', which the mapping names; it has id"
+    ):
+        imported(ledger, tmp_path, "rows.parquet", rule=RULE | {"seller": "{list}", "occur_time": "{day}"})
 
 
 @pytest.mark.parametrize("content", [b"", b"no Parquet at all", b"PAR1" + b"\0" * 100 + b"PAR1"])
@@ -150,7 +152,7 @@ def test_entries_in_half_a_gzip_file_are_taken_up_to_its_end(ledger: Ledger, tmp
 
 
 def test_a_file_of_entries_that_is_missing_is_said(ledger: Ledger, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationWrong, match=r"there is no file .*entries\.jsonl"):
+    with pytest.raises(InvalidInput, match=r"there is no file .*entries\.jsonl"):
         import_entries(ledger, MARKET, tmp_path / "entries.jsonl", breaking(1))
 
 

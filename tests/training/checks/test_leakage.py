@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from scoring.features import AttributeFeature
 from scoring.time import DAY
@@ -90,6 +91,29 @@ def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
     x = train.x.copy()
     x[0, column] = np.nextafter(x[0, column], 2)
     assert rebuilt(table, study, replace(train, x=x)).number == 1
+
+
+@pytest.mark.parametrize("time", ["occur_time", "report_time"])
+def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
+    table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]], time: str
+) -> None:
+    """The number of violations of a seller that happened, or were reported, up to ten days after the point."""
+
+    def build(table: LedgerTable, study: Study, point: Observation) -> NDArray[np.float64]:
+        columns = table.columns.take(table.columns.kind == Kind.VIOLATION)
+        columns = columns.take(getattr(columns, time) < (point.day + 10) * DAY)
+        x = known_at(table, study, point).x
+        x[:, 5] = np.bincount(columns.case, minlength=columns.cases)
+        return x
+
+    rows = [train.take(train.day == point.day) for point in points[0]]
+    built = [
+        replace(part, x=build(table, study, point)[part.seller]) for part, point in zip(rows, points[0], strict=True)
+    ]
+    found = rebuilt(table, study, join(built), build)
+    assert not found.ok
+    assert found.text.endswith(f": {study.features[5].key}")
+    assert rebuilt(table, study, train).ok
 
 
 def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_what_was_deleted(

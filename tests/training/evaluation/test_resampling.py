@@ -30,12 +30,13 @@ def test_a_draw_is_the_figure_of_the_rows_drawn() -> None:
     rng = np.random.default_rng(4)
     seller, bad = rng.integers(10, 30, 80), (rng.random(80) < 0.4).astype(float)
     score, terms = np.rint(3 * rng.normal(bad, 1)), rng.normal(size=(80, 2))
-    draws = draw({"a": Ranking.of(score, bad)}, {"a": terms}, seller, np.ones(80), bad, 7, 45)
+    weight = 1.0 + np.arange(80) % 3
+    draws = draw({"a": Ranking.of(score, bad)}, {"a": terms}, seller, weight, bad, 7, 45)
     again, names = np.random.default_rng(7), np.unique(seller)
     for k in range(45):
         drawn = names[again.integers(0, len(names), len(names))]
         index = np.concatenate([np.flatnonzero(seller == name) for name in drawn])
-        assert draws.auc["a"][k] == pytest.approx(auc(score[index], bad[index]), rel=1e-12)
+        assert draws.auc["a"][k] == pytest.approx(auc(score[index], bad[index], weight[index]), rel=1e-12)
         np.testing.assert_allclose(draws.sums["a"][k], terms[index].sum(axis=0), atol=1e-9)
 
 

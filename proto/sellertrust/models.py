@@ -1,0 +1,120 @@
+"""The part of the client that looks into the model registry and moves its aliases."""
+
+import time
+from collections.abc import Iterator
+
+import grpc
+
+from sellertrust.errors import SellertrustCallError
+from sellertrust.requests import invoke
+from sellertrust.v1.model_service_pb2 import (
+    DiffModelsRequest,
+    DiffModelsResponse,
+    GetModelReportRequest,
+    GetModelRequest,
+    GetModelResponse,
+    ListModelMovesRequest,
+    ListModelsRequest,
+    Model,
+    ModelMove,
+    PromoteModelRequest,
+    PromoteModelResponse,
+    RollbackModelRequest,
+    RollbackModelResponse,
+)
+from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+
+MODEL_SECONDS = 15.0
+"""Models are read and compared with their digests; people wait for it, no checkout does."""
+
+PROMOTE_SECONDS = 120.0
+"""A throwaway process loads the model first."""
+
+LOOK_SECONDS = 0.1
+
+
+def model_name(model: str) -> str:
+    """`model_name("champion") == "models/champion"`; a digest or its beginning likewise."""
+    return model if model.startswith("models/") else f"models/{model}"
+
+
+class Models:
+    """The part of the client that speaks to ModelService. A model is named by an alias, a digest, or its beginning."""
+
+    _models: ModelServiceStub
+
+    def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
+        """The published models in the order of their digests, fetched page by page. `deadline_seconds` is for one page."""
+        request = ListModelsRequest(page_size=page_size)
+        while True:
+            page = invoke(self._models.ListModels, request, deadline_seconds)
+            yield from page.models
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def get_model(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> GetModelResponse:
+        """One model, and `serving_digest`: the one that the server answers with now."""
+        return invoke(self._models.GetModel, GetModelRequest(name=model_name(model)), deadline_seconds)
+
+    def diff_models(self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS) -> DiffModelsResponse:
+        """How two models differ, and their evaluations side by side."""
+        request = DiffModelsRequest(first=model_name(first), second=model_name(second))
+        return invoke(self._models.DiffModels, request, deadline_seconds)
+
+    def promote_model(
+        self,
+        model: str,
+        *,
+        actor: str,
+        reason: str,
+        override: str = "",
+        sign_off: str = "",
+        deadline_seconds: float = PROMOTE_SECONDS,
+    ) -> PromoteModelResponse:
+        """Makes a model champion. `override` and `sign_off` name the persons who answer for gates that failed."""
+        request = PromoteModelRequest(
+            name=model_name(model), actor=actor, reason=reason, override=override, sign_off=sign_off
+        )
+        return invoke(self._models.PromoteModel, request, deadline_seconds)
+
+    def rollback_model(
+        self, *, actor: str, reason: str, champion: str | None = None, deadline_seconds: float = PROMOTE_SECONDS
+    ) -> RollbackModelResponse:
+        """Makes the model before champion again. `champion` is the digest that is taken back, so that a repeated call does
+        not bring it back; by default the one that is champion now, for which the server is asked first.
+        """
+        if champion is None:
+            champion = self.get_model("champion", deadline_seconds=deadline_seconds).model.digest
+        request = RollbackModelRequest(actor=actor, reason=reason, champion=model_name(champion))
+        return invoke(self._models.RollbackModel, request, deadline_seconds)
+
+    def list_model_moves(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[ModelMove]:
+        """Every move of an alias, oldest first, fetched page by page. `deadline_seconds` is for one page."""
+        request = ListModelMovesRequest(page_size=page_size)
+        while True:
+            page = invoke(self._models.ListModelMoves, request, deadline_seconds)
+            yield from page.moves
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes:
+        """The HTML report that was published with a model."""
+        request = GetModelReportRequest(name=model_name(model))
+        return invoke(self._models.GetModelReport, request, deadline_seconds).html
+
+    def wait_for_model(self, digest: str, *, timeout_seconds: float = 60.0) -> bool:
+        """Waits until the server answers with the model of this whole digest; False if it does not within the time. A
+        server that cannot be reached may come back meanwhile; any other failure is raised.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if self.get_model(digest, deadline_seconds=min(left, MODEL_SECONDS)).serving_digest == digest:
+                    return True
+            except SellertrustCallError as error:
+                if error.code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+                    raise
+            time.sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        return False

@@ -1,0 +1,69 @@
+"""A server of its own: `python -m tests.bench._taker FOLDER` serves the registry there and looks whenever it is told to.
+
+It prints its address, then for every line of stdin one JSON object: what a look at the registry came to.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from scoring.entries import Entry
+from scoring.errors import SellertrustError
+from scoring.kinds import ExposureStated, IdentityVerified
+from scoring.time import DAY, day_of
+from scoring.words import IdentityLevel
+from service.ledger import Ledger, wall_clock
+from service.logs import make_log
+from service.registry import Registry, intake
+from service.scorer import Scorer
+from service.server import Server
+from tests.scoring.worlds import policy
+from tests.servers import MARKET, settings_of
+
+SELLERS = tuple(f"s{n}" for n in range(5))
+
+
+def main() -> None:
+    """Ends with its stdin."""
+    folder = Path(sys.argv[1])
+    processes = [0]
+    try_out = intake.try_out
+
+    def counted(parts: dict[str, bytes]) -> str:
+        processes[0] += 1
+        return try_out(parts)
+
+    intake.try_out = counted  # type: ignore[assignment]
+    log = make_log("json", "error")
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+        fill(ledger)
+        scorer = Scorer(ledger, policy(), Registry(folder / "registry"))
+        with Server(settings_of(data_dir=folder), ledger, scorer, log=log) as server:
+            print(server.address, flush=True)
+            for _ in sys.stdin:
+                before, refused = processes[0], ""
+                try:
+                    scorer.refresh()
+                except SellertrustError as error:
+                    refused = error.message
+                said = {"model": scorer.model_digest, "refused": refused, "processes": processes[0] - before}
+                print(json.dumps(said), flush=True)
+
+
+def fill(ledger: Ledger) -> None:
+    """Five sellers with a year of history, and none of them alike; the same again adds nothing."""
+    today = day_of(wall_clock())
+    entries = [
+        Entry(f"i{n}", seller, IdentityVerified(IdentityLevel.BASIC), (today - 300) * DAY)
+        for n, seller in enumerate(SELLERS)
+    ]
+    entries += [
+        Entry(f"x{n}", seller, ExposureStated(today - 30, 100 * (n + 1), late=3 * n))
+        for n, seller in enumerate(SELLERS)
+    ]
+    if not ledger.last()[0]:
+        ledger.append(MARKET, entries)
+
+
+if __name__ == "__main__":
+    main()

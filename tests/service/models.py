@@ -1,0 +1,62 @@
+"""Models, gates and places of registries for tests: many models from one set of trees."""
+
+import json
+from typing import Any
+
+from scoring.artifact import MANIFEST, canonical_json
+from service.registry import Registry
+from tests.scoring.worlds import artifact
+from tests.service.test_registry import another
+
+FOLDER, STORE = "folder", "store"
+"""The two kinds of place; a store is fsspec's own in memory."""
+
+
+def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> dict[str, Any]:
+    return {
+        "gate": name, "kind": kind, "ok": ok, "number": 0.25, "limit": None, "text": f"{name} was looked at",
+        "overridable": overridable,
+    }  # fmt: skip
+
+
+def gates_json(*gates: dict[str, Any]) -> bytes:
+    return json.dumps({"gates": gates, "passed": True}).encode()  # `passed` is not believed
+
+
+def parts_of(number: int) -> dict[str, bytes]:
+    """The parts of the nth model; number 0 is the one of `worlds`."""
+    return dict((another(number / 64) if number else artifact()).parts)
+
+
+def evaluated(number: int, auc: float) -> dict[str, bytes]:
+    """The same with an evaluation, as training states it; sealed anew."""
+    parts = parts_of(number)
+    interval = {"value": auc, "low": auc - 0.02, "high": auc + 0.02}
+    evaluation = {
+        "train": {"rows": 900, "bad": 90}, "test": {"rows": 100, "bad": 9}, "base_rate": 0.1, "predicted": 0.11,
+        "auc": dict.fromkeys(("lightgbm", "logistic", "points_rule"), interval),
+        "difference": {"lightgbm-logistic": interval},
+        "models": {"lightgbm": {"log_loss": interval | {"value": 0.25}, "ks": None}},
+    }  # fmt: skip
+    parts["evaluation.json"] = canonical_json(evaluation)
+    return sealed(parts)
+
+
+def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """The parts under a manifest whose digests fit."""
+    from hashlib import sha256
+
+    manifest = json.loads(parts[MANIFEST])
+    manifest["parts"] = {name: sha256(parts[name]).hexdigest() for name in manifest["parts"]}
+    return {**parts, MANIFEST: canonical_json(manifest)}
+
+
+def publish(registry: Registry, number: int = 0, **options: Any) -> str:
+    """Publishes the nth model by anna; its digest."""
+    said = {"actor": "anna", "reason": "trained", "now": 1_000_000} | options
+    return registry.publish(said.pop("parts", None) or parts_of(number), **said)
+
+
+def promote(registry: Registry, name: str, **options: Any) -> str:
+    """Promotes a model by bert; its digest."""
+    return registry.promote(name, **({"actor": "bert", "reason": "better", "now": 2_000_000} | options))

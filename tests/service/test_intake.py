@@ -1,0 +1,129 @@
+"""The throwaway process: whatever a model does to it, the server that asked goes on."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ArtifactRefused
+from service.ledger import Ledger
+from service.registry import Registry, intake
+from service.scorer import Scorer
+from tests.scoring.worlds import artifact, policy
+from tests.service.models import parts_of, publish
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """The process runs another program, as a model text that gets the better of LightGBM would make it."""
+    monkeypatch.setattr(intake, "_COMMAND", (intake.sys.executable, "-c", program))
+
+
+def test_a_sound_model_is_loaded_and_its_digest_told() -> None:
+    """By a fresh interpreter."""
+    assert intake.try_out(artifact().parts) == artifact().digest
+
+
+def test_a_model_that_is_none_is_refused_with_the_reason() -> None:
+    """The words are those of the check that failed."""
+    with pytest.raises(ArtifactRefused, match=r"model\.txt of the artifact was altered"):
+        intake.try_out({**parts_of(0), "model.txt": b"tree\n"})
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by signal 11 \(SIGSEGV\)"),
+        ("import os; os._exit(9)", "ended with code 9"),
+        ("pass", "ended with code 0"),
+        ("import time; time.sleep(60)", "not loaded within 0.5 s"),
+        ("while True: pass", "not loaded within 0.5 s"),
+        ("print('f' * 64)", "is that of another digest"),
+    ],
+)
+def test_a_process_that_dies_hangs_or_lies_is_a_refusal(
+    program: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And it is gone afterwards."""
+    registry = Registry(tmp_path)
+    digest = publish(registry)
+    replaced(monkeypatch, program)
+    monkeypatch.setattr(intake.try_out, "__kwdefaults__", {"seconds": 0.5, "memory_bytes": 1 << 30})
+    with pytest.raises(ArtifactRefused, match=message):
+        registry.admit(digest)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # nobody is left
+
+
+def test_memory_has_a_limit() -> None:
+    """64 MB do not hold LightGBM and a model: the process fails, whichever part of it is first to."""
+    with pytest.raises(ArtifactRefused, match=r"needs more than 64 MB|ended (with|by)"):
+        intake.try_out(artifact().parts, memory_bytes=64 << 20)
+
+
+def test_the_process_knows_nothing_of_the_servers_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment is named one by one."""
+    monkeypatch.setenv("SELLERTRUST_DATABASE_URL", "postgresql://u:hunter2@h/d")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    replaced(monkeypatch, "import os; print(sorted(os.environ))")
+    told = intake.try_out({})
+    assert "OMP_NUM_THREADS" in told
+    assert "SELLERTRUST" not in told
+    assert "AWS" not in told
+
+
+def test_a_server_whose_process_dies_keeps_the_old_model_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal is retried more and more rarely, and forgotten once it works."""
+    registry = Registry(tmp_path / "registry")
+    first, second = publish(registry), publish(registry, 1)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger:
+        scorer = Scorer(ledger, policy(), Registry(tmp_path / "registry"))
+        assert scorer.model_digest == first
+        registry.promote(second, actor="a", reason="r", now=1)
+        stop, reports = threading.Event(), []
+        with monkeypatch.context() as patched:
+            replaced(patched, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+            follower = threading.Thread(target=scorer.follow, args=(stop, reports.append, 0.01))
+            follower.start()
+            time.sleep(1.5)
+            assert scorer.model_digest == first
+            assert len(reports) == 1
+            assert "SIGSEGV" in reports[0]
+        deadline = time.monotonic() + 30
+        while scorer.model_digest != second and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stop.set()
+        follower.join()
+        assert (scorer.model_digest, len(reports)) == (second, 1)
+
+
+def test_a_rollback_needs_no_process_and_is_taken_over_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a server that served the model before, and by one that has only just started."""
+    registry = Registry(tmp_path / "registry")
+    first, second = publish(registry), publish(registry, 1)
+    registry.promote(second, actor="a", reason="r", now=1)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger:
+        scorer = Scorer(ledger, policy(), Registry(tmp_path / "registry"))
+        assert scorer.model_digest == second
+        stop, reports = threading.Event(), []
+        follower = threading.Thread(target=scorer.follow, args=(stop, reports.append))
+        follower.start()
+        deadline = time.monotonic() + 60
+        while scorer._kept is None and time.monotonic() < deadline:  # it warms up after its start
+            time.sleep(0.05)
+        replaced(monkeypatch, "raise SystemExit(1)")
+        for expected in (first, second, first):
+            began = time.monotonic()
+            assert registry.rollback(actor="a", reason="r", now=2) == expected
+            while scorer.model_digest != expected and time.monotonic() < began + 5:
+                time.sleep(0.005)
+            took = time.monotonic() - began
+            assert (scorer.model_digest, reports) == (expected, [])
+            assert took < 1
+        stop.set()
+        follower.join()
