@@ -46,7 +46,7 @@ def followed(page: Path, folder: Path, *, marketplace: str, data: str, ignoring_
                     text=True,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    timeout=120,
+                    timeout=240,
                     check=False,
                 )
                 assert done.returncode == 0, done.stdout
