@@ -67,6 +67,7 @@ def train(
     row = training.finish(trained, publish=publish, report=report)
     _show(trained, row, form)
     if not trained.passed:
+        say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -241,7 +242,7 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format) -> None:
     ]
     emit(gates, form)
     emit_one({name: value for name, value in row.items() if name not in ("seconds", "apart")}, form)
-    if row.get("alias") == "challenger":
+    if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
         past = " --override NAME" if row["failed_hard"] else ""
         past += " --sign-off NAME" if row["failed_advisory"] else ""
         say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY{past}")
