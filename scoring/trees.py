@@ -45,6 +45,12 @@ _UNREAD = {
     "shrinkage",
 }
 _BLOCK = frozenset(_READ | _UNREAD | {"is_linear"})
+_LOOSE = re.compile(r"-?([0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?|inf|nan)", re.ASCII)
+_TAIL = re.compile(
+    r"\n+(feature_importances:\n([!-<>-~]+=[0-9]+\n)*\n)?(parameters:\n(\[[a-z0-9_]+: [ -~]*\]\n)+\nend of parameters\n\n)?"
+    r"(pandas_categorical:null\n?)?",
+    re.ASCII,
+)
 _PLAIN_DECISIONS = frozenset({0, 2})  # numeric, no missing-value branch; bit 1 is the default side, unused without one
 
 
@@ -89,7 +95,9 @@ def parse_model(text: str) -> Model:
         or "\nend of trees" not in blocks[-1]
     ):
         raise ArtifactRefused("the model text is cut off, or its number of trees does not fit")
-    blocks[-1] = blocks[-1].split("\nend of trees")[0]
+    blocks[-1], _, tail = blocks[-1].partition("\nend of trees")
+    if not _TAIL.fullmatch(tail):  # without its end, LightGBM reads on beyond the text, and dies of it or not
+        raise ArtifactRefused("what follows the trees of the model text is cut off or damaged")
     trees = []
     for index, (size, block) in enumerate(zip(sizes, blocks, strict=True)):
         number, _, rest = block.partition("\n")
@@ -164,6 +172,9 @@ def _tree(fields: Mapping[str, str], features: int, index: int) -> Tree:
     if not 1 <= leaves <= MAX_LEAVES or fields.get("num_cat") != "0" or fields.get("is_linear", "0") != "0":
         raise ArtifactRefused(f"tree {index} of the model is not a plain numeric tree")
     leaf = _numbers(fields, "leaf_value", leaves, index)
+    for key in _UNREAD & fields.keys():  # LightGBM reads them, and ends the process over a word that is no number
+        if not all(map(_LOOSE.fullmatch, fields[key].split())):
+            raise ArtifactRefused(f"{key} of tree {index} of the model holds something else than numbers")
     if leaves == 1:
         return Tree((), (), (), (), leaf)
     splits = leaves - 1

@@ -115,6 +115,8 @@ def _checks(evidence: Evidence, kind: str, concerns: Callable[[str], bool]) -> F
     wrong = [row["text"] for row in rows if not row["ok"]]
     if not wrong:
         return Finding(0, f"All {len(rows)} {kind} checks hold." if len(rows) > 1 else f"It holds: {rows[0]['text']}.")
+    if len(rows) == 1:
+        return Finding(1, f"It does not hold: {wrong[0]}.")
     return Finding(len(wrong), f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {'; '.join(wrong)}.")
 
 

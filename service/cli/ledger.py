@@ -33,6 +33,7 @@ from service.cli.output import (
     Format,
     Output,
     Told,
+    at_most,
     emit,
     emit_one,
     say,
@@ -144,7 +145,6 @@ def list_entries(
     output: Output = Format.TABLE,
 ) -> None:
     """List entries in the order of their sequence."""
-    rows: list[dict[str, Any]] = []
     with client() as (connection, settings):
         entries = connection.list_entries(
             marketplace_of(marketplace, settings),
@@ -153,11 +153,7 @@ def list_entries(
             known_time=moment(known_time, "--known-time"),
             page_size=min(limit + 1, 1000),
         )
-        for entry in entries:
-            if len(rows) == limit:
-                say(f"there are more than {limit:,}; show more with --limit")
-                break
-            rows.append(_entry_row(entry))
+        rows = [_entry_row(entry) for entry in at_most(limit, entries)]
     if output is Format.TABLE:
         for row in rows:
             row["fact"] = json.dumps(row["fact"], ensure_ascii=False)

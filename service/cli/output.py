@@ -4,9 +4,10 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any
+from itertools import islice
+from typing import Annotated, Any, TypeVar
 
 import grpc
 import typer
@@ -28,6 +29,8 @@ from scoring.errors import (
     SourceUnavailable,
     ViolationNotFound,
 )
+
+T = TypeVar("T")
 
 
 class Exit(IntEnum):
@@ -117,6 +120,14 @@ def told(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
+
+
+def at_most(limit: int, found: Iterable[T]) -> list[T]:
+    """The first of what was found; says so if there are more."""
+    taken = list(islice(found, limit + 1))
+    if len(taken) > limit:
+        say(f"there are more than {limit:,}; show more with --limit")
+    return taken[:limit]
 
 
 def write(text: str) -> None:

@@ -2,7 +2,6 @@
 
 import uuid
 from enum import StrEnum
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from sellertrust.review import ReviewClient
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, emit, emit_one, exit_code, say
+from service.cli.output import Exit, Format, Output, at_most, emit, emit_one, exit_code, say
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
 app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
@@ -64,9 +63,9 @@ def list_notifiers(
     times = _times(observe_time, known_time)
     with client() as (connection, settings):
         found = ReviewClient(connection).list_notifiers(
-            marketplace_of(marketplace, settings), page_size=min(limit, 1000), **times
+            marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
-        rows = [notifier_row(notifier) for notifier in islice(found, limit)]
+        rows = [notifier_row(notifier) for notifier in at_most(limit, found)]
     emit(rows, output)
 
 
@@ -81,9 +80,9 @@ def queue(
     times = _times(observe_time, known_time)
     with client() as (connection, settings):
         found = ReviewClient(connection).list_review_queue(
-            marketplace_of(marketplace, settings), page_size=min(limit, 1000), **times
+            marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
-        rows = [queue_row(item) for item in islice(found, limit)]
+        rows = [queue_row(item) for item in at_most(limit, found)]
     emit(rows, output)
 
 

@@ -16,7 +16,7 @@ from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
-from service.cli.output import Format, Output, emit, emit_one, say
+from service.cli.output import Format, Output, at_most, emit, emit_one
 
 app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_help=True)
 
@@ -81,7 +81,6 @@ def list_violations(
 ) -> None:
     """List violations in the order of their report."""
     statuses = [status_of(text) for text in status or ()]
-    rows: list[dict[str, Any]] = []
     with client() as (connection, settings):
         found = connection.list_violations(
             marketplace_of(marketplace, settings),
@@ -91,11 +90,7 @@ def list_violations(
             known_time=moment(known_time, "--known-time"),
             page_size=min(limit + 1, 1000),
         )
-        for violation in found:
-            if len(rows) == limit:
-                say(f"there are more than {limit:,}; show more with --limit")
-                break
-            rows.append(violation_row(violation))
+        rows = [violation_row(violation) for violation in at_most(limit, found)]
     if output is Format.TABLE:
         rows = [{name: row[name] for name in _SUMMARY} for row in rows]
     emit(rows, output)

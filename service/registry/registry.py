@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.artifact import MANIFEST, PARTS, Artifact, load, ready, verify, verify_content
+from scoring.artifact import MANIFEST, PARTS, Artifact, load, ready, verify, verify_content, verify_distinct
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.time import format_time
 from service.registry import intake
@@ -78,6 +78,7 @@ class Registry:
         content again changes nothing but the log and the attachments, and mends what was damaged.
         """
         artifact = load(parts)
+        verify_distinct(parts)
         digest = artifact.digest
         beside = dict(attachments or {})
         _check_attachments(beside)
@@ -220,7 +221,14 @@ class Registry:
             raise self._refused(digest, error.message) from error
 
     def _verified(self, digest: str) -> dict[str, bytes]:
-        return self._compared(digest, self.read(digest), verify)
+        """The parts, after all that can be verified without LightGBM."""
+
+        def digest_of(parts: Mapping[str, bytes]) -> str:
+            found = verify(parts)
+            verify_distinct(parts)
+            return found
+
+        return self._compared(digest, self.read(digest), digest_of)
 
     def _try(self, digest: str, parts: dict[str, bytes]) -> None:
         if digest not in self._tried:

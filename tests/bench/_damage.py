@@ -217,6 +217,3 @@ KINDS: dict[Damage, int] = {
     wrong_constants: 60, retold: 2,
 }  # fmt: skip
 """Each kind with its weight. The two that can be consistent in themselves are rare: each costs a process of seconds."""
-
-CONSISTENT = frozenset({flipped_and_forged, retold})
-"""Kinds that can give a certified model of its own, which no check of its bytes can tell from an honest one."""

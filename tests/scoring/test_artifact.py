@@ -11,6 +11,7 @@ import pytest
 
 from scoring.artifact import MANIFEST, PARTS, canonical_json, load
 from scoring.errors import ArtifactRefused
+from scoring.trees import parse_model
 from tests.scoring.worlds import artifact
 
 
@@ -172,3 +173,23 @@ def test_an_artifact_for_a_feature_that_this_release_does_not_know_says_so() -> 
     manifest["features"][0] = {"feature": "telepathy@1"}
     with pytest.raises(ArtifactRefused, match="telepathy@1"):
         load({**forged, MANIFEST: canonical_json(manifest)})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("end of parameters\n", ""),
+        ("\nend of parameters", ""),
+        ("pandas_categorical:null", "pandas_categorical:[[1]]"),
+        ("[boosting: gbdt]", "[boosting: gbdt"),
+        ("internal_weight=", "internal_weight=\x10"),
+        ("split_gain=", "split_gain=x"),
+    ],
+)
+def test_what_lightgbm_reads_besides_the_trees_is_read_strictly_too(before: str, after: str) -> None:
+    """Such texts, sealed anew by a forger, ended the process that loaded them, though not every time."""
+    text = parts()["model.txt"].decode()
+    assert before in text
+    with pytest.raises(ArtifactRefused):
+        parse_model(text.replace(before, after))
+    assert parse_model(text)

@@ -101,6 +101,7 @@ def test_a_list_that_was_cut_says_so(shell: Shell) -> None:
     for command in (("violation", "list"), ("ledger", "list")):
         assert "there are more than 2; show more with --limit" in shell(*command, "--seller", "cutter", "--limit", 2)[1]
         assert "there are more" not in shell(*command, "--seller", "cutter", "--limit", 3)[1]
+    assert "there are more than 1" in shell("violation", "queue", "--limit", 1)[1]
 
 
 def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:

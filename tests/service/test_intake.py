@@ -116,6 +116,7 @@ def test_a_rollback_needs_no_process_and_is_taken_over_within_a_second(
         deadline = time.monotonic() + 60
         while scorer._kept is None and time.monotonic() < deadline:  # it warms up after its start
             time.sleep(0.05)
+        held = {scorer._artifact, scorer._kept}
         replaced(monkeypatch, "raise SystemExit(1)")
         for expected in (first, second, first):
             began = time.monotonic()
@@ -125,5 +126,6 @@ def test_a_rollback_needs_no_process_and_is_taken_over_within_a_second(
             took = time.monotonic() - began
             assert (scorer.model_digest, reports) == (expected, [])
             assert took < 1
+            assert {scorer._artifact, scorer._kept} == held  # nothing is loaded anew
         stop.set()
         follower.join()

@@ -135,19 +135,21 @@ def _files(place: Path | str) -> dict[str, object]:
     return {path.removeprefix(f"{root}/"): store.info(path)["created"] for path in store.find(root)}
 
 
-def test_moves_of_many_writers_at_once_are_all_kept_in_one_order(place: Path | str) -> None:
-    """Each writer with a registry of its own, as processes have."""
-    digest = publish(Registry(place))
+def test_moves_of_many_writers_at_once_are_all_kept_and_each_follows_from_the_one_before(place: Path | str) -> None:
+    """Each writer with a registry of its own, as processes have: forty rollbacks go back and forth, none from the same."""
+    first, second = publish(Registry(place)), publish(Registry(place), 1)
+    promote(Registry(place), second)
 
     def write(writer: int) -> None:
         mine = Registry(place)
         for turn in range(5):
-            mine.point(SHADOW, digest, actor=f"w{writer}", reason=f"turn {turn}", now=turn)
+            mine.rollback(actor=f"w{writer}", reason=f"turn {turn}", now=turn)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
-    moves = Registry(place).history()[1:]
-    assert len(moves) == 40
+    moves = Registry(place).history()[3:]
+    assert [move.digest for move in moves] == [first, second] * 20
+    assert [move.figures["previous"] for move in moves] == [second, first] * 20
     for writer in range(8):
         assert [move.reason for move in moves if move.actor == f"w{writer}"] == [f"turn {turn}" for turn in range(5)]
 

@@ -49,7 +49,8 @@ def rows() -> Snapshot:
 def study() -> Study:
     """A study of three features, with few rounds."""
     stated = load_study(STUDIES / "marketplace.toml")
-    return replace(stated, features=CHOSEN, rounds=12, reference_exposure=None, additive_start=False)
+    own = {"num_leaves": 15, "learning_rate": 0.1, "extra_trees": False}
+    return replace(stated, features=CHOSEN, rounds=12, reference_exposure=None, additive_start=False, parameters=own)
 
 
 def raw(booster: lightgbm.Booster, x: Floats) -> Floats:

@@ -8,15 +8,23 @@ import pytest
 
 from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
-from scoring.kinds import EntryCorrected, InspectionDone
+from scoring.kinds import EntryCorrected, InspectionDone, MeasureChanged
 from scoring.time import DAY, format_day, parse_day
-from scoring.words import CorrectionKind, InspectionMethod, InspectionResult, Kind, Source
+from scoring.words import (
+    CorrectionKind,
+    InspectionMethod,
+    InspectionResult,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    Source,
+)
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training import events
 from training.events import event_cases
 from training.export import LedgerTable
 from training.snapshots import snapshot
-from training.study import EventPoints, Observation, Study, load_study
+from training.study import ContextSource, EventPoints, Observation, Study, load_study
 
 FIRST, LAST = parse_day("2025-01-01"), parse_day("2025-03-31")
 
@@ -38,7 +46,11 @@ def study() -> Study:
     """The shipped study of a marketplace, at inspections of the first and the second quarter."""
     stated = load_study(STUDIES / "marketplace.toml")
     points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
-    return replace(stated, events=points, reference_exposure=None, active_before_months=3)
+    held = ContextSource("held", "measures_in_force", 0.0)
+    features = (*stated.features, *held.features)
+    return replace(
+        stated, events=points, reference_exposure=None, active_before_months=3, context=(held,), features=features
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +66,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
         ]
         twice = [inspection("twice-1", sellers[2], FIRST + 5), inspection("twice-2", sellers[2], FIRST + 5)]
         never = inspection("never", sellers[50], FIRST + 7)
+        hold = MeasureChanged(
+            "m", MeasureKind.DEPOSIT, MeasureState.IMPOSED, "staff", "a deposit", until=(FIRST + 6) * DAY
+        )
+        twice += [
+            inspection("after", sellers[2], FIRST + 8),
+            Entry("m", sellers[2], hold, (FIRST - 20) * DAY, (FIRST - 20) * DAY),
+        ]
         void = Entry("void", "", EntryCorrected("never", CorrectionKind.VOID, "staff", "another shop"))
         ledger.append("demo", [*visits, *twice, never, void], imported=True)
         return exported(ledger, "demo", folder)
@@ -70,6 +89,7 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
     seen = snapshot(table, study, span(study))
     assert len(seen.bad) > 60
     assert 0 < seen.bad.sum() < len(seen.bad)
+    assert seen.x[seen.seller == 2, -1].tolist().count(1.0) == int((seen.day[seen.seller == 2] <= FIRST + 5).sum()) > 0
     for day in np.unique(seen.day).tolist():
         at, plain = seen.take(seen.day == day), snapshot(table, study, study.observation(day))
         same = plain.take(np.isin(plain.seller, at.seller))
