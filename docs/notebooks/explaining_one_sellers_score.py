@@ -272,7 +272,10 @@ assert abs(at_low_end[1] / (rate * clean_sums.orders[365][0]) - 1) < 0.01
 assert at_low_end[0] == at_low_end[2] == 0
 
 # %% [markdown]
-# Then what it is for: the interval is wide where little is known, and it always holds the points.
+# The bound of the rate falls with orders, as it must. In points it looks different: many features are sums, not rates,
+# and what a rate may still hide is more incidents at a seller of many orders. So do not read the width of the interval as
+# the size of the file; it is what the points could be, if the seller's true rates were at their ends. It always holds the
+# points.
 
 # %%
 sold = dict.fromkeys(rated, 0)
@@ -280,10 +283,12 @@ for row in rows:
     if row.kind == Kind.EXPOSURE and row.seller in sold:
         sold[row.seller] += row.settled_orders or 0
 clean_sellers = sorted((s for s, a in rated.items() if not a.counted_incidents), key=sold.get)
-width = [rated[s].points_high - rated[s].points_low for s in clean_sellers]
-third = len(width) // 3
-print(f"median width: {np.median(width[:third]):.0f} points with few orders, {np.median(width[-third:]):.0f} with many")
-assert np.median(width[:third]) > np.median(width[-third:])
+few, many = clean_sellers[: len(clean_sellers) // 3], clean_sellers[-(len(clean_sellers) // 3) :]
+bounds = [np.median([1000 * gamma.ppf(0.95, events) / (orders + sold[s]) for s in group]) for group in (few, many)]
+widths = [np.median([rated[s].points_high - rated[s].points_low for s in group]) for group in (few, many)]
+for name, bound, width in zip(("few", "many"), bounds, widths, strict=True):
+    print(f"clean sellers with {name} orders: rate below {bound:.2f} per 1,000, interval {width:.0f} points wide")
+assert bounds[0] > bounds[1]
 assert all(a.points_low <= a.points <= a.points_high for a in rated.values())
 
 # %%
