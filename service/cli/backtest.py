@@ -109,18 +109,7 @@ def backtest(
         "knowledge": knowledge.value,
         **_total(found),
     }
-    if output is Format.JSON:
-        emit_one({**total, "steps": [_whole(step) for step in found.steps]}, output)
-        return
-    rows = [_row(step) for step in found.steps]
-    columns = max(rows, key=len)
-    emit([{name: row.get(name) for name in columns} for row in rows], output)
-    write("\n")
-    emit_one({name: value for name, value in total.items() if not isinstance(value, list)}, output)
-    for rows in (total["moves"], total["by_tier"]):
-        if rows:
-            write("\n")
-            emit(rows, output)
+    _show(total, found.steps, output)
 
 
 def study_of(path: Path) -> "Study":
@@ -149,6 +138,21 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
     table = read_export(export)
     progress("read", 1, 1)
     return table
+
+
+def _show(total: dict[str, Any], steps: Sequence[Any], output: Format) -> None:
+    if output is Format.JSON:
+        emit_one({**total, "steps": [_whole(step) for step in steps]}, output)
+        return
+    rows = [_row(step) for step in steps]
+    columns = max(rows, key=len)
+    emit([{name: row.get(name) for name in columns} for row in rows], output)
+    write("\n")
+    emit_one({name: value for name, value in total.items() if not isinstance(value, list)}, output)
+    for rows in (total["moves"], total["by_tier"]):
+        if rows:
+            write("\n")
+            emit(rows, output)
 
 
 def _day(text: str, option: str) -> int:
