@@ -22,36 +22,7 @@ from service.ledger import Ledger, ViolationView
 from service.unmatched import import_and_queue, import_matched, read_queue
 from tests.builders import MARKET, Clock, ago, identity
 from tests.databases import BACKENDS, database
-
-HEADER = "record,no,licence,shop,final"
-SEIZURE: dict[str, Any] = {
-    "kind": "violation",
-    "when": {"column": "record", "equals": "seizure"},
-    "entry_id": "c-{no}",
-    "seller": "{@seller}",
-    "occur_time": "2026-01-10",
-    "violation_type": "customs_seizure",
-    "harm": "low",
-    "source": "customs",
-    "final": "{final}",
-    "identifier_verified": "{@verified}",
-}
-REVOCATION: dict[str, Any] = {
-    "kind": "status",
-    "when": [{"column": "record", "equals": "revocation"}, {"column": "@verified", "equals": "true"}],
-    "entry_id": "c-{no}-revoked",
-    "seller": "{@seller}",
-    "violation": "c-{no}",
-    "action": "overturn",
-    "actor": "customs",
-    "reason": "revoked",
-}
-MATCH: dict[str, Any] = {
-    "identifiers": [
-        {"attribute": "licence", "value": "{licence}", "verified": True},
-        {"attribute": "shop", "value": "{shop}"},
-    ]
-}
+from tests.service.customs import HEADER, MATCH, REVOCATION, SEIZURE
 
 
 @pytest.fixture(params=BACKENDS)
