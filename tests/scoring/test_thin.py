@@ -71,7 +71,8 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
     nothing = np.zeros(n, dtype=np.int64)
     facts = Facts(
         cases=n, observe_day=np.full(n, TODAY), violations=violations, exposure_case=case,
-        exposure_day=TODAY - 1 - 7 * week, exposure_orders=count, exposure_failures=rng.poisson(count * failing[case]),
+        exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case), exposure_orders=count,
+        exposure_failures=rng.poisson(count * failing[case]),
         start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,
         allegations=nothing, override=nothing, override_row=nothing - 1,
     )  # fmt: skip
