@@ -5,8 +5,10 @@ two thirds are confirmed. There is something to learn, and nothing of a real mar
 for that, and takes minutes for a tenth of the sellers).
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from scoring.time import DAY, parse_day
 from scoring.violation_types import severity_of, violation_types
-from scoring.words import Harm, Kind, Source, Status
+from scoring.words import Harm, IdentityLevel, Kind, Source, Status
 from tests.bench._durable import RawWriter
 from training.export import SCHEMA
 
@@ -43,20 +45,36 @@ def _complete(part: pl.DataFrame) -> pl.DataFrame:
     return part.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
 
 
+def _times(occur: pl.Expr | None, report: pl.Expr) -> list[tuple[str, pl.Expr]]:
+    stated = [("occur_time", occur), ("report_time", report)]
+    form = "%Y-%m-%dT%H:%M:%S%.6fZ"
+    return [(name, pl.from_epoch(time, "us").dt.strftime(form)) for name, time in stated if time is not None]
+
+
+def _content(kind: str, *texts: tuple[str, pl.Expr], numbers: Mapping[str, str] = MappingProxyType({})) -> pl.Expr:
+    """The content of entries as JSON, as the ledger reads it back."""
+    parts = [pl.lit(f'{{"kind":"{kind}","seller":"'), pl.col("seller"), pl.lit('"')]
+    for name, value in texts:
+        parts += [pl.lit(f',"{name}":"'), value, pl.lit('"')]
+    for name, column in numbers.items():
+        parts += [pl.lit(f',"{name}":'), pl.col(column).cast(pl.String)]
+    return pl.concat_str(*parts, pl.lit("}"))
+
+
 def _named(code: Ints) -> pl.Series:
     return pl.Series("seller", code).cast(pl.String).str.zfill(7)
 
 
 def _identities(seller: Ints, started: Ints) -> pl.DataFrame:
-    frame = pl.DataFrame({"seller": "s-" + _named(seller), "day": started, "identity_level": 2 + seller % 3})
+    frame = pl.DataFrame({"seller": "s-" + _named(seller), "day": started})
     return frame.select(
         "seller",
-        "identity_level",
+        identity_level=pl.lit(int(IdentityLevel.BUSINESS)),
         entry_id="i-" + pl.col("seller"),
         kind=pl.lit(int(Kind.IDENTITY)),
         occur_time=pl.col("day") * DAY,
         report_time=pl.col("day") * DAY,
-        content=pl.concat_str(pl.lit('{"kind":"identity","seller":"'), "seller", pl.lit('"}')),
+        content=_content("identity", ("level", pl.lit("business")), *_times(pl.col("day") * DAY, pl.col("day") * DAY)),
     )
 
 
@@ -85,7 +103,13 @@ def _exposures(rng: np.random.Generator, seller: Ints, started: Ints) -> pl.Data
         report_time=pl.col("exposure_day") * DAY + DAY - 1,
         product_category=pl.lit("goods"),
         revision=pl.lit(0),
-        content=pl.concat_str(pl.lit('{"kind":"exposure","seller":"'), "seller", pl.lit('"}')),
+        content=_content(
+            "exposure",
+            ("day", pl.from_epoch(pl.col("exposure_day"), "d").dt.strftime("%Y-%m-%d")),
+            ("product_category", pl.lit("goods")),
+            *_times(None, pl.col("exposure_day") * DAY + DAY - 1),
+            numbers={"settled_orders": "settled_orders", "late": "service_failures"},
+        ),
     )
 
 
@@ -121,18 +145,29 @@ def _violations(rng: np.random.Generator, seller: Ints, started: Ints, rate: NDA
         kind=pl.lit(int(Kind.VIOLATION)),
         report_time=pl.col("occur_time") + DAY,
         status=pl.lit(int(Status.ALLEGED)),
-        content=pl.concat_str(
-            pl.lit('{"harm":"'), "harm", pl.lit('","kind":"violation","violation_type":"'), "type", pl.lit('"}')
+        content=_content(
+            "violation",
+            ("harm", pl.col("harm")),
+            ("source", pl.lit("brand")),
+            ("violation_type", pl.col("type")),
+            *_times(pl.col("occur_time"), pl.col("occur_time") + DAY),
         ),
     )
+    then = pl.col("occur_time") + DAY * (1 + pl.col("delay"))
     decided = reports.select(
         *("seller", "violation"),
         entry_id=pl.concat_str(pl.lit("d-"), "number"),
         kind=pl.lit(int(Kind.STATUS)),
-        occur_time=pl.col("occur_time") + DAY * (1 + pl.col("delay")),
-        report_time=pl.col("occur_time") + DAY * (1 + pl.col("delay")),
+        occur_time=then,
+        report_time=then,
         status=pl.when("is_confirmed").then(int(Status.CONFIRMED)).otherwise(int(Status.DISMISSED)),
-        content=pl.lit('{"kind":"status"}'),
+        content=_content(
+            "status",
+            ("action", pl.when("is_confirmed").then(pl.lit("confirm")).otherwise(pl.lit("dismiss"))),
+            ("actor", pl.lit("staff")),
+            ("violation", pl.col("violation")),
+            *_times(then, then),
+        ),
     )
     return [told, decided]
 
