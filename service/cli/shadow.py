@@ -8,7 +8,6 @@ from scoring.time import format_time
 from service.cli.models import now, open_registry, user
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
-from service.shadow import ALIAS
 
 
 def register(model: typer.Typer) -> None:
@@ -26,6 +25,8 @@ def shadow(
 
     The champion as its own shadow ends it: nothing is compared then.
     """
+    from service.shadow import ALIAS
+
     digest = open_registry(load()).point(ALIAS, model, actor=actor or user(), reason=reason, now=now())
     say(f"shadow is now {digest[:12]}; see: sellertrust model shadow-report")
 

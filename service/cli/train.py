@@ -10,7 +10,6 @@ import typer
 from scoring.errors import ConfigurationWrong
 from scoring.version import CORE_VERSION
 from service.cli.common import open_ledger
-from service.cli.measuring import Measuring
 from service.cli.models import figures_of, now, open_registry, user
 from service.cli.operate import load_policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
@@ -131,6 +130,8 @@ class Training:
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)
+        from service.cli.measuring import Measuring
+
         policy = load_policy(self._settings)
         measuring = None if export_given else Measuring(self._settings, study.marketplace, policy)
         shell = Shell(
