@@ -46,7 +46,7 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
     assert_alone(process)
     assert "every field of the answer but its stamp is identical to the one before the report" in stderr
     assert "0 rows rejected" in stderr
-    assert "certified monotone, published as champion" in stderr
+    assert "certified monotone, registered as ch" in stderr
 
     steps = {line.split()[0]: line.split() for line in stdout.splitlines() if line.startswith(("before", "alleged"))}
     for then in ("confirmed", "overturned"):
