@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from scoring.artifact import MANIFEST, PARTS, canonical_json, load
+from scoring.artifact import MANIFEST, PARTS, Artifact, canonical_json, load
 from scoring.errors import ArtifactRefused
 from scoring.trees import parse_model
 from tests.scoring.worlds import artifact
@@ -155,6 +155,31 @@ def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: s
     manifest[table][name] = value
     with pytest.raises(ArtifactRefused):
         load({**forged, MANIFEST: canonical_json(manifest)})
+
+
+@pytest.mark.parametrize("blank", ["\t", "\v", "\f", "\r", "\x1c", "\x85", "\u2003", "  "])
+@pytest.mark.parametrize("key", ["left_child", "split_feature", "threshold", "leaf_value", "leaf_count"])
+def test_numbers_are_parted_by_single_blanks_alone(key: str, blank: str) -> None:
+    """LightGBM knows no other: after a tab it read 0 for all that follow, and went round in circles in the served model."""
+    text = parts()["model.txt"].decode()
+    assert parse_model(text)
+    head, line, rest = re.split(rf"(?m)^({key}=\S+ .*)$", text, maxsplit=1)
+    changed = "\n".join([head.rstrip("\n"), blank.join(line.rsplit(" ", 1)), rest.lstrip("\n")])
+    size = int(re.search(r"tree_sizes=(\d+)", head)[1])  # type: ignore[index]
+    changed = changed.replace(f"tree_sizes={size}", f"tree_sizes={size + len(blank.encode()) - 1}")
+    with pytest.raises(
+        ArtifactRefused, match="character that does not belong|not a (finite|whole) number|values instead|els"
+    ):
+        parse_model(changed)
+
+
+def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where golden vectors pass by the difference: what was certified is what LightGBM writes out again."""
+    other = with_leaves(parts()["model.txt"].decode(), 3, lambda leaves: [leaves[0] - 1e-9, *leaves[1:]])
+    assert load(parts())
+    monkeypatch.setattr(Artifact, "model_text", lambda _: other)
+    with pytest.raises(ArtifactRefused, match="other trees than the model text states"):
+        load(parts())
 
 
 def test_golden_points_that_do_not_come_out_are_refused() -> None:
