@@ -7,7 +7,7 @@ same training gives the same digest.
 """
 
 import json
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +24,7 @@ from scoring.errors import ArtifactRefused
 from scoring.features import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.fold import Constants, Folder
 from scoring.scale import Scale
+from scoring.shapes import wrong_line
 from scoring.thin import Prior, default_prior, prior_of
 from scoring.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
@@ -31,6 +32,8 @@ from scoring.words import Severity
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MAX_STUDY = 128
+MAX_CONSTANT, MAX_SCALE = 1e9, 1e6
 PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
 
 
@@ -68,7 +71,7 @@ class Artifact:
         self.parts = dict(parts)
         self.features = tuple(_feature(row) for row in manifest["features"])
         self.scale = Scale(**manifest["scale"])
-        self.folder = Folder(_constants(manifest["constants"], json.loads(parts["decay.json"])))
+        self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
@@ -81,6 +84,10 @@ class Artifact:
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
+
+    def model_text(self) -> str:
+        """The model as LightGBM holds it, written out anew."""
+        return str(self._booster.model_to_string())
 
     def attribute_names(self) -> frozenset[str]:
         """The identity attributes that the model reads."""
@@ -140,8 +147,11 @@ def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
     last bit. ArtifactRefused if that gives other scores.
     """
     with _held_together():
-        artifact = Artifact(json.loads(parts[MANIFEST]), parts, digest)
-        golden = json.loads(parts["golden.json"])
+        artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
+        # Golden vectors are the publisher's choice, and may pass by the tree that is read otherwise.
+        if parse_model(artifact.model_text()).trees != parse_model(parts["model.txt"].decode()).trees:
+            raise ArtifactRefused("LightGBM holds other trees than the model text states")
+        golden = _json(parts["golden.json"])
         raw = artifact.raw_score(np.array(golden["inputs"], dtype=np.float64))
         # What was certified must be what LightGBM computes: our own reading of the text gave the same bits.
         if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
@@ -156,7 +166,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
     """
     with _held_together():
         digest = verify_content(parts)
-        manifest = json.loads(parts[MANIFEST])
+        manifest = _json(parts[MANIFEST])
         _verify_constants(manifest)
         _verify_certificate(manifest, parts)
         _verify_decay(parts["decay.json"])
@@ -171,9 +181,9 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
     with _held_together():
-        manifest = json.loads(parts[MANIFEST])
+        manifest = _json(parts[MANIFEST])
         stated = manifest["parts"]
-        if manifest["format"] != FORMAT:
+        if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
             raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
         for name in PARTS:
             if name not in parts:
@@ -185,7 +195,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
     """Refuses a model that says the same of all its golden vectors: a study may find nothing, but that is not served."""
-    golden = json.loads(parts["golden.json"])
+    golden = _json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
 
@@ -210,35 +220,51 @@ def _held_together() -> Iterator[None]:
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
     """The certificate speaks of features; that facts move them one way rests on these bounds."""
-    constants, scale = manifest["constants"], manifest["scale"]
+    constants, scale, reference = manifest["constants"], manifest["scale"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
-    numbers = [constants["rate_damping"], constants["exposure_scale"], *scale.values()]
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-        raise ArtifactRefused("the constants or the scale of the artifact hold something else than finite numbers")
-    if not (constants["rate_damping"] > 0 and constants["exposure_scale"] > 0):
-        raise ArtifactRefused("rate_damping and exposure_scale of the artifact must be above 0")
+    if not all(_is_number(number, -MAX_SCALE, MAX_SCALE) for number in scale.values()):
+        raise ArtifactRefused(f"the scale of the artifact holds something else than numbers of at most {MAX_SCALE:g}")
+    for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
+        if not _is_number(number, 1 / MAX_CONSTANT, MAX_CONSTANT):
+            raise ArtifactRefused(f"{name} of the artifact must be a number above 0 of at most {MAX_CONSTANT:g}")
+    if reference is not None and not _is_number(reference, 1 / MAX_CONSTANT, MAX_CONSTANT):
+        raise ArtifactRefused(
+            f"reference_exposure of the artifact must be above 0 and at most {MAX_CONSTANT:g}, or null"
+        )
+    for name in ("study", "core_version"):
+        if not _is_name(manifest[name]):
+            raise ArtifactRefused(f"{name} of the artifact must be one line of 1 to {MAX_STUDY} characters")
     if not all(type(w) is int and 1 <= w <= 63 for w in weights) or weights != sorted(weights):
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
     if not (scale["slope"] <= 0 and scale["p_slope"] >= 0):
         raise ArtifactRefused("the scale of the artifact gives more points for more risk")
 
 
+def _is_number(value: object, least: float, most: float) -> bool:
+    """Whether it is a number of JSON (no truth value, not NaN) from `least` to `most`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and wrong_line(value, MAX_STUDY) is None
+
+
 def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
     directions = {feature.key: feature.direction for feature in map(_feature, manifest["features"])}
     if len(directions) != len(manifest["features"]):
         raise ArtifactRefused("the artifact names a feature twice")
-    if json.loads(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
+    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
 
 
 def _verify_decay(data: bytes) -> None:
-    tables = json.loads(data)
+    tables = _json(data)
     if {int(h): tuple(t) for h, t in tables.items()} != {h: decay_table(h) for h in HALF_LIVES}:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
 def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
-    golden = json.loads(parts["golden.json"])
+    golden = _json(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
     width = len(manifest["features"])
     if inputs.ndim != 2 or inputs.shape[1] != width or not np.isfinite(inputs).all():
@@ -255,6 +281,15 @@ def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> N
         raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
 
 
+def _json(data: bytes) -> Any:
+    """JSON without NaN and infinities. ValueError."""
+    return json.loads(data, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def _row(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
         return {"feature": feature.key}
@@ -269,16 +304,24 @@ def _row(feature: AnyFeature) -> dict[str, object]:
 
 
 def _feature(row: Mapping[str, Any]) -> AnyFeature:
+    if "attribute" not in row and "context" not in row:
+        if set(row) != {"feature"} or row["feature"] not in FEATURES:
+            raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
+        return FEATURES[row["feature"]]
+    feature: AttributeFeature | ContextFeature
     if "attribute" in row:
-        return AttributeFeature(**row)
-    if "context" in row:
+        feature = AttributeFeature(**row)
+        name, what, number = feature.attribute, "default", feature.default
+    else:
         feature = ContextFeature(**row)
-        if not math.isfinite(feature.reference):
-            raise ArtifactRefused(f"the reference of {feature.key} in the artifact is not a finite number")
-        return feature
-    if row["feature"] not in FEATURES:
-        raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
-    return FEATURES[row["feature"]]
+        name, what, number = feature.context, "reference", feature.reference
+    if not _is_name(name) or not (feature.equals is None or isinstance(feature.equals, str)):
+        raise ArtifactRefused("a feature of the artifact must name its attribute or context, and a text that it equals")
+    if not _is_number(number, -sys.float_info.max, sys.float_info.max):
+        raise ArtifactRefused(f"the {what} of feature {feature.key} of the artifact is not a finite number")
+    if type(feature.direction) is not int or feature.direction not in (-1, 0, 1):
+        raise ArtifactRefused(f"the direction of feature {feature.key} of the artifact must be -1, 0 or 1")
+    return feature
 
 
 def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:

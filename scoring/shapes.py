@@ -25,6 +25,7 @@ _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIGITS = re.compile(r"-?[0-9]{1,30}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL = "must hold no control characters (U+0000 to U+001F, U+007F): write it on one line"
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -130,6 +131,22 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def wrong_line(value: str, most: int) -> str | None:
+    """What a line that is printed as it is should be, or None: at most `most` characters, none of which moves the cursor,
+    breaks the line or turns the direction of writing.
+    """
+    if wrong := _wrong_text(value, most):
+        return wrong
+    return (
+        "must hold no control characters or signs that turn the direction of writing" if shown(value) != value else None
+    )
+
+
+def shown(text: str) -> str:
+    """A text for a terminal: what would move its cursor, break the line or turn the writing is spelt by its code point."""
+    return _UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _truth(text: str) -> bool:

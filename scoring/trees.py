@@ -51,6 +51,7 @@ _TAIL = re.compile(
     r"(pandas_categorical:null\n?)?",
     re.ASCII,
 )
+_STRANGE = re.compile(r"[^\n -~]")
 _PLAIN_DECISIONS = frozenset({0, 2})  # numeric, no missing-value branch; bit 1 is the default side, unused without one
 
 
@@ -78,6 +79,9 @@ class Model:
 
 def parse_model(text: str) -> Model:
     """Reads a model text. ArtifactRefused says which tree and which part is wrong."""
+    # LightGBM parts numbers by the blank alone, Python by a tab and others too: a text with one would be two models.
+    if strange := _STRANGE.search(text):
+        raise ArtifactRefused(f"the model text holds a character that does not belong there: {strange[0]!r}")
     head, *blocks = text.split("\nTree=")
     fields = _fields(head, _HEAD)
     if not head.startswith("tree\n") or ("linear_tree" in fields and fields["linear_tree"] != "0"):
@@ -87,7 +91,7 @@ def parse_model(text: str) -> Model:
     names = tuple(fields.get("feature_names", "").split(" "))
     if _whole(fields.get("max_feature_idx", "-1"), "max_feature_idx") != len(names) - 1:
         raise ArtifactRefused("the model's feature names do not fit its number of features")
-    sizes = fields.get("tree_sizes", "").split()
+    sizes = _words(fields.get("tree_sizes", ""))
     if (
         not blocks
         or not 1 <= len(blocks) <= MAX_TREES
@@ -127,17 +131,22 @@ def evaluate(model: Model, rows: NDArray[np.float64]) -> list[float]:
 
 def _fields(block: str, known: frozenset[str]) -> dict[str, str]:
     """The `key=value` lines of a block. LightGBM takes the first of two lines with one key and reads numbers leniently,
-    so anything that could be read in two ways is refused: unknown keys, keys twice, and what is not ASCII.
+    so anything that could be read in two ways is refused: unknown keys and keys twice.
     """
     fields: dict[str, str] = {}
     for line in block.split("\n"):
         key, separator, value = line.partition("=")
         if not line or (not separator and key == "tree"):
             continue
-        if not separator or key in fields or key not in known or not value.isascii() or "\r" in value:
+        if not separator or key in fields or key not in known:
             raise ArtifactRefused(f"the model text has a line that does not belong there: {line[:40]!r}")
         fields[key] = value
     return fields
+
+
+def _words(value: str) -> list[str]:
+    """What stands between single blanks."""
+    return value.split(" ") if value else []
 
 
 def _number(text: str, what: str) -> float:
@@ -154,14 +163,14 @@ def _whole(text: str, what: str) -> int:
 
 
 def _numbers(fields: Mapping[str, str], key: str, count: int, tree: int) -> tuple[float, ...]:
-    texts = fields.get(key, "").split()
+    texts = _words(fields.get(key, ""))
     if len(texts) != count:
         raise ArtifactRefused(f"{key} of tree {tree} of the model has {len(texts)} values instead of {count}")
     return tuple(_number(text, f"{key} of tree {tree}") for text in texts)
 
 
 def _integers(fields: Mapping[str, str], key: str, count: int, tree: int) -> tuple[int, ...]:
-    texts = fields.get(key, "").split()
+    texts = _words(fields.get(key, ""))
     if len(texts) != count:
         raise ArtifactRefused(f"{key} of tree {tree} of the model has {len(texts)} values instead of {count}")
     return tuple(_whole(text, f"{key} of tree {tree}") for text in texts)
@@ -173,7 +182,7 @@ def _tree(fields: Mapping[str, str], features: int, index: int) -> Tree:
         raise ArtifactRefused(f"tree {index} of the model is not a plain numeric tree")
     leaf = _numbers(fields, "leaf_value", leaves, index)
     for key in _UNREAD & fields.keys():  # LightGBM reads them, and ends the process over a word that is no number
-        if not all(map(_LOOSE.fullmatch, fields[key].split())):
+        if not all(map(_LOOSE.fullmatch, _words(fields[key]))):
             raise ArtifactRefused(f"{key} of tree {index} of the model holds something else than numbers")
     if leaves == 1:
         return Tree((), (), (), (), leaf)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.artifact import MANIFEST, PARTS, Artifact, load, ready, verify, verify_content, verify_distinct
+from scoring.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.time import format_time
 from service.registry import intake
@@ -72,17 +72,22 @@ class Registry:
         now: int,
         attachments: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Verifies and stores an artifact with its attachments (`gates.json`, `report.html`); its digest.
+        """Verifies and stores an artifact with its attachments (`gates.json`, `report.html`); its digest. What can be read
+        without LightGBM is verified first, then a throwaway process loads it, and only then this one.
 
         The first model becomes champion if its gates allow a promotion, any other one challenger. Publishing the same
         content again changes nothing but the log and the attachments, and mends what was damaged.
         """
-        artifact = load(parts)
-        verify_distinct(parts)
-        digest = artifact.digest
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
+        digest = verify(parts)
+        verify_distinct(parts)
+        if digest not in self._tried:
+            if intake.try_out(parts) != digest:
+                raise ArtifactRefused("the process that tried the model read another one; publish it again")
+            self._tried.add(digest)
+        artifact = ready(parts, digest)
         figures: dict[str, Figure] = {**headline(artifact.parts), "gates": verdict(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
         known = {name: parts[name] for name in (MANIFEST, *PARTS)}

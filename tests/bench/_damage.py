@@ -155,6 +155,19 @@ def crashing(parts: Parts, other: Parts, chance: random.Random) -> Parts:
     return forged(_with_numbers(parts, chance, key, lambda numbers: [word, *numbers[1:]], every=False))
 
 
+def parted_otherwise(parts: Parts, other: Parts, chance: random.Random) -> Parts:
+    """A tab or the like for a blank: Python parts numbers there, and LightGBM reads 0 for all that follow. The golden
+    vectors stay those of the text.
+    """
+    key = chance.choice(["left_child", "right_child", "split_feature", "decision_type", "threshold", "leaf_value"])
+    blank = chance.choice("\t\v\f\x1c\x1d\x1e\x1f\x85\xa0") if chance.random() < 0.8 else "  "
+
+    def change(numbers: list[str]) -> list[str]:
+        return [*numbers[:-2], blank.join(numbers[-2:])]
+
+    return forged(_with_numbers(parts, chance, key, change, every=chance.random() < 0.5))
+
+
 def wrong_golden(parts: Parts, other: Parts, chance: random.Random) -> Parts:
     golden = _json(parts, "golden.json")
     change = chance.choice(["inputs", "raw_scores", "points", "width", "none"])
@@ -176,7 +189,8 @@ def wrong_constants(parts: Parts, other: Parts, chance: random.Random) -> Parts:
             ("scale", "intercept", math.nan), ("scale", "slope", math.inf), ("scale", "p_slope", -1.0),
             ("constants", "rate_damping", 0), ("constants", "exposure_scale", -1.0), ("constants", "rate_damping", 10**400),
             ("constants", "severity_weights", {"minor": 27, "moderate": 9, "major": 3, "critical": 1}),
-            ("scale", "intercept", "600"), ("scale", "slope", None),
+            ("scale", "intercept", "600"), ("scale", "slope", None), ("scale", "p_intercept", 1e308),
+            ("constants", "rate_damping", True), ("constants", "exposure_scale", 5e-324),
         ]
     )  # fmt: skip
     return forged(_with_manifest(parts, table, **{name: value}))
@@ -214,6 +228,6 @@ def _with_numbers(
 KINDS: dict[Damage, int] = {
     truncated: 120, flipped: 120, missing: 40, mixed: 40, truncated_and_forged: 100, flipped_and_forged: 20,
     not_a_number: 100, constant: 80, inverted: 80, wrong_features: 80, uncertified: 60, crashing: 100, wrong_golden: 60,
-    wrong_constants: 60, retold: 2,
+    wrong_constants: 60, parted_otherwise: 60, retold: 2,
 }  # fmt: skip
 """Each kind with its weight. The two that can be consistent in themselves are rare: each costs a process of seconds."""

@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from scoring.artifact import MANIFEST, PARTS, canonical_json, load
+from scoring.artifact import MANIFEST, PARTS, Artifact, canonical_json, load, verify
 from scoring.errors import ArtifactRefused
 from scoring.trees import parse_model
 from tests.scoring.worlds import artifact
@@ -155,6 +155,115 @@ def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: s
     manifest[table][name] = value
     with pytest.raises(ArtifactRefused):
         load({**forged, MANIFEST: canonical_json(manifest)})
+
+
+@pytest.mark.parametrize("blank", ["\t", "\v", "\f", "\r", "\x1c", "\x85", "\u2003", "  "])
+@pytest.mark.parametrize("key", ["left_child", "split_feature", "threshold", "leaf_value", "leaf_count"])
+def test_numbers_are_parted_by_single_blanks_alone(key: str, blank: str) -> None:
+    """LightGBM knows no other: after a tab it read 0 for all that follow, and went round in circles in the served model."""
+    text = parts()["model.txt"].decode()
+    assert parse_model(text)
+    head, line, rest = re.split(rf"(?m)^({key}=\S+ .*)$", text, maxsplit=1)
+    changed = "\n".join([head.rstrip("\n"), blank.join(line.rsplit(" ", 1)), rest.lstrip("\n")])
+    size = int(re.search(r"tree_sizes=(\d+)", head)[1])  # type: ignore[index]
+    changed = changed.replace(f"tree_sizes={size}", f"tree_sizes={size + len(blank.encode()) - 1}")
+    words = r"character that does not belong|not a (finite|whole) number|values instead|else than numbers"
+    with pytest.raises(ArtifactRefused, match=words):
+        parse_model(changed)
+
+
+def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where golden vectors pass by the difference: what was certified is what LightGBM writes out again."""
+    other = with_leaves(parts()["model.txt"].decode(), 3, lambda leaves: [leaves[0] - 1e-9, *leaves[1:]])
+    assert load(parts())
+    monkeypatch.setattr(Artifact, "model_text", lambda _: other)
+    with pytest.raises(ArtifactRefused, match="other trees than the model text states"):
+        load(parts())
+
+
+def with_manifest(place: str, value: object) -> dict[str, bytes]:
+    """The artifact with another value at a place such as `scale.slope` of its manifest, or with one feature more."""
+    changed = parts()
+    manifest = json.loads(changed[MANIFEST])
+    table, _, name = place.rpartition(".")
+    (manifest[table] if table else manifest)[name] = value
+    return {**changed, MANIFEST: json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()}
+
+
+@pytest.mark.parametrize("place", ["scale.intercept", "scale.slope", "scale.p_slope", "constants.rate_damping"])
+@pytest.mark.parametrize("value", [1e308, -1e308, float("nan"), float("-inf"), True, "1", None, [], 10**400])
+def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refused(place: str, value: object) -> None:
+    """What passes here is reckoned with at every score."""
+    with pytest.raises(ArtifactRefused):
+        load(with_manifest(place, value))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("constants.rate_damping", 5e-324),
+        ("constants.exposure_scale", 5e-324),
+        *(("reference_exposure", value) for value in ("x", -1, 0, float("nan"), [], True, 10**400)),
+        *(("study", value) for value in ([1], None, "", "two\nlines", "turned \u202eround")),
+        *(("format", value) for value in (True, 1.0, "1", None)),
+        *(("core_version", value) for value in (1, None)),
+    ],
+)
+def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(place: str, value: object) -> None:
+    """A server prints it, and training reckons with it."""
+    with pytest.raises(ArtifactRefused):
+        load(with_manifest(place, value))
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *({"attribute": "age", "default": value} for value in (None, "x", 10**400, float("nan"), True, [])),
+        *({"attribute": "age", "default": 0.0, "direction": value} for value in (0.5, 2, True, None, "1", -1.0)),
+        *({"attribute": value, "default": 0.0} for value in ("", 7, None, "two\nlines")),
+        *({"attribute": "age", "default": 0.0, "equals": value} for value in (7, True, ["a"])),
+        *({"context": "method", "reference": value} for value in (None, "x", 10**400, float("nan"), True)),
+        {"feature": 7},
+        {"attribute": "age", "default": 0.0, "more": 1},
+        7,
+    ],
+)
+def test_a_feature_that_could_not_be_scored_is_refused_when_it_is_loaded(stated: object) -> None:
+    """Not by the first seller without the attribute. In place of one that no tree reads, so all else fits."""
+    with pytest.raises(ArtifactRefused, match=r"feature|hold together"):
+        verify(with_unread_feature(stated))
+
+
+def test_a_feature_of_an_attribute_or_a_context_loads() -> None:
+    """The forger of the refusals above knows the craft."""
+    for sound in ({"attribute": "age", "default": 0.5, "equals": None}, {"context": "method", "equals": "a"}):
+        assert verify(with_unread_feature(sound))
+
+
+def with_unread_feature(stated: object) -> dict[str, bytes]:
+    """The artifact with a feature more that no tree reads; certificate and golden vectors fit."""
+    changed = parts()
+    manifest, golden = json.loads(changed[MANIFEST]), json.loads(changed["golden.json"])
+    width = len(manifest["features"])
+    text = changed["model.txt"].decode()
+    text = text.replace(f"max_feature_idx={width - 1}\n", f"max_feature_idx={width}\n")
+    names = re.search(r"(?m)^feature_names=.*$", text)[0]  # type: ignore[index]
+    text = text.replace(names, f"{names} Column_{width}")
+    manifest["features"].append(stated)
+    manifest["baseline"].append(0.0)
+    certificate = json.loads(changed["certificate.json"]) | {"model_sha256": sha256(text.encode()).hexdigest()}
+    if isinstance(stated, dict) and isinstance(key := stated.get("attribute", stated.get("context")), str):
+        kind = "attribute" if "attribute" in stated else "context"
+        suffix = "" if stated.get("equals") is None else f"={stated['equals']}"
+        certificate["directions"][f"{kind}.{key}{suffix}@1"] = stated.get("direction", 0)
+    golden["inputs"] = [[*row, 0.0] for row in golden["inputs"]]
+    changed |= {
+        "model.txt": text.encode(),
+        "certificate.json": json.dumps(certificate).encode(),
+        "golden.json": canonical_json(golden),
+    }
+    manifest["parts"] = {name: sha256(changed[name]).hexdigest() for name in PARTS}
+    return {**changed, MANIFEST: json.dumps(manifest).encode()}
 
 
 def test_golden_points_that_do_not_come_out_are_refused() -> None:

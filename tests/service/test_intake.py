@@ -46,14 +46,23 @@ def test_a_process_that_dies_hangs_or_lies_is_a_refusal(
     program: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """And it is gone afterwards."""
-    registry = Registry(tmp_path)
-    digest = publish(registry)
+    digest = publish(Registry(tmp_path))
     replaced(monkeypatch, program)
     monkeypatch.setattr(intake.try_out, "__kwdefaults__", {"seconds": 0.5, "memory_bytes": 1 << 30})
     with pytest.raises(ArtifactRefused, match=message):
-        registry.admit(digest)
+        Registry(tmp_path).admit(digest)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # nobody is left
+
+
+def test_a_model_that_kills_its_process_is_not_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is tried before whoever publishes loads it, and leaves no trace."""
+    registry = Registry(tmp_path)
+    replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr("service.registry.registry.ready", None)  # whoever publishes does not come to it
+    with pytest.raises(ArtifactRefused, match="SIGSEGV"):
+        publish(registry)
+    assert (list(registry.digests()), registry.history()) == ([], [])
 
 
 def test_memory_has_a_limit() -> None:
