@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import features
 from scoring.artifact import Artifact
 from scoring.fold import Constants
 from scoring.words import Severity
@@ -142,19 +143,21 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
 
 
 def as_study_of(study: Study, champion: Artifact) -> Study:
-    """The study with the features and constants that a champion reads."""
+    """The study with the features and constants that a champion reads, and of its context what the champion knows."""
     stated = champion.manifest["constants"]
     weights = {severity: int(stated["severity_weights"][severity.name.lower()]) for severity in Severity}
     constants = Constants(weights, float(stated["rate_damping"]), float(stated["exposure_scale"]))
-    return replace(study, features=champion.features, constants=constants)
+    known = frozenset(champion.features)
+    context = tuple(source for source in study.context if known.issuperset(source.features))
+    return replace(study, features=champion.features, constants=constants, context=context)
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """The champion's raw scores of the test rows, from its own features."""
+    """The champion's raw scores of the test rows, from its own features, with context at its own reference."""
     theirs = as_study_of(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
     rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     order = np.array([place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)], dtype=np.int64)
-    return champion.raw_score(rows.x[order])
+    return champion.raw_score(features.at_reference(rows.x[order], champion.features))
