@@ -62,7 +62,9 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     if job.champion is not None:
         with step.apart("champion"):
             theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
-            log_odds[CHAMPION] = theirs.p_intercept + theirs.p_slope * champion + own
+            log_odds[CHAMPION] = (
+                theirs.p_intercept + theirs.p_slope * champion + _champion_offset(job.champion, test, study)
+            )
             champion_points = theirs.points(champion)
     rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
     if study.context:
@@ -150,6 +152,11 @@ def as_study_of(study: Study, champion: Artifact) -> Study:
     known = frozenset(champion.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
     return replace(study, features=champion.features, constants=constants, context=context)
+
+
+def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
+    """Each row's own exposure as log-odds to the reference that the champion answers for, which need not be the study's."""
+    return offset(test, replace(study, reference_exposure=champion.manifest["reference_exposure"]))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:

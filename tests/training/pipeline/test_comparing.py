@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scoring.artifact import Artifact, load
 from scoring.features import at_reference
@@ -14,6 +15,7 @@ from training.pipeline.comparing import as_study_of
 from training.snapshots import snapshot
 from training.study import ContextSource, Study, load_study
 
+Floats = NDArray[np.float64]
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
 HELD = ContextSource("held", "measures_in_force", 0.0)
 
@@ -41,9 +43,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
     return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
 
 
-def as_served(
-    trained: Trained, champion: Artifact, table: LedgerTable, study: Study
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def as_served(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     """The champion's log-odds of the test rows by hand, each over its own exposure: `study` is the champion's own."""
     (point,) = study.observations(table.as_of)[1]
     rows = snapshot(table, study, point)
@@ -72,3 +72,14 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
     assert as_study_of(both, champion).context == (WATCHED,)
     trained = train(table, both, champion=champion)
     assert trained.test_scores["champion"] == pytest.approx(as_served(trained, champion, table, theirs))
+
+
+def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """Else its log-loss would be worse by nothing but the other unit, and the gate would pass whatever comes."""
+    trained = train(table, replace(study, reference_exposure=20.0), champion=plain)
+    assert study.reference_exposure != 20.0
+    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
+    models = trained.evaluation["models"]
+    assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
