@@ -13,6 +13,7 @@ from scoring.fold import Constants
 from scoring.words import Severity
 from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
 from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
+from training.outcomes import lineage_of
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
@@ -32,7 +33,7 @@ MOST_ROWS = 100_000
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The figures of an evaluation, and the test rows they were made of: `scores` by model, `p_bad` the candidate's over
-    each row's own exposure, `points` the candidate's over the reference exposure.
+    each row's own exposure, to be known as bad at the maturity; `points` the candidate's over the reference exposure.
     """
 
     test: Snapshot
@@ -52,7 +53,8 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
     own = offset(test, study)
-    log_odds = {CANDIDATE: scale.p_intercept + scale.p_slope * raw + own}
+    # Labels are those of the maturity, so is what is predicted here: the lift to the ultimate level is taken back.
+    log_odds = {CANDIDATE: scale.p_intercept - calibrated.lift + scale.p_slope * raw + own}
     points = scale.points(raw)
     champion_points = None
     with step.apart("baselines"):
@@ -62,9 +64,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     if job.champion is not None:
         with step.apart("champion"):
             theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
-            log_odds[CHAMPION] = (
-                theirs.p_intercept + theirs.p_slope * champion + _champion_offset(job.champion, test, study)
-            )
+            log_odds[CHAMPION] = _champion_log_odds(job.champion, champion, test, study)
             champion_points = theirs.points(champion)
     rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
     if study.context:
@@ -154,9 +154,13 @@ def as_study_of(study: Study, champion: Artifact) -> Study:
     return replace(study, features=champion.features, constants=constants, context=context)
 
 
-def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Each row's own exposure as log-odds to the reference that the champion answers for, which need not be the study's."""
-    return offset(test, replace(study, reference_exposure=champion.manifest["reference_exposure"]))
+def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: Study) -> Floats:
+    """A champion's log-odds at the maturity, over each row's own exposure. The reference exposure that it answers for need
+    not be the study's.
+    """
+    own = offset(test, replace(study, reference_exposure=champion.manifest["reference_exposure"]))
+    lift = float(lineage_of(champion).get("calibration_lift", 0.0))
+    return champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:

@@ -1,5 +1,7 @@
 """The champion is judged as it is served: by its own features, its own context and its own reference exposure."""
 
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +10,14 @@ from numpy.typing import NDArray
 
 from scoring.artifact import Artifact, load
 from scoring.features import at_reference
-from tests.training.ledgers import STUDIES, exported, market_ledger, train
+from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
 from training.export import LedgerTable
-from training.pipeline import Trained
-from training.pipeline.comparing import as_study_of
+from training.pipeline import Job, Trained
+from training.pipeline.comparing import as_study_of, compare
+from training.pipeline.fitting import calibrate_fit, fit
+from training.pipeline.observing import observe
+from training.pipeline.run import silent
+from training.pipeline.steps import Step
 from training.snapshots import snapshot
 from training.study import ContextSource, Study, load_study
 
@@ -50,7 +56,8 @@ def as_served(trained: Trained, champion: Artifact, table: LedgerTable, study: S
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
     own = np.log(np.maximum(rows.window_orders, 1.0) / champion.manifest["reference_exposure"])
-    return np.asarray(champion.scale.p_intercept + champion.scale.p_slope * raw + own)
+    lift = json.loads(champion.parts["lineage.json"])["calibration_lift"]
+    return np.asarray(champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own)
 
 
 def test_context_can_be_introduced_where_the_champion_knows_none(
@@ -83,3 +90,22 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
     models = trained.evaluation["models"]
     assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
+
+
+def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate_one(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """However much is still to come after the maturity, what is predicted is held against what is known at it."""
+    more = replace(study, maturity_days=0)
+    job = Job(table, more, POLICY, champion=plain)
+    observed = observe(Step("1", silent), job)
+    fitted = fit(Step("4", silent), job, observed)
+    found = []
+    for factor in (1.0, 3.0):
+        calibrated = calibrate_fit(Step("6", silent), job, observed, math.log(factor))
+        compared = compare(Step("7", silent), job, observed, fitted, calibrated)
+        found.append((compared, calibrated.scale))
+    (as_known, known), (as_lifted, lifted) = found
+    assert lifted.p_intercept == pytest.approx(known.p_intercept + math.log(3))
+    assert as_lifted.scores["lightgbm"] == pytest.approx(as_known.scores["lightgbm"])
+    assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"])
