@@ -115,7 +115,7 @@ class Kept:
             self.used.append(name)
             with np.load(file) as kept:
                 return {key: kept[key] for key in kept.files}
-        arrays = dict(make())
+        arrays: dict[str, Any] = dict(make())
         self._write(file, lambda path: np.savez(path, **arrays))
         return arrays
 
