@@ -21,14 +21,18 @@ PER_MILLION = 1e6
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation) -> Floats:
     """The model's input of shape (cases, features) with context as it was: at the observation point, or of the first
-    inspection in the window. Where nothing is known of it, the reference stands.
+    inspection in the window. Where nothing is known of it, the reference stands. What looks back knows no correction
+    that came later.
     """
     if not study.context:
         return x
     out = x.copy()
     place = {feature.key: column for column, feature in enumerate(study.features)}
-    entries, _ = corrected(table.columns, np.ones(len(table.columns.case), dtype=bool))
+    columns = table.columns
+    today, _ = corrected(columns, np.ones(len(columns.case), dtype=bool))
+    then, _ = corrected(columns, columns.report_time < point.day * DAY)
     for source in study.context:
+        entries = then if source.looks_back else today
         if source.one_of is None:
             (feature,) = source.features
             values = _number(table, entries, source, point)

@@ -1,6 +1,7 @@
 """Fitting: the monotone LightGBM, its calibration, and the logistic regression it is compared with."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -121,8 +122,16 @@ def _fit_one(
     try:
         booster = lightgbm.train(parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1)])
     except lightgbm.basic.LightGBMError as error:
-        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {error}") from None
+        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_plain(error)}") from None
     return _with_constant(booster, base)
+
+
+def _plain(error: Exception) -> str:
+    """LightGBM's message in one line, without the place in its source."""
+    return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
+
+
+_PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 
 
 def _base_log_odds(bad: Floats, start: Floats, weight: Floats | None) -> float:

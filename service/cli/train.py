@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.errors import ConfigurationWrong
-from scoring.version import CORE_VERSION
 from service.cli.common import open_ledger
 from service.cli.models import figures_of, now, open_registry, user
 from service.cli.operate import load_policy
@@ -115,6 +114,7 @@ class Training:
 
     def _job_of(self, table: Any, *, export_given: bool) -> "Job":
         from training.pipeline import Job, Kept, Shell
+        from training.pipeline.made_by import made_by
 
         champion = self._registry.champion()
         artifact = self._registry.load(champion) if champion else None
@@ -126,7 +126,7 @@ class Training:
 
             study = as_study_of(study, artifact)
         # Another search is another training: it goes on from its own trials, and its model is another.
-        key = [study.digest, table.digest, CORE_VERSION, champion if self._recalibrate else "", self._trials]
+        key = [study.digest, table.digest, champion if self._recalibrate else "", self._trials, made_by()]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)

@@ -68,7 +68,13 @@ def test_detections_are_the_inspections_and_what_the_platform_found_before_the_p
         look(-100),
         look(3),
         look(-20, "void"),
-        Entry("no", "", EntryCorrected("void", CorrectionKind.VOID, "staff", "another shop")),
+        Entry(
+            "no",
+            "",
+            EntryCorrected("void", CorrectionKind.VOID, "staff", "another shop"),
+            None,
+            (OBSERVE - 1) * DAY,
+        ),
         violation(
             "by-us",
             "s",
@@ -83,6 +89,30 @@ def test_detections_are_the_inspections_and_what_the_platform_found_before_the_p
     ]
     monthly = ContextSource("looks", "detections_per_month", 9.0, days=60)
     assert seen(tmp_path, monthly, *found) == [[0.0], [1.0]]
+
+
+def test_what_is_taken_back_after_the_point_was_in_force_at_it(tmp_path: Path) -> None:
+    """A correction counts from its own report on: before it, the entry stood."""
+    on, hold = MeasureState.IMPOSED, MeasureKind.SETTLEMENT_HOLD
+
+    def void(entry_id: str, day: int) -> Entry:
+        correction = EntryCorrected(entry_id, CorrectionKind.VOID, "staff", "another shop")
+        return Entry(f"no-{entry_id}", "", correction, None, (OBSERVE + day) * DAY)
+
+    stated = [
+        *(look(-20, "looked"), look(-21, "mistaken"), void("looked", 30), void("mistaken", -5)),
+        *(measure("held", -20, on, hold, "m1"), measure("not", -20, on, hold, "m2"), void("m1", 30), void("m2", -5)),
+        *(look(4, "window", inspector="blue"), void("window", 30)),
+    ]
+    looks = ContextSource("looks", "detections_per_month", 9.0, days=30)
+    who = ContextSource("inspector", "inspection.inspector", "green", one_of=("blue", "green"))
+    for name, source, theirs in (
+        ("looks", looks, [1.0]),
+        ("measures", ContextSource("measures", "measures_in_force", 0.0), [1.0]),
+        ("who", who, [0.0, 1.0]),
+    ):
+        (tmp_path / name).mkdir()
+        assert seen(tmp_path / name, source, *stated)[1] == theirs
 
 
 def test_detections_over_orders_are_unknown_without_an_order(tmp_path: Path) -> None:

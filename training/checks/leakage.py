@@ -16,6 +16,7 @@ from scoring.time import DAY
 from scoring.words import Kind
 from training.checks import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
+from training.context import fill_context
 from training.evaluation import auc
 from training.export import LedgerTable
 from training.folds import folds
@@ -65,15 +66,16 @@ Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
     """The features as snapshots have them."""
-    return known_at(table, study, point).x
+    return fill_context(known_at(table, study, point).x, table, study, point)
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
     """Deletes everything that happened or was reported from the observation point on and rebuilds the features of sampled
-    rows, as `build` made them: they must be the same bit by bit. Context is left out: it is how the outcome came to be
-    known.
+    rows, as `build` made them: they must be the same bit by bit. Context of the window is left out: it is how the outcome
+    came to be known.
     """
-    compared = [place for place, feature in enumerate(study.features) if not feature.key.startswith("context.")]
+    of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
+    compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
     rng = np.random.default_rng(study.seed)
     days = np.unique(rows.day)
     days = np.sort(rng.choice(days, min(MOST_DAYS, len(days)), replace=False))

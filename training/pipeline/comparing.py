@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import features
 from scoring.artifact import Artifact
 from scoring.fold import Constants
 from scoring.words import Severity
 from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
 from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
+from training.outcomes import lineage_of
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
@@ -31,7 +33,7 @@ MOST_ROWS = 100_000
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The figures of an evaluation, and the test rows they were made of: `scores` by model, `p_bad` the candidate's over
-    each row's own exposure, `points` the candidate's over the reference exposure.
+    each row's own exposure, to be known as bad at the maturity; `points` the candidate's over the reference exposure.
     """
 
     test: Snapshot
@@ -51,7 +53,8 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
     own = offset(test, study)
-    log_odds = {CANDIDATE: scale.p_intercept + scale.p_slope * raw + own}
+    # Labels are those of the maturity, so is what is predicted here: the lift to the ultimate level is taken back.
+    log_odds = {CANDIDATE: scale.p_intercept - calibrated.lift + scale.p_slope * raw + own}
     points = scale.points(raw)
     champion_points = None
     with step.apart("baselines"):
@@ -61,7 +64,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     if job.champion is not None:
         with step.apart("champion"):
             theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
-            log_odds[CHAMPION] = theirs.p_intercept + theirs.p_slope * champion + own
+            log_odds[CHAMPION] = _champion_log_odds(job.champion, champion, test, study)
             champion_points = theirs.points(champion)
     rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
     if study.context:
@@ -142,19 +145,30 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
 
 
 def as_study_of(study: Study, champion: Artifact) -> Study:
-    """The study with the features and constants that a champion reads."""
+    """The study with the features and constants that a champion reads, and of its context what the champion knows."""
     stated = champion.manifest["constants"]
     weights = {severity: int(stated["severity_weights"][severity.name.lower()]) for severity in Severity}
     constants = Constants(weights, float(stated["rate_damping"]), float(stated["exposure_scale"]))
-    return replace(study, features=champion.features, constants=constants)
+    known = frozenset(champion.features)
+    context = tuple(source for source in study.context if known.issuperset(source.features))
+    return replace(study, features=champion.features, constants=constants, context=context)
+
+
+def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: Study) -> Floats:
+    """A champion's log-odds at the maturity, over each row's own exposure. The reference exposure that it answers for need
+    not be the study's.
+    """
+    own = offset(test, replace(study, reference_exposure=champion.manifest["reference_exposure"]))
+    lift = float(lineage_of(champion).get("calibration_lift", 0.0))
+    return champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """The champion's raw scores of the test rows, from its own features."""
+    """The champion's raw scores of the test rows, from its own features, with context at its own reference."""
     theirs = as_study_of(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
     rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     order = np.array([place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)], dtype=np.int64)
-    return champion.raw_score(rows.x[order])
+    return champion.raw_score(features.at_reference(rows.x[order], champion.features))

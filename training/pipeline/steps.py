@@ -1,12 +1,13 @@
 """The steps of a training while they are taken: what each took, what it says, and what is kept for a rerun."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,8 @@ class Steps:
 class Kept:
     """What earlier runs of the same training left behind, by name, so that an interrupted one goes on where it was.
 
-    `folder` is of one training alone: the same study, ledger, core and libraries. None: nothing is kept.
+    `folder` is of one training alone: the same study, ledger, code and libraries (`training.pipeline.made_by`). None:
+    nothing is kept.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -109,13 +111,11 @@ class Kept:
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.npz"
-        try:
-            with file.open("rb") as data, np.load(data) as kept:
-                arrays = {key: kept[key] for key in kept.files}
+        if _is_whole(file):
             self.used.append(name)
-            return arrays
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-            arrays = dict(make())
+            with np.load(file) as kept:
+                return {key: kept[key] for key in kept.files}
+        arrays: dict[str, Any] = dict(make())
         self._write(file, lambda path: np.savez(path, **arrays))
         return arrays
 
@@ -124,7 +124,7 @@ class Kept:
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.txt"
-        if file.is_file():
+        if _is_whole(file):
             self.used.append(name)
             return file.read_text(encoding="utf-8")
         text = make()
@@ -136,8 +136,31 @@ class Kept:
         return None if self._folder is None else self._folder / name
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
-        """Whole or not at all: an interruption must not leave half of it under its name."""
+        """Whole or not at all, on the disk, with the digest beside it by which a later run knows it."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        staging = file.with_name(f".{file.name}.partial{file.suffix}")
-        write(staging)
-        staging.replace(file)
+        digest = _replace(file, write)
+        _replace(_digest_file(file), lambda path: path.write_text(digest, encoding="ascii"))
+
+
+def _replace(file: Path, write: Callable[[Path], Any]) -> str:
+    """Writes under another name and renames when all of it is on the disk; the SHA-256 of what was written."""
+    staging = file.with_name(f".{file.name}.partial{file.suffix}")
+    write(staging)
+    with staging.open("rb") as data:
+        digest = file_digest(data, "sha256").hexdigest()
+        os.fsync(data.fileno())
+    staging.replace(file)
+    return digest
+
+
+def _digest_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether the file is what was written. LightGBM ends the process on a model that is cut off, so nobody may ask it."""
+    try:
+        with file.open("rb") as data:
+            return file_digest(data, "sha256").hexdigest() == _digest_file(file).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -13,6 +13,9 @@ from training.study.reader import Reader
 COUNTED = ("detections_per_month", "detections_per_order", "selection_probability", "measures_in_force")
 """Sources that give a number of their own."""
 
+LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
+"""Sources that tell what was known before the observation point; the others tell of the window after it."""
+
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
 """Fields of an inspection that a study may take as context, as `inspection.FIELD`; its result is the outcome's own."""
 
@@ -34,6 +37,11 @@ class ContextSource:
     one_of: tuple[str, ...] | None = None
     days: int = 365
     measure_kind: MeasureKind | None = None
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it tells what was known before the observation point, and nothing of the window."""
+        return self.source in LOOK_BACK
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:

@@ -19,6 +19,7 @@ from scoring.words import Category, Harm, Severity
 from training.gates import Gates, gates_of
 from training.study.context import read_context, read_events
 from training.study.definition import LEFT, BadRule, Study
+from training.study.parameters import wrong_parameters
 from training.study.reader import Reader
 
 Word = TypeVar("Word", bound=IntEnum)
@@ -72,8 +73,11 @@ def _study(r: Reader, digest: str) -> Study | None:
     for day in [*train, *test]:
         r.attempt("observation has a day that is none", partial(parse_day, day))
     parameters = r.take("model.parameters", dict, {})
-    if theirs := sorted(_OURS & set(parameters)):
-        r.check(False, f"model.parameters may not set {', '.join(theirs)}: the certificate rests on what training sets")
+    for wrong in wrong_parameters(parameters or {}):
+        r.check(False, wrong)
+    rounds, seeds = r.positive("model.rounds", 200), r.positive("model.seeds", 1)
+    most = (rounds or 0) * (seeds or 0) <= MOST_ROUNDS
+    r.check(most, f"model.rounds, of all model.seeds together, must be at most {MOST_ROUNDS:,}")
     values = {
         "name": r.take("name", str),
         "marketplace": r.take("marketplace", str),
@@ -96,9 +100,9 @@ def _study(r: Reader, digest: str) -> Study | None:
         "features": features,
         "context": context,
         "events": events,
-        "rounds": r.positive("model.rounds", 200),
+        "rounds": rounds,
         "seed": r.take("model.seed", int, 1),
-        "seeds": r.positive("model.seeds", 1),
+        "seeds": seeds,
         "additive_start": r.take("model.additive_start", bool, True),
         "parameters": parameters,
         "gates": _gates(r),
@@ -111,13 +115,8 @@ def _study(r: Reader, digest: str) -> Study | None:
 
 
 _NUMBER = (int, float)
-_OURS = frozenset(
-    [
-        *("objective", "monotone_constraints", "monotone_constraints_method", "deterministic", "force_row_wise"),
-        *("verbosity", "seed", "num_threads", "num_iterations", "num_boost_round"),
-    ]
-)
-"""LightGBM's parameters that training sets itself."""
+MOST_ROUNDS = 20_000
+"""Trees that a study may ask for."""
 
 
 def _left(r: Reader) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from scoring.features import AttributeFeature
 from scoring.time import DAY
 from scoring.words import Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger
@@ -18,7 +17,8 @@ from training.checks.leakage import adversarial, leakage_checks, rebuilt, shuffl
 from training.export import LedgerTable, read_export
 from training.folds import folds
 from training.snapshots import Snapshot, join, known_at, snapshot
-from training.study import Observation, Study, load_study
+from training.study import ContextSource, Observation, Study, load_study
+from training.study.context import LOOK_BACK
 
 
 @pytest.fixture(scope="module")
@@ -251,18 +251,27 @@ def test_rows_of_two_sellers_with_the_very_same_features_are_found(train: Snapsh
     assert identical_rows(join([rich, later])).ok
 
 
-def test_context_is_no_leak(table: LedgerTable, study: Study, train: Snapshot) -> None:
-    """How the outcome came to be known is allowed to be known afterwards: it is fixed when serving."""
+def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_what_came_later(
+    table: LedgerTable, study: Study, train: Snapshot
+) -> None:
+    """How the outcome came to be known is known afterwards, and fixed when serving; what was in force was known then."""
+    window, before = (
+        ContextSource("inspector", "inspection.attributes.inspector", 0.0),
+        ContextSource("watched", "detections_per_month", 0.0),
+    )
+    rows = replace(train, x=np.column_stack([train.x, np.full(len(train.bad), 5.0)]))
+    assert rebuilt(table, replace(study, context=(window,), features=(*study.features, *window.features)), rows).ok
+    found = rebuilt(table, replace(study, context=(before,), features=(*study.features, *before.features)), rows)
+    assert found.text.endswith(": context.watched@1")
 
-    class Context(AttributeFeature):
-        """Stands for a column of context."""
 
-        @property
-        def key(self) -> str:
-            return "context.inspector@1"
-
-    with_context = replace(study, features=(*study.features, Context("inspector")))
-    rows = replace(train, x=np.column_stack([train.x, np.ones(len(train.bad))]))
+def test_honest_context_of_before_is_the_same_when_the_future_is_deleted(
+    table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]]
+) -> None:
+    """Bit by bit, as features are."""
+    sources = [ContextSource(f"c{n}", name, 0.5) for n, name in enumerate(sorted(LOOK_BACK))]
+    features = (*study.features, *(feature for source in sources for feature in source.features))
+    with_context = replace(study, context=tuple(sources), features=features)
+    rows = observed(table, with_context, points[0])
+    assert len(np.unique(rows.x[:, -3])) > 2  # something to compare
     assert rebuilt(table, with_context, rows).ok
-    as_attribute = replace(study, features=(*study.features, AttributeFeature("inspector")))
-    assert not rebuilt(table, as_attribute, rows).ok

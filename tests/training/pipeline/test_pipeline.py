@@ -57,7 +57,7 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
     planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
     assert list(planned.lines) == list(NAMES[:3])
     assert planned.train_rows > planned.test_rows > 100
-    assert {file.suffix for file in tmp_path.iterdir()} == {".npz"}
+    assert {file.suffix for file in tmp_path.iterdir()} == {".npz", ".sha256"}
 
 
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(

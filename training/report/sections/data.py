@@ -236,7 +236,11 @@ def labels(r: Reading) -> list[Block]:
     if development := found.get("development"):
         factor = development["factor"]
         rows.append(
-            ("development to the ultimate level", f"× {number(factor)}: bad still to be confirmed after maturity")
+            (
+                "development to the ultimate level",
+                f"× {number(factor)}: bad still to be confirmed after maturity; p_bad as served is raised by it, the"
+                " predictions on this page are those of the maturity, as the labels are",
+            )
         )
     if "matured_windows" in found:
         rows.append(("windows that are mature", count(found["matured_windows"])))

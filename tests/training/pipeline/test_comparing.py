@@ -1,0 +1,111 @@
+"""The champion is judged as it is served: by its own features, its own context and its own reference exposure."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scoring.artifact import Artifact, load
+from scoring.features import at_reference
+from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
+from training.export import LedgerTable
+from training.pipeline import Job, Trained
+from training.pipeline.comparing import as_study_of, compare
+from training.pipeline.fitting import calibrate_fit, fit
+from training.pipeline.observing import observe
+from training.pipeline.run import silent
+from training.pipeline.steps import Step
+from training.snapshots import snapshot
+from training.study import ContextSource, Study, load_study
+
+Floats = NDArray[np.float64]
+WATCHED = ContextSource("watched", "detections_per_month", 0.0)
+HELD = ContextSource("held", "measures_in_force", 0.0)
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return replace(load_study(STUDIES / "marketplace.toml"), rounds=20)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
+    folder = tmp_path_factory.mktemp("market")
+    with market_ledger(folder, 1000) as ledger:
+        return exported(ledger, "demo", folder)
+
+
+@pytest.fixture(scope="module")
+def plain(table: LedgerTable, study: Study) -> Artifact:
+    """A champion that knows no context."""
+    return load(train(table, study).parts)
+
+
+def knowing(study: Study, *context: ContextSource) -> Study:
+    """The study with context."""
+    return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
+
+
+def as_served(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
+    """The champion's log-odds of the test rows by hand, each over its own exposure: `study` is the champion's own."""
+    (point,) = study.observations(table.as_of)[1]
+    rows = snapshot(table, study, point)
+    assert rows.seller.tolist() == trained.test.seller.tolist()
+    raw = champion.raw_score(at_reference(rows.x, champion.features))
+    own = np.log(np.maximum(rows.window_orders, 1.0) / champion.manifest["reference_exposure"])
+    lift = json.loads(champion.parts["lineage.json"])["calibration_lift"]
+    return np.asarray(champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own)
+
+
+def test_context_can_be_introduced_where_the_champion_knows_none(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """It is compared by what it reads; its level alone can be fitted anew, too."""
+    more = knowing(study, WATCHED)
+    trained = train(table, more, champion=plain)
+    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
+    again = train(table, as_study_of(more, plain), champion=plain, recalibrate=True)
+    assert again.parts["model.txt"] == plain.parts["model.txt"]
+
+
+def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerTable, study: Study) -> None:
+    """Also beside a candidate with other features: nobody is judged by who looked."""
+    theirs = knowing(study, WATCHED)
+    champion = load(train(table, theirs).parts)
+    both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
+    assert as_study_of(both, champion).context == (WATCHED,)
+    trained = train(table, both, champion=champion)
+    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, champion, table, theirs))
+
+
+def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """Else its log-loss would be worse by nothing but the other unit, and the gate would pass whatever comes."""
+    trained = train(table, replace(study, reference_exposure=20.0), champion=plain)
+    assert study.reference_exposure != 20.0
+    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
+    models = trained.evaluation["models"]
+    assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
+
+
+def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate_one(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """However much is still to come after the maturity, what is predicted is held against what is known at it."""
+    more = replace(study, maturity_days=0)
+    job = Job(table, more, POLICY, champion=plain)
+    observed = observe(Step("1", silent), job)
+    fitted = fit(Step("4", silent), job, observed)
+    found = []
+    for factor in (1.0, 3.0):
+        calibrated = calibrate_fit(Step("6", silent), job, observed, math.log(factor))
+        compared = compare(Step("7", silent), job, observed, fitted, calibrated)
+        found.append((compared, calibrated.scale))
+    (as_known, known), (as_lifted, lifted) = found
+    assert lifted.p_intercept == pytest.approx(known.p_intercept + math.log(3))
+    assert as_lifted.scores["lightgbm"] == pytest.approx(as_known.scores["lightgbm"])
+    assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"])

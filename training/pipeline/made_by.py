@@ -1,0 +1,23 @@
+"""What makes a model beside study and data: the code and the libraries. What is kept of another is of no use."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import scoring
+
+LIBRARIES = ("lightgbm", "numpy", "polars", "scipy")
+PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
+"""The folders of the code: what observes and scores, and what trains."""
+
+
+def made_by(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
+    """The versions of the libraries by name, and under `code` the SHA-256 of all Python files of `packages`."""
+    code = sha256()
+    for package in packages:
+        for file in sorted(package.rglob("*.py")):
+            data = file.read_bytes()
+            code.update(f"{file.relative_to(package).as_posix()} {len(data)}\n".encode())
+            code.update(data)
+    return {name: version(name) for name in LIBRARIES} | {"code": code.hexdigest()}

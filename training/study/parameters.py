@@ -1,0 +1,76 @@
+"""Which of LightGBM's parameters a study may set: all but those that training sets itself or that break what it promises.
+
+LightGBM knows most parameters under several names, and of two names for one it silently drops one. So a study writes the
+first one, and no other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+OURS: Mapping[str, str] = {
+    "objective": "objective_type app application loss",
+    "monotone_constraints": "mc monotone_constraint monotonic_cst",
+    "monotone_constraints_method": "monotone_constraining_method mc_method",
+    "monotone_penalty": "monotone_splits_penalty ms_penalty mc_penalty",
+    "deterministic": "",
+    "force_row_wise": "",
+    "force_col_wise": "",
+    "verbosity": "verbose",
+    "seed": "random_seed random_state",
+    "num_threads": "num_thread nthread nthreads n_jobs",
+    "num_iterations": "num_boost_round num_iteration n_iter num_tree num_trees num_round num_rounds nrounds n_estimators"
+    " max_iter",
+    "device_type": "device",
+}
+"""Parameters that training sets itself, with LightGBM's other names for each."""
+
+BREAKING: Mapping[str, str] = {
+    "early_stopping_round": "early_stopping_rounds early_stopping n_iter_no_change",
+    "forcedsplits_filename": "fs forced_splits_filename forced_splits_file forced_splits",
+    "forcedbins_filename": "",
+    "input_model": "model_input model_in",
+    "linear_tree": "linear_trees",
+    "path_smooth": "",
+}
+"""Parameters that ask for other rows, read other files, or make trees that cannot be proven monotone."""
+
+DEFAULTED: Mapping[str, str] = {
+    "learning_rate": "shrinkage_rate eta",
+    "num_leaves": "num_leaf max_leaves max_leaf max_leaf_nodes",
+    "min_data_in_leaf": "min_data_per_leaf min_data min_child_samples min_samples_leaf",
+    "lambda_l2": "reg_lambda lambda l2_regularization",
+    "bagging_fraction": "sub_row subsample bagging",
+    "bagging_freq": "subsample_freq",
+    "feature_fraction": "sub_feature colsample_bytree",
+    "extra_trees": "extra_tree",
+    "boosting": "boosting_type boost",
+}
+"""Parameters that a study may set, over the defaults, with the names under which they would be dropped."""
+
+
+def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
+    """What is wrong with `model.parameters` of a study, in sentences."""
+    given = set(parameters)
+    found: list[str] = []
+    if theirs := sorted(given & _names(OURS)):
+        found.append(
+            f"model.parameters may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed"
+            " are model.rounds and model.seed"
+        )
+    if breaking := sorted(given & _names(BREAKING)):
+        found.append(
+            f"model.parameters may not set {', '.join(breaking)}: training has no rows to stop early by, reads no other file,"
+            " and takes no trees that cannot be proven monotone; leave it out"
+        )
+    for name, others in DEFAULTED.items():
+        found += [f"model.parameters must write {name} for {other}" for other in others.split() if other in given]
+    if parameters.get("boosting", "gbdt") != "gbdt":
+        found.append("model.parameters may not set boosting but to gbdt: other trees do not add up to log-odds")
+    for name, value in parameters.items():
+        if not all(isinstance(part, str | int | float) for part in (value if isinstance(value, list) else [value])):
+            found.append(f"{name} in model.parameters must be a number, a text, true or false, or a list of such")
+    return found
+
+
+def _names(table: Mapping[str, str]) -> set[str]:
+    return {name for first, others in table.items() for name in (first, *others.split())}
