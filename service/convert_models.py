@@ -62,7 +62,7 @@ def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, who
     try:
         parts = registry.content(digest)
         _describe(message, parts, registry.gates(digest), whole=whole)
-    except (ArtifactRefused, AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+    except (ArtifactRefused, OverflowError, RecursionError, ValueError):
         return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
     message.has_report = figure_of(moves, digest, "report_sha256") is not None
     return message

@@ -153,8 +153,14 @@ def backtest(
     """Answers every seller on each of `days` (ascending), and compares with the day before and with `against`.
 
     With a study, days whose window and maturity are over by the table's end have figures. `in_sample` days begin before
-    the last outcome that the model learned from: its figures of them flatter it.
+    the last outcome that the model learned from: its figures of them flatter it. ConfigurationWrong if it is one at
+    events: those it speaks of are the sellers with one, and a look answers everybody.
     """
+    if study is not None and study.events is not None:
+        raise ConfigurationWrong(
+            f"the study {study.name} observes sellers at events, so it cannot say how right the answers of a day were:"
+            " leave out --study, and see the evaluation of the model's test period (sellertrust model report)"
+        )
     learned_until = last_training_day(artifact)
     before: Answers | None = None
     affected = np.zeros(table.columns.cases, dtype=bool)

@@ -24,7 +24,7 @@ from scoring.policy import Policy
 from scoring.time import DAY, format_day
 from scoring.words import Kind, Tier
 from training.backtest import answers_at
-from training.evaluation.arrays import Interval, plain
+from training.evaluation.arrays import Interval, of_few, plain
 from training.evaluation.stability import Samples
 from training.export import LedgerTable
 from training.labels import Labels, Windows, final_facts, label
@@ -49,6 +49,11 @@ MOST_SELLERS = 20_000
 DRAWS = 500
 LEAST_BAD = 10
 """Bad sellers that an estimate must rest on, in the open window and at the same age in those that are over."""
+
+NOT_AT_EVENTS = (
+    "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
+    " compared in its evaluation alone"
+)
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
 
@@ -178,7 +183,11 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
     if not len(today.seller):
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
     score, features = drift(reference, today, artifact, limits, study.seed)
-    matured, tiers = calibration(table, study, artifact, policy, limits, final)
+    untold = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
+    matured, tiers, estimated = untold, dict[str, Calibration](), untold
+    if study.events is None:
+        matured, tiers = calibration(table, study, artifact, policy, limits, final)
+        estimated = estimate(table, study, artifact, limits, final)
     return Report(
         as_of=day,
         model=artifact.digest,
@@ -188,7 +197,7 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
         features=features,
         matured=matured,
         tiers=tiers,
-        estimated=estimate(table, study, artifact, limits, final),
+        estimated=estimated,
     )
 
 
@@ -258,7 +267,9 @@ def calibration(
         if not expected:
             return Calibration(tuple(days), count, int(bad), 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         draws = _draws(part, study.seed)
-        ratio = Interval.of(bad / expected, draws[:, 0] / draws[:, 1])
+        with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
+            drawn = draws[:, 0] / draws[:, 1]
+        ratio = of_few(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
         found = Calibration(tuple(days), count, int(bad), expected, ratio, in_sample=in_sample)
         return replace(found, alert=_is_off(ratio, limits))
 
@@ -296,10 +307,12 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
     interval = Interval.of(
         float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.seed).reshape(-1, *total.shape))
     )
+    bad = int(total[:, _BAD_SO_FAR].sum())
+    interval = of_few(interval, bad, interval.value / bad)
     return Calibration(
         days=tuple(used),
         rows=int(total[:, _ROWS].sum()),
-        bad=int(total[:, _BAD_SO_FAR].sum()),
+        bad=bad,
         expected=float(total[:, _EXPECTED].sum()),
         ratio=interval,
         factors=tuple((total[:, _CAME_TO] / total[:, _BAD_THEN]).tolist()),

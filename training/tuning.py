@@ -2,7 +2,10 @@
 
 A trial is fitted on the earlier training points without a fold of the sellers, and judged by log-loss on that fold at the
 latest training point. So neither a seller nor a time is on both sides, and the test period is never seen. A trial that is
-worse than the median after a fold is given up. Trials are kept in a file, so that an interrupted search goes on.
+worse than the median after a fold is given up.
+
+Trials that are over are kept in a file, so that an interrupted search goes on: one that was interrupted leaves nothing
+there. What is tried next follows from the seed and the trials before it alone, so both end with the same parameters.
 """
 
 from collections.abc import Callable
@@ -15,6 +18,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState
 
 from scoring.errors import ConfigurationWrong
 from training.fit import fit_lightgbm, offset
@@ -59,35 +63,39 @@ def tune(
             " one: state more of them in observation, or train without --tune"
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    search = optuna.create_study(
-        study_name=study.digest,
-        storage=_storage(file),
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=study.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-    )
-    if not search.trials:
-        search.enqueue_trial({})  # what the study says itself is the first trial: nothing worse is ever taken
+    kept = optuna.create_study(study_name=study.digest, storage=_storage(file), load_if_exists=True)
+    search = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
+    # The first trial is what the study says itself, without a parameter: nothing worse is ever taken.
+    search.add_trials(sorted((trial for trial in kept.trials if trial.state in _OVER), key=lambda t: bool(t.params)))
+    if search.trials and search.trials[0].params:
+        raise ConfigurationWrong("what an interrupted search left behind is of an earlier release; train with --fresh")
     earlier, latest = join(parts[:-1]), parts[-1]
-    ready = sum(trial.state.is_finished() for trial in search.trials)
-    done(min(ready, trials), trials)
-
-    def objective(trial: optuna.Trial) -> float:
-        candidate = study if trial.number == 0 else _candidate(trial, study)
-        losses: list[float] = []
-        for fold in range(FOLDS):
-            losses.append(_held_out(earlier, latest, candidate, fold))
-            trial.report(float(np.mean(losses)), fold)
-            if trial.number and fold < FOLDS - 1 and trial.should_prune():
-                raise optuna.TrialPruned
-        done(min(trial.number + 1, trials), trials)
-        return float(np.mean(losses))
-
-    search.optimize(objective, n_trials=max(trials - ready, 0), gc_after_trial=False)
+    for number in range(len(search.trials), trials):
+        done(number, trials)
+        search.sampler = optuna.samplers.TPESampler(seed=study.seed + number)
+        trial = search.ask()
+        kept.add_trial(_try(search, trial, study if number == 0 else _candidate(trial, study), earlier, latest))
+    done(trials, trials)
     default, best = _value(search.trials[0]), search.best_trial
     found = study if best.number == 0 else _candidate(optuna.trial.FixedTrial(best.params), study)
-    pruned = sum(trial.state is optuna.trial.TrialState.PRUNED for trial in search.trials)
+    pruned = sum(trial.state is TrialState.PRUNED for trial in search.trials)
     return Tuned(found, len(search.trials), pruned, _value(best), default)
+
+
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _try(
+    search: optuna.Study, trial: optuna.Trial, candidate: Study, earlier: Snapshot, latest: Snapshot
+) -> optuna.trial.FrozenTrial:
+    """Tries a candidate fold by fold, until it is over or worse than the median of the others; never the first one."""
+    losses: list[float] = []
+    for fold in range(FOLDS):
+        losses.append(_held_out(earlier, latest, candidate, fold))
+        trial.report(float(np.mean(losses)), fold)
+        if trial.number and fold < FOLDS - 1 and trial.should_prune():
+            return search.tell(trial, state=TrialState.PRUNED)
+    return search.tell(trial, float(np.mean(losses)))
 
 
 def _storage(file: Path | None) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.features import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
 Flat = dict[str, Any]
@@ -35,9 +36,14 @@ def headline(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
     """The keys of a model's features as `model show` names them, in order."""
-    return [
-        row["feature"] if "feature" in row else f"{row['attribute']}={row['equals']}" for row in manifest["features"]
-    ]
+    return [_key(row) for row in manifest["features"]]
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    """A feature's own key; that of a feature which this release does not know is as the manifest states it."""
+    if "context" in row:
+        return ContextFeature(**row).key
+    return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
 def difference(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[Row]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scoring.artifact import Artifact, ModelParts, load, pack
 from scoring.columns import FactRow, columns_of
 from scoring.facts import resolve
-from scoring.features import FEATURES, AttributeFeature, Feature, matrix
+from scoring.features import FEATURES, AnyFeature, matrix
 from scoring.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.policy import Policy, policy_of
 from scoring.scale import Scale
@@ -105,9 +105,7 @@ def population() -> tuple[np.ndarray, np.ndarray]:
     return x, (rng.random(len(names)) < 1 / (1 + np.exp(1.0 - drive))).astype(float)
 
 
-def certified(
-    x: np.ndarray, bad: np.ndarray, features: tuple[Feature | AttributeFeature, ...], rounds: int
-) -> Artifact:
+def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:
     """A small monotone model over `features`, whose inputs are the columns of `x`."""
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,

@@ -3,9 +3,12 @@
 import json
 from typing import Any
 
+import numpy as np
+
 from scoring.artifact import MANIFEST, canonical_json
+from scoring.features import ContextFeature
 from service.registry import Registry
-from tests.scoring.worlds import artifact
+from tests.scoring.worlds import artifact, certified, population
 from tests.service.test_registry import another
 
 FOLDER, STORE = "folder", "store"
@@ -40,6 +43,18 @@ def evaluated(number: int, auc: float) -> dict[str, bytes]:
     }  # fmt: skip
     parts["evaluation.json"] = canonical_json(evaluation)
     return sealed(parts)
+
+
+def with_context() -> dict[str, bytes]:
+    """The parts of a model that was trained with context: a number of looks, and a text of who sent for them."""
+    first = artifact()
+    context = (ContextFeature("looks", reference=0.25), ContextFeature("sent_by", "court"))
+
+    def wider(x: np.ndarray) -> np.ndarray:
+        return np.hstack([x, np.tile([0.25, 0.0], (len(x), 1))])
+
+    x, bad = population()
+    return dict(certified(wider(x), bad, (*first.features, *context), 5).parts)
 
 
 def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:

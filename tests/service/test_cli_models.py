@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.registry import Registry
-from tests.service.models import evaluated, gate, gates_json, publish
+from tests.service.models import evaluated, gate, gates_json, publish, with_context
 from tests.service.shells import Shell, bare_shell, serving, shell_of
 
 BESIDE = {
@@ -94,6 +94,21 @@ def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
     for command in (["list"], ["show", "challenger"], ["diff", "champion", "challenger"], ["history"]):
         assert shell.json("model", *command, "--server", address) == shell.json("model", *command)
     assert "MODEL_NOT_FOUND" in shell.error(3, "model", "show", "nobody", "--server", address)
+
+
+def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_path: Path) -> None:
+    """By the keys of its own features, asked of the registry itself and of a server."""
+    registry = Registry(tmp_path / "data" / "registry")
+    publish(registry)
+    digest = publish(registry, parts=with_context())
+    context = ["context.looks@1", "context.sent_by=court@1"]
+    with serving(bare_shell(tmp_path), tmp_path) as address:
+        for shell, where in ((bare_shell(tmp_path), ()), (shell_of(tmp_path, target=address), ("--server", address))):
+            rows = {row["digest"]: row["state"] for row in shell.json("model", "list", *where)}
+            assert rows[digest] == "verified"
+            assert shell.json("model", "show", "challenger", *where)["features"][-2:] == context
+            found = shell.json("model", "diff", "champion", "challenger", *where)
+            assert [row["name"] for row in found if row["section"] == "features"] == context
 
 
 def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -> None:

@@ -16,7 +16,7 @@ from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
 from scoring.kinds import ControlChanged, EntryCorrected, Fact, IncidentChanged, OverrideImposed
 from scoring.time import DAY, parse_day
-from scoring.words import Action, ControlReason, CorrectionKind, IncidentChange, Severity, Tier
+from scoring.words import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger import Ledger
 from service.ledger.records import RecordedEntry
@@ -32,7 +32,7 @@ from training.export import LedgerTable
 from training.fit import offset
 from training.outcomes import last_training_day
 from training.pipeline import Job, Trained, run
-from training.study import Study, load_study
+from training.study import EventPoints, Study, load_study
 
 DEMO = "demo"
 DAYS = [parse_day(day) for day in ("2024-02-01", "2024-09-15", "2025-03-31", "2025-12-20")]
@@ -261,3 +261,12 @@ def test_days_go_from_the_first_to_the_last_by_steps() -> None:
         days_between(10, 9, 5)
     with pytest.raises(ConfigurationWrong, match="choose a larger --step"):
         days_between(0, 100_000, 1)
+
+
+def test_a_study_at_inspections_has_no_figures_of_a_day_and_says_where_they_are(
+    market: Market, study: Study, trained: Trained
+) -> None:
+    """Its sellers are those inspected, and a look answers everybody."""
+    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    with pytest.raises(ConfigurationWrong, match="leave out --study"):
+        backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)

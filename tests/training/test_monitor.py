@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import poisson
 
 from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
@@ -14,14 +15,14 @@ from scoring.time import DAY
 from scoring.words import Kind, Status
 from tests.scoring.worlds import policy
 from tests.training.ledgers import STUDIES, exported, market_ledger
-from training.evaluation.arrays import sigmoid
+from training.evaluation.arrays import FEW_BAD, Interval, of_few, sigmoid
 from training.export import LedgerTable, read_export
 from training.fit import offset
 from training.monitor import CHECKS, Report, Thresholds, mature_days, monitor, thresholds_of
 from training.outcomes import lineage_of
 from training.pipeline import Job, run
 from training.snapshots import snapshot
-from training.study import Study, load_study
+from training.study import EventPoints, Study, load_study
 
 
 class World(NamedTuple):
@@ -156,6 +157,51 @@ def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(w
     assert {f.name for f in ignoring.features if f.alert} == alerting - {"tenure_days@1"}
     assert [f.value for f in ignoring.features] == [f.value for f in strict.features]
     assert set(strict.alerts) == set(CHECKS)
+
+
+@pytest.mark.parametrize("expected", [0.1, 0.4, 2.0, 10.0])
+def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expected: float) -> None:
+    """Counts of chance alone: at most one in twenty intervals leaves out what is true, and none is a point."""
+    for bad in range(40):
+        point = Interval(bad / expected, bad / expected, bad / expected)
+        held = of_few(point, min(bad, FEW_BAD - 1), 1 / expected)
+        assert held.high > held.low
+    chance = poisson(expected)
+    missed = sum(
+        chance.pmf(bad)
+        for bad in range(FEW_BAD)
+        if not (held := of_few(Interval(bad / expected, np.nan, np.nan), bad, 1 / expected)).low <= 1 <= held.high
+    )
+    assert missed <= 0.05
+    assert of_few(Interval(0.0, 0.0, 0.0), 0, 1 / 0.4).high == pytest.approx(9.222, abs=0.001)
+
+
+def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World, study: Study, tmp_path: Path) -> None:
+    """All violations of forty sellers are gone: there is nothing to learn from none of so few."""
+    rows = pl.read_parquet(world.export)
+    names = rows["entry_id"].filter(rows["kind"] == Kind.VIOLATION)
+    none = rows.filter(
+        ~pl.col("entry_id").is_in(names.implode()) & ~pl.col("violation").is_in(names.implode()).fill_null(value=False)
+    )
+    few = none.filter(pl.col("seller").is_in(none["seller"].unique().sort().head(40).implode()))
+    few.write_parquet(tmp_path / "few.parquet")
+    found = monitor(read_export(tmp_path / "few.parquet"), study, world.model, policy())
+    assert found.matured.bad == 0 < found.matured.expected < 2.5
+    assert found.matured.ratio is not None
+    assert found.matured.ratio.low == 0
+    assert found.matured.ratio.high > 1
+    assert not found.matured.alert
+
+
+def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
+    """It expects something of those inspected, and a look is at everybody: no ratio, and no alert of one."""
+    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    found = look(world, inspected)
+    for calibration in (found.matured, found.estimated):
+        assert calibration.ratio is None
+        assert "observes sellers at events" in calibration.why_not
+    assert not found.tiers
+    assert found.score.value == look(world, study).score.value
 
 
 def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:

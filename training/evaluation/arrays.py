@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaincinv
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,6 +38,23 @@ class Interval:
     def as_dict(self) -> dict[str, float]:
         """The three numbers by name."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+FEW_BAD = 30
+"""Bad sellers below which chance alone is told by Poisson's law too: from few, a bootstrap draws too narrow an interval."""
+
+
+def of_few(ratio: Interval, bad: int, each: float) -> Interval:
+    """A ratio with an interval that is right for few bad sellers as well; `each`: what one of them adds to the ratio.
+
+    A bootstrap of none has no width, and one of three believes that there cannot be none. So below FEW_BAD the exact 95 %
+    interval of a Poisson count is held too (Garwood's). Worked: 0 of 0.4 expected is 0 (0 to 9.22).
+    """
+    if bad >= FEW_BAD:
+        return ratio
+    low = each * float(gammaincinv(bad, (1 - LEVEL) / 2)) if bad else 0.0
+    high = each * float(gammaincinv(bad + 1, (1 + LEVEL) / 2))
+    return Interval(ratio.value, float(np.fmin(low, ratio.low)), float(np.fmax(high, ratio.high)))
 
 
 def sigmoid(log_odds: Floats) -> Floats:

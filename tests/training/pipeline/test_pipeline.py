@@ -1,6 +1,8 @@
 """Nine steps in order, the same from the same, and nothing lost when one is interrupted."""
 
 import json
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,31 @@ def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable
     assert more.best <= tuned.best
     with pytest.raises(ConfigurationWrong, match="two training points"):
         tune(plan_parts[:1], study, 3, None, lambda done, total: None)
+
+
+@pytest.mark.parametrize("moments", [(0,), (2,), (1, 3)])
+def test_an_interrupted_search_finds_what_an_uninterrupted_one_does(
+    table: LedgerTable, study: Study, tmp_path: Path, moments: tuple[int, ...]
+) -> None:
+    """Stopped by Ctrl-C within a trial, the default one too, once or twice: parameters and figures are the same."""
+    parts, file = _parts(table, study), tmp_path / "trials.jsonl"
+    for moment in moments:
+        timer: list[threading.Timer] = []
+
+        def stop(done: int, _total: int, moment: int = moment, timer: list[threading.Timer] = timer) -> None:
+            if done == moment:  # the trial that begins now takes longer
+                timer.append(threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]))
+                timer[0].start()
+
+        with pytest.raises(KeyboardInterrupt):
+            tune(parts, study, 5, file, stop)
+        timer[0].join()
+    begun: list[int] = []
+    again = tune(parts, study, 5, file, lambda done, _total: begun.append(done))
+    assert begun[0] == moments[-1]
+    assert again == tune(parts, study, 5, None, lambda done, total: None)
+    assert again.trials == 5
+    assert np.isfinite(again.default)
 
 
 def _parts(table: LedgerTable, study: Study) -> list[Any]:
