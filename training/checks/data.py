@@ -146,7 +146,10 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     if used < len(study.features):
         said += f" (not counted: {len(study.features) - used} of categories in which nobody is reported)"
     return Check(
-        "constant_features", ok, len(constant), said if ok else f"{said}; leave out by features.without what is not known"
+        "constant_features",
+        ok,
+        len(constant),
+        said if ok else f"{said}; leave out by features.without what is not known",
     )
 
 
