@@ -137,7 +137,7 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     """
     low = np.min([part.x.min(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
     high = np.max([part.x.max(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
-    is_unused = np.array([f.name.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
+    is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
     constant = np.flatnonzero((low == high) & ~is_unused)
     used = int((~is_unused).sum())
     ok = len(constant) <= MOST_CONSTANT * used

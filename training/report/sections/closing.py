@@ -91,7 +91,7 @@ def reproduce(r: Reading) -> list[Block]:
     text = (
         "The same digests of ledger and study, the same seed and the same libraries give the same trees, scale and"
         " certificate, whatever the champion. The model digest covers the evaluation too, so it is the same beside the"
-        " same champion, and with as many looks at the test before."
+        " same champion, and with the same looks at the test before."
     )
     return [Text(text), *blocks, Facts(rows, code=True)]
 
