@@ -72,9 +72,25 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
         return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row), data)
     if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
         return _of_table(data, where, dates)
+    if isinstance(data, Mapping) and set(data) in ({"first"}, {"first", "default"}):
+        return _first(data, where)
     raise ConfigurationWrong(
-        f"{where} must be a text, a number, or a table of column, map and default, or of column and plus_days or multiply"
+        f"{where} must be a text, a number, or a table of column, map and default, of column and plus_days or multiply, or"
+        " of first and default"
     )
+
+
+def _first(data: Mapping[str, Any], where: str) -> Value:
+    """The first text that is not empty, of several columns in their order; else `default`."""
+    columns, default = data["first"], _text(data.get("default", ""))
+    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+        raise ConfigurationWrong(f"{where}.first must list columns")
+
+    def read(row: Row) -> str:
+        texts = [cell(row, name).strip() for name in columns]
+        return next(filter(None, texts), default)
+
+    return read
 
 
 _TABLE_KEYS = frozenset(["column", "map", "default", "plus_days", "multiply"])

@@ -32,7 +32,7 @@ nothing of a row that found nobody.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -42,6 +42,7 @@ from scoring.counting import COUNTS, Count, Tally
 from scoring.dates import PLAIN, Dates, dates_of, day_text
 from scoring.entries import Entry
 from scoring.errors import ConfigurationWrong
+from scoring.foreseen import never_given, never_right, refuse_unknown
 from scoring.joins import Join, joins_of
 from scoring.kinds import KINDS, Fact, Need, ProductViolationReported, ViolationReported
 from scoring.matching import SELLER, VERIFIED, Identifier
@@ -145,28 +146,41 @@ class ForeignMapping:
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names the rule and what is wrong with it."""
+    """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names each wrong rule and what is wrong with it."""
     marketplace = data.get("marketplace")
     if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
     if not is_id(marketplace):
         raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
-    _refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
+    refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
     dates = dates_of(data["dates"], "the mapping") if "dates" in data else PLAIN
     files = []
     for number, file in enumerate(data["files"]):
         where = f"files[{number}]"
         if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        _refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
+        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
         own = dates_of(file["dates"], where) if "dates" in file else dates
-        rules = tuple(Rule(rule, f"{where}.entries[{i}]", own) for i, rule in enumerate(file["entries"]))
+        rules = _rules(file["entries"], where, own)
         identifiers = _identifiers(file, where) if "match" in file else _identifiers(data, "the mapping")
         if not identifiers and any(rule.needs_match for rule in rules):
             raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
         files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
     content = json.dumps(data, sort_keys=True, default=str)
     return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
+
+
+def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
+    """The rules of a file; what is wrong with them is told at once."""
+    rules, wrong = [], []
+    for number, rule in enumerate(stated):
+        try:
+            rules.append(Rule(rule, f"{where}.entries[{number}]", dates))
+        except ConfigurationWrong as error:
+            wrong.append(error.message)
+    if wrong:
+        raise ConfigurationWrong("; ".join(wrong))
+    return tuple(rules)
 
 
 def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -208,12 +222,6 @@ def _of_match(data: object) -> bool:
     return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
 
 
-def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
-    if unknown := sorted(set(data) - known):
-        place = f"field of kind {kind}" if kind else "part of a mapping"
-        raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
-
-
 class Rule:
     """One rule of a mapping: a row to at most one entry."""
 
@@ -223,12 +231,14 @@ class Rule:
             raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_STATED)}")
         row = KINDS[_KIND_BY_KEY[kind]]
         refused = {name for name in ("seller", "occur_time") if getattr(row, name) is Need.REFUSED}
-        _refuse_unknown(data, (_COMMON | _STATED[kind].keys()) - refused, where, kind)
+        refuse_unknown(data, (_COMMON | _STATED[kind].keys()) - refused, where, kind)
         needed = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
         days = [field.name for field in row.fields if field.shape.kind == "day"]
         missing = [name for name in ("entry_id", *needed, *days) if name not in data]
-        if missing:
-            raise ConfigurationWrong(f"{where}: {', '.join(missing)} is missing")
+        missing += never_given(kind, data, row.fields)
+        wrong = [f"{where}: {', '.join(missing)} is missing"] if missing else []
+        if wrong := wrong + never_right(data, row.fields, where):
+            raise ConfigurationWrong("; ".join(wrong))
         attributes = data.get("attributes", {})
         if not isinstance(attributes, Mapping):
             raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scoring.cells import Row, RowRejected
-from scoring.entries import MAX_BATCH, Entry
+from scoring.entries import MAX_BATCH, Entry, prepare
 from scoring.errors import ConfigurationWrong, InvalidInput, invalid
 from scoring.mapping import ForeignMapping, MappedFile, ReportRejected
 from service.accepting import accept
@@ -25,6 +25,7 @@ from service.private import private
 from service.sources.attempts import Attempt
 from service.sources.payload import entry_from_json
 from service.sources.tables import Reject, columns_of, csv_rows, lines_of, parquet_rows
+from service.spans import Spans
 
 Progress = Callable[[str, int, int], None]
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
@@ -37,7 +38,8 @@ class ImportReport:
     """What became of an import: entries appended, those of them that wait for the report they are about, entries found
     there already, rows rejected, by (file, line, reason), and rows that found no seller.
 
-    `resumed`: where the import of a file went on, by its line, if another was interrupted before.
+    `resumed`: where the import of a file went on, by its line, if another was interrupted before. `spans`: what the sound
+    rows state, whether or not it was there already.
     """
 
     appended: int = 0
@@ -46,15 +48,22 @@ class ImportReport:
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     resumed: dict[str, int] = field(default_factory=dict)
+    spans: Spans = field(default_factory=Spans)
 
 
 def import_files(
-    ledger: Ledger, mapping: ForeignMapping, data: Path, progress: Progress, journal: Path | None = None
+    ledger: Ledger,
+    mapping: ForeignMapping,
+    data: Path,
+    progress: Progress,
+    journal: Path | None = None,
+    dry_now: int | None = None,
 ) -> ImportReport:
     """Imports every file of a mapping found below `data`. InvalidInput if one is missing, ConfigurationWrong if one lacks
     a column that the mapping names: nothing is imported then.
 
-    `journal`: folder of what an interrupted import must remember; None: it would begin anew.
+    `journal`: folder of what an interrupted import must remember; None: it would begin anew. `dry_now`: append nothing,
+    and check each entry by itself as of this time.
     """
     named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
     missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
@@ -62,7 +71,7 @@ def import_files(
         raise invalid("--data", f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder")
     for file in mapping.files:
         _require_columns(file, data / file.path)
-    run = _Run(ledger, mapping.marketplace, progress)
+    run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
         # Who finds no seller is told at the end, and who does depends on what is known by then: such a file begins anew.
         remembers = None if file.matched.rules else journal
@@ -78,12 +87,20 @@ def import_files(
 
 
 def import_entries(
-    ledger: Ledger, marketplace: str, path: Path, progress: Progress, journal: Path | None = None
+    ledger: Ledger,
+    marketplace: str,
+    path: Path,
+    progress: Progress,
+    journal: Path | None = None,
+    dry_now: int | None = None,
 ) -> ImportReport:
-    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. InvalidInput if missing."""
+    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. InvalidInput if missing.
+
+    `journal` and `dry_now` as for `import_files`.
+    """
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")
-    run = _Run(ledger, marketplace, progress)
+    run = _Run(ledger, marketplace, progress, dry_now)
     with run.file(path, path.name, f"entries of {marketplace}", journal) as (raw, attempt):
         run.take(path.name, run.entries(path.name, raw, attempt), attempt)
     return run.finished()
@@ -111,10 +128,11 @@ def write_rejects(report: ImportReport, path: Path) -> None:
 class _Run:
     """One import: its files one after the other, what became of them, and how far it is."""
 
-    def __init__(self, ledger: Ledger, marketplace: str, progress: Progress) -> None:
+    def __init__(self, ledger: Ledger, marketplace: str, progress: Progress, dry_now: int | None = None) -> None:
         self._ledger = ledger
         self._marketplace = marketplace
         self._progress = progress
+        self._dry_now = dry_now
         self._report = ImportReport()
         self._attempts: list[Attempt] = []
         self._done: Callable[[], tuple[int, int]] = _nothing
@@ -212,6 +230,11 @@ class _Run:
         """Appends a batch; what the ledger refuses goes to the rejects and the rest is appended."""
         if not batch:
             return
+        if self._dry_now is not None:
+            batch = list(_sound(batch, self._dry_now, _reject_to(attempt)))
+        self._report.spans.add(entry for _, entry in batch)
+        if self._dry_now is not None:
+            return
         # Reading would go on with the last row, not after it: what is there of it already is recognised.
         position = attempt.position(batch[-1][0]) if resumable else None
         attempt.keep()
@@ -223,6 +246,17 @@ class _Run:
         self._report.appended += done.appended
         self._report.waiting += done.waiting
         self._report.already_present += done.already_present
+
+
+def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
+    """The entries that are sound by themselves; the others are rejected."""
+    for line, entry in batch:
+        try:
+            prepare(entry, now)
+        except InvalidInput as error:
+            reject(line, "; ".join(f"{w.field.removeprefix('entry.')}: {w.description}" for w in error.violations))
+        else:
+            yield line, entry
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:

@@ -43,7 +43,7 @@ WHERE = {
 }
 """Where the commands work; a group stands for all of its commands that are not named elsewhere."""
 
-KINDS_JSON = """{"entry_id": "x-2026-11-20", "seller": "s-1",
+KINDS_JSON = """{"entry_id": "x-s-1-2026-11-20", "seller": "s-1",
  "exposure": {"day": "2026-11-20", "settled_orders": 12, "value_minor": 23988, "currency": "EUR"}}"""
 KINDS_ROWS = "shop,day,orders,cents\ns-1,2026-11-20,12,23988\n"
 KINDS_MAPPING = """marketplace = "default"
@@ -53,7 +53,7 @@ path = "sold.csv"
 
 [[files.entries]]
 kind = "exposure"
-entry_id = "x-{day}"
+entry_id = "x-{shop}-{day}"
 seller = "{shop}"
 day = "{day}"
 settled_orders = "{orders}"

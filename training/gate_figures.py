@@ -90,7 +90,7 @@ def _mismatches(what: str, rows: int, mismatches: int | None) -> Finding:
 
 
 def leakage(evidence: Evidence) -> Finding:
-    """Leakage checks that do not hold; that training and test differ is drift, and no leak."""
+    """Leakage checks that do not hold; that training and test differ is drift, no leak, and has a gate of its own."""
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
@@ -161,11 +161,16 @@ def calibration_slope(evidence: Evidence) -> Finding:
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return Finding(None, "The calibration slope cannot be told, or is not above 0.")
-    meaning = "too far apart" if slope["value"] < 1 else "too near to each other"
     return Finding(
-        _ratio(slope["value"]),
-        f"The calibration slope is {slope['value']:.3f}{_span(slope)}; 1 is right, and predictions lie {meaning}.",
+        _ratio(slope["value"]), f"The calibration slope is {slope['value']:.3f}{_span(slope)}; {_meaning(slope)}."
     )
+
+
+def _meaning(slope: Mapping[str, Any]) -> str:
+    """What a slope says; that predictions lie wrongly only where the interval excludes 1."""
+    if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
+        return "1 is right, and this is not proven to be another"
+    return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
 
 
 def calibration_level(evidence: Evidence) -> Finding:

@@ -56,6 +56,12 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
     return Ledger.open(settings.database_url, create=create, serving=serving)
 
 
+def is_absent(settings: Settings) -> bool:
+    """Whether the ledger is to be a SQLite file that is not there yet."""
+    url = settings.database_url
+    return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
+
+
 def prepare_database(settings: Settings, *, create: bool) -> None:
     """Sees that a SQLite ledger can be opened: makes its folder if `create`, and looks at what is there."""
     if not settings.database_url.startswith(_SQLITE):

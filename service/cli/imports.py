@@ -2,14 +2,18 @@
 
 import shutil
 import tomllib
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.mapping import ForeignMapping, mapping_of
-from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.cli.common import Marketplace, is_absent, marketplace_of, open_ledger
+from service.cli.models import now
 from service.cli.output import WAITS, Exit, Format, Output, emit, say, told, training_missing
 from service.progress import StepProgress
 from service.settings import load
@@ -17,6 +21,9 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.importing import ImportReport
 
+
+MOST_REASONS = 10
+"""Reasons of rejection that a dry run shows."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
@@ -47,6 +54,14 @@ def import_command(
         Path | None,
         typer.Option("--matched", metavar="FILE", help="Import only the rows of this queue that a person has matched."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Append nothing: read all, check each entry by itself, and show what there is by kind, from when to when,"
+            " and what is rejected, by reason.",
+        ),
+    ] = False,
     marketplace: Marketplace = None,
 ) -> None:
     """Import somebody's own files through a mapping (CSV, CSV.gz, Parquet), or entries as they are (JSONL, JSONL.gz).
@@ -68,6 +83,10 @@ def import_command(
     if compiled is None and (of_mappings := ", ".join(name for name, path in given.items() if path)):
         raise invalid(of_mappings, "belongs to a mapping, and entries as JSON lines need none; leave it out")
     where = marketplace_of(marketplace, settings) if compiled is None else compiled.marketplace
+    if dry_run and (given_too := ", ".join(name for name, path in (given | {"--rejects": rejects}).items() if path)):
+        raise invalid(given_too, "writes a file, and --dry-run writes none; leave out one of them")
+    if dry_run:
+        return _try(mapping, compiled, data or mapping.parent, where)
     queue = matched or unmatched or unmatched_file(mapping)
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
         try:
@@ -79,7 +98,46 @@ def import_command(
                 report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
         except ModuleNotFoundError as error:
             raise training_missing(error) from None
-    _tell(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+    return _tell(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+
+
+def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
+    """Reads all that would be imported, by a mapping or as entries, and says what it is; REFUSED if rows are rejected."""
+    from service.importing import import_entries, import_files
+
+    settings = load()
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        if is_absent(settings):  # nobody is on record yet, and a ledger is not made for a look
+            settings = settings.model_copy(update={"database_url": f"sqlite:///{folder}/ledger.db"})
+        ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
+        progress = stack.enter_context(StepProgress())
+        try:
+            if mapping is None:
+                report = import_entries(ledger, marketplace, path, progress, dry_now=now())
+            else:
+                report = import_files(ledger, mapping, data, progress, dry_now=now())
+        except ModuleNotFoundError as error:
+            raise training_missing(error) from None
+    emit(report.spans.rows(), Format.TABLE)
+    _doubt(report)
+    if report.unmatched:
+        say(f"{told(len(report.unmatched), 'row')} found no seller")
+    reasons = Counter((file, reason) for file, _, reason in report.rejects)
+    first = {(file, reason): line for file, line, reason in reversed(report.rejects)}
+    for (file, reason), number in reasons.most_common(MOST_REASONS):
+        say(f"{file}: {number:,} x {reason} (first in line {first[file, reason]:,})")
+    if len(reasons) > MOST_REASONS:
+        say(f"and {told(len(reasons) - MOST_REASONS, 'other reason')}")
+    say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
+    if report.rejects:
+        rows = len({(file, line) for file, line, _ in report.rejects})
+        say(f"error: {told(rows, 'row')} would be rejected, with {told(len(report.rejects), 'reason')}")
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _doubt(report: "ImportReport") -> None:
+    if report.spans.doubt:
+        say(f"warning: {report.spans.doubt}")
 
 
 def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
@@ -89,6 +147,7 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")
+    _doubt(report)
     if report.waiting:
         say(f"{told(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
     if waiting := len(report.unmatched):

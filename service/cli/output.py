@@ -58,9 +58,9 @@ class Told(SystemExit):
 
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 unforeseen; 2 wrong input, such as a file that is not there; 3 not on record;"
-    " 4 refused by the state of the ledger or by rejects;"
-    " 5 unavailable or too slow, try again; 6 configuration, model or database not usable."
+    "Exit codes: 0 done; 1 unforeseen; 2 wrong input: arguments, entries, or a file that is not there; 3 not on record;"
+    " 4 refused by the state of the ledger, by rejects or by a hard gate; 5 unavailable or too slow, try again;"
+    " 6 configuration not usable: a study (also one that is not there), mapping, setting, policy, model or database."
 )
 
 

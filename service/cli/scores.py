@@ -166,7 +166,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
         write(f"  {' '.join(others)}\n")
     if NO_MODEL in row["reasons"].split():
         write(
-            "  no model is served, so there is no score: sellertrust train STUDY publishes the first, which is served\n"
+            "  no model is served, so there is no score: sellertrust train STUDY publishes one; the first is served if its gates allow it\n"
         )
     if override:
         write(

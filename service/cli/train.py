@@ -50,7 +50,9 @@ def train(
     output: Output = Format.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
 ) -> None:
-    """Train, certify, calibrate, compare and judge a model as a study says, and register it as challenger.
+    """Train, certify, calibrate, compare and judge a model as a study says, and register it.
+
+    The first model becomes champion if its gates ask for nobody's name; any other is a challenger.
 
     Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
     """

@@ -217,9 +217,9 @@ def test_counting_begins_anew_with_every_pass() -> None:
         (IDENTITY | {"level": ""}, {}, "level: '' is none of none, basic"),
         (EXPOSURE, {"day": "1 March"}, "day: '1 March' is not a date of the form YYYY-MM-DD"),
         (EXPOSURE | {"settled_orders": "{act}"}, {}, "settled_orders: 'confirm' is not a whole number"),
-        (EXPOSURE | {"settled_orders": 1.5}, {}, "settled_orders: '1.5' is not a whole number"),
-        (EXPOSURE | {"units": "nan"}, {}, "units: 'nan' is not a whole number"),
-        (EXPOSURE | {"units": "1e999"}, {}, "units: '1e999' is not a whole number"),
+        (EXPOSURE | {"settled_orders": "{act}"}, {"act": "1.5"}, "settled_orders: '1.5' is not a whole number"),
+        (EXPOSURE | {"units": "{act}"}, {"act": "nan"}, "units: 'nan' is not a whole number"),
+        (EXPOSURE | {"units": "{act}"}, {"act": "1e999"}, "units: '1e999' is not a whole number"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
@@ -265,7 +265,9 @@ def test_a_wrong_rule_is_refused_by_its_place_before_any_row_is_read(change: dic
 
 def test_a_rule_must_name_what_its_kind_needs() -> None:
     """And nothing that another kind needs: an exposure happens on its day."""
-    assert refusal({"kind": "violation"}) == "files[0].entries[0]: entry_id, seller, occur_time is missing"
+    assert refusal({"kind": "violation"}) == (
+        "files[0].entries[0]: entry_id, seller, occur_time, violation_type, harm, source is missing"
+    )
     assert refusal({"kind": "exposure", "seller": "s", "entry_id": "x"}) == "files[0].entries[0]: day is missing"
     assert refusal(EXPOSURE | {"occur_time": "{day}"}).startswith("files[0].entries[0]: occur_time is no field of kind")
     assert refusal(IDENTITY | {"attributes": "a"}) == "files[0].entries[0].attributes must be a table of values by name"
@@ -324,3 +326,56 @@ def test_an_amount_in_minor_units_is_digits_alone_and_the_message_says_what_to_w
     assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")
     assert "write 19.99 EUR as 1999 (cents)" in rejection(rule, ROW | {"n": "12", "v": text})
     assert entry(rule, ROW | {"n": "12.0", "v": "1999"}).fact.value_minor == 1999
+
+
+def test_a_required_field_that_no_rule_gives_is_refused_before_any_row_is_read() -> None:
+    """Else every row would be rejected, one by one."""
+    without = {name: value for name, value in STATUS.items() if name not in ("actor", "reason")}
+    assert refusal(without) == "files[0].entries[0]: actor, reason is missing"
+    mapping(IDENTITY)  # whose level is none where it is left out
+    mapping(EXPOSURE)  # whose counts are 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (VIOLATION | {"harm": "hi"}, "entries[0].harm: 'hi' is none of low, medium, high, extreme"),
+        (
+            VIOLATION | {"harm": {"column": "grade", "map": {"-10": "hi"}}},
+            "entries[0].harm.map.-10: 'hi' is none of low, medium, high, extreme",
+        ),
+        (
+            VIOLATION | {"harm": {"column": "grade", "map": {"1": "low"}, "default": "none"}},
+            "entries[0].harm.default: 'none' is none of low, medium, high, extreme",
+        ),
+        (VIOLATION | {"violation_type": "fraud"}, "violation_type: 'fraud' is no violation type; see: sellertrust"),
+        (STATUS | {"actor": "my staff"}, "entries[0].actor: 'my staff' must be 1 to 128 characters of"),
+        (VIOLATION | {"final": "maybe"}, "entries[0].final: 'maybe' is neither true nor false"),
+        (EXPOSURE | {"settled_orders": -1}, "entries[0].settled_orders: '-1' must be 0 to"),
+    ],
+)
+def test_a_value_that_no_row_could_mend_is_refused_with_what_there_is(rule: Mapping[str, Any], message: str) -> None:
+    """Constants, values of a map, and defaults."""
+    assert message in refusal(rule)
+
+
+def test_what_is_wrong_with_several_rules_is_told_at_once() -> None:
+    """And with several fields of one."""
+    with pytest.raises(ConfigurationWrong) as caught:
+        mapping(VIOLATION | {"harm": "hi", "source": "me"}, EXPOSURE | {"late": "many"}, {"kind": "none"})
+    for part in ("[0].harm: 'hi'", "[0].source: 'me'", "[1].late: 'many'", "entries[2].kind must be one of"):
+        assert part in caught.value.message
+
+
+def test_the_first_of_several_columns_that_is_not_empty_is_taken() -> None:
+    """In their order; else the default, else nothing."""
+    rule = VIOLATION | {"brand": {"first": ["mark", "owner"], "default": "nobody"}}
+
+    def brand(mark: str, owner: str) -> str:
+        fact = entry(rule, ROW | {"mark": mark, "owner": owner}).fact
+        assert isinstance(fact, ViolationReported)
+        return fact.brand
+
+    assert [brand("a", "b"), brand(" ", "b"), brand("", "")] == ["a", "b", "nobody"]
+    assert "there is no column 'mark'" in rejection(rule)
+    assert "entries[0].brand.first must list columns" in refusal(VIOLATION | {"brand": {"first": "mark"}})

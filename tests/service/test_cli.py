@@ -195,6 +195,37 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
     assert pl.read_parquet(parquet)["seller"].to_list() == ["a", "c"]
 
 
+def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, tmp_path: Path) -> None:
+    """By kind, from when to when, with rejects by reason; times in the wrong unit are doubted, in an import too."""
+    mapping = tmp_path / "cases.toml"
+    mapping.write_text(
+        'marketplace = "acme"\n[[files]]\npath = "cases.csv"\ndates = "epoch_milliseconds"\n[[files.entries]]\n'
+        'kind = "violation"\nentry_id = "v-{id}"\nseller = "{shop}"\noccur_time = "{at}"\n'
+        'violation_type = "counterfeit_goods"\nharm = "{harm}"\nsource = "brand"\n'
+    )
+    table = tmp_path / "cases.csv"
+    table.write_text(
+        "id,shop,at,harm\n1,a,1767225600,high\n2,a b,1767225600,high\n3,a,1767312000,hi\n4,b,1767312000,low\n"
+    )
+    before = {*tmp_path.rglob("*")}
+    stdout, said = bare("ledger", "import", mapping, "--dry-run", code=4)
+    assert [*map(str.strip, stdout.splitlines()[-1].split("│"))] == [
+        *("violation", "2", "1970-01-21T10:53:45.6Z", "1970-01-21T10:55:12Z"),
+    ]
+    assert "warning: 2 of 2 entries happened before 1990: look at the unit of epoch times" in said
+    assert "cases.csv: 1 x harm: 'hi' is none of low, medium, high, extreme (first in line 4)" in said
+    assert "cases.csv: 1 x seller: must name a seller by" in said
+    assert "nothing was appended to acme: a dry run" in said
+    assert {*tmp_path.rglob("*")} == before
+    assert "--rejects: writes a file" in bare.error(2, "ledger", "import", mapping, "--dry-run", "--rejects", "r.csv")
+    table.write_text("id,shop,at,harm\n1,a,1767225600,high\n")
+    assert "warning: 1 of 1 entries happened before 1990" in bare("ledger", "import", mapping)[1]
+    mapping.write_text(mapping.read_text().replace("milliseconds", "seconds").replace("v-", "w-"))
+    stdout, said = bare("ledger", "import", mapping, "--dry-run")
+    assert "2026-01-01T00:00:00Z" in stdout
+    assert "warning" not in said
+
+
 def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
     """On made inspections: imported, trained, published as champion; progress goes to stderr."""
     for name in ("events.csv", "entities.csv"):

@@ -197,6 +197,15 @@ def test_a_wrong_part_is_named(tmp_path: Path, old: str, new: str, message: str)
     assert message in refusal(tmp_path, MINIMAL.replace(old, new))
 
 
+def test_a_mistyped_name_is_told_once_with_the_one_that_is_most_like_it(tmp_path: Path) -> None:
+    """A table without what is in it, and a part of a table."""
+    said = refusal(tmp_path, MINIMAL.replace("[window]", "[windw]").replace("[bad]", "[bad]\nat_lest = 2"))
+    assert "windw is not a part of a study; did you mean window?" in said
+    assert "windw.days" not in said
+    assert "bad.at_lest is not a part of a study; did you mean bad.at_least?" in said
+    assert refusal(tmp_path, MINIMAL + "[zzz]\na = 1\n").endswith("zzz is not a part of a study")
+
+
 def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
     """Absent, no TOML, no text, a folder."""
     with pytest.raises(ConfigurationWrong, match="there is no study"):

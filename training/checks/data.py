@@ -8,7 +8,7 @@ from scoring.facts import Facts
 from scoring.features import MAX_DAYS
 from scoring.lifecycle import OPEN
 from scoring.time import DAY, format_day
-from scoring.words import Kind
+from scoring.words import Category, Kind
 from training.checks import Check
 from training.export import LedgerTable
 from training.folds import mix
@@ -131,18 +131,29 @@ def never_decided(table: LedgerTable) -> Check:
 
 
 def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Features that are the same for every row, which no model can learn from."""
+    """Features that are the same for every row, which no model can learn from.
+
+    Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for.
+    """
     low = np.min([part.x.min(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
     high = np.max([part.x.max(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
-    constant = np.flatnonzero(low == high)
+    is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
+    constant = np.flatnonzero((low == high) & ~is_unused)
+    used = int((~is_unused).sum())
+    ok = len(constant) <= MOST_CONSTANT * used
     names = ", ".join(study.features[place].key for place in constant[:3])
-    said = f"{len(constant)} of {len(study.features)} features are the same for every row"
+    said = f"{len(constant)} of {used} features are the same for every row" + (f", such as {names}" if names else "")
+    if used < len(study.features):
+        said += f" (not counted: {len(study.features) - used} of categories in which nobody is reported)"
     return Check(
         "constant_features",
-        len(constant) <= MOST_CONSTANT * len(study.features),
+        ok,
         len(constant),
-        said + (f", such as {names}" if names else ""),
+        said if ok else f"{said}; leave out by features.without what is not known",
     )
+
+
+_OF_CATEGORY = tuple(f"{category.name.lower()}_mass_" for category in Category)
 
 
 _RANGES: Mapping[str, tuple[float, float]] = {

@@ -11,6 +11,7 @@ from training.checks import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.delay import Delay, Development, Lift, decision_delay, development, lift
+from training.gate_figures import DRIFT
 from training.labels import final_facts
 from training.looks import Look, earlier_looks, log_look
 from training.pipeline.job import Job
@@ -96,7 +97,7 @@ def check_leakage(step: Step, job: Job, observed: Observed) -> LeakageChecked:
         test = sampled(observed.test, MOST_ROWS, job.study.seed)
         checks = leakage_checks(job.table, job.study, rows, test)
     seen = f"; {len(looks)} other looks at this test window before" if looks else ""
-    return LeakageChecked(checks, looks, _spell(checks) + seen)
+    return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
 
 
 def _look(job: Job, observed: Observed) -> list[dict[str, str]]:
@@ -124,6 +125,13 @@ def _spell(checks: Sequence[Check]) -> str:
     if not wrong:
         return f"{len(checks)} checks hold"
     return f"{len(wrong)} of {len(checks)} do not hold: " + "; ".join(check.text for check in wrong)
+
+
+def _spell_leakage(checks: Sequence[Check]) -> str:
+    """The checks for leaks, and drift apart from them: it is no leak, and is judged by a gate of its own."""
+    drift = [check for check in checks if check.check == DRIFT]
+    said = _spell([check for check in checks if check.check != DRIFT])
+    return "; ".join([said, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
 def joined(data: DataChecked, leakage: LeakageChecked) -> Checked:

@@ -1,6 +1,7 @@
 """Reading a study: values out of nested tables, with everything that is wrong told at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -45,9 +46,17 @@ class Reader:
             return None
 
     def problems(self) -> list[str]:
+        """What is wrong, with each unknown table or part once, and the known one that is most like it."""
         known = {path.split(".")[0] for path in self._taken}
-        unknown = [key for key in self._data if key not in known]
+        unknown = [(key, known) for key in self._data if key not in known]
         for key, value in self._data.items():
-            if isinstance(value, Mapping) and key not in self._taken:
-                unknown += [f"{key}.{part}" for part in value if f"{key}.{part}" not in self._taken]
-        return self._wrong + [f"{key} is not a part of a study" for key in unknown]
+            if isinstance(value, Mapping) and key in known and key not in self._taken:
+                parts = {path for path in self._taken if path.startswith(f"{key}.")}
+                unknown += [(path, parts) for part in value if (path := f"{key}.{part}") not in parts]
+        return self._wrong + [f"{key} is not a part of a study{_like(key, others)}" for key, others in unknown]
+
+
+def _like(key: str, known: Iterable[str]) -> str:
+    """A question for the known name that is most like a mistyped one; empty if none is."""
+    alike = get_close_matches(key, sorted(known), n=1)
+    return f"; did you mean {alike[0]}?" if alike else ""

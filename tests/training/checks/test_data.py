@@ -181,7 +181,22 @@ def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Sna
     found = constant_features(study, [replace(varied, x=half)])
     assert (found.ok, found.number) == (False, len(study.features) // 2 + 1)
     assert study.features[0].key in found.text
+    assert "features.without" in found.text
     assert constant_features(study, [varied, replace(varied, x=half)]).number == 0
+
+
+def test_categories_in_which_nobody_is_reported_do_not_count_as_features_that_never_change(
+    study: Study, rows: Sequence[Snapshot]
+) -> None:
+    """A marketplace may ask for one category alone; the same value for all, but not 0, still counts."""
+    x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
+    of_category = [f.name.split("_")[0] in ("ip", "service") and "_mass_" in f.name for f in study.features]
+    x[:, of_category] = 0.0
+    found = constant_features(study, [replace(rows[0], x=x)])
+    assert (found.ok, found.number) == (True, 0)
+    assert f"not counted: {sum(of_category)} of categories in which nobody is reported" in found.text
+    x[:, of_category] = 1.0
+    assert constant_features(study, [replace(rows[0], x=x)]).number == sum(of_category)
 
 
 @pytest.mark.parametrize(

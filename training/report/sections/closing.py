@@ -6,7 +6,7 @@ from typing import Any
 from training.report.numbers import count, percent, plural
 from training.report.parts import Block, Bullets, Command, Facts, Text
 from training.report.reading import Reading
-from training.report.sections.decision import study_file
+from training.report.sections.decision import TRAIN
 
 Json = Any
 
@@ -75,14 +75,11 @@ def _thin(e: Any) -> str:
 
 def reproduce(r: Reading) -> list[Block]:
     """The commands that give this model again, bit for bit."""
-    lineage, file = r.lineage, study_file(r)
+    lineage = r.lineage
     digest = lineage.get("ledger_digest")
     blocks: list[Block] = [
-        Command(
-            "Train on the same ledger and study; the digest must be the one on top of this page:",
-            f"sellertrust train {file}",
-        ),
-        Command("Train twice and compare the digests:", f"sellertrust train {file} --verify"),
+        Command(f"Train by the study {r.study!r} on the same ledger; STUDY.toml is its file:", TRAIN),
+        Command("Train twice and compare the digests:", f"{TRAIN} --verify"),
         Command(
             "Verify the artifact whole, from digests to golden vectors, and list what is in it:",
             f"sellertrust model show {shlex.quote(r.digest)}",
@@ -91,7 +88,11 @@ def reproduce(r: Reading) -> list[Block]:
     rows = [("model digest", r.digest)]
     rows += [("study digest", str(lineage["study_digest"]))] if "study_digest" in lineage else []
     rows += [("ledger digest", str(digest))] if digest else []
-    text = "The same digests of ledger and study, the same seed and the same libraries give the same model digest."
+    text = (
+        "The same digests of ledger and study, the same seed and the same libraries give the same trees, scale and"
+        " certificate, whatever the champion. The model digest covers the evaluation too, so it is the same beside the"
+        " same champion, and with the same looks at the test before."
+    )
     return [Text(text), *blocks, Facts(rows, code=True)]
 
 

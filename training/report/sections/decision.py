@@ -63,7 +63,7 @@ def _refused(r: Reading, failed: list[Json], unsigned: list[Json]) -> Verdict:
             f" logged for ever: {names}."
         )
     title = f"Not passed: {plural(len(failed), 'hard gate')} failed" if failed else "Not passed"
-    commands = [Command("When the cause is corrected, train again:", f"sellertrust train {study_file(r)}")]
+    commands = [Command(f"When the cause is corrected, train by the study {r.study!r} again:", TRAIN)]
     if failed and not closed:
         signed_off = " --sign-off YOUR-NAME" if unsigned else ""
         commands.append(
@@ -83,9 +83,8 @@ def _show(r: Reading) -> Command:
     return Command("To look at the model:", f"sellertrust model show {shlex.quote(r.digest)}")
 
 
-def study_file(r: Reading) -> str:
-    """The study as a command line takes it."""
-    return shlex.quote(f"{r.study}.toml")
+TRAIN = "sellertrust train STUDY.toml"
+"""How to train; a model knows the name of its study and not that of the file."""
 
 
 def gates(r: Reading) -> list[Block]:
