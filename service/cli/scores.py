@@ -166,7 +166,8 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
         write(f"  {' '.join(others)}\n")
     if NO_MODEL in row["reasons"].split():
         write(
-            "  no model is served, so there is no score: sellertrust train STUDY publishes one; the first is served if its gates allow it\n"
+            "  no model is served, so there is no score: sellertrust train STUDY registers one, and the first is served if"
+            " its gates allow it\n"
         )
     if override:
         write(
