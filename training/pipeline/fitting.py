@@ -6,6 +6,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import features
 from scoring.certificate import certify
 from scoring.errors import ConfigurationWrong
 from scoring.scale import Scale
@@ -76,12 +77,25 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
     )
 
 
-def calibrate_fit(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
+def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
     """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen, and
     context at its reference, as in serving.
 
     `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
+    ConfigurationWrong if by the scale all sellers have the same points.
     """
+    found = _calibrated(step, job, observed, lift)
+    golden = features.at_reference(golden_rows(observed.rows), job.study.features)
+    if len(np.unique(found.scale.points(fitted.raw(golden)))) < 2:
+        raise ConfigurationWrong(
+            f"by the calibration every seller has the same points ({found.summary}): what the model learned of the earlier"
+            " training points does not hold at the latest one; widen the bad definition, import more, lower model.rounds,"
+            " or leave features that tell nothing out by features.without of the study"
+        )
+    return found
+
+
+def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
     *earlier, latest = observed.parts
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)

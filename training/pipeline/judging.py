@@ -142,8 +142,8 @@ def _digests(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrate
     found = [_digest(fitted.text, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
-        text = fit(step, again, observed).text
-        found.append(_digest(text, calibrate_fit(step, again, observed, calibrated.lift)))
+        other = fit(step, again, observed)
+        found.append(_digest(other.text, calibrate_fit(step, again, observed, other, calibrated.lift)))
     return tuple(found)
 
 

@@ -102,7 +102,7 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     fitted = fit(Step("4", silent), job, observed)
     found = []
     for factor in (1.0, 3.0):
-        calibrated = calibrate_fit(Step("6", silent), job, observed, math.log(factor))
+        calibrated = calibrate_fit(Step("6", silent), job, observed, fitted, math.log(factor))
         compared = compare(Step("7", silent), job, observed, fitted, calibrated)
         found.append((compared, calibrated.scale))
     (as_known, known), (as_lifted, lifted) = found
