@@ -21,6 +21,7 @@ class StepProgress:
         self._task: TaskID | None = None
         self._step = ""
         self._began = 0.0
+        self.seconds: dict[str, float] = {}  # of each step that is over
         if self._console.is_terminal:
             columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)
@@ -42,9 +43,11 @@ class StepProgress:
                 self._task = self._bars.add_task(step, total=total)
             else:
                 sys.stderr.write(f"{step} ...\n")
+        if done >= total:
+            self.seconds[step] = time.monotonic() - self._began
         if self._bars and self._task is not None:
             self._bars.update(self._task, completed=done, total=total)
         elif done >= total:
-            sys.stderr.write(f"{step}: done in {time.monotonic() - self._began:.1f} s\n")
+            sys.stderr.write(f"{step}: done in {self.seconds[step]:.1f} s\n")
             self._step = ""
         sys.stderr.flush()

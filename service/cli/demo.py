@@ -18,7 +18,7 @@ from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationReported
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
 from service.cli.imports import mapping_of_file
-from service.cli.models import now, open_registry
+from service.cli.models import now, open_registry, spelled
 from service.cli.output import Format, emit, say, training_missing, write
 from service.cli.scores import print_explanation, score_row
 from service.cli.train import ROOT, train_and_publish
@@ -57,8 +57,9 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
         say(f"{report.appended:,} entries appended, {len(report.rejects)} rows rejected")
     with step("train, certify and publish a model"):
         row = train_and_publish(STUDIES / "marketplace.toml", settings)
-        say(f"out-of-time AUC {row['auc']}")
-        say(f"beside it: logistic regression {row['auc_logistic']}, points rule {row['auc_points_rule']}")
+        shown = spelled(row)
+        say(f"out-of-time AUC {shown['auc']}")
+        say(f"beside it: logistic regression {shown['auc_logistic']}, points rule {shown['auc_points_rule']}")
         say(f"certified monotone, registered as {row['alias']} {row['digest'][:12]}")
     if row["alias"] != "champion":
         with step("promote it"):

@@ -81,7 +81,7 @@ def show(model: ModelName = "champion", server: Server = None, output: Output = 
     }
     if output is Format.JSON:
         row["evaluation"] = evaluation
-    emit_one(row, output)
+    emit_one(row if output is Format.JSON else spelled(row), output)
 
 
 @app.command("diff")
@@ -250,20 +250,29 @@ def open_registry(settings: Settings) -> "Registry":
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an evaluation that a person looks at first."""
-    auc = {name: _spell(interval) for name, interval in evaluation["auc"].items()}
-    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": text for name, text in auc.items()}}
+    """The figures of an evaluation that a person looks at first; an estimate as {"value", "low", "high"}."""
+    auc = dict(evaluation["auc"])
+    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
     return {
         "train_rows": evaluation["train"]["rows"],
         "test_rows": evaluation["test"]["rows"],
         "base_rate": round(evaluation["base_rate"], 4),
         **named,
-        "difference_to_logistic": _spell(evaluation["difference"]["lightgbm-logistic"]),
+        "difference_to_logistic": evaluation["difference"]["lightgbm-logistic"],
     }
 
 
-def _spell(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.4f} ({interval['low']:.4f} to {interval['high']:.4f})"
+_INTERVAL = {"value", "low", "high"}
+
+
+def spelled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for a table: an estimate as `0.6800 (0.6400 to 0.7100)`, with a dash for what could not be told."""
+
+    def spell(interval: Mapping[str, float | None]) -> str:
+        value, low, high = ("-" if interval[n] is None else f"{interval[n]:.4f}" for n in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    return {k: spell(v) if isinstance(v, Mapping) and v.keys() == _INTERVAL else v for k, v in row.items()}
 
 
 def user() -> str:

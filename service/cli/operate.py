@@ -181,6 +181,11 @@ def _champion(settings: Settings) -> str:
 
     registry = Registry(settings.registry)
     champion = registry.champion()
+    if champion is None and next(registry.digests(), None):
+        raise SellertrustError(
+            "no published model is champion, so scores are unknown; make one: sellertrust model promote challenger"
+            " --reason WHY (see: sellertrust model list)"
+        )
     if champion is None:
         raise SellertrustError("no model is published, so scores are unknown; train one: sellertrust train STUDY")
     return f"{registry.load(champion).digest[:12]}, verified"

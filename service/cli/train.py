@@ -1,6 +1,7 @@
 """`sellertrust train`: from the ledger to a registered model, in nine visible steps, as a study says."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +10,14 @@ import typer
 
 from scoring.errors import ConfigurationWrong
 from service.cli.common import open_ledger
-from service.cli.models import figures_of, now, open_registry, user
+from service.cli.models import figures_of, now, open_registry, spelled, user
 from service.cli.operate import load_policy
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, told, training_missing
 from service.progress import StepProgress
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
+    from scoring.artifact import Artifact
     from training.pipeline import Job, Planned, Trained
     from training.study import Study
 
@@ -44,7 +46,7 @@ def train(
         int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")
     ] = 0,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted training left behind.")
+        bool, typer.Option("--fresh", help="Begin anew, whatever a dry or an interrupted run left behind.")
     ] = False,
     report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file too.")] = None,
     output: Output = Format.TABLE,
@@ -55,6 +57,9 @@ def train(
     The first model becomes champion if its gates ask for nobody's name; any other is a challenger.
 
     Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
+
+    The table's seconds are those that a step took in all. In JSON, `seconds` are what making the model took of them, and
+    `apart` the rest: baselines, resampling, the second training.
     """
     form = Format.JSON if as_json else output
     training = Training(load(), study, recalibrate=recalibrate, verify=verify, trials=trials, fresh=fresh)
@@ -65,7 +70,7 @@ def train(
             return
         trained = training.run(progress)
     row = training.finish(trained, publish=publish, report=report)
-    _show(trained, row, form)
+    _show(trained, row, form, progress.seconds)
     if not trained.passed:
         say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
         raise typer.Exit(Exit.REFUSED)
@@ -123,6 +128,7 @@ class Training:
         if self._recalibrate and artifact is None:
             raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
         study = self.study
+        artifact = artifact and self._of_marketplace(artifact)
         if self._recalibrate and artifact is not None:
             from training.pipeline.comparing import as_study_of
 
@@ -154,6 +160,22 @@ class Training:
             shell=shell,
         )
 
+    def _of_marketplace(self, champion: "Artifact") -> "Artifact | None":
+        """The champion, if it is of the study's marketplace, or so old that it does not say."""
+        from training.outcomes import lineage_of
+
+        its = lineage_of(champion).get("marketplace", self.study.marketplace)
+        if its == self.study.marketplace:
+            return champion
+        apart = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
+        if self._recalibrate:
+            raise ConfigurationWrong(
+                f"the champion is of marketplace {its}, the study of {self.study.marketplace}: it is not recalibrated;"
+                f" train without --recalibrate, and {apart}"
+            )
+        say(f"the champion is of marketplace {its}: not compared; {apart}")
+        return None
+
     @property
     def job(self) -> "Job":
         """What is trained, once it has been read."""
@@ -168,12 +190,15 @@ class Training:
         return plan(self.job, progress)
 
     def run(self, progress: StepProgress) -> "Trained":
-        """All nine steps. What an interrupted run of the same training had made is taken as it is."""
+        """All nine steps. What a dry or an interrupted run of the same training had made is taken as it is."""
         from training.pipeline import run
 
         trained = run(self.job, progress)
-        if self.job.kept.used:
-            say(f"went on from an interrupted training: {', '.join(self.job.kept.used)}")
+        snapshots = sum(name.startswith("snapshot-") for name in self.job.kept.used)
+        found = [told(snapshots, "snapshot")] if snapshots else []
+        found += [name for name in self.job.kept.used if not name.startswith("snapshot-")]
+        if found:
+            say(f"taken as an earlier run of the same training left it: {', '.join(found)}; anew: --fresh")
         return trained
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
@@ -231,20 +256,19 @@ def _show_plan(planned: "Planned", form: Format) -> None:
     say("nothing was trained; without --dry-run the other steps follow")
 
 
-def _show(trained: "Trained", row: dict[str, Any], form: Format) -> None:
+def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mapping[str, float]) -> None:
     if form is Format.JSON:
         emit_one({**row, "lines": dict(trained.lines), "gates": trained.gates["gates"]}, form)
         return
-    lines = [
-        {"step": step, "seconds": f"{trained.seconds[step]:.1f}", "says": line} for step, line in trained.lines.items()
-    ]
+    whole = {step.partition(" ")[2] if "/" in step else step: took for step, took in seconds.items()}
+    lines = [{"step": step, "seconds": f"{whole[step]:.1f}", "says": line} for step, line in trained.lines.items()]
     emit(lines, form)
     gates = [
         {"gate": g["gate"], "kind": g["kind"], "ok": "yes" if g["ok"] else "NO", "says": g["text"]}
         for g in trained.gates["gates"]
     ]
     emit(gates, form)
-    emit_one({name: value for name, value in row.items() if name not in ("seconds", "apart")}, form)
+    emit_one(spelled({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
         past = " --override NAME" if row["failed_hard"] else ""
         past += " --sign-off NAME" if row["failed_advisory"] else ""

@@ -84,7 +84,7 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
     except (EOFError, OSError, zlib.error) as error:
         reject(line + 1, _ends(error))
     finally:
-        if binary is raw:
+        if binary is raw and not raw.closed:  # it is closed when an interruption ends the reading
             text.detach()  # the caller's to close: it asks how far the file is read
 
 

@@ -113,7 +113,7 @@ def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
     assert appended > 1000
     assert counts(shell(*importing)[1]) == (0, appended + there)
     trained = shell.trained(STUDIES / f"{study}.toml")
-    assert float(trained["auc"].split()[0]) > 0.7
+    assert trained["auc"]["value"] > 0.7
     assert trained["alias"] in ("champion", "challenger")
     assert not {"certificate", "parity", "golden", "reproducible"} & set(trained["failed_hard"])
 

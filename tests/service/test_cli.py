@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import re
 import shutil
 import sqlite3
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,25 +228,60 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
     assert "warning" not in said
 
 
-def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
-    """On made inspections: imported, trained, published as champion; progress goes to stderr."""
+def inspections(shell: Shell, folder: Path) -> Path:
+    """Made inspections, imported, and a study of them."""
     for name in ("events.csv", "entities.csv"):
-        with gzip.open(tmp_path / f"{name}.gz", "wb") as target:
+        with gzip.open(folder / f"{name}.gz", "wb") as target:
             target.write((ROOT / "tests" / "data" / "inspections" / name).read_bytes())
     studies = ROOT / "training" / "studies"
     study = (studies / "toronto_a.toml").read_text()
     first = study.index("train = [")
     study = study[:first] + 'train = ["2010-01-01"]' + study[study.index("\n", first) :]
-    (tmp_path / "study.toml").write_text(study + "\n[model]\nrounds = 10\nparameters = { min_data_in_leaf = 5 }\n")
-    bare("ledger", "import", studies / "toronto.mapping.toml", "--data", tmp_path)
+    (folder / "study.toml").write_text(study + "\n[model]\nrounds = 10\nparameters = { min_data_in_leaf = 5 }\n")
+    shell("ledger", "import", studies / "toronto.mapping.toml", "--data", folder)
+    return folder / "study.toml"
+
+
+def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
+    """On made inspections: imported, trained, published as champion; progress goes to stderr."""
+    inspections(bare, tmp_path)
+    _, said = bare("train", tmp_path / "study.toml", "--dry-run")
+    assert "--fresh" not in said
     stdout, stderr = bare("train", tmp_path / "study.toml", "-o", "json", code=(0, 4))
     row = json.loads(stdout)
-    assert (row["study"], row["alias"]) == ("toronto_a", "champion" if row["passed"] else "challenger")
-    for step in ("export", "1/9 snapshot", "4/9 train", "5/9 certify", "7/9 compare", "9/9 gates"):
+    assert "taken as an earlier run of the same training left it: 2 snapshots; anew: --fresh" in stderr
+    assert (row["study"], row["auc"].keys()) == ("toronto_a", {"value", "low", "high"})
+    for step in ("export", "1/9 snapshot", "4/9 train", "9/9 gates"):
         assert f"{step}: done in" in stderr
     (model,) = bare.json("model", "list")
     assert model["digest"] == row["digest"]
     assert model["auc"] == pytest.approx(row["auc"]["value"], abs=1e-4)
+    assert len((tmp_path / "data" / "training" / "looks.jsonl").read_text().splitlines()) == 1
+    shown, told = bare("train", tmp_path / "study.toml", "--no-publish", "--no-verify", code=(0, 4))
+    (took,) = re.findall(r"7/9 compare: done in ([0-9.]+) s", told)
+    assert ["compare", took] in [line.replace("│", " ").split()[:2] for line in shown.splitlines()]
+    assert f"auc                     {row['auc']['value']:.4f} (" in shown
+
+
+def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(bare: Shell, tmp_path: Path) -> None:
+    """The command says so, and that a registry a marketplace keeps them apart."""
+    study = inspections(bare, tmp_path)
+    bare("train", study, "--no-verify", code=(0, 4))
+    if bare.json("model", "list")[0]["aliases"] != "champion":
+        (row,) = (row for row in bare.json("doctor", code=6) if row["check"] == "champion")
+        assert "make one: sellertrust model promote challenger --reason WHY" in row["found"]
+    digest = bare.json("model", "list")[0]["digest"]
+    bare("model", "promote", digest, "--reason", "w", "--override", "a", "--sign-off", "b")
+    there = tmp_path / "there.toml"
+    name = tomllib.loads(study.read_text())["marketplace"]
+    there.write_text(study.read_text().replace(f'marketplace = "{name}"', 'marketplace = "elsewhere"'))
+    mapping = ROOT / "training" / "studies" / "toronto.mapping.toml"
+    bare("ledger", "import", mapping, "--data", tmp_path, "-m", "elsewhere")
+    _, told = bare("train", there, "--no-publish", "--no-verify", code=(0, 4))
+    assert f"the champion is of marketplace {name}: not compared; one registry a marketplace" in told
+    assert f"the champion is of marketplace {name}" in bare.error(6, "train", there, "--recalibrate")
+    _, told = bare("train", study, "--no-publish", "--no-verify", code=(0, 4))
+    assert "not compared" not in told
 
 
 def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:

@@ -48,7 +48,8 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
         ("champion", "none", "verified"), ("", "failed", "verified"), ("challenger", "none", "verified"),
     ]  # fmt: skip
     shown = bare.json("model", "show", rows[0.8]["digest"])
-    assert (shown["auc"], shown["gates"]) == ("0.8000 (0.7800 to 0.8200)", "failed")
+    assert (shown["auc"], shown["gates"]) == ({"value": 0.8, "low": 0.78, "high": 0.8200000000000001}, "failed")
+    assert "0.8000 (0.7800 to 0.8200)" in bare("model", "show", rows[0.8]["digest"])[0]
     assert shown["gate calibration"] == "failed: calibration was looked at"
     assert shown["gate psi"] == "failed, advisory: psi was looked at"
     assert shown["evaluation"]["base_rate"] == 0.1

@@ -89,9 +89,11 @@ def _waiting(delay: Delay) -> str:
     return f"half of all decisions take {delay.median_days:.0f} days or less, 95 % {p95} (open ones counted)"
 
 
-def check_leakage(step: Step, job: Job, observed: Observed) -> LeakageChecked:
-    """Looks for the future in the features and for the test in the training; logs the look at the test window."""
-    looks = _look(job, observed)
+def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
+    """Looks for the future in the features and for the test in the training; logs the look at the test window, if it is
+    one: a model will be judged there.
+    """
+    looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
         rows = sampled(observed.rows, MOST_ROWS, job.study.seed)
         test = sampled(observed.test, MOST_ROWS, job.study.seed)
@@ -100,7 +102,8 @@ def check_leakage(step: Step, job: Job, observed: Observed) -> LeakageChecked:
     return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
 
 
-def _look(job: Job, observed: Observed) -> list[dict[str, str]]:
+def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
+    """The looks that others took before."""
     file = job.shell.looks
     if file is None:
         return []
@@ -116,7 +119,8 @@ def _look(job: Job, observed: Observed) -> list[dict[str, str]]:
         why="recalibrate" if job.recalibrate else "train",
     )
     before = earlier_looks(file, look)
-    log_look(file, look)
+    if is_look:
+        log_look(file, look)
     return [past.as_dict() for past in before]
 
 

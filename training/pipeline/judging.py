@@ -161,6 +161,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
     return {
         "study": study.name,
         "study_digest": study.digest,
+        "marketplace": study.marketplace,
         "ledger_digest": table.digest,
         "ledger_entries": len(table.columns.case),
         "ledger_as_of": format_day(table.as_of),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from scoring.errors import ConfigurationWrong
 from scoring.facts import Facts
-from scoring.time import format_day
+from scoring.time import DAY, format_day
+from scoring.words import Kind
 from training.labels import final_facts
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
@@ -64,8 +65,8 @@ def observe(step: Step, job: Job) -> Observed:
     split = len(train_points)
     parts = found[:split]
     rows, test = join(parts), join(found[split:])
-    for name, part in (("training", rows), ("test", test)):
-        _check_enough(name, part)
+    for name, of_part, part in (("training", train_points, rows), ("test", test_points, test)):
+        _check_enough(name, of_part, part, job)
     summary = (
         f"as of {format_day(job.table.as_of)}, ledger {job.table.digest[:12]}, {len(points)} of {len(points)} windows"
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
@@ -74,14 +75,30 @@ def observe(step: Step, job: Job) -> Observed:
     return Observed(train_points, test_points, parts, rows, test, found, left_out, summary)
 
 
-def _check_enough(name: str, part: Snapshot) -> None:
+def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
     bad = int(part.bad.sum())
-    if min(bad, len(part.bad) - bad) < MIN_OF_EACH:
-        raise ConfigurationWrong(
-            f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least {MIN_OF_EACH} bad and"
-            f" {MIN_OF_EACH} good ones are needed: widen the window, the bad definition or the eligible sellers of the"
-            " study, or import more"
+    if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
+        return
+    columns = job.table.columns
+    told = columns.report_time[columns.kind != Kind.IDENTITY]  # who somebody is says nothing of what became of sellers
+    first = int(told.min() // DAY) if len(told) else job.table.as_of
+    days = sorted(point.day for point in points)
+    early = sum(day <= first for day in days)
+    if early:
+        remedy = (
+            f"the ledger goes back to {format_day(first)} only, and {early} of these {len(days)} points lie before, from"
+            f" {format_day(days[0])} on: shorten the window, the maturity or the embargo of the study, ask for fewer"
+            " points, or import what came before"
         )
+    else:
+        remedy = (
+            f"the ledger goes back to {format_day(first)}, before the first of these points, {format_day(days[0])}: widen"
+            " the window, the bad definition or the eligible sellers of the study, or import more"
+        )
+    raise ConfigurationWrong(
+        f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least {MIN_OF_EACH} bad and"
+        f" {MIN_OF_EACH} good ones are needed: {remedy}"
+    )
 
 
 def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:

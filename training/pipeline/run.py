@@ -21,7 +21,7 @@ def plan(job: Job, progress: Progress = silent) -> Planned:
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
-    leakage = steps.take("leakage checks", check_leakage, job, observed)
+    leakage = steps.take("leakage checks", check_leakage, job, observed, is_look=False)
     return Planned(joined(data, leakage).evaluation, steps.lines, len(observed.rows.bad), len(observed.test.bad))
 
 

@@ -15,6 +15,7 @@ from scoring.mapping import mapping_of
 from service import importing
 from service.importing import ImportReport, import_entries, import_files
 from service.ledger import Ledger
+from service.sources.tables import csv_rows
 from tests.builders import MARKET, Clock
 from tests.databases import BACKENDS, database
 from tests.service.sources.payloads import bare, exposure, violation
@@ -295,3 +296,12 @@ def test_a_reject_that_was_kept_before_its_batch_failed_is_told_once(
     report = taken(ledger, tmp_path, form)
     assert report.resumed[form] > first
     assert [line for _, line, _ in report.rejects] == [n + first - 1 for n in (3, 13, 20, 23, 33)]
+
+
+def test_a_reading_that_is_interrupted_ends_without_a_complaint(tmp_path: Path) -> None:
+    """The file is closed before its rows are given up, as Ctrl-C leaves them."""
+    table(tmp_path / "a.csv", [row(1), row(2)])
+    with (tmp_path / "a.csv").open("rb") as raw:
+        rows = csv_rows(raw, "a.csv", lambda line, reason: None)
+        assert next(rows)[0] == 2
+    rows.close()

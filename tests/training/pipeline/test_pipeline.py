@@ -127,6 +127,8 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
 ) -> None:
     """Another study that looks at the same window is told so; the same study again gives the same evaluation."""
     shell = Shell(looks=tmp_path / "looks.jsonl", now=1_764_000_000_000_000)
+    plan(Job(table, study, POLICY, shell=shell))
+    assert not (tmp_path / "looks.jsonl").exists(), "a dry run judges nothing, and is no look"
     first = train(table, study, shell=shell)
     other = train(table, replace(study, name="other", digest="f" * 64, seed=3), shell=shell)
     assert first.evaluation["looks"] == []
@@ -148,6 +150,18 @@ def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable
     assert more.best <= tuned.best
     with pytest.raises(ConfigurationWrong, match="two training points"):
         tune(plan_parts[:1], study, 3, None, lambda done, total: None)
+
+
+def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
+    """How far the ledger goes back, and where the points lie: a wider window would be the wrong advice."""
+    with pytest.raises(ConfigurationWrong, match="training points hold 0 sellers") as refused:
+        plan(Job(table, replace(study, window_days=700), POLICY))
+    said = refused.value.message
+    assert "the ledger goes back to 2024-01-0" in said
+    assert "shorten the window" in said
+    assert "widen" not in said
+    with pytest.raises(ConfigurationWrong, match="widen the window, the bad definition"):
+        plan(Job(table, replace(study, bad_at_least=1000), POLICY))
 
 
 @pytest.mark.parametrize("moments", [(0,), (2,), (1, 3)])
