@@ -165,9 +165,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
     if others := [code for code in row["reasons"].split() if code not in explained]:
         write(f"  {' '.join(others)}\n")
     if NO_MODEL in row["reasons"].split():
-        write(
-            "  no model is served, so there is no score: sellertrust train STUDY publishes one; the first is served if its gates allow it\n"
-        )
+        write("  no model is served, so there is no score: sellertrust train STUDY publishes one\n")
     if override:
         write(
             f"  tier {override['tier']} was set by {override['actor']} until {override['until']}: {override['reason']}"
