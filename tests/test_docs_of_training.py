@@ -21,6 +21,7 @@ from training.study.context import COUNTED, OF_INSPECTION
 
 STUDIES, MAPPINGS = (DOCS / "studies.md").read_text(), (DOCS / "mappings.md").read_text()
 MINIMAL = 'name = "n"\nmarketplace = "m"\n[window]\ndays = 9\n[bad]\nany = [{ harm = "high" }]\n'
+VIOLATION = {"kind": "violation", "violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}
 LISTED = {"attributes": {"name", "one_of", "default", "direction"}, "context": set(ContextSource.__dataclass_fields__)}
 
 
@@ -170,7 +171,7 @@ def test_every_value_condition_and_date_that_the_page_on_mappings_shows_can_be_s
     shown = {name: re.findall(r"^\| (`[^|]*`) \|", sections[name], re.MULTILINE) for name in sections}
     compiled = 0
     for name, form in {
-        "Values": "late = {}",
+        "Values": "brand = {}",
         "Conditions": 'when = {{ column = "a", {} }}',
         "Dates": "dates = {}",
     }.items():
@@ -179,6 +180,10 @@ def test_every_value_condition_and_date_that_the_page_on_mappings_shows_can_be_s
                 stated = tomllib.loads(text if "= " in text.split("{")[0] and name == "Values" else form.format(text))
                 rule = {"kind": "exposure", "entry_id": "x-{a}", "seller": "{a}", "day": "{b}", "settled_orders": 1}
                 dates = {"dates": stated.pop("dates")} if "dates" in stated else {}
+                if isinstance(brand := stated.get("brand"), dict) and {"count", "sum"} & set(brand):
+                    stated = {"late": brand}
+                elif "brand" in stated:
+                    rule = {**VIOLATION, "entry_id": "v-{a}", "seller": "{a}", "occur_time": "{b}"}
                 if "attributes" in stated:
                     rule = {"kind": "identity", "entry_id": "i-{a}", "seller": "{a}", "occur_time": "{b}"}
                 mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule | stated], **dates}]})

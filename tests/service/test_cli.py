@@ -212,7 +212,7 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
     before = {*tmp_path.rglob("*")}
     stdout, said = bare("ledger", "import", mapping, "--dry-run", code=4)
     assert [*map(str.strip, stdout.splitlines()[-1].split("│"))] == [
-        *("violation", "2", "1970-01-21T10:53:45.6Z", "1970-01-21T10:55:12Z"),
+        *("violation", "2", "1970-01-21T10:53:45.600000Z", "1970-01-21T10:55:12Z"),
     ]
     assert "warning: 2 of 2 entries happened before 1990: look at the unit of epoch times" in said
     assert "cases.csv: 1 x harm: 'hi' is none of low, medium, high, extreme (first in line 4)" in said
