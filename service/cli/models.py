@@ -130,7 +130,10 @@ def promote(
     reason: Reason,
     actor: Actor = None,
     override: Annotated[
-        str, typer.Option("--override", metavar="NAME", help="Person who answers for hard gates that failed.")
+        str,
+        typer.Option(
+            "--override", metavar="NAME", help="Person who answers for hard gates that failed or are missing."
+        ),
     ] = "",
     sign_off: Annotated[
         str, typer.Option("--sign-off", metavar="NAME", help="Person who signs off advisory gates that failed.")

@@ -69,7 +69,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000)
+    from tests.service.models import gates_json  # which takes its models from here
+
+    beside = {"gates.json": gates_json()}
+    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
 
 
 def promote(registry: Registry, name: str, reason: str = "better") -> str:
@@ -138,11 +141,11 @@ def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(regis
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"alias": "champion", "dig')
     assert registry.champion() == first
-    second = publish(registry, another())
+    second = registry.publish(another().parts, actor="anna", reason="trained", now=1)
     assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
 
     log.write_bytes(whole.rstrip(b"\n"))  # as an editor may leave it
-    promote(registry, second)
+    registry.promote(second, actor="bert", reason="better", now=2, override="bert")
     assert [move.digest for move in registry.history()] == [first, second]
 
     log.write_bytes(whole + b"champion: me\n" + whole)

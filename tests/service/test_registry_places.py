@@ -118,9 +118,9 @@ def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_
 
 def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registry, place: Path | str) -> None:
     """Nothing is written anew, and the champion stays champion."""
-    digest = publish(registry)
+    digest = publish(registry, attachments=None)
     before = _files(place)
-    assert publish(registry) == digest
+    assert publish(registry, attachments=None) == digest
     after = _files(place)
     assert {name for name in after if before.get(name) != after[name]} <= {"aliases.jsonl", "moves/000000002.json"}
     assert [move.alias for move in registry.history()] == [CHAMPION, CHAMPION]
@@ -234,6 +234,79 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
     with pytest.raises(GatesFailed, match=f"{fixed['gate']} cannot be overridden"):
         promote(registry, digest, override="dora", sign_off="")
     assert registry.champion() == champion
+
+
+@pytest.mark.parametrize("name", ["certificate", "parity"])
+def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry: Registry, name: str) -> None:
+    """Gates that leave out the promises would let anything pass."""
+    rows = json.loads(gates_json(gate("size")))["gates"]
+    without = [row for row in rows if row["gate"] != name]
+    for wrong in ([], without, [*without, gate(name, kind="advisory")]):
+        with pytest.raises(ArtifactRefused, match=f"must hold .*{name}.* as hard gates"):
+            publish(registry, attachments={"gates.json": json.dumps({"gates": wrong}).encode()})
+    assert registry.history() == []
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        gate("parity") | {"number": 9},
+        gate("parity") | {"number": 9, "limit": 10},
+        gate("certificate") | {"number": None},
+        gate("size") | {"number": 5, "limit": 4},
+        gate("size") | {"number": None},
+        gate("size") | {"limit": None},
+        gate("psi", kind="advisory") | {"number": 5, "limit": 4},
+    ],
+)
+def test_a_gate_whose_number_is_past_its_limit_does_not_hold_whatever_it_says(
+    registry: Registry, stated: dict[str, object]
+) -> None:
+    """It says `ok`."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(stated)})
+    with pytest.raises(GatesFailed, match=str(stated["gate"])):
+        promote(registry, digest)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400, b"true"])
+def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -> None:
+    """A limit beyond all numbers is none."""
+    wrong = gates_json(gate("size") | {"limit": 7654321}).replace(b"7654321", number)
+    with pytest.raises(ArtifactRefused, match="cannot be read"):
+        publish(registry, attachments={"gates.json": wrong})
+
+
+def test_a_model_without_gates_replaces_a_champion_only_by_a_named_person(registry: Registry) -> None:
+    """The first model of all is champion without; a model that was champion before may be so again."""
+    first = publish(registry, attachments=None)
+    assert (registry.champion(), registry.history()[-1].figures["gates"]) == (first, "none")
+    second = publish(registry, 1, attachments=None)
+    with pytest.raises(GatesFailed, match=r"past gates\.json it takes a named person's override") as caught:
+        promote(registry, second)
+    assert caught.value.metadata["hard"] == "gates.json"
+    promote(registry, second, override="dora")
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["override"], figures["overridden"]) == ("none", "dora", "gates.json")
+    promote(registry, first)
+    assert registry.champion() == first
+    assert "override" not in registry.history()[-1].figures
+
+
+class Slow(Registry):
+    """While it tries a model, another publishes that model again, with a gate that failed."""
+
+    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
+        super()._try(digest, parts)
+        publish(self, 1, attachments={"gates.json": gates_json(HARD)})
+
+
+def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:
+    """No move comes between the question and the answer in the log."""
+    first, second = publish(registry), publish(registry, 1)
+    with pytest.raises(GatesFailed, match="calibration"):
+        promote(Slow(place), second)
+    assert registry.champion() == first
 
 
 @pytest.mark.parametrize("failed", [HARD, ADVISORY])
