@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scoring.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.shapes import wrong_line
 from scoring.time import format_time
 from service.registry import intake
 from service.registry.figures import headline
@@ -78,6 +79,7 @@ class Registry:
         The first model becomes champion if its gates allow a promotion, any other one challenger. Publishing the same
         content again changes nothing but the log and the attachments, and mends what was damaged.
         """
+        _check_said(actor=actor, reason=reason)
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
@@ -317,8 +319,12 @@ def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = 
             wrong.append(FieldViolation(name, "is required"))
         elif len(text) > longest:
             wrong.append(FieldViolation(name, f"must have at most {longest} characters"))
+        elif problem := wrong_line(text, longest):
+            wrong.append(FieldViolation(name, problem))
     for name, text in (("override", override), ("sign_off", sign_off)):
         if len(text) > MAX_NAME or (text and not text.strip()):
             wrong.append(FieldViolation(name, f"must be a person's name of at most {MAX_NAME} characters"))
+        elif problem := wrong_line(text, MAX_NAME):
+            wrong.append(FieldViolation(name, problem))
     if wrong:
         raise InvalidInput(wrong)

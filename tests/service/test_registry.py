@@ -117,7 +117,7 @@ def test_a_promotion_moves_the_champion_and_can_be_taken_back(registry: Registry
 
 def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry) -> None:
     """Moves are added to the log; what it held before stays as it was, whatever is in a reason."""
-    first = publish(registry, artifact(), reason="trained\u2028on two\nlines")
+    first = publish(registry, artifact(), reason="trained “anew”, für alle")
     log = registry.folder / "aliases.jsonl"
     before = log.read_bytes()
     second = publish(registry, another())
@@ -126,7 +126,7 @@ def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry)
     assert log.read_bytes().startswith(before)
     moves = Registry(registry.folder).history()
     assert [(move.alias, move.digest, move.actor, move.reason) for move in moves] == [
-        (CHAMPION, first, "anna", "trained\u2028on two\nlines"),
+        (CHAMPION, first, "anna", "trained “anew”, für alle"),
         (CHALLENGER, second, "anna", "trained"),
         (CHAMPION, second, "bert", "better"),
         (CHALLENGER, first, "anna", "again"),

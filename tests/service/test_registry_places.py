@@ -11,7 +11,11 @@ import pytest
 
 from scoring.artifact import MANIFEST, PARTS
 from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput, ModelNotFound
+from sellertrust.v1.model_service_pb2 import ModelMove
+from service.cli.models import _moved
+from service.cli.output import Format
 from service.registry import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, Registry
+from service.registry.moves import is_move
 from tests.scoring.worlds import artifact
 from tests.service.models import FOLDER, STORE, evaluated, gate, gates_json, parts_of, promote, publish
 
@@ -40,7 +44,7 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
-    second = publish(registry, parts=evaluated(1, 0.75), reason="trained\u2028on two\nlines")
+    second = publish(registry, parts=evaluated(1, 0.75), reason="trained “anew”, für alle")
     promote(registry, second[:9])
     publish(registry, parts=evaluated(0, 0.7), reason="again")
     other = Registry(place)
@@ -50,7 +54,7 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
     moves = [(move.alias, move.digest, move.actor, move.reason, move.time) for move in other.history()]
     assert moves == [
         (CHAMPION, first, "anna", "trained", "1970-01-01T00:00:01Z"),
-        (CHALLENGER, second, "anna", "trained\u2028on two\nlines", "1970-01-01T00:00:01Z"),
+        (CHALLENGER, second, "anna", "trained “anew”, für alle", "1970-01-01T00:00:01Z"),
         (CHAMPION, second, "bert", "better", "1970-01-01T00:00:02Z"),
         (CHALLENGER, first, "anna", "again", "1970-01-01T00:00:01Z"),
     ]
@@ -367,7 +371,10 @@ def test_attachments_that_are_none_are_refused_and_nothing_is_published(
 
 @pytest.mark.parametrize(
     "said",
-    [{"actor": ""}, {"reason": " "}, {"actor": "a" * 129}, {"reason": "r" * 501}, {"override": " "}],
+    [{"actor": ""}, {"reason": " "}, {"actor": "a" * 129}, {"reason": "r" * 501}, {"override": " "}]
+    + [
+        {name: f"a{sign}b"} for name in ("actor", "reason", "override", "sign_off") for sign in "\n\x1b\x9b\u202e\u2066"
+    ],
 )
 def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str, str]) -> None:
     """The log is for people who ask later."""
@@ -376,6 +383,28 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
         promote(registry, digest, **said)
     assert [wrong.field for wrong in caught.value.violations] == list(said)
     assert len(registry.history()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"alias": "f1baf4"}, {"alias": ""}, {"figures": {"auc": float("nan")}}, {"figures": {"auc": float("inf")}},
+        {"figures": {"auc": True}}, {"figures": {"auc": None}},
+    ],
+)  # fmt: skip
+def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wrong: dict[str, object]) -> None:
+    """An alias that is spelt as a digest begins would show and promote another model than was named."""
+    sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
+    assert is_move(json.dumps(sound).encode())
+    assert not is_move(json.dumps(sound | wrong).encode())
+
+
+def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
+    """Logs of before hold what is refused today."""
+    move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
+    row = _moved(move, Format.TABLE)
+    assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
+    assert row["figures"] == "override=b\\u000ac"
 
 
 def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
