@@ -75,7 +75,7 @@ def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(regist
     assert registry.aliases()[PREVIOUS] == third
     move = registry.history()[-1]
     assert (move.actor, move.reason) == ("carl", "complaints")
-    assert move.figures == {"gates": "none", "rollback": "yes", "previous": third}
+    assert move.figures == {"gates": "passed", "rollback": "yes", "previous": third}
     assert registry.rollback(actor="carl", reason="a mistake", now=4) == third
     assert first in registry.digests()
 
