@@ -4,6 +4,7 @@ import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import fsspec
@@ -58,7 +59,7 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
         (CHAMPION, second, "bert", "better", "1970-01-01T00:00:02Z"),
         (CHALLENGER, first, "anna", "again", "1970-01-01T00:00:01Z"),
     ]
-    figures = {"auc": 0.75, "log_loss": 0.25, "gates": "none"}
+    figures = {"auc": 0.75, "log_loss": 0.25, "gates": "passed", "gates_sha256": sha256(gates_json()).hexdigest()}
     assert [move.figures for move in other.history()][1:3] == [figures, figures | {"previous": first}]
 
 
