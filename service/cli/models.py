@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from scoring.shapes import shown
 from sellertrust.client import Client
 from sellertrust.models import Models
 from sellertrust.v1.model_service_pb2 import Model, ModelMove
@@ -130,7 +131,10 @@ def promote(
     reason: Reason,
     actor: Actor = None,
     override: Annotated[
-        str, typer.Option("--override", metavar="NAME", help="Person who answers for hard gates that failed.")
+        str,
+        typer.Option(
+            "--override", metavar="NAME", help="Person who answers for hard gates that failed or are missing."
+        ),
     ] = "",
     sign_off: Annotated[
         str, typer.Option("--sign-off", metavar="NAME", help="Person who signs off advisory gates that failed.")
@@ -227,9 +231,11 @@ def _moved(move: ModelMove, output: Format) -> dict[str, Any]:
         "time": move.move_time.ToJsonString() if move.HasField("move_time") else None,
         "alias": move.alias,
         "digest": digest[:12] if table else digest,
-        "actor": move.actor,
-        "reason": move.reason,
-        "figures": " ".join(f"{name}={_short(value)}" for name, value in figures.items()) if table else figures,
+        "actor": shown(move.actor) if table else move.actor,  # logs of earlier releases hold what is refused today
+        "reason": shown(move.reason) if table else move.reason,
+        "figures": " ".join(f"{shown(name)}={shown(_short(value))}" for name, value in figures.items())
+        if table
+        else figures,
     }
 
 

@@ -1,10 +1,12 @@
 """The gates of a model, as training left them beside it, and what they ask of a promotion.
 
 `gates.json`: {"gates": [{"gate", "kind": "hard" or "advisory", "ok", "number", "limit", "text", "overridable"}, ...]}.
-Whether the model passed is worked out from the gates, whatever the file says besides.
+Whether a gate holds is worked out from its number and its limit, whatever the file says besides; `certificate` and `parity`
+must be among them.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,16 +31,18 @@ class Gate:
 
 
 def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
-    """The gates in `gates.json`; None without one. ArtifactRefused if it is none."""
+    """The gates in `gates.json`; None without one. ArtifactRefused if it is none, or one that leaves out the promises."""
     if data is None:
         return None
     try:
         rows = json.loads(data, parse_constant=_refuse)["gates"]
         gates = tuple(_gate(row) for row in rows)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
     if len({gate.gate for gate in gates}) != len(gates):
         raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
+    if lost := NEVER_OVERRIDDEN - {gate.gate for gate in gates if gate.is_hard}:
+        raise ArtifactRefused(f"{GATES} of the model must hold {_listed(sorted(lost))} as hard gates; train it again")
     return gates
 
 
@@ -54,8 +58,9 @@ def failed(gates: Sequence[Gate] | None) -> list[str]:
     return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
 
 
-def allow(gates: Sequence[Gate] | None, override: str, sign_off: str) -> dict[str, str]:
+def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, unseen: bool = False) -> dict[str, str]:
     """What the log is to say of a promotion past these gates: verdict, who overrode which and signed off which.
+    `unseen`: the model would take the place of another, and never served; then to have no gates is a failure, too.
 
     GatesFailed if it takes an override or a signature that is not given, or one that nobody can give. InvalidInput if one
     is given and none is asked for: the log would say of a person what he had no reason to do.
@@ -64,6 +69,8 @@ def allow(gates: Sequence[Gate] | None, override: str, sign_off: str) -> dict[st
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
     hard = [gate.gate for gate in broken if gate.is_hard and gate.gate not in fixed]
     advisory = [gate.gate for gate in broken if not gate.is_hard]
+    if gates is None and unseen:
+        hard.append(GATES)
     asked = []
     if fixed:
         asked.append(f"{_listed(fixed)} cannot be overridden: train another model")
@@ -91,11 +98,22 @@ def _gate(row: Mapping[str, object]) -> Gate:
         raise ValueError("a gate has a name, a text, and is hard or advisory")
     if not isinstance(row["ok"], bool) or not isinstance(row.get("overridable", True), bool):
         raise ValueError(f"ok and overridable of gate {name[:40]} must be true or false")
-    numbers = (row.get("number"), row.get("limit"))
-    if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in numbers):
-        raise ValueError(f"number and limit of gate {name[:40]} must be numbers or null")
-    number, limit = (None if value is None else float(value) for value in numbers)  # type: ignore[arg-type]
-    return Gate(name, kind == "hard", row["ok"], number, limit, text, bool(row.get("overridable", True)))
+    number, limit = (_number(row, key) for key in ("number", "limit"))
+    is_hard = kind == "hard"
+    if name in NEVER_OVERRIDDEN:
+        limit = 0.0
+    # As training judges: a hard gate that was not measured does not hold, an advisory one has nothing to sign off.
+    holds = number <= limit if number is not None and limit is not None else not is_hard
+    return Gate(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
+
+
+def _number(row: Mapping[str, object], key: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"number and limit of gate {str(row['gate'])[:40]} must be numbers or null")
+    return float(value)
 
 
 def _refuse(constant: str) -> float:

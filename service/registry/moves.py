@@ -5,6 +5,7 @@ the log, and a registry of an earlier release has it too.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -56,9 +57,17 @@ def move_of(line: bytes) -> Move:
     texts = (move.alias, move.digest, move.actor, move.reason, move.time)
     if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
         raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
-    if not isinstance(move.figures, dict) or not all(isinstance(value, Figure) for value in move.figures.values()):
+    if move.alias not in ALIASES:  # one that is spelt as a digest begins would stand for another model
+        raise ValueError(f"an alias is one of {', '.join(ALIASES)}")
+    if not isinstance(move.figures, dict) or not all(map(_is_figure, move.figures.values())):
         raise ValueError("the figures of a move are texts and numbers")
     return move
+
+
+def _is_figure(value: object) -> bool:
+    return (
+        isinstance(value, Figure) and not isinstance(value, bool) and (isinstance(value, str) or abs(value) < math.inf)
+    )
 
 
 def is_move(line: bytes) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scoring.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.shapes import wrong_line
 from scoring.time import format_time
 from service.registry import intake
 from service.registry.figures import headline
@@ -78,6 +79,7 @@ class Registry:
         The first model becomes champion if its gates allow a promotion, any other one challenger. Publishing the same
         content again changes nothing but the log and the attachments, and mends what was damaged.
         """
+        _check_said(actor=actor, reason=reason)
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
@@ -108,15 +110,17 @@ class Registry:
         """Makes a published model champion, after a throwaway process has loaded it; its whole digest.
 
         Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
+        A model without gates that never was champion takes `override` to replace one.
         GatesFailed says what it takes; ModelNotFound; ArtifactRefused; InvalidInput.
         """
         _check_said(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
-        gates, said = self._gates_as_published(digest)
-        said |= allow(gates, override, sign_off)
+        self._allowed(digest, self.history(), override, sign_off)
         self._try(digest, self._verified(digest))
 
         def decide(moves: list[Move]) -> Move:
+            # Asked again: the model may have been published with other gates while it was tried.
+            said = self._allowed(digest, moves, override, sign_off)
             return self._champion_move(moves, digest, actor, reason, now, said)
 
         self._storage.append(decide)
@@ -189,8 +193,11 @@ class Registry:
 
     def attachment(self, digest: str, name: str) -> bytes:
         """What was published beside a model, the last time. ModelNotFound without one, ArtifactRefused if it is another."""
+        return self._attachment(digest, name, self.history())
+
+    def _attachment(self, digest: str, name: str, moves: list[Move]) -> bytes:
         data = self._storage.read(digest, [name]).get(name)
-        stated = figure_of(self.history(), digest, _sha_name(name))
+        stated = figure_of(moves, digest, _sha_name(name))
         if data is None and stated is None:
             raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
         if data is None or sha256(data).hexdigest() != stated:
@@ -200,8 +207,11 @@ class Registry:
 
     def gates(self, digest: str) -> tuple[Gate, ...] | None:
         """The gates of a published model; None if it has none. ArtifactRefused if they are not those of the log."""
+        return self._gates(digest, self.history())
+
+    def _gates(self, digest: str, moves: list[Move]) -> tuple[Gate, ...] | None:
         try:
-            return gates_of(self.attachment(digest, GATES))
+            return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
@@ -261,11 +271,13 @@ class Registry:
             {"model": digest},
         )
 
-    def _gates_as_published(self, digest: str) -> tuple[tuple[Gate, ...] | None, dict[str, Figure]]:
-        """A model's gates, and their SHA-256 for the log."""
-        gates = self.gates(digest)
-        sha = figure_of(self.history(), digest, _sha_name(GATES))
-        return gates, {} if gates is None or sha is None else {_sha_name(GATES): sha}
+    def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
+        """What the log is to say of a promotion, with the SHA-256 of the gates, after these moves. Raises as `allow`."""
+        gates = self._gates(digest, moves)
+        champions = {move.digest for move in moves if move.alias == CHAMPION}
+        sha = figure_of(moves, digest, _sha_name(GATES))
+        said = allow(gates, override, sign_off, unseen=bool(champions) and digest not in champions)
+        return {**said, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(
         self, moves: list[Move], digest: str, actor: str, reason: str, now: int, said: Mapping[str, Figure]
@@ -307,8 +319,12 @@ def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = 
             wrong.append(FieldViolation(name, "is required"))
         elif len(text) > longest:
             wrong.append(FieldViolation(name, f"must have at most {longest} characters"))
+        elif problem := wrong_line(text, longest):
+            wrong.append(FieldViolation(name, problem))
     for name, text in (("override", override), ("sign_off", sign_off)):
         if len(text) > MAX_NAME or (text and not text.strip()):
             wrong.append(FieldViolation(name, f"must be a person's name of at most {MAX_NAME} characters"))
+        elif problem := wrong_line(text, MAX_NAME):
+            wrong.append(FieldViolation(name, problem))
     if wrong:
         raise InvalidInput(wrong)

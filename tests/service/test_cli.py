@@ -18,6 +18,7 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry import Registry
 from tests.scoring.worlds import artifact
+from tests.service.models import gates_json
 from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
 from tests.service.test_registry import another
 
@@ -28,7 +29,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("data")
     registry = Registry(folder / "registry")
     for model in (artifact(), another()):
-        registry.publish(model.parts, actor="test", reason="trained", now=1)
+        registry.publish(model.parts, actor="test", reason="trained", now=1, attachments={"gates.json": gates_json()})
     shell = shell_of(folder)
     with serving(shell, folder) as address:
         yield shell_of(folder, target=address)

@@ -45,7 +45,7 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
     """With the verdict of their gates; each failed one with what it found."""
     rows = {row["auc"]: row for row in bare.json("model", "list")}
     assert [(rows[auc]["aliases"], rows[auc]["gates"], rows[auc]["state"]) for auc in (0.7, 0.8, 0.75)] == [
-        ("champion", "none", "verified"), ("", "failed", "verified"), ("challenger", "none", "verified"),
+        ("champion", "passed", "verified"), ("", "failed", "verified"), ("challenger", "passed", "verified"),
     ]  # fmt: skip
     shown = bare.json("model", "show", rows[0.8]["digest"])
     assert (shown["auc"], shown["gates"]) == ({"value": 0.8, "low": 0.78, "high": 0.8200000000000001}, "failed")

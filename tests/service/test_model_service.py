@@ -73,7 +73,7 @@ def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_
     pages = list(client.list_models(page_size=1))
     assert [model.digest for model in pages] == sorted([first, second, third])
     found = {model.digest: model for model in pages}
-    assert (list(found[first].aliases), found[first].gates, found[first].has_report) == (["champion"], "none", False)
+    assert (list(found[first].aliases), found[first].gates, found[first].has_report) == (["champion"], "passed", False)
     assert (found[second].gates, found[second].has_report, found[second].study) == ("failed", True, "tests")
     assert dict(found[second].figures) == {"auc": 0.8, "log_loss": 0.25}
     assert (list(found[third].aliases), found[third].damaged, found[third].study) == (["challenger"], True, "")
@@ -93,7 +93,8 @@ def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Clien
     assert model.figures["auc.lightgbm.low"] == 0.78
     assert (model.features[0], len(model.features)) == (artifact().features[0].key, len(artifact().features))
     gates = {gate.gate: (gate.hard, gate.ok, gate.number, gate.HasField("limit")) for gate in model.gate_results}
-    assert gates == {"size": (True, True, 0.25, False), "psi": (False, False, 0.25, False)}
+    held = dict.fromkeys(("certificate", "parity", "size"), (True, True, 0.0, True))
+    assert gates == held | {"psi": (False, False, 0.25, True)}
     loaded = registry.load(second)
     assert model.baseline_points == loaded.baseline_points
     assert model.evaluation_json.encode() == loaded.parts["evaluation.json"]
@@ -134,7 +135,7 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
         (3, "champion", f"models/{second}", "bert"),
         (4, "champion", f"models/{first}", "carl"),
     ]
-    assert dict(moves[3].figures) == {"gates": "none", "rollback": "yes", "previous": second}
+    assert dict(moves[3].figures) == {"gates": "passed", "rollback": "yes", "previous": second}
     assert moves[0].move_time.ToJsonString() == "1970-01-01T00:00:01Z"
     assert client.rollback_model(actor="carl", reason="again").champion == f"models/{second}"
 

