@@ -82,3 +82,8 @@ def publish(registry: Registry, number: int = 0, **options: Any) -> str:
 def promote(registry: Registry, name: str, **options: Any) -> str:
     """Promotes a model by bert; its digest."""
     return registry.promote(name, **({"actor": "bert", "reason": "better", "now": 2_000_000} | options))
+
+
+HARD = gate("calibration", ok=False)
+ADVISORY = gate("psi", ok=False, kind="advisory")
+"""Gates that failed."""

@@ -482,8 +482,9 @@ class PromoteModelRequest(_message.Message):
     reason: _builtins.str
     """Why, in at most 500 characters; with `override` also why that is right. Required."""
     override: _builtins.str
-    """Name of the person who answers for the hard gates that failed, in at most 128 characters. Required if one did, and
-    refused if none did. `certificate` and `parity` can be overridden by nobody.
+    """Name of the person who answers for the hard gates that failed, in at most 128 characters. Required if one did, or if a
+    model without gates, which never was champion, is to replace one; refused otherwise. `certificate` and `parity` can be
+    overridden by nobody.
     """
     sign_off: _builtins.str
     """Name of the person who signs off the advisory gates that failed, in at most 128 characters. Required if one did, and
