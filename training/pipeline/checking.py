@@ -12,7 +12,6 @@ from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.delay import Delay, Development, Lift, decision_delay, development, lift
 from training.gate_figures import DRIFT
-from training.labels import final_facts
 from training.looks import Look, earlier_looks, log_look
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
@@ -51,12 +50,11 @@ class Checked:
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     """Looks at what the ledger says: order, gaps, doubles, what was never decided; and how late it says it."""
-    final = final_facts(job.table)
-    checks = data_checks(job.table, job.study, observed.every, observed.left_out, final)
+    checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
-    found = development(job.table, job.study, final)
+    found = development(job.table, job.study, observed.final)
     raised = lift(found, job.study)
     windows = len(observed.train_points) + len(observed.test_points)
     labels = {

@@ -12,11 +12,13 @@ from scoring.errors import ConfigurationWrong
 from scoring.scale import Scale
 from training.fit import at_reference, calibrate, fit_lightgbm, golden_rows, offset
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 from training.snapshots import Snapshot, join
 
 Floats = NDArray[np.float64]
+MOST_HELD_BACK = 250_000
+"""Rows at most that the model is fitted on by which the scale is found: two numbers do not need a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
     if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few training points to hold one back")
-    text = job.kept.text("model-held-back", lambda: fit_lightgbm(join(earlier), job.study, step).model_to_string())
+    rows = sampled(join(earlier), MOST_HELD_BACK, job.study.seed)
+    text = job.kept.text("model-held-back", lambda: fit_lightgbm(rows, job.study, step).model_to_string())
     raw = _fitted(text, "").raw(at_reference(latest, job.study).x)
     intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study))
     lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""

@@ -27,7 +27,8 @@ MIN_OF_EACH = 10
 class Observed:
     """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's.
 
-    `every`: one a point, training and test; `left_out`: of each, rows that are none, by why.
+    `final`: what stands by today's knowledge. `every`: one a point, training and test; `left_out`: of each, rows that are
+    none, by why.
     """
 
     train_points: list[Observation]
@@ -35,6 +36,7 @@ class Observed:
     parts: list[Snapshot]
     rows: Snapshot
     test: Snapshot
+    final: Facts
     every: list[Snapshot]
     left_out: list[Mapping[str, int]]
     summary: str
@@ -72,7 +74,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )
-    return Observed(train_points, test_points, parts, rows, test, found, left_out, summary)
+    return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
