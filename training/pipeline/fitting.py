@@ -17,7 +17,7 @@ from training.pipeline.steps import Step
 from training.snapshots import Snapshot, join
 
 Floats = NDArray[np.float64]
-MOST_HELD_BACK = 250_000
+MOST_HELD_BACK = 100_000
 """Rows at most that the model is fitted on by which the scale is found: two numbers do not need a million."""
 
 
@@ -104,13 +104,21 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
     if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few training points to hold one back")
-    rows = sampled(join(earlier), MOST_HELD_BACK, job.study.seed)
-    text = job.kept.text("model-held-back", lambda: fit_lightgbm(rows, job.study, step).model_to_string())
+    text = job.kept.text(
+        "model-held-back", lambda: fit_lightgbm(_held_back(earlier, job), job.study, step).model_to_string()
+    )
     raw = _fitted(text, "").raw(at_reference(latest, job.study).x)
     intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study))
     lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
     scale = Scale.from_calibration(intercept + lift, slope)
     return Calibrated(scale, lift, f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}")
+
+
+def _held_back(earlier: list[Snapshot], job: Job) -> Snapshot:
+    """The rows of the earlier points, or as many of each."""
+    if sum(len(part.bad) for part in earlier) > MOST_HELD_BACK:
+        earlier = [sampled(part, MOST_HELD_BACK // len(earlier), job.study.seed) for part in earlier]
+    return join(earlier)
 
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
