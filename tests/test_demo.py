@@ -65,7 +65,7 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
 
 def test_a_demo_that_is_told_to_stop_takes_its_server_along(tmp_path: Path) -> None:
     """SIGTERM while it serves, as a supervisor would."""
-    with start("--sellers", 300, "--folder", tmp_path / "demo") as process:
+    with start("--sellers", 600, "--folder", tmp_path / "demo") as process:
         assert process.stderr is not None
         assert any(line.startswith("serving on 127.0.0.1:") for line in process.stderr)
         process.send_signal(signal.SIGTERM)
