@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_a_model_that_is_none_is_refused_with_the_reason() -> None:
         intake.try_out({**parts_of(0), "model.txt": b"tree\n"})
 
 
+def children() -> set[int]:
+    """The processes that this one has started and not yet waited for."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, _, rest = status.read_text().partition(" (")
+            if int(rest.rpartition(") ")[2].split()[1]) == os.getpid():
+                found.add(int(pid))
+    return found
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [
@@ -49,10 +61,10 @@ def test_a_process_that_dies_hangs_or_lies_is_a_refusal(
     digest = publish(Registry(tmp_path))
     replaced(monkeypatch, program)
     monkeypatch.setattr(intake.try_out, "__kwdefaults__", {"seconds": 0.5, "memory_bytes": 1 << 30})
+    before = children()
     with pytest.raises(ArtifactRefused, match=message):
         Registry(tmp_path).admit(digest)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # nobody is left
+    assert children() <= before  # the suite's own databases and servers may end meanwhile
 
 
 def test_a_model_that_kills_its_process_is_not_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
