@@ -264,7 +264,7 @@ def test_an_artifact_whose_baseline_is_not_at_the_reference_is_refused(world: Wo
     assert load(changed(lambda _: None)).digest == load(parts).digest
     with pytest.raises(ArtifactRefused, match="not at the reference of its context"):
         load(changed(lambda manifest: manifest["baseline"].__setitem__(-2, 0.5)))
-    with pytest.raises(ArtifactRefused, match=r"reference of context\.looks@1 in the artifact is not a finite number"):
+    with pytest.raises(ArtifactRefused, match=r"does not hold together|is not a finite number"):
         load(changed(lambda manifest: manifest["features"][-1].__setitem__("reference", float("inf"))))
 
 
