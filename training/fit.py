@@ -115,7 +115,7 @@ def _fit_one(
     else:
         del parameters["monotone_constraints_method"]
     weight: Floats | None = getattr(rows, "weight", None)
-    base = _base_log_odds(rows.bad, start, weight)
+    base = base_log_odds(rows.bad, start, weight)
     data = lightgbm.Dataset(
         rows.x, rows.bad, weight=weight, init_score=start + base, params={"feature_pre_filter": False}
     )
@@ -134,8 +134,11 @@ def _plain(error: Exception) -> str:
 _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 
 
-def _base_log_odds(bad: Floats, start: Floats, weight: Floats | None) -> float:
-    """The constant c that makes the mean of sigmoid(start + c) the base rate (Newton's method from the mean)."""
+def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
+    """The constant c that makes the mean of sigmoid(start + c) the base rate (Newton's method from the mean).
+
+    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
+    """
     rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
     c = math.log(rate / (1 - rate)) - float(start.mean())
     for _ in range(50):

@@ -10,7 +10,7 @@ from scoring import features
 from scoring.certificate import certify
 from scoring.errors import ConfigurationWrong
 from scoring.scale import Scale
-from training.fit import at_reference, calibrate, fit_lightgbm, golden_rows, offset
+from training.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
@@ -125,28 +125,12 @@ def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Cali
     """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
     raw = job.champion.raw_score(at_reference(latest, job.study).x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
-    intercept = level(latest.bad, start) + lift
+    intercept = base_log_odds(latest.bad, start) + lift
     return Calibrated(
         Scale.from_calibration(intercept, scale.p_slope),
         lift,
         f"intercept {intercept:+.3f} instead of {scale.p_intercept:+.3f}, slope {scale.p_slope:.3f} as it was",
     )
-
-
-def level(bad: Floats, start: Floats) -> float:
-    """The intercept under which the mean of sigmoid(start + intercept) is the share of bad rows, by Newton's method.
-
-    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
-    """
-    rate = min(max(float(bad.mean()), 1e-9), 1 - 1e-9)
-    intercept = 0.0
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-(start + intercept)))
-        change = (float(p.mean()) - rate) / max(float((p * (1 - p)).mean()), 1e-12)
-        intercept -= max(min(change, 1.0), -1.0)
-        if abs(change) < 1e-12:
-            break
-    return intercept
 
 
 def _tells(rows: Snapshot) -> bool:
