@@ -68,7 +68,16 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
             f"model {artifact.digest[:12]} answers for a reference exposure of {stated} orders, the study {study.name}"
             f" for {study.reference_exposure}; give the study that the model was trained by"
         )
-    return replace(study, features=artifact.features, constants=artifact.folder.constants)
+    return seen_by(study, artifact)
+
+
+def seen_by(study: Study, artifact: Artifact) -> Study:
+    """The study with the features and constants that a model reads, and of its context what the model knows."""
+    known = frozenset(artifact.features)
+    context = tuple(source for source in study.context if known.issuperset(source.features))
+    # A verified artifact's decay tables are the core's own, which is what a study without any means.
+    constants = replace(artifact.folder.constants, decay=None)
+    return replace(study, features=artifact.features, constants=constants, context=context)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:

@@ -130,9 +130,9 @@ class Training:
         study = self.study
         artifact = artifact and self._of_marketplace(artifact)
         if self._recalibrate and artifact is not None:
-            from training.pipeline.comparing import as_study_of
+            from training.outcomes import seen_by
 
-            study = as_study_of(study, artifact)
+            study = seen_by(study, artifact)
         # Another search is another training: it goes on from its own trials, and its model is another.
         key = [study.digest, table.digest, champion if self._recalibrate else "", self._trials, made_by()]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from scoring import features
 from scoring.artifact import Artifact
-from scoring.fold import Constants
-from scoring.words import Severity
 from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
 from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
-from training.outcomes import lineage_of
+from training.outcomes import lineage_of, seen_by
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
@@ -144,16 +142,6 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
     return np.asarray(intercept + slope * raw + own, dtype=np.float64)
 
 
-def as_study_of(study: Study, champion: Artifact) -> Study:
-    """The study with the features and constants that a champion reads, and of its context what the champion knows."""
-    stated = champion.manifest["constants"]
-    weights = {severity: int(stated["severity_weights"][severity.name.lower()]) for severity in Severity}
-    constants = Constants(weights, float(stated["rate_damping"]), float(stated["exposure_scale"]))
-    known = frozenset(champion.features)
-    context = tuple(source for source in study.context if known.issuperset(source.features))
-    return replace(study, features=champion.features, constants=constants, context=context)
-
-
 def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: Study) -> Floats:
     """A champion's log-odds at the maturity, over each row's own exposure. The reference exposure that it answers for need
     not be the study's.
@@ -165,7 +153,7 @@ def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: S
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
     """The champion's raw scores of the test rows, from its own features, with context at its own reference."""
-    theirs = as_study_of(job.study, champion)
+    theirs = seen_by(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
     rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])

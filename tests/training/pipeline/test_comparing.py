@@ -12,8 +12,9 @@ from scoring.artifact import Artifact, load
 from scoring.features import at_reference
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
 from training.export import LedgerTable
+from training.outcomes import as_the_model_sees, seen_by
 from training.pipeline import Job, Trained
-from training.pipeline.comparing import as_study_of, compare
+from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, fit
 from training.pipeline.observing import observe
 from training.pipeline.run import silent
@@ -67,7 +68,7 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
     more = knowing(study, WATCHED)
     trained = train(table, more, champion=plain)
     assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
-    again = train(table, as_study_of(more, plain), champion=plain, recalibrate=True)
+    again = train(table, seen_by(more, plain), champion=plain, recalibrate=True)
     assert again.parts["model.txt"] == plain.parts["model.txt"]
 
 
@@ -76,7 +77,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
     theirs = knowing(study, WATCHED)
     champion = load(train(table, theirs).parts)
     both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
-    assert as_study_of(both, champion).context == (WATCHED,)
+    assert seen_by(both, champion).context == (WATCHED,)
     trained = train(table, both, champion=champion)
     assert trained.test_scores["champion"] == pytest.approx(as_served(trained, champion, table, theirs))
 
@@ -109,3 +110,12 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     assert lifted.p_intercept == pytest.approx(known.p_intercept + math.log(3))
     assert as_lifted.scores["lightgbm"] == pytest.approx(as_known.scores["lightgbm"])
     assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"])
+
+
+def test_a_model_without_context_is_watched_by_a_study_that_has_some(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """As monitor and backtest observe it: by what the model reads."""
+    seen = as_the_model_sees(knowing(study, WATCHED), plain)
+    (point,) = seen.observations(table.as_of)[1]
+    assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
