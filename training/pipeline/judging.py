@@ -10,7 +10,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from scoring.artifact import MANIFEST, Artifact, ModelParts, canonical_json, load, pack
+from scoring.artifact import Artifact, ModelParts, load, pack
 from scoring.features import at_reference
 from scoring.time import format_day
 from training.fit import baseline_seller, golden_rows
@@ -81,16 +81,8 @@ def assess(
         }
     certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}
     evaluation = compared.figures | shown | checked.evaluation | {"certificate": certificate}
-    parts = repacked(bare.parts, evaluation)
+    parts = pack(replace(model, evaluation=evaluation))
     return Impact(load(parts), parts, evaluation, _impact(evaluation))
-
-
-def repacked(parts: Mapping[str, bytes], evaluation: Mapping[str, Any]) -> dict[str, bytes]:
-    """The parts of an artifact with another evaluation, and the manifest that follows."""
-    manifest = json.loads(parts[MANIFEST])
-    data = canonical_json(evaluation)
-    manifest["parts"]["evaluation.json"] = sha256(data).hexdigest()
-    return {**parts, "evaluation.json": data, MANIFEST: canonical_json(manifest)}
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
