@@ -5,8 +5,8 @@ dense codes by then, since the fold only asks whether two are equal.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,15 +76,19 @@ class EntryColumns:
     units: Ints
     until: Ints
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints) -> "EntryColumns":
-        """The entries at `index`, for the same cases."""
-        places = np.flatnonzero(index) if index.dtype == np.bool_ else index  # once, not for each column
-        columns = {f.name: getattr(self, f.name).take(places) for f in fields(self) if f.name != "cases"}
-        return EntryColumns(cases=self.cases, **columns)
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints | slice) -> "EntryColumns":
+        """The entries at `index`, for the same cases; no column is copied before it is asked for, and none of a slice."""
+        if isinstance(index, slice):
+            return _Lazy(self, index)
+        return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
         """The same entries, of other cases: entry i is of `case[i]`."""
-        return replace(self, case=case, cases=cases)
+        return _Lazy(self, _ALL, case=case, cases=cases)
+
+    def corrected(self, occur_time: Ints, incident: Ints) -> "EntryColumns":
+        """The same entries, with other times and incidents."""
+        return _Lazy(self, _ALL, occur_time=occur_time, incident=incident)
 
     def repeat(self, times: int) -> "EntryColumns":
         """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""
@@ -92,6 +96,33 @@ class EntryColumns:
         columns = {f.name: np.tile(getattr(self, f.name), times) for f in fields(self) if f.name != "cases"}
         columns["case"] = columns["case"] + np.repeat(np.arange(times, dtype=np.int64) * self.cases, n)
         return EntryColumns(cases=self.cases * times, **columns)
+
+
+_ALL = slice(None)
+
+
+class _Lazy(EntryColumns):
+    """Entries of others: those at `places`, in columns that are `known` or gathered when first asked for.
+
+    Most readers want a few of the columns; to copy them all was a third of the time of a snapshot.
+    """
+
+    __slots__ = ("_places", "_source")
+    _places: NDArray[Any] | slice
+    _source: EntryColumns
+
+    def __init__(self, source: EntryColumns, places: NDArray[Any] | slice, **known: int | Ints) -> None:
+        for name, value in {"cases": source.cases, **known, "_source": source, "_places": places}.items():
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Ints:
+        # Called for what has no value yet: the slot of a column is empty until then.
+        if name not in EntryColumns.__dataclass_fields__:
+            raise AttributeError(name)
+        column: Ints = getattr(self._source, name)
+        column = column[self._places] if isinstance(self._places, slice) else column.take(self._places)
+        object.__setattr__(self, name, column)
+        return column
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:

@@ -39,7 +39,7 @@ class Violations:
     incident: Ints
     row: Ints
 
-    def take(self, index: Bools | Ints) -> "Violations":
+    def take(self, index: Bools | Ints | slice) -> "Violations":
         """The violations at `index`."""
         columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
         return Violations(*(column[index] for column in columns))
@@ -47,7 +47,7 @@ class Violations:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stands for each case. Columns of shape (cases,) unless said otherwise; days since 1970-01-01.
+    """What stands for each case. Columns of shape (cases,), those of exposure by (case, day); days since 1970-01-01.
 
     `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
     in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
@@ -70,17 +70,45 @@ class Facts:
     override: Ints
     override_row: Ints
 
+    def part(self, cases: slice) -> "Facts":
+        """The facts of consecutive cases, numbered from 0; rows stay what they are."""
+        first, end = cases.start, cases.stop
+        guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
+        sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
+        violations = self.violations.take(guilty)
+        own = {name: getattr(self, name)[cases] for name in _BY_CASE}
+        sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
+        return Facts(
+            cases=end - first,
+            violations=replace(violations, case=violations.case - first),
+            exposure_case=self.exposure_case[sold] - first,
+            **own,
+            **sales,
+        )
+
     def with_violations(self, violations: Violations) -> "Facts":
         """The same facts with other violations."""
         return replace(self, violations=violations)
 
 
+_BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product")
+_BY_CASE = (
+    *("observe_day", "start_day", "level", "identity_row", "exists", "allegations", "override", "override_row"),
+)
+
 _COUNTS = np.array([Status(s) in COUNTING if s else False for s in range(9)])
 _COUNTS_IF_UPHELD = np.array([Status(s) in COUNTING | OPEN if s else False for s in range(9)])
 _IS_OPEN = np.array([Status(s) in OPEN if s else False for s in range(9)])
 _STANDS = np.array([Status(s) not in RETRACTED if s else False for s in range(9)])
-_DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+
+
+def _are(*kinds: Kind) -> Bools:
+    """Of each kind, by its number, whether it is among the given ones."""
+    return np.isin(np.arange(max(Kind) + 1), kinds)
+
+
+_IS_DECISION = _are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_IS_ABOUT_VIOLATIONS = _are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
 def resolve(
@@ -101,13 +129,13 @@ def resolve(
     cases = columns.cases
     moment = observe_time[columns.case]
     reported = columns.report_time < (moment if reported_before is None else reported_before)
-    decided = np.isin(columns.kind, _DECISIONS) & (reported | (not as_reported))
+    decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
     columns, kept = corrected(columns, decided)
     moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before = reported & (columns.occur_time < moment)
     day = observe_time // DAY
 
-    about = np.isin(columns.kind, _ABOUT_VIOLATIONS) & (decided | (before & (columns.kind == Kind.VIOLATION)))
+    about = _IS_ABOUT_VIOLATIONS[columns.kind] & (decided | (before & (columns.kind == Kind.VIOLATION)))
     changes = columns.take(decided & (columns.kind == Kind.INCIDENT))
     violations, allegations, stands = _violations(columns.take(about), changes, upheld)
 
@@ -245,7 +273,10 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:
-    """Index of the statement that counts for each (case, day, product category)."""
+    """Index of the statement that counts for each (case, day, product category), in that order."""
+    case, day = sold.case, sold.day
+    if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
+        return np.arange(len(case))  # one statement a day, in order, as most feeds are: nothing to sort
     order = np.lexsort((sold.revision, sold.product, sold.day, sold.case))
     if not len(order):
         return order

@@ -8,7 +8,7 @@ moves). Adding a confirmed violation moves every feature in its direction's bad 
 them in the good sense. That, and the certificate of the model, is the end-to-end promise.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -265,24 +265,43 @@ def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
     return out
 
 
+BLOCK_ROWS = 2_048
+"""Rows of the input that are written at a time: they stay in the processor's cache while column after column comes."""
+
+
 def matrix(
     sums: Sums,
     features: "tuple[AnyFeature, ...]",
-    attributes: "list[Mapping[str, str]] | None" = None,
+    attributes: "Sequence[Mapping[str, str]] | None" = None,
+    cases: "NDArray[np.int64] | None" = None,
+    out: Floats | None = None,
 ) -> Floats:
-    """The model's input: float64 of shape (cases, features), context at its reference.
+    """The model's input: float64 of shape (n, features), context at its reference.
 
-    `attributes`: one mapping a case (default: none known).
+    Of all cases, or of `cases` in their order. `attributes`: one mapping a row (default: none known). `out`: where to
+    write it.
     """
-    out = np.empty((sums.cases, len(features)), dtype=np.float64)
-    for column, feature in enumerate(features):
-        if isinstance(feature, Feature):
-            out[:, column] = feature.compute(sums)
-        elif isinstance(feature, ContextFeature):
-            out[:, column] = feature.reference
-        elif attributes is None:
-            out[:, column] = feature.value(None)
-        else:
-            texts = np.array([a.get(feature.attribute) for a in attributes], dtype=object)
-            out[:, column] = feature.values(texts)
+    rows = sums.cases if cases is None else len(cases)
+    columns = [_column(sums, feature, attributes, cases, rows) for feature in features]
+    out = np.empty((rows, len(features)), dtype=np.float64) if out is None else out
+    for begin in range(0, rows, BLOCK_ROWS) if columns else ():
+        block = slice(begin, begin + BLOCK_ROWS)
+        np.stack([column[block] for column in columns], axis=1, out=out[block])
     return out
+
+
+def _column(
+    sums: Sums,
+    feature: "AnyFeature",
+    attributes: "Sequence[Mapping[str, str]] | None",
+    cases: "NDArray[np.int64] | None",
+    rows: int,
+) -> Floats:
+    if isinstance(feature, Feature):
+        values = feature.compute(sums)
+        return values if cases is None else values[cases]
+    if isinstance(feature, ContextFeature):
+        return np.full(rows, feature.reference)
+    if attributes is None:
+        return np.full(rows, feature.value(None))
+    return feature.values(np.array([a.get(feature.attribute) for a in attributes], dtype=object))

@@ -1,7 +1,6 @@
 """What later entries change about earlier ones: when they happened, whether they stand, and to which incident they belong."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -39,7 +38,7 @@ def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bool
     occur_time = np.where(moved, columns.occur_time[by], columns.occur_time)
     # The ledger says to which incident a report belongs that was moved into another week.
     incident = np.where(moved & (columns.incident[by] >= 0), columns.incident[by], columns.incident)
-    return replace(columns, occur_time=occur_time, incident=incident).take(~void), ~void
+    return columns.corrected(occur_time, incident).take(~void), ~void
 
 
 def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:

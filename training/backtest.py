@@ -9,8 +9,8 @@ and the tier with its look back over day-ends, thin files, overrides. Two states
   alone, also of a ledger whose history was imported.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -28,6 +28,7 @@ from scoring.words import RATED_TIERS, Tier
 from training.evaluation.ranking import auc
 from training.export import LedgerTable
 from training.outcomes import is_mature, last_training_day, outcome
+from training.parts import of_sellers
 from training.study import Study
 
 Floats = NDArray[np.float64]
@@ -132,10 +133,10 @@ def answers_at(
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
-    for first, end, columns in _parts(table.columns):
+    for cases, columns in of_sellers(table.columns, MOST_ENTRIES):
         part = _judged(columns, table.attributes, artifact, policy, day, knowledge)
         for name in ("points", "tier", "raw"):
-            getattr(answers, name)[first:end] = getattr(part, name)
+            getattr(answers, name)[cases] = getattr(part, name)
     return answers
 
 
@@ -233,22 +234,6 @@ def _figures(
     )
 
 
-def _parts(columns: EntryColumns) -> Iterator[tuple[int, int, EntryColumns]]:
-    """(first, end, entries) of runs of cases, each of at most MOST_ENTRIES entries but for a single case of more.
-
-    `columns` are ordered by case; those of a part are numbered from 0.
-    """
-    ends = np.searchsorted(columns.case, np.arange(columns.cases), side="right")
-    first, most = 0, MOST_ENTRIES
-    while first < columns.cases:
-        begin = int(ends[first - 1]) if first else 0
-        end = max(first + 1, int(np.searchsorted(ends, begin + most, side="right")))
-        end = min(end, first + most)  # cases without entries cost too
-        part = columns.take(np.arange(begin, int(ends[end - 1])))
-        yield first, end, replace(part, cases=end - first, case=part.case - first)
-        first = end
-
-
 def _judged(
     columns: EntryColumns,
     attributes: Mapping[int, Mapping[str, str]],
@@ -297,7 +282,7 @@ def _lowest_points(
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))
     chosen = columns.take(place[columns.case] >= 0)
-    chosen = replace(chosen, cases=len(cases), case=place[chosen.case])
+    chosen = chosen.of_cases(place[chosen.case], len(cases))
     lowest = np.full(len(cases), MAX_POINTS, dtype=np.int64)
     for back in range(1, policy.clear_days):
         time = np.full(len(cases), moment - back * DAY)

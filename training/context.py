@@ -19,14 +19,13 @@ MONTH_DAYS = 30
 PER_MILLION = 1e6
 
 
-def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """The model's input of shape (cases, features) with context as it was: at the observation point, or of the first
-    inspection in the window. Where nothing is known of it, the reference stands. What looks back knows no correction
-    that came later.
+def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
+    """Writes context as it was into the model's input of `cases`, shape (n, features): as it was at the observation
+    point, or of the first inspection in the window. Where nothing is known of it, the reference stands. What looks back
+    knows no correction that came later.
     """
     if not study.context:
-        return x
-    out = x.copy()
+        return
     place = {feature.key: column for column, feature in enumerate(study.features)}
     columns = table.columns
     today, _ = corrected(columns, np.ones(len(columns.case), dtype=bool))
@@ -35,14 +34,13 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
         entries = then if source.looks_back else today
         if source.one_of is None:
             (feature,) = source.features
-            values = _number(table, entries, source, point)
-            out[:, place[feature.key]] = np.where(np.isfinite(values), values, feature.reference)
+            values = _number(table, entries, source, point)[cases]
+            x[:, place[feature.key]] = np.where(np.isfinite(values), values, feature.reference)
             continue
-        texts = _of_inspection(table, entries, source.source, point)
+        texts = _of_inspection(table, entries, source.source, point)[cases]
         known = np.array([text is not None for text in texts])
         for feature in source.features:
-            out[:, place[feature.key]] = np.where(known, texts == feature.equals, feature.reference)
-    return out
+            x[:, place[feature.key]] = np.where(known, texts == feature.equals, feature.reference)
 
 
 def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:

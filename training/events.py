@@ -14,6 +14,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.regrouping import corrected
 from scoring.time import DAY, format_day
 from training.export import LedgerTable
+from training.parts import runs
 from training.study import Observation, Study
 
 AT_ONCE = 1_000_000
@@ -42,7 +43,7 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
             " choose other days in observation of the study"
         )
     first, count = _histories(table.columns)
-    for chosen in _chunks(count[seller]):
+    for chosen in runs(count[seller], AT_ONCE):
         ids, days = seller[chosen], day[chosen]
         latest = int(days.max())
         columns = _moved(table.columns, first[ids], count[ids], latest - days)
@@ -64,15 +65,6 @@ def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
     """Of each seller the place of the first entry and the number of entries; the export is in the order of sellers."""
     count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
     return np.cumsum(count) - count, count
-
-
-def _chunks(sizes: Ints) -> Iterator[slice]:
-    """Runs of cases with at most AT_ONCE entries together, or of one case."""
-    before, start = np.cumsum(sizes) - sizes, 0
-    while start < len(sizes):
-        stop = max(int(np.searchsorted(before + sizes, before[start] + AT_ONCE, side="right")), start + 1)
-        yield slice(start, stop)
-        start = stop
 
 
 def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:

@@ -146,6 +146,8 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
         slope = float(np.average(p * (1 - p), weights=weight))
         step = (float(np.average(p, weights=weight)) - rate) / max(slope, 1e-12)
         c -= max(min(step, 1.0), -1.0)
+        if abs(step) < 1e-12:
+            break
     return c
 
 
@@ -198,11 +200,18 @@ class Logistic:
 def baseline_seller(rows: Snapshot) -> Floats:
     """The clean baseline seller: of each feature the median over established sellers without a counted incident.
 
-    Established: at least as many settled orders so far as the median clean seller.
+    Established: at least as many settled orders so far as the median clean seller. Of many, MOST_ESTABLISHED of them,
+    evenly spread.
     """
-    clean = rows.take(rows.clean) if rows.clean.any() else rows
-    established = clean.x[clean.orders >= np.median(clean.orders)]
-    return np.median(established, axis=0)
+    clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
+    orders = rows.orders[clean]
+    established = clean[orders >= np.median(orders)]
+    if len(established) > MOST_ESTABLISHED:
+        established = established[np.linspace(0, len(established) - 1, MOST_ESTABLISHED).astype(np.int64)]
+    return np.median(rows.x[established], axis=0)
+
+
+MOST_ESTABLISHED = 100_000
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from scoring.columns import Ints
 from scoring.facts import Facts, resolve
-from scoring.features import matrix
+from scoring.features import AttributeFeature, matrix
 from scoring.fold import Folder, Sums
 from scoring.time import DAY
 from training.context import fill_context
 from training.events import Moved, moved_cases
 from training.export import LedgerTable
 from training.labels import Labels, Outcome, Windows, final_facts, label, staying_weights
+from training.parts import of_sellers
 from training.study import Observation, Study
 
 Bools = NDArray[np.bool_]
@@ -72,7 +73,8 @@ class Snapshot:
 
     def settled(self) -> "Snapshot":
         """The rows whose outcome is known: good and bad ones, from which models learn and by which they are judged."""
-        return self.take(self.outcome <= Outcome.BAD)
+        known = self.outcome <= Outcome.BAD
+        return self if known.all() else self.take(known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,26 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was known of every seller at an observation point; `x` of shape (cases, features)."""
+    """What was known of every seller at an observation point."""
 
     facts: Facts
     sums: Sums
-    x: Floats
+
+
+class Room:
+    """Memory for the inputs of many rows, filled from the front, so that `join` need not copy them.
+
+    Only what is filled is ever touched, so it may be too large by far.
+    """
+
+    def __init__(self, rows: int, features: int) -> None:
+        self._x = np.empty((rows, features), dtype=np.float64)
+        self._filled = 0
+
+    def take(self, rows: int) -> Floats:
+        """The next so many rows, to be filled."""
+        start, self._filled = self._filled, self._filled + rows
+        return self._x[start : self._filled]
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
@@ -97,31 +114,61 @@ def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts 
     return observe(table, study, point, final).rows.settled()
 
 
-def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Observed:
+def observe(
+    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: Room | None = None
+) -> Observed:
     """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
     if point.last_day is not None:
         return _together([_of_events(moved, study) for moved in moved_cases(table, study, point)])
     final = final or final_facts(table)
+    room = room or Room(table.columns.cases, len(study.features))
+    parts = []
+    for cases, columns in of_sellers(table.columns, AT_ONCE):
+        part = replace(table, columns=columns)
+        parts.append(_observe(part, study, point, final.part(cases), room, cases.start))
+    found = _together([Observed(part.rows, part.exclusions) for part in parts])
+    if study.left != "weight":
+        return found
+    share = np.concatenate([part.share for part in parts])
+    weight = staying_weights(found.rows.outcome, share, found.rows.orders)
+    return replace(found, rows=replace(found.rows, weight=weight))
+
+
+AT_ONCE = 100_000
+"""Entries that are observed at a time: their columns stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of some sellers, and which `share` of its window each was there for (or until it was bad)."""
+
+    rows: Snapshot
+    exclusions: dict[str, int]
+    share: Floats
+
+
+def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room, first: int) -> _Part:
+    """Observes the sellers of a part of the table, whose first one is number `first` of all."""
     known = known_at(table, study, point)
     everyone = table.columns.cases
     windows = Windows(np.full(everyone, point.day), np.full(everyone, point.window_end))
     labels = label(table, study, windows, final)
     keep, exclusions = _eligible(study, point, known.facts, final, labels)
-    kept = np.flatnonzero(keep)
+    kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
-    orders = known.sums.total_orders
+    ended = np.where(labels.outcome == Outcome.LEFT, labels.left_day, np.minimum(labels.bad_day, windows.end))
     rows = Snapshot(
-        x=fill_context(known.x, table, study, point)[kept],
+        x=features_of(known, table, study, point, kept, room.take(len(kept))),
         bad=(outcome == Outcome.BAD).astype(np.float64),
-        seller=kept.astype(np.int64),
+        seller=kept + first,
         day=windows.day[kept],
         window_orders=labels.window_orders[kept],
-        orders=orders[kept],
+        orders=known.sums.total_orders[kept],
         rule_points=_rule_points(known.facts)[kept],
         clean=known.sums.incidents[kept] == 0,
         outcome=outcome,
-        weight=_weights(study, windows, labels, orders, kept),
+        weight=np.ones(len(kept)),
         loss=labels.loss[kept],
         raw_count=_raw_count(known.facts)[kept],
         tenure_days=known.sums.tenure_days[kept],
@@ -129,16 +176,26 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
         product_category=_product_categories(table, known.facts)[kept],
         inspected=labels.inspected[kept],
     )
-    return Observed(rows, exclusions)
+    return _Part(rows, exclusions, ((ended - windows.day) / (windows.end - windows.day))[kept])
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
-    """Facts, sums and features of every seller, from what was reported before the observation point."""
+    """Facts and sums of every seller, from what was reported before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
-    sums = Folder(study.constants).fold(facts)
-    empty: Mapping[str, str] = {}
-    attributes = [table.attributes.get(row, empty) for row in facts.identity_row.tolist()]
-    return Known(facts, sums, matrix(sums, study.features, attributes))
+    return Known(facts, Folder(study.constants).fold(facts))
+
+
+def features_of(
+    known: Known, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
+) -> Floats:
+    """The model's input of some sellers, shape (n, features), with context as it was. `out`: where to write it."""
+    attributes: list[Mapping[str, str]] | None = None
+    if any(isinstance(feature, AttributeFeature) for feature in study.features):
+        empty: Mapping[str, str] = {}
+        attributes = [table.attributes.get(row, empty) for row in known.facts.identity_row[cases].tolist()]
+    x = matrix(known.sums, study.features, attributes, cases, out)
+    fill_context(x, table, study, point, cases)
+    return x
 
 
 def _of_events(moved: Moved, study: Study) -> Observed:
@@ -155,9 +212,24 @@ def _together(parts: list[Observed]) -> Observed:
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
-    """Several observation points, one after the other."""
-    names = Snapshot.__dataclass_fields__
-    return Snapshot(*(np.concatenate([getattr(s, name) for s in snapshots]) for name in names))
+    """Several snapshots, one after the other. Inputs that lie so in memory already (see `Room`) are shared, not copied."""
+    names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
+    joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
+    return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)
+
+
+def _stacked(inputs: list[Floats]) -> Floats:
+    inputs = [x for x in inputs if len(x)] or inputs[:1]
+    if len(inputs) == 1:
+        return inputs[0]
+    room = inputs[0].base
+    begin = [x.ctypes.data for x in inputs]
+    end = [start + x.nbytes for start, x in zip(begin, inputs, strict=True)]
+    if room is None or any(x.base is not room for x in inputs) or begin[1:] != end[:-1]:
+        return np.concatenate(inputs)
+    first = (begin[0] - room.ctypes.data) // room.strides[0]
+    shared: Floats = room[first : first + sum(map(len, inputs))]
+    return shared
 
 
 def _eligible(
@@ -177,14 +249,6 @@ def _eligible(
         exclusions[why] = int((keep & ~holds).sum())
         keep = keep & holds
     return keep, exclusions
-
-
-def _weights(study: Study, windows: Windows, labels: Labels, orders: Floats, kept: Ints | NDArray[np.intp]) -> Floats:
-    if study.left != "weight":
-        return np.ones(len(kept))
-    ended = np.where(labels.outcome == Outcome.LEFT, labels.left_day, np.minimum(labels.bad_day, windows.end))
-    share = (ended - windows.day) / (windows.end - windows.day)
-    return staying_weights(labels.outcome[kept], share[kept], orders[kept])
 
 
 def _active(facts: Facts, first: int, end: int) -> Bools:
@@ -222,7 +286,8 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
 
 
 def _countries(table: LedgerTable, facts: Facts) -> Texts:
-    code = np.append(table.stated.country, 0)[facts.identity_row]  # row -1: no identity
+    row = facts.identity_row
+    code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1, and no country
     texts: Texts = table.stated.countries[code]
     return texts
 

@@ -12,7 +12,7 @@ from scoring.errors import ConfigurationWrong
 from service.cli.common import open_ledger
 from service.cli.models import figures_of, now, open_registry, spelled, user
 from service.cli.operate import load_policy
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, told, training_missing
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.progress import StepProgress
 from service.settings import Settings, load
 
@@ -194,11 +194,8 @@ class Training:
         from training.pipeline import run
 
         trained = run(self.job, progress)
-        snapshots = sum(name.startswith("snapshot-") for name in self.job.kept.used)
-        found = [told(snapshots, "snapshot")] if snapshots else []
-        found += [name for name in self.job.kept.used if not name.startswith("snapshot-")]
-        if found:
-            say(f"taken as an earlier run of the same training left it: {', '.join(found)}; anew: --fresh")
+        if self.job.kept.used:
+            say(f"taken as an earlier run of the same training left it: {', '.join(self.job.kept.used)}; anew: --fresh")
         return trained
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:

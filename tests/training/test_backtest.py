@@ -191,7 +191,7 @@ def test_parts_of_any_size_give_the_same_answers(
 
 def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
     mine = table.columns.take(table.columns.case < count)
-    return replace(table, sellers=table.sellers[:count], columns=replace(mine, cases=count))
+    return replace(table, sellers=table.sellers[:count], columns=mine.of_cases(mine.case, count))
 
 
 def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:

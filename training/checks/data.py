@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.facts import Facts
 from scoring.features import MAX_DAYS
@@ -16,6 +17,7 @@ from training.labels import final_facts
 from training.snapshots import Exclusions, Snapshot
 from training.study import Study
 
+Floats = NDArray[np.float64]
 MOST_UNSOLD = 0.05
 MOST_REPEATED = 0.2
 MOST_UNDECIDED = 0.1
@@ -135,8 +137,7 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
 
     Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for.
     """
-    low = np.min([part.x.min(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
-    high = np.max([part.x.max(axis=0) for part in observed if len(part.x)] or [np.zeros(len(study.features))], axis=0)
+    low, high = _extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
     constant = np.flatnonzero((low == high) & ~is_unused)
     used = int((~is_unused).sum())
@@ -164,12 +165,24 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 
+def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
+    """The least and the largest value of each feature over all rows; NaN where one is."""
+    parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
+    low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
+    return low, high
+
+
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Values that are not finite, or that the unit of the feature forbids."""
     wrong, where = 0, []
+    lowest, highest = _extremes(study, observed)
     for place, feature in enumerate(study.features):
         unit = getattr(feature, "unit", None)
         low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))
+        if (
+            -np.inf < lowest[place] >= low and np.inf > highest[place] <= high
+        ):  # and no NaN, which no comparison holds of
+            continue
         found = sum(
             int((~(np.isfinite(c) & (c >= low) & (c <= high))).sum()) for c in (p.x[:, place] for p in observed)
         )

@@ -16,11 +16,10 @@ from scoring.time import DAY
 from scoring.words import Kind
 from training.checks import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
-from training.context import fill_context
 from training.evaluation import auc
 from training.export import LedgerTable
 from training.folds import folds
-from training.snapshots import Snapshot, join, known_at
+from training.snapshots import Snapshot, features_of, join, known_at
 from training.study import Observation, Study
 
 Bools = NDArray[np.bool_]
@@ -66,7 +65,8 @@ Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
     """The features as snapshots have them."""
-    return fill_context(known_at(table, study, point).x, table, study, point)
+    everyone = np.arange(table.columns.cases, dtype=np.int64)
+    return features_of(known_at(table, study, point), table, study, point, everyone)
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
@@ -102,7 +102,7 @@ def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     kept = (place[columns.case] >= 0) & (happened < day * DAY) & (columns.report_time < day * DAY)
     columns = columns.take(kept)
-    return replace(table, columns=replace(columns, cases=len(sellers), case=place[columns.case]))
+    return replace(table, columns=columns.of_cases(place[columns.case], len(sellers)))
 
 
 def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:

@@ -18,7 +18,8 @@ from training.snapshots import Snapshot, join
 
 Floats = NDArray[np.float64]
 MOST_HELD_BACK = 100_000
-"""Rows at most that the model is fitted on by which the scale is found: two numbers do not need a million."""
+"""Rows at most that the model is fitted on by which the scale is found, and that it is found on: two numbers do not need
+a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
     *earlier, latest = observed.parts
+    latest = sampled(latest, MOST_HELD_BACK, job.study.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
     if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:

@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.errors import ConfigurationWrong
 from scoring.facts import Facts
@@ -15,7 +13,7 @@ from scoring.words import Kind
 from training.labels import final_facts
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
-from training.snapshots import Snapshot, join
+from training.snapshots import Room, Snapshot, join
 from training.snapshots import observe as observe_sellers
 from training.study import Observation
 
@@ -59,11 +57,12 @@ def observe(step: Step, job: Job) -> Observed:
     found: list[Snapshot] = []
     left_out: list[Mapping[str, int]] = []
     final = final_facts(job.table)
+    room = Room(len(points) * job.table.columns.cases, len(job.study.features))
     for done, point in enumerate(points):
         step(done, len(points))
-        rows, exclusions = _kept_snapshot(job, point, final)
-        found.append(rows)
-        left_out.append(exclusions)
+        seen = observe_sellers(job.table, job.study, point, final, room)
+        found.append(seen.rows.settled())
+        left_out.append(seen.exclusions)
     split = len(train_points)
     parts = found[:split]
     rows, test = join(parts), join(found[split:])
@@ -108,31 +107,6 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
     for part in counts:
         total.update(part)
     return {name: count for name, count in sorted(total.items()) if count}
-
-
-def _kept_snapshot(job: Job, point: Observation, final: Facts) -> tuple[Snapshot, Mapping[str, int]]:
-    """The snapshot of a point, and what was left out of it, by why; as an earlier run kept it, if one did."""
-
-    def make() -> Mapping[str, NDArray[Any]]:
-        found = observe_sellers(job.table, job.study, point, final)
-        why = {f"why-{name}": np.array(count) for name, count in found.exclusions.items()}
-        return {**_arrays(found.rows.settled()), **why}
-
-    name = f"snapshot-{format_day(point.day)}-{format_day(point.window_end)}"
-    kept = job.kept.arrays(name, make)
-    exclusions = {key.removeprefix("why-"): int(kept[key]) for key in kept if key.startswith("why-")}
-    return _from_arrays({key: array for key, array in kept.items() if not key.startswith("why-")}), exclusions
-
-
-def _arrays(rows: Snapshot) -> dict[str, NDArray[Any]]:
-    """The snapshot's arrays; texts as fixed-width ones, which need no pickle."""
-    named = {name: getattr(rows, name) for name in Snapshot.__dataclass_fields__}
-    return {name: array.astype(str) if array.dtype == object else array for name, array in named.items()}
-
-
-def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Snapshot:
-    named = {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in arrays.items()}
-    return Snapshot(**named)
 
 
 def sampled(rows: Snapshot, most: int, seed: int) -> Snapshot:

@@ -2,15 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 Progress = Callable[[str, int, int], None]
 """Told the step, and how much of how much is done."""
@@ -105,19 +102,6 @@ class Kept:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.used: list[str] = []
-
-    def arrays(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
-        """Arrays of numbers and texts by name: as kept, or made and kept."""
-        if self._folder is None:
-            return make()
-        file = self._folder / f"{name}.npz"
-        if _is_whole(file):
-            self.used.append(name)
-            with np.load(file) as kept:
-                return {key: kept[key] for key in kept.files}
-        arrays: dict[str, Any] = dict(make())
-        self._write(file, lambda path: np.savez(path, **arrays))
-        return arrays
 
     def text(self, name: str, make: Callable[[], str]) -> str:
         """A text: as kept, or made and kept."""

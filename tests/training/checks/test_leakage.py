@@ -13,10 +13,10 @@ from scoring.time import DAY
 from scoring.words import Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.checks.duplicates import duplicated_histories, identical_rows
-from training.checks.leakage import adversarial, leakage_checks, rebuilt, shuffled_labels, single_features
+from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
 from training.export import LedgerTable, read_export
 from training.folds import folds
-from training.snapshots import Snapshot, join, known_at, snapshot
+from training.snapshots import Snapshot, join, snapshot
 from training.study import ContextSource, Observation, Study, load_study
 from training.study.context import LOOK_BACK
 
@@ -78,7 +78,7 @@ def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
     column = [feature.key for feature in study.features].index("exposure@1")
     ahead = []
     for point in points[0]:
-        later = known_at(table, study, replace(point, day=point.day + 1)).x
+        later = features_at(table, study, replace(point, day=point.day + 1))
         rows = train.take(train.day == point.day)
         x = rows.x.copy()
         x[:, column] = later[rows.seller, column]
@@ -102,7 +102,7 @@ def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
     def build(table: LedgerTable, study: Study, point: Observation) -> NDArray[np.float64]:
         columns = table.columns.take(table.columns.kind == Kind.VIOLATION)
         columns = columns.take(getattr(columns, time) < (point.day + 10) * DAY)
-        x = known_at(table, study, point).x
+        x = features_at(table, study, point)
         x[:, 5] = np.bincount(columns.case, minlength=columns.cases)
         return x
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,32 +60,40 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
     planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
     assert list(planned.lines) == list(NAMES[:3])
     assert planned.train_rows > planned.test_rows > 100
-    assert {file.suffix for file in tmp_path.iterdir()} == {".npz", ".sha256"}
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
     table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
 ) -> None:
-    """Stopped while it trains: the snapshots are taken as they lie there, and every byte of the model is the same."""
-
-    def stop(step: str, done: int, _total: int) -> None:
-        if step.endswith("train") and done == 10:
-            raise KeyboardInterrupt
-
+    """Stopped while the scale is fitted: the model is taken as it lies there, and every byte of the artifact is the same."""
     with pytest.raises(KeyboardInterrupt):
-        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), stop)
+        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("calibrate"))
     kept = Kept(tmp_path)
     again = run(Job(table, study, POLICY, verify=False, kept=kept))
-    assert len(kept.used) == 5
+    assert kept.used == ["model"]
     assert again.parts == trained.parts
 
 
 def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trained: Trained, tmp_path: Path) -> None:
     """A machine that stopped while it wrote leaves no trap for the next run."""
-    plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
-    for file in tmp_path.glob("*.npz"):
+    with pytest.raises(KeyboardInterrupt):
+        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("compare"))
+    halved = list(tmp_path.glob("*.txt"))
+    assert {file.stem for file in halved} == {"model", "model-held-back"}
+    for file in halved:
         file.write_bytes(file.read_bytes()[:1000])
     assert run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path))).parts == trained.parts
+
+
+def interrupted_at(step: str) -> Callable[[str, int, int], None]:
+    """Progress that ends the run as soon as a step begins."""
+
+    def stop(name: str, done: int, total: int) -> None:
+        if name.endswith(step):
+            raise KeyboardInterrupt
+
+    return stop
 
 
 def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
