@@ -107,8 +107,10 @@ def read_export(path: Path) -> LedgerTable:
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
-    types = content.str.json_path_match("$.violation_type")
-    harms = content.str.json_path_match("$.harm")
+    # Most entries are exposure, and state nothing of this: they are not parsed.
+    told = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
+    types = told.str.json_path_match("$.violation_type")
+    harms = told.str.json_path_match("$.harm")
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
@@ -126,7 +128,7 @@ def read_export(path: Path) -> LedgerTable:
             *("entry_id", "kind", "occur_time"),
             violation_type=types,
             harm=harms,
-            action=content.str.json_path_match("$.action"),
+            action=told.str.json_path_match("$.action"),
         ),
     )
 
@@ -172,16 +174,21 @@ def _names(table: pl.DataFrame) -> dict[str, Ints]:
 
 
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
-    rows = np.flatnonzero(kinds == Kind.IDENTITY)
+    stated = content.str.contains('"attributes"', literal=True).to_numpy()
+    rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
     texts = content.gather(rows).to_list()
     found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
     return {row: attributes for row, attributes in found.items() if attributes}
 
 
 def _digest(table: pl.DataFrame) -> str:
+    """SHA-256 over seller and content of every row, each followed by a zero byte."""
     digest = sha256()
     # Sealed texts are other bytes in each ledger, and nothing that training reads.
-    plain = table.select("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""))
-    for seller, content in plain.iter_rows():
-        digest.update(f"{seller}\0{content}\0".encode())
+    plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
+    for part in table.iter_slices(HASHED_AT_ONCE):
+        digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())
     return digest.hexdigest()
+
+
+HASHED_AT_ONCE = 100_000

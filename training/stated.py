@@ -47,9 +47,8 @@ def _random(table: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
-    measures = table.filter(
-        pl.col("kind") == Kind.MEASURE,
-        pl.col("status") == MeasureState.IMPOSED,
+    imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
+    measures = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
     )
     rests = [
