@@ -5,7 +5,7 @@
 
 from training.evaluation.arrays import Interval
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case, Train
-from training.evaluation.figures import evaluate
+from training.evaluation.figures import counted, evaluate
 from training.evaluation.ranking import auc, recall_of_loss
 from training.evaluation.resampling import bootstrap_auc
 
@@ -18,6 +18,7 @@ __all__ = [
     "Train",
     "auc",
     "bootstrap_auc",
+    "counted",
     "evaluate",
     "recall_of_loss",
 ]

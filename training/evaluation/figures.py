@@ -26,8 +26,8 @@ def evaluate(case: Case) -> dict[str, Any]:
     """
     figures = _Figures(case)
     found = {
-        "train": _count(case.train.bad, case.train.seller),
-        "test": _count(case.bad, case.seller)
+        "train": counted(case.train.bad, case.train.seller),
+        "test": counted(case.bad, case.seller)
         | {
             "indeterminate": case.indeterminate,
             "left": case.left,
@@ -75,7 +75,8 @@ def stability(case: Case) -> dict[str, Any]:
     return {"score": asdict(score), "features": features}
 
 
-def _count(bad: Floats, seller: Any) -> dict[str, int]:
+def counted(bad: Floats, seller: Any) -> dict[str, int]:
+    """How many rows, bad ones, and sellers."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
 
 

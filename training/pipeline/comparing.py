@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scoring import features
 from scoring.artifact import Artifact
-from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, evaluate
+from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, counted, evaluate
 from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
 from training.outcomes import lineage_of, seen_by
 from training.pipeline.fitting import Calibrated, Fitted
@@ -72,6 +72,9 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(x)), x)
         case = _case(job, observed, test, trained, log_odds, points, champion_points, rankings)
         figures = evaluate(case)
+        # The figures may be of a sample; what was trained on is all.
+        figures["train"] = counted(observed.rows.bad, observed.rows.seller)
+        figures["test"]["drawn_from"] = len(observed.test.bad)
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     return Compared(test, case.scores(), p_bad, points, figures, _summary(figures))
 

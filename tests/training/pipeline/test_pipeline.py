@@ -15,7 +15,7 @@ from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
 from training.export import LedgerTable
-from training.pipeline import NAMES, Job, Kept, Shell, Trained, plan, run
+from training.pipeline import NAMES, Job, Kept, Shell, Trained, comparing, plan, run
 from training.study import Study, load_study
 from training.tuning import tune
 
@@ -94,6 +94,18 @@ def interrupted_at(step: str) -> Callable[[str, int, int], None]:
             raise KeyboardInterrupt
 
     return stop
+
+
+def test_figures_of_a_sample_say_what_it_was_drawn_from(
+    table: LedgerTable, study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million rows are judged by 100,000; what was trained on is counted whole."""
+    whole = trained.evaluation
+    assert whole["test"]["drawn_from"] == whole["test"]["rows"]
+    monkeypatch.setattr(comparing, "MOST_ROWS", 500)
+    found = train(table, study).evaluation
+    assert found["train"] == whole["train"]
+    assert (found["test"]["rows"], found["test"]["drawn_from"]) == (500, whole["test"]["rows"])
 
 
 def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:

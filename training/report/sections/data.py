@@ -184,10 +184,12 @@ def indeterminates(r: Reading) -> list[Block]:
         raise Absent("evaluation.json of this model does not hold test.indeterminate")
     rows = test["rows"]
     seen, unseen = test["seen_rows"], test["unseen_rows"]
+    drawn = f", drawn from {count(test['drawn_from'])}" if test.get("drawn_from", rows) > rows else ""
     text = (
         f"Of the test, {plural(test['indeterminate'], 'row')} had no outcome by maturity (closed with open claims) and"
         f" {plural(test['left'], 'seller')} left within the window; both are counted here and not among the {count(rows)}"
-        f" rows of the figures. {count(seen)} of those are of sellers also seen in training, {count(unseen)} of new ones."
+        f" rows of the figures{drawn}. {count(seen)} of those are of sellers also seen in training, {count(unseen)} of new"
+        " ones."
     )
     return [Text(text)]
 
