@@ -39,6 +39,25 @@ class KnowledgeOption(StrEnum):
     TODAY = "today"
 
 
+Against = Annotated[
+    str, typer.Option("--against", metavar="MODEL", help="The model to compare with, seller by seller.")
+]
+JudgedBy = Annotated[
+    Path | None,
+    typer.Option(
+        "--study",
+        metavar="FILE",
+        help="Show also how right the answers were, by this study's window and bad definition.",
+    ),
+]
+Knowing = Annotated[
+    KnowledgeOption,
+    typer.Option(
+        "--knowledge", help="Answer with the knowledge of each day, or with the decisions known today about it."
+    ),
+]
+
+
 def register(model: typer.Typer) -> None:
     """Adds `backtest` to `sellertrust model`."""
     model.command("backtest")(backtest)
@@ -49,23 +68,9 @@ def backtest(
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day.")],
     step: Annotated[int, typer.Option("--step", metavar="DAYS", min=1, help="Days between two looks.")] = 28,
-    against: Annotated[
-        str, typer.Option("--against", metavar="MODEL", help="The model to compare with, seller by seller.")
-    ] = "champion",
-    study: Annotated[
-        Path | None,
-        typer.Option(
-            "--study",
-            metavar="FILE",
-            help="Show also how right the answers were, by this study's window and bad definition.",
-        ),
-    ] = None,
-    knowledge: Annotated[
-        KnowledgeOption,
-        typer.Option(
-            "--knowledge", help="Answer with the knowledge of each day, or with the decisions known today about it."
-        ),
-    ] = KnowledgeOption.THEN,
+    against: Against = "champion",
+    study: JudgedBy = None,
+    knowledge: Knowing = KnowledgeOption.THEN,
     export: Export = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,

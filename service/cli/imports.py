@@ -35,6 +35,27 @@ def register(app: typer.Typer) -> None:
     app.command("examples")(examples_command)
 
 
+Rejects = Annotated[
+    Path | None, typer.Option("--rejects", help="Where rejected rows go; default: NAME.rejects.csv here.")
+]
+Unmatched = Annotated[
+    Path | None,
+    typer.Option("--unmatched", help="Queue of rows that found no seller; default: NAME.unmatched.csv here."),
+]
+Matched = Annotated[
+    Path | None,
+    typer.Option("--matched", metavar="FILE", help="Import only the rows of this queue that a person has matched."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Append nothing: read all, check each entry by itself, and show what there is by kind, from when to when,"
+        " and what is rejected, by reason.",
+    ),
+]
+
+
 def import_command(
     mapping: Annotated[
         Path,
@@ -43,25 +64,10 @@ def import_command(
         ),
     ],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where rejected rows go; default: NAME.rejects.csv here.")
-    ] = None,
-    unmatched: Annotated[
-        Path | None,
-        typer.Option("--unmatched", help="Queue of rows that found no seller; default: NAME.unmatched.csv here."),
-    ] = None,
-    matched: Annotated[
-        Path | None,
-        typer.Option("--matched", metavar="FILE", help="Import only the rows of this queue that a person has matched."),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Append nothing: read all, check each entry by itself, and show what there is by kind, from when to when,"
-            " and what is rejected, by reason.",
-        ),
-    ] = False,
+    rejects: Rejects = None,
+    unmatched: Unmatched = None,
+    matched: Matched = None,
+    dry_run: DryRun = False,
     marketplace: Marketplace = None,
 ) -> None:
     """Import somebody's own files through a mapping (CSV, CSV.gz, Parquet), or entries as they are (JSONL, JSONL.gz).
