@@ -35,6 +35,11 @@ MOST_WEIGHT = 10.0
 """The most that one row may stand for."""
 
 
+_OF_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_IS_OF_VIOLATIONS = np.isin(np.arange(max(Kind) + 1), _OF_VIOLATIONS)
+"""Of each kind, by its number, whether it reports violations or decides about them."""
+
+
 class Outcome(IntEnum):
     """What became of a seller."""
 
@@ -86,7 +91,7 @@ def final_facts(table: LedgerTable) -> Facts:
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> Labels:
     """Labels every case of the table. `final`: as of `final_facts`."""
-    columns = table.columns.take(table.columns.kind != Kind.EXPOSURE)
+    columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     truth_time = (windows.end + study.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
