@@ -1,9 +1,11 @@
 """What a mapping reads of a row: texts made of its cells, and conditions on them."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 from scoring.dates import PLAIN, Dates, day_text, later
@@ -75,8 +77,8 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
     if isinstance(data, Mapping) and set(data) in ({"first"}, {"first", "default"}):
         return _first(data, where)
     raise ConfigurationWrong(
-        f"{where} must be a text, a number, or a table of column, map and default, of column and plus_days or multiply, or"
-        " of first and default"
+        f"{where} must be a text, a number, or a table: of column and one of {', '.join(_CHANGES)}, or of first, each with an"
+        " optional default"
     )
 
 
@@ -93,41 +95,87 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
     return read
 
 
-_TABLE_KEYS = frozenset(["column", "map", "default", "plus_days", "multiply"])
+Change = Callable[[str], str | None]
+"""A column's text, made another; None where it has none, and a default stands for it."""
 
 
 def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
-    """A column's text: looked up in `map`, with `default` where it is empty or not there; a date `plus_days` later; or a
-    number times `multiply`, as the nearest whole one.
+    """A column's text: looked up in `map`, or in the `bands` of a number, with `default` where it is not there; a date
+    `plus_days` later; or a number times `multiply`, as the nearest whole one. Empty texts but those of a map stay so.
     """
     field = where.rsplit(".", 1)[-1]
-    column, mapped, default = data["column"], data.get("map"), data.get("default")
-    days, factor = data.get("plus_days"), data.get("multiply")
-    if (mapped is not None and not isinstance(mapped, Mapping)) or sum(
-        v is not None for v in (mapped, days, factor)
-    ) > 1:
-        raise ConfigurationWrong(f"{where} must be a table of column and one of map (a table), plus_days and multiply")
-    if days is not None and (not isinstance(days, int) or isinstance(days, bool)):
-        raise ConfigurationWrong(f"{where}.plus_days must be a whole number of days")
-    if factor is not None and not _is_number(factor):
-        raise ConfigurationWrong(f"{where}.multiply must be a number")
+    column, default = data["column"], data.get("default")
+    asked = [name for name in _CHANGES if data.get(name) is not None]
+    if len(asked) > 1:
+        raise ConfigurationWrong(f"{where} must be a table of column and one of {', '.join(_CHANGES)}")
+    change = _CHANGES[asked[0]](data[asked[0]], where, field, dates) if asked else None
 
     def read(row: Row) -> str:
         text = cell(row, column).strip()
-        if mapped is not None:
-            if text not in mapped and default is None:
-                raise RowRejected(f"{field}: {text!r} in column {column} is not in the map")
-            return _text(mapped.get(text, default))
-        if not text:
+        if not text and asked != ["map"]:
             return "" if default is None else _text(default)
-        if days is not None:
-            try:
-                return later(dates.canonical(text), days)
-            except (ValueError, OverflowError) as error:
-                raise RowRejected(f"{field}: {error}") from None
-        return text if factor is None else whole(number(text, field) * Decimal(str(factor)))
+        found = change(text) if change else text
+        if found is None and default is None:
+            place = "the map" if asked == ["map"] else "a band: it is below the first one"
+            raise RowRejected(f"{field}: {text!r} in column {column} is not in {place}")
+        return _text(default) if found is None else found
 
     return read
+
+
+def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
+    if not isinstance(texts, Mapping):
+        raise ConfigurationWrong(f"{where}.map must be a table of texts and what they stand for")
+    known = {key: _text(value) for key, value in texts.items()}
+    return known.get
+
+
+def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
+    """The text of the last band that begins at or below the number."""
+    pairs = bands if isinstance(bands, list) else []
+    good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and isfinite(p[0])]
+    starts = [Decimal(str(pair[0])) for pair in good]
+    if not good or len(good) < len(pairs) or starts != sorted(set(starts)):
+        raise ConfigurationWrong(
+            f'{where}.bands must list pairs of a number and what stands from it on, rising: [[0, "low"], [28, "high"]]'
+        )
+    texts = [_text(pair[1]) for pair in good]
+
+    def change(text: str) -> str | None:
+        place = bisect_right(starts, number(text, field))
+        return texts[place - 1] if place else None
+
+    return change
+
+
+def _moved(days: Any, where: str, field: str, dates: Dates) -> Change:
+    if not isinstance(days, int) or isinstance(days, bool):
+        raise ConfigurationWrong(f"{where}.plus_days must be a whole number of days")
+
+    def change(text: str) -> str:
+        try:
+            return later(dates.canonical(text), days)
+        except (ValueError, OverflowError) as error:
+            raise RowRejected(f"{field}: {error}") from None
+
+    return change
+
+
+def _multiplied(factor: Any, where: str, field: str, _dates: Dates) -> Change:
+    if not _is_number(factor):
+        raise ConfigurationWrong(f"{where}.multiply must be a number")
+    times = Decimal(str(factor))
+    return lambda text: whole(number(text, field) * times)
+
+
+_CHANGES: Mapping[str, Callable[[Any, str, str, Dates], Change]] = {
+    "map": _mapped,
+    "bands": _banded,
+    "plus_days": _moved,
+    "multiply": _multiplied,
+}
+"""What a table can make of a column's text, by the name of its argument."""
+_TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
 
 
 def number(text: str, field: str) -> Decimal:

@@ -28,7 +28,7 @@ def never_given(kind: str, data: Mapping[str, Any], fields: tuple[Stated, ...]) 
 
 
 def never_right(data: Mapping[str, Any], fields: tuple[Stated, ...], where: str) -> list[str]:
-    """What is wrong with the constants, and with the values of maps, of a rule, in words."""
+    """What is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
@@ -44,6 +44,10 @@ def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
         mapped = stated.get("map")
         for key, value in mapped.items() if isinstance(mapped, Mapping) else ():
             yield f"{where}.map.{key}", value
+        bands = stated.get("bands")
+        for number, band in enumerate(bands if isinstance(bands, list) else ()):
+            if isinstance(band, list) and len(band) == 2:
+                yield f"{where}.bands[{number}]", band[1]
         if stated.get("default") is not None:
             yield f"{where}.default", stated["default"]
     elif isinstance(stated, bool | int | float) or (isinstance(stated, str) and "{" not in stated):

@@ -242,10 +242,10 @@ def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
         ),
         (
             {"harm": ["high"]},
-            "files[0].entries[0].harm must be a text, a number, or a table of column, map and default",
+            "files[0].entries[0].harm must be a text, a number, or a table: of column and one of map, bands",
         ),
         ({"harm": {"column": "a", "maps": {}}}, "files[0].entries[0].harm must be"),
-        ({"harm": {"column": "a", "map": ["b"]}}, "files[0].entries[0].harm must be"),
+        ({"harm": {"column": "a", "map": ["b"]}}, "files[0].entries[0].harm.map must be a table"),
         ({"when": "a = 1"}, "files[0].entries[0].when must be a condition or a list of them"),
         ({"when": ["a"]}, "files[0].entries[0].when must be a condition or a list of them"),
         ({"when": {"equals": "1"}}, "files[0].entries[0].when must give column and one of equals, in, filled"),
