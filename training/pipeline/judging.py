@@ -20,7 +20,7 @@ from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observed, observe
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
 from training.pipeline.steps import Kept, Step
 from training.prior import fit_prior
@@ -103,7 +103,7 @@ def check_gates(
     with step.apart("latency"):
         latency = job.shell.latency(impact.artifact) if job.shell.latency else {}
     with step.apart("training twice"):
-        digests = _digests(step, job, observed, fitted, calibrated)
+        digests = _digests(step, job, fitted, calibrated)
     measured = Measured(
         certificate_breaches=0,  # `load` has verified it, and the golden vectors, to the last bit
         parity_rows=len(sample.days),
@@ -129,13 +129,14 @@ def _sample(job: Job, observed: Observed) -> Sample:
     return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
-def _digests(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
-    """Digests of model and scale of this training, and of another one from the same snapshot, if that is asked for."""
+def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
+    """Digests of model and scale of this training, and of another one from the export on, if that is asked for."""
     found = [_digest(fitted.text, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
-        other = fit(step, again, observed)
-        found.append(_digest(other.text, calibrate_fit(step, again, observed, other, calibrated.lift)))
+        seen = observe(step, again)
+        other = fit(step, again, seen)
+        found.append(_digest(other.text, calibrate_fit(step, again, seen, other, calibrated.lift)))
     return tuple(found)
 
 

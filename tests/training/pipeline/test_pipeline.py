@@ -15,7 +15,9 @@ from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
 from training.export import LedgerTable
-from training.pipeline import NAMES, Job, Kept, Shell, Trained, comparing, plan, run
+from training.pipeline import NAMES, Job, Kept, Shell, Trained, comparing, judging, observing, plan, run
+from training.pipeline.observing import Observed
+from training.pipeline.steps import Step
 from training.study import Study, load_study
 from training.tuning import tune
 
@@ -113,6 +115,22 @@ def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: Ledg
     gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
     assert gates["reproducible"]["ok"]
     assert not {row["gate"]: row for row in train(table, study).gates["gates"]}["reproducible"]["ok"]
+
+
+def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
+    table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training twice begins with the export: what a snapshot makes of chance or of order is seen, too."""
+
+    def otherwise(step: Step, job: Job) -> Observed:
+        found = observing.observe(step, job)
+        x = found.rows.x.copy()
+        x[::7] = x[::-7][: len(x[::7])]
+        return replace(found, rows=replace(found.rows, x=x))
+
+    monkeypatch.setattr(judging, "observe", otherwise)
+    gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
+    assert not gates["reproducible"]["ok"]
 
 
 def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
