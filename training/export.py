@@ -46,7 +46,7 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class LedgerTable:
-    """A ledger's export in memory. `columns` has one case a seller; arrays are by row of the export.
+    """A ledger's export in memory. `columns` has one case a seller, in the order of sellers; arrays are by row of the export.
 
     `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
     `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
