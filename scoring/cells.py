@@ -1,11 +1,11 @@
 """What a mapping reads of a row: texts made of its cells, and conditions on them."""
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from math import isfinite
 from typing import Any
 
 from scoring.dates import PLAIN, Dates, day_text, later
@@ -71,7 +71,7 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
         read = {name: _hole(name, dates) for name in holes}
         if data == "{" + holes[0] + "}":
             return read[holes[0]]
-        return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row), data)
+        return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), data)
     if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
         return _of_table(data, where, dates)
     if isinstance(data, Mapping) and set(data) in ({"first"}, {"first", "default"}):
@@ -133,7 +133,7 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
     """The text of the last band that begins at or below the number."""
     pairs = bands if isinstance(bands, list) else []
-    good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and isfinite(p[0])]
+    good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
     starts = [Decimal(str(pair[0])) for pair in good]
     if not good or len(good) < len(pairs) or starts != sorted(set(starts)):
         raise ConfigurationWrong(
@@ -210,8 +210,8 @@ def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, 
 
 
 def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
-    """One condition on a column: equals, in, contains, filled, below, above (numbers), before, after (a time or date, as
-    text, or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
+    """One condition on a column: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or
+    date, as text, or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
     """
     column = data.get("column")
     rest = {key: value for key, value in data.items() if key != "column"}
@@ -224,18 +224,36 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     is_text = isinstance(operand, str) and not _HOLE.search(operand)
     if not fits or (is_moment and is_text and _moment(operand, dates) is None):
         raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
+    read = _column(column)
     if is_moment:
         other = value_of(operand, where, dates)
-        return lambda row: operator.holds(_moment(cell(row, column).strip(), dates), _moment(other(row).strip(), dates))
-    wanted, holds, read = operator.prepared(operand), operator.holds, _column(column)
+        # An empty cell has no order; what is no time is told, or the row would be lost without a word.
+        return lambda row: operator.holds(_told(read(row), column, dates), _told(other(row), column, dates))
+    if operator.operand == _NUMBER:
+        return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)
+    wanted, holds = operator.prepared(operand), operator.holds
     return lambda row: holds(read(row).strip(), wanted)
 
 
-def _as_number(text: str) -> float:
+def _number_in(text: str, column: str) -> float:
+    """The number in a cell; NaN, which is neither below nor above, if it is empty. RowRejected."""
     try:
-        return float(text)
+        number = float(text or "nan")
     except ValueError:
-        return float("nan")
+        number = math.inf
+    if text and not math.isfinite(number):
+        raise RowRejected(
+            f"{column}: {text!r} is not a number, which a condition asks for; leave such rows out by not_in before it"
+        )
+    return number
+
+
+def _told(text: str, column: str, dates: Dates) -> int | None:
+    """The moment in a cell; None if it is empty. RowRejected."""
+    moment = _moment(text := text.strip(), dates)
+    if text and moment is None:
+        raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")
+    return moment
 
 
 def _moment(text: str, dates: Dates) -> int | None:
@@ -268,10 +286,13 @@ _MOMENT = "a time, a date, a {column} or a table of column and plus_days"
 _OPERATORS: Mapping[str, _Operator] = {
     "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
     "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
+    "not_in": _Operator(
+        lambda text, others: text not in others, list, "a list", lambda others: frozenset(map(_text, others))
+    ),
     "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
     "contains": _Operator(lambda text, part: part in text, str, "a text"),
-    "below": _Operator(lambda text, bound: _as_number(text) < bound, _NUMBER, "a number"),
-    "above": _Operator(lambda text, bound: _as_number(text) > bound, _NUMBER, "a number"),
+    "below": _Operator(float.__lt__, _NUMBER, "a number"),
+    "above": _Operator(float.__gt__, _NUMBER, "a number"),
     "before": _Operator(lambda text, bound: _later(bound, text), (str, Mapping), _MOMENT),
     "after": _Operator(_later, (str, Mapping), _MOMENT),
 }

@@ -12,8 +12,8 @@ COUNTS = frozenset(["count", "sum"])
 
 
 class Count:
-    """`{ count = "COLUMN" }`: how many distinct values a column has; `{ sum = "COLUMN" }`: the sum of its numbers, times
-    `multiply`. Of the rows for which `when` holds.
+    """`{ count = "COLUMN" }`: how many distinct values a column has, empty ones left out; `{ sum = "COLUMN" }`: the sum of
+    its numbers, times `multiply`. Of the rows for which `when` holds.
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
@@ -29,10 +29,10 @@ class Count:
 
     def read(self, row: Row) -> str | Decimal:
         """What the row adds: a value to tell apart, or a number. RowRejected if it is none."""
-        text = cell(row, self._column)
+        text = cell(row, self._column).strip()
         if not self._is_sum:
             return text
-        return number(text.strip() or "0", self._where.rsplit(".", 1)[-1]) * self._factor
+        return number(text or "0", self._where.rsplit(".", 1)[-1]) * self._factor
 
 
 class Tally:
@@ -43,10 +43,10 @@ class Tally:
         self._sum = Decimal(0)
 
     def add(self, value: str | Decimal) -> None:
-        if isinstance(value, str):
-            self._seen.add(value)
-        else:
+        if not isinstance(value, str):
             self._sum += value
+        elif value:
+            self._seen.add(value)
 
     @property
     def text(self) -> str:

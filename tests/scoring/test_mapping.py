@@ -126,25 +126,65 @@ def test_a_default_stands_for_an_empty_cell_even_if_it_is_zero_or_false() -> Non
         ({"equals": 1}, ["1"], ["true"]),
         ({"equals": True}, ["true"], ["True", "1"]),
         ({"in": ["a", 2]}, ["a", "2"], ["", "b"]),
+        ({"not_in": ["a", 2]}, ["b", ""], ["a", " a", "2"]),
         ({"filled": True}, ["x", "0"], ["", "  "]),
         ({"filled": False}, ["", "  "], ["x"]),
-        ({"below": 3}, ["2.9", "-4"], ["3", "", "x"]),
-        ({"above": 3}, ["3.1", "1e2"], ["3", "", "x"]),
-        ({"before": "2026-03-01"}, ["2026-02-28", "2026-02-28T23:59:59Z"], ["2026-03-01", "2026-03-02", "", "x"]),
-        ({"after": "2026-03-01"}, ["2026-03-01T00:00:01Z"], ["2026-03-01", "", "x"]),
-        ({"before": "{day}"}, ["2026-02-28"], ["2026-03-01", "x"]),
-        ({"after": "{day}"}, ["2026-03-02"], ["2026-03-01", "x"]),
+        ({"below": 3}, ["2.9", "-4"], ["3", ""]),
+        ({"above": 3}, ["3.1", "1e2"], ["3", ""]),
+        ({"before": "2026-03-01"}, ["2026-02-28", "2026-02-28T23:59:59Z"], ["2026-03-01", "2026-03-02", ""]),
+        ({"after": "2026-03-01"}, ["2026-03-01T00:00:01Z"], ["2026-03-01", ""]),
+        ({"before": "{day}"}, ["2026-02-28"], ["2026-03-01"]),
+        ({"after": "{day}"}, ["2026-03-02"], ["2026-03-01"]),
     ],
 )
 def test_a_rule_applies_where_its_condition_holds(
     condition: dict[str, Any], passing: list[str], failing: list[str]
 ) -> None:
-    """Numbers and times compare as such; what is none satisfies nothing; `{column}` compares with that column."""
+    """Numbers and times compare as such; an empty cell satisfies nothing; `{column}` compares with that column."""
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     for text in passing:
         assert len(entries([rule], ROW | {"c": text})) == 1, text
     for text in failing:
         assert entries([rule], ROW | {"c": text}) == [], text
+
+
+@pytest.mark.parametrize(
+    ("condition", "text", "reason"),
+    [
+        ({"below": 3}, "1,200", "c: '1,200' is not a number, which a condition asks for"),
+        ({"above": 3}, "nan", "c: 'nan' is not a number"),
+        ({"above": 3}, "1e999", "c: '1e999' is not a number"),
+        (
+            {"after": "1900-01-02"},
+            "2022-02-30",
+            "c: '2022-02-30' is no date or time of the form that the mapping states",
+        ),
+        ({"before": "{other}"}, "2022-02-03", "c: '?' is no date or time"),
+    ],
+)
+def test_a_cell_that_a_condition_cannot_read_is_told_and_its_row_is_not_lost_in_silence(
+    condition: dict[str, Any], text: str, reason: str
+) -> None:
+    """A dirty cell is no `no`; rows that hold a word for nothing are left out by a condition before."""
+    rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
+    row = ROW | {"c": text, "other": "?"}
+    assert rejection(rule, row).startswith(reason)
+    first = {"column": "c", "not_in": [text]}
+    assert entries([rule | {"when": [first, {"column": "c"} | condition]}], row) == []
+
+
+def test_blanks_around_a_column_go_wherever_it_stands() -> None:
+    """Or an id with a column in its middle would be refused, and one with it at its end not."""
+    rule = VIOLATION | {"entry_id": "v-{shop}-{case}-c"}
+    assert entry(rule, ROW | {"shop": "s-1 ", "case": " 7"}).entry_id == "v-s-1-7-c"
+
+
+def test_an_empty_cell_is_no_value_that_is_counted() -> None:
+    """A day on which nobody is named has nobody, not one without a name."""
+    rule = EXPOSURE | {"settled_orders": {"count": "case"}}
+    for cases, number in ((["1", " ", "2", "1 "], 2), (["", " "], 0)):
+        ((_, made),) = entries([rule], *(ROW | {"case": case} for case in cases))
+        assert made.fact.settled_orders == number
 
 
 def test_all_conditions_must_hold_and_one_row_may_give_several_entries() -> None:
@@ -248,7 +288,7 @@ def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
         ({"harm": {"column": "a", "map": ["b"]}}, "files[0].entries[0].harm.map must be a table"),
         ({"when": "a = 1"}, "files[0].entries[0].when must be a condition or a list of them"),
         ({"when": ["a"]}, "files[0].entries[0].when must be a condition or a list of them"),
-        ({"when": {"equals": "1"}}, "files[0].entries[0].when must give column and one of equals, in, filled"),
+        ({"when": {"equals": "1"}}, "files[0].entries[0].when must give column and one of equals, in, not_in"),
         ({"when": {"column": "a", "like": "1"}}, "files[0].entries[0].when must give column and one of"),
         ({"when": {"column": "a", "above": 1, "below": 2}}, "files[0].entries[0].when must give column and one of"),
         ({"when": {"column": "a", "in": "abc"}}, "files[0].entries[0].when: in needs a list, not 'abc'"),

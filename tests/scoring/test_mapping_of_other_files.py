@@ -149,7 +149,7 @@ def test_a_violation_follows_from_a_date_later_than_another(delivered: str, prom
 def test_a_violation_follows_from_a_number_below_or_a_text_that_contains() -> None:
     """A rating below 0, with decimals; an action that says closed; an empty cell says nothing."""
     low = VIOLATION | {"when": {"column": "n", "below": 0}}
-    assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "", "bad")] == [1, 1, 0, 0, 0, 0]
+    assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "")] == [1, 1, 0, 0, 0]
     closed = VIOLATION | {"when": {"column": "n", "contains": "losed"}}
     assert [len(made(closed, ROW | {"n": n})) for n in ("Establishment Closed.", "closed", "open", "")] == [1, 1, 0, 0]
 
