@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scoring.errors import ArtifactRefused
 
-MAX_TREES = 10_000
+MAX_TREES = 25_000
 MAX_LEAVES = 4_096
 _FLOAT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,9}", re.ASCII)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from scoring.entries import Entry
 from scoring.errors import InvalidInput, SellertrustError
-from scoring.kinds import ProductViolationReported, ViolationReported
+from scoring.kinds import KIND_OF, KINDS, ProductViolationReported, ViolationReported
 from service.ledger import Ledger, Position
 
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
@@ -22,6 +22,20 @@ class Accepted:
     waiting: int = 0
     already_present: int = 0
     refused: dict[int, str] = field(default_factory=dict)
+
+
+def spelled(field: str, description: str, entry: Entry) -> str:
+    """What is wrong with a field of an entry; of its id also of which kind it is, since a row may give several, and which
+    characters it may not have.
+    """
+    if field != "entry_id":
+        return f"{field}: {description}"
+    odd = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
+    kind = KINDS[KIND_OF[type(entry.fact)]].key
+    return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
+
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 def accept(
@@ -68,7 +82,9 @@ def _whole(
         reasons: dict[int, list[str]] = {}
         for wrong in error.violations:
             if found := _INDEX.match(wrong.field):
-                reasons.setdefault(int(found[1]), []).append(f"{_INDEX.sub('', wrong.field)}: {wrong.description}")
+                place = int(found[1])
+                said = spelled(_INDEX.sub("", wrong.field), wrong.description, batch[place][1])
+                reasons.setdefault(place, []).append(said)
         if not reasons:
             raise
         if rows is not None:

@@ -18,7 +18,7 @@ from scoring.cells import Row, RowRejected
 from scoring.entries import MAX_BATCH, Entry, prepare
 from scoring.errors import ConfigurationWrong, InvalidInput, invalid
 from scoring.mapping import ForeignMapping, MappedFile, ReportRejected
-from service.accepting import accept
+from service.accepting import accept, spelled
 from service.ledger import Ledger
 from service.matching_rows import UnmatchedRow, with_matches
 from service.private import private
@@ -133,7 +133,8 @@ class _Run:
         self._marketplace = marketplace
         self._progress = progress
         self._dry_now = dry_now
-        self._report = ImportReport()
+        # What rows state again is one entry; the ledger would know, a dry run has to.
+        self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
         self._done: Callable[[], tuple[int, int]] = _nothing
 
@@ -254,7 +255,9 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
         try:
             prepare(entry, now)
         except InvalidInput as error:
-            reject(line, "; ".join(f"{w.field.removeprefix('entry.')}: {w.description}" for w in error.violations))
+            reject(
+                line, "; ".join(spelled(w.field.removeprefix("entry."), w.description, entry) for w in error.violations)
+            )
         else:
             yield line, entry
 

@@ -23,15 +23,23 @@ class _Span:
 
 @dataclass(slots=True)
 class Spans:
-    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990."""
+    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990.
+
+    `seen`: hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted.
+    """
 
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
     timed: int = 0
     early: int = 0
+    seen: set[int] | None = None
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Counts entries."""
         for entry in entries:
+            if self.seen is not None:
+                if (code := hash(entry.entry_id)) in self.seen:
+                    continue
+                self.seen.add(code)
             span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _Span())
             span.number += 1
             fact = entry.fact

@@ -28,6 +28,9 @@ MAX_AGE_MONTHS = 36
 LEAST_COHORT = 20
 """Incidents that an age must rest on to be developed to the next; further ones are taken as they are."""
 
+FIRST_DAYS = 32
+"""Whole days from 0 to the end of a month, the longest of which has 31."""
+
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 
 
@@ -114,18 +117,24 @@ class Development:
     `cohort`: months as days since 1970 of their first; `triangle`, shape (cohorts, ages + 1): incidents that happened
     in the month and were known to count within so many months of when each happened, NaN where that is still to come.
     `share`, shape (ages + 1,): the share of the ultimate number that is known at each age. `ultimate`, shape (cohorts,).
+    `first_month`, shape (32,): of what is known within a month, the share that is known within so many whole days.
     """
 
     cohort: Ints
     triangle: Floats
     share: Floats
     ultimate: Floats
+    first_month: Floats
 
     def known_share(self, days: Floats | float) -> Floats:
         """The share of what will ever be known that is known so many days after it happened."""
         if not len(self.share):
             return np.ones(np.shape(days))
-        return np.interp(np.asarray(days) / MONTH_DAYS, np.arange(len(self.share)), self.share)
+        age = np.asarray(days, dtype=np.float64)
+        by_month = np.interp(age / MONTH_DAYS, np.arange(len(self.share)), self.share)
+        # Most of what is known within a month is known in its first days: a straight line would be far off.
+        by_day = self.share[min(1, len(self.share) - 1)] * np.interp(age, np.arange(FIRST_DAYS), self.first_month)
+        return np.where(age < MONTH_DAYS, by_day, by_month)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     happened, days = _known_incidents(table, study, final or final_facts(table))
     if not len(happened):
         nothing = np.empty(0)
-        return Development(np.empty(0, dtype=np.int64), np.empty((0, 0)), nothing, nothing)
+        return Development(np.empty(0, dtype=np.int64), np.empty((0, 0)), nothing, nothing, nothing)
     month = happened.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     first, last = int(month.min()), int(month.max())
     ends = np.arange(first + 1, last + 2).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
@@ -162,7 +171,18 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     seen = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
     latest = np.nan_to_num(triangle[np.arange(len(ends)), seen])
     cohort = np.arange(first, last + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9))
+    soon = days[(days <= MONTH_DAYS) & (happened + MONTH_DAYS <= table.as_of)]
+    return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), _first_month(soon, share))
+
+
+def _first_month(days: Ints, share: Floats) -> Floats:
+    """The share of incidents known within a month that are known within each of its days; a straight line from what is known
+    at once, if there are too few to tell.
+    """
+    if len(days) < LEAST_COHORT:
+        at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
+        return np.linspace(at_once, 1.0, FIRST_DAYS)
+    return np.asarray((days[:, None] <= np.arange(FIRST_DAYS)).mean(axis=0), dtype=np.float64)
 
 
 def _shares(triangle: Floats) -> Floats:

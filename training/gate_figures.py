@@ -277,8 +277,8 @@ def log_loss(evidence: Evidence) -> Finding:
     number = paired["high"] / base
     return Finding(
         number,
-        f"The log-loss is at worst {max(number, 0):.2%} above {_called(other)}'s: difference {paired['value']:+.5f}"
-        f"{_span(paired, 5)}.",
+        f"The log-loss is at worst {abs(number):.2%} {'above' if number > 0 else 'below'} {_called(other)}'s:"
+        f" difference {paired['value']:+.5f}{_span(paired, 5)}.",
     )
 
 
@@ -295,7 +295,8 @@ def recall_of_loss(evidence: Evidence) -> Finding:
     return Finding(
         -paired["low"],
         f"At a harm of {evidence.evaluation['harm']:.1%} to good rows the recall of loss is at worst"
-        f" {max(-paired['low'], 0):.3f} below {_called(other)}'s: difference {paired['value']:+.3f}{_span(paired)}.",
+        f" {abs(paired['low']):.3f} {'below' if paired['low'] < 0 else 'above'} {_called(other)}'s:"
+        f" difference {paired['value']:+.3f}{_span(paired)}.",
     )
 
 

@@ -46,7 +46,7 @@ def train(
         int, typer.Option("--tune", metavar="TRIALS", min=0, help="Search so many sets of parameters first.")
     ] = 0,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, whatever a dry or an interrupted run left behind.")
+        bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted run left behind.")
     ] = False,
     report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file too.")] = None,
     output: Output = Format.TABLE,

@@ -38,7 +38,16 @@ def orders(folder: Path, rng: np.random.Generator) -> None:
     placed: Rows = [
         ("order_id", "customer_id", "order_status", "order_delivered_customer_date", "order_estimated_delivery_date")
     ]
-    reviews: Rows = [("review_id", "order_id", "review_score", "review_comment_message", "review_creation_date")]
+    reviews: Rows = [
+        (
+            "review_id",
+            "order_id",
+            "review_score",
+            "review_comment_message",
+            "review_creation_date",
+            "review_answer_timestamp",
+        )
+    ]
     for seller, chance in enumerate(sellers_of(rng, 150)):
         for number in range(int(rng.integers(20, 60))):
             order, promised = f"{seller:04x}{number:04x}", START + timedelta(days=int(rng.integers(0, DAYS)))
@@ -49,7 +58,16 @@ def orders(folder: Path, rng: np.random.Generator) -> None:
             else:
                 placed.append((order, "c", "delivered", delivered, promised))
                 stars = int(rng.integers(1, 3)) if days > 0 else 5
-                reviews.append((f"r{order}", order, stars, "so\nso", delivered.date().isoformat() + " 00:00:00"))
+                reviews.append(
+                    (
+                        f"r{order}",
+                        order,
+                        stars,
+                        "so\nso",
+                        delivered.date().isoformat() + " 00:00:00",
+                        str(delivered + timedelta(days=2)),
+                    )
+                )
             items += [(order, k, "p", f"s{seller:03d}", promised, "58.90", "13.29") for k in range(1 + number % 2)]
     for name, rows in (("order_items", items), ("orders", placed), ("order_reviews", reviews)):
         (folder / f"olist_{name}_dataset.csv").write_text(text_of(rows))

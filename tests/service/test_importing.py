@@ -93,7 +93,7 @@ BROKEN = {
     "an id with a blank": ("v 9,s,2026-01-03,high", "entry_id: must be 1 to 128 characters of"),
     "two wrong ids": (
         "v 9,,2026-01-03,high",
-        "entry_id: must be 1 to 128 characters of [A-Za-z0-9._~:-]; seller: must",
+        "entry_id: must be 1 to 128 characters of [A-Za-z0-9._~:-]; that of the violation has ' '; seller: must",
     ),
     "a time before 1970": ("v-9,s,1969-12-31,high", "occur_time: must lie between 1970 and 9999"),
     "other content under a known id": ("v-1,s,2026-01-03,high", "entry_id: 'v-1' stands for other content"),

@@ -137,6 +137,18 @@ def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Pa
     assert not np.isnan(found.triangle[0]).any()
 
 
+def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path: Path, study: Study) -> None:
+    """Exponential delays of 3 days on average: after half a month all but 1 % is known, and a line from the first day to the
+    end of the month would say 60 %.
+    """
+    rng = np.random.default_rng(8)
+    found = development(simulated(tmp_path, rng.exponential(3, 2000)), study)
+    for days in (2, 5, 10, 15):  # whole days, of incidents that happened at noon on average
+        assert found.known_share(float(days)) == pytest.approx(1 - np.exp(-(days + 0.5) / 3), abs=0.03)
+    assert lift(found, replace(study, maturity_days=14)).factor < 1.002
+    assert (np.diff(found.known_share(np.arange(0.0, 90.0, 0.5))) >= 0).all()
+
+
 def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path: Path, study: Study) -> None:
     """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of
     1 - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55. At once known: factor 1.

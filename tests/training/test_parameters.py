@@ -35,6 +35,10 @@ def test_every_name_of_what_training_sets_is_known() -> None:
         ("parameters = { eta = 0.1 }", "must write learning_rate for eta"),
         ('parameters = { boosting = "rf" }', "may not set boosting but to gbdt"),
         ("parameters = { lambda_l1 = { a = 1 } }", "lambda_l1 in model.parameters must be a number"),
+        (
+            "parameters = { learning_rat = 0.1 }",
+            "learning_rat is no parameter of LightGBM; did you mean learning_rate?",
+        ),
         ("rounds = 1000000000000", "must be at most 20,000"),
         ("rounds = 201\nseeds = 100", "model.rounds, of all model.seeds together, must be at most 20,000"),
     ],

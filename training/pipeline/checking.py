@@ -96,7 +96,8 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
         rows = sampled(observed.rows, MOST_ROWS, job.study.seed)
         test = sampled(observed.test, MOST_ROWS, job.study.seed)
         checks = leakage_checks(job.table, job.study, rows, test)
-    seen = f"; {len(looks)} other looks at this test window before" if looks else ""
+    others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
+    seen = f"; {others} at this test window before" if looks else ""
     return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
 
 

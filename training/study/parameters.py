@@ -5,6 +5,8 @@ first one, and no other.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 OURS: Mapping[str, str] = {
@@ -62,6 +64,11 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
             f"model.parameters may not set {', '.join(breaking)}: training has no rows to stop early by, reads no other file,"
             " and takes no trees that cannot be proven monotone; leave it out"
         )
+    for name in sorted(given - _known()):
+        near = get_close_matches(name, sorted(_known() - _names(OURS) - _names(BREAKING)), 1)
+        found.append(
+            f"model.parameters: {name} is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else "")
+        )
     for name, others in DEFAULTED.items():
         found += [f"model.parameters must write {name} for {other}" for other in others.split() if other in given]
     if parameters.get("boosting", "gbdt") != "gbdt":
@@ -70,6 +77,17 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
         if not all(isinstance(part, str | int | float) for part in (value if isinstance(value, list) else [value])):
             found.append(f"{name} in model.parameters must be a number, a text, true or false, or a list of such")
     return found
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Every name under which LightGBM knows a parameter; it takes an unknown one without a word."""
+    from lightgbm.basic import _ConfigAliases  # the list that LightGBM itself keeps, made by its C library
+
+    aliases = _ConfigAliases._get_all_param_aliases()
+    return (
+        frozenset(aliases) | {name for others in aliases.values() for name in others} | _names(OURS) | _names(BREAKING)
+    )
 
 
 def _names(table: Mapping[str, str]) -> set[str]:

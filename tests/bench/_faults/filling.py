@@ -71,6 +71,7 @@ def disk_full(backend: str, folder: Path, sizes: Sizes, chance: random.Random) -
                 disk.enlarge(MORE_MEBIBYTES)
                 number, is_typed = _fill(ledger, acknowledged, number, most=chance.randint(1, 5))
                 untyped += not is_typed
+            disk.enlarge(MORE_MEBIBYTES)  # PostgreSQL may need room to read: pages that it has not written yet go first
             found = breaches(ledger, acknowledged)
     return {
         "tries": sizes.disk_rounds,

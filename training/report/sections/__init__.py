@@ -137,8 +137,8 @@ def build(reading: Reading) -> list[Section]:
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
     if left_out:
         text = (
-            f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why. Models trained by an"
-            " earlier release hold fewer figures: train again for all of them."
+            f"Left out of this report: {plural(left_out, 'part')}, each with a sentence that says why: some need a champion"
+            " to compare with, or more data, and a model of an earlier release holds fewer figures."
         )
         sections[0] = replace(sections[0], blocks=[*sections[0].blocks, Text(text, quiet=True)])
     return sections
