@@ -102,13 +102,13 @@ _IS_OPEN = np.array([Status(s) in OPEN if s else False for s in range(9)])
 _STANDS = np.array([Status(s) not in RETRACTED if s else False for s in range(9)])
 
 
-def _are(*kinds: Kind) -> Bools:
+def are(*kinds: Kind) -> Bools:
     """Of each kind, by its number, whether it is among the given ones."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
-_IS_DECISION = _are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-_IS_ABOUT_VIOLATIONS = _are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+_IS_DECISION = are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
 def resolve(

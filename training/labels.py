@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.columns import EntryColumns, Ints
-from scoring.facts import Facts, Violations, resolve
+from scoring.facts import Facts, Violations, are, resolve
 from scoring.regrouping import corrected
 from scoring.time import DAY
 from scoring.words import Kind
@@ -35,8 +35,7 @@ MOST_WEIGHT = 10.0
 """The most that one row may stand for."""
 
 
-_OF_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-_IS_OF_VIOLATIONS = np.isin(np.arange(max(Kind) + 1), _OF_VIOLATIONS)
+_IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 """Of each kind, by its number, whether it reports violations or decides about them."""
 
 
