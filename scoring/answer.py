@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scoring.words import Category, ScoreState, Severity, Tier
+from scoring.enums import Category, ScoreState, Severity, Tier
 
 
 @dataclass(frozen=True, slots=True)

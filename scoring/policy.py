@@ -6,10 +6,10 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from scoring.artifact import canonical_json
+from scoring.canonical import canonical_json
+from scoring.enums import RATED_TIERS, Tier
 from scoring.errors import PolicyRefused
-from scoring.scale import MAX_POINTS
-from scoring.words import RATED_TIERS, Tier
+from scoring.model.scale import MAX_POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,6 @@ class Policy:
     def tier(self, points: int) -> Tier:
         """The band of points: with cut-offs 500, 600, 700, `tier(599) is Tier.STANDARD`."""
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
-
-    def is_thin(self, settled_orders: int, tenure_days: int) -> bool:
-        """Whether so much history is too little to rate."""
-        return settled_orders < self.thin_file_orders or tenure_days < self.thin_file_days
 
 
 def policy_of(data: Mapping[str, Any]) -> Policy:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.answer import IncidentEffect, Reason
-from scoring.artifact import Artifact
-from scoring.columns import FactRow, Ints, names_of
-from scoring.facts import Facts, Violations
-from scoring.features import matrix
-from scoring.words import Category, CorrectionKind, Kind, Severity
+from scoring.enums import Category, CorrectionKind, Kind, Severity
+from scoring.features.columns import FactRow, Ints, names_of
+from scoring.features.facts import Facts, Violations
+from scoring.features.table import matrix
+from scoring.model.artifact import Artifact
 
 MAX_CELLS = 500_000
 """Violations times selections that are folded at once."""

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.answer import Explanation, ThinFile, TrustScore
-from scoring.artifact import Artifact
-from scoring.columns import FactRow, columns_of
-from scoring.facts import Facts, resolve
-from scoring.features import matrix
-from scoring.fold import Sums
+from scoring.enums import ScoreState, Tier
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import Facts, resolve
+from scoring.features.fold import Sums
+from scoring.features.table import matrix
+from scoring.model.artifact import Artifact
+from scoring.model.interval import ENDS, with_ends
 from scoring.policy import Policy
 from scoring.reasons import (
     CLEAR_DAYS_PENDING,
@@ -24,9 +26,7 @@ from scoring.reasons import (
     reason_codes,
     reasons_of,
 )
-from scoring.thin import ENDS, with_ends
 from scoring.time import DAY
-from scoring.words import ScoreState, Tier
 
 MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""
@@ -37,7 +37,7 @@ class Views:
     """Every seller now, at the last day-ends, and now if every allegation were upheld, all by the same knowledge.
 
     View k of seller i is case `k * n + i`. `x` is the model's input, float64 of shape (views x n, features); behind the
-    views it has two more: now at the low and at the high end of the seller's own rates (see `scoring.thin`).
+    views it has two more: now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
     """
 
     n: int

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong
-from scoring.shapes import ID_FORM, is_id
 
 PREFIX = "SELLERTRUST_"
 HIDDEN = "***"

@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from scoring.kinds import KINDS, KindRow
-from scoring.shapes import Stated
+from scoring.entries.field_types import Stated
+from scoring.entries.kinds.table import KINDS, KindRow
 
 ENTRY = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1" / "entry.proto"
-FACTS = "// --- facts: generated from scoring/kinds; change them there, then run: python -m tests.contract --write\n"
+FACTS = "// --- facts: generated from scoring/entries/kinds; change them there, then run: python -m tests.contract --write\n"
 WORDS = "// --- words\n"
 FIRST_FIELD = 6
 """A kind's field in Entry has the kind's number and this."""

@@ -11,17 +11,18 @@ from typing import Any
 
 import typer.main
 
-from scoring.features import FEATURES
-from scoring.kinds import KINDS
-from scoring.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
-from scoring.queue import HARM_WEIGHTS, ORDER_DAYS
+from scoring.entries.field_types import names
+from scoring.entries.kinds.table import KINDS
+from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
+from scoring.entries.violation_types import TABLES
+from scoring.enums import Action, Harm, Status
+from scoring.features.table import FEATURES
 from scoring.reasons import REASON_CODES
-from scoring.reliability import AGAINST, PRIORS, Prior
-from scoring.shapes import names
-from scoring.violation_types import TABLES
-from scoring.words import Action, Harm, Status
 from service.cli.app import app
 from service.cli.output import EXIT_CODES
+from service.ledger.notifiers import ORDER_DAYS
+from service.review.priority import HARM_WEIGHTS
+from service.review.reliability import AGAINST, PRIORS, Prior
 from tests import contract
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -15,34 +15,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scoring.artifact import Artifact, load
-from scoring.entries import Entry
-from scoring.incidents import derived_id
-from scoring.kinds import (
-    ControlChanged,
-    EntryCorrected,
-    Fact,
-    IncidentChanged,
-    OverrideImposed,
-    ProductListed,
-    ProductViolationReported,
-)
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.conduct import IncidentChanged, ProductListed, ProductViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
+from scoring.entries.kinds.table import Fact
+from scoring.enums import Action, ControlReason, CorrectionKind, Harm, IncidentChange, Severity, Source, Tier
+from scoring.model.artifact import Artifact, load
 from scoring.score import explain, fold_views
 from scoring.time import DAY, parse_time
 from scoring.version import CORE_VERSION
-from scoring.words import (
-    Action,
-    ControlReason,
-    CorrectionKind,
-    Harm,
-    IncidentChange,
-    Severity,
-    Source,
-    Tier,
-)
-from service.cli.operate import load_policy
-from service.importing import import_files
-from service.ledger import Ledger
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
@@ -111,12 +97,12 @@ def make(version: str) -> None:
 
 
 def _trained() -> dict[str, bytes]:
-    from scoring.mapping import mapping_of
+    from service.ingest.mapping.rules import mapping_of
     from tests.training.ledgers import train
-    from training.export import read_export, write_export
     from training.market.files import write_market
     from training.market.simulate import simulate
-    from training.study import load_study
+    from training.observation.export import read_export, write_export
+    from training.study.loading import load_study
 
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
     study = replace(load_study(STUDIES / "marketplace.toml"), rounds=40)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from scoring.entries import Entry, prepare
+from scoring.entries.entry import Entry, prepare
+from scoring.entries.field_types import Stated
+from scoring.entries.kinds.table import KINDS, Need
+from scoring.enums import Kind
 from scoring.errors import InvalidInput
-from scoring.kinds import KINDS, Need
-from scoring.shapes import Stated
 from scoring.time import DAY
-from scoring.words import Kind
 from sellertrust.v1 import entry_pb2
-from service.convert import timestamp
+from service.contract.fields import timestamp
 from tests.builders import NOW, SELLER, TODAY, ago, confirmed, identity
 
 ON_RECORD = (confirmed("v0"), identity("i0"))

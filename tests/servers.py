@@ -15,15 +15,16 @@ import grpc
 from scoring.policy import policy_of
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
-from service.ledger import Ledger
-from service.logs import make_log
-from service.registry import Registry
-from service.scorer import Scorer
-from service.server import Server
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+from service.scores.scorer import Scorer
 from service.settings import PREFIX, Settings, load
 
 MARKET = "acme"
-POLICY = Path(__file__).parents[1] / "service" / "policies" / "default.toml"
+POLICY = Path(__file__).parents[1] / "service" / "policy" / "default.toml"
 
 
 class Shelf(Registry):
@@ -76,7 +77,7 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
     log = io.StringIO()
     with Ledger.open(configuration.database_url, create=True) as ledger:
         policy = policy_of(tomllib.loads(POLICY.read_text(encoding="utf-8")))
-        scorer = Scorer(ledger, policy, None if artifact is None else Shelf(artifact))
+        scorer = build_scorer(ledger, policy, None if artifact is None else Shelf(artifact))
         with Server(configuration, ledger, scorer, log=make_log("json", "debug", log)) as server:
             yield Running(server, ledger, scorer, database, log)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from scoring.entries import Entry
-from scoring.mapping import mapping_of
+from scoring.entries.entry import Entry
 from service.cli.app import app
-from service.sources.payload import entry_from_json
+from service.ingest.mapping.rules import mapping_of
+from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
 from tests.docs_in_step import DOCS, pages, stale
 from tests.pages import followed

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from scoring.entries.kinds.table import KINDS
 from scoring.errors import ConfigurationWrong
-from scoring.kinds import KINDS
-from scoring.mapping import mapping_of
+from service.ingest.mapping.rules import mapping_of
 from tests.docs_in_step import DOCS
 from tests.pages import followed
-from training.gates import GATES, gates_of
-from training.monitor import Thresholds
-from training.study import BadRule, ContextSource, load_study
+from training.gates.table import GATES, gates_of
+from training.monitoring.monitor import Thresholds
 from training.study import loading as reading
-from training.study.context import COUNTED, OF_INSPECTION
+from training.study.context import COUNTED, OF_INSPECTION, ContextSource
+from training.study.definition import BadRule
+from training.study.loading import load_study
 
 STUDIES, MAPPINGS = (DOCS / "studies.md").read_text(), (DOCS / "mappings.md").read_text()
 MINIMAL = 'name = "n"\nmarketplace = "m"\n[window]\ndays = 9\n[bad]\nany = [{ harm = "high" }]\n'
@@ -130,7 +131,7 @@ def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> N
         assert re.search(rf"^\| `{part}` \|( \|)? {re.escape(text)} \|", STUDIES, re.MULTILINE), part
     weights = ", ".join(f"{s.name.lower()} {w}" for s, w in study.constants.severity_weights.items())
     assert f"| `severity_weights` | {weights} |" in STUDIES
-    from training.fit import DEFAULTS
+    from training.fitting.fit import DEFAULTS
 
     for name, value in DEFAULTS.items():
         assert f"`{name} = {str(value).lower()}`" in STUDIES

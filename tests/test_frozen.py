@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.ledger import Ledger, upgrade
+from service.ledger.schema import upgrade
+from service.ledger.store import Ledger
 from tests.frozen import FOLDER, answers, model, thaw, versions
 
 

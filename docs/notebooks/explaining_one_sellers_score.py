@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -31,27 +33,28 @@ import polars as pl
 from plots import plot
 from scipy.stats import gamma
 
-from scoring.artifact import load as load_artifact
-from scoring.columns import columns_of
-from scoring.entries import Entry
-from scoring.facts import resolve
-from scoring.features import Feature, matrix
-from scoring.kinds import StatusChanged, ViolationReported
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
+from scoring.enums import Action, Harm, Kind, ScoreState, Severity, Source
+from scoring.features.columns import columns_of
+from scoring.features.facts import resolve
+from scoring.features.table import Feature, matrix
+from scoring.model.artifact import load as load_artifact
+from scoring.model.interval import LONGEST, with_ends
 from scoring.score import explain, score
-from scoring.thin import LONGEST, with_ends
 from scoring.time import DAY, format_day, parse_day
-from scoring.words import Action, Harm, Kind, ScoreState, Severity, Source
+from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
-from service.cli.operate import load_policy
-from service.cli.train import ROOT
-from service.importing import import_files
-from service.ledger import Ledger
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
 from service.settings import load
-from training.export import read_export, write_export
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.pipeline import Job, run
-from training.study import load_study
+from training.observation.export import read_export, write_export
+from training.pipeline.job import Job
+from training.pipeline.run import run
+from training.study.loading import load_study
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -31,17 +33,17 @@ from plots import plot
 
 from scoring.errors import GatesFailed
 from scoring.time import format_day
+from service.bootstrap import open_registry
 from service.cli.imports import mapping_of_file
-from service.cli.models import open_registry
+from service.cli.progress import StepProgress
 from service.cli.train import Training
-from service.importing import import_files
-from service.ledger import Ledger
-from service.progress import StepProgress
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
 from service.settings import load
 from training.evaluation.ranking import auc
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.study import load_study
+from training.study.loading import load_study
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,18 @@ from service.cli import (
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, Told, exit_code, say
 from service.cli.troubles import of_ledger
 
+
+def demo(
+    sellers: Annotated[int, typer.Option("--sellers", min=300, help="Sellers of the simulated marketplace.")] = 5000,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where its data goes; emptied first.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 2014,
+) -> None:
+    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC as a caller would."""
+    from service.cli.demo import run
+
+    run(sellers=sellers, folder=folder, seed=seed)
+
+
 app = typer.Typer(
     name="sellertrust",
     help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.",
@@ -36,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("demo")(demo)
 operate.register(app)
 scores.register(app)
 train.register(app)

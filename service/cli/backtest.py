@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoring.enums import Tier
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.time import format_day, parse_day
-from scoring.words import Tier
-from service.cli.common import Marketplace, marketplace_of, open_ledger
-from service.cli.models import open_registry
-from service.cli.operate import load_policy
+from service.bootstrap import open_ledger, open_registry
+from service.cli.common import Marketplace, marketplace_of
 from service.cli.output import Format, Output, emit, emit_one, training_missing, write
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
+from service.policy.policy_file import load_policy
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scoring.columns import Ints
-    from training.backtest import Backtest, Step
-    from training.export import LedgerTable
-    from training.study import Study
+    from scoring.features.columns import Ints
+    from training.monitoring.backtest import Backtest, Step
+    from training.observation.export import LedgerTable
+    from training.study.definition import Study
 
 Progress = Callable[[str, int, int], None]
 Export = Annotated[
@@ -82,8 +82,8 @@ def backtest(
     expected, are shown where the study's window is over; in_sample marks days whose outcomes the model learned from.
     """
     try:
-        from training import backtest as run
-        from training.outcomes import as_the_model_sees
+        from training.monitoring import backtest as run
+        from training.monitoring.outcomes import as_the_model_sees
     except ImportError as error:
         raise training_missing(error) from None
     settings = load()
@@ -119,7 +119,7 @@ def backtest(
 
 def study_of(path: Path) -> "Study":
     """The study in a file, or the shipped one of that name."""
-    from training.study import load_study
+    from training.study.loading import load_study
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
     return load_study(path if path.exists() or not shipped.exists() else shipped)
@@ -127,7 +127,7 @@ def study_of(path: Path) -> "Study":
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
     """An export in memory: the one that is given, or one made of the ledger as it is now."""
-    from training.export import read_export, write_export
+    from training.observation.export import read_export, write_export
 
     if export is None:
         export = settings.data_dir / "exports" / f"{marketplace}.parquet"

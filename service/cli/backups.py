@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.common import prepare_database
+from service.bootstrap import prepare_database
 from service.cli.output import Format, Output, emit_one, say
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
 from service.settings import load
 
 
@@ -33,9 +33,9 @@ def backup(
     holds the key: keep backups no longer than you may, or back up without keys and keep those elsewhere. Models, the policy
     and the signing key of checkpoints are files of their own. Prove a backup by ledger restore FILE --verify-only.
     """
-    from service.ledger import wall_clock
     from service.ledger.backup import write_backup
     from service.ledger.database import Database
+    from service.ledger.store import wall_clock
 
     settings = load()
     prepare_database(settings, create=False)

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from scoring.errors import ConfigurationWrong, invalid
+from scoring.errors import invalid
 from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
 from service.settings import Settings, load
 
-if TYPE_CHECKING:
-    from service.ledger import Ledger
+ROOT = Path(__file__).parents[2]
+"""Where the project lies: the shipped studies are below it."""
 
 Marketplace = Annotated[
     str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: SELLERTRUST_MARKETPLACE.")
@@ -34,8 +34,6 @@ KnownTime = Annotated[
 PATIENCE_SECONDS = 15.0
 """How long a person waits for one call, where a checkout would have given up after a second."""
 
-_SQLITE = "sqlite:///"
-
 
 @contextmanager
 def client() -> Iterator[tuple[Client, Settings]]:
@@ -43,43 +41,6 @@ def client() -> Iterator[tuple[Client, Settings]]:
     settings = load()
     with Client(settings.target, tls=settings.target_ca, deadline_seconds=PATIENCE_SECONDS) as connection:
         yield connection, settings
-
-
-def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
-    """The configured ledger; with `create`, made if it is not there, and the folder it lies in; `serving`: for a server.
-
-    ConfigurationWrong if the file is no SQLite database; else as `Ledger.open`.
-    """
-    from service.ledger import Ledger
-
-    prepare_database(settings, create=create)
-    return Ledger.open(settings.database_url, create=create, serving=serving)
-
-
-def is_absent(settings: Settings) -> bool:
-    """Whether the ledger is to be a SQLite file that is not there yet."""
-    url = settings.database_url
-    return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
-
-
-def prepare_database(settings: Settings, *, create: bool) -> None:
-    """Sees that a SQLite ledger can be opened: makes its folder if `create`, and looks at what is there."""
-    if not settings.database_url.startswith(_SQLITE):
-        return
-    file = Path(settings.database_url.removeprefix(_SQLITE))
-    try:
-        if create:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            with file.open("rb") as content:
-                beginning = content.read(16)
-            if beginning and beginning != b"SQLite format 3\0":
-                raise ConfigurationWrong(f"{file} is no SQLite database; name another file by SELLERTRUST_DATABASE_URL")
-    except OSError as error:
-        raise ConfigurationWrong(
-            f"the ledger cannot be kept in {file}: {(error.strerror or str(error)).lower()}; name another folder by"
-            " SELLERTRUST_DATA_DIR"
-        ) from None
 
 
 def moment(text: str | None, option: str) -> datetime | None:

@@ -17,14 +17,16 @@ from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationReported
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
+from service.bootstrap import open_registry
+from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
-from service.cli.models import now, open_registry, spelled
+from service.cli.models import now, spelled
 from service.cli.output import Format, emit, say, training_missing, write
+from service.cli.progress import StepProgress
 from service.cli.scores import print_explanation, score_row
-from service.cli.train import ROOT, train_and_publish
-from service.importing import import_files
-from service.ledger import Ledger
-from service.progress import StepProgress
+from service.cli.train import train_and_publish
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
 from service.settings import PREFIX, Settings, load
 
 MARKETPLACE = "demo"

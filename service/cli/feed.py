@@ -11,13 +11,14 @@ from urllib.parse import parse_qsl, urlsplit
 import typer
 
 from scoring.errors import ConfigurationWrong, invalid
-from service.cli.common import Marketplace, marketplace_of, open_ledger
+from service.bootstrap import open_ledger
+from service.cli.common import Marketplace, marketplace_of
 from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
+from service.ingest.sources.source import Source
 from service.settings import load
-from service.sources import Source
 
 if TYPE_CHECKING:
-    from service.sources.feed import FeedReport
+    from service.ingest.sources.feed import FeedReport
 
 ONCE_PATIENCE_SECONDS = 60.0
 """How long `--once` waits for a broker or database that does not answer. Without it: until it answers."""
@@ -60,9 +61,9 @@ def feed_command(
     Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to the
     reject file, with its reason and payload. One feed reads one topic into one marketplace.
     """
-    from service.heap import settle
-    from service.sources.feed import Feed
-    from service.sources.rejects import RejectFile
+    from service.api.garbage_collection import settle
+    from service.ingest.sources.feed import Feed
+    from service.ingest.sources.rejects import RejectFile
 
     settle()
     place = place_of(url)
@@ -126,10 +127,10 @@ def _opened(place: Place, credentials: Path | None, name: str) -> Source:
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
         if place.scheme == "kafka":
-            from service.sources.kafka import KafkaSource
+            from service.ingest.sources.kafka import KafkaSource
 
             return KafkaSource(place.servers, place.title, _settings_in(credentials), name)
-        from service.sources.nats import NatsSource
+        from service.ingest.sources.nats import NatsSource
 
         return NatsSource(place.servers, place.title, place.subject, credentials, name)
     except ModuleNotFoundError as error:

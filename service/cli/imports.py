@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoring.errors import ConfigurationWrong, invalid
-from scoring.mapping import ForeignMapping, mapping_of
-from service.cli.common import Marketplace, is_absent, marketplace_of, open_ledger
+from service.bootstrap import is_absent, open_ledger
+from service.cli.common import Marketplace, marketplace_of
 from service.cli.models import now
 from service.cli.output import WAITS, Exit, Format, Output, emit, say, told, training_missing
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.settings import load
 
 if TYPE_CHECKING:
-    from service.importing import ImportReport
+    from service.ingest.file_import import ImportReport
 
 
 MOST_REASONS = 10
@@ -77,9 +78,9 @@ def import_command(
     Rows of an authority that find no seller wait in a queue. Fill in seller, decided_by and, if it was by an identifier
     that you verified, verified; then import the queue by --matched.
     """
-    from service.heap import settle
-    from service.importing import ENTRY_FILES, import_entries
-    from service.unmatched import import_and_queue, import_matched
+    from service.api.garbage_collection import settle
+    from service.ingest.file_import import ENTRY_FILES, import_entries
+    from service.ingest.unmatched_queue import import_and_queue, import_matched
 
     settle()
     settings = load()
@@ -109,7 +110,7 @@ def import_command(
 
 def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
     """Reads all that would be imported, by a mapping or as entries, and says what it is; REFUSED if rows are rejected."""
-    from service.importing import import_entries, import_files
+    from service.ingest.file_import import import_entries, import_files
 
     settings = load()
     with TemporaryDirectory() as folder, ExitStack() as stack:
@@ -148,7 +149,7 @@ def _doubt(report: "ImportReport") -> None:
 
 def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
     """Says what became of an import, and writes its rejects; REFUSED if there are any."""
-    from service.importing import write_rejects
+    from service.ingest.file_import import write_rejects
 
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
@@ -176,7 +177,7 @@ def unmatched_command(
     output: Output = Format.TABLE,
 ) -> None:
     """List the rows that found no seller and wait for a person."""
-    from service.unmatched import read_queue
+    from service.ingest.unmatched_queue import read_queue
 
     rows = read_queue(unmatched or unmatched_file(mapping), mapping_of_file(mapping))
     shown = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by")
@@ -189,7 +190,7 @@ def examples_command(
     """Copy out worked examples of authorities: mappings and sample files of customs, a patent office, and inspections."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted((Path(__file__).parents[1] / "authorities").iterdir()):
+        for file in sorted((Path(__file__).parents[1] / "ingest" / "authorities").iterdir()):
             if file.suffix in (".toml", ".csv"):
                 if (folder / file.name).exists():
                     raise invalid("FOLDER", f"{folder / file.name} exists already; name another folder")

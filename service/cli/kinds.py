@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from scoring.entries.field_types import names
+from scoring.entries.kinds.table import KINDS
 from scoring.errors import invalid
-from scoring.kinds import KINDS
-from scoring.shapes import names
 from service.cli.output import Format, Output, emit
 
 

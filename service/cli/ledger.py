@@ -15,16 +15,8 @@ from scoring.time import format_time
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
-from service.cli.common import (
-    PATIENCE_SECONDS,
-    KnownTime,
-    Marketplace,
-    ObserveTime,
-    client,
-    marketplace_of,
-    moment,
-    open_ledger,
-)
+from service.bootstrap import open_ledger
+from service.cli.common import PATIENCE_SECONDS, KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.feed import feed_command
 from service.cli.output import (
     INTERRUPTED,
@@ -41,8 +33,8 @@ from service.cli.output import (
     training_missing,
     write,
 )
-from service.entry_json import entry_of_json
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
+from service.contract.entry_json import entry_of_json
 from service.settings import load
 
 app = typer.Typer(help="The ledger: what each seller did.", no_args_is_help=True)
@@ -175,7 +167,7 @@ def export_command(
     All that was recorded by the known time; with an observe time, only what had happened and was reported by then.
     """
     try:
-        from training.export import write_export
+        from training.observation.export import write_export
     except ImportError as error:
         raise training_missing(error) from None
 
@@ -226,8 +218,8 @@ def checkpoint_command(
     output: Output = Format.TABLE,
 ) -> None:
     """Append a signed checkpoint: with it, any later change of what is recorded by now can be proven."""
-    from service.checkpoints import load_or_make_key, write_checkpoint
-    from service.ledger import wall_clock
+    from service.ledger.checkpoints import load_or_make_key, write_checkpoint
+    from service.ledger.store import wall_clock
 
     settings = load()
     with open_ledger(settings) as ledger:
@@ -249,7 +241,7 @@ def verify_command(
     Names also the first entry whose sealed text cannot be read though no erasure says so (its key is gone, as after a
     restore without keys, or was changed), and a source's position beyond the ledger's end.
     """
-    from service.checkpoints import read_checkpoints
+    from service.ledger.checkpoints import read_checkpoints
 
     if (checkpoints is None) != (public_key is None):
         raise invalid("--public-key", "belongs to --checkpoints: a checkpoint proves nothing without who signed it")

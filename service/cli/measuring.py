@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoring.artifact import Artifact
 from scoring.errors import ArtifactRefused
+from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from sellertrust.client import Client
-from service.cli.common import open_ledger
-from service.registry import Registry
+from service.bootstrap import build_server, open_ledger
+from service.registry.registry import Registry
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from training.pipeline import Sample
+    from training.pipeline.job import Sample
 
 CALLS = 300
 """Single scores that are timed, after a tenth of them that warm up."""
@@ -34,7 +34,7 @@ class Measuring:
 
     def parity(self, sample: "Sample") -> int:
         """Rows of the sample whose inputs have other bits when the seller's entries are read again over gRPC."""
-        from service.rereading import inputs_of, rows_of
+        from service.cli.parity import inputs_of, rows_of
 
         self._sellers = list(sample.sellers)
         differing = 0
@@ -60,9 +60,7 @@ class Measuring:
 
     @contextmanager
     def _server(self, artifact: Artifact | None) -> Iterator[Client]:
-        from service.logs import make_log
-        from service.scorer import Scorer
-        from service.server import Server
+        from service.api.logs import make_log
 
         here = self._settings.model_copy(
             update={
@@ -75,8 +73,9 @@ class Measuring:
             }
         )
         with open_ledger(self._settings) as ledger:
-            scorer = Scorer(ledger, self._policy, None if artifact is None else OneModel(artifact))
-            server = Server(here, ledger, scorer, log=make_log("json", "error", io.StringIO()))
+            log = make_log("json", "error", io.StringIO())
+            registry = None if artifact is None else OneModel(artifact)
+            server = build_server(here, ledger, self._policy, registry, log=log)
             with server, Client(server.address, deadline_seconds=30) as client:
                 yield client
 

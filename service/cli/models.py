@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from scoring.shapes import shown
+from scoring.entries.field_types import shown
 from sellertrust.client import Client
 from sellertrust.models import Models
 from sellertrust.v1.model_service_pb2 import Model, ModelMove
+from service.bootstrap import open_registry
 from service.cli.common import PATIENCE_SECONDS
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
-from service.settings import Settings, load
+from service.settings import load
 
 if TYPE_CHECKING:
     from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
-    from service.registry import Registry
+    from service.registry.registry import Registry
 
 app = typer.Typer(help="The models: what was published, and who is champion.", no_args_is_help=True)
 
@@ -170,7 +171,7 @@ class _Local(Models):
     """The client's methods upon the registry itself: the servicer answers without a server, and raises what it raises."""
 
     def __init__(self, registry: "Registry") -> None:
-        from service.models import ModelServicer
+        from service.api.model_servicer import ModelServicer
 
         self._servicer = ModelServicer(registry)
         self._models = cast("ModelServiceStub", self)
@@ -246,13 +247,6 @@ def _short(value: str) -> str:
 
 def _gate(ok: bool, hard: bool, text: str) -> str:
     return f"{'ok' if ok else 'failed' if hard else 'failed, advisory'}: {text}"
-
-
-def open_registry(settings: Settings) -> "Registry":
-    """The configured registry."""
-    from service.registry import Registry
-
-    return Registry(settings.registry)
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:

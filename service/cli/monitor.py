@@ -10,15 +10,15 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server, write
 
 from scoring.errors import ConfigurationWrong, SellertrustError, invalid
 from scoring.time import parse_day
+from service.bootstrap import open_registry
 from service.cli.backtest import Export, study_of, table_of
-from service.cli.models import open_registry
-from service.cli.operate import load_policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
+from service.policy.policy_file import load_policy
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
-    from training.monitor import Report
+    from training.monitoring.monitor import Report
 
 MOST_FEATURES = 10
 """Features shown to a person; JSON and Prometheus have them all."""
@@ -122,7 +122,7 @@ class Gauges:
 
 def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "Report":
     try:
-        from training.monitor import monitor as run
+        from training.monitoring.monitor import monitor as run
     except ImportError as error:
         raise training_missing(error) from None
     try:

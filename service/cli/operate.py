@@ -1,45 +1,27 @@
-"""`sellertrust serve | demo | config show | db upgrade | db grant | doctor`: running the thing."""
+"""`sellertrust serve | config show | db upgrade | db grant | doctor`: running the thing."""
 
-import threading
-import tomllib
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import LedgerUnavailable, PolicyRefused, SellertrustError
-from service.cli.common import open_ledger, prepare_database
+from scoring.errors import LedgerUnavailable, SellertrustError
+from service.bootstrap import open_ledger, prepare_database, run_server
 from service.cli.output import Exit, Format, Output, emit, say
 from service.cli.troubles import of_ledger
+from service.policy.policy_file import load_policy
 from service.settings import Settings, describe, load
 
-if TYPE_CHECKING:
-    from scoring.policy import Policy
-
-SHIPPED_POLICY = Path(__file__).parents[1] / "policies" / "default.toml"
 config = typer.Typer(help="The configuration.", no_args_is_help=True)
 db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of operation."""
-    app.command("demo")(demo)
     app.command("serve")(serve)
     app.command("doctor")(doctor)
     app.add_typer(config, name="config")
     app.add_typer(db, name="db")
-
-
-def load_policy(settings: Settings) -> "Policy":
-    """The configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
-    from scoring.policy import policy_of
-
-    path = settings.policy or SHIPPED_POLICY
-    try:
-        return policy_of(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyRefused(f"the policy {path} cannot be read: {error}") from None
 
 
 def serve(
@@ -48,48 +30,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
-    from service.registry import Registry
-    from service.scorer import Scorer
-    from service.server import Server
-    from service.server import serve as run
-    from service.shadow import Shadow
-
-    def ready(server: Server) -> None:
-        report = lambda problem: server.log.error("promotion refused", problem=problem)  # noqa: E731
-        server.log.info("ledger", **ledger.about())
-        for caution in ledger.cautions():
-            server.log.warning("ledger caution", caution=caution)
-        threading.Thread(target=scorer.follow, args=(threading.Event(), report), daemon=True).start()
-        shadow = Shadow(
-            settings.data_dir / "shadow",
-            registry,
-            policy,
-            report=lambda problem: server.log.warning("shadow failed", problem=problem),
-            look_seconds=registry.look_seconds,
-        )
-        scorer.observer = stack.enter_context(shadow).offer
-        if ready_file:
-            staging = ready_file.with_name(ready_file.name + ".partial")
-            staging.write_text(server.address + "\n")
-            staging.replace(ready_file)
-
-    settings = load()
-    policy = load_policy(settings)
-    with ExitStack() as stack, open_ledger(settings, create=True, serving=True) as ledger:
-        registry = Registry(settings.registry)
-        scorer = Scorer(ledger, policy, registry)
-        raise typer.Exit(run(settings, ledger, scorer, ready=ready))
-
-
-def demo(
-    sellers: Annotated[int, typer.Option("--sellers", min=300, help="Sellers of the simulated marketplace.")] = 5000,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Where its data goes; emptied first.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 2014,
-) -> None:
-    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC as a caller would."""
-    from service.cli.demo import run
-
-    run(sellers=sellers, folder=folder, seed=seed)
+    raise typer.Exit(run_server(load(), ready_file))
 
 
 @config.command("show")
@@ -177,7 +118,7 @@ def _ledger(settings: Settings) -> str:
 
 
 def _champion(settings: Settings) -> str:
-    from service.registry import Registry
+    from service.registry.registry import Registry
 
     registry = Registry(settings.registry)
     champion = registry.champion()

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from scoring.time import format_time
-from service.cli.models import now, open_registry, user
+from service.bootstrap import open_registry
+from service.cli.models import now, user
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
 
@@ -25,7 +26,7 @@ def shadow(
 
     The champion as its own shadow ends it: nothing is compared then.
     """
-    from service.shadow import ALIAS
+    from service.scores.shadow import ALIAS
 
     digest = open_registry(load()).point(ALIAS, model, actor=actor or user(), reason=reason, now=now())
     say(f"shadow is now {digest[:12]}; see: sellertrust model shadow-report")
@@ -40,7 +41,7 @@ def shadow_report(
     Differences are the shadow's points less the champion's, of every rated answer; dropped requests came while too many
     waited, failed ones could not be scored again or written down.
     """
-    from service.shadow_report import report_of
+    from service.scores.shadow_report import report_of
 
     settings = load()
     digest = open_registry(settings).resolve(model)

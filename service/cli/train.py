@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.errors import ConfigurationWrong
-from service.cli.common import open_ledger
-from service.cli.models import figures_of, now, open_registry, spelled, user
-from service.cli.operate import load_policy
+from service.bootstrap import open_ledger, open_registry
+from service.cli.common import ROOT
+from service.cli.models import figures_of, now, spelled, user
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
+from service.policy.policy_file import load_policy
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
-    from scoring.artifact import Artifact
-    from training.pipeline import Job, Planned, Trained
-    from training.study import Study
+    from scoring.model.artifact import Artifact
+    from training.pipeline.job import Job, Planned, Trained
+    from training.study.definition import Study
 
-ROOT = Path(__file__).parents[2]
 _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 """Parts of an artifact that the report shows."""
 
@@ -90,7 +90,7 @@ class Training:
         fresh: bool = False,
     ) -> None:
         try:
-            from training.study import load_study
+            from training.study.loading import load_study
         except ImportError as error:
             raise training_missing(error) from None
         shipped = ROOT / "training" / "studies" / study.name
@@ -103,7 +103,7 @@ class Training:
 
     def read(self, export: Path | None, progress: StepProgress) -> None:
         """Exports the ledger as it is now, or takes an export, and reads it."""
-        from training.export import read_export, write_export
+        from training.observation.export import read_export, write_export
 
         study, settings, given = self.study, self._settings, export is not None
         if export is None:
@@ -120,8 +120,9 @@ class Training:
         self._job = self._job_of(read_export(export), export_given=given)
 
     def _job_of(self, table: Any, *, export_given: bool) -> "Job":
-        from training.pipeline import Job, Kept, Shell
+        from training.pipeline.job import Job, Shell
         from training.pipeline.made_by import made_by
+        from training.pipeline.steps import Kept
 
         champion = self._registry.champion()
         artifact = self._registry.load(champion) if champion else None
@@ -130,7 +131,7 @@ class Training:
         study = self.study
         artifact = artifact and self._of_marketplace(artifact)
         if self._recalibrate and artifact is not None:
-            from training.outcomes import seen_by
+            from training.monitoring.outcomes import seen_by
 
             study = seen_by(study, artifact)
         # Another search is another training: it goes on from its own trials, and its model is another.
@@ -162,7 +163,7 @@ class Training:
 
     def _of_marketplace(self, champion: "Artifact") -> "Artifact | None":
         """The champion, if it is of the study's marketplace, or so old that it does not say."""
-        from training.outcomes import lineage_of
+        from training.monitoring.outcomes import lineage_of
 
         its = lineage_of(champion).get("marketplace", self.study.marketplace)
         if its == self.study.marketplace:
@@ -185,13 +186,13 @@ class Training:
 
     def plan(self, progress: StepProgress) -> "Planned":
         """Snapshot and checks alone."""
-        from training.pipeline import plan
+        from training.pipeline.run import plan
 
         return plan(self.job, progress)
 
     def run(self, progress: StepProgress) -> "Trained":
         """All nine steps. What a dry or an interrupted run of the same training had made is taken as it is."""
-        from training.pipeline import run
+        from training.pipeline.run import run
 
         trained = run(self.job, progress)
         if self.job.kept.used:
@@ -200,7 +201,7 @@ class Training:
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
         """Makes the report and registers the model; what became of it, as JSON values."""
-        from training.report import render
+        from training.report.page import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
         for kind in ("hard", "advisory"):

@@ -6,12 +6,12 @@ import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from scoring.entries.field_types import names
+from scoring.entries.violation_types import TABLES
+from scoring.enums import Harm as HarmWord
+from scoring.enums import Severity as SeverityWord
+from scoring.enums import Status
 from scoring.errors import invalid
-from scoring.shapes import names
-from scoring.violation_types import TABLES
-from scoring.words import Harm as HarmWord
-from scoring.words import Severity as SeverityWord
-from scoring.words import Status
 from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, insert, select, text
 
-from scoring.entries import PreparedEntry
+from scoring.entries.entry import PreparedEntry
+from scoring.entries.kinds.trade import ExposureStated
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
-from scoring.kinds import ExposureStated
 from service.ledger.batch import Batch
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among

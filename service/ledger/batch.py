@@ -11,26 +11,23 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, select
 
-from scoring.entries import Entry, PreparedEntry, entry_from_content, prepared
-from scoring.errors import EntryNotFound, LifecycleForbids, ViolationNotFound, invalid
-from scoring.incidents import AUTO, derived_id, incident_of
-from scoring.kinds import (
-    FIELD_OF,
-    KIND_OF,
+from scoring.entries.entry import Entry, PreparedEntry, entry_from_content, prepared
+from scoring.entries.incidents import AUTO, derived_id, incident_of
+from scoring.entries.kinds.conduct import (
     AttributionStated,
-    EntryCorrected,
-    Fact,
     IncidentChanged,
-    MeasureChanged,
     ProductListed,
     ProductViolationReported,
     RemediationDone,
     StatusChanged,
     ViolationReported,
 )
-from scoring.lifecycle import COUNTING
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.table import FIELD_OF, KIND_OF, Fact
+from scoring.entries.lifecycle import COUNTING
+from scoring.enums import CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.errors import EntryNotFound, LifecycleForbids, ViolationNotFound, invalid
 from scoring.time import format_time
-from scoring.words import CorrectionKind, Kind, MeasureKind, MeasureState, Status
 from service.ledger import standings as standing
 from service.ledger.expressions import Texts, among
 from service.ledger.records import Appended

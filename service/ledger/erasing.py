@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from sqlalchemy import delete, exc, select
 
-from scoring.entries import Entry, prepare
+from scoring.entries.entry import Entry, prepare
+from scoring.entries.kinds.decisions import SellerErased
 from scoring.errors import LedgerUnavailable, SellerNotFound
-from scoring.kinds import SellerErased
 from service.ledger import appending
 from service.ledger.database import Database
 from service.ledger.records import Appended

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
-from scoring.kinds import KINDS
-from scoring.matching import Identity
-from scoring.words import CorrectionKind, IdentityLevel, Kind
+from scoring.entries.kinds.table import KINDS
+from scoring.enums import CorrectionKind, IdentityLevel, Kind
 from service.ledger.expressions import Texts, among
-from service.ledger.records import Cut
+from service.ledger.records import Cut, Identity
 from service.ledger.tables import ENTRY
 
 STEP = 200_000

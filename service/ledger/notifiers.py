@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Connection, Text, and_, bindparam, func, literal_column, or_, select, text
 
-from scoring.queue import ORDER_DAYS
-from scoring.reliability import Record, outcome_of
+from scoring.enums import Action, Attribution, Category, Source, Status
 from scoring.time import day_of
-from scoring.words import Action, Attribution, Category, Source, Status
 from service.ledger.expressions import Texts, among, member, only
-from service.ledger.records import Cut
+from service.ledger.records import Cut, Record, outcome_of
 from service.ledger.tables import ENTRY
+
+ORDER_DAYS = 30
+"""Days of settled orders that stand for the orders still shipping."""
 
 _E = ENTRY.c
 _C = ENTRY.alias("change").c

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
 
-from scoring.columns import FactRow
-from scoring.entries import entry_from_content
+from scoring.entries.entry import entry_from_content
+from scoring.features.columns import FactRow
 from service.ledger.expressions import Texts, among, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve

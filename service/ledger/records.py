@@ -1,10 +1,13 @@
 """What the ledger gives back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
-from scoring.entries import Entry
-from scoring.words import Action, Attribution, Category, Harm, Severity, Source, Status
+from scoring.entries.entry import Entry
+from scoring.entries.lifecycle import COUNTING, OPEN
+from scoring.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
 
 
 class Appended(NamedTuple):
@@ -82,3 +85,46 @@ class ViolationView:
     allowed_actions: tuple[Action, ...]
     sequence: int
     changed_sequence: int
+
+
+class Outcome(IntEnum):
+    """What became of a report."""
+
+    UPHELD = 1
+    OVERTURNED = 2
+    DISMISSED = 3
+    WITHDRAWN = 4
+    OPEN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of a notifier's reports, as numbers of reports."""
+
+    upheld: int = 0
+    overturned: int = 0
+    dismissed: int = 0
+    withdrawn: int = 0
+    open: int = 0
+
+    @property
+    def reports(self) -> int:
+        """All of them."""
+        return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
+
+
+def outcome_of(status: Status, attribution: Attribution | None = None) -> Outcome:
+    """What became of a report: appealed is upheld until it is overturned; goods that were not the seller's: overturned."""
+    if attribution is Attribution.ACCEPTED:
+        return Outcome.OVERTURNED
+    if status in COUNTING:
+        return Outcome.UPHELD
+    return Outcome.OPEN if status in OPEN else Outcome[status.name]
+
+
+class Identity(NamedTuple):
+    """The identity of a seller that is in force."""
+
+    seller: str
+    level: IdentityLevel
+    attributes: Mapping[str, str]

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from scoring.entries import entry_from_content
-from scoring.kinds import ProductViolationReported, ViolationReported
-from scoring.lifecycle import allowed_actions
-from scoring.regrouping import root
-from scoring.words import Attribution, Category, CorrectionKind, IncidentChange, Kind, Severity, Status
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.lifecycle import allowed_actions
+from scoring.enums import Attribution, Category, CorrectionKind, IncidentChange, Kind, Severity, Status
+from scoring.features.corrections import root
 from service.ledger.expressions import Texts, among
 from service.ledger.records import Cut, ViolationView
 from service.ledger.tables import ENTRY

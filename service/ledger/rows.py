@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scoring.entries import PreparedEntry
-from scoring.incidents import incident_of
-from scoring.kinds import KINDS, EntryCorrected, ExposureStated, ViolationReported
-from scoring.words import Kind
+from scoring.entries.entry import PreparedEntry
+from scoring.entries.incidents import incident_of
+from scoring.entries.kinds.conduct import ViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.table import KINDS
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Kind
 from service.ledger.tables import ENTRY
 
 PLACE: Mapping[str, int] = {name: place for place, name in enumerate(ENTRY.c.keys())}

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from scoring.merkle import leaf_hash, merkle_root
+from service.ledger.merkle import leaf_hash, merkle_root
 from service.ledger.tables import ENTRY, SEAL
 
 GENESIS = bytes(32)

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, bindparam, select, text
 
-from scoring.entries import entry_from_content
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported, StatusChanged
+from scoring.entries.lifecycle import allowed_actions, next_status
+from scoring.enums import Action, Attribution, Kind, Severity, Status
 from scoring.errors import LifecycleForbids, invalid
-from scoring.kinds import ProductListed, ProductViolationReported, StatusChanged
-from scoring.lifecycle import allowed_actions, next_status
-from scoring.words import Action, Attribution, Kind, Severity, Status
 from service.ledger.expressions import Texts, among
 from service.ledger.tables import ENTRY
 

@@ -7,19 +7,18 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, text
 
-from scoring.columns import FactRow
-from scoring.entries import Entry, prepare_batch
+from scoring.entries.entry import Entry, prepare_batch
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.decisions import SellerErased
+from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
-from scoring.kinds import SellerErased
-from scoring.matching import Identity
-from scoring.shapes import ID_FORM, is_id
+from scoring.features.columns import FactRow
 from scoring.time import format_time
-from scoring.words import Status
 from service.ledger import appending, reading
 from service.ledger.database import CONFLICT, Database
 from service.ledger.erasing import erase
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
-from service.ledger.records import Appended, Cut, Position, RecordedEntry, ViolationView
+from service.ledger.records import Appended, Cut, Identity, Position, RecordedEntry, ViolationView
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
 from service.ledger.seals import GENESIS, LAST_SEAL

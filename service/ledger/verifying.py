@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Column, bindparam, func, select
 
-from scoring.merkle import merkle_root
-from scoring.words import Kind
+from scoring.enums import Kind
 from service.ledger.expressions import Texts, among
+from service.ledger.merkle import merkle_root
 from service.ledger.rows import PLACE
 from service.ledger.sealing import key_id_of, unsealed
 from service.ledger.seals import GENESIS, MARK_BYTES, RUN, chain_of, leaf_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.features import AttributeFeature, ContextFeature
+from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
 Flat = dict[str, Any]

@@ -67,7 +67,7 @@ def main() -> int:
     answer = os.dup(1)
     os.dup2(2, 1)  # LightGBM writes warnings to stdout
     try:
-        from scoring.artifact import load
+        from scoring.model.artifact import load
 
         text, code = load(_unpacked(sys.stdin.buffer.read())).digest, 0
     except ArtifactRefused as error:

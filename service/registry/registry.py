@@ -9,24 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
+from scoring.entries.field_types import wrong_line
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
-from scoring.shapes import wrong_line
+from scoring.model.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.time import format_time
 from service.registry import intake
 from service.registry.figures import headline
+from service.registry.folder_storage import Folder
 from service.registry.gates import GATES, Gate, allow, gates_of, verdict
-from service.registry.moves import (
-    CHALLENGER,
-    CHAMPION,
-    PREVIOUS,
-    SHADOW,
-    Figure,
-    Move,
-    aliases_of,
-    figure_of,
-)
-from service.registry.storage import Folder, storage_of
+from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, Figure, Move, aliases_of, figure_of
+from service.registry.open_storage import storage_of
 
 REPORT = "report.html"
 ATTACHMENTS = (GATES, REPORT)

@@ -23,18 +23,18 @@ from pathlib import Path
 
 import numpy as np
 
-from scoring.artifact import MANIFEST
-from scoring.certificate import certify
 from scoring.errors import ArtifactRefused
-from scoring.features import FEATURES
-from scoring.trees import evaluate, parse_model
+from scoring.features.table import FEATURES
+from scoring.model.artifact import MANIFEST
+from scoring.model.certificate import certify
+from scoring.model.trees import evaluate, parse_model
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.registry import Registry
+from service.registry.registry import Registry
 from tests.bench._damage import KINDS, Parts
 from tests.bench._taker import SELLERS
 from tests.servers import MARKET
-from tests.service.models import parts_of, publish
+from tests.service.registry.models import parts_of, publish
 
 ROOT = Path(__file__).parents[2]
 Show = Callable[[str, float], None]

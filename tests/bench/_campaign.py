@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, new_databases, size_bytes
 from tests.bench._history import label
 from tests.bench._workload import MARKETPLACE, violations

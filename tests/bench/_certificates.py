@@ -6,8 +6,8 @@ from collections.abc import Callable
 import lightgbm
 import numpy as np
 
-from scoring.certificate import certify, find_breaches
-from scoring.trees import parse_model
+from scoring.model.certificate import certify, find_breaches
+from scoring.model.trees import parse_model
 
 ROWS, KINDS, HALF_LIVES, ROUNDS = 20_000, 15, 4, 1000
 FREE = 4

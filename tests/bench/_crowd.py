@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scoring.entries.violation_types import severity_of, violation_types
+from scoring.enums import Harm, IdentityLevel, Kind, Source, Status
 from scoring.time import DAY, parse_day
-from scoring.violation_types import severity_of, violation_types
-from scoring.words import Harm, IdentityLevel, Kind, Source, Status
 from tests.bench._durable import RawWriter
-from training.export import SCHEMA
+from training.observation.export import SCHEMA
 
 MARKETPLACE = "crowd"
 FIRST, LAST = parse_day("2024-01-01"), parse_day("2026-01-01")
@@ -182,5 +182,5 @@ def write_ledger(table: pl.DataFrame, url: str) -> None:
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
-    """The export as `training.export.write_export` leaves it."""
+    """The export as `training.observation.export.write_export` leaves it."""
     table.write_parquet(path, compression="zstd", compression_level=1)

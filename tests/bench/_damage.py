@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from scoring.artifact import MANIFEST, PARTS, canonical_json
-from scoring.certificate import ALGORITHM
+from scoring.canonical import canonical_json
 from scoring.errors import ArtifactRefused
-from scoring.scale import Scale
-from scoring.trees import evaluate, parse_model
+from scoring.model.artifact import MANIFEST, PARTS
+from scoring.model.certificate import ALGORITHM
+from scoring.model.scale import Scale
+from scoring.model.trees import evaluate, parse_model
 
 Parts = dict[str, bytes]
 Damage = Callable[[Parts, Parts, random.Random], Parts]

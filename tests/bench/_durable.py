@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from service.ledger import database as ledgers
-from service.ledger import upgrade
+from service.ledger.schema import upgrade
 
 BACKENDS = ("postgres", "sqlite")
 Rows = list[tuple[Any, ...]]

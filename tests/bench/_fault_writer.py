@@ -6,9 +6,9 @@ prints k. Started again it may repeat the last batch, as any caller that lost th
 
 import sys
 
-from scoring.entries import Entry
-from scoring.kinds import ExposureStated
-from service.ledger import Ledger
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.trade import ExposureStated
+from service.ledger.store import Ledger
 
 BATCH = 50
 MARKETPLACE = "faults"

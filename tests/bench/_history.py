@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
 from scoring.policy import policy_of
-from service.ledger import Ledger
-from service.scorer import Scorer
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, all_rows, is_sqlite, new_databases, sqlite_of
 from tests.bench._workload import MARKETPLACE, entries
 from tests.frozen import model, versions
@@ -102,7 +102,7 @@ def _measure(
     """The ratios, large over small, of every case."""
     artifact = model(versions()[-1])
     policy = policy_of(tomllib.loads(POLICY.read_text(encoding="utf-8")))
-    scorers = {size: Scorer(ledger, policy, Shelf(artifact)) for size, ledger in ledgers.items()}
+    scorers = {size: build_scorer(ledger, policy, Shelf(artifact)) for size, ledger in ledgers.items()}
     halves = {size: _half_time(ledger, size) for size, ledger in ledgers.items()}
 
     def rows(size: int, kind: str, seller: str, known_time: int | None) -> float:

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 PARTS = {
-    "convert": "service.servicers:entries_of",
+    "convert": "service.api.ledger_servicer:entries_of",
     "rest": "service.ledger.store:Ledger.append",
     "validate_canonical": "service.ledger.store:prepare_batch",
     "dedupe_query": "service.ledger.appending:_known",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scoring.mapping import mapping_of
-from service.importing import import_files
-from service.ledger import Ledger
-from training.export import LedgerTable, read_export, write_export
+from service.ingest.file_import import import_files
+from service.ingest.mapping.rules import mapping_of
+from service.ledger.store import Ledger
+from training.observation.export import LedgerTable, read_export, write_export
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from tests.training.report import sample
-from training.report import render
+from training.report.page import render
 
 FEATURES, ROUNDS = 200, 5
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from scoring.entries import prepare
+from scoring.entries.entry import prepare
 from tests.builders import NOW, exposure, violation
 
 COLUMNS = (

@@ -17,13 +17,13 @@ from pathlib import Path
 from scoring.score import score
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.cli.operate import load_policy
-from service.ledger import Ledger
-from service.registry import Registry
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
+from service.registry.registry import Registry
 from service.settings import load as load_settings
 from tests.bench._taker import SELLERS, fill
 from tests.servers import MARKET
-from tests.service.models import publish
+from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of
 
 Show = Callable[[str, float], None]

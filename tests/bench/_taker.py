@@ -7,16 +7,18 @@ import json
 import sys
 from pathlib import Path
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import IdentityVerified
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import IdentityLevel
 from scoring.errors import SellertrustError
-from scoring.kinds import ExposureStated, IdentityVerified
 from scoring.time import DAY, day_of
-from scoring.words import IdentityLevel
-from service.ledger import Ledger, wall_clock
-from service.logs import make_log
-from service.registry import Registry, intake
-from service.scorer import Scorer
-from service.server import Server
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger, wall_clock
+from service.registry import intake
+from service.registry.registry import Registry
 from tests.scoring.worlds import policy
 from tests.servers import MARKET, settings_of
 
@@ -37,16 +39,16 @@ def main() -> None:
     log = make_log("json", "error")
     with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         fill(ledger)
-        scorer = Scorer(ledger, policy(), Registry(folder / "registry"))
+        scorer = build_scorer(ledger, policy(), Registry(folder / "registry"))
         with Server(settings_of(data_dir=folder), ledger, scorer, log=log) as server:
             print(server.address, flush=True)
             for _ in sys.stdin:
                 before, refused = processes[0], ""
                 try:
-                    scorer.refresh()
+                    scorer.champion.refresh()
                 except SellertrustError as error:
                     refused = error.message
-                said = {"model": scorer.model_digest, "refused": refused, "processes": processes[0] - before}
+                said = {"model": scorer.champion.digest, "refused": refused, "processes": processes[0] - before}
                 print(json.dumps(said), flush=True)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from service.heap import settle
-from service.importing import import_files
-from service.ledger import Ledger
+from service.api.garbage_collection import settle
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, NewDatabase, RawWriter, all_rows, is_sqlite, new_databases, rendered
 from tests.bench._parts import PARTS, Timers
 from tests.bench._workload import MARKETPLACE, entries, mapping, messages, write_file

@@ -9,17 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from service.cli.progress import StepProgress
 from service.cli.train import Training
-from service.ledger import upgrade
-from service.progress import StepProgress
+from service.ledger.schema import upgrade
 from service.settings import load as load_settings
 from tests.bench._crowd import MARKETPLACE, crowd, write_ledger, write_table
 from tests.training.ledgers import POLICY, STUDIES
-from training.export import read_export
-from training.fit import fit_lightgbm
-from training.pipeline import NAMES, Job, run
-from training.snapshots import join, snapshot
-from training.study import Study, load_study
+from training.fitting.fit import fit_lightgbm
+from training.observation.export import read_export
+from training.observation.snapshots import join, snapshot
+from training.pipeline.job import Job
+from training.pipeline.run import run
+from training.pipeline.steps import NAMES
+from training.study.definition import Study
+from training.study.loading import load_study
 
 Show = Callable[[str, float], None]
 Progress = Callable[[str, int, int], None]

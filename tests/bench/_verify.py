@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 
 
 def main() -> None:

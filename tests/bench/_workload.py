@@ -9,13 +9,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scoring.entries import Entry
-from scoring.kinds import ExposureStated, StatusChanged, ViolationReported
-from scoring.mapping import ForeignMapping, mapping_of
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Action, Harm, Source
 from scoring.time import DAY, SECOND, day_of, format_day, format_time, parse_time
-from scoring.words import Action, Harm, Source
 from sellertrust.client import seller_name
 from sellertrust.v1 import entry_pb2
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
 
 MARKETPLACE = "bench"
 BEGIN = parse_time("2025-01-01T00:00:00Z")

@@ -16,7 +16,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
 from tests.bench._campaign import campaign
 from tests.bench._history import history
 from tests.bench._real_data import Say

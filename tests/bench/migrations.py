@@ -8,11 +8,11 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from service.ledger import Ledger
 from service.ledger.backup import write_backup
 from service.ledger.database import Database
 from service.ledger.restore import restore_backup
 from service.ledger.schema import _config, bring_to
+from service.ledger.store import Ledger
 from tests.bench._real_data import Say
 from tests.bench._rows import insert_entries
 from tests.databases import BACKENDS, database

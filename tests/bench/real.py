@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from scoring.artifact import load
+from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.training.ledgers import train
-from training.evaluation import Interval, bootstrap_auc
-from training.evaluation.arrays import Floats, Ints
+from training.evaluation.arrays import Floats, Interval, Ints
 from training.evaluation.ranking import auc
-from training.export import LedgerTable
-from training.fit import Logistic, at_reference, offset
-from training.pipeline import Trained
-from training.snapshots import Snapshot, join, snapshot
-from training.study import Study, load_study
+from training.evaluation.resampling import bootstrap_auc
+from training.fitting.fit import Logistic, at_reference, offset
+from training.observation.export import LedgerTable
+from training.observation.snapshots import Snapshot, join, snapshot
+from training.pipeline.job import Trained
+from training.study.definition import Study
+from training.study.loading import load_study
 
 PUBLISHED_AUC = 0.6790
 DATA = {"toronto": toronto, "chicago": chicago}

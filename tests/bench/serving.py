@@ -9,25 +9,25 @@ from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
-from scoring.artifact import Artifact, load
-from scoring.mapping import mapping_of
+from scoring.model.artifact import Artifact, load
 from scoring.score import fold_views, judge
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.cli.operate import load_policy
-from service.convert import score_message, stamp_message
-from service.importing import import_files
-from service.ledger import Ledger
-from service.registry import Registry
-from service.scorer import Scorer
-from service.server import Server
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.contract.scores import score_message, stamp_message
+from service.ingest.file_import import import_files
+from service.ingest.mapping.rules import mapping_of
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
+from service.registry.registry import Registry
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES, Say
 from tests.training.ledgers import train
-from training.export import read_export, write_export
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.study import load_study
+from training.observation.export import read_export, write_export
+from training.study.loading import load_study
 
 SELLERS, DAYS, START, REPEATS = 1_000, 730, date(2024, 1, 1), 300
 
@@ -86,7 +86,7 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
         with _timed(times["policy"]):
             answer = judge(views, raw, artifact, policy)[0]
         if answer is not None:
-            stamp = Scorer(ledger, policy)._stamp(cut, artifact)
+            stamp = build_scorer(ledger, policy)._stamp(cut, artifact)
             with _timed(times["encode"]):
                 score_message(seller, answer, stamp_message(stamp)).SerializeToString()
     figures = {f"score_us.{part}": round(statistics.median(values), 1) for part, values in times.items()}
@@ -106,7 +106,7 @@ def _calls(ledger: Ledger, place: Path) -> dict[str, float]:
             "SELLERTRUST_LOG_LEVEL": "error",
         }
     )
-    scorer = Scorer(ledger, load_policy(settings), Registry(place / "registry"))
+    scorer = build_scorer(ledger, load_policy(settings), Registry(place / "registry"))
     single: list[float] = []
     with Server(settings, ledger, scorer) as server, Client(server.address, deadline_seconds=30) as client:
         sellers = [f"s-{number:06d}" for number in range(REPEATS)]

@@ -9,11 +9,12 @@ import numpy as np
 from scoring.time import format_day
 from tests.bench._real_data import STUDIES, Say, imported
 from tests.training.ledgers import train
-from training.evaluation import auc, bootstrap_auc
+from training.evaluation.ranking import auc
+from training.evaluation.resampling import bootstrap_auc
 from training.market.attainable import attainable_probability, hazard_probability, serious_pairs
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.study import load_study
+from training.study.loading import load_study
 
 SELLERS, DAYS, START, SEED = 20_000, 730, date(2024, 1, 1), 20_141_111
 

@@ -13,7 +13,7 @@ import os
 import sys
 from contextlib import ExitStack
 
-from service.progress import StepProgress
+from service.cli.progress import StepProgress
 from tests.bench import _artifacts, _certificates, _report, _swaps, _train
 from tests.bench._real_data import Say
 

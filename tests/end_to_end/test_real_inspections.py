@@ -8,23 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from scoring.mapping import mapping_of
 from scoring.policy import policy_of
 from scoring.score import score
 from scoring.time import DAY, parse_day
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
-from service.importing import import_files
-from service.ledger import Ledger
-from service.registry import Registry
-from service.scorer import Scorer
-from service.server import Server
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ingest.file_import import import_files
+from service.ingest.mapping.rules import mapping_of
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
 from service.settings import load
 from tests.bench._real_data import STUDIES, toronto
 from tests.training.ledgers import train
-from training.export import read_export, write_export
-from training.snapshots import snapshot
-from training.study import Study, load_study
+from training.observation.export import read_export, write_export
+from training.observation.snapshots import snapshot
+from training.study.definition import Study
+from training.study.loading import load_study
 
 MADE = Path(__file__).parents[1] / "data" / "inspections"
 # Places are inspected a few times a year: a floor of 30 inspections would leave hardly any rated.
@@ -88,7 +89,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     registry = Registry(tmp_path / "registry")
     digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1)
     policy = policy_of(tomllib.loads(POLICY))
-    scorer = Scorer(ledger, policy, registry)
+    scorer = build_scorer(ledger, policy, registry)
     settings = load(
         {"SELLERTRUST_ADDRESS": "127.0.0.1:0", "SELLERTRUST_METRICS_ADDRESS": ""}
         | {"SELLERTRUST_DATA_DIR": str(tmp_path), "SELLERTRUST_DRAIN_SECONDS": "0"}

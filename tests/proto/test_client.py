@@ -18,9 +18,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, seller_name, unknown_score
 from sellertrust.v1 import trust_score_service_pb2
-from service.models import MODEL_WRITES
-from service.review import REVIEW_WRITES
-from service.servicers import WRITES
+from service.api.ledger_servicer import WRITES
+from service.api.model_servicer import MODEL_WRITES
+from service.api.review_servicer import REVIEW_WRITES
 from tests.servers import MARKET, identity, running_server, violation
 
 NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there

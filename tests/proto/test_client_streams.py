@@ -16,7 +16,7 @@ from sellertrust import streams
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.streams import IN_FLIGHT
 from sellertrust.v1.entry_pb2 import Entry
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.databases import BACKENDS, database
 from tests.proxies import proxy_to
 from tests.servers import MARKET, identity, running_server, violation
@@ -25,14 +25,14 @@ NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
 SERVE = """
 import sys
 from pathlib import Path
-from service.ledger import Ledger
-from service.scorer import Scorer
-from service.server import serve
+from service.ledger.store import Ledger
+from service.bootstrap import build_server
+from service.api.server import serve
 from tests.scoring.worlds import policy
 from tests.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), address=sys.argv[2])
 ledger = Ledger.open(settings.database_url, create=True)
-sys.exit(serve(settings, ledger, Scorer(ledger, policy()), ready=lambda server: print(server.address, flush=True)))
+sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))
 """
 
 

@@ -5,8 +5,9 @@ from enum import IntEnum
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
-from scoring import errors, words
-from scoring.kinds import FIELD_OF
+from scoring import enums as words
+from scoring import errors
+from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import (
     entry_pb2,
     errors_pb2,
@@ -15,7 +16,7 @@ from sellertrust.v1 import (
     review_service_pb2,
     trust_score_service_pb2,
 )
-from service.statuses import CODES, code_of
+from service.contract.statuses import CODES, code_of
 
 FILES = (entry_pb2, ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2)
 ENUMS: dict[str, EnumDescriptor] = {

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scoring.columns import FactRow, columns_of
-from scoring.facts import resolve
+from scoring.enums import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
 from scoring.time import DAY
-from scoring.words import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
 from tests.scoring.test_promises import COUNTING, answer, points
 from tests.scoring.worlds import NOW, TODAY, days, exposure, numbered, sellers, status, violation
 

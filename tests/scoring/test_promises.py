@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scoring.columns import FactRow, columns_of
-from scoring.decay import HALF_LIVES, UNIT, decay_table
-from scoring.facts import resolve
-from scoring.features import matrix
+from scoring.enums import Kind, Severity, Status
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.decay import HALF_LIVES, UNIT, decay_table
+from scoring.features.facts import resolve
+from scoring.features.table import matrix
 from scoring.score import explain, score
 from scoring.time import DAY
-from scoring.words import Kind, Severity, Status
 from tests.scoring.worlds import (
     ALL_FEATURES,
     CONSTANTS,

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.decay import HALF_LIVES, decay_table, exact_sums
+from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
+from scoring.entries.violation_types import severity_of, violation_types
+from scoring.enums import Action, Harm, Severity, Source, Status, Tier
 from scoring.errors import LifecycleForbids
-from scoring.features import FEATURES
-from scoring.lifecycle import TRANSITIONS, allowed_actions, next_status
+from scoring.features.decay import HALF_LIVES, decay_table, exact_sums
+from scoring.features.table import FEATURES
+from scoring.model.scale import Scale
 from scoring.reasons import shapley_shares
-from scoring.scale import Scale
 from scoring.time import day_of, format_day, format_time, parse_day, parse_time
-from scoring.violation_types import severity_of, violation_types
-from scoring.words import Action, Harm, Severity, Source, Status, Tier
 from tests.scoring.worlds import policy
 
 

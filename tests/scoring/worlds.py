@@ -8,15 +8,15 @@ import lightgbm
 import numpy as np
 from hypothesis import strategies as st
 
-from scoring.artifact import Artifact, ModelParts, load, pack
-from scoring.columns import FactRow, columns_of
-from scoring.facts import resolve
-from scoring.features import FEATURES, AnyFeature, matrix
-from scoring.fold import DEFAULT_WEIGHTS, Constants, Folder
+from scoring.enums import Category, Kind, Severity, Status
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
+from scoring.features.table import FEATURES, AnyFeature, matrix
+from scoring.model.artifact import Artifact, ModelParts, load, pack
+from scoring.model.scale import Scale
 from scoring.policy import Policy, policy_of
-from scoring.scale import Scale
 from scoring.time import DAY, parse_day
-from scoring.words import Category, Kind, Severity, Status
 
 TODAY = parse_day("2026-03-01")
 NOW = TODAY * DAY + 12 * 3600 * 1_000_000
@@ -137,5 +137,5 @@ def artifact() -> Artifact:
 @cache
 def policy() -> Policy:
     """The policy that is shipped."""
-    path = Path(__file__).parents[2] / "service" / "policies" / "default.toml"
+    path = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
     return policy_of(tomllib.loads(path.read_text()))

@@ -5,18 +5,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
 from service.cli.imports import mapping_of_file
-from service.cli.operate import load_policy
-from service.importing import import_files
-from service.ledger import Ledger
+from service.ingest.file_import import import_files
+from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
 from service.settings import load as load_settings
 from tests.builders import MARKET
-from training.export import LedgerTable, read_export, write_export
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.pipeline import Job, Trained, run
-from training.study import Study
+from training.observation.export import LedgerTable, read_export, write_export
+from training.pipeline.job import Job, Trained
+from training.pipeline.run import run
+from training.study.definition import Study
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
 POLICY = load_policy(load_settings({}))

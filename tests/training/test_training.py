@@ -7,18 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.artifact import load
+from scoring.enums import Harm, Kind
 from scoring.errors import ConfigurationWrong
-from scoring.thin import default_prior
+from scoring.model.artifact import load
+from scoring.model.interval import default_prior
 from scoring.time import DAY
-from scoring.words import Harm, Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger, train
-from training.evaluation import auc
-from training.export import LedgerTable, read_export
-from training.fit import fit_lightgbm
-from training.pipeline import Trained
-from training.snapshots import join, snapshot
-from training.study import BadRule, Study, load_study
+from training.evaluation.ranking import auc
+from training.fitting.fit import fit_lightgbm
+from training.observation.export import LedgerTable, read_export
+from training.observation.snapshots import join, snapshot
+from training.pipeline.job import Trained
+from training.study.definition import BadRule, Study
+from training.study.loading import load_study
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.facts import Facts
-from scoring.features import MAX_DAYS
-from scoring.lifecycle import OPEN
+from scoring.entries.lifecycle import OPEN
+from scoring.enums import Category, Kind
+from scoring.features.facts import Facts
+from scoring.features.table import MAX_DAYS
 from scoring.time import DAY, format_day
-from scoring.words import Category, Kind
-from training.checks import Check
-from training.export import LedgerTable
-from training.folds import mix
-from training.labels import final_facts
-from training.snapshots import Exclusions, Snapshot
-from training.study import Study
+from training.checks.check import Check
+from training.fitting.folds import mix
+from training.observation.export import LedgerTable
+from training.observation.labels import final_facts
+from training.observation.snapshots import Exclusions, Snapshot
+from training.study.definition import Study
 
 Floats = NDArray[np.float64]
 MOST_UNSOLD = 0.05

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.columns import Ints
+from scoring.enums import Kind
+from scoring.features.columns import Ints
 from scoring.time import DAY
-from scoring.words import Kind
-from training.checks import Check
-from training.export import LedgerTable
-from training.folds import mix
-from training.snapshots import Snapshot
+from training.checks.check import Check
+from training.fitting.folds import mix
+from training.observation.export import LedgerTable
+from training.observation.snapshots import Snapshot
 
 LEAST_ENTRIES = 5
 """Entries that a history needs to be alike by more than chance."""

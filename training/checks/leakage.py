@@ -11,16 +11,16 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.columns import Ints
+from scoring.enums import Kind
+from scoring.features.columns import Ints
 from scoring.time import DAY
-from scoring.words import Kind
-from training.checks import Check
+from training.checks.check import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
-from training.evaluation import auc
-from training.export import LedgerTable
-from training.folds import folds
-from training.snapshots import Snapshot, features_of, join, known_at
-from training.study import Observation, Study
+from training.evaluation.ranking import auc
+from training.fitting.folds import folds
+from training.observation.export import LedgerTable
+from training.observation.snapshots import Snapshot, features_of, join, known_at
+from training.study.definition import Observation, Study
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.scale import MAX_POINTS
+from scoring.model.scale import MAX_POINTS
 from training.evaluation.arrays import Floats
 from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import Rate

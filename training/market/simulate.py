@@ -17,16 +17,7 @@ import polars as pl
 from training.market.breaches import draw_breaches
 from training.market.parameters import MarketParameters, Rate, SellerClass
 from training.market.records import Market, join_markets
-from training.market.tables import (
-    Calendar,
-    Flags,
-    Floats,
-    Ints,
-    Tables,
-    build_calendar,
-    build_tables,
-    draw_index,
-)
+from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
 # Part of the market's definition: another size gives other draws. Small enough that a test of few sellers is
 # cheap.

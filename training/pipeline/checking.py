@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from scoring.time import format_day, format_time
-from training.checks import Check
+from training.checks.check import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
-from training.delay import Delay, Development, Lift, decision_delay, development, lift
-from training.gate_figures import DRIFT
-from training.looks import Look, earlier_looks, log_look
+from training.checks.look_log import Look, earlier_looks, log_look
+from training.gates.findings import DRIFT
+from training.observation.delay import Delay, Development, Lift, decision_delay, development, lift
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring import features
-from scoring.artifact import Artifact
-from training.evaluation import CANDIDATE, CHAMPION, TWIN, Case, Train, counted, evaluate
-from training.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
-from training.outcomes import lineage_of, seen_by
+from scoring.features import table as features
+from scoring.model.artifact import Artifact
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case, Train
+from training.evaluation.figures import counted, evaluate
+from training.fitting.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
+from training.monitoring.outcomes import lineage_of, seen_by
+from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
-from training.snapshots import Snapshot, join, snapshot
-from training.study import Study
+from training.study.definition import Study
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

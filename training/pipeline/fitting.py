@@ -6,15 +6,15 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring import features
-from scoring.certificate import certify
 from scoring.errors import ConfigurationWrong
-from scoring.scale import Scale
-from training.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
+from scoring.features import table as features
+from scoring.model.certificate import certify
+from scoring.model.scale import Scale
+from training.fitting.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
+from training.observation.snapshots import Snapshot, join
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
-from training.snapshots import Snapshot, join
 
 Floats = NDArray[np.float64]
 MOST_HELD_BACK = 100_000

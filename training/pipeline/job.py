@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.artifact import Artifact
+from scoring.model.artifact import Artifact
 from scoring.policy import Policy
-from training.export import LedgerTable
+from training.observation.export import LedgerTable
+from training.observation.snapshots import Snapshot
 from training.pipeline.steps import Kept
-from training.snapshots import Snapshot
-from training.study import Study
+from training.study.definition import Study
 
 Floats = NDArray[np.float64]
 

@@ -10,12 +10,13 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from scoring.artifact import Artifact, ModelParts, load, pack
-from scoring.features import at_reference
+from scoring.features.table import at_reference
+from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.time import format_day
-from training.fit import baseline_seller, golden_rows
-from training.gate_figures import Measured
-from training.gates import judge
+from training.fitting.fit import baseline_seller, golden_rows
+from training.fitting.prior import fit_prior
+from training.gates.findings import Measured
+from training.gates.table import judge
 from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
@@ -23,7 +24,6 @@ from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed, observe
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
 from training.pipeline.steps import Kept, Step
-from training.prior import fit_prior
 from training.study.words import definition
 
 PARITY_ROWS = 50

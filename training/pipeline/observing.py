@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoring.enums import Kind
 from scoring.errors import ConfigurationWrong
-from scoring.facts import Facts
+from scoring.features.facts import Facts
 from scoring.time import DAY, format_day
-from scoring.words import Kind
-from training.labels import final_facts
+from training.observation.labels import final_facts
+from training.observation.snapshots import Room, Snapshot, join
+from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
-from training.snapshots import Room, Snapshot, join
-from training.snapshots import observe as observe_sellers
-from training.study import Observation
+from training.study.definition import Observation
 
 MIN_OF_EACH = 10
 """Bad and good rows that training and test must have at least."""

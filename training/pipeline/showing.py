@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.artifact import Artifact
-from scoring.facts import Facts, resolve
+from scoring.enums import Kind
+from scoring.features.facts import Facts, resolve
+from scoring.model.artifact import Artifact
 from scoring.reasons import incidents_of, reason_codes
 from scoring.time import DAY, format_day
-from scoring.words import Kind
-from training.export import LedgerTable, entries_of
-from training.snapshots import Snapshot
+from training.observation.export import LedgerTable, entries_of
+from training.observation.snapshots import Snapshot
 
 Floats = NDArray[np.float64]
 CURVE_POINTS = 40

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from training.fitting.tuning import tune
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
-from training.tuning import tune
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from scoring.enums import Category, Harm, Severity
 from scoring.errors import ConfigurationWrong
-from scoring.features import AnyFeature
-from scoring.fold import Constants
+from scoring.features.fold import Constants
+from scoring.features.table import AnyFeature
 from scoring.time import format_day, parse_day
-from scoring.words import Category, Harm, Severity
-from training.gates import Gates
+from training.gates.table import Gates
 from training.study.context import ContextSource, EventPoints
 
 

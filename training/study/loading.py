@@ -9,14 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoring.artifact import canonical_json
+from scoring.canonical import canonical_json
+from scoring.entries.violation_types import TABLES
+from scoring.enums import Category, Harm, Severity
 from scoring.errors import ConfigurationWrong
-from scoring.features import FEATURES, AnyFeature, AttributeFeature, Feature
-from scoring.fold import DEFAULT_WEIGHTS, Constants
+from scoring.features.fold import DEFAULT_WEIGHTS, Constants
+from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.time import parse_day
-from scoring.violation_types import TABLES
-from scoring.words import Category, Harm, Severity
-from training.gates import Gates, gates_of
+from training.gates.table import Gates, gates_of
 from training.study.context import read_context, read_events
 from training.study.definition import LEFT, BadRule, Study
 from training.study.parameters import wrong_parameters

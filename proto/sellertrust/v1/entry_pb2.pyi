@@ -867,7 +867,7 @@ Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
 class ViolationReported(_message.Message):
-    """--- facts: generated from scoring/kinds; change them there, then run: python -m tests.contract --write
+    """--- facts: generated from scoring/entries/kinds; change them there, then run: python -m tests.contract --write
 
     A breach that somebody reported. It is alleged until it is confirmed, except that a final act of an authority (court,
     police, customs, patent office, market or quality regulator) that was matched to the seller by a verified identifier

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH, MARKETPLACE
 
 MUST_BE_0 = ("lost", "duplicated", "partial", "undetected", "disordered", "different", "untyped", "unreadable")

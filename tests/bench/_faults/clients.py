@@ -4,11 +4,10 @@ import random
 import threading
 from itertools import pairwise
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.trade import ExposureStated
 from scoring.errors import EntryContentDiffers
-from scoring.kinds import ExposureStated
-from service.ledger import Ledger
-from service.ledger.store import wall_clock
+from service.ledger.store import Ledger, wall_clock
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes, breaches
 

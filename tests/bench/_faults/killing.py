@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH
 from tests.bench._faults import Sizes, breaches
 

@@ -9,19 +9,19 @@ from typing import Any
 
 from scoring.answer import TrustScore
 from scoring.errors import SellertrustError
-from service.ledger import Ledger
-from service.scorer import Scorer
-from service.sources import Message
-from service.sources.feed import Feed, FeedReport
-from service.sources.kafka import KafkaSource
-from service.sources.rejects import RejectFile
+from service.bootstrap import build_scorer
+from service.ingest.sources.feed import Feed, FeedReport
+from service.ingest.sources.kafka import KafkaSource
+from service.ingest.sources.rejects import RejectFile
+from service.ingest.sources.source import Message
+from service.ledger.store import Ledger
 from tests.bench._faults import Sizes
 from tests.builders import NOW
 from tests.databases import database
 from tests.scoring.worlds import artifact, policy
 from tests.servers import Shelf
-from tests.service.sources.brokers import PARTITIONS, kafka, produce
-from tests.service.sources.payloads import MARKET, message
+from tests.service.ingest.sources.brokers import PARTITIONS, kafka, produce
+from tests.service.ingest.sources.payloads import MARKET, message
 
 REPLAYS = 3
 MOST_AT_ONCE = 7
@@ -109,7 +109,7 @@ def _feed(ledger: Ledger, servers: str, topic: str, name: str, folder: Path, cha
 
 def _scores(ledger: Ledger, sellers: Sequence[str]) -> list[TrustScore | SellertrustError]:
     """The scores of all sellers as of one time; with what made them left out."""
-    scorer = Scorer(ledger, policy(), Shelf(artifact()))
+    scorer = build_scorer(ledger, policy(), Shelf(artifact()))
     return [score for seller in sellers for score in scorer.scores(MARKET, [seller], ledger.cut(observe_time=NOW))[0]]
 
 

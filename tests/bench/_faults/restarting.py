@@ -14,7 +14,8 @@ import grpc
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
-from service.ledger import Ledger, upgrade
+from service.ledger.schema import upgrade
+from service.ledger.store import Ledger
 from tests.bench._fault_writer import BATCH, MARKETPLACE
 from tests.bench._faults import Sizes, Unable, breaches
 from tests.servers import running_server

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
-from scoring.entries import Entry
-from scoring.kinds import OverrideImposed
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import OverrideImposed
+from scoring.enums import Tier
 from scoring.time import DAY
-from scoring.words import Tier
-from service.ledger import Ledger, wall_clock
+from service.ledger.store import Ledger, wall_clock
 from service.ledger.tables import ENTRY, SELLER_KEY
 from tests.bench._fault_writer import BATCH, MARKETPLACE, batch
 from tests.bench._faults import Sizes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.builders import Clock
 from tests.databases import BACKENDS, database
 

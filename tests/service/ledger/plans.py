@@ -5,24 +5,20 @@ from typing import Protocol
 
 from hypothesis import strategies as st
 
-from scoring.entries import Entry
-from scoring.kinds import (
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged, IdentityVerified
+from scoring.entries.kinds.conduct import (
     AttributionStated,
-    ControlChanged,
-    EntryCorrected,
-    ExposureStated,
-    IdentityVerified,
     IncidentChanged,
-    OverrideImposed,
     ProductListed,
     ProductViolationReported,
-    RatingGiven,
     RemediationDone,
     StatusChanged,
     ViolationReported,
 )
-from scoring.time import DAY
-from scoring.words import (
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
+from scoring.entries.kinds.trade import ExposureStated, RatingGiven
+from scoring.enums import (
     Action,
     Attribution,
     ControlReason,
@@ -34,6 +30,7 @@ from scoring.words import (
     Source,
     Tier,
 )
+from scoring.time import DAY
 from tests.builders import Clock
 from tests.service.ledger.reference import Reference
 from tests.service.ledger.reference_words import LEADS

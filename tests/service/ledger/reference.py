@@ -8,23 +8,20 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from scoring.entries import Entry
-from scoring.kinds import (
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged, IdentityVerified
+from scoring.entries.kinds.conduct import (
     AttributionStated,
-    ControlChanged,
-    EntryCorrected,
-    ExposureStated,
-    IdentityVerified,
     IncidentChanged,
-    OverrideImposed,
     ProductListed,
     ProductViolationReported,
     RemediationDone,
-    SellerErased,
     StatusChanged,
     ViolationReported,
 )
-from scoring.words import Attribution, CorrectionKind, IncidentChange
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed, SellerErased
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Attribution, CorrectionKind, IncidentChange
 from tests.service.ledger.reference_rows import Answer, Refused, Row, Violation, decided, derived_id, reported
 from tests.service.ledger.reference_words import TYPES
 

@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass, replace
 
-from scoring.entries import Entry
-from scoring.kinds import StatusChanged
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import StatusChanged
 from tests.service.ledger.reference_words import AUTHORITIES, LEADS, TYPES
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from scoring.entries import MAX_BATCH
+from scoring.entries.entry import MAX_BATCH
+from scoring.enums import Action, Harm
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
 from scoring.time import DAY, SECOND
-from scoring.words import Action, Harm
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
 
 

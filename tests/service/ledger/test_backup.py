@@ -14,14 +14,14 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select, text
 
+from scoring.enums import Action
 from scoring.errors import BackupRefused, LedgerVersionUnknown
-from scoring.words import Action
-from service.ledger import Ledger, SchemaState, schema_state, upgrade
 from service.ledger.backup import MANIFEST, Manifest, ledger_tables, member_of, write_backup
 from service.ledger.database import Database
 from service.ledger.restore import rehearse, restore_backup
 from service.ledger.rights import KEYS
-from service.ledger.schema import VERSION_TABLE, _config, bring_to, head
+from service.ledger.schema import VERSION_TABLE, SchemaState, _config, bring_to, head, schema_state, upgrade
+from service.ledger.store import Ledger
 from service.ledger.tables import LedgerTable
 from tests.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.databases import BACKENDS, database

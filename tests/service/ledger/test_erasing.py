@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
+from scoring.enums import Action
 from scoring.errors import LedgerUnavailable, SellerNotFound
-from scoring.words import Action
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.builders import MARKET, confirmed, status
 from tests.service.ledger.test_sealing import bytes_of, key_of
 

@@ -4,11 +4,12 @@ from itertools import product
 
 import pytest
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
+from scoring.entries.lifecycle import TRANSITIONS, allowed_actions
+from scoring.enums import Action, Severity, Status
 from scoring.errors import LifecycleForbids
-from scoring.lifecycle import TRANSITIONS, allowed_actions
-from scoring.words import Action, Severity, Status
-from service.ledger import Ledger, ViolationView
+from service.ledger.records import ViolationView
+from service.ledger.store import Ledger
 from tests.builders import MARKET, confirmed, status, violation
 
 WAY_TO = {

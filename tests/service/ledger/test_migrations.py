@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.ledger import Ledger, SchemaState, schema_state, upgrade
 from service.ledger.database import Database
-from service.ledger.schema import VERSION_TABLE
+from service.ledger.schema import VERSION_TABLE, SchemaState, schema_state, upgrade
+from service.ledger.store import Ledger
 from tests.bench.migrations import run, versions
 from tests.frozen import thaw
 from tests.frozen import versions as releases

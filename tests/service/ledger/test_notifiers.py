@@ -3,14 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from scoring.entries import Entry
-from scoring.kinds import AttributionStated, ProductListed, ProductViolationReported
-from scoring.queue import QueueItem
-from scoring.reliability import Record
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
+from scoring.enums import Action, Attribution, Harm, Severity, Source
 from scoring.time import DAY
-from scoring.words import Action, Attribution, Harm, Severity, Source
-from service.ledger import Cut, Ledger, notifiers
-from service.queueing import review_queue
+from service.ledger import notifiers
+from service.ledger.records import Cut, Record
+from service.ledger.store import Ledger
+from service.review.priority import QueueItem
+from service.review.review_queue import review_queue
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, exposure, status, violation
 
 

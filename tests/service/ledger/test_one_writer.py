@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import ConfigurationWrong
-from service.ledger import Ledger, one_writer, upgrade
+from service.ledger import one_writer
 from service.ledger.one_writer import WriterLock
+from service.ledger.schema import upgrade
+from service.ledger.store import Ledger
 from tests.builders import MARKET, identity, violation
 from tests.databases import database
 from tests.service.ledger.test_races import start, writer
 
 ROOT = Path(__file__).parents[3]
-SERVER = "import sys; from service.ledger import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
+SERVER = "import sys; from service.ledger.store import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
 COMMAND = (
-    "import sys; from service.ledger import Ledger; from tests.builders import *; l = Ledger.open(sys.argv[1]);"
+    "import sys; from service.ledger.store import Ledger; from tests.builders import *; l = Ledger.open(sys.argv[1]);"
     " l.append(MARKET, [identity('theirs')])"
 )
 

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Connection, Select, event, text
 
 from scoring.errors import ExposureRevisionTaken
-from service.ledger import Ledger, appending, batch, reading, standings
+from service.ledger import appending, batch, reading, standings
 from service.ledger.database import Database
+from service.ledger.store import Ledger
 from tests.bench._rows import insert_entries
 from tests.builders import MARKET, TODAY, exposure, identity, status, violation
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scoring.enums import Action, Status
 from scoring.errors import ExposureRevisionTaken, LifecycleForbids
-from scoring.words import Action, Status
-from service.ledger import Ledger, RecordedEntry
+from service.ledger.records import RecordedEntry
+from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, exposure, identity, status, violation
 
 ROOT = Path(__file__).parents[3]

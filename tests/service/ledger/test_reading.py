@@ -4,11 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from scoring.columns import FactRow
+from scoring.enums import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
 from scoring.errors import InvalidInput, ViolationNotFound
+from scoring.features.columns import FactRow
 from scoring.time import DAY
-from scoring.words import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
-from service.ledger import EXPORT_COLUMNS, Cut, Ledger, ViolationView
+from service.ledger.reading import EXPORT_COLUMNS
+from service.ledger.records import Cut, ViolationView
+from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 
 

@@ -1,9 +1,10 @@
 """Violations as they are shown: everything that was said of them since is in what is shown, as in the score."""
 
-from scoring.entries import Entry
-from scoring.kinds import AttributionStated, EntryCorrected, IncidentChanged
-from scoring.words import Attribution, CorrectionKind, IncidentChange
-from service.ledger import Ledger
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.enums import Attribution, CorrectionKind, IncidentChange
+from service.ledger.store import Ledger
 from tests.builders import MARKET, SELLER, ago, violation
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from scoring.enums import Action
 from scoring.errors import BackupRefused
-from scoring.words import Action
-from service.ledger import Ledger, SchemaState, schema_state
 from service.ledger.backup import MANIFEST, member_of
 from service.ledger.restore import rehearse
 from service.ledger.rights import KEYS
+from service.ledger.schema import SchemaState, schema_state
+from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, confirmed, exposure, status
 from tests.databases import BACKENDS, database
 from tests.service.ledger.test_backup import back_up, restore, rewritten, silent

@@ -11,10 +11,11 @@ from sqlalchemy import exc, make_url, text
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.errors import SellertrustCallError
-from service.ledger import Ledger, Position, upgrade
 from service.ledger.database import Database
+from service.ledger.records import Position
 from service.ledger.rights import KEYS, grant
-from service.ledger.schema import BOOKKEEPING
+from service.ledger.schema import BOOKKEEPING, upgrade
+from service.ledger.store import Ledger
 from service.ledger.tables import LedgerTable
 from tests.builders import MARKET, Clock, status, violation
 from tests.databases import database, postgresql

@@ -12,9 +12,18 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, exc, insert, inspect, text
 
 from scoring.errors import ConfigurationWrong, LedgerUnavailable, LedgerVersionUnknown
-from service.ledger import EXPORT_COLUMNS, Ledger, SchemaState, schema_state, upgrade
 from service.ledger.database import Database
-from service.ledger.schema import BOOKKEEPING, COMPATIBILITY_TABLE, VERSION_TABLE, head
+from service.ledger.reading import EXPORT_COLUMNS
+from service.ledger.schema import (
+    BOOKKEEPING,
+    COMPATIBILITY_TABLE,
+    VERSION_TABLE,
+    SchemaState,
+    head,
+    schema_state,
+    upgrade,
+)
+from service.ledger.store import Ledger
 from service.ledger.tables import ENTRY, LedgerTable
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
 from tests.databases import database

@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
-from scoring.kinds import KINDS
-from scoring.words import Kind
-from service.ledger import Ledger
+from scoring.entries.kinds.table import KINDS
+from scoring.enums import Kind
+from service.ledger.store import Ledger
 from service.ledger.tables import SELLER_KEY
 from tests.builders import MARKET, SELLER, exposure, violation
 from tests.kinds import ON_RECORD, every_entry

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from scoring.errors import ConfigurationWrong
-from scoring.merkle import leaf_hash, merkle_root, node_hash
-from service.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
-from service.ledger import Ledger
+from service.ledger.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.database import Database
+from service.ledger.merkle import leaf_hash, merkle_root, node_hash
 from service.ledger.seals import seal_unsealed
+from service.ledger.store import Ledger
 from tests.builders import MARKET, confirmed, exposure, violation
 
 Owner = Callable[[], Any]

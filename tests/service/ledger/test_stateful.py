@@ -17,15 +17,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from scoring.columns import columns_of
-from scoring.entries import Entry, prepare_batch
+from scoring.entries.entry import Entry, prepare_batch
 from scoring.errors import SellertrustError
-from scoring.facts import resolve
+from scoring.features.columns import columns_of
+from scoring.features.facts import resolve
 from scoring.score import explain, score
 from scoring.time import DAY
-from service.ledger import Ledger, upgrade
 from service.ledger.appending import append_batch
 from service.ledger.database import CONFLICT
+from service.ledger.schema import upgrade
+from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock
 from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact, policy

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from scoring.entries import Entry
-from scoring.kinds import ProductViolationReported
-from scoring.words import Action, Harm, Kind, Source
-from service.ledger import Ledger, Position
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductViolationReported
+from scoring.enums import Action, Harm, Kind, Source
+from service.ledger.records import Position
 from service.ledger.seals import leaf_of
+from service.ledger.store import Ledger
 from service.ledger.tables import ENTRY
 from service.ledger.verifying import is_as_written
 from tests.builders import MARKET, ago, confirmed, exposure, identity, status, violation

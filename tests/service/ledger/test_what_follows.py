@@ -5,33 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.columns import columns_of
-from scoring.entries import Entry
-from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
-from scoring.facts import Facts, resolve
-from scoring.incidents import derived_id
-from scoring.kinds import (
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.conduct import (
     AttributionStated,
-    EntryCorrected,
-    MeasureChanged,
     ProductListed,
     ProductViolationReported,
     StatusChanged,
     ViolationReported,
 )
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.enums import Action, Attribution, CorrectionKind, Harm, MeasureKind, MeasureState, Severity, Source, Status
+from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
+from scoring.features.columns import columns_of
+from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
-from scoring.words import (
-    Action,
-    Attribution,
-    CorrectionKind,
-    Harm,
-    MeasureKind,
-    MeasureState,
-    Severity,
-    Source,
-    Status,
-)
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
 
 PRODUCT_REPORT = Entry(

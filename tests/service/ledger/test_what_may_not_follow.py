@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from scoring.entries import Entry
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
+from scoring.enums import Action, Attribution, IncidentChange, Severity, Status
 from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids
-from scoring.incidents import derived_id
-from scoring.kinds import AttributionStated, IncidentChanged
 from scoring.time import parse_time
-from scoring.words import Action, Attribution, IncidentChange, Severity, Status
-from service.ledger import Ledger
 from service.ledger.records import Position
-from service.queueing import review_queue
+from service.ledger.store import Ledger
+from service.review.review_queue import review_queue
 from tests.builders import MARKET, Clock, ago, confirmed, status, violation
 from tests.service.ledger.test_what_follows import (
     PRODUCT_REPORT,

@@ -7,7 +7,7 @@ Prints a line for each batch once it is committed: how many confirmations won, s
 import sys
 
 from scoring.errors import LifecycleForbids
-from service.ledger import Ledger
+from service.ledger.store import Ledger
 from tests.builders import MARKET, identity, status
 
 

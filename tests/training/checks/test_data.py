@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.entries import Entry
-from scoring.features import Feature
+from scoring.entries.entry import Entry
+from scoring.enums import Action, Harm, Kind
+from scoring.features.table import Feature
 from scoring.time import DAY
-from scoring.words import Action, Harm, Kind
 from tests.builders import exposure, identity, status, violation
 from tests.training.ledgers import STUDIES, table_of
-from tests.training.test_labels import OBSERVE, breach, standing
-from training.checks import Check
+from tests.training.observation.test_labels import OBSERVE, breach, standing
+from training.checks.check import Check
 from training.checks.data import (
     base_rate_jump,
     constant_features,
@@ -29,10 +29,11 @@ from training.checks.data import (
     report_before_occur,
     violations_without_exposure,
 )
-from training.export import LedgerTable, read_export
-from training.labels import final_facts
-from training.snapshots import Observed, Snapshot, observe
-from training.study import Study, load_study
+from training.observation.export import LedgerTable, read_export
+from training.observation.labels import final_facts
+from training.observation.snapshots import Observed, Snapshot, observe
+from training.study.definition import Study
+from training.study.loading import load_study
 
 SELLERS = 40
 

@@ -9,16 +9,17 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from scoring.enums import Kind
 from scoring.time import DAY
-from scoring.words import Kind
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.checks.duplicates import duplicated_histories, identical_rows
 from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
-from training.export import LedgerTable, read_export
-from training.folds import folds
-from training.snapshots import Snapshot, join, snapshot
-from training.study import ContextSource, Observation, Study, load_study
-from training.study.context import LOOK_BACK
+from training.fitting.folds import folds
+from training.observation.export import LedgerTable, read_export
+from training.observation.snapshots import Snapshot, join, snapshot
+from training.study.context import LOOK_BACK, ContextSource
+from training.study.definition import Observation, Study
+from training.study.loading import load_study
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.artifact import canonical_json
+from scoring.canonical import canonical_json
 from tests.training.evaluation.cases import case_of
-from training.evaluation import evaluate, recall_of_loss
 from training.evaluation.arrays import plain, sigmoid
+from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses
+from training.evaluation.ranking import recall_of_loss
 
 
 @pytest.fixture(scope="module")

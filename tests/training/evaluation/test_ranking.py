@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from training.evaluation import auc, recall_of_loss
 from training.evaluation.curves import lift, roc
 from training.evaluation.delong import delong
-from training.evaluation.ranking import Ranking, Shares
+from training.evaluation.ranking import Ranking, Shares, auc, recall_of_loss
 
 rows = st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=40)
 Drawn = list[tuple[int, bool, int]]

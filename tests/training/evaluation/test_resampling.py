@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from training.evaluation import auc, bootstrap_auc
-from training.evaluation.ranking import Ranking
-from training.evaluation.resampling import draw
+from training.evaluation.ranking import Ranking, auc
+from training.evaluation.resampling import bootstrap_auc, draw
 
 
 def test_differences_are_paired_and_sellers_are_drawn_whole() -> None:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.words import Tier
+from scoring.enums import Tier
 from tests.training.evaluation.cases import POLICY, SCALE, case_of
-from training.evaluation import Case, auc
 from training.evaluation.arrays import groups_of, sigmoid
+from training.evaluation.case import Case
 from training.evaluation.curves import ks
 from training.evaluation.probability import losses
+from training.evaluation.ranking import auc
 from training.evaluation.segments import by_label, by_month, by_volume, calibration_by_volume, segments
 from training.evaluation.tiers import TIERS, grades, impact, migration, score_distribution, swap, tier_codes
 

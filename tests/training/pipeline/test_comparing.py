@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scoring.artifact import Artifact, load
-from scoring.features import at_reference
+from scoring.features.table import at_reference
+from scoring.model.artifact import Artifact, load
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
-from training.export import LedgerTable
-from training.outcomes import as_the_model_sees, seen_by
-from training.pipeline import Job, Trained
+from training.monitoring.outcomes import as_the_model_sees, seen_by
+from training.observation.export import LedgerTable
+from training.observation.snapshots import snapshot
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, fit
+from training.pipeline.job import Job, Trained
 from training.pipeline.observing import observe
 from training.pipeline.run import silent
 from training.pipeline.steps import Step
-from training.snapshots import snapshot
-from training.study import ContextSource, Study, load_study
+from training.study.context import ContextSource
+from training.study.definition import Study
+from training.study.loading import load_study
 
 Floats = NDArray[np.float64]
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)

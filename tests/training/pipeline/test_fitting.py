@@ -8,13 +8,13 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger
-from training.pipeline import Job
+from training.observation.snapshots import join
 from training.pipeline.fitting import calibrate_fit, fit
+from training.pipeline.job import Job
 from training.pipeline.observing import Observed, observe
 from training.pipeline.run import silent
 from training.pipeline.steps import Step
-from training.snapshots import join
-from training.study import load_study
+from training.study.loading import load_study
 
 
 def turned(observed: Observed) -> Observed:

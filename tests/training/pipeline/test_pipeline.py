@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.artifact import Artifact, load
 from scoring.errors import ConfigurationWrong
+from scoring.model.artifact import Artifact, load
 from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
-from training.export import LedgerTable
-from training.pipeline import NAMES, Job, Kept, Shell, Trained, comparing, judging, observing, plan, run
+from training.fitting.tuning import tune
+from training.observation.export import LedgerTable
+from training.pipeline import comparing, judging, observing
+from training.pipeline.job import Job, Shell, Trained
 from training.pipeline.observing import Observed
-from training.pipeline.steps import Step
-from training.study import Study, load_study
-from training.tuning import tune
+from training.pipeline.run import plan, run
+from training.pipeline.steps import NAMES, Kept, Step
+from training.study.definition import Study
+from training.study.loading import load_study
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +232,7 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_does(
 
 
 def _parts(table: LedgerTable, study: Study) -> list[Any]:
-    from training.snapshots import snapshot
+    from training.observation.snapshots import snapshot
 
     points, _ = study.observations(table.as_of)
     return [snapshot(table, study, point) for point in points]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.pipeline import Kept
 from training.pipeline.made_by import LIBRARIES, made_by
+from training.pipeline.steps import Kept
 
 
 @pytest.mark.parametrize("harm", ["cut off", "altered", "without its digest"])

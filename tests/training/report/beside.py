@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from scoring.features import FEATURES
+from scoring.features.table import FEATURES
 
 Json = Any
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.features import FEATURES
+from scoring.features.table import FEATURES
 from tests.training.report.beside import certificate, gates, lineage
-from training.evaluation import bootstrap_auc
+from training.evaluation.resampling import bootstrap_auc
 
 Json = Any
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ class Sample:
 
     def auc_of(self, name: str, where: NDArray[np.bool_]) -> Json:
         """AUC of some rows with Hanley's interval."""
-        from training.evaluation import auc
+        from training.evaluation.ranking import auc
 
         value = auc(self.raw[name][where], self.bad[where])
         bad, good = self.bad[where].sum(), (1 - self.bad[where]).sum()

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.training.report import sample
 from tests.training.report.test_report import frozen, poisoned
-from training.report import render
+from training.report.page import render
 from training.report.sections import PLANS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -13,8 +13,8 @@ import pytest
 
 from tests.frozen import FOLDER, versions
 from tests.training.report import beside, sample
-from training.report import render
 from training.report.numbers import count, listed, number, percent, plural, spoken
+from training.report.page import render
 from training.report.sections import PLANS
 from training.report.sections.ranking import wilson
 
@@ -72,9 +72,7 @@ def test_two_hundred_response_curves_stay_below_two_megabytes() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
-    code = (
-        "from tests.training.report.sample import parts; from training.report import render; print(render(**parts()))"
-    )
+    code = "from tests.training.report.sample import parts; from training.report.page import render; print(render(**parts()))"
     other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has one of its own
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
     assert done.stdout.decode().strip() == render(**sample.parts()).strip()

@@ -5,18 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.report.drawing import Scaled
-from training.report.numbers import (
-    Num,
-    general,
-    listed,
-    model_name,
-    number,
-    percent,
-    plural,
-    signed,
-    spoken,
-    stacked,
-)
+from training.report.numbers import Num, general, listed, model_name, number, percent, plural, signed, spoken, stacked
 from training.report.parts import Block, Cell, Chip, Command, Pair, Table, Text, Tile, Tiles, Verdict
 from training.report.reading import Absent, Reading
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scoring.features import FEATURES
+from scoring.features.table import FEATURES
 from training.report.drawing import Scaled, axis, bar, curve
 from training.report.numbers import count, general, listed, number, percent, plural, signed
 from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plot, Table, Text

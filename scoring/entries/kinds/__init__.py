@@ -1,0 +1,1 @@
+"""The kinds of entries: a dataclass a kind, and the table of them all."""

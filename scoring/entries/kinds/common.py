@@ -1,0 +1,35 @@
+"""What the fields of facts have in common: bounds, shapes and texts."""
+
+from enum import IntEnum
+from typing import Any
+
+from scoring.entries.field_types import ID_FORM, amount, count, stated, text, word
+
+MAX_ORDERS = 100_000_000
+MAX_UNITS = 10_000_000_000
+MAX_VALUE_MINOR = 10**15
+MAX_REVISION = 1_000_000
+MAX_REASON = 500
+MAX_GROUND = 200
+
+REASON = text(MAX_REASON, sealed=True)
+URI = text(MAX_REASON, sealed=True)
+GROUND = text(MAX_GROUND)
+ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), amount(MAX_VALUE_MINOR)
+
+WHO = f"must say who decided, by {ID_FORM}"
+WHY = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
+ACTOR = "Who decided (a pseudonym or a role, an id). Required."
+REASON_TEXT = f"Why, in 1 to {MAX_REASON} characters. Required. Shown to the seller; must not name persons. Sealed."
+GROUND_TEXT = f"The legal or policy ground, such as an article, in at most {MAX_GROUND} characters. Optional."
+PRODUCT_CATEGORY = "What was sold, in the marketplace's own words (an id). Optional."
+EVIDENCE = f"Where the evidence is kept, at most {MAX_REASON} characters. Optional. Sealed."
+EVIDENCE_HASH = "SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."
+SOURCE_TEXT = "Who stands behind the report. Required."
+FINAL = "Whether the source's act is final, with no ordinary remedy left. Default false."
+CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
+
+
+def word_of(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
+    """A required field whose value is a word of an enumeration."""
+    return stated(number, word(words), text, column=column)

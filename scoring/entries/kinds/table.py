@@ -1,0 +1,140 @@
+"""The table of kinds of entries: what each states, field by field, and what it does.
+
+It is the one place: validation, canonical content, the ledger's columns, the conversion from and to the contract, the
+import of foreign rows, the command line and the documents follow it, and the messages of `entry.proto` are generated
+from it. A kind's number is its number in `scoring.enums.Kind`; its field in the contract's `Entry` has that number + 6.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from scoring.entries.field_types import Stated, stated_fields
+from scoring.entries.kinds.account import ControlChanged, IdentityVerified, LinkChanged, OperatorStated, ProfileStated
+from scoring.entries.kinds.conduct import (
+    AttributionStated,
+    IncidentChanged,
+    ProductListed,
+    ProductViolationReported,
+    RemediationDone,
+    StatusChanged,
+    ViolationReported,
+)
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed, SellerErased
+from scoring.entries.kinds.trade import DisputeResolved, ExposureStated, InspectionDone, RatingGiven
+from scoring.enums import Kind
+
+Fact = (
+    ViolationReported
+    | StatusChanged
+    | ExposureStated
+    | IdentityVerified
+    | AttributionStated
+    | RatingGiven
+    | DisputeResolved
+    | InspectionDone
+    | ProfileStated
+    | OperatorStated
+    | ControlChanged
+    | ProductListed
+    | ProductViolationReported
+    | LinkChanged
+    | RemediationDone
+    | MeasureChanged
+    | OverrideImposed
+    | IncidentChanged
+    | EntryCorrected
+    | SellerErased
+)
+
+
+class Need(Enum):
+    """Whether something must be there, may be, or must not."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """One kind: its fact, its field's name in the contract, whether seller and `occur_time` are stated, what it does."""
+
+    fact: type
+    key: str
+    seller: Need
+    occur_time: Need
+    effect: str
+
+    @property
+    def fields(self) -> tuple[Stated, ...]:
+        """The fields of its fact, in the order of their numbers."""
+        return stated_fields(self.fact)
+
+
+_MUST, _MAY, _NOT = Need.REQUIRED, Need.OPTIONAL, Need.REFUSED
+KINDS: Mapping[Kind, KindRow] = MappingProxyType(
+    {
+        Kind.VIOLATION: KindRow(ViolationReported, "violation", _MUST, _MUST, "counts once it is confirmed"),
+        Kind.STATUS: KindRow(StatusChanged, "status", _MAY, _MAY, "decides whether a violation counts, and how much"),
+        Kind.EXPOSURE: KindRow(ExposureStated, "exposure", _MUST, _NOT, "what violations are measured against"),
+        Kind.IDENTITY: KindRow(IdentityVerified, "identity", _MUST, _MUST, "level, tenure and attributes"),
+        Kind.ATTRIBUTION: KindRow(
+            AttributionStated, "attribution", _MAY, _MAY, "accepted: the violation is as if never reported"
+        ),
+        Kind.RATING: KindRow(RatingGiven, "rating", _MUST, _MUST, "on record only: ratings can be bought"),
+        Kind.DISPUTE: KindRow(DisputeResolved, "dispute", _MUST, _MUST, "on record only"),
+        Kind.INSPECTION: KindRow(InspectionDone, "inspection", _MUST, _MUST, "on record only: training's context"),
+        Kind.PROFILE: KindRow(ProfileStated, "profile", _MUST, _MUST, "on record only"),
+        Kind.OPERATOR: KindRow(OperatorStated, "operator", _MUST, _MUST, "on record only"),
+        Kind.CONTROL: KindRow(
+            ControlChanged, "control", _MUST, _MUST, "earlier exposure and tenure stop counting, violations stay"
+        ),
+        Kind.PRODUCT: KindRow(ProductListed, "product", _MUST, _MUST, "violations of the product reach the seller"),
+        Kind.PRODUCT_VIOLATION: KindRow(
+            ProductViolationReported, "product_violation", _NOT, _MUST, "a violation for each seller who listed it"
+        ),
+        Kind.LINK: KindRow(LinkChanged, "link", _MUST, _MAY, "on record only"),
+        Kind.REMEDIATION: KindRow(RemediationDone, "remediation", _MUST, _MAY, "on record only"),
+        Kind.MEASURE: KindRow(MeasureChanged, "measure", _MUST, _MAY, "on record only"),
+        Kind.OVERRIDE: KindRow(OverrideImposed, "override", _MUST, _MAY, "sets the tier until it ends"),
+        Kind.INCIDENT: KindRow(IncidentChanged, "incident", _MUST, _MAY, "which violations have one effect together"),
+        Kind.CORRECTION: KindRow(EntryCorrected, "correction", _MAY, _NOT, "moves an entry in time, or voids it"),
+        Kind.ERASURE: KindRow(SellerErased, "erasure", _MUST, _NOT, "sealed texts are gone; what counts stays"),
+    }
+)
+"""Every kind of entry. Expiry is derived, never stored."""
+
+KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
+FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
+"""Name of the fact's field in the contract, for error paths."""
+
+__all__ = [
+    "FIELD_OF",
+    "KINDS",
+    "KIND_OF",
+    "AttributionStated",
+    "ControlChanged",
+    "DisputeResolved",
+    "EntryCorrected",
+    "ExposureStated",
+    "Fact",
+    "IdentityVerified",
+    "IncidentChanged",
+    "InspectionDone",
+    "KindRow",
+    "LinkChanged",
+    "MeasureChanged",
+    "Need",
+    "OperatorStated",
+    "OverrideImposed",
+    "ProductListed",
+    "ProductViolationReported",
+    "ProfileStated",
+    "RatingGiven",
+    "RemediationDone",
+    "SellerErased",
+    "StatusChanged",
+    "ViolationReported",
+]

@@ -1,0 +1,60 @@
+"""The lifecycle of a violation, as one table. Code, contract comments, CLI and docs follow it."""
+
+from types import MappingProxyType
+
+from scoring.enums import Action, Status
+from scoring.errors import LifecycleForbids
+
+TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
+    {
+        (Status.ALLEGED, Action.REVIEW): Status.UNDER_REVIEW,
+        (Status.ALLEGED, Action.CONFIRM): Status.CONFIRMED,
+        (Status.ALLEGED, Action.DISMISS): Status.DISMISSED,
+        (Status.ALLEGED, Action.WITHDRAW): Status.WITHDRAWN,
+        (Status.UNDER_REVIEW, Action.CONFIRM): Status.CONFIRMED,
+        (Status.UNDER_REVIEW, Action.DISMISS): Status.DISMISSED,
+        (Status.UNDER_REVIEW, Action.WITHDRAW): Status.WITHDRAWN,
+        (Status.CONFIRMED, Action.APPEAL): Status.APPEALED,
+        (Status.CONFIRMED, Action.REDUCE): Status.REDUCED,
+        (Status.CONFIRMED, Action.OVERTURN): Status.OVERTURNED,
+        (Status.REDUCED, Action.APPEAL): Status.APPEALED,
+        (Status.REDUCED, Action.REDUCE): Status.REDUCED,
+        (Status.REDUCED, Action.OVERTURN): Status.OVERTURNED,
+        (Status.APPEALED, Action.CONFIRM): Status.CONFIRMED,
+        (Status.APPEALED, Action.REDUCE): Status.REDUCED,
+        (Status.APPEALED, Action.OVERTURN): Status.OVERTURNED,
+        (Status.DISMISSED, Action.REVIEW): Status.UNDER_REVIEW,
+        (Status.DISMISSED, Action.REINSTATE): Status.CONFIRMED,
+        (Status.OVERTURNED, Action.REINSTATE): Status.CONFIRMED,
+    }
+)
+
+COUNTING = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED})
+"""Statuses under which a violation counts in the score; what is appealed counts until it is overturned."""
+
+OPEN = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
+"""Statuses under which a violation is an open allegation."""
+
+RETRACTED = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
+"""Statuses under which a violation is as if it had never been reported."""
+
+
+def allowed_actions(status: Status) -> tuple[Action, ...]:
+    """The actions that `status` allows, in the order of their numbers."""
+    return tuple(action for (known, action) in TRANSITIONS if known is status)
+
+
+def next_status(status: Status, action: Action) -> Status:
+    """The status after `action`. LifecycleForbids names the allowed actions.
+
+    `next_status(Status.ALLEGED, Action.CONFIRM) is Status.CONFIRMED`.
+    """
+    following = TRANSITIONS.get((status, action))
+    if following is None:
+        allowed = ", ".join(a.name.lower() for a in allowed_actions(status)) or "none"
+        raise LifecycleForbids(
+            f"a violation that is {status.name.lower().replace('_', ' ')} cannot be changed by"
+            f" '{action.name.lower()}'; allowed: {allowed}",
+            {"status": status.name, "allowed": allowed},
+        )
+    return following

@@ -1,0 +1,110 @@
+"""The table of violation types: key, category, and severity by harm and source. Versioned by date in force.
+
+Severity follows from (violation type, source, harm) by the table in force at `occur_time`; a later table never changes
+what was recorded under an earlier one.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from scoring.enums import AUTHORITIES, Category, Harm, Severity, Source
+
+
+@dataclass(frozen=True, slots=True)
+class ViolationType:
+    """One row: severities for harm low, medium, high and extreme; an authority's act weighs at least `floor`."""
+
+    key: str
+    category: Category
+    severities: tuple[Severity, Severity, Severity, Severity]
+    floor: Severity
+    description: str
+
+
+_PLAIN = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR, Severity.CRITICAL)
+_RAISED = (Severity.MODERATE, Severity.MAJOR, Severity.MAJOR, Severity.CRITICAL)
+_LOWERED = (Severity.MINOR, Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
+
+_ROWS = (
+    ViolationType("counterfeit_goods", Category.COUNTERFEIT, _RAISED, Severity.MAJOR, "Fake goods offered or sold"),
+    ViolationType(
+        "customs_seizure",
+        Category.COUNTERFEIT,
+        _RAISED,
+        Severity.MAJOR,
+        "Goods seized by customs as infringing",
+    ),
+    ViolationType(
+        "trademark_infringement",
+        Category.IP,
+        _PLAIN,
+        Severity.MODERATE,
+        "A mark used without its owner's consent",
+    ),
+    ViolationType("patent_infringement", Category.IP, _PLAIN, Severity.MODERATE, "A patent or design infringed"),
+    ViolationType("copyright_infringement", Category.IP, _PLAIN, Severity.MODERATE, "Protected content copied"),
+    ViolationType("unsafe_product", Category.SAFETY, _RAISED, Severity.MAJOR, "A product dangerous to its users"),
+    ViolationType(
+        "safety_infraction",
+        Category.SAFETY,
+        _PLAIN,
+        Severity.MINOR,
+        "A safety rule broken, found by inspection",
+    ),
+    ViolationType(
+        "failed_inspection",
+        Category.QUALITY,
+        _PLAIN,
+        Severity.MODERATE,
+        "Goods that failed a quality inspection",
+    ),
+    ViolationType(
+        "not_as_described", Category.QUALITY, _PLAIN, Severity.MINOR, "Goods materially worse than described"
+    ),
+    ViolationType("prohibited_item", Category.RESTRICTED, _RAISED, Severity.MAJOR, "Goods that may not be sold"),
+    ViolationType(
+        "regulatory_enforcement",
+        Category.RESTRICTED,
+        _PLAIN,
+        Severity.MAJOR,
+        "A summons, fine or order of a regulator",
+    ),
+    ViolationType("fake_reviews", Category.INTEGRITY, _PLAIN, Severity.MODERATE, "Reviews or sales made up"),
+    ViolationType("order_fraud", Category.INTEGRITY, _RAISED, Severity.MAJOR, "Buyers or the marketplace defrauded"),
+    ViolationType("orders_not_kept", Category.SERVICE, _LOWERED, Severity.MINOR, "Orders not sent, as a pattern"),
+    ViolationType("misleading_listing", Category.DISCLOSURE, _LOWERED, Severity.MODERATE, "A listing that misleads"),
+    ViolationType(
+        "missing_trader_information",
+        Category.DISCLOSURE,
+        _LOWERED,
+        Severity.MINOR,
+        "Trader information withheld or wrong",
+    ),
+)
+
+TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
+    (0, MappingProxyType({row.key: row for row in _ROWS})),
+)
+"""(first microsecond in force, table), in the order of time. A new table is added, none is changed."""
+
+
+def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
+    """The table in force at `occur_time` (microseconds)."""
+    for since, table in reversed(TABLES):
+        if since <= occur_time:
+            return table
+    return TABLES[0][1]
+
+
+def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
+    """Severity of a violation: by harm, raised to the type's floor if an authority stands behind it.
+
+    Counterfeit goods of medium harm are major; a misleading listing of low harm is minor from a buyer and moderate from
+    a market regulator.
+    """
+    severity = kind.severities[harm - 1]
+    return max(severity, kind.floor) if source in AUTHORITIES else severity
+
+
+UNIT_STEPS: tuple[tuple[int, int], ...] = ((10, 1), (1_000, 2))
+"""(adjudicated distinct units of an incident, steps by which they raise its severity), in rising order."""

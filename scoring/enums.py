@@ -1,0 +1,233 @@
+"""The words of the field as numbers: the same numbers on the wire, in the ledger and in the arrays of the fold.
+
+`tests/proto/test_words_are_the_contracts.py` keeps them equal to the enums of `proto/sellertrust/v1`.
+"""
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What an entry states; `scoring.entries.kinds.table` is their table."""
+
+    VIOLATION = 1
+    STATUS = 2
+    EXPOSURE = 3
+    IDENTITY = 4
+    ATTRIBUTION = 5
+    RATING = 6
+    DISPUTE = 7
+    INSPECTION = 8
+    PROFILE = 9
+    OPERATOR = 10
+    CONTROL = 11
+    PRODUCT = 12
+    PRODUCT_VIOLATION = 13
+    LINK = 14
+    REMEDIATION = 15
+    MEASURE = 16
+    OVERRIDE = 17
+    INCIDENT = 18
+    CORRECTION = 19
+    ERASURE = 20
+
+
+class Harm(IntEnum):
+    """How bad the outcome of a violation was or could have been."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    EXTREME = 4
+
+
+class Severity(IntEnum):
+    """What a violation weighs."""
+
+    MINOR = 1
+    MODERATE = 2
+    MAJOR = 3
+    CRITICAL = 4
+
+
+class Category(IntEnum):
+    """The family of a violation type."""
+
+    COUNTERFEIT = 1
+    IP = 2
+    SAFETY = 3
+    QUALITY = 4
+    RESTRICTED = 5
+    INTEGRITY = 6
+    SERVICE = 7
+    DISCLOSURE = 8
+
+
+class Source(IntEnum):
+    """Who stands behind a report."""
+
+    COURT = 1
+    POLICE = 2
+    CUSTOMS = 3
+    PATENT_OFFICE = 4
+    MARKET_REGULATOR = 5
+    QUALITY_REGULATOR = 6
+    TEST_BUY = 7
+    RANDOM_AUDIT = 8
+    BRAND = 9
+    PLATFORM_DETECTION = 10
+    BUYER = 11
+    PARTNER = 12
+
+
+AUTHORITIES = frozenset(
+    {
+        Source.COURT,
+        Source.POLICE,
+        Source.CUSTOMS,
+        Source.PATENT_OFFICE,
+        Source.MARKET_REGULATOR,
+        Source.QUALITY_REGULATOR,
+    }
+)
+
+
+class Action(IntEnum):
+    """What can be done to a violation."""
+
+    REVIEW = 1
+    CONFIRM = 2
+    DISMISS = 3
+    WITHDRAW = 4
+    APPEAL = 5
+    REDUCE = 6
+    OVERTURN = 7
+    REINSTATE = 8
+
+
+class Status(IntEnum):
+    """Where a violation stands."""
+
+    ALLEGED = 1
+    UNDER_REVIEW = 2
+    CONFIRMED = 3
+    DISMISSED = 4
+    WITHDRAWN = 5
+    APPEALED = 6
+    REDUCED = 7
+    OVERTURNED = 8
+
+
+class Attribution(IntEnum):
+    """Whether a violation's goods were the seller's."""
+
+    CONTESTED = 1
+    ACCEPTED = 2
+    REJECTED = 3
+
+
+class DisputeOutcome(IntEnum):
+    """For whom a dispute was decided."""
+
+    BUYER = 1
+    SELLER = 2
+    SHARED = 3
+
+
+class InspectionMethod(IntEnum):
+    """How goods or premises were looked at."""
+
+    TEST_BUY = 1
+    SITE_VISIT = 2
+    LABORATORY = 3
+    DOCUMENTS = 4
+
+
+class InspectionResult(IntEnum):
+    """What an inspection found."""
+
+    PASSED = 1
+    FAILED = 2
+
+
+class BusinessModel(IntEnum):
+    """In what role a seller sells."""
+
+    OWN_BRAND = 1
+    RESELLER = 2
+    THIRD_PARTY_SUPPLIER = 3
+    PRIVATE_SELLER = 4
+
+
+class ControlReason(IntEnum):
+    """Why an account is in other hands."""
+
+    SOLD = 1
+    TAKEN_OVER = 2
+
+
+class LinkState(IntEnum):
+    """Where a link between two sellers stands."""
+
+    OBSERVED = 1
+    CONTESTED = 2
+    SEVERED = 3
+
+
+class MeasureKind(IntEnum):
+    """What the marketplace does about a seller."""
+
+    DEPOSIT = 1
+    SETTLEMENT_HOLD = 2
+    LISTING_CAP = 3
+    SUSPENSION = 4
+
+
+class MeasureState(IntEnum):
+    """Whether a measure was imposed or lifted."""
+
+    IMPOSED = 1
+    LIFTED = 2
+
+
+class IncidentChange(IntEnum):
+    """How violations are put into other incidents."""
+
+    MERGED = 1
+    SPLIT = 2
+
+
+class CorrectionKind(IntEnum):
+    """What a correction does to the entry it names."""
+
+    MOVED = 1
+    VOID = 2
+
+
+class IdentityLevel(IntEnum):
+    """How far a seller's identity was verified."""
+
+    NONE = 1
+    BASIC = 2
+    BUSINESS = 3
+    ENHANCED = 4
+
+
+class ScoreState(IntEnum):
+    """Whether there is a score."""
+
+    RATED = 1
+    UNRATED = 2
+    UNKNOWN = 3
+
+
+class Tier(IntEnum):
+    """Band of points."""
+
+    UNRATED = 1
+    PROBATION = 2
+    STANDARD = 3
+    TRUSTED = 4
+    EXEMPLARY = 5
+
+
+RATED_TIERS = (Tier.PROBATION, Tier.STANDARD, Tier.TRUSTED, Tier.EXEMPLARY)

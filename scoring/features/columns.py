@@ -1,0 +1,172 @@
+"""Entries as columns: the one form in which facts reach the core, for one seller and for a million.
+
+The ledger's rows (a request), and the ledger's export (training), both become an `EntryColumns`. Texts have become
+dense codes by then, since the fold only asks whether two are equal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+class FactRow(NamedTuple):
+    """One entry of the ledger as the fold needs it. Times in microseconds; what a kind lacks is None.
+
+    `violation` is the violation's id; `status` the one an entry leads to, or its word of outcome
+    (`scoring.entries.kinds.table`); `target` what else it is about; `units` distinct ones; `until_time` its end;
+    `attributes` is set for identities.
+    """
+
+    sequence: int
+    entry_id: str
+    seller: str
+    kind: int
+    occur_time: int
+    report_time: int
+    violation: str | None = None
+    incident: str | None = None
+    category: int | None = None
+    severity: int | None = None
+    status: int | None = None
+    exposure_day: int | None = None
+    product_category: str | None = None
+    revision: int | None = None
+    settled_orders: int | None = None
+    service_failures: int | None = None
+    identity_level: int | None = None
+    target: str | None = None
+    units: int | None = None
+    until_time: int | None = None
+    attributes: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryColumns:
+    """n entries of `cases` cases in any order, each column int64 of shape (n,).
+
+    A case is one seller seen at one observe time; it is 0 <= case < cases. `violation` and `product` are codes that are
+    equal where the texts are (-1: none); so are `entry`, `incident` and `target`, which share one code. `row` is the
+    entry's place in the caller's own list.
+    """
+
+    cases: int
+    case: Ints
+    row: Ints
+    sequence: Ints
+    kind: Ints
+    occur_time: Ints
+    report_time: Ints
+    violation: Ints
+    incident: Ints
+    category: Ints
+    severity: Ints
+    status: Ints
+    day: Ints
+    product: Ints
+    revision: Ints
+    orders: Ints
+    failures: Ints
+    level: Ints
+    entry: Ints
+    target: Ints
+    units: Ints
+    until: Ints
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints | slice) -> "EntryColumns":
+        """The entries at `index`, for the same cases; no column is copied before it is asked for, and none of a slice."""
+        if isinstance(index, slice):
+            return _Lazy(self, index)
+        return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
+
+    def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
+        """The same entries, of other cases: entry i is of `case[i]`."""
+        return _Lazy(self, _ALL, case=case, cases=cases)
+
+    def corrected(self, occur_time: Ints, incident: Ints) -> "EntryColumns":
+        """The same entries, with other times and incidents."""
+        return _Lazy(self, _ALL, occur_time=occur_time, incident=incident)
+
+    def repeat(self, times: int) -> "EntryColumns":
+        """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""
+        n = len(self.case)
+        columns = {f.name: np.tile(getattr(self, f.name), times) for f in fields(self) if f.name != "cases"}
+        columns["case"] = columns["case"] + np.repeat(np.arange(times, dtype=np.int64) * self.cases, n)
+        return EntryColumns(cases=self.cases * times, **columns)
+
+
+_ALL = slice(None)
+
+
+class _Lazy(EntryColumns):
+    """Entries of others: those at `places`, in columns that are `known` or gathered when first asked for.
+
+    Most readers want a few of the columns; to copy them all was a third of the time of a snapshot.
+    """
+
+    __slots__ = ("_places", "_source")
+    _places: NDArray[Any] | slice
+    _source: EntryColumns
+
+    def __init__(self, source: EntryColumns, places: NDArray[Any] | slice, **known: int | Ints) -> None:
+        for name, value in {"cases": source.cases, **known, "_source": source, "_places": places}.items():
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Ints:
+        # Called for what has no value yet: the slot of a column is empty until then.
+        if name not in EntryColumns.__dataclass_fields__:
+            raise AttributeError(name)
+        column: Ints = getattr(self._source, name)
+        column = column[self._places] if isinstance(self._places, slice) else column.take(self._places)
+        object.__setattr__(self, name, column)
+        return column
+
+
+def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
+    """Columns of ledger rows in any order, for `sellers`, one case each in their order."""
+    case_of = {seller: case for case, seller in enumerate(sellers)}
+    violations: dict[str, int] = {}
+    products: dict[str, int] = {}
+    names: dict[str, int] = {}
+    table = np.array(
+        [
+            (
+                case_of[r.seller],
+                row,
+                r.sequence,
+                r.kind,
+                r.occur_time,
+                r.report_time,
+                -1 if r.violation is None else violations.setdefault(r.violation, len(violations)),
+                -1 if r.incident is None else names.setdefault(r.incident, len(names)),
+                r.category or 0,
+                r.severity or 0,
+                r.status or 0,
+                r.exposure_day or 0,
+                -1 if r.product_category is None else products.setdefault(r.product_category, len(products)),
+                r.revision or 0,
+                r.settled_orders or 0,
+                r.service_failures or 0,
+                r.identity_level or 0,
+                names.setdefault(r.entry_id, len(names)),
+                -1 if r.target is None else names.setdefault(r.target, len(names)),
+                r.units or 0,
+                r.until_time or 0,
+            )
+            for row, r in enumerate(rows)
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 21)
+    return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
+
+
+def names_of(rows: Iterable[FactRow]) -> list[str]:
+    """The texts behind the codes of entries, incidents and targets that `columns_of` gives the same rows."""
+    names: dict[str, None] = {}
+    for r in rows:
+        names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)
+    return list(names)

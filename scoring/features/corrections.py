@@ -1,0 +1,74 @@
+"""What later entries change about earlier ones: when they happened, whether they stand, and to which incident they belong."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.enums import CorrectionKind, IncidentChange, Kind
+from scoring.features.columns import EntryColumns, Ints
+
+Bools = NDArray[np.bool_]
+K = TypeVar("K", int, str)
+
+
+def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
+    """The entries as corrected, and which of the given ones they are. Of several corrections of an entry the last counts.
+
+    `decided`, shape (n,), says which decisions are visible.
+    """
+    corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
+    everything = np.ones(len(columns.case), dtype=bool)
+    if not len(corrections):
+        return columns, everything
+    span = int(max(columns.entry.max(), columns.target.max())) + 1
+    key = columns.case[corrections] * span + columns.target[corrections]
+    order = np.lexsort((columns.sequence[corrections], key))
+    corrections, key = corrections[order], key[order]
+    last = np.append(key[1:] != key[:-1], True)
+    corrections, key = corrections[last], key[last]
+
+    wanted = columns.case * span + columns.entry
+    place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    found = key[place] == wanted
+    by = corrections[place]
+    void = found & (columns.status[by] == CorrectionKind.VOID)
+    moved = found & ~void
+    occur_time = np.where(moved, columns.occur_time[by], columns.occur_time)
+    # The ledger says to which incident a report belongs that was moved into another week.
+    incident = np.where(moved & (columns.incident[by] >= 0), columns.incident[by], columns.incident)
+    return columns.corrected(occur_time, incident).take(~void), ~void
+
+
+def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
+    """The incident of each report after all splits and merges, whose last statement about a violation counts.
+
+    Merged incidents are one under the name of the one they were merged into. A violation that was split off belongs to
+    the incident it was given, merged with others or not.
+    """
+    if not len(changes.case):
+        return reports.incident
+    incident = reports.incident.copy()
+    into: dict[tuple[int, int], int] = {}
+    given: dict[tuple[int, int], int] = {}
+    for place in np.argsort(changes.sequence).tolist():
+        case, target = int(changes.case[place]), int(changes.target[place])
+        if changes.status[place] == IncidentChange.SPLIT:
+            given[case, int(changes.violation[place])] = target
+            continue
+        merged, remaining = (root(into, case, name) for name in (int(changes.incident[place]), target))
+        if merged != remaining:
+            into[case, merged] = remaining
+    for place in np.flatnonzero(np.isin(reports.case, changes.case)).tolist():
+        case = int(reports.case[place])
+        name = given.get((case, int(reports.violation[place])), int(incident[place]))
+        incident[place] = root(into, case, name)
+    return incident
+
+
+def root(into: Mapping[tuple[K, K], K], case: K, name: K) -> K:
+    """The incident that `name` is part of after all merges: `into` has by (case, incident) the one it was merged into."""
+    while (case, name) in into:
+        name = into[case, name]
+    return name

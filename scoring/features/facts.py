@@ -1,0 +1,292 @@
+"""From entries to facts: what was known, what counts, and what stands for each case at its observe time.
+
+This is the one place that says which entries a score may see:
+
+- violations, identities, changes of control and overrides that occurred and were reported before the observe time;
+- exposure of days before the day of the observe time, reported before it, by the highest revision, from the last change
+  of control on;
+- every decision about other entries (status changes, attributions, changes of incidents, corrections) among the given
+  entries (the ledger bounded them by the known time), or in training only those reported before the observe time, which
+  is what the source knew then.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED
+from scoring.entries.violation_types import UNIT_STEPS
+from scoring.enums import Attribution, Kind, Severity, Status
+from scoring.features.columns import EntryColumns, Ints
+from scoring.features.corrections import corrected, regrouped
+from scoring.time import DAY
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Violations:
+    """n counted violations sorted by (case, incident, category), columns int64 of shape (n,).
+
+    `day` is the UTC day it happened, `row` its report's place in the caller's list.
+    """
+
+    case: Ints
+    day: Ints
+    category: Ints
+    severity: Ints
+    incident: Ints
+    row: Ints
+
+    def take(self, index: Bools | Ints | slice) -> "Violations":
+        """The violations at `index`."""
+        columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
+        return Violations(*(column[index] for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What stands for each case. Columns of shape (cases,), those of exposure by (case, day); days since 1970-01-01.
+
+    `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
+    in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
+    `override`: the tier that a person set, or 0; `override_row`: the place of that entry, or -1.
+    """
+
+    cases: int
+    observe_day: Ints
+    violations: Violations
+    exposure_case: Ints
+    exposure_day: Ints
+    exposure_orders: Ints
+    exposure_failures: Ints
+    exposure_product: Ints
+    start_day: Ints
+    level: Ints
+    identity_row: Ints
+    exists: Bools
+    allegations: Ints
+    override: Ints
+    override_row: Ints
+
+    def part(self, cases: slice) -> "Facts":
+        """The facts of consecutive cases, numbered from 0; rows stay what they are."""
+        first, end = cases.start, cases.stop
+        guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
+        sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
+        violations = self.violations.take(guilty)
+        own = {name: getattr(self, name)[cases] for name in _BY_CASE}
+        sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
+        return Facts(
+            cases=end - first,
+            violations=replace(violations, case=violations.case - first),
+            exposure_case=self.exposure_case[sold] - first,
+            **own,
+            **sales,
+        )
+
+
+_BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product")
+_BY_CASE = (
+    *("observe_day", "start_day", "level", "identity_row", "exists", "allegations", "override", "override_row"),
+)
+
+_COUNTS = np.array([Status(s) in COUNTING if s else False for s in range(9)])
+_COUNTS_IF_UPHELD = np.array([Status(s) in COUNTING | OPEN if s else False for s in range(9)])
+_IS_OPEN = np.array([Status(s) in OPEN if s else False for s in range(9)])
+_STANDS = np.array([Status(s) not in RETRACTED if s else False for s in range(9)])
+
+
+def are(*kinds: Kind) -> Bools:
+    """Of each kind, by its number, whether it is among the given ones."""
+    return np.isin(np.arange(max(Kind) + 1), kinds)
+
+
+_IS_DECISION = are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+
+
+def resolve(
+    columns: EntryColumns,
+    observe_time: Ints,
+    *,
+    reported_before: int | None = None,
+    upheld: Bools | None = None,
+    as_reported: bool = False,
+) -> Facts:
+    """Resolves entries into facts.
+
+    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): what was reported before then is
+    seen at every observe time, by the knowledge of then (default: each case's own observe time). `upheld`: for which
+    cases open allegations count as confirmed (default none). `as_reported`: status changes count only if reported
+    before the observe time (training; see the module).
+    """
+    cases = columns.cases
+    moment = observe_time[columns.case]
+    reported = columns.report_time < (moment if reported_before is None else reported_before)
+    decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
+    columns, kept = corrected(columns, decided)
+    moment, reported, decided = moment[kept], reported[kept], decided[kept]
+    before = reported & (columns.occur_time < moment)
+    day = observe_time // DAY
+
+    about = _IS_ABOUT_VIOLATIONS[columns.kind] & (decided | (before & (columns.kind == Kind.VIOLATION)))
+    changes = columns.take(decided & (columns.kind == Kind.INCIDENT))
+    violations, allegations, stands = _violations(columns.take(about), changes, upheld)
+
+    sold = columns.take((columns.kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
+    sold = sold.take(_highest_revisions(sold))
+    known = columns.take((columns.kind == Kind.IDENTITY) & before)
+    level, identity_row = _identities(known)
+    override, override_row = _overrides(columns.take((columns.kind == Kind.OVERRIDE) & before), observe_time)
+
+    start = np.full(cases, np.iinfo(np.int64).max)
+    np.minimum.at(start, sold.case, sold.day)
+    np.minimum.at(start, known.case, known.occur_time // DAY)
+    has_start = start < np.iinfo(np.int64).max
+    controlled = _control_days(columns.take((columns.kind == Kind.CONTROL) & before))
+    sold = sold.take(sold.day >= controlled[sold.case])
+    start = np.maximum(start, controlled)
+    return Facts(
+        cases=cases,
+        observe_day=day,
+        violations=violations,
+        exposure_case=sold.case,
+        exposure_day=sold.day,
+        exposure_orders=sold.orders,
+        exposure_failures=sold.failures,
+        exposure_product=sold.product,
+        start_day=np.where(has_start, start, day),
+        level=level,
+        identity_row=identity_row,
+        exists=has_start | stands,
+        allegations=allegations,
+        override=override,
+        override_row=override_row,
+    )
+
+
+def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | None) -> tuple[Violations, Ints, Bools]:
+    """Counted violations, their incidents changed by `changes`; open allegations and whether any violation stands, by
+    case.
+    """
+    # A status change that is still pending leads to no status yet.
+    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
+    order = np.lexsort((entries.sequence, entries.violation, entries.case))
+    entries = entries.take(order)
+    n = len(order)
+    first = np.ones(n, dtype=bool)
+    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
+    starts = np.flatnonzero(first)
+    place = np.arange(n)
+    # The severity in force is the last one stated: by the report, or by a reduction since.
+    stated = np.where(entries.severity > 0, place, 0)
+    stated = np.maximum.reduceat(stated, starts) if n else stated
+    severity, is_reduced = entries.severity[stated], entries.kind[stated] == Kind.STATUS
+    status = _statuses(entries, starts)
+    reports = entries.take(starts)
+    # A decision whose report is not visible at the observe time says nothing about then.
+    reported = reports.kind == Kind.VIOLATION
+
+    counts, units = _COUNTS[status], _adjudicated_units(entries, starts)
+    if upheld is not None:
+        counts = np.where(upheld[reports.case], _COUNTS_IF_UPHELD[status], counts)
+        # An open allegation is upheld with the units it alleges; what was decided stays as it was decided.
+        alleged = np.where(upheld[reports.case] & _IS_OPEN[status], reports.units, 0)
+        units = np.maximum(units, alleged)
+    allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
+    stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
+    incident = regrouped(reports, changes)
+    kept = np.flatnonzero(reported & counts)
+    kept = kept[np.lexsort((reports.category[kept], incident[kept], reports.case[kept]))]
+    violations = Violations(
+        case=reports.case[kept],
+        day=reports.occur_time[kept] // DAY,
+        category=reports.category[kept],
+        severity=severity[kept],
+        incident=incident[kept],
+        row=reports.row[kept],
+    )
+    return _raised(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
+
+
+def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Status of each violation; entries by (violation, sequence)."""
+    n = len(entries.case)
+    if not n:
+        return entries.status
+    place = np.arange(n)
+    is_status = entries.kind != Kind.ATTRIBUTION
+    status = entries.status[np.maximum.reduceat(np.where(is_status, place, 0), starts)]
+    if not is_status.all():
+        last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
+        is_away = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
+        status = np.where(is_away, int(Status.DISMISSED), status)  # somebody else's goods: as if never reported
+    return status
+
+
+def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Distinct units of each violation: the most that was adjudicated."""
+    if not entries.units.any():
+        return np.zeros(len(starts), dtype=np.int64)
+    adjudicated = (entries.kind == Kind.STATUS) | (
+        (entries.kind == Kind.VIOLATION) & (entries.status == Status.CONFIRMED)
+    )
+    return np.maximum.reduceat(np.where(adjudicated, entries.units, 0), starts)
+
+
+def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
+    """The violations with severities raised by their incident's units, but for those whose severity a reduction left."""
+    if not units.any():
+        return v
+    new = np.ones(len(v.case), dtype=bool)
+    new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
+    total = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(new))[np.cumsum(new) - 1]
+    steps = np.zeros(len(v.case), dtype=np.int64)
+    for least, step in UNIT_STEPS:
+        steps = np.where(total >= least, step, steps)
+    raised = np.minimum(v.severity + steps, int(Severity.CRITICAL))
+    return replace(v, severity=np.where(is_reduced, v.severity, raised))
+
+
+def _control_days(changes: EntryColumns) -> Ints:
+    """The day of the last change of control, by case; a day before all others if there was none."""
+    days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
+    np.maximum.at(days, changes.case, changes.occur_time // DAY)
+    return days
+
+
+def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
+    """Tier (0: none) and row of the override in force, by case: the last one stated, unless it has ended."""
+    tier = np.zeros(stated.cases, dtype=np.int64)
+    row = np.full(stated.cases, -1, dtype=np.int64)
+    order = np.lexsort((stated.sequence, stated.case))
+    in_force = stated.until[order] > observe_time[stated.case[order]]
+    tier[stated.case[order]] = np.where(in_force, stated.status[order], 0)  # the last assignment wins
+    row[stated.case[order]] = np.where(in_force, stated.row[order], -1)
+    return tier, row
+
+
+def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:
+    """Index of the statement that counts for each (case, day, product category), in that order."""
+    case, day = sold.case, sold.day
+    if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
+        return np.arange(len(case))  # one statement a day, in order, as most feeds are: nothing to sort
+    order = np.lexsort((sold.revision, sold.product, sold.day, sold.case))
+    if not len(order):
+        return order
+    case, day, product = sold.case[order], sold.day[order], sold.product[order]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = (case[1:] != case[:-1]) | (day[1:] != day[:-1]) | (product[1:] != product[:-1])
+    return order[last]
+
+
+def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
+    """Level and row of the identity in force, by case: the latest by occur time, then by sequence."""
+    order = np.lexsort((known.sequence, known.occur_time, known.case))
+    level = np.zeros(known.cases, dtype=np.int64)
+    row = np.full(known.cases, -1, dtype=np.int64)
+    level[known.case[order]] = known.level[order]  # the last assignment wins
+    row[known.case[order]] = known.row[order]
+    return level, row

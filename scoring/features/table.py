@@ -1,0 +1,307 @@
+"""The feature table: every input of a model, stated once, for one seller and for a million.
+
+A feature is `name@version` with a unit, a direction, a definition in words, and one function over the fold's sums.
+Definitions are never removed and never changed: a change is a new version, so old models serve and replay for ever.
+
+Direction +1: more of it never lowers points; -1: never raises them; 0: free (attributes, which no fact of conduct
+moves). Adding a confirmed violation moves every feature in its direction's bad sense or not at all; clean orders move
+them in the good sense. That, and the certificate of the model, is the end-to-end promise.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.enums import Category, Severity
+from scoring.features.decay import HALF_LIVES
+from scoring.features.fold import Sums
+
+Floats = NDArray[np.float64]
+
+MAX_DAYS = 3650
+"""Days beyond which time makes no difference to a feature; also the value of "never"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite."""
+
+    name: str
+    version: int
+    unit: str
+    direction: int
+    definition: str
+    compute: Callable[[Sums], Floats]
+
+    @property
+    def key(self) -> str:
+        """`name@version`, by which artifacts pin it."""
+        return f"{self.name}@{self.version}"
+
+
+def _category_mass(category: Category, half_life: int) -> Callable[[Sums], Floats]:
+    return lambda sums: sums.category_mass[half_life][:, category - 1]
+
+
+def _mass(floor: Severity, half_life: int) -> Callable[[Sums], Floats]:
+    return lambda sums: sums.incident_mass[floor, half_life]
+
+
+def _rate(floor: Severity, half_life: int) -> Callable[[Sums], Floats]:
+    return lambda sums: sums.incident_mass[floor, half_life] / (sums.orders[half_life] + sums.rate_damping)
+
+
+def _weighted_rate(half_life: int) -> Callable[[Sums], Floats]:
+    return lambda sums: sums.weighted_mass[half_life] / (sums.orders[half_life] + sums.rate_damping)
+
+
+def _failure_rate(half_life: int) -> Callable[[Sums], Floats]:
+    return lambda sums: sums.failures[half_life] / (sums.orders[half_life] + sums.rate_damping)
+
+
+def _rows() -> list[Feature]:
+    rows = [
+        Feature(
+            f"{category.name.lower()}_mass_{half_life}d",
+            1,
+            "severity weight",
+            -1,
+            f"Incidents with {category.name.lower()} violations that count, each by its largest severity weight x "
+            f"decay (half-life {half_life} days) in this category",
+            _category_mass(category, half_life),
+        )
+        for category in Category
+        for half_life in HALF_LIVES
+    ]
+    for half_life in HALF_LIVES:
+        rows += [
+            Feature(
+                f"{name}_mass_{half_life}d",
+                1,
+                "incidents",
+                -1,
+                f"{title} that count, each by decay (half-life {half_life} days)",
+                _mass(floor, half_life),
+            )
+            for floor, name, title in _FLOORS
+        ]
+        rows += [
+            Feature(
+                f"{name}_rate_{half_life}d",
+                1,
+                "incidents per order",
+                -1,
+                f"{title} that count, each by decay, over settled orders by the same decay (half-life {half_life} "
+                "days) plus the artifact's rate_damping",
+                _rate(floor, half_life),
+            )
+            for floor, name, title in _FLOORS
+        ]
+        rows += [
+            Feature(
+                f"violation_rate_{half_life}d",
+                1,
+                "severity weight per order",
+                -1,
+                "Sum over incidents of the largest severity weight x decay, over settled orders by the same decay "
+                f"(half-life {half_life} days) plus the artifact's rate_damping",
+                _weighted_rate(half_life),
+            ),
+            Feature(
+                f"service_failure_rate_{half_life}d",
+                1,
+                "failed orders per order",
+                -1,
+                "Orders cancelled, late, returned or not received by decay, over settled orders by the same decay "
+                f"(half-life {half_life} days) plus the artifact's rate_damping",
+                _failure_rate(half_life),
+            ),
+        ]
+    return rows + _SINGLES
+
+
+_FLOORS = (
+    (Severity.MINOR, "incident", "Incidents"),
+    (Severity.MODERATE, "moderate", "Incidents of moderate or higher severity"),
+    (Severity.MAJOR, "severe", "Incidents of major or critical severity"),
+)
+
+_SINGLES = [
+    Feature("incidents", 1, "incidents", -1, "Incidents that count, without decay", lambda s: s.incidents),
+    Feature(
+        "incidents_365d",
+        1,
+        "incidents",
+        -1,
+        "Incidents that count and happened in the last 365 days",
+        lambda s: s.recent,
+    ),
+    Feature(
+        "days_since_incident",
+        1,
+        "days",
+        +1,
+        f"Days since the last incident that counts, at most {MAX_DAYS}; {MAX_DAYS} if none",
+        lambda s: np.minimum(s.days_since[Severity.MINOR], MAX_DAYS).astype(np.float64),
+    ),
+    Feature(
+        "days_since_severe",
+        1,
+        "days",
+        +1,
+        f"Days since the last incident of major or critical severity that counts, at most {MAX_DAYS}, also if none",
+        lambda s: np.minimum(s.days_since[Severity.MAJOR], MAX_DAYS).astype(np.float64),
+    ),
+    Feature(
+        "worst_severity_730d",
+        1,
+        "severity",
+        -1,
+        "Highest severity (1 minor to 4 critical, 0 none) of what counts and happened in the last 730 days",
+        lambda s: s.worst,
+    ),
+    Feature(
+        "exposure",
+        1,
+        "share",
+        +1,
+        "All settled orders over themselves plus the artifact's exposure_scale: 0 for none, towards 1 for many",
+        lambda s: s.total_orders / (s.total_orders + s.exposure_scale),
+    ),
+    Feature(
+        "tenure_days",
+        1,
+        "days",
+        +1,
+        f"Days since the first exposure or identity, at most {MAX_DAYS}",
+        lambda s: np.minimum(s.tenure_days, MAX_DAYS).astype(np.float64),
+    ),
+    Feature(
+        "identity_level",
+        1,
+        "level",
+        +1,
+        "Identity verified: 0 not stated or 1 none, 2 basic, 3 business, 4 enhanced",
+        lambda s: s.level,
+    ),
+]
+
+FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for feature in _rows()})
+"""Every feature of this and every earlier release, by `name@version`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeFeature:
+    """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
+
+    With `equals`, 1 if the attribute has this text, else 0; otherwise the attribute read as a number, `default` if it is
+    missing, no number or not finite. `direction` as for any feature.
+    """
+
+    attribute: str
+    equals: str | None = None
+    default: float = 0.0
+    direction: int = 0
+
+    @property
+    def key(self) -> str:
+        """`attribute.NAME@1`, or `attribute.NAME=TEXT@1`."""
+        return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
+
+    def value(self, text: str | None) -> float:
+        """The feature of one seller from the attribute's text (None: missing)."""
+        if self.equals is not None:
+            return float(text == self.equals)
+        try:
+            number = float(text) if text is not None else self.default
+        except ValueError:
+            return self.default
+        return number if np.isfinite(number) else self.default
+
+    def values(self, texts: "NDArray[np.object_]") -> Floats:
+        """The feature of n cases from their texts; each distinct text is read once."""
+        known: dict[str | None, float] = {}
+        return np.array(
+            [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFeature:
+    """Context as a feature: how the outcome was detected, or what was in force. Training sees it as it was; serving gives
+    every seller the `reference` that the artifact pins, so nobody is judged by who looked.
+
+    With `equals`, training sees 1 where the context has this text, else 0; otherwise a number.
+    """
+
+    context: str
+    equals: str | None = None
+    reference: float = 0.0
+
+    @property
+    def direction(self) -> int:
+        """0: no fact of conduct moves it."""
+        return 0
+
+    @property
+    def key(self) -> str:
+        """`context.NAME@1`, or `context.NAME=TEXT@1`."""
+        return f"context.{self.context}{'' if self.equals is None else '=' + self.equals}@1"
+
+
+AnyFeature = Feature | AttributeFeature | ContextFeature
+"""What a model's input may hold: of the table, of a seller's identity, of how the outcome was detected."""
+
+
+def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
+    """The input of shape (n, features) as serving would give it: every context at its reference."""
+    out = np.array(x, dtype=np.float64, copy=True)
+    for column, feature in enumerate(features):
+        if isinstance(feature, ContextFeature):
+            out[..., column] = feature.reference
+    return out
+
+
+BLOCK_ROWS = 2_048
+"""Rows of the input that are written at a time: they stay in the processor's cache while column after column comes."""
+
+
+def matrix(
+    sums: Sums,
+    features: "tuple[AnyFeature, ...]",
+    attributes: "Sequence[Mapping[str, str]] | None" = None,
+    cases: "NDArray[np.int64] | None" = None,
+    out: Floats | None = None,
+) -> Floats:
+    """The model's input: float64 of shape (n, features), context at its reference.
+
+    Of all cases, or of `cases` in their order. `attributes`: one mapping a row (default: none known). `out`: where to
+    write it.
+    """
+    rows = sums.cases if cases is None else len(cases)
+    columns = [_column(sums, feature, attributes, cases, rows) for feature in features]
+    out = np.empty((rows, len(features)), dtype=np.float64) if out is None else out
+    for begin in range(0, rows, BLOCK_ROWS) if columns else ():
+        block = slice(begin, begin + BLOCK_ROWS)
+        np.stack([column[block] for column in columns], axis=1, out=out[block])
+    return out
+
+
+def _column(
+    sums: Sums,
+    feature: "AnyFeature",
+    attributes: "Sequence[Mapping[str, str]] | None",
+    cases: "NDArray[np.int64] | None",
+    rows: int,
+) -> Floats:
+    if isinstance(feature, Feature):
+        values = feature.compute(sums)
+        return values if cases is None else values[cases]
+    if isinstance(feature, ContextFeature):
+        return np.full(rows, feature.reference)
+    if attributes is None:
+        return np.full(rows, feature.value(None))
+    return feature.values(np.array([a.get(feature.attribute) for a in attributes], dtype=object))

@@ -1,0 +1,325 @@
+"""The artifact: a published model as named bytes, and nothing served that does not match.
+
+Parts: `model.txt` (LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and points), `certificate.
+json`, `evaluation.json`, `lineage.json`, and `manifest.json`, which states the features, constants, scale and baseline
+seller, and the SHA-256 of every other part. The digest is the SHA-256 of the manifest. No time of day is in it, so the
+same training gives the same digest.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.canonical import canonical_json
+from scoring.entries.field_types import wrong_line
+from scoring.enums import Severity
+from scoring.errors import ArtifactRefused
+from scoring.features.decay import HALF_LIVES, decay_table
+from scoring.features.fold import Constants, Folder
+from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
+from scoring.model.certificate import certify
+from scoring.model.interval import Prior, default_prior, prior_of
+from scoring.model.scale import Scale
+from scoring.model.trees import evaluate, parse_model
+from scoring.version import CORE_VERSION
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MAX_STUDY = 128
+MAX_CONSTANT, MAX_SCALE = 1e9, 1e6
+PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
+    the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
+    `prior` of the sellers' own rates (default: `thin.default_prior`).
+    """
+
+    study: str
+    model_text: str
+    features: tuple[AnyFeature, ...]
+    constants: Constants
+    scale: Scale
+    reference_exposure: float | None
+    baseline: NDArray[np.float64]
+    golden: NDArray[np.float64]
+    evaluation: Mapping[str, Any]
+    lineage: Mapping[str, Any]
+    prior: Prior | None = None
+
+
+class Artifact:
+    """A verified model, ready to score. Build one with `load`; it is immutable and may be shared by threads."""
+
+    def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
+        self.digest = digest
+        self.manifest = manifest
+        self.parts = dict(parts)
+        self.features = tuple(_feature(row) for row in manifest["features"])
+        self.scale = Scale(**manifest["scale"])
+        self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
+        self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
+        self.baseline = np.array(manifest["baseline"], dtype=np.float64)
+        self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
+        self.baseline_points = int(self.points(self.baseline[None, :])[0])
+
+    def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Raw scores (log-odds of bad over the reference exposure), shape (n,), of inputs of shape (n, features)."""
+        return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+
+    def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
+        return self.scale.points(self.raw_score(x))
+
+    def model_text(self) -> str:
+        """The model as LightGBM holds it, written out anew."""
+        return str(self._booster.model_to_string())
+
+
+def pack(model: ModelParts) -> dict[str, bytes]:
+    """The artifact of a trained model as named bytes. ArtifactRefused if the model is not certified monotone."""
+    directions = {feature.key: feature.direction for feature in model.features}
+    booster = lightgbm.Booster(model_str=model.model_text)
+    raw = np.asarray(booster.predict(model.golden, raw_score=True, num_threads=1), dtype=np.float64)
+    golden = {
+        "inputs": model.golden.tolist(),
+        "raw_scores": [value.hex() for value in raw.tolist()],
+        "points": model.scale.points(raw).tolist(),
+    }
+    parts = {
+        "model.txt": model.model_text.encode(),
+        "decay.json": canonical_json({str(h): decay_table(h) for h in HALF_LIVES}),
+        "golden.json": canonical_json(golden),
+        "certificate.json": canonical_json(certify(model.model_text, directions)),
+        "evaluation.json": canonical_json(model.evaluation),
+        "lineage.json": canonical_json(model.lineage),
+    }
+    manifest = {
+        "format": FORMAT,
+        "core_version": CORE_VERSION,
+        "study": model.study,
+        "features": [_row(feature) for feature in model.features],
+        "constants": {
+            "severity_weights": {s.name.lower(): model.constants.severity_weights[s] for s in Severity},
+            "rate_damping": model.constants.rate_damping,
+            "exposure_scale": model.constants.exposure_scale,
+        },
+        "scale": {
+            "intercept": model.scale.intercept,
+            "slope": model.scale.slope,
+            "p_intercept": model.scale.p_intercept,
+            "p_slope": model.scale.p_slope,
+        },
+        "reference_exposure": model.reference_exposure,
+        "baseline": at_reference(model.baseline, model.features).tolist(),
+        "parts": {name: sha256(data).hexdigest() for name, data in parts.items()},
+    }
+    if model.prior is not None:
+        manifest["prior"] = asdict(model.prior)
+    return {**parts, MANIFEST: canonical_json(manifest)}
+
+
+def load(parts: Mapping[str, bytes]) -> Artifact:
+    """Verifies an artifact whole and makes it ready to score. ArtifactRefused says which part does not match."""
+    return ready(parts, verify(parts))
+
+
+def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
+    """Makes an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
+    last bit. ArtifactRefused if that gives other scores.
+    """
+    with _held_together():
+        artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
+        # Golden vectors are the publisher's choice, and may pass by the tree that is read otherwise.
+        if parse_model(artifact.model_text()).trees != parse_model(parts["model.txt"].decode()).trees:
+            raise ArtifactRefused("LightGBM holds other trees than the model text states")
+        golden = _json(parts["golden.json"])
+        raw = artifact.raw_score(np.array(golden["inputs"], dtype=np.float64))
+        # What was certified must be what LightGBM computes: our own reading of the text gave the same bits.
+        if [value.hex() for value in raw.tolist()] != golden["raw_scores"]:
+            raise ArtifactRefused("LightGBM reads the model otherwise than its text says")
+    return artifact
+
+
+def verify(parts: Mapping[str, bytes]) -> str:
+    """Verifies whatever can be verified without LightGBM, which a damaged model text can crash: digests, format, constants,
+    features, model text, certificate, decay tables, golden vectors by our own reading of the trees. Returns the digest.
+    ArtifactRefused says which part does not match.
+    """
+    with _held_together():
+        digest = verify_content(parts)
+        manifest = _json(parts[MANIFEST])
+        _verify_constants(manifest)
+        _verify_certificate(manifest, parts)
+        _verify_decay(parts["decay.json"])
+        _verify_golden(manifest, parts)
+    return digest
+
+
+def verify_content(parts: Mapping[str, bytes]) -> str:
+    """Verifies that every part is the one that the manifest states, by SHA-256; the digest. ArtifactRefused names a part
+    that is missing or was altered.
+    """
+    if MANIFEST not in parts:
+        raise ArtifactRefused("the artifact has no manifest.json")
+    with _held_together():
+        manifest = _json(parts[MANIFEST])
+        stated = manifest["parts"]
+        if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
+            raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
+        for name in PARTS:
+            if name not in parts:
+                raise ArtifactRefused(f"{name} is missing from the artifact")
+            if sha256(parts[name]).hexdigest() != stated[name]:
+                raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
+    return sha256(parts[MANIFEST]).hexdigest()
+
+
+def verify_distinct(parts: Mapping[str, bytes]) -> None:
+    """Refuses a model that says the same of all its golden vectors: a study may find nothing, but that is not served."""
+    golden = _json(parts["golden.json"])
+    if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
+        raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
+
+
+@contextmanager
+def _held_together() -> Iterator[None]:
+    """Whatever a damaged part makes Python or LightGBM stumble over is a refusal."""
+    try:
+        yield
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        lightgbm.basic.LightGBMError,
+    ) as error:
+        raise ArtifactRefused(f"the artifact does not hold together ({type(error).__name__})") from error
+
+
+def _verify_constants(manifest: Mapping[str, Any]) -> None:
+    """The certificate speaks of features; that facts move them one way rests on these bounds."""
+    constants, scale, reference = manifest["constants"], manifest["scale"], manifest["reference_exposure"]
+    weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
+    if not all(_is_number(number, -MAX_SCALE, MAX_SCALE) for number in scale.values()):
+        raise ArtifactRefused(f"the scale of the artifact holds something else than numbers of at most {MAX_SCALE:g}")
+    for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
+        if not _is_number(number, 1 / MAX_CONSTANT, MAX_CONSTANT):
+            raise ArtifactRefused(f"{name} of the artifact must be a number above 0 of at most {MAX_CONSTANT:g}")
+    if reference is not None and not _is_number(reference, 1 / MAX_CONSTANT, MAX_CONSTANT):
+        raise ArtifactRefused(
+            f"reference_exposure of the artifact must be above 0 and at most {MAX_CONSTANT:g}, or null"
+        )
+    for name in ("study", "core_version"):
+        if not _is_name(manifest[name]):
+            raise ArtifactRefused(f"{name} of the artifact must be one line of 1 to {MAX_STUDY} characters")
+    if not all(type(w) is int and 1 <= w <= 63 for w in weights) or weights != sorted(weights):
+        raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
+    if not (scale["slope"] <= 0 and scale["p_slope"] >= 0):
+        raise ArtifactRefused("the scale of the artifact gives more points for more risk")
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    """Whether it is a number of JSON (no truth value, not NaN) from `least` to `most`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and wrong_line(value, MAX_STUDY) is None
+
+
+def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+    directions = {feature.key: feature.direction for feature in map(_feature, manifest["features"])}
+    if len(directions) != len(manifest["features"]):
+        raise ArtifactRefused("the artifact names a feature twice")
+    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
+        raise ArtifactRefused("the certificate of the artifact is not that of its model")
+
+
+def _verify_decay(data: bytes) -> None:
+    tables = _json(data)
+    if {int(h): tuple(t) for h, t in tables.items()} != {h: decay_table(h) for h in HALF_LIVES}:
+        raise ArtifactRefused("the decay tables of the artifact are not this core's")
+
+
+def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+    golden = _json(parts["golden.json"])
+    inputs = np.array(golden["inputs"], dtype=np.float64)
+    width = len(manifest["features"])
+    if inputs.ndim != 2 or inputs.shape[1] != width or not np.isfinite(inputs).all():
+        raise ArtifactRefused("the golden vectors of the artifact do not fit its features")
+    raw = evaluate(parse_model(parts["model.txt"].decode()), inputs)
+    if [value.hex() for value in raw] != golden["raw_scores"]:
+        raise ArtifactRefused("the model does not give the raw scores of its golden vectors")
+    if Scale(**manifest["scale"]).points(np.array(raw)).tolist() != golden["points"]:
+        raise ArtifactRefused("the scale does not give the points of the golden vectors")
+    baseline = np.array(manifest["baseline"], dtype=np.float64)
+    if baseline.shape != (width,) or not np.isfinite(baseline).all():
+        raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
+    if not np.array_equal(baseline, at_reference(baseline, tuple(map(_feature, manifest["features"])))):
+        raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
+
+
+def _json(data: bytes) -> Any:
+    """JSON without NaN and infinities. ValueError."""
+    return json.loads(data, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _row(feature: AnyFeature) -> dict[str, object]:
+    if isinstance(feature, Feature):
+        return {"feature": feature.key}
+    if isinstance(feature, ContextFeature):
+        return {"context": feature.context, "equals": feature.equals, "reference": feature.reference}
+    return {
+        "attribute": feature.attribute,
+        "equals": feature.equals,
+        "default": feature.default,
+        "direction": feature.direction,
+    }
+
+
+def _feature(row: Mapping[str, Any]) -> AnyFeature:
+    if "attribute" not in row and "context" not in row:
+        if set(row) != {"feature"} or row["feature"] not in FEATURES:
+            raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
+        return FEATURES[row["feature"]]
+    feature: AttributeFeature | ContextFeature
+    if "attribute" in row:
+        feature = AttributeFeature(**row)
+        name, what, number = feature.attribute, "default", feature.default
+    else:
+        feature = ContextFeature(**row)
+        name, what, number = feature.context, "reference", feature.reference
+    if not _is_name(name) or not (feature.equals is None or isinstance(feature.equals, str)):
+        raise ArtifactRefused("a feature of the artifact must name its attribute or context, and a text that it equals")
+    if not _is_number(number, -sys.float_info.max, sys.float_info.max):
+        raise ArtifactRefused(f"the {what} of feature {feature.key} of the artifact is not a finite number")
+    if type(feature.direction) is not int or feature.direction not in (-1, 0, 1):
+        raise ArtifactRefused(f"the direction of feature {feature.key} of the artifact must be -1, 0 or 1")
+    return feature
+
+
+def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:
+    return Constants(
+        severity_weights={s: int(row["severity_weights"][s.name.lower()]) for s in Severity},
+        rate_damping=float(row["rate_damping"]),
+        exposure_scale=float(row["exposure_scale"]),
+        decay={int(half_life): tuple(table) for half_life, table in decay.items()},
+    )

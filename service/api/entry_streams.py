@@ -1,0 +1,111 @@
+"""The streams of LedgerService: batches in, entries out. As the other RPCs, they know neither gRPC nor its threads."""
+
+import threading
+from collections.abc import Iterator
+from math import inf
+from time import monotonic
+
+from google.rpc import code_pb2
+
+from scoring.errors import SellertrustError, invalid
+from scoring.time import MAX_TIME
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from service.call_context import current_call
+from service.contract.entries import appended_response, entries_of, entry_message
+from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
+from service.contract.statuses import code_of, item_error
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.ledger.tail import Tail, not_reached, stopping
+
+MAX_PAGE = 1_000
+MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
+HEARTBEAT_SECONDS = 5.0
+ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
+"""Codes of errors that are not about the batch, and end the stream."""
+
+
+class EntryStreams:
+    """What LedgerService streams. The work of all streams goes in turn: at most one appends and one reads at a time.
+
+    So streams, however many, take from the calls no more than two of them would: of Python's one core as of the
+    ledger's lock and connections.
+    """
+
+    def __init__(self, ledger: Ledger, tail: Tail) -> None:
+        self._ledger = ledger
+        self._tail = tail
+        self._appending = threading.Lock()
+        self._reading = threading.Lock()
+
+    def StreamEntries(
+        self, requests: Iterator[ledger_pb.StreamEntriesRequest]
+    ) -> Iterator[ledger_pb.StreamEntriesResponse]:
+        counts = current_call().counts
+        parent = marketplace = ""
+        for index, request in enumerate(requests):
+            if not index:
+                parent, marketplace = request.parent, parse_marketplace(request.parent, "parent")
+            response = ledger_pb.StreamEntriesResponse(index=index)
+            try:
+                if request.parent not in {"", parent}:
+                    raise invalid("parent", f"must be empty or that of the stream, {marketplace_name(marketplace)}")
+                with self._appending:
+                    appended = self._ledger.append(marketplace, entries_of(marketplace, request.entries))
+                response.acknowledgement.CopyFrom(appended_response(appended))
+            except SellertrustError as error:
+                if code_of(error) in ENDING:
+                    raise  # this batch may be recorded and the next would fare no better: the client resumes with this one
+                response.error.CopyFrom(item_error(error))
+                counts["refused"] += 1
+            else:
+                self._tail.saw(response.acknowledgement.sequence)
+                counts["items"] += len(appended)
+            yield response
+
+    def WatchEntries(self, request: ledger_pb.WatchEntriesRequest) -> Iterator[ledger_pb.WatchEntriesResponse]:
+        parent = parse_parent(request.parent, "parent")
+        if request.after_sequence < 0:
+            raise invalid("after_sequence", "must not be negative")
+        if request.page_size < 0:
+            raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {MAX_PAGE:,}")
+        limit = min(request.page_size or MAX_PAGE, MAX_PAGE)
+        position, (last, _) = request.after_sequence, self._ledger.last()
+        if position > last:
+            raise not_reached("after_sequence", position, last)
+        self._tail.saw(last)
+        call, told = current_call(), -inf
+        while call.is_active():
+            page: list[entry_pb.Entry] = []
+            if last > position:
+                page, position = self._entries_after(parent, position, last, limit)
+            if page or monotonic() - told >= HEARTBEAT_SECONDS:
+                call.counts["items"] += len(page)
+                yield ledger_pb.WatchEntriesResponse(entries=page, sequence=position)
+                told = monotonic()
+            if position == last:
+                last = max(last, self._tail.wait(position + 1, told + HEARTBEAT_SECONDS - monotonic()))
+            elif self._tail.is_closed:  # a stream that catches up does not wait
+                raise stopping()
+
+    def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
+        """The first page of entries after a sequence and up to `last`, and the position behind it."""
+        # All that is recorded, whenever it occurred: what the end of the ledger is does not depend on the clock.
+        cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
+        with self._reading:
+            found = self._ledger.entries(
+                parent.marketplace, cut, seller=parent.seller, after_sequence=after, limit=limit + 1
+            )
+            page = fitting([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
+        return page, last if len(page) == len(found) else page[-1].sequence
+
+
+def fitting(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
+    """The entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
+    total = 0
+    for place, entry in enumerate(entries):
+        total += entry.ByteSize()
+        if total > MAX_PAGE_BYTES and place:
+            return entries[:place]
+    return entries

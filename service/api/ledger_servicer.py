@@ -1,0 +1,143 @@
+"""The RPCs, as functions from request to response: take apart, ask the domain, put together.
+
+They raise domain errors and know neither gRPC nor threads; `service.api.calls` does the rest.
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import StatusChanged
+from scoring.enums import Action
+from scoring.errors import FieldViolation, InvalidInput, SellertrustError
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from service.api.entry_streams import EntryStreams, fitting
+from service.api.reads import cut_of, page_of, token_of
+from service.contract.entries import appended_response, entries_of, entry_message
+from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
+from service.contract.violations import severity_of, statuses_of, violation_message
+
+WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
+"""The methods of LedgerService that append."""
+
+
+Decision = (
+    ledger_pb.ReviewViolationRequest
+    | ledger_pb.ConfirmViolationRequest
+    | ledger_pb.DismissViolationRequest
+    | ledger_pb.WithdrawViolationRequest
+    | ledger_pb.AppealViolationRequest
+    | ledger_pb.ReduceViolationRequest
+    | ledger_pb.OverturnViolationRequest
+    | ledger_pb.ReinstateViolationRequest
+)
+Decided = TypeVar(
+    "Decided",
+    ledger_pb.ReviewViolationResponse,
+    ledger_pb.ConfirmViolationResponse,
+    ledger_pb.DismissViolationResponse,
+    ledger_pb.WithdrawViolationResponse,
+    ledger_pb.AppealViolationResponse,
+    ledger_pb.ReduceViolationResponse,
+    ledger_pb.OverturnViolationResponse,
+    ledger_pb.ReinstateViolationResponse,
+)
+
+
+class LedgerServicer(EntryStreams):
+    """LedgerService."""
+
+    def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        response = appended_response(self._ledger.append(marketplace, entries_of(marketplace, request.entries)))
+        self._tail.saw(response.sequence)
+        return response
+
+    def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
+        marketplace, seller = parse_parent(request.parent, "parent")
+        cut, after, limit = page_of(self._ledger, self._tail, request)
+        found = self._ledger.entries(marketplace, cut, seller=seller, after_sequence=after, limit=limit + 1)
+        page = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
+        more = len(page) < len(found)
+        return ledger_pb.ListEntriesResponse(
+            entries=page, next_page_token=token_of(request, cut, page[-1].sequence) if more else ""
+        )
+
+    def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
+        marketplace, violation = parse_violation(request.name, "name")
+        cut = cut_of(self._ledger, self._tail, request)
+        view = self._ledger.violation(marketplace, violation, cut)
+        return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
+
+    def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
+        marketplace, seller = parse_parent(request.parent, "parent")
+        statuses = statuses_of(request.statuses)
+        cut, after, limit = page_of(self._ledger, self._tail, request)
+        found, following = self._ledger.violations(
+            marketplace,
+            cut,
+            seller=seller,
+            statuses=statuses,
+            after_sequence=after,
+            limit=limit,
+        )
+        return ledger_pb.ListViolationsResponse(
+            violations=[violation_message(marketplace, view) for view in found],
+            next_page_token="" if following is None else token_of(request, cut, following),
+        )
+
+    def ReviewViolation(self, request: ledger_pb.ReviewViolationRequest) -> ledger_pb.ReviewViolationResponse:
+        return self._decide(request, Action.REVIEW, ledger_pb.ReviewViolationResponse)
+
+    def ConfirmViolation(self, request: ledger_pb.ConfirmViolationRequest) -> ledger_pb.ConfirmViolationResponse:
+        return self._decide(request, Action.CONFIRM, ledger_pb.ConfirmViolationResponse)
+
+    def DismissViolation(self, request: ledger_pb.DismissViolationRequest) -> ledger_pb.DismissViolationResponse:
+        return self._decide(request, Action.DISMISS, ledger_pb.DismissViolationResponse)
+
+    def WithdrawViolation(self, request: ledger_pb.WithdrawViolationRequest) -> ledger_pb.WithdrawViolationResponse:
+        return self._decide(request, Action.WITHDRAW, ledger_pb.WithdrawViolationResponse)
+
+    def AppealViolation(self, request: ledger_pb.AppealViolationRequest) -> ledger_pb.AppealViolationResponse:
+        return self._decide(request, Action.APPEAL, ledger_pb.AppealViolationResponse)
+
+    def ReduceViolation(self, request: ledger_pb.ReduceViolationRequest) -> ledger_pb.ReduceViolationResponse:
+        return self._decide(request, Action.REDUCE, ledger_pb.ReduceViolationResponse)
+
+    def OverturnViolation(self, request: ledger_pb.OverturnViolationRequest) -> ledger_pb.OverturnViolationResponse:
+        return self._decide(request, Action.OVERTURN, ledger_pb.OverturnViolationResponse)
+
+    def ReinstateViolation(self, request: ledger_pb.ReinstateViolationRequest) -> ledger_pb.ReinstateViolationResponse:
+        return self._decide(request, Action.REINSTATE, ledger_pb.ReinstateViolationResponse)
+
+    def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
+        """Appends the decision; answers the violation as it was just after it, on a retry too."""
+        marketplace, violation = parse_violation(request.name, "name")
+        decision = StatusChanged(
+            violation,
+            action,
+            request.actor,
+            request.reason,
+            severity=severity_of(request),
+            ground=request.ground,
+            units=getattr(request, "units", 0),
+        )
+        try:
+            [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
+        except InvalidInput as error:
+            raise InvalidInput(_of_request(wrong) for wrong in error.violations) from None
+        except SellertrustError as error:
+            error.message = re.sub(r"^entries\[0\]\.[a-z_.]+: ", "", error.message)
+            raise
+        self._tail.saw(done.sequence)
+        view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
+        return response(violation=violation_message(marketplace, view), sequence=done.sequence)
+
+
+def _of_request(wrong: FieldViolation) -> FieldViolation:
+    """A decision's fields lie flat in its request: `entries[0].status.actor` is `actor`, the violation is `name`."""
+    field = wrong.field.rsplit(".", 1)[-1]
+    return FieldViolation("name" if field == "violation" else field, wrong.description)

@@ -1,0 +1,116 @@
+"""ModelService: the published models and the moves of their aliases, as functions from request to response."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from scoring.errors import ArtifactRefused, ModelNotFound, SellertrustError
+from sellertrust.v1 import model_service_pb2 as model_pb
+from service.contract.models import model_message, move_message, page_of, row_message, token_of
+from service.contract.resource_names import model_name, parse_model
+from service.registry.figures import difference
+from service.registry.registry import REPORT, Registry
+
+MODEL_METHODS = tuple(method.name for method in model_pb.DESCRIPTOR.services_by_name["ModelService"].methods)
+"""They read and verify megabytes and wait for processes: none may take a thread from the scores."""
+
+MODEL_WRITES = ("PromoteModel", "RollbackModel")
+"""The methods of ModelService that move an alias."""
+
+
+class ModelServicer:
+    """ModelService over a registry. `serving` says which model answers; `refresh` has a move taken over at once."""
+
+    def __init__(
+        self,
+        registry: Registry | None,
+        serving: Callable[[], str] = lambda: "",
+        refresh: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._held = registry
+        self._serving = serving
+        self._refresh = refresh
+
+    def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
+        after, limit = page_of(request)
+        with self._registry() as registry:
+            digests = [digest for digest in registry.digests() if digest > after]
+            moves = registry.history()
+            page = digests[:limit]
+            return model_pb.ListModelsResponse(
+                models=[model_message(registry, digest, moves, whole=False) for digest in page],
+                next_page_token=token_of(request, page[-1]) if len(digests) > limit else "",
+            )
+
+    def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
+        name = parse_model(request.name, "name")
+        with self._registry() as registry:
+            message = model_message(registry, registry.resolve(name), registry.history(), whole=True)
+        return model_pb.GetModelResponse(model=message, serving_digest=self._serving())
+
+    def DiffModels(self, request: model_pb.DiffModelsRequest) -> model_pb.DiffModelsResponse:
+        names = parse_model(request.first, "first"), parse_model(request.second, "second")
+        with self._registry() as registry:
+            first, second = (registry.resolve(name) for name in names)
+            rows = difference(registry.content(first), registry.content(second))
+        return model_pb.DiffModelsResponse(
+            first=model_name(first), second=model_name(second), rows=[row_message(row) for row in rows]
+        )
+
+    def PromoteModel(self, request: model_pb.PromoteModelRequest) -> model_pb.PromoteModelResponse:
+        name = parse_model(request.name, "name")
+        with self._registry() as registry:
+            digest = registry.promote(
+                name,
+                actor=request.actor,
+                reason=request.reason,
+                now=_now(),
+                override=request.override,
+                sign_off=request.sign_off,
+            )
+        return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
+
+    def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
+        champion = parse_model(request.champion, "champion") if request.champion else ""
+        with self._registry() as registry:
+            digest = registry.rollback(actor=request.actor, reason=request.reason, now=_now(), champion=champion)
+        return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
+
+    def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:
+        after, limit = page_of(request)
+        begin = int(after) if re.fullmatch("[0-9]{1,9}", after) else 0
+        with self._registry() as registry:
+            moves = registry.history()
+        page = moves[begin : begin + limit]
+        return model_pb.ListModelMovesResponse(
+            moves=[move_message(number, move) for number, move in enumerate(page, begin + 1)],
+            next_page_token=token_of(request, str(begin + limit)) if len(moves) > begin + limit else "",
+        )
+
+    def GetModelReport(self, request: model_pb.GetModelReportRequest) -> model_pb.GetModelReportResponse:
+        name = parse_model(request.name, "name")
+        with self._registry() as registry:
+            digest = registry.resolve(name)
+            return model_pb.GetModelReportResponse(model=model_name(digest), html=registry.attachment(digest, REPORT))
+
+    @contextmanager
+    def _registry(self) -> Iterator[Registry]:
+        """The registry. What it refuses is told without where it lies, which is no caller's business."""
+        if self._held is None:
+            raise ModelNotFound("this server has no registry of models", {"model": ""})
+        try:
+            yield self._held
+        except SellertrustError as error:
+            error.message = error.message.replace(f" in {self._held.place}", "")
+            raise
+
+    def _taken_over(self) -> str:
+        """The digest that answers once the move is taken over. A refusal is told to the log by who follows the registry."""
+        with suppress(ArtifactRefused):
+            self._refresh()
+        return self._serving()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,65 @@
+"""The TLS files of the server, read again when they change."""
+
+import ssl
+import threading
+from pathlib import Path
+
+import grpc
+
+from scoring.errors import ConfigurationWrong
+from service.api.logs import Log
+
+
+class TlsFiles:
+    """The server's certificate, key and client authorities, read again when the files change.
+
+    New connections get what is new. Files that cannot be used (half written, a key of another certificate) leave the
+    last good ones in place and are logged.
+    """
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, log: Log) -> None:
+        self._paths = (certificate, key) if client_ca is None else (certificate, key, client_ca)
+        self._log = log
+        self._lock = threading.Lock()
+        self._seen: object = None
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Credentials that follow the files; ConfigurationWrong if they cannot be used now."""
+        try:
+            self._seen = self._state()
+            first = self._read()
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationWrong(
+                f"SELLERTRUST_TLS_CERTIFICATE, _KEY or _CLIENT_CA cannot be used: {error}; give"
+                " PEM files of one certificate and its unencrypted key"
+            ) from None
+        return grpc.dynamic_ssl_server_credentials(first, self._fetch, len(self._paths) > 2)  # type: ignore[arg-type]
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC at every handshake; None keeps what is in use."""
+        with self._lock:
+            try:
+                state = self._state()
+                if state == self._seen:
+                    return None
+                self._seen = state
+                fresh = self._read()
+            except OSError as error:
+                self._log.warning("tls files refused, the last good ones stay in use", problem=str(error))
+                return None
+            self._log.info("tls files renewed")
+            return fresh
+
+    def _state(self) -> object:
+        stats = [path.stat() for path in self._paths]
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        context = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_SERVER
+        )  # gRPC would take files that do not fit, and fail each handshake
+        context.load_cert_chain(self._paths[0], self._paths[1], password=lambda: b"")
+        for path in self._paths[2:]:
+            context.load_verify_locations(path)
+        certificate, key, *client_ca = [path.read_bytes() for path in self._paths]
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca[0] if client_ca else None)

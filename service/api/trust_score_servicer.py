@@ -1,0 +1,58 @@
+"""TrustScoreService, as functions from request to response."""
+
+from scoring.errors import FieldViolation, SellertrustError, invalid
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.api.reads import cut_of
+from service.contract.fields import Wrong
+from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
+from service.contract.scores import explanation_message, result_message, score_message, stamp_message
+from service.ledger.store import Ledger
+from service.ledger.tail import Tail
+from service.scores.scorer import Scorer
+
+MAX_SELLERS = 1_000
+
+
+class TrustScoreServicer:
+    """TrustScoreService."""
+
+    def __init__(self, ledger: Ledger, scorer: Scorer, tail: Tail) -> None:
+        self._ledger = ledger
+        self._scorer = scorer
+        self._tail = tail
+
+    def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], cut_of(self._ledger, self._tail, request))
+        if isinstance(outcome, SellertrustError):
+            raise outcome
+        return score_pb.GetTrustScoreResponse(trust_score=score_message(request.seller, outcome, stamp_message(stamp)))
+
+    def BatchGetTrustScores(self, request: score_pb.BatchGetTrustScoresRequest) -> score_pb.BatchGetTrustScoresResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        sellers = _sellers_of(request, marketplace)
+        outcomes, stamp = self._scorer.scores(marketplace, sellers, cut_of(self._ledger, self._tail, request))
+        message = stamp_message(stamp)
+        named = zip(request.sellers, outcomes, strict=True)
+        return score_pb.BatchGetTrustScoresResponse(
+            results=[result_message(name, outcome, message) for name, outcome in named]
+        )
+
+    def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        explanation, stamp = self._scorer.explain(marketplace, seller, cut_of(self._ledger, self._tail, request))
+        return explanation_message(request.seller, explanation, stamp)
+
+
+def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
+    """The sellers' ids: 1 to 1,000, all in the marketplace and none twice; InvalidInput names each wrong one."""
+    if not 1 <= len(request.sellers) <= MAX_SELLERS:
+        raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
+    wrong = Wrong()
+    first: dict[str, int] = {}
+    for index, name in enumerate(request.sellers):
+        seller = wrong.take(seller_of, name, marketplace, f"sellers[{index}]")
+        if seller is not None and first.setdefault(seller, index) != index:
+            wrong.fields.append(FieldViolation(f"sellers[{index}]", f"is the same as sellers[{first[seller]}]"))
+    wrong.refuse()
+    return list(first)

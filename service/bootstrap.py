@@ -1,0 +1,126 @@
+"""The composition root: from settings to ledger, registry, policy, scorer and server. Nothing else wires parts together.
+
+What is slow to import (SQLAlchemy, LightGBM, gRPC) is imported where it is built: a command pays for what it needs.
+"""
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoring.errors import ConfigurationWrong
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from scoring.policy import Policy
+    from service.api.logs import Log
+    from service.api.server import Server
+    from service.ledger.store import Ledger
+    from service.registry.registry import Registry
+    from service.scores.scorer import Scorer
+
+_SQLITE = "sqlite:///"
+
+
+def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
+    """The configured ledger; with `create`, made if it is not there, and the folder it lies in; `serving`: for a server.
+
+    ConfigurationWrong if the file is no SQLite database; else as `Ledger.open`.
+    """
+    from service.ledger.store import Ledger
+
+    prepare_database(settings, create=create)
+    return Ledger.open(settings.database_url, create=create, serving=serving)
+
+
+def is_absent(settings: Settings) -> bool:
+    """Whether the ledger is to be a SQLite file that is not there yet."""
+    url = settings.database_url
+    return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
+
+
+def prepare_database(settings: Settings, *, create: bool) -> None:
+    """Sees that a SQLite ledger can be opened: makes its folder if `create`, and looks at what is there."""
+    if not settings.database_url.startswith(_SQLITE):
+        return
+    file = Path(settings.database_url.removeprefix(_SQLITE))
+    try:
+        if create:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            with file.open("rb") as content:
+                beginning = content.read(16)
+            if beginning and beginning != b"SQLite format 3\0":
+                raise ConfigurationWrong(f"{file} is no SQLite database; name another file by SELLERTRUST_DATABASE_URL")
+    except OSError as error:
+        raise ConfigurationWrong(
+            f"the ledger cannot be kept in {file}: {(error.strerror or str(error)).lower()}; name another folder by"
+            " SELLERTRUST_DATA_DIR"
+        ) from None
+
+
+def open_registry(settings: Settings) -> "Registry":
+    """The configured registry of models."""
+    from service.registry.registry import Registry
+
+    return Registry(settings.registry)
+
+
+def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None" = None) -> "Scorer":
+    """A scorer that answers with the registry's champion; without a registry every score is unknown.
+
+    ArtifactRefused if the champion is not sound.
+    """
+    from service.scores.champion import Champion
+    from service.scores.scorer import Scorer
+
+    return Scorer(ledger, policy, Champion(registry))
+
+
+def build_server(
+    settings: Settings,
+    ledger: "Ledger",
+    policy: "Policy",
+    registry: "Registry | None" = None,
+    *,
+    log: "Log | None" = None,
+) -> "Server":
+    """A server, not yet started, over a ledger that stays the caller's to close. `log` defaults to the settings'."""
+    from service.api.server import Server
+
+    return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
+
+
+def run_server(settings: Settings, ready_file: Path | None = None) -> int:
+    """Serves the configured ledger and registry until SIGTERM or SIGINT; the exit code. For the main thread.
+
+    `ready_file` gets the address once calls are answered. As `open_ledger`, `load_policy` and `Server.start`.
+    """
+    from service.api.server import serve
+    from service.policy.policy_file import load_policy
+    from service.scores.shadow import Shadow
+
+    policy, registry = load_policy(settings), open_registry(settings)
+    with ExitStack() as stack, open_ledger(settings, create=True, serving=True) as ledger:
+
+        def begin(server: "Server") -> None:
+            log, scorer = server.log, server.scorer
+            log.info("ledger", **ledger.about())
+            for caution in ledger.cautions():
+                log.warning("ledger caution", caution=caution)
+            report = lambda problem: log.error("promotion refused", problem=problem)  # noqa: E731
+            threading.Thread(target=scorer.champion.follow, args=(threading.Event(), report), daemon=True).start()
+            shadow = Shadow(
+                settings.data_dir / "shadow",
+                registry,
+                policy,
+                report=lambda problem: log.warning("shadow failed", problem=problem),
+                look_seconds=registry.look_seconds,
+            )
+            scorer.observer = stack.enter_context(shadow).offer
+            if ready_file:
+                staging = ready_file.with_name(ready_file.name + ".partial")
+                staging.write_text(server.address + "\n")
+                staging.replace(ready_file)
+
+        return serve(build_server(settings, ledger, policy, registry), ledger, ready=begin)

@@ -1,0 +1,84 @@
+"""One seller's entries, as a client gets them over gRPC, made into the model's inputs again.
+
+It is the other way from facts to features: training reads columns of an export, this reads messages of the contract and
+finds statuses and incidents by the lifecycle and the rule. That both give the same bits is the gate `parity`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.entries.entry import prepared
+from scoring.entries.incidents import incident_of
+from scoring.entries.kinds.account import IdentityVerified
+from scoring.entries.kinds.conduct import IncidentChanged, StatusChanged, ViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.table import KIND_OF
+from scoring.entries.lifecycle import next_status
+from scoring.enums import Status
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.features.fold import Constants, Folder
+from scoring.features.table import AnyFeature, matrix
+from scoring.time import DAY
+from sellertrust.v1 import entry_pb2
+from service.contract.entries import entries_of
+from service.contract.fields import time_of
+from service.ledger.rows import PLACE, Row, row_of
+
+Floats = NDArray[np.float64]
+_COLUMNS = [PLACE[name] for name in FactRow._fields[:-1]]
+
+
+def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
+    """The fold's rows of one seller's entries, in the order of their sequence. InvalidInput if one cannot be read."""
+    statuses: dict[str, int] = {}
+    reports: dict[str, tuple[ViolationReported, str]] = {}
+    regrouped: set[str] = set()
+    rows = []
+    for message, entry in zip(messages, entries_of(marketplace, messages), strict=True):
+        item = prepared(entry, KIND_OF[type(entry.fact)])
+        row = row_of(item, message.sequence, marketplace, seller, time_of(message.record_time, "record_time"))
+        fact = entry.fact
+        if isinstance(fact, ViolationReported):
+            statuses[entry.entry_id] = int(item.status or 0)
+            reports[entry.entry_id] = fact, row[PLACE["incident"]]
+        elif isinstance(fact, StatusChanged) and not message.pending:
+            following = next_status(Status(statuses[fact.violation]), fact.action)
+            statuses[fact.violation] = row[PLACE["status"]] = int(following)
+        elif isinstance(fact, IncidentChanged):
+            regrouped |= {fact.incident, fact.into}
+        elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
+            row[PLACE["incident"]] = _moved(fact, reports, regrouped)
+        rows.append(_fact_row(row, fact.attributes if isinstance(fact, IdentityVerified) else None))
+    return rows
+
+
+def _moved(fact: EntryCorrected, reports: dict[str, tuple[ViolationReported, str]], regrouped: set[str]) -> str:
+    """The incident of a report that is moved in time, unless somebody named its present one."""
+    report, incident = reports[fact.entry]
+    if incident not in regrouped:
+        incident = incident_of(fact.entry, report, fact.moved_to or 0)
+        reports[fact.entry] = report, incident
+    return incident
+
+
+def _fact_row(row: Row, attributes: object) -> FactRow:
+    return FactRow._make([*(row[place] for place in _COLUMNS), attributes or None])
+
+
+def inputs_of(
+    rows: Iterable[FactRow],
+    seller: str,
+    day: int,
+    features: tuple[AnyFeature, ...],
+    constants: Constants,
+) -> Floats:
+    """The model's inputs of one seller at the beginning of a day, by what was reported by then: shape (features,)."""
+    listed = list(rows)
+    facts = resolve(columns_of(listed, [seller]), np.array([day * DAY], dtype=np.int64), as_reported=True)
+    place = int(facts.identity_row[0])
+    attributes = (listed[place].attributes or {}) if place >= 0 else {}
+    found: Floats = matrix(Folder(constants).fold(facts), features, [attributes])[0]
+    return found

@@ -1,0 +1,1 @@
+"""The messages of the contract to the domain and back."""

@@ -1,0 +1,166 @@
+"""Protobuf to domain and back: entries, violations, scores, times and errors.
+
+The numbers of the contract's enums are the domain's, so an enum converts by its number. Into the domain, everything
+that is wrong is collected over the whole request and named by its path, as in `entries[17].violation.harm`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields as dataclass_fields
+from typing import Any, cast
+
+from scoring.entries.entry import MAX_BATCH, Entry
+from scoring.entries.field_types import Stated
+from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
+from scoring.enums import Kind
+from scoring.errors import FieldViolation, invalid
+from scoring.time import format_day, parse_day
+from sellertrust.v1 import entry_pb2, ledger_service_pb2
+from service.contract.fields import Wrong, optional_time, timestamp
+from service.contract.resource_names import seller_name, seller_of
+from service.ledger.records import Appended, RecordedEntry
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:
+    """The entries of a batch in its order. InvalidInput names what cannot be converted, of all entries.
+
+    What converts is validated by `scoring.entries.entry.prepare_batch`, which the ledger applies.
+    """
+    if len(messages) > MAX_BATCH:  # before a million of them are converted
+        raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
+    wrong = Wrong()
+    entries = [entry_of(marketplace, message, f"entries[{index}]", wrong) for index, message in enumerate(messages)]
+    wrong.refuse()
+    return cast(list[Entry], entries)
+
+
+def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong) -> Entry | None:
+    """One entry, whose seller must be in `marketplace`; None if it cannot be converted, which is added to `wrong`.
+
+    What is output only is ignored, so that what was listed elsewhere can be appended.
+    """
+    occur_time = wrong.take(optional_time, message, "occur_time", f"{path}.occur_time")
+    report_time = wrong.take(optional_time, message, "report_time", f"{path}.report_time")
+    kind = KIND_BY_KEY.get(message.WhichOneof("fact") or "")
+    if kind is None:
+        text = f"must state one fact: {', '.join(FIELD_OF.values())}"
+        wrong.fields.append(FieldViolation(f"{path}.fact", text))
+        return None
+    fact = wrong.take(fact_of, kind, message, path)
+    seller: str | None = ""
+    if message.seller or KINDS[kind].seller is Need.REQUIRED:
+        seller = wrong.take(seller_of, message.seller, marketplace, f"{path}.seller")
+    return None if fact is None or seller is None else Entry(message.entry_id, seller, fact, occur_time, report_time)
+
+
+def fact_of(kind: Kind, message: entry_pb2.Entry, path: str) -> Fact:
+    """The fact that an entry states, field by field by its shape. InvalidInput if a day or time cannot be read."""
+    row = KINDS[kind]
+    stated = getattr(message, row.key)
+    return cast(Fact, row.fact(*[read(stated, f"{path}.{row.key}.{name}") for name, read in _READERS[kind]]))
+
+
+Reader = Callable[[Any, str], Any]
+
+
+def _reader(field: Stated) -> Reader:
+    """How a field is read from the message of its fact."""
+    name, shape, required = field.name, field.shape, field.required
+    if shape.words is not None:
+        known = {int(member): member for member in shape.words}
+        # A number that is no word goes on as it is: `prepare` names it with all else that is wrong.
+        return lambda message, _: (
+            known.get(n := getattr(message, name), n) if (getattr(message, name) or required) else None
+        )
+    match shape.kind:
+        case "ids":
+            return lambda message, _: tuple(getattr(message, name))
+        case "attributes":
+            return lambda message, _: dict(getattr(message, name))
+        case "time":
+            return lambda message, path: optional_time(message, name, path)
+        case "day":
+            return lambda message, path: _day_of(getattr(message, name), path)
+    return lambda message, _: getattr(message, name)
+
+
+def _day_of(text: str, path: str) -> int:
+    try:
+        return parse_day(text)
+    except ValueError:
+        raise invalid(path, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
+
+
+KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
+_BY_NAME = {kind: {field.name: field for field in row.fields} for kind, row in KINDS.items()}
+_READERS = {
+    kind: [(f.name, _reader(_BY_NAME[kind][f.name])) for f in dataclass_fields(row.fact)] for kind, row in KINDS.items()
+}
+
+
+def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
+    """A recorded entry as the contract shows it; an exposure has its day and no `occur_time`, as when it was stated."""
+    entry, fact = recorded.entry, recorded.entry.fact
+    kind = KIND_OF[type(fact)]
+    message = entry_pb2.Entry(
+        entry_id=entry.entry_id,
+        seller=seller_name(marketplace, recorded.seller) if recorded.seller else "",
+        report_time=timestamp(recorded.report_time),
+        record_time=timestamp(recorded.record_time),
+        sequence=recorded.sequence,
+        pending=recorded.pending,
+        origin=entry.origin,
+        erased=recorded.erased,
+    )
+    if KINDS[kind].occur_time is not Need.REFUSED:
+        message.occur_time.CopyFrom(timestamp(recorded.occur_time))
+    stated = getattr(message, KINDS[kind].key)
+    stated.SetInParent()
+    for name, field in _BY_NAME[kind].items():
+        _write(stated, name, field.shape.kind, getattr(fact, name))
+    return message
+
+
+def _write(message: Any, name: str, shape: str, value: Any) -> None:
+    match shape:
+        case "ids":
+            getattr(message, name).extend(value)
+        case "attributes":
+            getattr(message, name).update(value)
+        case "time":
+            if value is not None:
+                getattr(message, name).CopyFrom(timestamp(value))
+        case "day":
+            setattr(message, name, format_day(value))
+        case _:
+            if value:
+                setattr(message, name, value)
+
+
+def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
+    """What became of a batch."""
+    return ledger_service_pb2.AppendEntriesResponse(
+        results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
+    )
+
+
+def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
+    """What was appended or found under one entry id."""
+    return ledger_service_pb2.AppendEntriesResponse.Result(
+        entry_id=appended.entry_id,
+        sequence=appended.sequence,
+        record_time=timestamp(appended.record_time),
+        already_present=appended.already_present,
+        pending=appended.pending,
+        erased=appended.erased,
+    )
+
+
+# --- violations -------------------------------------------------------------------------------------------------------
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------

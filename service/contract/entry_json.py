@@ -1,0 +1,87 @@
+"""The contract's Entry from JSON as people and other systems write it: bare seller ids and plain words may be used."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf import json_format
+
+from scoring.entries.field_types import minor_units
+from scoring.entries.kinds.table import KINDS
+from scoring.time import is_date, parse_day
+from sellertrust.v1.entry_pb2 import Entry
+
+MAX_DEPTH = 8
+
+
+def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
+    """An entry from a JSON object; `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`.
+
+    A date stands for its first moment as `occur_time`, and for its last one as `report_time`, by when it was known.
+    ValueError says what is wrong with it.
+    """
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
+        return _entry(values, marketplace)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from None
+
+
+def _entry(values: dict[str, Any], marketplace: str) -> Entry:
+    seller = values.get("seller")
+    if isinstance(seller, str) and seller and "/" not in seller:
+        values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
+    for name, clock in _TIMES.items():
+        if isinstance(text := values.get(name), str) and is_date(text):
+            _read(name, parse_day, text)
+            values[name] = text + clock
+    for fact, words in _WORDS.items():
+        fields = values.get(fact)
+        if isinstance(fields, dict):
+            for name in _AMOUNTS[fact] & fields.keys():
+                if isinstance(fields[name], float | str):  # JSON's 1999.00 and 1e3 are floats to Python
+                    fields[name] = _read(f"{fact}.{name}", minor_units, str(fields[name]))
+            for name, prefix in words.items():
+                word = fields.get(name)
+                if isinstance(word, str) and not word.startswith(prefix):
+                    fields[name] = prefix + word.upper()
+    return json_format.ParseDict(values, Entry(), max_recursion_depth=MAX_DEPTH)
+
+
+def _read(field: str, read: Callable[[str], int], text: str) -> int:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+def _prefix(name: str) -> str:
+    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
+
+
+_WORDS = {
+    row.key: {f.name: _prefix(f.shape.proto) for f in row.fields if f.shape.kind == "word"} for row in KINDS.values()
+}
+_AMOUNTS = {
+    row.key: {
+        name
+        for f in row.fields
+        if f.shape.parse is minor_units
+        for name in (f.name, re.sub("_([a-z])", lambda letter: letter[1].upper(), f.name))  # protobuf's JSON has both
+    }
+    for row in KINDS.values()
+}
+_TIMES = {
+    name: clock
+    for names, clock in (
+        (("occur_time", "occurTime"), "T00:00:00Z"),
+        (("report_time", "reportTime"), "T23:59:59.999999Z"),
+    )
+    for name in names
+}

@@ -1,0 +1,55 @@
+"""Times of the contract to the domain and back, and what is wrong with a request, collected field by field."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scoring.errors import FieldViolation, InvalidInput, invalid
+from scoring.time import MAX_TIME, SECOND
+
+T = TypeVar("T")
+
+
+class Wrong:
+    """What is wrong with a request, collected while it is converted."""
+
+    def __init__(self) -> None:
+        self.fields: list[FieldViolation] = []
+
+    def take(self, convert: Callable[..., T], *arguments: object) -> T | None:
+        """What `convert` makes of the arguments; None if it finds them wrong, which is kept."""
+        try:
+            return convert(*arguments)
+        except InvalidInput as error:
+            self.fields += error.violations
+            return None
+
+    def refuse(self) -> None:
+        """Raises InvalidInput if anything was wrong."""
+        if self.fields:
+            raise InvalidInput(self.fields)
+
+
+def time_of(message: Timestamp, field: str) -> int:
+    """Microseconds since 1970; what is finer is cut off. InvalidInput outside 1970 to 9999, or if `nanos` is malformed.
+
+    Clients in Go and Java send nanoseconds. Cutting them off moves no event into the future, and the same text
+    twice stays the same entry.
+    """
+    if not 0 <= message.nanos < 1_000_000_000:
+        raise invalid(field, "must have nanos of 0 to 999,999,999")
+    if not 0 <= message.seconds <= MAX_TIME // SECOND:
+        raise invalid(field, "must lie between 1970 and 9999")
+    return message.seconds * SECOND + message.nanos // 1_000
+
+
+def optional_time(message: Message, field: str, path: str = "") -> int | None:
+    """The time in a message's field, in microseconds; None if it is not set. `path` names the field in errors."""
+    return time_of(getattr(message, field), path or field) if message.HasField(field) else None
+
+
+def timestamp(time: int) -> Timestamp:
+    """Microseconds since 1970 as a Timestamp: `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`."""
+    return Timestamp(seconds=time // SECOND, nanos=time % SECOND * 1_000)

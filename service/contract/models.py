@@ -1,0 +1,147 @@
+"""Protobuf to domain and back: models, moves, differences, and the tokens of their pages."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scoring.errors import ArtifactRefused, invalid
+from scoring.model.artifact import MANIFEST
+from scoring.model.scale import Scale
+from scoring.model.trees import evaluate, parse_model
+from scoring.time import parse_time
+from sellertrust.v1 import model_service_pb2 as model_pb
+from service.contract.resource_names import model_name
+from service.registry.figures import Row, features_of, flat, headline
+from service.registry.gates import NEVER_OVERRIDDEN, Gate, verdict
+from service.registry.moves import Move, aliases_of, figure_of
+from service.registry.registry import Registry
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+_BINDING_BYTES = 12
+
+Paged = model_pb.ListModelsRequest | model_pb.ListModelMovesRequest
+
+
+def page_of(request: Paged) -> tuple[str, int]:
+    """(after what to go on, items a page). InvalidInput if the size is negative or the token is not of this method."""
+    if request.page_size < 0:
+        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
+    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    if not request.page_token:
+        return "", limit
+    try:
+        token = base64.b64decode(request.page_token, b"-_", validate=True)
+    except ValueError:
+        token = b""
+    body = token[_BINDING_BYTES:]
+    if not body or token[:_BINDING_BYTES] != _binding(request, body):
+        raise invalid("page_token", "must be the next_page_token of the page before")
+    return body.decode("ascii", errors="replace"), limit
+
+
+def token_of(request: Paged, after: str) -> str:
+    """The token of the page that goes on after `after`."""
+    return base64.urlsafe_b64encode(_binding(request, after.encode()) + after.encode()).decode()
+
+
+def _binding(request: Paged, body: bytes) -> bytes:
+    return sha256(request.DESCRIPTOR.full_name.encode() + b"\0" + body).digest()[:_BINDING_BYTES]
+
+
+def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, whole: bool) -> model_pb.Model:
+    """A model as the registry has it now; its evaluation, lineage and certificate too if `whole`."""
+    aliases = sorted(alias for alias, target in aliases_of(moves).items() if target == digest)
+    message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
+    try:
+        parts = registry.content(digest)
+        _describe(message, parts, registry.gates(digest), whole=whole)
+    except (ArtifactRefused, OverflowError, RecursionError, ValueError):
+        return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
+    message.has_report = figure_of(moves, digest, "report_sha256") is not None
+    return message
+
+
+def _describe(
+    message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[Gate, ...] | None, *, whole: bool
+) -> None:
+    manifest, lineage = json.loads(parts[MANIFEST]), json.loads(parts["lineage.json"])
+    message.study = str(manifest["study"])
+    message.core_version = str(manifest["core_version"])
+    message.ledger_as_of = str(lineage.get("ledger_as_of") or "")
+    message.ledger_entries = int(lineage.get("ledger_entries") or 0)
+    message.features.extend(features_of(manifest))
+    message.gates = verdict(gates)
+    message.gate_results.extend(map(_gate_message, gates or ()))
+    if not whole:
+        message.figures.update({name: float(value) for name, value in headline(parts).items()})
+        return
+    message.figures.update({name: float(value) for name, value in _numbers(json.loads(parts["evaluation.json"]))})
+    trees = parse_model(parts["model.txt"].decode())
+    raw = evaluate(trees, np.array([manifest["baseline"]], dtype=np.float64))
+    message.baseline_points = int(Scale(**manifest["scale"]).points(np.array(raw))[0])
+    message.lineage_json = parts["lineage.json"].decode()
+    message.evaluation_json = parts["evaluation.json"].decode()
+    message.certificate_json = parts["certificate.json"].decode()
+
+
+def _numbers(evaluation: Any) -> list[tuple[str, int | float]]:
+    return [
+        (name, value)
+        for name, value in flat(evaluation).items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ]
+
+
+def _gate_message(gate: Gate) -> model_pb.ModelGate:
+    message = model_pb.ModelGate(
+        gate=gate.gate,
+        hard=gate.is_hard,
+        ok=gate.ok,
+        text=gate.text,
+        overridable=gate.overridable and gate.is_hard and gate.gate not in NEVER_OVERRIDDEN,
+    )
+    if gate.number is not None:
+        message.number = gate.number
+    if gate.limit is not None:
+        message.limit = gate.limit
+    return message
+
+
+def move_message(number: int, move: Move) -> model_pb.ModelMove:
+    """One move; a time that is none is left out."""
+    message = model_pb.ModelMove(
+        number=number,
+        alias=move.alias,
+        model=model_name(move.digest),
+        actor=move.actor,
+        reason=move.reason,
+        figures={name: value if isinstance(value, str) else json.dumps(value) for name, value in move.figures.items()},
+    )
+    try:
+        message.move_time.CopyFrom(_timestamp(parse_time(move.time)))
+    except (ValueError, OverflowError):
+        message.ClearField("move_time")
+    return message
+
+
+def _timestamp(microseconds: int) -> Timestamp:
+    message = Timestamp()
+    message.FromMicroseconds(microseconds)
+    return message
+
+
+def row_message(row: Row) -> model_pb.DiffModelsResponse.Row:
+    """One figure of two models; null, and what a model does not state, are not set."""
+    message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
+    if row.first is not None:
+        message.first = json.dumps(row.first, ensure_ascii=False)
+    if row.second is not None:
+        message.second = json.dumps(row.second, ensure_ascii=False)
+    return message

@@ -1,0 +1,133 @@
+"""Resource names: the one place that takes them apart and puts them together.
+
+`marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}` and
+`/notifiers/{notifier}`; and `models/{model}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+"""
+
+from typing import NamedTuple
+
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.errors import InvalidInput, invalid
+
+MARKETPLACE_FORM = "marketplaces/{marketplace}"
+SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
+VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
+MODEL_FORM = "models/{model}"
+NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
+
+
+class SellerName(NamedTuple):
+    """A seller: `marketplaces/{marketplace}/sellers/{seller}`."""
+
+    marketplace: str
+    seller: str
+
+
+class ViolationName(NamedTuple):
+    """A violation: `marketplaces/{marketplace}/violations/{violation}`."""
+
+    marketplace: str
+    violation: str
+
+
+class NotifierName(NamedTuple):
+    """A notifier: `marketplaces/{marketplace}/notifiers/{notifier}`."""
+
+    marketplace: str
+    notifier: str
+
+
+class Parent(NamedTuple):
+    """What is listed: all of a marketplace, or what concerns one seller of it."""
+
+    marketplace: str
+    seller: str | None
+
+
+def marketplace_name(marketplace: str) -> str:
+    """`marketplace_name("m") == "marketplaces/m"`."""
+    return f"marketplaces/{marketplace}"
+
+
+def seller_name(marketplace: str, seller: str) -> str:
+    """`seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
+    return f"marketplaces/{marketplace}/sellers/{seller}"
+
+
+def violation_name(marketplace: str, violation: str) -> str:
+    """`violation_name("m", "v") == "marketplaces/m/violations/v"`."""
+    return f"marketplaces/{marketplace}/violations/{violation}"
+
+
+def parse_marketplace(name: str, field: str) -> str:
+    """The marketplace's id. InvalidInput names `field` if `name` is anything but a marketplace."""
+    match name.split("/"):
+        case ["marketplaces", marketplace] if is_id(marketplace):
+            return marketplace
+    raise _wrong(field, MARKETPLACE_FORM)
+
+
+def parse_seller(name: str, field: str) -> SellerName:
+    """Marketplace and seller. InvalidInput names `field` if `name` is anything but a seller."""
+    match name.split("/"):
+        case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
+            return SellerName(marketplace, seller)
+    raise _wrong(field, SELLER_FORM)
+
+
+def parse_violation(name: str, field: str) -> ViolationName:
+    """Marketplace and violation. InvalidInput names `field` if `name` is anything but a violation."""
+    match name.split("/"):
+        case ["marketplaces", marketplace, "violations", violation] if is_id(marketplace) and is_id(violation):
+            return ViolationName(marketplace, violation)
+    raise _wrong(field, VIOLATION_FORM)
+
+
+def parse_parent(name: str, field: str) -> Parent:
+    """A marketplace (its seller is None) or one of its sellers. InvalidInput names `field` otherwise."""
+    match name.split("/"):
+        case ["marketplaces", marketplace] if is_id(marketplace):
+            return Parent(marketplace, None)
+        case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
+            return Parent(marketplace, seller)
+    raise _wrong(field, f"{MARKETPLACE_FORM} or {SELLER_FORM}")
+
+
+def notifier_name(marketplace: str, notifier: str) -> str:
+    """`notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    return f"marketplaces/{marketplace}/notifiers/{notifier}"
+
+
+def parse_notifier(name: str, field: str) -> NotifierName:
+    """Marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
+    match name.split("/"):
+        case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
+            return NotifierName(marketplace, notifier)
+    raise _wrong(field, NOTIFIER_FORM)
+
+
+def model_name(model: str) -> str:
+    """`model_name("d") == "models/d"`."""
+    return f"models/{model}"
+
+
+def parse_model(name: str, field: str) -> str:
+    """An alias, a digest or the beginning of one. InvalidInput names `field` if `name` is anything but a model."""
+    match name.split("/"):
+        case ["models", model] if is_id(model):
+            return model
+    raise _wrong(field, MODEL_FORM)
+
+
+def seller_of(name: str, marketplace: str, field: str) -> str:
+    """The seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
+    if not name:
+        raise invalid(field, f"is required: {SELLER_FORM}")
+    found = parse_seller(name, field)
+    if found.marketplace != marketplace:
+        raise invalid(field, f"must be in the parent, {marketplace_name(marketplace)}")
+    return found.seller
+
+
+def _wrong(field: str, form: str) -> InvalidInput:
+    return invalid(field, f"must be {form}, each id {ID_FORM}")

@@ -1,0 +1,188 @@
+"""Protobuf to domain and back: notifiers, the review queue, bulk decisions, and the tokens of their pages."""
+
+import base64
+import struct
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import cast
+
+from scoring.enums import Action, Status
+from scoring.errors import FieldViolation, invalid
+from scoring.time import MAX_TIME
+from sellertrust.v1 import entry_pb2, review_service_pb2
+from service.contract.fields import Wrong, optional_time
+from service.contract.resource_names import notifier_name, seller_of, violation_name
+from service.contract.violations import statuses_of, violation_message
+from service.ledger.notifiers import Selection
+from service.ledger.records import Cut, ViolationView
+from service.ledger.store import Ledger
+from service.review.bulk_decisions import SAMPLE_FRACTION, Decision, Outcome
+from service.review.priority import QueueItem
+from service.review.reliability import Assessment
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+EXAMPLES = 100
+_CUT = struct.Struct(">qqq")
+_BINDING_BYTES = 12
+
+Timed = (
+    review_service_pb2.GetNotifierRequest
+    | review_service_pb2.ListNotifiersRequest
+    | review_service_pb2.ListReviewQueueRequest
+)
+Paged = review_service_pb2.ListNotifiersRequest | review_service_pb2.ListReviewQueueRequest
+
+
+def cut_of(ledger: Ledger, request: Timed) -> Cut:
+    """The cut of the ledger that a request's times ask for."""
+    wrong = Wrong()
+    observe_time = wrong.take(optional_time, request, "observe_time")
+    known_time = wrong.take(optional_time, request, "known_time")
+    wrong.refuse()
+    return ledger.cut(observe_time, known_time)
+
+
+def page_of(ledger: Ledger, request: Paged, is_after: Callable[[str], bool]) -> tuple[Cut, str, int]:
+    """(cut, after what to go on, items a page). All pages of a list see the cut of its first one.
+
+    A token shows its maker nothing he may not list, but anybody can forge one: `is_after` says what may stand in it.
+    """
+    if request.page_size < 0:
+        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
+    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    if not request.page_token:
+        return cut_of(ledger, request), "", limit
+    try:
+        token = base64.b64decode(request.page_token, b"-_", validate=True)
+    except ValueError:
+        token = b""
+    body = token[_BINDING_BYTES:]
+    after = body[_CUT.size :].decode(errors="replace")
+    cut = Cut(*_CUT.unpack_from(body)) if len(body) > _CUT.size else None
+    is_sound = cut is not None and 0 <= cut.observe_time <= MAX_TIME and is_after(after)
+    if cut is None or not is_sound or token[:_BINDING_BYTES] != _binding(request, body):
+        text = "must be the next_page_token of the page before, with all else but page_size as in that request"
+        raise invalid("page_token", text)
+    return cut, after, limit
+
+
+def token_of(request: Paged, cut: Cut, after: str) -> str:
+    """The token of the page that goes on after `after`; empty if that is."""
+    if not after:
+        return ""
+    body = _CUT.pack(cut.observe_time, cut.known_time, cut.sequence) + after.encode()
+    return base64.urlsafe_b64encode(_binding(request, body) + body).decode()
+
+
+def _binding(request: Paged, body: bytes) -> bytes:
+    """Ties a token to its request, as `service.api.ledger_servicer` does."""
+    same = type(request)()
+    same.MergeFrom(request)  # type: ignore[arg-type]
+    for name in ("page_size", "page_token"):
+        same.ClearField(name)
+    text = same.DESCRIPTOR.full_name.encode() + same.SerializeToString(deterministic=True)
+    return sha256(text + b"\0" + body).digest()[:_BINDING_BYTES]
+
+
+def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
+    """A notifier with its record and, unless it reported as an authority alone, its reliability."""
+    record, reliability = found.record, found.reliability
+    message = review_service_pb2.Notifier(
+        name=notifier_name(marketplace, notifier),
+        reports=record.reports,
+        upheld=record.upheld,
+        overturned=record.overturned,
+        dismissed=record.dismissed,
+        withdrawn=record.withdrawn,
+        open=record.open,
+        authority_reports=found.authority_reports,
+        source=entry_pb2.Source.ValueType(found.source or 0),
+    )
+    if reliability is not None:
+        message.reliability = reliability.mean
+        message.reliability_low, message.reliability_high = reliability.low, reliability.high
+        message.prior_reliability = reliability.prior
+    return message
+
+
+def queue_messages(
+    marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
+) -> list[review_service_pb2.QueueItem]:
+    """A page of the review queue, less what is no violation as of its cut: moved to a later time, say."""
+    return [
+        review_service_pb2.QueueItem(
+            violation=violation_message(marketplace, views[item.violation]),
+            priority=item.priority,
+            safety_first=item.is_safety,
+            probability_upheld=item.probability_upheld,
+            harm_weight=item.harm_weight,
+            recent_orders=item.recent_orders,
+            held_back=item.held_back,
+        )
+        for item in items
+        if item.violation in views
+    ]
+
+
+def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> Decision:
+    """The bulk decision that a request asks for. InvalidInput names what cannot be converted; the rest is for `check`."""
+    wrong = Wrong()
+    seller: str | None = ""
+    if request.seller:
+        seller = wrong.take(seller_of, request.seller, marketplace, "seller")
+    since = wrong.take(optional_time, request, "reported_from")
+    before = wrong.take(optional_time, request, "reported_before")
+    statuses = wrong.take(statuses_of, request.statuses)
+    for name in ("expected_count", "etag"):
+        if getattr(request, name) and not request.execute:
+            wrong.fields.append(FieldViolation(name, "must be empty in a dry run; set execute to decide"))
+    if request.execute and request.expected_count <= 0:
+        wrong.fields.append(FieldViolation("expected_count", "is required to execute: the count of the dry run"))
+    if request.execute and not request.etag:
+        wrong.fields.append(FieldViolation("etag", "is required to execute: the etag of the dry run"))
+    wrong.refuse()
+    return Decision(
+        decision_id=request.decision_id,
+        action=_action(request.action),
+        actor=request.actor,
+        reason=request.reason,
+        ground=request.ground,
+        selection=Selection(
+            violation_types=tuple(request.violation_types),
+            notifier=request.notifier,
+            seller=seller or "",
+            reported_from=since,
+            reported_before=before,
+            listing=request.listing,
+            right=request.right,
+        ),
+        statuses=cast(tuple[Status, ...], statuses),
+        sample_fraction=request.sample_fraction or SAMPLE_FRACTION,
+    )
+
+
+def _action(number: int) -> Action:
+    """The action of this number; a number that is no word goes on as it is, and is named with all else that is wrong."""
+    return Action(number) if number in Action.__members__.values() else cast(Action, number)
+
+
+def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.DecideViolationsResponse:
+    """What a bulk decision selects, holds back and has decided."""
+    counts = sorted(outcome.by_status.items())
+    return review_service_pb2.DecideViolationsResponse(
+        count=len(outcome.selected),
+        statuses=[
+            review_service_pb2.DecideViolationsResponse.StatusCount(
+                status=entry_pb2.ViolationStatus.ValueType(status), count=count
+            )
+            for status, count in counts
+        ],
+        held_back=[violation_name(marketplace, name) for name in outcome.held_back],
+        examples=[violation_name(marketplace, name) for name in outcome.others[:EXAMPLES]],
+        decided=outcome.decided,
+        remaining=outcome.remaining,
+        etag=outcome.etag,
+        reached=outcome.reach,
+        changed=[violation_name(marketplace, name) for name in outcome.changed],
+    )

@@ -1,0 +1,92 @@
+"""Trust scores and explanations as messages of the contract."""
+
+from scoring import answer
+from scoring.errors import SellertrustError
+from sellertrust.v1 import entry_pb2, trust_score_service_pb2
+from service.contract.fields import timestamp
+from service.contract.statuses import item_error
+
+
+def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
+    """What an answer is made from."""
+    return trust_score_service_pb2.Stamp(
+        observe_time=timestamp(stamp.observe_time),
+        known_time=timestamp(stamp.known_time),
+        ledger_sequence=stamp.ledger_sequence,
+        model_digest=stamp.model_digest,
+        policy_digest=stamp.policy_digest,
+        core_version=stamp.core_version,
+    )
+
+
+def score_message(
+    name: str, score: answer.TrustScore, stamp: trust_score_service_pb2.Stamp
+) -> trust_score_service_pb2.TrustScore:
+    """The trust score of the seller called `name`, with its stamp. What is None is not set."""
+    return trust_score_service_pb2.TrustScore(
+        seller=name,
+        state=trust_score_service_pb2.ScoreState.ValueType(score.state),
+        points=score.points,
+        points_low=score.points_low,
+        points_high=score.points_high,
+        points_if_upheld=score.points_if_upheld,
+        tier_points=score.tier_points,
+        tier=entry_pb2.Tier.ValueType(score.tier or 0),
+        badge=score.badge,
+        p_bad=score.p_bad,
+        reason_codes=score.reason_codes,
+        counted_incidents=score.counted_incidents,
+        open_allegations=score.open_allegations,
+        override=score.override,
+        stamp=stamp,
+    )
+
+
+def result_message(
+    name: str, outcome: answer.TrustScore | SellertrustError, stamp: trust_score_service_pb2.Stamp
+) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
+    """One seller's outcome in a batch: the trust score, or why there is none."""
+    result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
+    if isinstance(outcome, SellertrustError):
+        return result(seller=name, error=item_error(outcome))
+    return result(seller=name, trust_score=score_message(name, outcome, stamp))
+
+
+def explanation_message(
+    name: str, explanation: answer.Explanation, stamp: answer.Stamp
+) -> trust_score_service_pb2.ExplainTrustScoreResponse:
+    """The trust score of the seller called `name` with the facts behind it."""
+    response = trust_score_service_pb2.ExplainTrustScoreResponse(
+        trust_score=score_message(name, explanation.score, stamp_message(stamp)),
+        baseline_points=explanation.baseline_points,
+        reasons=[_reason_message(reason) for reason in explanation.reasons],
+    )
+    if explanation.thin_file is not None:
+        thin = explanation.thin_file
+        response.thin_file.CopyFrom(
+            trust_score_service_pb2.ThinFile(
+                settled_orders=thin.settled_orders,
+                settled_orders_needed=thin.settled_orders_needed,
+                tenure_days=thin.tenure_days,
+                tenure_days_needed=thin.tenure_days_needed,
+            )
+        )
+    return response
+
+
+def _reason_message(reason: answer.Reason) -> trust_score_service_pb2.Reason:
+    return trust_score_service_pb2.Reason(
+        reason_code=reason.reason_code,
+        points=reason.points,
+        incidents=[
+            trust_score_service_pb2.IncidentEffect(
+                incident=effect.incident,
+                category=entry_pb2.Category.ValueType(effect.category),
+                severity=entry_pb2.Severity.ValueType(effect.severity),
+                occur_time=timestamp(effect.occur_time),
+                points_if_overturned=effect.points_if_overturned,
+                entries=effect.entries,
+            )
+            for effect in reason.incidents
+        ],
+    )

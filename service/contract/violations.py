@@ -1,0 +1,57 @@
+"""Violations as messages of the contract, and the words of requests about them."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from google.protobuf.message import Message
+
+from scoring.enums import Severity, Status
+from scoring.errors import FieldViolation, InvalidInput
+from sellertrust.v1 import entry_pb2, ledger_service_pb2
+from service.contract.fields import timestamp
+from service.contract.resource_names import seller_name, violation_name
+from service.ledger.records import ViolationView
+
+
+def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
+    """The statuses to list by. InvalidInput names each that is not stated or not known, as in `statuses[2]`."""
+    known = Status.__members__.values()
+    names = ", ".join(status.name.lower() for status in known)
+    wrong = [
+        FieldViolation(f"statuses[{index}]", f"must be one of {names}")
+        for index, number in enumerate(numbers)
+        if number not in known
+    ]
+    if wrong:
+        raise InvalidInput(wrong)
+    return tuple(Status(number) for number in numbers)
+
+
+def severity_of(request: Message) -> Severity | None:
+    """The severity that a decision leaves; None if it states none. A number that is no word goes on as it is."""
+    number = getattr(request, "severity", 0)
+    if not number:
+        return None
+    return Severity(number) if number in Severity.__members__.values() else cast(Severity, number)
+
+
+def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
+    """A violation as resolved from its entries."""
+    return ledger_service_pb2.Violation(
+        name=violation_name(marketplace, view.violation),
+        seller=seller_name(marketplace, view.seller) if view.seller else "",
+        incident=view.incident,
+        violation_type=view.violation_type,
+        category=entry_pb2.Category.ValueType(view.category),
+        severity=entry_pb2.Severity.ValueType(view.severity),
+        harm=entry_pb2.Harm.ValueType(view.harm),
+        source=entry_pb2.Source.ValueType(view.source),
+        notifier=view.notifier,
+        status=entry_pb2.ViolationStatus.ValueType(view.status),
+        attribution=entry_pb2.Attribution.ValueType(view.attribution or 0),
+        occur_time=timestamp(view.occur_time),
+        report_time=timestamp(view.report_time),
+        record_time=timestamp(view.record_time),
+        entries=view.entries,
+        allowed_actions=[entry_pb2.Action.ValueType(action) for action in view.allowed_actions],
+    )

@@ -1,0 +1,77 @@
+"""What an import is made of: how many entries of each kind, from when to when; and whether that can be."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.table import KIND_OF, KINDS
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Kind
+from scoring.time import DAY, format_time
+
+EARLY = 631_152_000_000_000
+"""1990-01-01T00:00:00Z: before it hardly anything was sold online. Seconds read as milliseconds lie in January 1970."""
+
+MOST_EARLY = 0.01
+
+
+@dataclass(slots=True)
+class _Span:
+    number: int = 0
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(slots=True)
+class Spans:
+    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990.
+
+    `seen`: hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted.
+    """
+
+    by_kind: dict[Kind, _Span] = field(default_factory=dict)
+    timed: int = 0
+    early: int = 0
+    seen: set[int] | None = None
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Counts entries."""
+        for entry in entries:
+            if self.seen is not None:
+                if (code := hash(entry.entry_id)) in self.seen:
+                    continue
+                self.seen.add(code)
+            span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _Span())
+            span.number += 1
+            fact = entry.fact
+            happened = fact.day * DAY if isinstance(fact, ExposureStated) else entry.occur_time
+            if happened is None:
+                continue
+            self.timed += 1
+            self.early += happened < EARLY
+            if span.first is None or happened < span.first:
+                span.first = happened
+            if span.last is None or happened > span.last:
+                span.last = happened
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a kind, with times in RFC 3339."""
+        return [
+            {
+                "kind": KINDS[kind].key,
+                "entries": span.number,
+                "first_occur_time": None if span.first is None else format_time(span.first),
+                "last_occur_time": None if span.last is None else format_time(span.last),
+            }
+            for kind, span in sorted(self.by_kind.items())
+        ]
+
+    @property
+    def doubt(self) -> str:
+        """Why the times cannot be right; empty if they may be."""
+        if self.early <= MOST_EARLY * self.timed:
+            return ""
+        return (
+            f"{self.early:,} of {self.timed:,} entries happened before 1990: look at the unit of epoch times, seconds or"
+            " milliseconds, and at the form of dates"
+        )

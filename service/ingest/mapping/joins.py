@@ -1,0 +1,62 @@
+"""Columns of another file, joined to the rows of a mapping's file. Pure.
+
+[[files.join]]
+path = "orders.csv"
+on = "order_id"
+take = ["delivered_at", "promised_at"]
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Columns `take` of another file, `path`, for each row that has in its column `on` what the other has in `key`.
+
+    They are empty where the other file has no such row; of several the last one counts.
+    """
+
+    path: str
+    on: str
+    key: str
+    take: tuple[str, ...]
+
+    def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
+        """The columns taken, by key. ConfigurationWrong if the other file lacks a column."""
+        try:
+            return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
+        except RowRejected as error:
+            raise ConfigurationWrong(f"{self.path}, which the mapping joins: {error}") from None
+
+    def joined(
+        self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
+    ) -> Iterator[tuple[int, Row]]:
+        """The rows with the columns taken; a column of their own stays."""
+        nothing = ("",) * len(self.take)
+        for line, row in rows:
+            found = index.get(row.get(self.on, "").strip(), nothing)
+            yield line, {**dict(zip(self.take, found, strict=True)), **row}
+
+
+def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
+    """The joins of a file. ConfigurationWrong."""
+    stated = file.get("join", [])
+    if stated and not are_tables(stated):
+        raise ConfigurationWrong(f"{where}.join must be a list of tables")
+    found = []
+    for number, item in enumerate(stated):
+        path, on, take = item.get("path"), item.get("on"), item.get("take")
+        key = item.get("key", on)
+        is_sound = isinstance(take, list | tuple) and take and all(isinstance(t, str) for t in (path, on, key, *take))
+        if not is_sound or not set(item) <= {"path", "on", "key", "take"}:
+            raise ConfigurationWrong(
+                f"{where}.join[{number}] must give path, on (a column of this file), take (columns of the other), and at"
+                " most key (the other's name of on)"
+            )
+        found.append(Join(str(path), str(on), str(key), tuple(take or ())))
+    return tuple(found)

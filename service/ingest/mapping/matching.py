@@ -1,0 +1,97 @@
+"""How a foreign row finds its seller: by identifiers that the marketplace has on record. Pure.
+
+An authority's file does not know the marketplace's sellers. It gives a licence, a registration, a shop's name. A mapping
+states which attribute of a seller's identity each of these is, in the order in which they are tried:
+
+    [match]
+    identifiers = [
+        { attribute = "licence_number", value = "{licence}", verified = true },
+        { attribute = "shop_name", value = "{shop}" },
+    ]
+
+Two identifiers are the same if they are the same letters and digits: `normalised` leaves out blanks and punctuation, and
+the difference of case and of full and half width. The first identifier that any seller has decides. If several sellers
+have it, nobody is matched: a person is to say whose the row is. A match is verified if its identifier says
+`verified = true` and the seller's identity was verified at level business or better.
+"""
+
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scoring.enums import IdentityLevel
+from service.ledger.records import Identity
+
+Row = Mapping[str, str]
+SELLER, VERIFIED = "@seller", "@verified"
+"""The columns of a matched row that hold its match: the seller's id, and `true` or `false`."""
+
+
+class Match(NamedTuple):
+    """Whose a row is, and whether by a verified identifier."""
+
+    seller: str
+    verified: bool
+
+    def columns(self) -> dict[str, str]:
+        """The match as columns of the row."""
+        return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
+
+
+class Unmatched(NamedTuple):
+    """Why nobody was found, and the sellers among whom a person is to decide, if there are any."""
+
+    reason: str
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One identifier of a row: the attribute it is compared with, and its text in the row."""
+
+    attribute: str
+    value: Callable[[Row], str]
+    verified: bool
+
+
+def normalised(identifier: str) -> str:
+    """The letters and digits of an identifier, in one case and width: `Lic. 12-AB/7` is `lic12ab7`."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
+    return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
+
+
+class IdentityIndex:
+    """Who has which identifier, of the attributes that a mapping compares."""
+
+    def __init__(self, identities: Iterable[Identity], attributes: Collection[str]) -> None:
+        self._found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+        for identity in identities:
+            is_verified = identity.level >= IdentityLevel.BUSINESS
+            for attribute in attributes:
+                if text := normalised(identity.attributes.get(attribute, "")):
+                    self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
+
+    def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
+        """(seller, whether the identity was verified) of all who have a normalised identifier."""
+        return self._found.get((attribute, identifier), [])
+
+
+def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
+    """Whose a row is. RowRejected if the row lacks a column."""
+    tried = []
+    for identifier in identifiers:
+        text = identifier.value(row).strip()
+        if not (key := normalised(text)):
+            continue
+        found = index.sellers(identifier.attribute, key)
+        if len(found) > 1:
+            reason = f"{len(found)} sellers have {identifier.attribute} {text!r}"
+            return Unmatched(reason, tuple(sorted(seller for seller, _ in found)))
+        if found:
+            ((seller, is_verified),) = found
+            return Match(seller, identifier.verified and is_verified)
+        tried.append(f"{identifier.attribute} {text!r}")
+    if not tried:
+        return Unmatched(f"the row gives no {' and no '.join(i.attribute for i in identifiers)}")
+    return Unmatched(f"no seller has {' or '.join(tried)}")

@@ -1,0 +1,400 @@
+"""The mapping of somebody's own rows to entries, stated in TOML. Pure: rows of texts in, entries out.
+
+A mapping lists files; each file lists rules; each rule turns a row into an entry, if its `when` holds:
+
+    marketplace = "toronto"
+    [[files]]
+    path = "events.csv.gz"
+    [[files.entries]]
+    kind = "violation"
+    when = [{ column = "is_violation", equals = "1" }]
+    entry_id = "v-{inspection_id}-{event_type}-{line}"
+    seller = "{entity_id}"
+    occur_time = "{event_date}"
+    violation_type = "safety_infraction"
+    harm = { column = "severity", map = { "3" = "high" }, default = "low" }
+
+A value is a text with `{column}` in it (`{line}` is the row's line in the file, `{column:day}` the UTC day of a date or
+time), a constant, or a column with a `map`.
+A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column = "delivered", plus_days = 14 }`.
+Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`, it counts the
+distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,
+after the last row. A day is the UTC day of a time. Dates in other forms than RFC 3339 are stated by `dates`, for the
+mapping or a file (`dates.py`); a file without a header names its `columns`; a `join` adds the columns of another
+file (`joins.py`).
+
+A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
+
+Where rows do not name the marketplace's sellers, a `[match]` (`matching.py`) says how a row finds its seller, and
+`{@seller}` and `{@verified}` are the match: columns of the row like any other. A rule that names one of them says
+nothing of a row that found nobody.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, TypeVar, cast
+
+from scoring.entries.entry import Entry
+from scoring.entries.field_types import ID_FORM, Stated, is_id
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.kinds.table import KINDS, Fact, Need
+from scoring.enums import IdentityLevel, Kind
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY, is_date, parse_day, parse_time
+from service.ingest.mapping.cells import Row, RowRejected, Value, are_tables, tests_of, value_of
+from service.ingest.mapping.counting import COUNTS, Count, Tally
+from service.ingest.mapping.dates import PLAIN, Dates, dates_of, day_text
+from service.ingest.mapping.joins import Join, joins_of
+from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier
+from service.ingest.mapping.static_checks import never_given, never_right, refuse_unknown
+
+T = TypeVar("T")
+_OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
+_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind is not Kind.ERASURE}
+_STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
+_COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
+_COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
+
+
+class ReportRejected(RowRejected):
+    """A row that cannot become the report of a violation, and the id under which it would have been reported."""
+
+    def __init__(self, message: str, entry_id: str) -> None:
+        super().__init__(message)
+        self.entry_id = entry_id
+
+
+class _Asked(dict[str, str]):
+    """A row of empty cells that keeps which of its columns were read."""
+
+    def __missing__(self, column: str) -> str:
+        self[column] = ""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedFile:
+    """One file of a mapping: its path below the data folder, its rules, and how its rows find their seller."""
+
+    path: str
+    rules: tuple["Rule", ...]
+    identifiers: tuple[Identifier, ...] = ()
+    columns: tuple[str, ...] = ()
+    joins: tuple[Join, ...] = ()
+
+    @property
+    def matched(self) -> "MappedFile":
+        """The file with those of its rules alone that need a row's seller."""
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
+
+    def named(self, line: int, row: Row) -> tuple[str, ...]:
+        """The ids that the rules which need the row's seller name: first of their entries, then of what these are about.
+
+        An id that cannot be read is empty; none at all: the row needs no seller.
+        """
+        numbered = {**row, "line": str(line)}
+        entries: list[str] = []
+        about: list[str] = []
+        for rule in self.rules:
+            if rule.needs_match:
+                rule.name(numbered, entries, about)
+        return (*entries, *about)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The columns that the rules, the joins and the match read of a row, those that a join brings left out."""
+        asked = _Asked()
+        for rule in self.rules:
+            rule.ask(asked)
+        for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
+            _readable(identifier.value, asked)
+        brought = {name for join in self.joins for name in join.take}
+        return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
+
+    @property
+    def counts(self) -> bool:
+        """Whether a rule counts rows, so that every row of the file is needed."""
+        return any(rule.counts for rule in self.rules)
+
+    def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
+        """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
+        for rule in self.rules:
+            rule.forget()
+        for line, row in rows:
+            numbered = {**row, "line": str(line)}
+            for rule in self.rules:
+                try:
+                    entry = rule.apply(numbered)
+                except RowRejected as error:
+                    yield line, rule.rejected(numbered, error)
+                    continue
+                if entry is not None:
+                    yield line, entry
+        for rule in self.rules:
+            yield from rule.counted()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignMapping:
+    """A compiled mapping. `digest` is the SHA-256 of what it was compiled from."""
+
+    marketplace: str
+    files: tuple[MappedFile, ...]
+    digest: str
+
+
+def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
+    """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names each wrong rule and what is wrong with it."""
+    marketplace = data.get("marketplace")
+    if not isinstance(marketplace, str) or not are_tables(data.get("files")):
+        raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
+    if not is_id(marketplace):
+        raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
+    refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
+    dates = dates_of(data["dates"], "the mapping") if "dates" in data else PLAIN
+    files = []
+    for number, file in enumerate(data["files"]):
+        where = f"files[{number}]"
+        if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
+            raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
+        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
+        own = dates_of(file["dates"], where) if "dates" in file else dates
+        rules = _rules(file["entries"], where, own)
+        identifiers = _identifiers(file, where) if "match" in file else _identifiers(data, "the mapping")
+        if not identifiers and any(rule.needs_match for rule in rules):
+            raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
+        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
+    content = json.dumps(data, sort_keys=True, default=str)
+    return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
+
+
+def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
+    """The rules of a file; what is wrong with them is told at once."""
+    rules, wrong = [], []
+    for number, rule in enumerate(stated):
+        try:
+            rules.append(Rule(rule, f"{where}.entries[{number}]", dates))
+        except ConfigurationWrong as error:
+            wrong.append(error.message)
+    if wrong:
+        raise ConfigurationWrong("; ".join(wrong))
+    return tuple(rules)
+
+
+def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The names of the columns of a file that has no header; none for one that has."""
+    names = file.get("columns", [])
+    if (
+        not isinstance(names, list | tuple)
+        or not all(isinstance(n, str) and n for n in names)
+        or len(set(names)) < len(names)
+    ):
+        raise ConfigurationWrong(f"{where}.columns must name the columns of a file without a header, each once")
+    return tuple(names)
+
+
+def _identifiers(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
+    """The identifiers of `match`, in the order in which they are tried; none if there is no match."""
+    if "match" not in data:
+        return ()
+    stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []
+    if not are_tables(stated) or set(data["match"]) != {"identifiers"}:
+        raise ConfigurationWrong(f"{where}.match must give identifiers, a list of tables, and nothing else")
+    found = []
+    for number, item in enumerate(stated):
+        place = f"{where}.match.identifiers[{number}]"
+        attribute, verified = item.get("attribute"), item.get("verified", False)
+        named = isinstance(attribute, str) and isinstance(item.get("value"), str | Mapping)
+        if not named or not isinstance(verified, bool) or not set(item) <= {"attribute", "value", "verified"}:
+            raise ConfigurationWrong(f"{place} must give attribute, value, and at most verified, true or false")
+        found.append(Identifier(attribute, value_of(item["value"], f"{place}.value"), verified))
+    return tuple(found)
+
+
+def _of_match(data: object) -> bool:
+    """Whether a value or a condition of a rule names the match."""
+    if isinstance(data, Mapping):
+        return any(map(_of_match, data.values()))
+    if isinstance(data, list | tuple):
+        return any(map(_of_match, data))
+    return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
+
+
+class Rule:
+    """One rule of a mapping: a row to at most one entry."""
+
+    def __init__(self, data: Mapping[str, Any], where: str, dates: Dates = PLAIN) -> None:
+        kind = str(data.get("kind"))
+        if kind not in _STATED:
+            raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_STATED)}")
+        row = KINDS[_KIND_BY_KEY[kind]]
+        refused = {name for name in ("seller", "occur_time") if getattr(row, name) is Need.REFUSED}
+        refuse_unknown(data, (_COMMON | _STATED[kind].keys()) - refused, where, kind)
+        needed = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
+        days = [field.name for field in row.fields if field.shape.kind == "day"]
+        missing = [name for name in ("entry_id", *needed, *days) if name not in data]
+        missing += never_given(kind, data, row.fields)
+        wrong = [f"{where}: {', '.join(missing)} is missing"] if missing else []
+        if wrong := wrong + never_right(data, row.fields, where):
+            raise ConfigurationWrong("; ".join(wrong))
+        attributes = data.get("attributes", {})
+        if not isinstance(attributes, Mapping):
+            raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")
+        self.needs_match = _of_match(data)
+        if any(_of_match(data.get(name)) for name in ("entry_id", "violation")):
+            raise ConfigurationWrong(
+                f"{where}: an id must not depend on the match, or a later match adds the row again"
+            )
+        self._when = tests_of(data.get("when", []), where, dates)
+        counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])}
+        self._counts = {name: Count(count, f"{where}.{name}", dates) for name, count in counts.items()}
+        if self._counts and self.needs_match:
+            raise ConfigurationWrong(f"{where}: rows that find their seller by the match cannot be counted")
+        self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
+        names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
+        shapes = {field.name: field.shape.kind for field in row.fields} | dict.fromkeys(_MOMENTS, "time")
+        self._values = {n: _dated(value_of(data[n], f"{where}.{n}", dates), n, shapes.get(n), dates) for n in names}
+        stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
+        self._fact_type = row.fact
+        self._steps = [_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated]
+        self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
+        self._first_line: dict[tuple[str, ...], int] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts rows, and gives its entries after the last one."""
+        return bool(self._counts)
+
+    def apply(self, row: Row) -> Entry | None:
+        """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
+        if self.needs_match and SELLER not in row:
+            return None
+        for test in self._when:
+            if not test(row):
+                return None
+        texts = {name: value(row).strip() for name, value in self._values.items()}
+        if not self._counts:
+            return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
+        counted = {n: count.read(row) for n, count in self._counts.items() if all(test(row) for test in count.when)}
+        key = tuple(texts.values())
+        seen = self._seen.setdefault(key, {name: Tally() for name in self._counts})
+        self._first_line.setdefault(key, int(row["line"]))
+        for name, text in counted.items():
+            seen[name].add(text)
+        return None
+
+    def ask(self, row: "_Asked") -> None:
+        """Reads all that the rule may read of a row."""
+        for read in (*self._when, *self._values.values(), *self._attributes.values()):
+            _readable(read, row)
+        for count in self._counts.values():
+            for reading in (count.read, *count.when):
+                _readable(reading, row)
+
+    def rejected(self, row: Row, error: RowRejected) -> RowRejected:
+        """Why there is no entry; of a violation's report with its id, so that nothing waits for it."""
+        is_report = self._fact_type in (ViolationReported, ProductViolationReported)
+        name = (_readable(self._values["entry_id"], row) or "").strip() if is_report else ""
+        return ReportRejected(str(error), name) if name else error
+
+    def name(self, row: Row, entries: list[str], about: list[str]) -> None:
+        """Adds the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
+        if any(_readable(test, row) is False for test in self._when):
+            return  # what depends on the match is still open: it may apply, once there is one
+        entries.append((_readable(self._values["entry_id"], row) or "").strip())
+        if "violation" in self._values:
+            about.append((_readable(self._values["violation"], row) or "").strip())
+
+    def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
+        """The entries of counted exposure, in the order of their first rows."""
+        for key, seen in self._seen.items():
+            texts = dict(zip(self._values, key, strict=True))
+            texts |= {name: tally.text for name, tally in seen.items()}
+            try:
+                yield self._first_line[key], self._entry(texts, {})
+            except RowRejected as error:
+                yield self._first_line[key], error
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins counting anew."""
+        self._seen.clear()
+        self._first_line.clear()
+
+    def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
+        occur_text = texts.get("occur_time", "")
+        occur = _read("occur_time", occur_text, parse_time) if occur_text else None
+        # A date says nothing of the hour: what happened, or was reported, on a day is known at the end of it.
+        report: int | None
+        if report_text := texts.get("report_time", ""):
+            report = _read("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)
+        else:
+            day = texts.get("day") or (occur_text if is_date(occur_text) else "")
+            report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
+        values: dict[str, Any] = {}
+        for name, read, left_out in self._steps:
+            if text := texts.get(name, ""):
+                values[name] = _read(name, text, read) if read else text
+            elif left_out:
+                values[name] = left_out()
+        if attributes:
+            values["attributes"] = {key: value for key, value in attributes.items() if value}
+        fact = cast(Fact, self._fact_type(**values))
+        return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
+
+
+def _readable(read: Callable[[Row], T], row: Row) -> T | None:
+    """What is read of a row; None if it cannot be."""
+    try:
+        return read(row)
+    except RowRejected:
+        return None
+
+
+Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
+
+
+def _step(kind: str, field: Stated, is_mapped: bool) -> Step:
+    """How a field is made of its text: (name, how the text is read, what the field is without one or None: its default).
+
+    RowRejected where the words of a required field are empty.
+    """
+    name, shape = field.name, field.shape
+    if shape.kind == "attributes":
+        return name, None, None
+    read = None if shape.kind in ("id", "text") else shape.parse
+    if not field.required:
+        return name, read, None
+    if read is None:
+        return name, read, str
+    if kind == "identity" and name == "level" and not is_mapped:
+        return name, read, lambda: IdentityLevel.NONE
+    if shape.kind in ("word", "day"):
+        return name, read, lambda: _read(name, "", shape.parse)
+    return name, read, lambda: 0 if shape.kind == "count" else None
+
+
+def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise RowRejected(f"{field}: {error}") from None
+
+
+_MOMENTS = ("occur_time", "report_time")
+
+
+def _dated(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
+    """The value of a field, in RFC 3339 if it is a date or time; where a day is wanted, a time stands for its UTC day."""
+    if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
+        return value
+
+    def read(row: Row) -> str:
+        text = value(row).strip()
+        text = _read(field, text, dates.canonical) if text else ""
+        return day_text(text) if shape == "day" else text
+
+    return read

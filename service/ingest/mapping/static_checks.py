@@ -1,0 +1,71 @@
+"""What can be known to be wrong with a rule of a mapping before any row is read: fields that no row could give, and values
+that no row could mend.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scoring.entries.field_types import Shape, Stated
+from scoring.entries.violation_types import TABLES
+from scoring.errors import ConfigurationWrong
+
+_TYPES = frozenset(key for _, table in TABLES for key in table)
+_NEEDED = frozenset(["id", "text", "word", "time", "ids"])
+"""Shapes without a value that could stand for one that was left out; days are asked for apart, and a count is 0."""
+
+
+def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
+    """ConfigurationWrong names the parts that are not among the known ones."""
+    if unknown := sorted(set(data) - known):
+        place = f"field of kind {kind}" if kind else "part of a mapping"
+        raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
+
+
+def never_given(kind: str, data: Mapping[str, Any], fields: tuple[Stated, ...]) -> list[str]:
+    """The required fields that a rule does not name. An identity's level is none where it is left out."""
+    names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
+    return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
+
+
+def never_right(data: Mapping[str, Any], fields: tuple[Stated, ...], where: str) -> list[str]:
+    """What is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
+    wrong = []
+    for field in fields:
+        for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if text.strip() and (said := _wrong(field, text.strip())):
+                wrong.append(f"{place}: {said}")
+    return wrong
+
+
+def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The values of a field that are stated as they are, each with its place."""
+    if isinstance(stated, Mapping):
+        mapped = stated.get("map")
+        for key, value in mapped.items() if isinstance(mapped, Mapping) else ():
+            yield f"{where}.map.{key}", value
+        bands = stated.get("bands")
+        for number, band in enumerate(bands if isinstance(bands, list) else ()):
+            if isinstance(band, list) and len(band) == 2:
+                yield f"{where}.bands[{number}]", band[1]
+        if stated.get("default") is not None:
+            yield f"{where}.default", stated["default"]
+    elif isinstance(stated, bool | int | float) or (isinstance(stated, str) and "{" not in stated):
+        yield where, stated
+
+
+def _wrong(field: Stated, text: str) -> str | None:
+    if field.name == "violation_type":
+        return None if text in _TYPES else f"{text!r} is no violation type; see: sellertrust violation types"
+    return _unreadable(field.shape, text)
+
+
+def _unreadable(shape: Shape, text: str) -> str | None:
+    if shape.kind in ("day", "time", "attributes"):  # read as the mapping's dates say, or by name
+        return None
+    try:
+        value = shape.parse(text)
+    except ValueError as error:
+        return str(error)
+    wrong = shape.wrong(value)
+    return None if wrong is None else f"{text!r} {wrong}"

@@ -1,0 +1,126 @@
+"""Appending what comes from a file or a broker: what the ledger refuses is named and left out, the rest is appended."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
+from scoring.entries.kinds.table import KIND_OF, KINDS
+from scoring.errors import InvalidInput, SellertrustError
+from service.ledger.records import Position
+from service.ledger.store import Ledger
+
+_INDEX = re.compile(r"entries\[(\d+)\]\.?")
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What became of a batch: entries appended, those of them that wait for the report they are about, entries found there
+    already, and why others were refused, by their index.
+    """
+
+    appended: int = 0
+    waiting: int = 0
+    already_present: int = 0
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def spelled(field: str, description: str, entry: Entry) -> str:
+    """What is wrong with a field of an entry; of its id also of which kind it is, since a row may give several, and which
+    characters it may not have.
+    """
+    if field != "entry_id":
+        return f"{field}: {description}"
+    odd = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
+    kind = KINDS[KIND_OF[type(entry.fact)]].key
+    return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
+
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
+
+
+def accept(
+    ledger: Ledger,
+    marketplace: str,
+    entries: Sequence[Entry],
+    position: Position | None = None,
+    before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
+    rows: Sequence[int] | None = None,
+) -> Accepted:
+    """Appends a batch as an import does; what is refused does not hold up the rest.
+
+    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
+    so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
+    position stands where it stood, and the same batch may be given again.
+
+    `rows`: of which row each entry was made. What is about a violation whose report on the same row is refused is refused
+    too: it would wait for that report, and nobody would know.
+    """
+    accepted = Accepted()
+    indexed = list(enumerate(entries))
+    if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
+        return accepted
+    before_passing(accepted.refused)
+    if position is not None:
+        ledger.advance(position)
+    return accepted
+
+
+def _whole(
+    ledger: Ledger,
+    marketplace: str,
+    batch: Sequence[tuple[int, Entry]],
+    position: Position | None,
+    accepted: Accepted,
+    rows: Sequence[int] | None,
+) -> bool:
+    """Appends a batch with its position; whether that went without a refusal. What is refused goes to `accepted`."""
+    if not batch:
+        return False
+    try:
+        results = ledger.append(marketplace, [entry for _, entry in batch], imported=True, position=position)
+    except InvalidInput as error:
+        reasons: dict[int, list[str]] = {}
+        for wrong in error.violations:
+            if found := _INDEX.match(wrong.field):
+                place = int(found[1])
+                said = spelled(_INDEX.sub("", wrong.field), wrong.description, batch[place][1])
+                reasons.setdefault(place, []).append(said)
+        if not reasons:
+            raise
+        if rows is not None:
+            _refuse_what_would_wait(batch, rows, reasons)
+        accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
+        _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
+        return False
+    except SellertrustError as error:
+        if error.reason in ("LEDGER_UNAVAILABLE", ""):
+            raise
+        if len(batch) == 1:
+            accepted.refused[batch[0][0]] = _INDEX.sub("", error.message)
+            return False
+        half = len(batch) // 2
+        _whole(ledger, marketplace, batch[:half], None, accepted, rows)
+        _whole(ledger, marketplace, batch[half:], None, accepted, rows)
+        return False
+    present = sum(result.already_present for result in results)
+    accepted.already_present += present
+    accepted.appended += len(results) - present
+    accepted.waiting += sum(result.pending and not result.already_present for result in results)
+    return True
+
+
+def _refuse_what_would_wait(
+    batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
+) -> None:
+    """Adds reasons for the entries that are about a violation whose report, of the same row, has reasons already."""
+    reports = {
+        (rows[index], entry.entry_id): reasons[place]
+        for place, (index, entry) in enumerate(batch)
+        if place in reasons and isinstance(entry.fact, ViolationReported | ProductViolationReported)
+    }
+    for place, (index, entry) in enumerate(batch):
+        about = getattr(entry.fact, "violation", "")
+        if place not in reasons and (why := reports.get((rows[index], about))):
+            reasons[place] = [f"{about}: its report on this row was rejected: {'; '.join(why)}"]

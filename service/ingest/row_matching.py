@@ -1,0 +1,81 @@
+"""Rows of authorities and their sellers: a row goes on with its match, or is told as one that found nobody."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from service.ingest.mapping.cells import Row, RowRejected
+from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, Unmatched, match
+from service.ingest.mapping.rules import MappedFile
+from service.ingest.sources.tables import Reject
+from service.ledger.identities import StatedMatch
+from service.ledger.store import Ledger
+
+MATCHED_ROWS = 5_000
+"""Rows whose match is looked for at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedRow:
+    """A row that found no seller: why, among whom (ids, by blanks), and what a person says of it.
+
+    `ids` are those of the entries it would become, which tell it from others.
+    """
+
+    file: str
+    line: int
+    reason: str
+    candidates: str
+    row: Row
+    ids: tuple[str, ...]
+    seller: str = ""
+    verified: str = ""
+    decided_by: str = ""
+
+
+def with_matches(
+    ledger: Ledger,
+    marketplace: str,
+    file: MappedFile,
+    rows: Iterable[tuple[int, Row]],
+    reject: Reject,
+    unmatched: list[UnmatchedRow],
+) -> Iterator[tuple[int, Row]]:
+    """The rows with their match; those that find none are added to `unmatched`, and go on without.
+
+    A match that was made stands: what is on record of a row says whose it is, and whether that was verified, before any
+    identifier does. Else the row would become another entry under the same id once more is known of a seller.
+    """
+    attributes = {identifier.attribute for identifier in file.identifiers}
+    index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)
+    rows = iter(rows)
+    while chunk := list(islice(rows, MATCHED_ROWS)):
+        named = [file.named(line, row) for line, row in chunk]
+        known = ledger.stated_matches(marketplace, sorted({name for names in named for name in names if name}))
+        for (line, row), names in zip(chunk, named, strict=True):
+            if not names or SELLER in row:
+                yield line, row
+                continue
+            try:
+                found = _settled(names, known, match(file.identifiers, row, index))
+            except RowRejected as error:
+                reject(line, str(error))
+                continue
+            if isinstance(found, Match):
+                yield line, {**row, **found.columns()}
+            else:
+                candidates = " ".join(found.candidates)
+                unmatched.append(UnmatchedRow(file.path, line, found.reason, candidates, row, names))
+                yield line, row
+
+
+def _settled(names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched) -> Match | Unmatched:
+    """The match that stands on record for a row that names these entries; else the one that was found now."""
+    stated = [known[name] for name in names if name in known]
+    if not stated:
+        return found
+    seller = stated[0].seller
+    for one in stated:
+        if one.seller == seller and one.verified is not None:
+            return Match(seller, one.verified)
+    return Match(seller, found == Match(seller, True))

@@ -1,0 +1,105 @@
+"""How far the import of one file came, so that one that was interrupted goes on, with its rejects, where it was.
+
+The ledger holds the line, committed with the entries before it; a file in a folder holds the rejects before it. Both go by
+the SHA-256 of the file and of how it is read, so that a file or mapping that was changed begins anew.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, Self, cast
+
+from service.ingest.private_files import private
+from service.ledger.records import Position
+from service.ledger.store import Ledger
+
+READ = 1 << 62
+"""Where a file stands that is read, while others of its import are not."""
+
+FINISHED = READ + 1
+"""Where a file stands whose import is finished: the next import of it is another attempt."""
+
+
+class Attempt:
+    """One attempt to import one file. `start` is the line to go on with, 0 for a new one; `rejects` are those so far.
+
+    Without `remembered` every attempt is a new one: nothing of it is kept.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.start = 0
+        self.is_read = False
+        self.rejects: list[tuple[int, str]] = []
+        self._ledger = ledger
+        self._path: Path | None = None
+        self._kept = 0
+        self._source = ""
+        self._number = 0
+
+    @classmethod
+    def remembered(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
+        """The attempt at a file, read in this way, that was interrupted, or a new one; `folder` keeps its rejects."""
+        attempt = cls(ledger)
+        digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
+        raw.seek(0)
+        attempt._source = f"file:{hashlib.sha256(f'{digest} {how}'.encode()).hexdigest()}"
+        attempt._find(folder)
+        return attempt
+
+    def _find(self, folder: Path) -> None:
+        """The attempt that was interrupted, or a new one."""
+        while (position := self._ledger.position(self._source, self._number)) == FINISHED:
+            self._number += 1
+        path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
+        if position is not None and not path.is_file():
+            # The rejects are gone, or with another user: only a new attempt can tell them.
+            self._ledger.advance(Position(self._source, self._number, FINISHED))
+            return self._find(folder)
+        self.start, self.is_read = position or 0, position == READ
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [json.loads(line) for line in _whole_lines(path)]
+        # The line itself is read again, and what is wrong with it told again.
+        self.rejects += [(line, reason) for line, reason in kept if line < self.start]
+        self._path = path
+        staging = path.with_suffix(".partial")
+        staging.unlink(missing_ok=True)
+        self._write(staging, self.rejects)
+        staging.replace(path)
+        self._kept = len(self.rejects)
+        return None
+
+    def position(self, line: int) -> Position | None:
+        """Where reading would go on, to be committed with the entries before it."""
+        return None if self._path is None else Position(self._source, self._number, line)
+
+    def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
+        """Adds rejects, and has the disk keep all that there are, before reading passes them."""
+        self.rejects += rejects
+        if self._path is not None and len(self.rejects) > self._kept:
+            self._write(self._path, self.rejects[self._kept :])
+            self._kept = len(self.rejects)
+
+    def end(self) -> None:
+        """The file is read to its end."""
+        self.keep()
+        if self._path is not None:
+            self._ledger.advance(Position(self._source, self._number, READ))
+
+    def finish(self) -> None:
+        """The whole import is through; what had to be remembered is not needed any more."""
+        if self._path is not None:
+            self._ledger.advance(Position(self._source, self._number, FINISHED))
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, path: Path, rejects: Iterable[tuple[int, str]]) -> None:
+        with open(path, "a", encoding="ascii", opener=private) as file:
+            file.writelines(f"{json.dumps(reject)}\n" for reject in rejects)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file, without a last one that a crash cut short; none if it is not there."""
+    return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

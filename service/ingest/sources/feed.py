@@ -1,0 +1,166 @@
+"""The feed: reads a source into the ledger, each message's fact once, whatever is read again or breaks down.
+
+Where reading goes on is committed with the entries that were read. A message that cannot be appended goes to the reject
+file before reading passes it, and holds up nothing.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+from typing import TypeVar
+
+from scoring.entries.entry import Entry
+from scoring.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
+from service.ingest.partial_append import accept
+from service.ingest.sources.payload import entry_from_payload
+from service.ingest.sources.rejects import RejectFile
+from service.ingest.sources.source import Message, Source
+from service.ledger.records import Position
+from service.ledger.store import Ledger
+
+T = TypeVar("T")
+BATCH = 5_000
+POLL_SECONDS = 0.5
+PARTITIONS_SECONDS = 60.0
+"""How often is looked whether there are more partitions."""
+
+RETRY_SECONDS = (0.1, 5.0)
+"""First and longest wait before a ledger or source that does not answer is asked again."""
+
+
+@dataclass(slots=True)
+class FeedReport:
+    """What became of the messages so far, and where reading of each partition goes on."""
+
+    appended: int = 0
+    already_present: int = 0
+    rejected: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+
+
+class Feed:
+    """One reader of one source into one marketplace.
+
+    `patience_seconds`: how long a ledger or source that does not answer is asked again; None: until it is stopped.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        marketplace: str,
+        source: Source,
+        rejects: RejectFile,
+        patience_seconds: float | None = None,
+    ) -> None:
+        self.report = FeedReport()
+        self._ledger = ledger
+        self._marketplace = marketplace
+        self._source = source
+        self._rejects = rejects
+        self._patience_seconds = patience_seconds
+        self._found: set[int] = set()
+        self._stop = Event()
+
+    def stop(self) -> None:
+        """Has `run` return once the batch at hand is committed. Callable from any thread and from a signal handler."""
+        self._stop.set()
+
+    def run(self, *, once: bool = False, told: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
+        """Reads until stopped, with `once` until nothing more is there; `told` gets the report after every batch.
+
+        LedgerUnavailable or SourceUnavailable once the patience is over; the next run goes on where this one was.
+        """
+        try:
+            self._read(once, told)
+        except (LedgerUnavailable, SourceUnavailable):
+            if not self._stop.is_set():
+                raise
+        return self.report
+
+    def _read(self, once: bool, told: Callable[[FeedReport], None]) -> None:
+        looked = self._find_partitions()
+        heard = time.monotonic()
+        while not self._stop.is_set():
+            messages = self._patiently(lambda: self._source.poll(BATCH, POLL_SECONDS))
+            for group in _by_partition(messages):
+                self._take(group)
+                told(self.report)
+            if messages:
+                heard = time.monotonic()
+            elif once and self._patiently(self._source.caught_up):
+                return
+            elif once and self._is_over(heard):
+                raise SourceUnavailable("the source has more messages and sends none; is its server well?")
+            if time.monotonic() - looked > PARTITIONS_SECONDS:
+                looked = self._find_partitions()
+
+    def _find_partitions(self) -> float:
+        """Begins to read the partitions that are new; when that was."""
+        for partition in self._patiently(self._source.partitions):
+            if partition not in self._found:
+                self._patiently(partial(self._seek, partition))
+                self._found.add(partition)
+        return time.monotonic()
+
+    def _seek(self, partition: int) -> None:
+        position = self._ledger.position(self._source.name, partition)
+        self._source.seek(partition, position)
+        if position is not None:
+            self.report.positions[partition] = position
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Appends the messages of one partition, and commits that they are read."""
+        name, last = self._source.name, messages[-1]
+        entries: list[Entry] = []
+        places: list[int] = []
+        rejected: dict[int, str] = {}
+
+        def keep(reasons: Mapping[int, str]) -> None:
+            fresh = {place: reason for place, reason in reasons.items() if place not in rejected}
+            self._rejects.write(name, messages, fresh)
+            rejected.update(fresh)
+
+        unread: dict[int, str] = {}
+        for place, message in enumerate(messages):
+            try:
+                entries.append(entry_from_payload(message.payload, self._marketplace))
+                places.append(place)
+            except InvalidInput as error:
+                unread[place] = error.message
+        keep(unread)
+        position = Position(name, last.partition, last.next_position)
+        done = self._patiently(
+            lambda: accept(
+                *(self._ledger, self._marketplace, entries, position),
+                lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
+            )
+        )
+        self.report.appended += done.appended
+        self.report.already_present += done.already_present
+        self.report.rejected += len(rejected)
+        self.report.positions[last.partition] = last.next_position
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """What `call` answers, asked again while the ledger or the source does not answer."""
+        began = time.monotonic()
+        wait, longest = RETRY_SECONDS
+        while True:
+            try:
+                return call()
+            except (LedgerUnavailable, SourceUnavailable):
+                if self._is_over(began) or self._stop.wait(wait):
+                    raise
+                wait = min(wait * 2, longest)
+
+    def _is_over(self, began: float) -> bool:
+        return self._patience_seconds is not None and time.monotonic() - began > self._patience_seconds
+
+
+def _by_partition(messages: Sequence[Message]) -> list[list[Message]]:
+    """The messages by partition, each in their order."""
+    groups: dict[int, list[Message]] = {}
+    for message in messages:
+        groups.setdefault(message.partition, []).append(message)
+    return list(groups.values())

@@ -1,0 +1,49 @@
+"""From the payload of a message to an entry: the contract's `Entry`, as protobuf or as JSON."""
+
+from google.protobuf.message import DecodeError
+
+from scoring.entries.entry import Entry
+from scoring.errors import invalid
+from sellertrust.v1 import entry_pb2
+from service.contract.entries import entry_of
+from service.contract.entry_json import entry_of_json
+from service.contract.fields import Wrong
+from service.contract.resource_names import SELLER_FORM
+
+
+def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
+    """The entry in a payload. What begins with `{` is JSON: no field of the protobuf has a tag of that byte.
+
+    The seller is a name in `marketplace`, or a bare id. InvalidInput says what is wrong.
+    """
+    if not payload:
+        raise invalid("payload", "is empty; it must be an Entry as protobuf or JSON")
+    return entry_from_json(payload, marketplace) if payload[:1] == b"{" else _from_protobuf(payload, marketplace)
+
+
+def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
+    """The entry in a JSON object. InvalidInput says what is wrong."""
+    try:
+        message = entry_of_json(text, marketplace)
+    except ValueError as error:
+        raise invalid("payload", f"is not an Entry as JSON: {error}") from None
+    return _converted(message, marketplace)
+
+
+def _from_protobuf(payload: bytes, marketplace: str) -> Entry:
+    try:
+        message = entry_pb2.Entry.FromString(payload)
+    except DecodeError:
+        raise invalid("payload", "is neither an Entry as protobuf nor a JSON object") from None
+    if message.seller and "/" not in message.seller:
+        message.seller = SELLER_FORM.format(marketplace=marketplace, seller=message.seller)
+    return _converted(message, marketplace)
+
+
+def _converted(message: entry_pb2.Entry, marketplace: str) -> Entry:
+    wrong = Wrong()
+    entry = entry_of(marketplace, message, "entry", wrong)
+    wrong.refuse()
+    if entry is None:
+        raise invalid("payload", "is not an Entry")
+    return entry

@@ -1,0 +1,72 @@
+"""The file of what could not be appended: a line of JSON each, on the disk before reading passes it."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from scoring.errors import ConfigurationWrong
+from service.ingest.sources.source import Message
+
+
+class RejectFile:
+    """Takes rejected messages; made when the first one comes, readable by its owner alone.
+
+    After a crash between a reject and the position after it, the message is read, and rejected, once more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
+        """Writes those of the messages that have a reason, by index, and waits until the disk has them."""
+        if not reasons:
+            return
+        lines = [
+            {
+                "source": source,
+                "partition": messages[index].partition,
+                "position": messages[index].next_position - 1,
+                "reason": reason,
+                "payload": base64.b64encode(messages[index].payload).decode(),
+            }
+            for index, reason in sorted(reasons.items())
+        ]
+        try:
+            if self._file is None:
+                self._file = _opened(self.path)
+            self._file.write("".join(f"{json.dumps(line, ensure_ascii=True)}\n" for line in lines).encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ConfigurationWrong(
+                f"rejected messages cannot be kept in {self.path}: {(error.strerror or str(error)).lower()}; reading"
+                " stands before them; mend this, or name another file by --rejects"
+            ) from None
+
+
+def _opened(path: Path) -> Any:
+    """The file, to be appended to; a line that a crash cut short is ended first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    folder = os.open(path.parent, os.O_RDONLY)  # its name in the folder must outlive a crash too
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return file

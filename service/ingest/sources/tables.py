@@ -1,0 +1,202 @@
+"""Rows of texts by column from somebody's tables: CSV, CSV.gz, Parquet. What is no row of the table is told, by line."""
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from service.ingest.mapping.cells import Row
+
+Reject = Callable[[int, str], None]
+Rows = Iterator[tuple[int, Row]]
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+RESERVED = "@"
+"""How the columns begin that hold a row's match (`service.ingest.mapping.matching`)."""
+
+MAX_RECORD_LINES = 50
+"""Lines that one record may span, by line breaks within quotes."""
+
+MAX_CELL = 1 << 20
+csv.field_size_limit(MAX_CELL)
+
+PARQUET_ROWS = 50_000
+"""Rows of a Parquet file that are held in memory at once."""
+
+
+def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
+    """(number, line) of a text, or of a text in gzip. Where it cannot be read further, that is told, and it ends."""
+    number = 0
+    try:
+        for number, line in enumerate(gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw, 1):
+            yield number, line
+    except (EOFError, OSError, zlib.error) as error:
+        reject(number + 1, _ends(error))
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows tells.
+
+    Columns that are left out of the rows are not among them. ModuleNotFoundError without polars.
+    """
+    if path.suffix == ".parquet":
+        import polars as pl
+
+        try:
+            schema = pl.scan_parquet(path).collect_schema()
+            return [name for name, kind in schema.items() if _as_text(pl, name, kind) is not None]
+        except pl.exceptions.PolarsError:
+            return []
+    try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            _, header = next(_records(text), (1, []))
+    except (EOFError, OSError, zlib.error):
+        return []
+    return [] if _wrong_header(header or []) else header or []
+
+
+def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
+    """(line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
+    # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
+    binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
+    text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    records = _records(text)
+    line = 0
+    try:
+        header: list[str] | None = list(names)
+        if not header:
+            line, header = next(records, (1, []))
+        if wrong := _wrong_header(header or []):
+            reject(1, wrong)
+            return
+        for line, cells in records:
+            if cells is None:
+                reject(line, "a quote is left open, or stands where none may: mend this line")
+            elif reason := _wrong_row(cells, len(header or [])):
+                reject(line, reason)
+            elif cells:
+                yield line, dict(zip(header or [], cells, strict=True))
+    except (EOFError, OSError, zlib.error) as error:
+        reject(line + 1, _ends(error))
+    finally:
+        if binary is raw and not raw.closed:  # it is closed when an interruption ends the reading
+            text.detach()  # the caller's to close: it asks how far the file is read
+
+
+def _ends(error: Exception) -> str:
+    # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
+    return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
+
+
+def parquet_rows(path: Path, reject: Reject, start: int, told: Callable[[int, int], None]) -> Rows:
+    """(number, row by column) of a Parquet file from row `start` on (the first is 1); `told` gets (row, of how many).
+
+    Values come as texts: dates and times as RFC 3339 (a time without a zone is UTC), what is null as empty. Columns of
+    lists, structures or bytes are left out. ModuleNotFoundError without polars.
+    """
+    import polars as pl
+
+    try:
+        table = pl.scan_parquet(path)
+        schema = table.collect_schema()
+        if wrong := _wrong_name(schema):
+            reject(1, wrong)
+            return
+        columns = [text for name, kind in schema.items() if (text := _as_text(pl, name, kind)) is not None]
+        total = int(table.select(pl.len()).collect().item())
+        for first in range(max(start - 1, 0), total, PARQUET_ROWS):
+            chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
+            yield from enumerate(chunk.iter_rows(named=True), first + 1)
+            told(first + len(chunk), total)
+    except pl.exceptions.PolarsError as error:
+        reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and import it again")
+
+
+def _as_text(pl: Any, name: str, kind: Any) -> Any:
+    """A column as texts; None for one that has none."""
+    column = pl.col(name)
+    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+        return None
+    if kind == pl.Datetime:
+        column = column.dt.convert_time_zone("UTC") if kind.time_zone else column
+        column = column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+    return column.cast(pl.String).fill_null("")
+
+
+def _wrong_header(header: list[str]) -> str:
+    """Why no row can be read under this header; empty if it is sound."""
+    if not any(header):
+        return "the file has no header: its first line must name the columns"
+    if not _is_utf8(header):
+        return "the header is not UTF-8: save the file as UTF-8 and import it again"
+    if wrong := _wrong_name(header):
+        return wrong
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
+
+
+def _wrong_name(columns: Iterable[str]) -> str:
+    """A column that is called as those of a row's match are would say whose the row is."""
+    reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
+    return (
+        f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
+    )
+
+
+def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+    """(first line, cells) of each record; None for the cells of a line that begins none.
+
+    A quote that is left open would swallow what follows up to the next quote. So a record that does not end within
+    MAX_RECORD_LINES costs its first line only, and reading goes on with the line after it.
+    """
+    source = iter(text)
+    waiting: deque[str] = deque()
+    number = 1
+    while True:
+        line = waiting.popleft() if waiting else next(source, None)
+        if line is None:
+            return
+        if '"' not in line and len(line) < MAX_CELL:  # nothing to unquote: 0.5 us, where a reader takes 2.5
+            bare = line.rstrip("\r\n")
+            yield number, bare.split(",") if bare else []
+            number += 1
+            continue
+        waiting.appendleft(line)
+        taken: list[str] = []
+
+        def feed(taken: list[str] = taken) -> Iterator[str]:
+            while len(taken) < MAX_RECORD_LINES:
+                line = waiting.popleft() if waiting else next(source, None)
+                if line is None:
+                    return
+                taken.append(line)
+                yield line
+
+        try:
+            cells = next(csv.reader(feed(), strict=True))
+        except StopIteration:
+            return
+        except csv.Error:
+            waiting.extendleft(reversed(taken[1:]))
+            yield number, None
+            number += 1
+            continue
+        yield number, cells
+        number += len(taken)
+
+
+def _wrong_row(cells: list[str], columns: int) -> str:
+    """Why cells are no row of the table; empty if they are one, or a blank line."""
+    if len(cells) not in (0, columns):
+        return f"has {len(cells)} cells where the header has {columns}"
+    return "" if _is_utf8(cells) else "is not UTF-8"
+
+
+def _is_utf8(cells: list[str]) -> bool:
+    text = "".join(cells)
+    return text.isascii() or not _SURROGATE.search(text)

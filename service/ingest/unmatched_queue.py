@@ -1,0 +1,187 @@
+"""The queue of rows that found no seller: a CSV file in which a person says whose they are.
+
+It grows by what imports leave, and shrinks by what a person fills in and imports, or what a later import finds by itself.
+Nothing a person wrote is lost on the way: what was filled in stays until its row is imported, and is then kept in a file
+of matched rows beside the queue.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scoring.entries.field_types import FLAG, ID_FORM, is_id
+from scoring.errors import ConfigurationWrong, invalid
+from service.ingest.file_import import ImportReport, Progress, import_files, import_rows
+from service.ingest.mapping.matching import Match
+from service.ingest.mapping.rules import ForeignMapping
+from service.ingest.private_files import private
+from service.ingest.row_matching import UnmatchedRow
+from service.ingest.sources.tables import RESERVED
+from service.ledger.store import Ledger
+
+HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by", "row")
+
+
+def import_and_queue(
+    ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
+) -> ImportReport:
+    """Imports the files of a mapping, tries again what waits in the queue, and writes the queue anew.
+
+    `journal` as for `import_files`.
+    """
+    waiting = read_queue(queue, mapping)
+    report = import_files(ledger, mapping, data, progress, journal)
+    fresh = {_key(row) for row in report.unmatched}
+    retried = [row for row in waiting if _key(row) not in fresh]
+    again = _import(ledger, mapping, retried, matched=False)
+    report.appended += again.appended
+    report.rejects += again.rejects
+    report.unmatched = _merged(waiting, [*report.unmatched, *again.unmatched, *_left(retried, again, mapping)])
+    _write(queue, report.unmatched)
+    return report
+
+
+def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
+    """Imports the rows of a queue in which a person filled in a seller, and leaves the others in it.
+
+    InvalidInput if there is no such file, ConfigurationWrong if it is no queue.
+    """
+    if not queue.is_file():
+        raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
+    waiting = read_queue(queue, mapping)
+    filled = [row for row in waiting if row.seller or row.decided_by or row.verified]
+    wrong = {index: reason for index, row in enumerate(filled) if (reason := _wrong(ledger, mapping, row))}
+    sound = [row for index, row in enumerate(filled) if index not in wrong]
+    report = _import(ledger, mapping, sound, matched=True)
+    left = _left(sound, report, mapping)
+    report.rejects += [(filled[index].file, filled[index].line, reason) for index, reason in wrong.items()]
+    done = [row for row in sound if row not in left]
+    _record(queue, done)
+    report.unmatched = [row for row in waiting if row not in done]
+    _write(queue, report.unmatched)
+    return report
+
+
+def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
+    """The rows of a queue; none if there is no file. ConfigurationWrong names the line that is none of a queue."""
+    if not path.exists():
+        return []
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationWrong(f"{path} cannot be read as text in UTF-8") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if tuple(reader.fieldnames or ()) != HEADER:
+        raise ConfigurationWrong(f"{path} is no queue: its first line must be {','.join(HEADER)}")
+    files = {file.path: file for file in mapping.files}
+    rows = []
+    for cells in reader:
+        try:
+            row = json.loads(cells["row"])
+            if not isinstance(row, dict) or not all(isinstance(cell, str) for cell in row.values()):
+                raise TypeError
+            if any(name.startswith(RESERVED) for name in row):
+                raise ValueError(RESERVED)
+            line = int(cells["line"])
+        except (ValueError, TypeError, RecursionError):
+            raise ConfigurationWrong(
+                f"{path}, line {reader.line_num}: line and row must stay as they were written; fill in seller, verified"
+                " and decided_by only"
+            ) from None
+        said = [(cells[name] or "").strip() for name in ("seller", "verified", "decided_by")]
+        file = files.get(cells["file"])
+        ids = file.named(line, row) if file else ()
+        rows.append(UnmatchedRow(cells["file"], line, cells["reason"], cells["candidates"], row, ids, *said))
+    return rows
+
+
+def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
+    """What is wrong with what a person filled in; empty if it is sound."""
+    if not row.seller:
+        return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
+    if not is_id(row.decided_by):
+        return f"decided_by: must say who matched the row, by {ID_FORM}"
+    try:
+        FLAG.parse(row.verified)
+    except ValueError as error:
+        return f"verified: {error}"
+    if row.file not in {file.path for file in mapping.files}:
+        return f"file: the mapping has no file {row.file!r}"
+    if not is_id(row.seller) or not ledger.entries(mapping.marketplace, ledger.cut(), seller=row.seller, limit=1):
+        return f"seller: nothing is on record of {row.seller!r} in {mapping.marketplace}"
+    return ""
+
+
+def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
+    """Imports queued rows: with the match a person filled in, or with the one that is found by now."""
+    chosen = []
+    for file in mapping.files:
+        numbered = [
+            (row.line, {**row.row, **Match(row.seller, FLAG.parse(row.verified)).columns()} if matched else row.row)
+            for row in rows
+            if row.file == file.path
+        ]
+        if numbered:
+            # The rules that need no match took these rows when the file was imported.
+            chosen.append((file.matched, numbered))
+    return import_rows(ledger, mapping.marketplace, chosen)
+
+
+def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
+    """Of rows that were to be imported those that were rejected, or belong to a file that the mapping no longer has."""
+    rejected = {(file, line) for file, line, _ in report.rejects}
+    paths = {file.path for file in mapping.files}
+    return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]
+
+
+def _key(row: UnmatchedRow) -> tuple[object, ...]:
+    """What tells a row from others: the entries it would become."""
+    return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
+
+
+def _merged(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
+    """Each row once, with what a person has filled in already."""
+    said = {_key(row): row for row in waiting}
+    merged: dict[tuple[object, ...], UnmatchedRow] = {}
+    for row in rows:
+        before = said.get(_key(row), row)
+        merged.setdefault(
+            _key(row),
+            replace(row, seller=before.seller, verified=before.verified, decided_by=before.decided_by),
+        )
+    return list(merged.values())
+
+
+def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
+    """Writes the queue, whole or not at all; none if nothing waits."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # of a run that was cut off, and whoever may read it
+    with open(new, "w", newline="", encoding="utf-8", opener=private) as out:
+        writer = csv.writer(out)
+        writer.writerow(HEADER)
+        writer.writerows(map(_cells, rows))
+    new.replace(path)
+
+
+def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
+    """Keeps who matched which row to whom."""
+    if not rows:
+        return
+    path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")
+    is_new = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8", opener=private) as out:
+        writer = csv.writer(out)
+        if is_new:
+            writer.writerow(HEADER)
+        writer.writerows(map(_cells, rows))
+
+
+def _cells(row: UnmatchedRow) -> tuple[object, ...]:
+    said = (row.seller, row.verified, row.decided_by)
+    return (row.file, row.line, row.reason, row.candidates, *said, json.dumps(dict(row.row), ensure_ascii=False))

@@ -1,0 +1,151 @@
+"""The end of the ledger, as it moves: one thread looks for all that wait for it."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from scoring.errors import LedgerUnavailable, SequenceNotReached, ServerStopping, TooManyCalls
+from service.call_context import current_call
+
+POLL_SECONDS = 0.2
+"""How late an append of another process is seen; those of this process are seen at once."""
+
+WAIT_SECONDS = 10.0
+"""How long a read waits for a sequence if its call has no deadline."""
+
+MARGIN_SECONDS = 0.05
+"""What a read that waits leaves of its deadline, so that the refusal still arrives."""
+
+
+class Tail:
+    """The last sequence of the ledger. `ask` reads it; at most `readers` reads wait for a sequence at a time.
+
+    The database is asked only while somebody waits. Appends of this process are told by `saw`.
+    """
+
+    def __init__(self, ask: Callable[[], int], readers: int) -> None:
+        self._ask = ask
+        self._readers = readers
+        self._reading = threading.BoundedSemaphore(readers)
+        self._lock = threading.Lock()
+        self._moved = threading.Condition(self._lock)
+        self._wanted = threading.Condition(self._lock)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last = 0
+        self._waiting = 0
+        self._failures = 0
+
+    def saw(self, sequence: int) -> None:
+        """Takes note that the ledger holds `sequence`, and wakes who waits for it."""
+        with self._lock:
+            if sequence > self._last:
+                self._last = sequence
+                self._moved.notify_all()
+
+    def wait(self, sequence: int, seconds: float) -> int:
+        """Waits until the ledger holds `sequence`, for at most `seconds`, or until the caller is gone; the last sequence.
+
+        ServerStopping once the server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
+        """
+        call = current_call()
+        call.on_end(self._wake)
+        with self._lock:
+            failures = self._failures
+            self._look()
+            self._waiting += 1
+            try:
+                self._moved.wait_for(
+                    lambda: (
+                        self._last >= sequence
+                        or self._stop.is_set()
+                        or self._failures > failures
+                        or not call.is_active()
+                    ),
+                    max(seconds, 0.0),
+                )
+            finally:
+                self._waiting -= 1
+            if self._stop.is_set():
+                raise stopping()
+            if self._failures > failures:
+                raise LedgerUnavailable("the ledger's database does not answer; resume, or ask again")
+            return self._last
+
+    def reach(self, sequence: int) -> None:
+        """Waits within the call's time until the ledger holds `sequence`. SequenceNotReached, TooManyCalls, and as `wait`."""
+        if sequence <= self._last:
+            return
+        self.saw(self._ask())
+        if sequence <= self._last:
+            return
+        if not self._reading.acquire(blocking=False):
+            raise TooManyCalls(
+                f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
+                f" the ledger, which ends at {self._last}, has come closer to {sequence}",
+                {"limit": str(self._readers)},
+            )
+        try:
+            left = current_call().seconds_left()
+            last = self.wait(sequence, left - MARGIN_SECONDS if left < float("inf") else WAIT_SECONDS)
+        finally:
+            self._reading.release()
+        if last < sequence:
+            raise not_reached("at_least_sequence", sequence, last)
+
+    def close(self) -> None:
+        """Sends home all that wait, now and later."""
+        with self._lock:
+            self._stop.set()
+            self._wake_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._stop.is_set()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._moved.notify_all()
+
+    def _wake_all(self) -> None:
+        self._moved.notify_all()
+        self._wanted.notify_all()
+
+    def _look(self) -> None:
+        """Has the one thread look, which sleeps while nobody waits. Called with the lock."""
+        if self._thread is None and not self._stop.is_set():
+            self._thread = threading.Thread(target=self._poll, name="tail", daemon=True)
+            self._thread.start()
+        self._wanted.notify_all()
+
+    def _poll(self) -> None:
+        while True:
+            with self._lock:
+                self._wanted.wait_for(lambda: self._waiting or self._stop.is_set())
+            if self._stop.is_set():
+                return
+            began = monotonic()
+            try:
+                self.saw(self._ask())
+            except Exception:  # noqa: BLE001 (whatever it is, those who wait are told that there is no answer)
+                with self._lock:
+                    self._failures += 1
+                    self._moved.notify_all()
+            self._stop.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
+
+
+def stopping() -> ServerStopping:
+    """What is said to who waits when the server is about to stop."""
+    return ServerStopping("the server is about to stop; call again, and resume a stream where it was")
+
+
+def not_reached(field: str, sequence: int, last: int) -> SequenceNotReached:
+    """What is said of a sequence that is beyond the end of the ledger."""
+    return SequenceNotReached(
+        f"{field}: the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
+        " one of this ledger",
+        {"last_sequence": str(last)},
+    )

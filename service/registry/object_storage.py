@@ -1,0 +1,158 @@
+"""A registry in an object store: `models/{digest}/...` and `moves/{number}.json`, one object a move.
+
+There is no lock and nothing is appended to: the writer of a move creates the object of the next number, and the store
+lets one writer alone create it. Whoever comes second looks again and takes the next. A model's manifest is written last,
+and without one a model is not there.
+"""
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from scoring.model.artifact import MANIFEST
+from service.registry.moves import Move, is_digest, line_of, move_of
+from service.registry.storage import Decide, refuse_size
+
+_NUMBER = re.compile(r"([0-9]{9})\.json")
+_IN_PROCESS = threading.Lock()
+"""Writers of one process take turns: they would only get in each other's way, and `memory://` knows no other exclusion."""
+
+MAX_TRIES = 100
+
+
+class Objects:
+    """The storage at a URL of fsspec's: `s3://bucket/registry`, `gs://...`, `memory://name`.
+
+    ConfigurationWrong if the package for this kind of URL is not installed, or (on the first move) if the store does not
+    create exclusively: there two writers could write one number, and a move be lost.
+    """
+
+    look_seconds = 0.5
+
+    def __init__(self, url: str) -> None:
+        try:
+            import fsspec
+        except ImportError:
+            raise ConfigurationWrong("a registry by URL needs the package fsspec: pip install fsspec") from None
+        try:
+            # Listings are read anew each time: another process may have written a moment ago.
+            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationWrong(f"the registry's URL cannot be used: {error}") from None
+        self.place = f"{url.split('://', 1)[0]}://{str(self._root).lstrip('/')}"
+        self._read: dict[int, Move] = {}  # moves never change, so each is fetched once
+        self._is_exclusive = False
+        self._is_emulated = type(self._fs).pipe_file is fsspec.AbstractFileSystem.pipe_file and not self._fs.async_impl
+
+    def digests(self) -> list[str]:
+        self._fs.invalidate_cache()
+        found = self._fs.glob(f"{self._root}/models/*/{MANIFEST}")
+        return sorted(name for name in (str(path).split("/")[-2] for path in found) if is_digest(name))
+
+    def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
+        self._fs.invalidate_cache()
+        parts = {}
+        for name in names:
+            path = f"{self._root}/models/{digest}/{name}"
+            try:
+                refuse_size(digest, name, int(self._fs.info(path)["size"] or 0))
+                parts[name] = bytes(self._fs.cat_file(path))
+            except FileNotFoundError:
+                continue
+        return parts
+
+    def store(self, digest: str, parts: Mapping[str, bytes]) -> None:
+        self.attach(digest, {name: data for name, data in parts.items() if name != MANIFEST})
+        self.attach(digest, {MANIFEST: parts[MANIFEST]})
+
+    def attach(self, digest: str, attachments: Mapping[str, bytes]) -> None:
+        self._fs.makedirs(f"{self._root}/models/{digest}", exist_ok=True)
+        for name, data in attachments.items():
+            self._fs.pipe_file(f"{self._root}/models/{digest}/{name}", data)
+
+    def moves(self) -> list[Move]:
+        numbers, moves = self._numbers(), []
+        for number in numbers:
+            try:
+                if number not in self._read:
+                    self._read[number] = move_of(self._fs.cat_file(self._path(number)))
+            except (ValueError, TypeError, RecursionError) as error:
+                if number == numbers[-1]:  # half written: its move was never acknowledged
+                    break
+                raise ConfigurationWrong(f"{self._path(number)} of the registry is damaged; remove it") from error
+            moves.append(self._read[number])
+        return moves
+
+    def append(self, decide: Decide) -> Move | None:
+        with _IN_PROCESS:
+            self._fs.makedirs(f"{self._root}/moves", exist_ok=True)
+            self._refuse_shared_numbers()
+            for attempt in range(MAX_TRIES):
+                moves, numbers = self.moves(), self._numbers()
+                if len(numbers) > len(moves):
+                    self._refuse_half(numbers, attempt)
+                    continue
+                move = decide(moves)
+                if move is None:
+                    return None
+                number = (numbers[-1] if numbers else 0) + 1
+                try:
+                    self._fs.pipe_file(self._path(number), line_of(move), mode="create")
+                except FileExistsError:  # another writer was first
+                    continue
+                return move
+        raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
+
+    def stamp(self) -> object:
+        """The number of the last move. One request that asks for the next one, unless it is there."""
+        last = max(self._read, default=0)
+        self._fs.invalidate_cache()
+        if self._fs.exists(self._path(last + 1)):
+            self.moves()
+        return max(self._read, default=0)
+
+    def _path(self, number: int) -> str:
+        return f"{self._root}/moves/{number:09d}.json"
+
+    def _numbers(self) -> list[int]:
+        self._fs.invalidate_cache()
+        try:
+            names = self._fs.ls(f"{self._root}/moves", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for name in names if (match := _NUMBER.fullmatch(str(name).rsplit("/", 1)[-1])))
+
+    def _refuse_half(self, numbers: list[int], attempt: int) -> None:
+        """A last object that is no move (or came this moment) is waited for; one that stays so is for a person."""
+        if attempt >= MAX_TRIES // 2:
+            raise ConfigurationWrong(f"{self._path(numbers[-1])} is half written; if no command runs, remove it")
+        time.sleep(0.02)
+
+    def _refuse_shared_numbers(self) -> None:
+        """Creates one object twice, once a process: the second time must fail. What fsspec itself does for a store that
+        knows no better is to look first and write then, which only seems to.
+        """
+        if self._is_exclusive:
+            return
+        if self._is_emulated:
+            raise self._shared()
+        probe: Any = f"{self._root}/moves/probe-{uuid.uuid4().hex}"
+        self._fs.pipe_file(probe, b"1", mode="create")
+        try:
+            self._fs.pipe_file(probe, b"2", mode="create")
+        except FileExistsError:
+            self._is_exclusive = True
+        finally:
+            self._fs.rm_file(probe)
+        if not self._is_exclusive:
+            raise self._shared()
+
+    def _shared(self) -> ConfigurationWrong:
+        return ConfigurationWrong(
+            f"{self.place} lets two writers create one object, so a move could be lost; keep the registry in a folder, or"
+            " in a store with conditional writes (S3, Google Cloud Storage, Azure)"
+        )

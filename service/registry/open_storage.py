@@ -1,0 +1,19 @@
+"""The storage at a path or a URL."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from service.registry.folder_storage import Folder
+from service.registry.storage import Storage
+
+
+def storage_of(place: Path | str) -> Storage:
+    """The storage at a path or a URL. ConfigurationWrong if there is none of this kind."""
+    text = str(place)
+    if isinstance(place, Path) or "://" not in text:
+        return Folder(Path(place))
+    if text.startswith(("file://", "local://")):
+        return Folder(Path(unquote(urlsplit(text).path)))
+    from service.registry.object_storage import Objects
+
+    return Objects(text)

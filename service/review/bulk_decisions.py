@@ -1,0 +1,336 @@
+"""Bulk decisions: one action on every violation that a selection names, but for a random sample left to a person.
+
+Each change has an entry id made of the decision's id, its parameters and the violation's id, so that a call again
+recognises what is done and goes on, and the same id with other parameters is refused. What is selected is judged by where
+each violation stood before this decision: the set, its sample and its etag stay the same while the decision is carried out.
+
+The sample holds, and nobody can choose it: a violation draws its lot by its report alone (its id, and the time at which the
+ledger recorded it), so that every decision of the same share holds the same back, and a smaller share its own smaller part.
+What is alleged is put under review with a mark besides, and no bulk decision takes it until a person has decided it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from scoring.entries.entry import Entry, prepare
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.conduct import StatusChanged
+from scoring.entries.lifecycle import TRANSITIONS
+from scoring.enums import Action, Attribution, Kind, Status
+from scoring.errors import EntryContentDiffers, FieldViolation, InvalidInput, SelectionChanged, invalid
+from scoring.time import MAX_TIME
+from service.ledger import notifiers
+from service.ledger.notifiers import Change, Report, Selection
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+
+BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, Action.OVERTURN)
+MOST_SELECTED = 100_000
+MOST_A_CALL = 10_000
+BATCH = 2_000
+"""Entries appended at once: the ledger's lock is held for a fraction of a second, and others come in between."""
+
+SAMPLE_FRACTION = 0.05
+_PAGE = 10_000
+_ALL = 2**63 - 1  # of the ledger's sequences
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done, by whom and why, to which violations. `statuses`: empty for all that allow the action, but
+    for what is dismissed, which is taken up again only if that is said.
+    """
+
+    decision_id: str
+    action: Action
+    actor: str
+    reason: str
+    ground: str
+    selection: Selection
+    statuses: tuple[Status, ...] = ()
+    sample_fraction: float = SAMPLE_FRACTION
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One selected violation: where it stood before this decision, and whether this decision has changed it already.
+
+    `changes`: decisions about it on record when it was looked at; `lot`: from 0 to below 1, the lowest are held back;
+    `reach`: violations of sellers that are decided with it, if it is of a product.
+    """
+
+    violation: str
+    status: Status
+    done: bool
+    held_back: bool = False
+    changes: int = 0
+    lot: float = 0.0
+    reach: int = 0
+
+    @property
+    def is_to_do(self) -> bool:
+        """Whether an entry is still to be appended: what is held back is reviewed if it is alleged, else left as it is."""
+        return not self.done and (not self.held_back or self.status is Status.ALLEGED)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a bulk decision selects, and how far it has come. `etag` stands for the set of violations and for all
+    parameters but the decision's id. `changed`: what somebody else decided after it was looked at, and so is left alone.
+    """
+
+    selected: Sequence[Selected]
+    etag: str
+    appended: set[str] = field(default_factory=set)
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def by_status(self) -> Mapping[Status, int]:
+        """Selected violations by the status before this decision."""
+        return Counter(one.status for one in self.selected)
+
+    @property
+    def held_back(self) -> list[str]:
+        """The sample that is left to a person."""
+        return [one.violation for one in self.selected if one.held_back]
+
+    @property
+    def others(self) -> list[str]:
+        """What is decided, or would be."""
+        return [one.violation for one in self.selected if not one.held_back]
+
+    @property
+    def decided(self) -> int:
+        """Violations decided by this decision so far, without those held back."""
+        return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
+
+    @property
+    def remaining(self) -> int:
+        """Entries that are still to be appended."""
+        gone = self.appended.union(self.changed)
+        return sum(one.is_to_do and one.violation not in gone for one in self.selected)
+
+    @property
+    def reach(self) -> int:
+        """Violations of sellers that are decided with the selected ones of products, without those held back."""
+        return sum(one.reach for one in self.selected if not one.held_back)
+
+
+def parameters_of(decision: Decision) -> str:
+    """Digest of all that a decision says but its id, in 16 hexadecimal digits."""
+    stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
+    return _digest(json.dumps(stated, sort_keys=True), 16)
+
+
+def prefix_of(decision: Decision) -> str:
+    """How the ids of a decision's entries begin, before the digest of its parameters."""
+    return f"bulk~{_digest(decision.decision_id, 16)}~"
+
+
+def entry_id_of(decision: Decision, violation: str) -> str:
+    """The id of the change that a bulk decision makes to a violation, the same each time."""
+    return f"{prefix_of(decision)}{parameters_of(decision)}~{_digest(violation, 32)}"
+
+
+def _digest(text: str, digits: int) -> str:
+    return sha256(text.encode()).hexdigest()[:digits]
+
+
+def check(decision: Decision) -> None:
+    """InvalidInput names what is wrong with a decision, by the fields of the contract's request."""
+    wrong = []
+    if not is_id(decision.decision_id):
+        wrong.append(FieldViolation("decision_id", f"must be {ID_FORM}"))
+    if decision.action not in BULK_ACTIONS:
+        known = ", ".join(action.name.lower() for action in BULK_ACTIONS)
+        wrong.append(FieldViolation("action", f"must be one of {known}; decide anything else one by one"))
+    else:
+        wrong += _wrong_change(decision)
+        allowing = _allowing(decision.action)
+        if not {*decision.statuses} <= allowing:
+            allowed = ", ".join(sorted(status.name.lower() for status in allowing))
+            wrong.append(FieldViolation("statuses", f"must allow the action: {allowed}"))
+    if decision.selection == Selection():
+        text = "must be stated, or notifier, seller, listing, right, reported_from or reported_before"
+        wrong.append(FieldViolation("violation_types", text))
+    for name in ("notifier", "listing", "right"):
+        if (value := getattr(decision.selection, name)) and not is_id(value):
+            wrong.append(FieldViolation(name, f"must be {ID_FORM}"))
+    if not 0 < decision.sample_fraction <= 1:
+        wrong.append(FieldViolation("sample_fraction", "must lie above 0 and be at most 1; 0 stands for 0.05"))
+    if wrong:
+        raise InvalidInput(wrong)
+
+
+def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
+    """What a decision selects, and which of it is held back. InvalidInput; EntryContentDiffers if the id stands for
+    another decision.
+    """
+    check(decision)
+    ledger.read(_require_own_id, marketplace, decision)
+    found = list(_selected(ledger, marketplace, ledger.cut(), decision))
+    sample = {one.violation for one in found if one.lot < decision.sample_fraction}
+    for is_alleged in (True, False):  # of which the latter cannot be marked
+        group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
+        if group:
+            sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
+    # What is done stays done: of a set that has grown since, another one may draw the lowest lot.
+    chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
+    names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
+    return Outcome(chosen, _digest(names, 16))
+
+
+def execute(
+    ledger: Ledger, marketplace: str, decision: Decision, expected_count: int, etag: str = "", most: int = MOST_A_CALL
+) -> Outcome:
+    """Carries a decision out, at most `most` entries a call, in batches that are each appended whole or not at all.
+
+    SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
+    """
+    outcome = dry_run(ledger, marketplace, decision)
+    _require_same(outcome, expected_count, etag)
+    to_do = [one for one in outcome.selected if one.is_to_do][:most]
+    for begin in range(0, len(to_do), BATCH):
+        part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
+        seen = {name: one for name, (one, _) in part.items()}
+        appended = ledger.append(
+            marketplace,
+            [change for _, change in part.values()],
+            leave_out=lambda connection, seen=seen: _changed(connection, marketplace, decision, seen),  # type: ignore[misc]
+        )
+        taken = {one.entry_id for one in appended}
+        outcome.appended.update(one.violation for name, one in seen.items() if name in taken)
+        outcome.changed += [one.violation for name, one in seen.items() if name not in taken]
+    return outcome
+
+
+def _changed(
+    connection: Connection, marketplace: str, decision: Decision, seen: Mapping[str, Selected]
+) -> Collection[str]:
+    """Of the entries to be appended, by id, those whose violation got another decision since it was looked at."""
+    _require_own_id(connection, marketplace, decision)
+    found = notifiers.histories(connection, marketplace, _ALL, [one.violation for one in seen.values()])
+    away = set()
+    for name, one in seen.items():
+        changes = found.get(one.violation, ())
+        if len(changes) != one.changes and all(change.entry_id != name for change in changes):
+            away.add(name)
+    return away
+
+
+def _require_own_id(connection: Connection, marketplace: str, decision: Decision) -> None:
+    """EntryContentDiffers if entries of another decision are on record under this decision's id."""
+    prefix = prefix_of(decision)
+    own = f"{prefix}{parameters_of(decision)}~"
+    for name in notifiers.ends_of_ids(connection, marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
+        if not name.startswith(own):
+            raise EntryContentDiffers(
+                f"decision_id: {decision.decision_id!r} stands for another action, sample or selection; give a new decision"
+                " a new id",
+                {"entry_id": name},
+            )
+
+
+def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
+    count = len(outcome.selected)
+    if count != expected_count:
+        problem = f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected"
+    elif etag and etag != outcome.etag:
+        problem = (
+            f"the etag is not that of this decision: of the {count:,} violations selected some are others than the dry run"
+            " showed, or they are to be decided in another way"
+        )
+    else:
+        return
+    raise SelectionChanged(
+        f"{problem}; look at them by another dry run and state its count and etag",
+        {"count": str(count), "etag": outcome.etag},
+    )
+
+
+def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
+    """What is wrong with the change itself: checked on one that is made up, so that a dry run tells too."""
+    try:
+        prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
+    except InvalidInput as error:
+        for one in error.violations:
+            name = one.field.rsplit(".", 1)[-1]
+            if name != "entry_id":  # made of the decision's id, which is told by itself
+                yield FieldViolation(name, one.description)
+
+
+def _allowing(action: Action) -> set[Status]:
+    """The statuses that allow an action."""
+    return {status for status, allowed in TRANSITIONS if allowed is action}
+
+
+def _change(decision: Decision, one: Selected) -> Entry:
+    action = Action.REVIEW if one.held_back else decision.action
+    fact = StatusChanged(
+        one.violation, action, decision.actor, decision.reason, ground=decision.ground, held_back=one.held_back
+    )
+    return Entry(entry_id_of(decision, one.violation), "", fact)
+
+
+def _lot(report: Report) -> float:
+    """A number from 0 to below 1 that a violation draws, the same each time."""
+    drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
+    return int.from_bytes(drawn[:6], "big") / 2**48
+
+
+def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
+    """The violations of the selection that this decision may change, or has changed, by the sequence of their reports."""
+    wanted = {*decision.statuses} or _allowing(decision.action) - {Status.DISMISSED}
+    prefix = f"{prefix_of(decision)}{parameters_of(decision)}~"
+    after = count = 0
+    while True:
+        page = ledger.read(notifiers.selected, marketplace, cut, decision.selection, after, _PAGE)
+        of_products = [report.violation for report in page if report.kind == Kind.PRODUCT_VIOLATION]
+        reached = ledger.read(notifiers.reached, marketplace, cut.sequence, of_products)
+        names = [report.violation for report in page] + [name for names in reached.values() for name in names]
+        changes = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
+        for report in page:
+            sellers = reached.get(report.violation, ())
+            found = _standing(prefix, report, changes.get(report.violation, ()))
+            if found is None or found.status not in wanted:
+                continue
+            if not found.done and any(_is_left_to_a_person(changes.get(name, ())) for name in sellers):
+                continue
+            count += 1
+            yield replace(found, lot=_lot(report), reach=len(sellers))
+        if count > MOST_SELECTED:
+            raise invalid(
+                "violation_types", f"and the other conditions select over {MOST_SELECTED:,}; state more of them"
+            )
+        if len(page) < _PAGE:
+            return
+        after = page[-1].sequence
+
+
+def _standing(prefix: str, report: Report, changes: Sequence[Change]) -> Selected | None:
+    """Where a violation stood before the decision whose entries' ids begin with `prefix`; None if it is a person's to
+    decide, or as if never reported.
+    """
+    violation, status = report.violation, Status(report.status)
+    is_away = False
+    for change in changes:
+        if change.entry_id.startswith(prefix):
+            return Selected(violation, status, True, change.held_back)
+        if change.action is None:
+            is_away = change.status == Attribution.ACCEPTED
+        else:
+            status = Status(change.status)
+    if is_away or _is_left_to_a_person(changes):
+        return None
+    return Selected(violation, status, False, changes=len(changes))
+
+
+def _is_left_to_a_person(changes: Sequence[Change]) -> bool:
+    """Whether a bulk decision held it back, and nobody has decided it since."""
+    decisions = [change for change in changes if change.action is not None]
+    return bool(decisions) and decisions[-1].held_back

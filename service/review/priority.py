@@ -1,0 +1,52 @@
+"""The order in which people should look at open violations: where a decision is worth most."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from scoring.enums import Category, Severity
+
+HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
+    {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}
+)
+"""Harm of one order that ships in spite of a violation, by its severity. The queue's own: a model's weights may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """An open violation with what its priority is made of.
+
+    `recent_orders`: orders that the seller settled in the last 30 days, a proxy for those still shipping, which the
+    ledger does not know. `held_back`: left to a person by a bulk decision. `sequence`: that of its report.
+    """
+
+    violation: str
+    sequence: int
+    category: Category
+    severity: Severity
+    probability_upheld: float
+    recent_orders: int
+    held_back: bool
+
+    @property
+    def harm_weight(self) -> int:
+        """By its severity."""
+        return HARM_WEIGHTS[self.severity]
+
+    @property
+    def is_safety(self) -> bool:
+        """Whether it goes before all that is not: people may be hurt, whatever the numbers say."""
+        return self.category is Category.SAFETY
+
+    @property
+    def priority(self) -> float:
+        """Probability that it is upheld x harm weight x (recent orders + 1): expected harm while nobody decides.
+
+        A major violation (9) by a notifier of reliability 0.5, of a seller with 199 recent orders: 900.
+        """
+        return self.probability_upheld * self.harm_weight * (self.recent_orders + 1)
+
+
+def ranked(items: Iterable[QueueItem]) -> list[QueueItem]:
+    """Safety first, then by falling priority; of equals what was reported earlier."""
+    return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

@@ -1,0 +1,50 @@
+"""The review queue of a marketplace: open violations of the ledger, put in order by the core."""
+
+from scoring.enums import Category, Severity, Status
+from service.ledger import notifiers
+from service.ledger.notifiers import OpenViolation
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.review.priority import QueueItem, ranked
+from service.review.reliability import assess, probability_upheld
+
+MOST_OPEN = 20_000
+"""Open violations that are put in order: the newest of safety, and as many of the others, which cannot crowd those out."""
+
+
+def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OPEN) -> tuple[list[QueueItem], bool]:
+    """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest
+    of safety, or the `most` newest others.
+    """
+    found = [
+        ledger.read(notifiers.open_violations, marketplace, cut, most + 1, is_safety=is_safety)
+        for is_safety in (True, False)
+    ]
+    waiting = [violation for newest in found for violation in newest[:most]]
+    names = {violation.notifier for violation in waiting if violation.notifier}
+    judged = {
+        name: assess(records) for name, records in ledger.read(notifiers.records, marketplace, cut, names).items()
+    }
+    orders = ledger.read(notifiers.recent_orders, marketplace, cut, {violation.seller for violation in waiting})
+    held_back = _held_back(ledger, marketplace, cut, waiting)
+    items = [
+        QueueItem(
+            violation=violation.violation,
+            sequence=violation.sequence,
+            category=Category(violation.category),
+            severity=Severity(violation.severity),
+            probability_upheld=probability_upheld(violation.source, judged.get(violation.notifier or "")),
+            recent_orders=orders.get(violation.seller, 0),
+            held_back=violation.violation in held_back,
+        )
+        for violation in waiting
+    ]
+    return ranked(items), any(len(newest) > most for newest in found)
+
+
+def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
+    """Those under review whose last change says that a bulk decision left them to a person."""
+    names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
+    histories = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
+    decided = {name: [change for change in changes if change.action] for name, changes in histories.items()}
+    return {name for name, changes in decided.items() if changes and changes[-1].held_back}

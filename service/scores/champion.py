@@ -1,0 +1,93 @@
+"""The champion as a server has it: the registry's model, loaded, verified, and swapped while calls are answered."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from scoring.errors import ArtifactRefused
+from scoring.model.artifact import Artifact
+from service.registry.moves import PREVIOUS
+from service.registry.registry import Registry
+
+LOOKS_TO_RETRY = 10
+"""After so many looks a refused model is tried again, then after twice as many, and so on: each may cost a process."""
+MAX_RETRY_SECONDS = 60.0
+_NEVER = object()
+
+
+class Champion:
+    """Holds the model that answers and the one before it. Shared by threads: a swap replaces one reference.
+
+    Without a registry there is never a model. ArtifactRefused if the registry's champion is not sound.
+    """
+
+    def __init__(self, registry: Registry | None = None) -> None:
+        self.registry = registry
+        """Where the models come from; None if this server has none."""
+        self._artifact: Artifact | None = None
+        self._kept: Artifact | None = None
+        self._changing = threading.Lock()
+        self.refresh()
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The model that answers; None if there is none. Read it once a call: a swap replaces it."""
+        return self._artifact
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model that answers; empty if there is none."""
+        return self._artifact.digest if self._artifact else ""
+
+    def refresh(self) -> bool:
+        """Takes over the registry's champion, if it is another one; whether it did. The new model is tried in a throwaway
+        process, verified and loaded before the old one is let go; ArtifactRefused leaves the old one in place. The old one
+        is kept: to go back to it takes no more than a look at its bytes.
+        """
+        registry = self.registry
+        with self._changing:
+            champion = registry.champion() if registry else None
+            if registry is None or champion is None or champion == self.digest:
+                return False
+            artifact = self._kept
+            if artifact is None or artifact.digest != champion:
+                artifact = registry.admit(champion)
+            else:
+                registry.content(champion)
+            self._kept, self._artifact = self._artifact or self._kept, artifact
+            return True
+
+    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
+        """Takes promotions over until `stop` is set, looking every `seconds` (default: what suits the registry's place)
+        whether an alias has moved. What is refused is reported, once each, and tried again more and more rarely.
+        """
+        registry = self.registry
+        if registry is None:
+            return
+        look = registry.look_seconds if seconds is None else seconds
+        seen: object = _NEVER
+        refused, wait, due = "", 0.0, 0.0
+        while not stop.wait(look):
+            try:
+                stamp = registry.stamp()
+                if stamp == seen and not (refused and time.monotonic() >= due):
+                    continue
+                wait = wait if stamp == seen else 0.0
+                seen = stamp
+                self.refresh()
+                refused = ""
+                self._keep_previous(registry)
+            except Exception as error:  # noqa: BLE001 (whatever it is, a later look may succeed)
+                wait = min(max(2 * wait, LOOKS_TO_RETRY * look), MAX_RETRY_SECONDS)
+                due = time.monotonic() + wait
+                if str(error) != refused:
+                    report(refused := str(error))
+
+    def _keep_previous(self, registry: Registry) -> None:
+        """Loads the model that a rollback would bring back, so that a server that has just started goes back at once too."""
+        previous = registry.aliases().get(PREVIOUS)
+        if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
+            return
+        with suppress(ArtifactRefused):  # which is told once it is to serve
+            self._kept = registry.admit(previous)

@@ -1,0 +1,198 @@
+"""The shadow: a model that scores live requests beside the champion, and whose answers nobody gets.
+
+`offer` is called with what a request was answered from, and returns at once: it puts it into a bounded queue, or counts it
+as dropped. One thread scores it again, takes at most SHARE of a core for it, and appends the comparison to a file of JSON
+lines. Whatever fails there (the model, the disk) is counted and told, and reaches no answer.
+"""
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+from scoring.answer import Stamp, TrustScore
+from scoring.features.columns import FactRow
+from scoring.model.artifact import Artifact
+from scoring.policy import Policy
+from scoring.score import score
+
+ALIAS = "shadow"
+MOST_WAITING = 256
+"""Requests that may wait to be scored again."""
+MOST_ROWS = 200_000
+"""Entries that they may rest on together: about 100 MB."""
+SHARE = 0.25
+MAX_BYTES = 128 << 20
+"""When a file is so large it is put aside, and the one put aside before is deleted: 256 MB a model at most."""
+RETRY_SECONDS = 30.0
+
+
+class Models(Protocol):
+    """The part of a registry that a shadow needs."""
+
+    def aliases(self) -> dict[str, str]:
+        """Where each alias points now."""
+
+    def admit(self, digest: str) -> Artifact:
+        """A published model, loaded and verified; ArtifactRefused if it is not sound."""
+
+
+class Answered(NamedTuple):
+    """A request, what it was answered from, and the champion's answers."""
+
+    marketplace: str
+    rows: Sequence[FactRow]
+    sellers: Sequence[str]
+    answers: Sequence[TrustScore | None]
+    stamp: Stamp
+
+
+class Shadow:
+    """Follows the alias `shadow`. Use it as a context manager; `report` is told of each new problem, once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Models,
+        policy: Policy,
+        report: Callable[[str], None] = lambda _problem: None,
+        look_seconds: float = 2.0,
+    ) -> None:
+        self._folder = folder
+        self._models = models
+        self._policy = policy
+        self._report = report
+        self._look_seconds = look_seconds
+        self._artifact: Artifact | None = None
+        self._waiting: queue.Queue[Answered] = queue.Queue(MOST_WAITING)
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._problem = ""
+        self._due = 0.0
+        self.counts = {"compared": 0, "dropped": 0, "failed": 0}
+        """Sellers compared; requests that were dropped since too many waited, and that could not be compared."""
+        self._told = dict(self.counts)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._attempt(self._tell_counts)
+
+    def offer(self, answered: Answered) -> None:
+        """Takes a request to be scored again, if there is a shadow and room; never waits."""
+        if self._artifact is None:
+            return
+        with self._lock:
+            if self._rows + len(answered.rows) <= MOST_ROWS and not self._waiting.full():
+                self._rows += len(answered.rows)
+                self._waiting.put_nowait(answered)
+            else:
+                self.counts["dropped"] += 1
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._attempt(self._look)
+            try:
+                answered = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                self._attempt(self._tell_counts)
+                continue
+            with self._lock:
+                self._rows -= len(answered.rows)
+            began = time.thread_time()
+            if not self._attempt(partial(self._compare, answered)):
+                self.counts["failed"] += 1
+            self._stop.wait(min((time.thread_time() - began) * (1 / SHARE - 1), 1.0))
+
+    def _attempt(self, work: Callable[[], None]) -> bool:
+        """Whether it worked; if not, its problem is told, unless it is the last one again."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self._problem:
+                self._problem = problem
+                self._report(problem)
+            return False
+        return True
+
+    def _look(self) -> None:
+        """Takes over where the alias points. A refused model is tried again later; meanwhile there is no shadow."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self._look_seconds
+        wanted = self._models.aliases().get(ALIAS)
+        if wanted == (self._artifact.digest if self._artifact else None):
+            return
+        self._artifact = None
+        self._due = time.monotonic() + RETRY_SECONDS
+        if wanted is not None:
+            self._artifact = self._models.admit(wanted)
+            self._problem = ""
+        self._due = time.monotonic() + self._look_seconds
+
+    def _compare(self, answered: Answered) -> None:
+        artifact, stamp = self._artifact, answered.stamp
+        if artifact is None or artifact.digest == stamp.model_digest:
+            return
+        theirs = score(answered.rows, answered.sellers, stamp.observe_time, artifact, self._policy)
+        lines = [
+            {
+                "marketplace": answered.marketplace,
+                "seller": seller,
+                "observe_time": stamp.observe_time,
+                "sequence": stamp.ledger_sequence,
+                "champion": stamp.model_digest,
+                "policy": stamp.policy_digest,
+                "points": [champion.points, shadow.points],
+                "tier": [_name(champion), _name(shadow)],
+            }
+            for seller, champion, shadow in zip(answered.sellers, answered.answers, theirs, strict=True)
+            if champion is not None and shadow is not None and champion.points is not None
+        ]
+        self._append(artifact.digest, lines)
+        self.counts["compared"] += len(lines)
+
+    def _tell_counts(self) -> None:
+        """Writes how many requests were dropped and failed since it was last written."""
+        artifact, now = self._artifact, dict(self.counts)
+        news = {name: now[name] - self._told[name] for name in ("dropped", "failed")}
+        if artifact is not None and any(news.values()):
+            self._append(artifact.digest, [news])
+            self._told = now
+
+    def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
+        """Appends lines in one write, so that several servers may share a folder."""
+        if not lines:
+            return
+        path = file_of(self._folder, digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+        if path.exists() and path.stat().st_size + len(data) > MAX_BYTES:
+            path.replace(path.with_suffix(".1.jsonl"))
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            if os.write(file, data) < len(data):
+                raise OSError(f"{path} could not be written whole; is the disk full?")
+        finally:
+            os.close(file)
+
+
+def file_of(folder: Path, digest: str) -> Path:
+    """The file of a shadow's comparisons; what was put aside before it ends with `.1.jsonl`."""
+    return folder / f"{digest[:16]}.jsonl"
+
+
+def _name(answer: TrustScore) -> str:
+    return answer.tier.name.lower() if answer.tier else ""

@@ -1,0 +1,209 @@
+"""From facts to points: certified models of random data never reward what is bad nor punish what is good.
+
+What is promised, by kind of fact, at fixed model and policy, whatever else is on record and whatever the attributes are:
+
+| never raises points | never lowers them |
+|---|---|
+| a violation that counts, a confirmation, more adjudicated units | dismissal, withdrawal, overturn, reduction |
+| a violation split off into an incident of its own (without units) | incidents merged (without units) |
+| failed orders | clean orders, a higher level of identity, goods attributed to somebody else |
+
+Waiting worsens no feature by more than the rounding of the decay tables. Not promised, since they are not about conduct:
+changes of control, corrections, attributes; and with units merging can raise a severity, so it has both effects.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scoring.enums import Attribution, Kind, ScoreState, Status
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.features.table import AttributeFeature, matrix
+from scoring.model.artifact import Artifact
+from scoring.model.certificate import certify
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.test_decisions import UNITS, decision, merge, split, with_units
+from tests.scoring.test_promises import COUNTING
+from tests.scoring.worlds import (
+    ALL_FEATURES,
+    CONSTANTS,
+    NOW,
+    TODAY,
+    certified,
+    exposure,
+    identity,
+    numbered,
+    policy,
+    population,
+    sellers,
+    status,
+    violation,
+)
+
+INSPECTOR = AttributeFeature("inspector", equals="harsh")
+AREA = AttributeFeature("area", default=20.0)
+FEATURES = (*ALL_FEATURES, INSPECTOR, AREA)
+CONTEXTS = ({}, {"inspector": "harsh", "area": "5"}, {"inspector": "mild", "area": "90"})
+DIRECTIONS = np.array([feature.direction for feature in FEATURES])
+
+violation_days = st.integers(TODAY - 700, TODAY - 1)
+contexts = st.sampled_from(CONTEXTS)
+
+
+@cache
+def models() -> tuple[Artifact, ...]:
+    """Three models of labels that follow random features in random directions, wrong ones too, and the attributes most."""
+    x, _ = population()
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        attributes = np.stack([rng.integers(0, 2, len(x)).astype(float), rng.uniform(0, 100, len(x))], axis=1)
+        ranks = np.argsort(np.argsort(x[:, rng.permutation(x.shape[1])[:12]], axis=0), axis=0) / len(x)
+        raw = ranks @ rng.normal(size=12) + 2 * attributes[:, 0] * np.sin(attributes[:, 1] / 8)
+        bad = (raw + rng.normal(size=len(x)) > np.median(raw)).astype(float)
+        found.append(certified(np.hstack([x, attributes]), bad, FEATURES, 80))
+    return tuple(found)
+
+
+def seen(cases: Sequence[list[FactRow]], context: dict[str, str], moment: int = NOW) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of shape (cases, features), and points by model, of shape (models, cases)."""
+    inputs = []
+    for rows in cases:
+        facts = resolve(columns_of(numbered(rows), ["s"]), np.array([moment]))
+        inputs.append(matrix(models()[0].folder.fold(facts), FEATURES, [context])[0])
+    x = np.array(inputs)
+    return x, np.array([model.points(x) for model in models()])
+
+
+def assert_no_better(worse: list[FactRow], better: list[FactRow], context: dict[str, str]) -> None:
+    """Every feature of `worse` is at least as bad, and so are its points under every model."""
+    inputs, points = seen((better, worse), context)
+    assert ((inputs[1] - inputs[0]) * DIRECTIONS <= 0).all()
+    assert (inputs[1] == inputs[0])[DIRECTIONS == 0].all()
+    assert (points[:, 1] <= points[:, 0]).all()
+
+
+@COUNTING
+@given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4), UNITS, st.integers(-1, 5), contexts)
+def test_a_violation_that_counts_never_raises_points_and_taken_back_it_never_lowers_them(
+    rows: list[FactRow], day: int, category: int, severity: int, units: int, incident: int, context: dict[str, str]
+) -> None:
+    name = f"incident-{incident}" if incident >= 0 else ""
+    guilty = [*rows, violation("new", day, category, severity, Status.CONFIRMED, name)._replace(units=units)]
+    assert_no_better(guilty, rows, context)
+    for change in (
+        status("o", "new", Status.OVERTURNED),
+        status("d", "new", Status.DISMISSED),
+        status("w", "new", Status.WITHDRAWN),
+        decision(Kind.ATTRIBUTION, "theirs", violation="new", status=Attribution.ACCEPTED),
+    ):
+        assert_no_better(guilty, [*guilty, change], context)
+    if severity > 1:
+        assert_no_better(guilty, [*guilty, status("r", "new", Status.REDUCED, severity=severity - 1)], context)
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4), UNITS, st.sampled_from([10, 1000]), contexts, st.data())
+def test_confirming_never_raises_points_and_more_units_never_do(
+    rows: list[FactRow], units: list[int], adjudicated: int, more: int, context: dict[str, str], data: st.DataObject
+) -> None:
+    rows = with_units(rows, units)
+    alleged = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.ALLEGED]
+    assume(alleged)
+    confirmation = status("c", data.draw(st.sampled_from(alleged)).entry_id, Status.CONFIRMED)
+    confirmed = [*rows, confirmation._replace(units=adjudicated)]
+    assert_no_better(confirmed, rows, context)
+    assert_no_better([*rows, confirmation._replace(units=adjudicated + more)], confirmed, context)
+
+
+@COUNTING
+@given(sellers(), st.integers(0, 5), st.integers(0, 5), st.integers(0, 11), contexts)
+def test_merging_incidents_never_lowers_points_and_splitting_never_raises_them(
+    rows: list[FactRow], one: int, into: int, which: int, context: dict[str, str]
+) -> None:
+    mine = [row.entry_id for row in rows if row.kind == Kind.VIOLATION]
+    assume(mine)
+    assume(one != into)
+    assert_no_better(rows, [*rows, merge("m", f"incident-{one}", f"incident-{into}")], context)
+    assert_no_better([*rows, split("s", mine[which % len(mine)], "its own")], rows, context)
+
+
+@COUNTING
+@given(sellers(), violation_days, st.integers(0, 3000), st.integers(0, 50), st.integers(1, 3), contexts)
+def test_clean_orders_and_identity_never_lower_points_and_failed_orders_never_raise_them(
+    rows: list[FactRow], day: int, orders: int, failures: int, level: int, context: dict[str, str]
+) -> None:
+    rows = [row for row in rows if row.exposure_day != day]
+    clean = [*rows, exposure("more", day, orders)]
+    assert_no_better(rows, clean, context)
+    assert_no_better([*rows, exposure("more", day, orders, min(failures, orders))], clean, context)
+    first, second = (identity("again", TODAY - 3, at) for at in (level, level + 1))
+    assert_no_better([*rows, first], [*rows, second], context)
+
+
+@COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.integers(1, 400), st.integers(0, 5), contexts)
+def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_decided(
+    rows: list[FactRow], units: list[int], wait: int, into: int, context: dict[str, str]
+) -> None:
+    """Units, merges, a change of control: they stand, and time passes alike above and below a rate."""
+    rows = [
+        *with_units(rows, units),
+        merge("m", "incident-0", f"incident-{into}"),
+        decision(Kind.CONTROL, "sold", TODAY - 200, status=1),
+    ]
+    (now,), _ = seen([rows], context)
+    (later,), _ = seen([rows], context, NOW + wait * DAY)
+    orders = sum(row.settled_orders or 0 for row in rows)
+    assert ((now - later) * DIRECTIONS).max() <= 2.0**-20 * (1 + orders) / CONSTANTS.rate_damping
+
+
+@COUNTING
+@given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4))
+def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_interval(
+    rows: list[FactRow], day: int, category: int, severity: int
+) -> None:
+    """As answered: a further violation raises neither tier points nor either end, nor what upholding would leave."""
+    guilty = [*rows, violation("new", day, category, severity)]
+    for model in models():
+        before, after = (score(numbered(r), ["s"], NOW, model, policy())[0] for r in (rows, guilty))
+        assert after.state is ScoreState.RATED
+        if before is None or before.state is not ScoreState.RATED:
+            continue
+        for name in ("points", "tier_points", "points_if_upheld", "points_low", "points_high"):
+            assert getattr(after, name) <= getattr(before, name), name
+
+
+def test_attributes_stay_free() -> None:
+    """Each of the models moves points by an attribute, up here and down there, and is certified all the same."""
+    x = np.tile(models()[0].baseline, (200, 1))
+    x[:, -1] = np.linspace(0, 100, 200)
+    x[:, -2] = 1.0
+    for model in models():
+        steps = np.diff(model.raw_score(x))
+        assert steps.min() < 0 < steps.max()
+        certify(model.parts["model.txt"].decode(), {feature.key: feature.direction for feature in FEATURES})
+
+
+def test_a_model_without_constraints_breaks_these_promises() -> None:
+    """Otherwise they would hold of anything: on the same data, unconstrained, some feature moves points the wrong way."""
+    import lightgbm
+
+    x, bad = population()
+    settings = {"objective": "binary", "verbosity": -1, "num_leaves": 15, "seed": 3, "num_threads": 1}
+    booster = lightgbm.train(settings, lightgbm.Dataset(x, bad), 60)
+    wrong = 0
+    for place, feature in enumerate(ALL_FEATURES):
+        moved = np.repeat(x[:50, None], 40, axis=1)
+        moved[:, :, place] = np.quantile(x[:, place], np.linspace(0, 1, 40))
+        raw = booster.predict(moved.reshape(-1, x.shape[1]), raw_score=True).reshape(50, 40)
+        wrong += bool((np.diff(raw, axis=1) * feature.direction > 1e-9).any())
+    assert wrong > 5
+    with pytest.raises(Exception, match="not monotone"):
+        certify(booster.model_to_string(), {feature.key: feature.direction for feature in ALL_FEATURES})

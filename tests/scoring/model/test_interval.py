@@ -1,0 +1,261 @@
+"""The interval of points: it holds the points, is made of the seller's own rates, and covers what it says it covers."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from scipy.special import gammaincinv
+
+from scoring.canonical import canonical_json
+from scoring.enums import Category, ScoreState, Severity, Status
+from scoring.errors import ArtifactRefused
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import Facts, Violations, resolve
+from scoring.features.fold import Sums
+from scoring.features.table import matrix
+from scoring.model.artifact import MANIFEST, load
+from scoring.model.interval import LONGEST, Prior, ends, with_ends
+from scoring.score import score
+from tests.scoring.test_promises import COUNTING
+from tests.scoring.worlds import (
+    ALL_FEATURES,
+    CONSTANTS,
+    NOW,
+    TODAY,
+    artifact,
+    exposure,
+    numbered,
+    policy,
+    sellers,
+    status,
+    violation,
+)
+from training.fitting.prior import gamma_of, prior_from
+
+SHAPE, ORDERS = 0.4, 400.0  # hazards: Gamma, mean 1 incident in 1,000 orders, the worst twentieth more than 4
+FAILING = (2.0, 100.0)
+SIZES = {"thin": (30, 300), "medium": (300, 3_000), "thick": (3_000, 30_000)}
+
+
+def trust(rows: list[FactRow]) -> object:
+    return score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Simulated sellers: what is on record of them, and the rates it was drawn by, shape (sellers,)."""
+
+    facts: Facts
+    hazard: np.ndarray
+    failing: np.ndarray
+    mix: np.ndarray  # what one incident weighs by series, as in `Prior.mix`
+
+
+def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None = None) -> Market:
+    """Sellers of 60 to 1,500 days that sell once a week, so many orders in all; four categories, every severity."""
+    rng = np.random.default_rng(seed)
+    hazard = rng.gamma(SHAPE, 1 / ORDERS, n) if hazard is None else hazard
+    failing = rng.gamma(FAILING[0], 1 / FAILING[1], n)
+    weeks = rng.integers(60, 1500, n) // 7
+    sold = np.exp(rng.uniform(np.log(orders[0]), np.log(orders[1]), n))
+    case = np.repeat(np.arange(n), weeks)
+    week = np.arange(len(case)) - np.repeat(np.cumsum(weeks) - weeks, weeks)
+    count = rng.poisson(np.repeat(sold / weeks, weeks))
+    caught = rng.poisson(count * hazard[case])
+    guilty, day = np.repeat(case, caught), np.repeat(TODAY - 1 - 7 * week, caught)
+    found = len(guilty)
+    severities = rng.choice(4, found, p=(0.4, 0.3, 0.2, 0.1)) + 1
+    violations = Violations(
+        guilty, day, rng.integers(1, 5, found), severities, np.arange(found), np.zeros(found, dtype=np.int64)
+    )
+    nothing = np.zeros(n, dtype=np.int64)
+    facts = Facts(
+        cases=n, observe_day=np.full(n, TODAY), violations=violations, exposure_case=case,
+        exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case), exposure_orders=count,
+        exposure_failures=rng.poisson(count * failing[case]),
+        start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,
+        allegations=nothing, override=nothing, override_row=nothing - 1,
+    )  # fmt: skip
+    weight = float(np.dot([CONSTANTS.severity_weights[s] for s in Severity], (0.4, 0.3, 0.2, 0.1)))
+    mix = np.array([*([weight / 4] * 4), *([0.0] * 4), weight, 0.6, 0.3])
+    return Market(facts, hazard, failing, mix)
+
+
+def at_true_rates(made: Market, sums: Sums) -> Sums:
+    """The sums that the sellers would have in the long run: every mass by its true rate and their own decayed orders."""
+    _, recent = artifact().folder.told(made.facts, sums.cases)
+    several = len(Category)
+    places = {Severity.MODERATE: made.mix[several + 1], Severity.MAJOR: made.mix[several + 2], Severity.MINOR: 1.0}
+    mass = {h: made.hazard * orders for h, orders in sums.orders.items()}
+    return replace(
+        sums,
+        category_mass={h: m[:, None] * made.mix[None, :several] for h, m in mass.items()},
+        weighted_mass={h: m * made.mix[several] for h, m in mass.items()},
+        incident_mass={(floor, h): mass[h] * places[floor] for floor, h in sums.incident_mass},
+        failures={h: made.failing * orders for h, orders in sums.orders.items()},
+        incidents=made.hazard * sums.total_orders,
+        recent=made.hazard * recent,
+    )
+
+
+def interval(made: Market, prior: Prior) -> np.ndarray:
+    """Points of the sellers: at their true rates, by their record, and its low and high ends; shape (4, sellers)."""
+    model, n = artifact(), made.facts.cases
+    sums = model.folder.fold(made.facts)
+    ended = model.points(matrix(with_ends(sums, made.facts, n, prior, model.folder), ALL_FEATURES))
+    return np.stack([model.points(matrix(at_true_rates(made, sums), ALL_FEATURES)), *ended.reshape(3, n)])
+
+
+def fitted(seed: int = 1) -> Prior:
+    """The prior that training would pin: from another draw of the market."""
+    facts = market(4000, (30, 30_000), seed).facts
+    return prior_from(facts, artifact().folder.fold(facts), CONSTANTS)
+
+
+def covered(made: Market, prior: Prior) -> tuple[float, float]:
+    """The share of sellers whose points at their true rates lie within the interval, and its mean width in points."""
+    true, points, low, high = interval(made, prior)
+    assert ((low <= points) & (points <= high)).all()
+    return float(np.mean((low <= true) & (true <= high))), float(np.mean(high - low))
+
+
+def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_thick_files() -> None:
+    """Nominally 90 %: 90 % to 98.5 % in each by a prior fitted on other sellers, since the worst of every rate is taken at
+    once; the thickest files have the narrowest interval.
+    """
+    found = [covered(market(4000, orders, 10 + i), fitted()) for i, orders in enumerate(SIZES.values())]
+    assert all(0.90 <= share <= 0.985 for share, _ in found), found
+    assert found[2][1] < min(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("orders", SIZES.values(), ids=SIZES)
+def test_the_interval_covers_other_hazards_than_a_gammas_and_without_a_fitted_prior(orders: tuple[int, int]) -> None:
+    """Hazards of one lognormal, spread by a factor of 4 a deviation; the prior of an artifact that pins none."""
+    hazard = np.exp(np.random.default_rng(3).normal(np.log(0.0006), np.log(4), 3000))
+    share, _ = covered(market(3000, orders, 20, hazard), artifact().prior)
+    assert share >= 0.90
+
+
+def test_a_known_sellers_interval_narrows_as_it_goes_on_as_before() -> None:
+    """One incident in 100 orders a month ago, then the same rate over ten and a hundred times the orders."""
+    widths = []
+    for times in (1, 10, 100):
+        rows = [exposure(f"x{d}", TODAY - d, 2 * times) for d in range(1, 51)]
+        rows += [violation(f"v{i}", TODAY - 1 - i % 50, severity=2) for i in range(times)]
+        found = trust(rows)
+        widths.append(found.points_high - found.points_low)
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
+    """Thin, medium and thick, of incidents and of failures: the posterior itself, before any model. 3.5 % to 6.5 %."""
+    prior, model = fitted(), artifact()
+    for orders in SIZES.values():
+        made = market(6000, orders, 30)
+        n = made.facts.cases
+        sums = model.folder.fold(made.facts)
+        low_points = with_ends(sums, made.facts, n, prior, model.folder)
+        exposed = sums.orders[LONGEST]
+        assumed = low_points.incident_mass[Severity.MINOR, LONGEST][n : 2 * n]
+        failed = low_points.failures[LONGEST][n : 2 * n]
+        moved = assumed > sums.incident_mass[Severity.MINOR, LONGEST]  # otherwise the seller's own mass stands
+        above = made.hazard * exposed > assumed
+        assert 0.035 <= above[moved].mean() <= 0.065
+        assert 0.03 <= np.mean(made.failing * exposed > failed) <= 0.065
+
+
+@COUNTING
+@given(sellers())
+def test_the_points_lie_within_their_interval_and_only_rated_sellers_have_one(rows: list[FactRow]) -> None:
+    """0 <= low <= points <= high <= 1000 whatever is on record."""
+    found = trust(rows)
+    if found.state is ScoreState.RATED:
+        assert 0 <= found.points_low <= found.points <= found.points_high <= 1000
+    else:
+        assert (found.points_low, found.points_high) == (None, None)
+
+
+@COUNTING
+@given(sellers())
+def test_confirming_raises_neither_end(rows: list[FactRow]) -> None:
+    """Among rated sellers: the same incident with its reports confirmed."""
+    alleged = [row for row in rows if row.kind == 1 and row.status == Status.ALLEGED]
+    assume(alleged)
+    before = trust(rows)
+    assume(before.state is ScoreState.RATED)
+    after = trust([*rows, status("c", alleged[0].entry_id, Status.CONFIRMED)])
+    assert after.points_low <= before.points_low
+    assert after.points_high <= before.points_high
+
+
+def test_a_clean_seller_with_a_thin_file_may_be_worse_and_one_with_a_thick_file_less_so() -> None:
+    """No incident in 40 orders and in 40,000 is not the same: zero times any factor is zero, a posterior is not."""
+    thin, thick = (trust([exposure(f"x{d}", TODAY - d, orders) for d in range(1, 41)]) for orders in (1, 1000))
+    assert thin.points_low < thin.points
+    assert thin.points - thin.points_low > thick.points - thick.points_low
+
+
+def test_the_worked_end() -> None:
+    """Half an event in 50 orders, then none in 100 of today: 0.012805 incidents an order, 1.2805 in all."""
+    facts = resolve(columns_of(numbered([exposure("x", TODAY - 1, 100)]), ["s"]), np.array([NOW]))
+    facts = replace(facts, exposure_day=facts.observe_day)
+    model, prior = artifact(), Prior((0.5, 50.0), (0.5, 50.0), artifact().prior.mix, 20.5)
+    sums = with_ends(model.folder.fold(facts), facts, 1, prior, model.folder)
+    assert sums.incident_mass[Severity.MINOR, LONGEST].tolist() == pytest.approx([0, 1.92073 / 150 * 100, 0])
+    assert sums.incidents.tolist() == pytest.approx([0, 1.2805, 0], abs=1e-4)
+
+
+def test_the_quantiles_are_those_of_the_gamma() -> None:
+    """The upper one within 1 % from shape 0.1 on; the lower one never too high, within 3 % from 2 on; none at 0."""
+    k = np.geomspace(0.1, 10_000, 5000)
+    low, high = ends(k)
+    assert np.abs(high / gammaincinv(k, 0.95) - 1).max() < 0.01
+    assert (low <= gammaincinv(k, 0.05) * (1 + 1e-4)).all()
+    assert np.abs(low / gammaincinv(k, 0.05) - 1)[k >= 2].max() < 0.03
+    assert [float(end) for end in ends(np.array(0.0))] == [0.0, 0.0]
+
+
+def test_the_likeliest_prior_is_the_one_that_sellers_were_drawn_from() -> None:
+    """Within 5 % of both numbers; with no event there is none."""
+    rng = np.random.default_rng(1)
+    orders = np.full(20_000, 500.0)
+    events = rng.poisson(rng.gamma(0.3, 1 / 100, 20_000) * orders).astype(float)
+    assert gamma_of(events, orders) == pytest.approx((0.3, 100.0), rel=0.05)
+    assert gamma_of(0 * events, orders) is None
+
+
+def repinned(prior: dict[str, object]) -> dict[str, bytes]:
+    """The artifact's parts with another prior in the manifest."""
+    parts = dict(artifact().parts)
+    return {**parts, MANIFEST: canonical_json({**artifact().manifest, "prior": prior})}
+
+
+PINNED = {"incidents": [0.4, 400.0], "failures": [2.0, 100.0], "mix": [1.0] * 8 + [8.0, 0.6, 0.3], "grain": 16.0}
+
+
+def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
+    """A market where incidents are rarer than by default promises its newcomers more."""
+    model = load(repinned(PINNED))
+    rows = numbered([exposure(f"x{d}", TODAY - d, 2) for d in range(1, 41)])
+    by_default = score(rows, ["s"], NOW, artifact(), policy())[0]
+    pinned = score(rows, ["s"], NOW, model, policy())[0]
+    assert pinned.points_low > by_default.points_low
+    assert replace(pinned, points_low=0, points_high=0) == replace(by_default, points_low=0, points_high=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("incidents", [0.0, 50.0]),
+        ("incidents", [0.5]),
+        ("failures", [0.5, 1e300]),
+        ("mix", [1.0] * 10),
+        ("mix", [-1.0] * 11),
+        ("grain", 0.5),
+    ],
+)
+def test_a_prior_that_would_give_no_finite_interval_is_refused_by_name(name: str, value: object) -> None:
+    """Whatever the digest says."""
+    with pytest.raises(ArtifactRefused, match=name):
+        load(repinned({**PINNED, name: value}))

@@ -1,0 +1,142 @@
+"""Reads that wait: with the sequence that an append answered, they see that append, or say that they cannot."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.ledger import tail
+from service.ledger.store import Ledger
+from tests.builders import identity as domain_identity
+from tests.databases import BACKENDS, database
+from tests.servers import MARKET, Running, identity, running_server, violation
+
+READS: dict[str, Callable[..., Any]] = {
+    "GetTrustScore": lambda client, **asked: client.get_trust_score(MARKET, "s", **asked),
+    "BatchGetTrustScores": lambda client, **asked: client.batch_get_trust_scores(MARKET, ["s"], **asked),
+    "ExplainTrustScore": lambda client, **asked: client.explain_trust_score(MARKET, "s", **asked),
+    "ListEntries": lambda client, **asked: list(client.list_entries(MARKET, "s", **asked)),
+    "GetViolation": lambda client, **asked: client.get_violation(MARKET, "v", **asked),
+    "ListViolations": lambda client, **asked: list(client.list_violations(MARKET, **asked)),
+}
+
+
+@contextmanager
+def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Client]]:
+    """A server whose ledger ends at 2, an identity and a violation of the seller `s`."""
+    with running_server(folder, worker_threads=8, **settings) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
+        yield running, client
+
+
+def refused(read: Callable[..., Any], client: Client, **asked: Any) -> SellertrustCallError:
+    with pytest.raises(SellertrustCallError) as caught:
+        read(client, **asked)
+    return caught.value
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
+    tmp_path: Path, read: Callable[..., Any]
+) -> None:
+    with filled_server(tmp_path) as (_, client):
+        assert read(client, at_least_sequence=2)
+        began = time.monotonic()
+        error = refused(read, client, at_least_sequence=3, deadline_seconds=0.4)
+        assert 0.3 < time.monotonic() - began < 0.4  # told before the deadline, not cut off by it
+        assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SEQUENCE_NOT_REACHED")
+        assert error.metadata == {"last_sequence": "2"}
+        error = refused(read, client, at_least_sequence=-1)
+        assert (error.code, [field for field, _ in error.fields]) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            ["at_least_sequence"],
+        )
+        asked = {"at_least_sequence": 3, "known_time": datetime.now(UTC), "deadline_seconds": 5}
+        began = time.monotonic()
+        error = refused(read, client, **asked)
+        assert time.monotonic() - began < 1
+        assert [field for field, _ in error.fields] == ["at_least_sequence"]
+        assert "excluded by known_time" in error.message
+        assert read(client, **asked | {"at_least_sequence": 2})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_read_that_waits_sees_what_this_server_or_another_process_appends_meanwhile(
+    tmp_path: Path, backend: str
+) -> None:
+    with (
+        database(backend, tmp_path) as url,
+        filled_server(tmp_path, database_url=url) as (_, client),
+        Ledger.open(url) as elsewhere,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        appends: list[Callable[[], Any]] = [
+            lambda: client.append_entries(MARKET, [identity("here", "s")]),
+            lambda: elsewhere.append(MARKET, [domain_identity("elsewhere", "s")]),
+            lambda: client.confirm_violation(MARKET, "v", actor="staff", reason="seen"),
+        ]
+        for sequence, append in enumerate(appends, 3):
+            waiting = pool.submit(client.get_trust_score, MARKET, "s", at_least_sequence=sequence, deadline_seconds=10)
+            time.sleep(0.3)
+            assert not waiting.done()
+            began = time.monotonic()
+            append()
+            assert waiting.result().stamp.ledger_sequence == sequence
+            assert time.monotonic() - began < 1
+
+
+def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tail, "WAIT_SECONDS", 0.5)
+    with filled_server(tmp_path) as (_, client):
+        request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            client._scores.GetTrustScore(request)
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert 0.4 < time.monotonic() - began < 2
+
+
+def test_reads_that_wait_are_limited_so_that_the_others_are_answered(tmp_path: Path) -> None:
+    with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
+        asked = {"at_least_sequence": 100, "deadline_seconds": 2}
+        waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
+        time.sleep(0.5)
+        began = time.monotonic()
+        for _ in range(20):
+            client.get_trust_score(MARKET, "s")
+        assert time.monotonic() - began < 1
+        reasons = [result.result().reason for result in waiting]
+        assert sorted(reasons) == ["SEQUENCE_NOT_REACHED"] * 4 + ["TOO_MANY_CALLS"] * 8
+        assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller
+
+
+def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tmp_path: Path) -> None:
+    with filled_server(tmp_path) as (running, client):
+        request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
+        abandoned = client._scores.GetTrustScore.future(request, timeout=60)
+        time.sleep(0.2)
+        abandoned.cancel()
+        until = time.monotonic() + 5
+        while len(running.lines()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(running.lines()) == 2  # long before its deadline
+        with ThreadPoolExecutor(1) as pool:
+            asked = {"at_least_sequence": 9, "deadline_seconds": 30}
+            with Client(running.address, service_config={}) as impatient:
+                waiting = pool.submit(refused, READS["GetTrustScore"], impatient, **asked)
+                time.sleep(0.3)
+                began = time.monotonic()
+                stopping = threading.Thread(target=running.server.drain)
+                stopping.start()
+                assert waiting.result().reason == "SERVER_STOPPING"
+                stopping.join()
+                assert time.monotonic() - began < 3

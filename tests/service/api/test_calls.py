@@ -1,0 +1,186 @@
+"""Around every RPC: whatever arrives and whatever breaks, the caller gets a status, and one that tells no secrets."""
+
+import sqlite3
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
+
+from scoring.errors import FieldViolation, InvalidInput, LedgerUnavailable
+from sellertrust.client import SellertrustCallError
+from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
+from service.api.calls import Calls
+from service.api.logs import Pseudonyms, make_log
+from service.contract.statuses import internal_status, status_of
+from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation
+
+SERVICES: list[ServiceDescriptor] = [
+    service
+    for file in (ledger_service_pb2.DESCRIPTOR, review_service_pb2.DESCRIPTOR, trust_score_service_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+]
+METHODS = [f"{service.name}/{method.name}" for service in SERVICES for method in service.methods]
+BROKEN = {
+    "garbage": bytes(range(255, 200, -1)),
+    "cut short": b"\x0a\x40marketplaces/acme",
+    "text that is not UTF-8": b"\x0a\x02\xff\xfe",
+    "groups without an end, 5,000 deep": b"\x9b\x06" * 5_000,
+}
+
+
+def test_bytes_that_are_no_request_are_an_invalid_argument_of_every_method(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        for method in METHODS:
+            for what, data in BROKEN.items():
+                with pytest.raises(grpc.RpcError) as caught:
+                    call_bytes(running.address, method, data)
+                status = rpc_status.from_call(caught.value)
+                assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (method, what)
+                details = BadRequest()
+                assert status.details[0].Unpack(details)
+                assert [wrong.field for wrong in details.field_violations] == ["request"]
+
+
+def test_fields_of_a_newer_contract_are_ignored(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        data = ledger_service_pb2.ListEntriesRequest(parent=f"marketplaces/{MARKET}").SerializeToString()
+        call_bytes(running.address, "LedgerService/ListEntries", data + b"\xf8\x07\x01")
+
+
+def test_an_empty_request_names_the_name_that_is_missing(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        for method in METHODS:
+            with pytest.raises(grpc.RpcError) as caught:
+                call_bytes(running.address, method, b"")
+            field = caught.value.details().split(":")[0]
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert field in {"parent", "name", "seller"}
+
+
+def test_a_method_that_does_not_exist_is_unimplemented(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, pytest.raises(grpc.RpcError) as caught:
+        call_bytes(running.address, "LedgerService/DeleteEverything", b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_path: Path, monkeypatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
+
+    with running_server(tmp_path) as running, running.client() as client:
+        monkeypatch.setattr(running.scorer, "scores", fail)
+        with pytest.raises(SellertrustCallError) as caught:
+            client.get_trust_score(MARKET, "seller-17")
+        [line] = running.lines()
+    error = caught.value
+    assert error.code is grpc.StatusCode.INTERNAL
+    assert error.reason == "INTERNAL"
+    assert list(error.metadata) == ["error_id"]
+    for secret in ("hunter2", "SELECT", "RuntimeError", "Traceback", "seller-17"):
+        assert secret not in str(error) + repr(error.metadata)
+    assert line["error_id"] == error.metadata["error_id"]
+    assert line["level"] == "error"
+    assert "RuntimeError" in line["exception"]
+    assert "seller-17" not in running.log.getvalue()
+
+
+def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "seller-17")])
+        with sqlite3.connect(running.database) as connection:
+            connection.execute("DROP TABLE entry")
+        connection.close()
+        for call in (client.get_trust_score, client.explain_trust_score):
+            with pytest.raises(SellertrustCallError) as caught:
+                call(MARKET, "seller-17")
+            assert caught.value.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+            for secret in ("SELECT", "no such table", "sqlite", "seller-17", str(tmp_path)):
+                assert secret not in str(caught.value)
+
+
+def test_a_ledger_that_does_not_answer_is_unavailable_and_says_when_to_try_again(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        running.ledger.close()
+        with pytest.raises(SellertrustCallError) as caught:
+            client.get_trust_score(MARKET, "s")
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert caught.value.reason == "LEDGER_UNAVAILABLE"
+    assert caught.value.retry_delay == 1.0
+
+
+def test_a_request_is_one_line_with_a_pseudonym_and_never_the_seller(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(
+            MARKET, [make(name, "seller-17") for name, make in (("i", identity), ("e", exposure), ("v", violation))]
+        )
+        client.get_trust_score(MARKET, "seller-17")
+        client.batch_get_trust_scores(MARKET, ["seller-17", "seller-18"])
+        client.confirm_violation(MARKET, "v", actor="staff", reason="seen")
+        list(client.list_entries(MARKET, "seller-17"))
+        with pytest.raises(SellertrustCallError):
+            client.get_trust_score(MARKET, "seller-17 ")
+        append, get, batch, confirm, listing, wrong = running.lines()
+    assert get["method"] == "TrustScoreService/GetTrustScore"
+    assert get["code"] == "OK"
+    assert 0 < get["latency_ms"] < 60_000
+    assert get["model"] == ""
+    assert {line["seller"] for line in (append, get, confirm, listing)} == {get["seller"]}
+    assert len(get["seller"]) == 16
+    assert append["items"] == 3
+    assert batch["items"] == 2
+    assert "seller" not in batch
+    assert wrong["fields"] == ["seller"]
+    assert "seller-17" not in running.log.getvalue()
+
+
+def test_what_goes_wrong_with_the_log_does_not_reach_the_caller(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        running.log.close()
+        client.append_entries(MARKET, [identity("i", "s")])
+        running.server.log = make_log("json", "error")
+
+
+def test_a_method_without_an_implementation_stops_the_start() -> None:
+    class Partial:
+        def GetTrustScore(self, request: object) -> object:  # noqa: N802 (the contract's name)
+            return request
+
+    calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
+    with pytest.raises(TypeError, match="BatchGetTrustScores"):
+        calls.handlers(trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"], Partial())
+
+
+def test_statuses_are_small_enough_for_the_metadata_of_any_client() -> None:
+    many = [FieldViolation(f"entries[{n}].violation.harm", "must be one of " + "x" * 500) for n in range(10_000)]
+    status = status_of(InvalidInput(many))
+    details = BadRequest()
+    assert status.details[0].Unpack(details)
+    assert len(details.field_violations) >= 5
+    assert status.ByteSize() < 6_000  # base64 makes 8 kB of them
+    assert "9999 more" in status.message or "9,999 more" in status.message
+
+
+def test_an_error_about_an_error_is_still_a_status(tmp_path: Path, monkeypatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise LedgerUnavailable("no answer", {"metadata": 17})  # type: ignore[dict-item]
+
+    with running_server(tmp_path) as running, running.client() as client:
+        monkeypatch.setattr(running.scorer, "scores", fail)
+        with pytest.raises(SellertrustCallError) as caught:
+            client.get_trust_score(MARKET, "s")
+    assert caught.value.code is grpc.StatusCode.INTERNAL
+    assert "TypeError" not in str(caught.value)
+
+
+def test_details_name_the_reason_the_domain_and_the_delay() -> None:
+    info, retry = ErrorInfo(), RetryInfo()
+    status = status_of(LedgerUnavailable("no answer"))
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(retry)
+    assert (info.reason, info.domain) == ("LEDGER_UNAVAILABLE", "sellertrust")
+    assert retry.retry_delay.seconds == 1
+    assert "abc" in internal_status("abc").message

@@ -1,0 +1,74 @@
+"""Logs: one line an event, pseudonyms in place of sellers, nothing global."""
+
+import io
+import json
+
+from service.api.logs import Pseudonyms, make_log, redact
+
+SELLER = "marketplaces/acme/sellers/s-17"
+
+
+def test_a_pseudonym_holds_as_long_as_its_key() -> None:
+    one, same, other = Pseudonyms(b"key"), Pseudonyms(b"key"), Pseudonyms(b"another")
+    assert one(SELLER) == same(SELLER)
+    assert one(SELLER) != other(SELLER)
+    assert one(SELLER) != one("marketplaces/other/sellers/s-17")
+    assert Pseudonyms()(SELLER) != Pseudonyms()(SELLER)
+
+
+def test_a_traceback_keeps_no_seller() -> None:
+    pseudonyms = Pseudonyms(b"key")
+    text = redact(f"KeyError: 's-17' of {SELLER}, not s-170, nor s-17; seller:s-17, s-17.", [SELLER], pseudonyms)
+    name = pseudonyms(SELLER)
+    assert text == (
+        f"KeyError: '{name}' of marketplaces/acme/sellers/{name}, not s-170, nor {name}; seller:{name}, {name}."
+    )
+
+
+def test_redacting_many_sellers_takes_one_pass() -> None:
+    sellers = [f"marketplaces/acme/sellers/s-{n}" for n in range(10_000)]
+    text = redact("s-1 s-9999 " * 10_000, sellers, Pseudonyms(b"key"))
+    assert "s-" not in text
+
+
+def test_json_is_one_object_a_line() -> None:
+    stream = io.StringIO()
+    log = make_log("json", "info", stream)
+    log.info("request", text="two\nlines", seller="\u5546")
+    log.debug("unseen")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["text"], line["seller"], line["level"]) == ("request", "two\nlines", "\u5546", "info")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_the_format_follows_the_stream_unless_told() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, pipe = Terminal(), io.StringIO()
+    make_log("auto", "info", terminal).info("serving")
+    make_log("auto", "info", pipe).info("serving")
+    assert not terminal.getvalue().startswith("{")
+    assert "serving" in terminal.getvalue()
+    assert json.loads(pipe.getvalue())["event"] == "serving"
+
+
+def test_a_traceback_on_the_console_shows_no_local_variables() -> None:
+    stream = io.StringIO()
+    secret = "hunter" + "2"
+    try:
+        raise ValueError("no number")
+    except ValueError as error:
+        make_log("console", "info", stream).error("failed", exc_info=error)
+    assert secret not in stream.getvalue()
+
+
+def test_two_loggers_do_not_share_a_stream() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    one, two = make_log("json", "info", first), make_log("json", "error", second)
+    one.info("a")
+    two.info("b")
+    two.error("c")
+    assert [json.loads(line)["event"] for line in first.getvalue().splitlines()] == ["a"]
+    assert [json.loads(line)["event"] for line in second.getvalue().splitlines()] == ["c"]

@@ -1,0 +1,237 @@
+"""ModelService over a socket: models listed, compared, promoted past their gates or not, and taken back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+from tests.scoring.worlds import artifact, policy
+from tests.servers import running_server, settings_of
+from tests.service.registry.models import evaluated, gate, gates_json, promote, publish
+
+
+@contextmanager
+def served(folder: Path, registry: Path | str) -> Iterator[Client]:
+    """A server of a registry, which it follows as the command does; a client of it."""
+    stop = threading.Event()
+    with ExitStack() as stack:
+        ledger = stack.enter_context(
+            Ledger.open(f"sqlite:///{folder}/{threading.get_ident()}{time.time_ns()}.db", create=True)
+        )
+        scorer = build_scorer(ledger, policy(), Registry(registry))
+        server = stack.enter_context(
+            Server(settings_of(data_dir=folder), ledger, scorer, log=make_log("json", "error"))
+        )
+        follower = threading.Thread(target=scorer.champion.follow, args=(stop, lambda problem: None))
+        follower.start()
+        stack.callback(follower.join)
+        stack.callback(stop.set)
+        yield stack.enter_context(Client(server.address, deadline_seconds=60))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def client(tmp_path: Path, registry: Registry) -> Iterator[Client]:
+    with served(tmp_path, registry.folder) as found:
+        yield found
+
+
+SAID = {"actor": "bert", "reason": "better"}
+
+
+def refused(code: grpc.StatusCode, reason: str, call) -> SellertrustCallError:
+    with pytest.raises(SellertrustCallError) as caught:
+        call()
+    assert (caught.value.code, caught.value.reason) == (code, reason)
+    return caught.value
+
+
+def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_their_gates(
+    client: Client, registry: Registry
+) -> None:
+    """In the order of their digests; a damaged one is listed as such and nothing of it is believed."""
+    first = publish(registry, parts=evaluated(0, 0.7))
+    beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<p>"}
+    second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
+    third = publish(registry, 2)
+    (registry.folder / "models" / third / "lineage.json").write_bytes(b"[]")
+    pages = list(client.list_models(page_size=1))
+    assert [model.digest for model in pages] == sorted([first, second, third])
+    found = {model.digest: model for model in pages}
+    assert (list(found[first].aliases), found[first].gates, found[first].has_report) == (["champion"], "passed", False)
+    assert (found[second].gates, found[second].has_report, found[second].study) == ("failed", True, "tests")
+    assert dict(found[second].figures) == {"auc": 0.8, "log_loss": 0.25}
+    assert (list(found[third].aliases), found[third].damaged, found[third].study) == (["challenger"], True, "")
+    assert found[second].name == f"models/{second}"
+
+
+def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Client, registry: Registry) -> None:
+    """By alias, by the beginning of its digest, or whole."""
+    publish(registry)
+    beside = {"gates.json": gates_json(gate("size"), gate("psi", ok=False, kind="advisory"))}
+    second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
+    shown = client.get_model(second[:7])
+    model = shown.model
+    assert client.wait_for_model(artifact().digest)
+    assert client.get_model("challenger").model == client.get_model(second).model == model
+    assert client.get_model().serving_digest == client.get_model().model.digest == artifact().digest
+    assert model.figures["auc.lightgbm.low"] == 0.78
+    assert (model.features[0], len(model.features)) == (artifact().features[0].key, len(artifact().features))
+    gates = {gate.gate: (gate.hard, gate.ok, gate.number, gate.HasField("limit")) for gate in model.gate_results}
+    held = dict.fromkeys(("certificate", "parity", "size"), (True, True, 0.0, True))
+    assert gates == held | {"psi": (False, False, 0.25, True)}
+    loaded = registry.load(second)
+    assert model.baseline_points == loaded.baseline_points
+    assert model.evaluation_json.encode() == loaded.parts["evaluation.json"]
+    assert model.certificate_json.encode() == loaded.parts["certificate.json"]
+
+
+def test_two_models_are_compared_figure_by_figure(client: Client, registry: Registry) -> None:
+    """What differs, and the evaluations side by side; of a damaged model nothing."""
+    first, second = publish(registry, parts=evaluated(0, 0.7)), publish(registry, parts=evaluated(1, 0.8))
+    found = client.diff_models("champion", second)
+    assert (found.first, found.second) == (f"models/{first}", f"models/{second}")
+    rows = {(row.section, row.name): (row.first, row.second) for row in found.rows}
+    assert rows["evaluation", "auc.lightgbm.value"] == ("0.7", "0.8")
+    assert rows["evaluation", "base_rate"] == ("0.1", "0.1")
+    assert {name for section, name in rows if section == "scale"} >= {"intercept"}
+    assert not [name for section, name in rows if section in ("features", "parameters", "lineage")]
+    (registry.folder / "models" / second / "evaluation.json").unlink()
+    error = refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.diff_models(first, second))
+    assert error.metadata == {"model": second}
+    assert str(registry.folder) not in str(error)  # where the registry lies is no caller's business
+
+
+def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: Registry) -> None:
+    """By the server that was asked at once; calling a rollback again changes nothing."""
+    first, second = publish(registry), publish(registry, 1)
+    assert client.wait_for_model(first)
+    done = client.promote_model("challenger", **SAID)
+    assert (done.champion, done.serving_digest) == (f"models/{second}", second)
+    began = time.monotonic()
+    back = client.rollback_model(actor="carl", reason="complaints", champion=second)
+    assert time.monotonic() - began < 1
+    assert (back.champion, back.serving_digest) == (f"models/{first}", first)
+    assert client.rollback_model(actor="carl", reason="complaints", champion=second) == back
+    moves = list(client.list_model_moves(page_size=3))
+    assert [(move.number, move.alias, move.model, move.actor) for move in moves] == [
+        (1, "champion", f"models/{first}", "anna"),
+        (2, "challenger", f"models/{second}", "anna"),
+        (3, "champion", f"models/{second}", "bert"),
+        (4, "champion", f"models/{first}", "carl"),
+    ]
+    assert dict(moves[3].figures) == {"gates": "passed", "rollback": "yes", "previous": second}
+    assert moves[0].move_time.ToJsonString() == "1970-01-01T00:00:01Z"
+    assert client.rollback_model(actor="carl", reason="again").champion == f"models/{second}"
+
+
+def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry: Registry) -> None:
+    """With the gates by name, for programs; nothing is moved meanwhile."""
+    first = publish(registry)
+    failed = [gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")]
+    second = publish(registry, 1, attachments={"gates.json": gates_json(*failed)})
+    third = publish(registry, 2, attachments={"gates.json": gates_json(gate("parity", ok=False))})
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    error = refused(code, "GATES_FAILED", lambda: client.promote_model(second, **SAID))
+    assert error.metadata == {"fixed": "", "hard": "calibration", "advisory": "psi"}
+    error = refused(code, "GATES_FAILED", lambda: client.promote_model(second, override="dora", **SAID))
+    assert "psi must be signed off" in str(error)
+    error = refused(code, "GATES_FAILED", lambda: client.promote_model(third, override="dora", **SAID))
+    assert error.metadata["fixed"] == "parity"
+    assert registry.champion() == first
+    done = client.promote_model(second, override="dora", sign_off="emil", **SAID)
+    assert done.champion == f"models/{second}"
+    figures = registry.history()[-1].figures
+    assert [figures[name] for name in ("override", "overridden", "sign_off", "signed_off")] == [
+        "dora", "calibration", "emil", "psi",
+    ]  # fmt: skip
+
+
+def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, registry: Registry) -> None:
+    """Typed, as everywhere."""
+    publish(registry)
+    missing = grpc.StatusCode.NOT_FOUND
+    for call in (
+        lambda: client.get_model("nobody"),
+        lambda: client.promote_model("f" * 64, **SAID),
+        lambda: client.get_model_report("champion"),
+        lambda: client.rollback_model(actor="c", reason="r"),
+    ):
+        refused(missing, "MODEL_NOT_FOUND", call)
+    for call, fields in (
+        (lambda: client.get_model("a b"), ["name"]),
+        (lambda: client.diff_models("a/b", "x"), ["first"]),
+        (lambda: client.promote_model("champion", actor="", reason=""), ["actor", "reason"]),
+        (lambda: list(client.list_models(page_size=-1)), ["page_size"]),
+    ):
+        error = refused(grpc.StatusCode.INVALID_ARGUMENT, "", call)
+        assert [field for field, _ in error.fields] == fields
+    assert len(registry.history()) == 1
+
+
+def test_a_token_of_another_list_is_refused(client: Client, registry: Registry) -> None:
+    """As those of the other lists are."""
+    from sellertrust.v1.model_service_pb2 import ListModelMovesRequest, ListModelsRequest
+
+    publish(registry), publish(registry, 1)
+    page = client._models.ListModels(ListModelsRequest(page_size=1))
+    for token in (page.next_page_token, page.next_page_token[:-4], "x"):
+        with pytest.raises(grpc.RpcError) as caught:
+            client._models.ListModelMoves(ListModelMovesRequest(page_token=token))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_report_comes_as_it_was_published(client: Client, registry: Registry) -> None:
+    """And one that was changed since is refused."""
+    html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000  # 2 MB
+    digest = publish(registry, attachments={"report.html": html})
+    assert client.get_model_report() == html
+    (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")
+    refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", client.get_model_report)
+
+
+def test_servers_that_share_a_registry_follow_each_others_moves(tmp_path: Path) -> None:
+    """A promotion that one was asked for, the other takes over within seconds, a rollback sooner: here in a store."""
+    place = f"memory://{tmp_path.name}/registry"
+    first, second = publish(Registry(place)), publish(Registry(place), 1)
+    with served(tmp_path, place) as one, served(tmp_path, place) as other:
+        assert one.wait_for_model(first)
+        assert other.wait_for_model(first)
+        one.promote_model(second, **SAID)
+        assert other.wait_for_model(second)
+        one.rollback_model(actor="carl", reason="complaints")
+        assert other.wait_for_model(first, timeout_seconds=2)
+        assert not other.wait_for_model(second, timeout_seconds=0.3)
+
+
+def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:
+    """It answers scores as unknown, and this as not found."""
+    with running_server(tmp_path) as running, running.client() as client:
+        refused(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", client.get_model)
+
+
+def test_a_promotion_of_a_damaged_model_is_refused_and_the_server_answers_on(
+    client: Client, registry: Registry
+) -> None:
+    """With the old model."""
+    first, second = publish(registry), publish(registry, 1)
+    assert client.wait_for_model(first)
+    (registry.folder / "models" / second / "model.txt").write_bytes(b"tree\n")
+    refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.promote_model(second, **SAID))
+    assert client.get_model().serving_digest == first
+    promote(registry, first)

@@ -1,0 +1,373 @@
+"""The server: where it listens, how it says how it is, and that it goes without losing a call."""
+
+import io
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client, SellertrustCallError
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_server
+from tests.servers import MARKET, identity, running_server, settings_of
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVE = """
+import sys
+from pathlib import Path
+from service.ledger.store import Ledger
+from service.bootstrap import build_server
+from service.api.server import serve
+from tests.scoring.worlds import policy
+from tests.servers import settings_of
+settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0.2)
+ledger = Ledger.open(settings.database_url, create=True)
+sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))
+"""
+
+
+def health_of(address: str, service: str = "") -> int:
+    with grpc.insecure_channel(address) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+
+
+@contextmanager
+def taken_port() -> Iterator[str]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield f"127.0.0.1:{other.getsockname()[1]}"
+
+
+def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        for service in ("LedgerService", "ReviewService", "TrustScoreService"):
+            assert health_of(running.address, f"sellertrust.v1.{service}") == SERVING
+        assert health_of(running.address, "") == SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            health_of(running.address, "sellertrust.v1.NoService")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: Path) -> None:
+    with running_server(tmp_path, drain_seconds=1) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        draining = threading.Thread(target=running.server.drain)
+        draining.start()
+        time.sleep(0.2)
+        assert health_of(running.address) == NOT_SERVING
+        with grpc.insecure_channel(running.address) as channel:  # one that does not look at health
+            call = channel.unary_unary("/sellertrust.v1.LedgerService/ListEntries")
+            assert call(b"\x0a\x11marketplaces/acme", timeout=5)
+        draining.join()
+        assert [line["event"] for line in running.lines("draining") + running.lines("stopped")] == [
+            "draining",
+            "stopped",
+        ]
+
+
+IDENTITY = identity("i", "s")
+
+
+def test_no_call_is_lost_when_one_of_two_servers_drains(tmp_path: Path) -> None:
+    failures: list[Exception] = []
+    calls = [0] * 4
+    done = threading.Event()
+
+    def ask(client: Client, worker: int) -> None:
+        while not done.is_set():
+            try:
+                client.get_trust_score(MARKET, "s", deadline_seconds=5)
+            except SellertrustCallError as error:
+                failures.append(error)
+            calls[worker] += 1
+
+    with running_server(tmp_path) as staying:
+        for _ in range(2):
+            with running_server(tmp_path, drain_seconds=0.5) as going:
+                target = f"ipv4:{staying.address},{going.address}"
+                with Client(target) as client, ThreadPoolExecutor(4) as pool:
+                    client.append_entries(MARKET, [IDENTITY])
+                    done.clear()
+                    for worker in range(4):
+                        pool.submit(ask, client, worker)
+                    time.sleep(0.4)
+                    asked = len(going.lines())
+                    going.server.drain()
+                    time.sleep(0.2)
+                    done.set()
+                assert asked > 0
+    assert failures == []
+    assert min(calls) > 0
+
+
+def test_a_call_that_has_begun_is_answered_before_the_server_stops(tmp_path: Path, monkeypatch) -> None:
+    with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
+        client.append_entries(MARKET, [identity("i", "s")])
+        begun, score = threading.Event(), running.scorer.scores
+
+        def slow(*arguments):
+            begun.set()
+            time.sleep(0.5)
+            return score(*arguments)
+
+        monkeypatch.setattr(running.scorer, "scores", slow)
+        answer = pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=5)
+        assert begun.wait(5)
+        running.server.drain()
+        assert answer.result().seller
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", SERVE, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().strip()
+        with Client(address) as client:
+            client.append_entries(MARKET, [identity("i", "s")])
+            process.send_signal(number)
+            _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    assert '"event": "stopped"' in log
+    assert not list(tmp_path.glob("*.db-wal"))  # folded back by the last connection that was closed
+
+
+def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Path) -> None:
+    """It may be one of gRPC's; a main thread that waits for a lock sleeps through it."""
+    asks = "lambda server: threading.Thread(target=ask).start()"
+    head = (
+        "import signal, threading, time\n"
+        "def ask():\n"
+        "    time.sleep(0.5)  # the main thread waits by now\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+    )
+    script = head + SERVE.replace("lambda server: print(server.address, flush=True)", asks)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"event": "stopped"' in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:
+    with (
+        taken_port() as address,
+        pytest.raises(ConfigurationWrong) as caught,
+        running_server(tmp_path, address=address),
+    ):
+        pass
+    for part in (address, "address already in use", "SELLERTRUST_ADDRESS"):
+        assert part in caught.value.message
+
+
+def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path) as running,
+        pytest.raises(ConfigurationWrong, match="already in use"),
+        running_server(tmp_path, address=running.address),
+    ):
+        pass
+
+
+def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_path: Path) -> None:
+    tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
+    for address, problem in (("192.0.2.1:50051", "cannot assign"), ("no-such-host.invalid:50051", "name")):
+        with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path, address=address, **tls):
+            pass
+
+
+def test_a_metrics_port_that_is_taken_stops_the_start_and_frees_the_first(tmp_path: Path) -> None:
+    with taken_port() as address, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        first = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        with (
+            pytest.raises(ConfigurationWrong, match="SELLERTRUST_METRICS_ADDRESS") as caught,
+            running_server(tmp_path, address=first, metrics_address=address),
+        ):
+            pass
+        assert address in caught.value.message
+        with running_server(tmp_path, address=first):
+            pass
+
+
+def test_metrics_count_calls_by_method_and_code_each_server_its_own(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, metrics_address="127.0.0.1:0") as running,
+        running_server(tmp_path, metrics_address="127.0.0.1:0") as other,
+        running.client() as client,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        for seller in ("s", "s", "nobody"):
+            client.get_trust_score(MARKET, seller, on_error="unknown")
+        text = metrics_of(running.server)
+        method = 'method="TrustScoreService/GetTrustScore"'
+        assert f'sellertrust_requests_total{{code="OK",{method}}} 2.0' in text
+        assert f'sellertrust_requests_total{{code="NOT_FOUND",{method}}} 1.0' in text
+        assert f'sellertrust_request_seconds_count{{code="OK",{method}}} 2.0' in text
+        assert "process_resident_memory_bytes" in text
+        assert "GetTrustScore" not in metrics_of(other.server)
+
+
+def metrics_of(server: Server) -> str:
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=5) as response:
+        return response.read().decode()
+
+
+def test_appends_that_wait_for_the_lock_do_not_hold_up_reads(tmp_path: Path) -> None:
+    with running_server(tmp_path, worker_threads=2) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
+            waiting = [pool.submit(client.append_entries, MARKET, [identity(f"i{n}", "s")]) for n in range(8)]
+            time.sleep(0.2)
+            for _ in range(20):
+                assert client.get_trust_score(MARKET, "s").seller
+            assert health_of(running.address) == SERVING
+            assert not any(append.done() for append in waiting)
+            release(running.database)
+            assert sorted(append.result()[0].sequence for append in waiting) == list(range(2, 10))
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
+            late = [
+                pool.submit(client.append_entries, MARKET, [identity(f"i{n}", "s")], deadline_seconds=0.3)
+                for n in range(8)
+            ]
+            codes = {append.exception().code for append in late}
+            release(running.database)
+        assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        wait_for(lambda: len(running.lines()) == 2)  # of eight, two had a thread
+        assert len(list(client.list_entries(MARKET))) == 2
+        assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 2 + [LISTING]
+
+
+LISTING = "LedgerService/ListEntries"
+_locks: dict[Path, sqlite3.Connection] = {}
+
+
+@contextmanager
+def holding_the_lock(database: Path) -> Iterator[None]:
+    """Another process's write transaction, until `release`."""
+    _locks[database] = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    _locks[database].execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        release(database)
+
+
+def release(database: Path) -> None:
+    if connection := _locks.pop(database, None):
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def wait_for(condition, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def certificate(name: str) -> Path:
+    return Path(__file__).parents[1] / "certificates" / name
+
+
+def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
+    tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
+    with running_server(tmp_path, **tls) as running:
+        with running.client(tls=certificate("ca.pem")) as client:
+            assert client.append_entries(MARKET, [identity("i", "s")])
+        with running.client() as plain, pytest.raises(SellertrustCallError) as caught:
+            plain.get_trust_score(MARKET, "s")
+        assert caught.value.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+        with running.client(tls=grpc.ssl_channel_credentials()) as stranger, pytest.raises(SellertrustCallError):
+            stranger.get_trust_score(MARKET, "s")
+
+
+def test_clients_must_show_a_certificate_if_their_authority_is_named(tmp_path: Path) -> None:
+    names = {"tls_certificate": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem"}
+    ca, key, chain = (certificate(name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    with running_server(tmp_path, **{name: certificate(file) for name, file in names.items()}) as running:
+        with running.client(tls=grpc.ssl_channel_credentials(ca, key, chain)) as known:
+            assert known.append_entries(MARKET, [identity("i", "s")])
+        with running.client(tls=certificate("ca.pem")) as nameless, pytest.raises(SellertrustCallError):
+            nameless.get_trust_score(MARKET, "s")
+
+
+def name_shown(address: str) -> str:
+    """The common name of the certificate that the server shows to a new connection."""
+    context = ssl.create_default_context(cafile=certificate("ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    host, port = address.split(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        subject = dict(pair[0] for pair in secured.getpeercert()["subject"])
+    return subject["commonName"]
+
+
+def put(source: str, target: Path) -> None:
+    """Replaces a file as those who renew certificates do: written beside it, renamed into its place."""
+    beside = target.with_suffix(".new")
+    beside.write_bytes(certificate(source).read_bytes())
+    beside.replace(target)
+
+
+def test_renewed_certificates_are_taken_up_and_half_renewed_ones_are_not(tmp_path: Path) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    put("server.pem", chain)
+    put("server.key", key)
+    with running_server(tmp_path, tls_certificate=chain, tls_key=key) as running:
+        with running.client(tls=certificate("ca.pem")) as client:
+            client.append_entries(MARKET, [identity("i", "s")])
+            assert name_shown(running.address) == "sellertrust test server"
+            put("renewed.pem", chain)
+            assert name_shown(running.address) == "sellertrust test server"
+            put("renewed.key", key)
+            assert name_shown(running.address) == "sellertrust test renewed"
+            key.unlink()
+            assert name_shown(running.address) == "sellertrust test renewed"
+            assert client.get_trust_score(MARKET, "s").seller
+        assert running.lines("tls files renewed")
+        assert len(running.lines("tls files refused, the last good ones stay in use")) == 2
+
+
+def test_tls_files_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> None:
+    for chain, key in (("server.pem", "renewed.key"), ("README.md", "server.key")):
+        tls = {"tls_certificate": certificate(chain), "tls_key": certificate(key)}
+        with pytest.raises(ConfigurationWrong, match="SELLERTRUST_TLS_CERTIFICATE"), running_server(tmp_path, **tls):
+            pass
+
+
+def test_a_server_without_a_ledger_that_answers_does_not_start(tmp_path: Path) -> None:
+    from scoring.errors import LedgerUnavailable
+    from service.api.server import serve
+    from service.ledger.store import Ledger
+    from tests.scoring.worlds import policy
+
+    settings = settings_of(data_dir=tmp_path)
+    ledger = Ledger.open(settings.database_url, create=True)
+    ledger.close()
+    with pytest.raises(LedgerUnavailable):
+        serve(build_server(settings, ledger, policy(), log=make_log("json", "info", io.StringIO())), ledger)

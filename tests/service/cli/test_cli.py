@@ -1,0 +1,368 @@
+"""The real command, in processes of its own: data on stdout, all else on stderr, and an exit code that can be trusted."""
+
+import gzip
+import json
+import re
+import shutil
+import sqlite3
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from sellertrust.client import Client
+from sellertrust.v1.trust_score_service_pb2 import ScoreState
+from service.registry.registry import Registry
+from tests.scoring.worlds import artifact
+from tests.service.registry.models import gates_json
+from tests.service.registry.test_registry import another
+from tests.service.shells import MARKET, ROOT, Shell, bare_shell, days_ago, lines_of, serving, shell_of
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell whose server runs, with a champion and a challenger."""
+    folder = tmp_path_factory.mktemp("data")
+    registry = Registry(folder / "registry")
+    for model in (artifact(), another()):
+        registry.publish(model.parts, actor="test", reason="trained", now=1, attachments={"gates.json": gates_json()})
+    shell = shell_of(folder)
+    with serving(shell, folder) as address:
+        yield shell_of(folder, target=address)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Shell:
+    return bare_shell(tmp_path)
+
+
+def score_of(shell: Shell, seller: str) -> Any:
+    ((row),) = shell.json("score", seller)
+    return row
+
+
+def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shell) -> None:
+    """One JSON object a line; a retry answers as the first time; other content under an id is refused with 4."""
+    text = lines_of("lister", "v-lister")
+    first = shell.json("ledger", "append", "-", stdin="\n" + text + "\n")
+    assert [row["entry_id"] for row in first] == ["i-lister", "x-lister", "v-lister"]
+    assert [row["already_present"] for row in first] == [False] * 3
+    again = shell.json("ledger", "append", "-", stdin=text.splitlines()[1])
+    assert again == [first[1] | {"already_present": True}]
+    assert "ENTRY_CONTENT_DIFFERS" in shell.error(4, "ledger", "append", "-", stdin=text.replace("5000", "5001"))
+    listed = shell.json("ledger", "list", "--seller", "lister", "--limit", 2)
+    assert [(row["sequence"], row["kind"]) for row in listed] == [
+        (first[0]["sequence"], "identity"),
+        (first[1]["sequence"], "exposure"),
+    ]
+    table, told = shell("ledger", "list", "--seller", "nobody")
+    assert (table, told) == ("", "nothing found\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n", "FILE: has 0 entries; write one JSON object a line"),
+        ("\n[1]\n", "line 2: is not an entry: write a JSON object"),
+        ('{"seller": 5}\n', "line 1: is not an entry: "),
+        (
+            '\n\n{"entry_id": "e", "identity": {}}',
+            "error: INVALID_ARGUMENT: line 3, seller: is required: marketplaces/{m",
+        ),
+        ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "INVALID_ARGUMENT"),
+    ],
+)
+def test_lines_that_are_no_entries_are_named_and_nothing_is_appended(shell: Shell, text: str, message: str) -> None:
+    """Exit code 2: the input is wrong, wherever it was noticed."""
+    assert message in shell.error(2, "ledger", "append", "-", stdin=text)
+
+
+def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_known(shell: Shell) -> None:
+    """The data is complete, the trouble is on stderr."""
+    shell("ledger", "append", "-", stdin=lines_of("good"))
+    stdout, stderr = shell("score", "good", "nobody", "-o", "json", code=3)
+    good, nobody = json.loads(stdout)
+    assert (good["seller"], good["state"], good["incidents"]) == ("good", "rated", 0)
+    assert 0 <= good["points_low"] < good["points"] <= good["points_high"] <= 1000
+    assert good["tier"] in ("standard", "trusted", "exemplary")
+    assert (nobody["seller"], nobody["state"], nobody["points"]) == ("nobody", "seller_not_found", None)
+    assert "error: marketplaces/acme/sellers/nobody: nothing that stands is recorded" in stderr
+    table, _ = shell("score", "good")
+    assert table.splitlines()[0].split()[0] == "seller"
+    assert str(good["points"]) in table
+
+
+def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_when_it_is_overturned(
+    shell: Shell,
+) -> None:
+    """Report, confirm, explain, overturn: the answer is as before."""
+    shell("ledger", "append", "-", stdin=lines_of("fallen", "v-fallen"))
+    before = score_of(shell, "fallen")
+    assert (before["incidents"], before["open"]) == (0, 1)
+    decision = ("v-fallen", "--actor", "reviewer", "--reason", "test buy: fake")
+    confirmed = shell.json("violation", "confirm", *decision, "--entry-id", "d-fallen")
+    assert (confirmed["status"], confirmed["allowed_actions"]) == ("confirmed", ["appeal", "reduce", "overturn"])
+    stdout, stderr = shell("score", "fallen", "nobody", "--explain", "-o", "json", code=3)
+    assert "sellers/nobody" in stderr
+    (explained,) = json.loads(stdout)
+    assert explained["points"] < before["points"]
+    reasons = {reason["reason_code"]: reason for reason in explained["explanation"]}
+    assert explained["baseline_points"] + sum(r["points"] for r in reasons.values()) == explained["points"]
+    (incident,) = reasons["COUNTERFEIT_CONFIRMED"]["incidents"]
+    assert incident["entries"] == ["v-fallen", "d-fallen"]
+    text, _ = shell("score", "fallen", "--explain")
+    assert "COUNTERFEIT_CONFIRMED" in text
+    assert "v-fallen d-fallen" in text
+    assert f"{explained['points']} points (90 %: {explained['points_low']} to {explained['points_high']})" in text
+
+    refused = shell.error(4, "violation", "dismiss", *decision)
+    assert "LIFECYCLE_FORBIDS" in refused
+    assert "allowed: appeal, reduce, overturn" in refused
+    shell("violation", "overturn", *decision)
+    after = score_of(shell, "fallen")
+    assert after["points"] - before["points"] == 0
+    assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
+
+
+def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
+    """The points are the model's; the tier is a person's, for a time."""
+    until = days_ago(-30)
+    override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
+    entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
+    shell("ledger", "append", "-", stdin=lines_of("held") + json.dumps(entry))
+    text, _ = shell("score", "held", "--explain")
+    assert "tier probation" in text
+    assert f"tier probation was set by risk-2 until {until[:10]}" in text
+    assert "under investigation (entry o-held)" in text
+    assert "OVERRIDDEN" in text
+    [explained] = shell.json("score", "held", "--explain")
+    assert explained["override"]["actor"] == "risk-2"
+
+
+def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
+    """By seller and status; an unknown one is 3 with where to look, a status that is none is 2."""
+    shell("ledger", "append", "-", stdin=lines_of("listed", "v-a", "v-b", "v-c"))
+    shell("violation", "dismiss", "v-a", "--actor", "staff", "--reason", "unproven")
+    withdrawn = shell.json("violation", "withdraw", "v-b", "--actor", "brand", "--reason", "a mistake")
+    assert withdrawn["status"] == "withdrawn"
+    rows = shell.json("violation", "list", "--seller", "listed", "--status", "dismissed", "--status", "alleged")
+    assert [(row["violation"], row["status"]) for row in rows] == [("v-a", "dismissed"), ("v-c", "alleged")]
+    shown, _ = shell("violation", "show", "v-c")
+    assert {"v-c", "alleged", "counterfeit_goods"} <= set(shown.split())
+    missing = shell.error(3, "violation", "show", "v-z")
+    assert "VIOLATION_NOT_FOUND" in missing
+    assert "next:  list what there is: sellertrust ledger list, sellertrust violation list" in missing
+    assert "'guilty' is none of alleged, under_review" in shell.error(2, "violation", "list", "--status", "guilty")
+
+
+def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) -> None:
+    """Promoted by the beginning of its digest; every later answer names the new model."""
+    shell("ledger", "append", "-", stdin=lines_of("promoted"))
+    models = {row["aliases"]: row for row in shell.json("model", "list")}
+    first, second = models["champion"], models["challenger"]
+    assert (first["state"], second["state"]) == ("verified", "verified")
+    assert score_of(shell, "promoted")["model"] == first["digest"][:12]
+    _, told = shell("model", "promote", second["digest"][:10], "--reason", "better", "--actor", "anna")
+    assert told == f"champion is now {second['digest'][:12]}\n"
+    deadline = time.monotonic() + 20
+    with Client(shell.environment["SELLERTRUST_TARGET"]) as client:
+        while client.get_trust_score(MARKET, "promoted").stamp.model_digest != second["digest"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    shown = shell.json("model", "show")
+    assert shown["digest"] == second["digest"]
+
+
+def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, tmp_path: Path) -> None:
+    """Exit code 4, the good rows in the ledger, line and reason in the file; what is exported is what was imported."""
+    mapping = tmp_path / "shop.toml"
+    mapping.write_text(
+        'marketplace = "elsewhere"\n[[files]]\npath = "sold.csv"\n[[files.entries]]\nkind = "exposure"\n'
+        'entry_id = "x-{shop}-{day}"\nseller = "{shop}"\nday = "{day}"\nsettled_orders = "{orders}"\n'
+    )
+    (tmp_path / "sold.csv").write_text("shop,day,orders\na,2026-01-01,5\nb,2026-01-01\nc,2026-01-01,7\n")
+    rejects = tmp_path / "rejects.csv"
+    said = bare.error(4, "ledger", "import", mapping, "--rejects", rejects, "-m", MARKET)
+    assert "import sold.csv: done in" in said
+    assert "2 entries appended to acme, 0 were there already" in said
+    assert f"1 row rejected, with 1 reason; mend them and import again: {rejects}" in said
+    assert rejects.read_text().splitlines()[1] == "sold.csv,3,has 2 cells where the header has 3"
+    parquet = tmp_path / "export.parquet"
+    stdout, stderr = bare("ledger", "export", parquet)
+    assert stdout == ""
+    assert f"2 entries of acme written to {parquet}" in stderr
+    assert pl.read_parquet(parquet)["seller"].to_list() == ["a", "c"]
+
+
+def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, tmp_path: Path) -> None:
+    """By kind, from when to when, with rejects by reason; times in the wrong unit are doubted, in an import too."""
+    mapping = tmp_path / "cases.toml"
+    mapping.write_text(
+        'marketplace = "acme"\n[[files]]\npath = "cases.csv"\ndates = "epoch_milliseconds"\n[[files.entries]]\n'
+        'kind = "violation"\nentry_id = "v-{id}"\nseller = "{shop}"\noccur_time = "{at}"\n'
+        'violation_type = "counterfeit_goods"\nharm = "{harm}"\nsource = "brand"\n'
+    )
+    table = tmp_path / "cases.csv"
+    table.write_text(
+        "id,shop,at,harm\n1,a,1767225600,high\n2,a b,1767225600,high\n3,a,1767312000,hi\n4,b,1767312000,low\n"
+        "4,b,1767312000,low\n5 b/6,b,1767312000,low\n"  # told twice, and once under an id that is none
+    )
+    before = {*tmp_path.rglob("*")}
+    stdout, said = bare("ledger", "import", mapping, "--dry-run", code=4)
+    assert [*map(str.strip, stdout.splitlines()[-1].split("│"))] == [
+        *("violation", "2", "1970-01-21T10:53:45.600000Z", "1970-01-21T10:55:12Z"),
+    ]
+    assert "warning: 2 of 2 entries happened before 1990: look at the unit of epoch times" in said
+    assert "cases.csv: 1 x harm: 'hi' is none of low, medium, high, extreme (first in line 4)" in said
+    assert "cases.csv: 1 x seller: must name a seller by" in said
+    assert "of [A-Za-z0-9._~:-]; that of the violation has ' ', '/' (first in line 7)" in said
+    assert "nothing was appended to acme: a dry run" in said
+    assert {*tmp_path.rglob("*")} == before
+    assert "--rejects: writes a file" in bare.error(2, "ledger", "import", mapping, "--dry-run", "--rejects", "r.csv")
+    table.write_text("id,shop,at,harm\n1,a,1767225600,high\n")
+    assert "warning: 1 of 1 entries happened before 1990" in bare("ledger", "import", mapping)[1]
+    mapping.write_text(mapping.read_text().replace("milliseconds", "seconds").replace("v-", "w-"))
+    stdout, said = bare("ledger", "import", mapping, "--dry-run")
+    assert "2026-01-01T00:00:00Z" in stdout
+    assert "warning" not in said
+
+
+def inspections(shell: Shell, folder: Path) -> Path:
+    """Made inspections, imported, and a study of them."""
+    for name in ("events.csv", "entities.csv"):
+        with gzip.open(folder / f"{name}.gz", "wb") as target:
+            target.write((ROOT / "tests" / "data" / "inspections" / name).read_bytes())
+    studies = ROOT / "training" / "studies"
+    study = (studies / "toronto_a.toml").read_text()
+    first = study.index("train = [")
+    study = study[:first] + 'train = ["2010-01-01"]' + study[study.index("\n", first) :]
+    (folder / "study.toml").write_text(study + "\n[model]\nrounds = 10\nparameters = { min_data_in_leaf = 5 }\n")
+    shell("ledger", "import", studies / "toronto.mapping.toml", "--data", folder)
+    return folder / "study.toml"
+
+
+def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
+    """On made inspections: imported, trained, published as champion; progress goes to stderr."""
+    inspections(bare, tmp_path)
+    bare("train", tmp_path / "study.toml", "--dry-run")
+    stdout, stderr = bare("train", tmp_path / "study.toml", "-o", "json", code=(0, 4))
+    row = json.loads(stdout)
+    assert "--fresh" not in stderr  # a dry run fits nothing that could be taken up
+    assert (row["study"], row["auc"].keys()) == ("toronto_a", {"value", "low", "high"})
+    for step in ("export", "1/9 snapshot", "4/9 train", "9/9 gates"):
+        assert f"{step}: done in" in stderr
+    (model,) = bare.json("model", "list")
+    assert model["digest"] == row["digest"]
+    assert model["auc"] == pytest.approx(row["auc"]["value"], abs=1e-4)
+    assert len((tmp_path / "data" / "training" / "looks.jsonl").read_text().splitlines()) == 1
+    shown, told = bare("train", tmp_path / "study.toml", "--no-publish", "--no-verify", code=(0, 4))
+    (took,) = re.findall(r"7/9 compare: done in ([0-9.]+) s", told)
+    assert ["compare", took] in [line.replace("│", " ").split()[:2] for line in shown.splitlines()]
+    assert f"auc                     {row['auc']['value']:.4f} (" in shown
+
+
+def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(bare: Shell, tmp_path: Path) -> None:
+    """The command says so, and that a registry a marketplace keeps them apart."""
+    study = inspections(bare, tmp_path)
+    bare("train", study, "--no-verify", code=(0, 4))
+    if bare.json("model", "list")[0]["aliases"] != "champion":
+        (row,) = (row for row in bare.json("doctor", code=6) if row["check"] == "champion")
+        assert "make one: sellertrust model promote challenger --reason WHY" in row["found"]
+    digest = bare.json("model", "list")[0]["digest"]
+    bare("model", "promote", digest, "--reason", "w", "--override", "a", "--sign-off", "b")
+    there = tmp_path / "there.toml"
+    name = tomllib.loads(study.read_text())["marketplace"]
+    there.write_text(study.read_text().replace(f'marketplace = "{name}"', 'marketplace = "elsewhere"'))
+    mapping = ROOT / "training" / "studies" / "toronto.mapping.toml"
+    bare("ledger", "import", mapping, "--data", tmp_path, "-m", "elsewhere")
+    _, told = bare("train", there, "--no-publish", "--no-verify", code=(0, 4))
+    assert f"the champion is of marketplace {name}: not compared; one registry a marketplace" in told
+    assert f"the champion is of marketplace {name}" in bare.error(6, "train", there, "--recalibrate")
+    _, told = bare("train", study, "--no-publish", "--no-verify", code=(0, 4))
+    assert "not compared" not in told
+
+
+def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:
+    """Everything is checked, whatever was found before; a remedy beside each ailment."""
+    assert {row["check"]: row["ok"] for row in shell.json("doctor")} == dict.fromkeys(
+        ("configuration", "lightgbm", "policy", "ledger", "champion", "server"), True
+    )
+    rows = {row["check"]: row for row in bare.json("doctor", code=6)}
+    assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "champion", "server"]
+    assert "run: sellertrust db upgrade" in rows["ledger"]["found"]
+    assert "train one: sellertrust train STUDY" in rows["champion"]["found"]
+    assert "start one: sellertrust serve" in rows["server"]["found"]
+
+
+def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path: Path) -> None:
+    """The server that has it goes on."""
+    said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"], data_dir=tmp_path)
+    assert "cannot listen on 127.0.0.1:" in said
+    assert "SELLERTRUST_ADDRESS" in said
+    shell("ledger", "list", "--limit", 1)
+
+
+def test_a_sqlite_ledger_has_one_writer_and_any_number_of_readers(shell: Shell, tmp_path: Path) -> None:
+    """Beside a server nothing else writes the file, and whoever would is told to use the server; reading goes on."""
+    mapping = tmp_path / "acme.mapping.toml"
+    mapping.write_text(
+        'marketplace = "acme"\n[[files]]\npath = "identity.csv"\n[[files.entries]]\nkind = "identity"\n'
+        'entry_id = "{id}"\nseller = "{id}"\noccur_time = "2026-01-01"\nlevel = "business"\n'
+    )
+    (tmp_path / "identity.csv").write_text("id\nimported\n")
+    shell("ledger", "append", "-", stdin=lines_of("writer", "v-writer"))
+    for command in (["db", "upgrade"], ["ledger", "import", mapping], ["ledger", "restore", back_up(shell, tmp_path)]):
+        assert "sellertrust ledger append" in shell.error(6, *command)
+    shell("ledger", "import", mapping, data_dir=tmp_path / "elsewhere")
+    assert "another server has" in shell.error(6, "serve", address="127.0.0.1:0")
+    assert shell.json("ledger", "verify")["intact"]
+    shell("ledger", "export", tmp_path / "export.parquet")
+    shell("ledger", "checkpoint", tmp_path / "checkpoints.jsonl")
+
+
+def back_up(shell: Shell, folder: Path) -> Path:
+    file = folder / "ledger.backup"
+    made = shell.json("ledger", "backup", file)
+    assert (made["entry"], made["left_out"]) == (made["sequence"], [])
+    return file
+
+
+def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Path) -> None:
+    """Proven first, then restored once; the second time the ledger is not empty, and a cut file is refused."""
+    shell("ledger", "append", "-", stdin=lines_of("kept", "v-kept"))
+    file, elsewhere = back_up(shell, tmp_path), tmp_path / "elsewhere"
+    made = shell.json("ledger", "restore", file, "--verify-only", data_dir=elsewhere)
+    assert not elsewhere.exists()
+    assert shell.json("ledger", "restore", file, data_dir=elsewhere) == made
+    verified = shell.json("ledger", "verify", data_dir=elsewhere)
+    assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
+    assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
+    shell("ledger", "backup", tmp_path / "keyless", "--without-keys")
+    _, told = shell("ledger", "restore", tmp_path / "keyless", data_dir=tmp_path / "keyless-ledger")
+    assert "warning: this backup holds no keys, so sealed texts" in told
+    file.write_bytes(file.read_bytes()[:-50])
+    assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
+    assert "no such file" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
+    assert "SQLite has no roles" in shell.error(6, "db", "grant", "server")
+
+
+def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
+    """It makes its folder and ledger, answers unknown without a model, and leaves no process."""
+    shell = shell_of(tmp_path / "new" / "data")
+    with serving(shell, tmp_path) as address:
+        shell("ledger", "append", "-", stdin=lines_of("s"), target=address)
+        with Client(address) as client:
+            score = client.get_trust_score(MARKET, "s")
+        assert score.state == ScoreState.SCORE_STATE_UNKNOWN
+        assert not score.HasField("points")
+    assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["ledger.db"]
+    lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
+    (ledger,) = [line for line in lines if line["event"] == "ledger"]
+    assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")
+    warned = any("3.51.3" in line["caution"] for line in lines if line["event"] == "ledger caution")
+    assert warned == (sqlite3.sqlite_version_info < (3, 51, 3))
+    shutil.rmtree(tmp_path / "new")

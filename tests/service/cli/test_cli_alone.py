@@ -1,0 +1,231 @@
+"""The command where something is missing, broken or in the way: one message that says what to do, and never a trace."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from service.ledger.schema import upgrade
+from service.registry.registry import Registry
+from tests.databases import postgresql
+from tests.scoring.worlds import artifact
+from tests.service.processes import COMMAND, run_from_nothing
+from tests.service.shells import SECONDS, Shell, bare_shell
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Shell:
+    return bare_shell(tmp_path)
+
+
+def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
+    """`model list` shows it, `serve` refuses to start with it and says what to do."""
+    registry = Registry(tmp_path / "data" / "registry")
+    digest = registry.publish(artifact().parts, actor="test", reason="trained", now=1)
+    (registry.folder / "models" / digest / "model.txt").write_bytes(b"tree")
+    (row,) = bare.json("model", "list")
+    assert (row["digest"], row["state"]) == (digest, "damaged")
+    refused = bare.error(6, "serve", address="127.0.0.1:0")
+    assert f"model {digest[:12]} in " in refused
+    assert "model.txt of the artifact was altered" in refused
+
+
+def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path) -> None:
+    """No study, no entries."""
+    assert "there is no study nope.toml; the shipped ones are in" in bare.error(6, "train", "nope.toml")
+    (tmp_path / "data").mkdir()
+    upgrade(f"sqlite:///{tmp_path}/data/ledger.db")
+    assert "the ledger holds no entries of marketplace 'demo'" in bare.error(6, "train", "marketplace.toml")
+
+
+def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -> None:
+    """Unavailable is worth a retry, and the message names the next command."""
+    types = {row["violation_type"]: row for row in bare.json("violation", "types")}
+    assert types["counterfeit_goods"]["low"] == "moderate"
+    said = bare.error(5, "score", "s")
+    assert "error: UNAVAILABLE" in said
+    assert "next:  is the server running? start it: sellertrust serve; or look: sellertrust doctor" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score"], "Missing argument 'SELLER"),
+        (["score", "s", "--observe-time", "yesterday"], "error: --observe-time: 'yesterday' is not a time"),
+    ],
+)
+def test_a_wrong_call_is_2_and_says_what_would_be_right(bare: Shell, arguments: list[str], message: str) -> None:
+    """Usage errors come from the parser, wrong values from the command; the code is the same."""
+    assert message in replace(bare, run=run_from_nothing).error(2, *arguments)
+
+
+def test_every_mistyped_or_wrong_variable_is_told_at_once(bare: Shell) -> None:
+    """And the one that was meant is named."""
+    said = bare.error(6, "serve", adress="127.0.0.1:1", log_level="loud")
+    assert "SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?" in said
+    assert "SELLERTRUST_LOG_LEVEL = 'loud'" in said
+
+
+def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
+    """Each setting with its variable and source."""
+    url = "postgresql://trust:hunter2@db.example/trust"
+    stdout, _ = bare("config", "show", "-o", "json", database_url=url, pseudonym_key="a secret of some length")
+    assert "hunter2" not in stdout
+    assert "a secret" not in stdout
+    rows = {row["name"]: row for row in json.loads(stdout)}
+    assert rows["pseudonym_key"] == {
+        "name": "pseudonym_key",
+        "variable": "SELLERTRUST_PSEUDONYM_KEY",
+        "value": "***",
+        "source": "environment",
+    }
+    assert rows["log_level"]["source"] == "default"
+
+
+def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
+    """`db upgrade` makes what is missing, folder and all; a newer schema is never touched."""
+    assert bare("db", "upgrade") == ("", "the ledger's database is up to date\n")
+    database = tmp_path / "data" / "ledger.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE ledger_version SET version_num = '9999'")
+    connection.close()
+    before = database.read_bytes()
+    assert "is newer than this release" in bare.error(6, "serve", address="127.0.0.1:0")
+    assert database.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(bare: Shell, tmp_path: Path) -> None:
+    """As is a folder that cannot be."""
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("not a database, but somebody's notes")
+    said = bare.error(6, "db", "upgrade", database_url=f"sqlite:///{wrong}")
+    assert f"{wrong} is no SQLite database; name another file by SELLERTRUST_DATABASE_URL" in said
+    assert wrong.read_text() == "not a database, but somebody's notes"
+    said = bare.error(6, "db", "upgrade", data_dir=wrong / "below")
+    assert f"the ledger cannot be kept in {wrong / 'below' / 'ledger.db'}: not a directory" in said
+
+
+def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp_path: Path) -> None:
+    """LightGBM's wheel does not bring it: what loading it raises on a bare machine is raised here."""
+    without = _shadowed(
+        bare, tmp_path, "lightgbm", 'OSError("libgomp.so.1: cannot open shared object file: No such file or directory")'
+    )
+    said = without.error(6, "serve", address="127.0.0.1:0")
+    assert said == (
+        "error: libgomp.so.1 is missing, which LightGBM needs\nnext:  install it: apt-get install libgomp1\n"
+    )
+    rows = {row["check"]: row for row in without.json("doctor", code=6)}
+    assert rows["lightgbm"]["found"] == "libgomp.so.1 is missing; install it: apt-get install libgomp1"
+
+
+def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
+    """A server needs no polars, training does."""
+    without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
+    said = without.error(6, "ledger", "export", tmp_path / "x.parquet")
+    assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
+
+
+def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
+    """Nobody but a developer wants a stack trace."""
+    broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
+    said = broken.error(1, "ledger", "export", tmp_path / "x.parquet")
+    assert said.startswith("error: unforeseen: boom (RuntimeError)\nnext:  please report it")
+
+
+def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
+    """A shell in which importing a package raises an error."""
+    stand_in = folder / "shadow" / package
+    stand_in.mkdir(parents=True)
+    (stand_in / "__init__.py").write_text(f"raise {error}\n")
+    path = os.pathsep.join([str(stand_in.parent), shell.environment["PYTHONPATH"]])
+    return Shell(shell.environment | {"PYTHONPATH": path}, run_from_nothing)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
+    """As in `sellertrust violation types | head -1`."""
+    command = [*COMMAND, "violation", "types"]
+    with subprocess.Popen(
+        command, env=bare.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(SECONDS)) == ("", 0)
+
+
+def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path: Path) -> None:
+    """Ctrl-C while it waits for entries that never come."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [*COMMAND, "ledger", "append", pipe]
+    with subprocess.Popen(command, env=bare.environment, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # refused until the command reads
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        # A signal between two of its steps may not end the read that follows: who waits presses Ctrl-C once more.
+        while process.poll() is None and time.monotonic() < deadline:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        os.close(writer)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert said.startswith("interrupted; what was acknowledged is kept")
+
+
+def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
+    """Whichever command was given it."""
+    none, table = tmp_path / "none", tmp_path / "orders.csv"
+    bare("db", "upgrade")
+    for command in (
+        ("ledger", "append", none),
+        ("ledger", "import", tmp_path / "none.toml"),
+        ("ledger", "import", tmp_path / "none.jsonl"),
+        ("ledger", "restore", none),
+        ("ledger", "verify", "--checkpoints", none, "--public-key", "00" * 32),
+    ):
+        said = bare.error(2, *command)
+        assert "no such file" in said or "there is no file" in said, said
+    table.write_text("id\n1\n")
+    assert "orders.csv is a table, and needs a mapping" in bare.error(2, "ledger", "import", table)
+    assert "nothing is on record of the seller" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")
+
+
+def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
+    bare("db", "upgrade")
+    file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_postgresql_that_refuses_is_6_and_one_that_does_not_answer_is_5_each_with_host_and_port(bare: Shell) -> None:
+    """The cause in PostgreSQL's words; the password never."""
+    server = make_url(postgresql()).set(password="s3cret")
+    unknown = server.set(database="no_such_ledger").render_as_string(hide_password=False)
+    stranger = server.set(username="nobody_here").render_as_string(hide_password=False)
+    host = str(server.query["host"])
+    for url, cause in (
+        (unknown, 'database "no_such_ledger" does not exist'),
+        (stranger, '"nobody_here" does not exist'),
+    ):
+        said = bare.error(6, "ledger", "verify", database_url=url)
+        assert f"PostgreSQL at {host}, port 5432 refuses: " in said
+        assert cause in said
+        assert "s3cret" not in said
+    with socket.socket() as taken_and_left:
+        taken_and_left.bind(("127.0.0.1", 0))
+        port = taken_and_left.getsockname()[1]
+    said = bare.error(5, "ledger", "verify", database_url=f"postgresql://u:s3cret@127.0.0.1:{port}/ledger")
+    assert f"does PostgreSQL run at 127.0.0.1, port {port}, as SELLERTRUST_DATABASE_URL says?" in said
+    assert "s3cret" not in said

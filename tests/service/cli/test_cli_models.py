@@ -1,0 +1,138 @@
+"""`sellertrust model ...`: upon the registry itself, where no server runs, and over gRPC."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.registry.registry import Registry
+from tests.service.registry.models import evaluated, gate, gates_json, publish, with_context
+from tests.service.shells import Shell, bare_shell, serving, shell_of
+
+BESIDE = {
+    "gates.json": gates_json(gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")),
+    "report.html": b"<!doctype html><p>better",
+}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell whose server runs with a champion, beside two others."""
+    folder = tmp_path_factory.mktemp("data")
+    filled(folder / "registry")
+    shell = shell_of(folder)
+    with serving(shell, folder) as address:
+        yield shell_of(folder, target=address)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Shell:
+    filled(tmp_path / "data" / "registry")
+    return bare_shell(tmp_path)
+
+
+def filled(folder: Path) -> list[str]:
+    registry = Registry(folder)
+    return [
+        publish(registry, parts=evaluated(0, 0.7)),
+        publish(registry, parts=evaluated(1, 0.8), attachments=BESIDE),
+        publish(registry, parts=evaluated(2, 0.75)),
+    ]
+
+
+def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> None:
+    """With the verdict of their gates; each failed one with what it found."""
+    rows = {row["auc"]: row for row in bare.json("model", "list")}
+    assert [(rows[auc]["aliases"], rows[auc]["gates"], rows[auc]["state"]) for auc in (0.7, 0.8, 0.75)] == [
+        ("champion", "passed", "verified"), ("", "failed", "verified"), ("challenger", "passed", "verified"),
+    ]  # fmt: skip
+    shown = bare.json("model", "show", rows[0.8]["digest"])
+    assert (shown["auc"], shown["gates"]) == ({"value": 0.8, "low": 0.78, "high": 0.8200000000000001}, "failed")
+    assert "0.8000 (0.7800 to 0.8200)" in bare("model", "show", rows[0.8]["digest"])[0]
+    assert shown["gate calibration"] == "failed: calibration was looked at"
+    assert shown["gate psi"] == "failed, advisory: psi was looked at"
+    assert shown["evaluation"]["base_rate"] == 0.1
+    table, told = bare("model", "diff", "champion", rows[0.8]["digest"][:9])
+    assert f"a is {rows[0.7]['digest'][:12]}, b is {rows[0.8]['digest'][:12]}" in told
+    lines = [line.replace("│", " ").split() for line in table.splitlines()]
+    assert ["evaluation", "auc.lightgbm.value", "0.7", "0.8"] in lines
+    assert "names no model" in bare.error(3, "model", "show", "nobody")
+
+
+def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: Shell) -> None:
+    """By the command line too: 4 until everybody has signed."""
+    digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
+    said = ("model", "promote", digest[:10], "--reason", "the world moved", "--actor", "anna")
+    refused = bare.error(4, *said)
+    assert "past calibration it takes a named person's override (--override NAME)" in refused
+    assert "psi must be signed off by name (--sign-off NAME)" in refused
+    _, told = bare(*said, "--override", "dora", "--sign-off", "emil")
+    assert told == f"champion is now {digest[:12]}\n"
+    _, told = bare("model", "rollback", "--reason", "complaints")
+    rows = bare.json("model", "history")
+    assert [row["alias"] for row in rows] == ["champion", "challenger", "challenger", "champion", "champion"]
+    assert told == f"champion is now {rows[0]['digest'][:12]}\n"
+    assert (rows[3]["actor"], rows[3]["reason"], rows[3]["figures"]["override"]) == ("anna", "the world moved", "dora")
+    assert rows[4]["figures"]["previous"] == digest
+    table, _ = bare("model", "history")
+    assert "sign_off=emil" in table
+
+
+def test_the_report_is_written_as_it_was_published(bare: Shell, tmp_path: Path) -> None:
+    """And a model without one says so."""
+    digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
+    _, told = bare("model", "report", digest, "--out", tmp_path / "seen.html")
+    assert (tmp_path / "seen.html").read_bytes() == BESIDE["report.html"]
+    assert told == f"24 bytes written to {tmp_path / 'seen.html'}\n"
+    assert "was published without report.html" in bare.error(3, "model", "report", "champion", "--out", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
+    """Lists, models, differences and history are the same, asked here or there."""
+    address = shell.environment["SELLERTRUST_TARGET"]
+    for command in (["list"], ["show", "challenger"], ["diff", "champion", "challenger"], ["history"]):
+        assert shell.json("model", *command, "--server", address) == shell.json("model", *command)
+    assert "MODEL_NOT_FOUND" in shell.error(3, "model", "show", "nobody", "--server", address)
+
+
+def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_path: Path) -> None:
+    """By the keys of its own features, asked of the registry itself and of a server."""
+    registry = Registry(tmp_path / "data" / "registry")
+    publish(registry)
+    digest = publish(registry, parts=with_context())
+    context = ["context.looks@1", "context.sent_by=court@1"]
+    with serving(bare_shell(tmp_path), tmp_path) as address:
+        for shell, where in ((bare_shell(tmp_path), ()), (shell_of(tmp_path, target=address), ("--server", address))):
+            rows = {row["digest"]: row["state"] for row in shell.json("model", "list", *where)}
+            assert rows[digest] == "verified"
+            assert shell.json("model", "show", "challenger", *where)["features"][-2:] == context
+            found = shell.json("model", "diff", "champion", "challenger", *where)
+            assert [row["name"] for row in found if row["section"] == "features"] == context
+
+
+def test_promote_waits_until_every_server_answers_with_the_model(shell: Shell) -> None:
+    """Asked of a server or of the registry itself; one that cannot follow is 5 and named."""
+    address = shell.environment["SELLERTRUST_TARGET"]
+    challenger = shell.json("model", "show", "challenger")["digest"]
+    said = ("--reason", "better", "--wait")
+    _, told = shell("model", "promote", "challenger", *said)
+    assert told == f"champion is now {challenger[:12]}\nevery server answers with it\n"
+    _, told = shell("model", "rollback", *said, "--server", address, "--timeout", 5)
+    assert told.endswith("every server answers with it\n")
+    late = shell.error(
+        5, "model", "promote", "challenger", *said, "--timeout", 4, "--server", address, "--server", "127.0.0.1:9"
+    )
+    assert f"error: after 4 s not answering with {challenger[:12]}: 127.0.0.1:9; their logs say why" in late
+    assert json.loads(shell("model", "show", "-o", "json")[0])["digest"] == challenger
+
+
+def test_a_registry_by_url_and_by_its_former_name(bare: Shell, tmp_path: Path) -> None:
+    """SELLERTRUST_REGISTRY takes a folder or a URL; the name of earlier releases goes on being understood."""
+    folder = tmp_path / "elsewhere"
+    filled(folder)
+    for settings in ({"registry": folder}, {"registry": f"file://{folder}"}, {"registry_dir": folder}):
+        assert len(bare.json("model", "list", **settings)) == 3
+    assert bare.json("model", "list", registry=tmp_path / "empty") == []
+    assert "must be a folder, or a URL such as" in bare.error(6, "model", "list", registry="s 3://x")

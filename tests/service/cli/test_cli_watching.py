@@ -1,0 +1,142 @@
+"""`sellertrust model backtest | monitor | shadow | shadow-report`, as a person and a scheduler use them."""
+
+import socket
+import subprocess
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from scoring.time import parse_day
+from service.registry.registry import Registry
+from tests.scoring.worlds import policy
+from tests.service.processes import COMMAND
+from tests.service.shells import SECONDS, Shell, serving, shell_of
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.pipeline.job import Job
+from training.pipeline.run import run
+from training.study.loading import load_study
+
+STUDY = STUDIES / "marketplace.toml"
+SPAN = ("--from", "2025-01-01", "--to", "2025-03-15", "--step", "30")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A data folder with a marketplace of two years and two models of it."""
+    folder = tmp_path_factory.mktemp("data")
+    with market_ledger(folder, 700) as ledger:
+        table = exported(ledger, "demo", folder)
+    registry = Registry(folder / "registry")
+    for number, rounds in enumerate((40, 15)):
+        parts = run(Job(table, replace(load_study(STUDY), rounds=rounds), policy(), verify=False)).parts
+        digest = registry.publish(parts, actor="tests", reason="trained", now=number)
+        assert registry.aliases()["challenger" if number else "champion"] == digest
+    return shell_of(folder, marketplace="demo")
+
+
+@pytest.fixture
+def gauges(tmp_path: Path) -> Path:
+    return tmp_path / "model.prom"
+
+
+def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
+    """As JSON with every pair of tiers, and as tables that agree with it."""
+    found = shell.json("model", "backtest", "challenger", *SPAN, "--study", STUDY)
+    assert [step["day"] for step in found["steps"]] == ["2025-01-01", "2025-01-31", "2025-03-02"]
+    assert found["against"] == shell.json("model", "show", "champion")["digest"] != found["model"]
+    assert found["steps"][0]["moves"] is None
+    assert sum(m["sellers"] for step in found["steps"][1:] for m in step["moves"]) == sum(
+        m["sellers"] for m in found["moves"]
+    )
+    assert 0.5 < found["steps"][0]["figures"]["auc"] <= 1
+    shown, _ = shell("model", "backtest", "challenger", *SPAN, "--study", STUDY)
+    assert "churn_per_month" in shown
+    assert str(found["sellers_affected"]) in shown
+    alone = shell.json("model", "backtest", "champion", *SPAN)
+    assert alone["against"] is None
+    assert alone["steps"][0]["figures"] is None
+    today = shell.json("model", "backtest", "champion", *SPAN, "--knowledge", "today")
+    assert today["steps"] != alone["steps"]
+
+
+def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(shell: Shell) -> None:
+    """Each with the option that is wrong."""
+    assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")
+    assert "--to" in shell.error(6, "model", "backtest", "champion", "--from", "2025-01-02", "--to", "2025-01-01")
+    assert "--marketplace" in shell.error(6, "model", "backtest", "champion", *SPAN, "-m", "elsewhere")
+
+
+def test_a_monitor_ends_with_4_on_an_alert_and_with_0_without(shell: Shell, gauges: Path, tmp_path: Path) -> None:
+    """By the thresholds of the study; the gauges say the same."""
+    calm, strict = tmp_path / "calm.toml", tmp_path / "strict.toml"
+    calm.write_text(STUDY.read_text() + "\n[monitor]\npsi = 100\ncsi = 100\ncalibration = 100\n")
+    strict.write_text(STUDY.read_text() + "\n[monitor]\npsi = 0\ncsi = 0\n")
+    quiet = shell.json("model", "monitor", "--study", calm, "--textfile", gauges)
+    assert set(quiet["alerts"].values()) == {False}
+    families = {family.name: family.samples for family in text_string_to_metric_families(gauges.read_text())}
+    assert families["sellertrust_model_score_psi"][0].value == pytest.approx(quiet["score"]["value"])
+    assert {s.labels["check"]: bool(s.value) for s in families["sellertrust_model_alert"]} == quiet["alerts"]
+    assert len(families["sellertrust_model_feature_csi"]) == len(quiet["features"])
+    ratios = {s.labels["basis"]: s.value for s in families["sellertrust_model_calibration_ratio"]}
+    assert ratios["matured"] == pytest.approx(quiet["matured"]["ratio"]["value"])
+    shown, told = shell("model", "monitor", "--study", strict, code=4)
+    assert "feature_csi" in shown
+    assert "at least one check alerts" in told
+    assert "monitor.mood" in shell.error(6, "model", "monitor", "--study", _with(tmp_path, "mood = 1"))
+
+
+def _with(folder: Path, line: str) -> Path:
+    path = folder / "wrong.toml"
+    path.write_text(STUDY.read_text() + f"\n[monitor]\n{line}\n")
+    return path
+
+
+def test_a_monitor_offers_its_gauges_until_it_is_stopped(shell: Shell, tmp_path: Path) -> None:
+    """Prometheus reads them over HTTP; SIGTERM ends it with the exit code of the last look."""
+    with socket.socket() as taken_and_left:
+        taken_and_left.bind(("127.0.0.1", 0))
+        port = taken_and_left.getsockname()[1]
+    calm = tmp_path / "calm.toml"
+    calm.write_text(STUDY.read_text() + "\n[monitor]\npsi = 100\ncsi = 100\ncalibration = 100\n")
+    arguments = [*COMMAND, "model", "monitor", "--study", calm, "--listen", f"127.0.0.1:{port}", "--every", "3600"]
+    with subprocess.Popen(
+        arguments, env=shell.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            deadline, text = time.monotonic() + SECONDS, ""
+            while 'sellertrust_model_alert{check="score_psi"} 0.0' not in text:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                        text = answer.read().decode()
+                except OSError:
+                    continue
+            process.terminate()
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell: Shell, tmp_path: Path) -> None:
+    """From the alias to the report, with a server of its own process in between."""
+    shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")
+    assert shell.json("model", "shadow-report")["compared"] == 0
+    sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]
+    with serving(shell, tmp_path) as address:
+        deadline = time.monotonic() + SECONDS
+        while not shell.json("model", "shadow-report")["compared"]:
+            assert time.monotonic() < deadline
+            shell.run(["score", *sellers, "-o", "json"], shell.environment | {"SELLERTRUST_TARGET": address}, "", 60)
+    report = shell.json("model", "shadow-report")
+    assert sum(row["answers"] for row in report["tiers"]) == report["compared"] > 10
+    assert report["p1"] <= report["p50"] <= report["p99"]
+    assert report["dropped_requests"] == report["failed_requests"] == 0
+    shown, _ = shell("model", "shadow-report")
+    assert "share_of_other_tier" in shown
+    assert parse_day(report["last_observe_time"][:10]) >= parse_day("2026-01-01")

@@ -1,0 +1,50 @@
+"""Entries as JSON, as people and other systems write them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scoring.errors import InvalidInput
+from scoring.time import parse_time
+from service.ingest.sources.payload import entry_from_json
+
+SOLD = {"day": "2026-01-01", "settled_orders": 3, "currency": "EUR"}
+
+
+def said(text: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        entry_from_json(text, "acme")
+    return caught.value.message
+
+
+def entry(**values: Any) -> str:
+    return json.dumps({"entry_id": "e", "seller": "s"} | values)
+
+
+@pytest.mark.parametrize("written", ["19.99", "1999.00", "20.0", "1e3", '"1999.00"', '"1e3"'])
+@pytest.mark.parametrize("name", ["value_minor", "valueMinor"])
+def test_an_amount_in_minor_units_has_neither_point_nor_exponent(name: str, written: str) -> None:
+    """By either of protobuf's names; a count may be 3.0, as other tools write it."""
+    text = entry(exposure=SOLD | {name: "AMOUNT"}).replace('"AMOUNT"', written)
+    assert "write 19.99 EUR as 1999 (cents)" in said(text)
+    sound = entry_from_json(entry(exposure=SOLD | {name: "1999", "settled_orders": 3.0}), "acme")
+    assert (sound.fact.value_minor, sound.fact.settled_orders) == (1999, 3)  # type: ignore[union-attr]
+
+
+def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
+    """As in a mapping: what was reported on a day is known at the end of it."""
+    made = entry_from_json(
+        entry(occur_time="2026-03-01", report_time="2026-03-02", identity={"level": "basic"}), "acme"
+    )
+    assert made.occur_time == parse_time("2026-03-01T00:00:00Z")
+    assert made.report_time == parse_time("2026-03-02T23:59:59.999999Z")
+
+
+def test_a_date_that_there_is_not_is_named() -> None:
+    assert "occur_time: '2026-99-01' is no date: month must be in 1..12" in said(entry(occur_time="2026-99-01"))
+    assert "form YYYY-MM-DD, not '2026-99-01'" in said(entry(exposure=SOLD | {"day": "2026-99-01"}))
+
+
+def test_a_seller_that_is_missing_is_required() -> None:
+    assert "seller: is required" in said(json.dumps({"entry_id": "e", "exposure": SOLD}))

@@ -1,0 +1,267 @@
+"""Files as others write them: other dates, sums and cents, shifted days, no header, columns of another file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.entries.entry import Entry
+from scoring.enums import Harm
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY, format_time, parse_day, parse_time
+from service.ingest.mapping.dates import Dates, later
+from service.ingest.mapping.rules import MappedFile, mapping_of
+from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, VIOLATION
+
+SAO_PAULO: dict[str, Any] = {"format": "%Y-%m-%d %H:%M:%S", "offset": "-03:00"}
+
+
+def file_of(*rules: Mapping[str, Any], **stated: Any) -> MappedFile:
+    return mapping_of({"marketplace": "acme", "files": [{"path": "r.csv", "entries": list(rules), **stated}]}).files[0]
+
+
+def made(rules: Mapping[str, Any] | list[Mapping[str, Any]], *rows: Mapping[str, str], **stated: Any) -> list[Any]:
+    """Entries, or the reasons why there are none, of rows that stand in the file from line 2 on."""
+    file = file_of(*(rules if isinstance(rules, list) else [rules]), **stated)
+    return [e if isinstance(e, Entry) else str(e) for _, e in file.entries(enumerate(rows, 2))]
+
+
+def refused(**stated: Any) -> str:
+    with pytest.raises(ConfigurationWrong) as caught:
+        file_of(VIOLATION, **stated)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("dates", "text", "moment"),
+    [
+        (SAO_PAULO, "2017-10-02 10:56:33", "2017-10-02T13:56:33Z"),
+        (SAO_PAULO, "2017-10-02T10:56:33Z", "2017-10-02T10:56:33Z"),
+        ("%d/%m/%Y", "02/10/2017", "2017-10-02"),
+        (["%m/%d/%Y", "%d.%m.%y"], "2.10.17", "2017-10-02"),
+        ("epoch_seconds", "1289241911.72836", "2010-11-08T18:45:11.728360Z"),
+        ("epoch_milliseconds", "1289241911728", "2010-11-08T18:45:11.728000Z"),
+        ("%Y-%m-%dT%H:%M:%S%z", "2017-10-02T10:56:33-0300", "2017-10-02T13:56:33Z"),
+        ({"offset": "+02:00"}, "2017-10-02T10:56:33", "2017-10-02T08:56:33Z"),
+        ({"offset": "+02:00"}, "2017-10-02", "2017-10-02"),
+    ],
+)
+def test_dates_are_read_in_the_forms_that_the_mapping_states(dates: Any, text: str, moment: str) -> None:
+    """For the whole mapping, or for a file; RFC 3339 is always read."""
+    (entry,) = made(VIOLATION, ROW | {"when": text}, dates=dates)
+    assert entry.occur_time == parse_time(moment)
+    whole = mapping_of({"marketplace": "acme", "dates": dates, "files": [{"path": "r.csv", "entries": [VIOLATION]}]})
+    ((_, same),) = whole.files[0].entries([(2, ROW | {"when": text})])
+    assert same == entry
+
+
+def test_a_date_in_any_form_is_known_at_the_end_of_its_day() -> None:
+    """And a time then."""
+    (entry,) = made(VIOLATION, ROW | {"when": "02/10/2017"}, dates="%d/%m/%Y")
+    assert entry.report_time == (parse_day("2017-10-02") + 1) * DAY - 1
+    (entry,) = made(VIOLATION, ROW | {"when": "2017-10-02 10:56:33"}, dates=SAO_PAULO)
+    assert entry.report_time == entry.occur_time
+
+
+def test_a_date_that_has_no_stated_form_is_rejected_with_the_forms() -> None:
+    """A day that does not exist, other forms, and what lies before 1970."""
+    for text in ("31/02/2017", "2017/10/02", "soon"):
+        assert made(VIOLATION, ROW | {"when": text}, dates="%d/%m/%Y") == [
+            f"occur_time: {text!r} is not of the form %d/%m/%Y"
+        ]
+    for text in ("-1", "1e99", "NaN", "Infinity", "x"):
+        (reason,) = made(VIOLATION, ROW | {"when": text}, dates="epoch_seconds")
+        assert reason == f"occur_time: {text!r} is not of the form epoch_seconds"
+
+
+def test_wrong_dates_are_refused_before_any_row_is_read() -> None:
+    """Times without their offset above all: they are not guessed."""
+    assert refused(dates="%Y-%m-%d %H:%M") == (
+        'files[0].dates has times; add their offset from UTC, such as offset = "+00:00"'
+    )
+    for wrong in ("RFC 822", 7, {}, {"form": "%Y"}, ["%Y", 1]):
+        assert refused(dates=wrong).startswith("files[0].dates must be a format such as %d/%m/%Y")
+    for offset in ("UTC", "3", "+25:00", "+01:60", 3):
+        assert refused(dates=SAO_PAULO | {"offset": offset}).startswith("files[0].dates.offset must be an offset")
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)).map(lambda d: d.replace(microsecond=0)),  # noqa: DTZ001
+    st.integers(-14 * 60, 14 * 60),
+    st.integers(-400, 400),
+)
+def test_reading_a_time_is_what_python_says_of_it(moment: datetime, minutes: int, days: int) -> None:
+    """With an offset, and some days later."""
+    offset = timezone(timedelta(minutes=minutes))
+    text = Dates(("%d.%m.%Y %H-%M-%S",), offset).canonical(moment.strftime("%d.%m.%Y %H-%M-%S"))
+    utc = moment.replace(tzinfo=offset).astimezone(UTC)
+    assert datetime.fromisoformat(text) == utc
+    assert datetime.fromisoformat(later(text, days)) == utc + timedelta(days=days)
+    assert later(text[:10], days) == (utc.date() + timedelta(days=days)).isoformat()
+
+
+def test_a_day_is_the_utc_day_of_a_time() -> None:
+    """For exposure, and within an id, where the times of a day must give one entry."""
+    rule = EXPOSURE | {"entry_id": "x-{shop}-{when:day}", "day": "{when}", "settled_orders": {"count": "case"}}
+    rows = [
+        {"case": "1", "shop": "s", "when": "2017-10-01 22:00:00"},
+        {"case": "2", "shop": "s", "when": "2017-10-02 10:00:00"},
+        {"case": "2", "shop": "s", "when": "2017-10-02 10:00:00"},
+    ]
+    (entry,) = made(rule, *rows, dates=SAO_PAULO)
+    assert (entry.entry_id, entry.fact.day, entry.fact.settled_orders) == ("x-s-2017-10-02", parse_day("2017-10-02"), 2)
+    assert made(rule, ROW | {"when": "soon"}, dates="%d/%m/%Y") == ["when: 'soon' is not of the form %d/%m/%Y"]
+
+
+def test_a_date_can_be_some_days_later_than_its_column() -> None:
+    """An order is settled a fortnight after its delivery; a licence is known the day before."""
+    settled = EXPOSURE | {"day": {"column": "when", "plus_days": 14}, "settled_orders": 1}
+    (entry,) = made(settled, ROW)
+    assert entry.fact.day == parse_day("2026-03-15")
+    known = IDENTITY | {"level": "none", "occur_time": {"column": "when", "plus_days": -1}}
+    (entry,) = made(known, ROW | {"when": "02/10/2017"}, dates="%d/%m/%Y")
+    assert format_time(entry.occur_time) == "2017-10-01T00:00:00Z"
+    (reason,) = made(known, ROW | {"when": "soon"})
+    assert reason.startswith("occur_time: 'soon' is not a time")
+
+
+@pytest.mark.parametrize(
+    ("delivered", "promised", "found"),
+    [
+        ("2017-10-02 10:00:00", "2017-10-02 09:59:59", True),
+        ("2017-10-02 10:00:00", "2017-10-02 10:00:00", False),
+        ("2017-10-02 10:00:00", "", False),
+        ("", "2017-10-02 10:00:00", False),
+    ],
+)
+def test_a_violation_follows_from_a_date_later_than_another(delivered: str, promised: str, *, found: bool) -> None:
+    """In the forms of the file; where one is missing, nothing is said."""
+    late = VIOLATION | {"occur_time": "{delivered}", "when": {"column": "delivered", "after": "{promised}"}}
+    row = {"case": "1", "shop": "s", "delivered": delivered, "promised": promised}
+    assert len(made(late, row, dates=SAO_PAULO)) == found
+    grace = late | {"when": {"column": "delivered", "after": {"column": "promised", "plus_days": -1}}}
+    assert len(made(grace, row, dates=SAO_PAULO)) == bool(delivered and promised)
+
+
+def test_a_violation_follows_from_a_number_below_or_a_text_that_contains() -> None:
+    """A rating below 0, with decimals; an action that says closed; an empty cell says nothing."""
+    low = VIOLATION | {"when": {"column": "n", "below": 0}}
+    assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "")] == [1, 1, 0, 0, 0]
+    closed = VIOLATION | {"when": {"column": "n", "contains": "losed"}}
+    assert [len(made(closed, ROW | {"n": n})) for n in ("Establishment Closed.", "closed", "open", "")] == [1, 1, 0, 0]
+
+
+def test_amounts_become_whole_cents_and_are_summed_by_seller_and_day() -> None:
+    """Exactly, not in binary fractions; what is no number is rejected."""
+    rule = EXPOSURE | {
+        "settled_orders": {"count": "case"},
+        "units": {"sum": "n"},
+        "value_minor": {"sum": "price", "multiply": 100},
+        "currency": "BRL",
+    }
+    rows = [
+        ROW | {"case": str(k), "n": n, "price": p} for k, n, p in ((1, "2", "58.90"), (2, "", "0.1"), (2, "1", "0.2"))
+    ]
+    (entry,) = made(rule, *rows)
+    assert (entry.fact.settled_orders, entry.fact.units, entry.fact.value_minor) == (2, 3, 5920)
+    one = EXPOSURE | {"settled_orders": 1, "value_minor": {"column": "price", "multiply": 100}, "currency": "BRL"}
+    (entry,) = made(one, ROW | {"price": "58.90"})
+    assert entry.fact.value_minor == 5890
+    for text in ("a lot", "NaN", "1e999"):
+        assert made(one, ROW | {"price": text})[0].startswith(f"value_minor: {text!r} is not a number")
+        assert made(rule, ROW | {"n": "1", "price": text})[0].startswith(f"value_minor: {text!r} is not a number")
+
+
+@pytest.mark.parametrize(
+    ("points", "harm"),
+    [("0", "low"), ("13.9", "low"), ("14", "MEDIUM"), ("27", "MEDIUM"), ("28.0", "HIGH"), ("1e3", "HIGH")],
+)
+def test_the_band_of_a_number_is_the_last_that_it_reaches(points: str, harm: str) -> None:
+    """Points of inspections, ratings and shares become words without a rule each."""
+    bands = [[0, "low"], [14, "medium"], [28, "high"]]
+    (entry,) = made(VIOLATION | {"harm": {"column": "n", "bands": bands}}, ROW | {"n": points})
+    assert entry.fact.harm is Harm[harm.upper()]
+
+
+def test_a_number_below_every_band_and_a_text_that_is_none_are_told() -> None:
+    """Or take the default; what is no number is never banded, as it would hide what is wrong with a file."""
+    bands: dict[str, Any] = {"column": "n", "bands": [[-10, "extreme"], [-4, "medium"]]}
+    rule = VIOLATION | {"harm": bands}
+    assert made(rule, ROW | {"n": "-11"}) == ["harm: '-11' in column n is not in a band: it is below the first one"]
+    assert made(rule, ROW | {"n": "bad"}) == ["harm: 'bad' is not a number"]
+    default = VIOLATION | {"harm": bands | {"default": "low"}}
+    assert [entry.fact.harm for entry in made(default, ROW | {"n": "-11"}, ROW | {"n": ""})] == [Harm.LOW, Harm.LOW]
+
+
+def test_columns_of_another_file_are_joined_by_a_key() -> None:
+    """The last of several rows counts, a row without one has them empty, and a column of the file itself stays."""
+    (join,) = file_of(VIOLATION, join=[{"path": "o.csv", "on": "order", "key": "id", "take": ["shop", "late"]}]).joins
+    others = [{"id": "1", "late": "no", "shop": "x"}, {"id": " 1", "late": "yes", "shop": "x"}]
+    rows = [(2, {"order": "1", "shop": "s"}), (3, {"order": "2", "shop": "s"})]
+    index = join.index(enumerate(others, 2))
+    assert list(join.joined(rows, index)) == [
+        (2, {"order": "1", "shop": "s", "late": "yes"}),
+        (3, {"order": "2", "shop": "s", "late": ""}),
+    ]
+    with pytest.raises(ConfigurationWrong, match=r"o\.csv, which the mapping joins: there is no column 'late'"):
+        join.index([(2, {"id": "1", "shop": "x"})])
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"join": "o.csv"}, "files[0].join must be a list of tables"),
+        ({"join": [{"path": "o.csv", "on": "order"}]}, "files[0].join[0] must give path, on"),
+        ({"join": [{"path": "o.csv", "on": "order", "take": "late"}]}, "files[0].join[0] must give path, on"),
+        (
+            {"join": [{"path": "o.csv", "on": "order", "take": ["late"], "how": "left"}]},
+            "files[0].join[0] must give path",
+        ),
+        ({"columns": "a"}, "files[0].columns must name the columns of a file without a header, each once"),
+        ({"columns": ["a", "a"]}, "files[0].columns must name the columns of a file without a header, each once"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: str) -> None:
+    """Before any row is read."""
+    assert refused(**stated).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"occur_time": {"column": "a", "plus_days": 1.5}}, "files[0].entries[0].occur_time.plus_days must be a whole"),
+        ({"harm": {"column": "a", "bands": []}}, "files[0].entries[0].harm.bands must list pairs of a number"),
+        ({"harm": {"column": "a", "bands": [[0, "low", 1]]}}, "files[0].entries[0].harm.bands must list pairs"),
+        ({"harm": {"column": "a", "bands": [["0", "low"]]}}, "files[0].entries[0].harm.bands must list pairs"),
+        ({"harm": {"column": "a", "bands": [[float("nan"), "low"]]}}, "files[0].entries[0].harm.bands must list pairs"),
+        (
+            {"harm": {"column": "a", "bands": [[5, "low"], [5, "high"]]}},
+            "files[0].entries[0].harm.bands must list pairs",
+        ),
+        ({"harm": {"column": "a", "bands": [[0, "low"], [5, "worse"]]}}, "files[0].entries[0].harm.bands[1]: "),
+        ({"harm": {"column": "a", "multiply": "2"}}, "files[0].entries[0].harm.multiply must be a number"),
+        (
+            {"harm": {"column": "a", "multiply": 2, "plus_days": 1}},
+            "files[0].entries[0].harm must be a table of column and one",
+        ),
+        ({"when": {"column": "a", "after": {"column": "b", "days": 1}}}, "files[0].entries[0].when must be a text"),
+        ({"when": {"column": "a", "contains": 7}}, "files[0].entries[0].when: contains needs a text, not 7"),
+    ],
+)
+def test_a_wrong_change_of_a_column_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
+    """Before any row is read."""
+    with pytest.raises(ConfigurationWrong) as caught:
+        file_of(VIOLATION | change)
+    assert caught.value.message.startswith(message)
+
+
+def test_a_wrong_sum_is_refused_by_its_place() -> None:
+    """Counts are not multiplied, and a number is counted or summed."""
+    for wrong in ({"count": "a", "sum": "b"}, {"count": "a", "multiply": 2}, {"sum": 3}, {"sum": "a", "of": "b"}):
+        with pytest.raises(
+            ConfigurationWrong, match=r"files\[0\]\.entries\[0\]\.settled_orders must give count or sum"
+        ):
+            file_of(EXPOSURE | {"settled_orders": wrong})

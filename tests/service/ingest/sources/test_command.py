@@ -1,0 +1,176 @@
+"""`sellertrust ledger feed` and `import`: a broker's or file's entries into the ledger, and the exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.ledger.store import Ledger
+from tests.service.ingest.sources.brokers import NatsServer, kafka, nats_server, produce
+from tests.service.ingest.sources.payloads import MARKET, bare, exposure
+from tests.service.processes import COMMAND, run_from_nothing
+from tests.service.shells import SECONDS, Shell, bare_shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return bare_shell(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as server:
+        server.add_stream("FACTS", "facts")
+        yield server
+
+
+def last(folder: Path) -> int:
+    with Ledger.open(f"sqlite:///{folder / 'data' / 'ledger.db'}") as ledger:
+        return ledger.last()[0]
+
+
+def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path: Path) -> None:
+    """--once for batch jobs: counts and positions as JSON on stdout, nothing read twice."""
+    with kafka() as servers:
+        produce(servers, "facts", [(n % 2, exposure(n)) for n in range(20)])
+        (tmp_path / "settings").write_text("# none of these is secret\nfetch.wait.max.ms = 50\n\n")
+        feed = ("ledger", "feed", f"kafka://{servers}/facts", "--once", "--credentials", tmp_path / "settings")
+        counts = {"appended": 20, "already_present": 0, "rejected": 0, "positions": {"0": 10, "1": 10}}
+        assert shell.json(*feed) == counts
+        assert shell.json(*feed) == counts | {"appended": 0}
+        assert shell.json(*feed, "--source", "anew") == counts | {"appended": 0, "already_present": 20}
+    assert last(tmp_path) == 20
+
+
+def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
+    """With --once; the good ones are in the ledger, the bad ones in the file."""
+    server.publish("facts", [bare("v-1"), b"junk"])
+    table, said = shell("ledger", "feed", f"nats://{server.address}/FACTS", "--once", code=4)
+    path = tmp_path / "data" / "FACTS.rejects.jsonl"
+    assert f"error: 1 messages were rejected; mend them and send them again: {path}" in said
+    assert "0:3" in table
+    assert [json.loads(line)["position"] for line in path.read_text().splitlines()] == [2]
+    assert last(tmp_path) == 1
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
+    shell: Shell, server: NatsServer, tmp_path: Path, end: int
+) -> None:
+    """And the next one goes on there."""
+    server.publish("facts", [exposure(n) for n in range(10)] + [b"junk"])
+    command = [*COMMAND, "ledger", "feed", f"nats://{server.address}/FACTS", "-m", MARKET, "-o", "json"]
+    with subprocess.Popen(
+        command, env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        rejects = tmp_path / "data" / "FACTS.rejects.jsonl"
+        deadline = time.monotonic() + SECONDS
+        while not rejects.exists() or last(tmp_path) < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(end)
+        told, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, json.loads(told)["positions"]) == (0, {"0": 12}), said
+    assert f"1 messages rejected so far, kept in {rejects}" in said
+    assert shell.json("ledger", "feed", f"nats://{server.address}/FACTS", "--once")["appended"] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "facts",
+        "http://localhost:80/facts",
+        "kafka://localhost/facts",
+        "kafka://localhost:9092",
+        "kafka://localhost:9092/a/b",
+        "kafka://localhost:9092/a?subject=b",
+        "nats://localhost:4222/A?durable=b",
+        "nats://localhost:4222/",
+    ],
+)
+def test_a_url_that_names_no_source_is_2_and_shows_the_forms(shell: Shell, url: str) -> None:
+    assert "must be kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://" in shell.error(2, "ledger", "feed", url)
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated(shell: Shell) -> None:
+    said = shell.error(2, "ledger", "feed", "nats://u:secret@localhost:4222/FACTS")
+    assert "--credentials" in said
+    assert "secret" not in said
+
+
+def test_credentials_that_are_missing_or_no_settings_are_6(shell: Shell, tmp_path: Path) -> None:
+    feed = ("ledger", "feed", "kafka://localhost:1/facts", "--credentials", tmp_path / "settings")
+    assert "there is no file" in shell.error(6, *feed)
+    (tmp_path / "settings").write_text("security.protocol\n")
+    assert "must hold key=value on every line" in shell.error(6, *feed)
+
+
+def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> None:
+    said = shell.error(6, "ledger", "feed", f"nats://{server.address}/NONE", "--once")
+    assert "there is no stream NONE" in said
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("confluent_kafka", ("feed", "kafka://localhost:1/facts"), "kafka"),
+        ("nats", ("feed", "nats://localhost:1/FACTS"), "nats"),
+        ("polars", ("import", "rows.mapping.toml"), "training"),
+    ],
+)
+def test_a_missing_extra_is_said_with_the_command_that_installs_it(
+    shell: Shell, tmp_path: Path, package: str, arguments: tuple[str, ...], extra: str
+) -> None:
+    stand_in = tmp_path / "shadow" / package
+    stand_in.mkdir(parents=True)
+    (stand_in / "__init__.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})\n")
+    path = os.pathsep.join([str(stand_in.parent), shell.environment["PYTHONPATH"]])
+    lean = Shell(shell.environment | {"PYTHONPATH": path}, run_from_nothing)
+    (tmp_path / "rows.parquet").write_bytes(b"")
+    (tmp_path / "rows.mapping.toml").write_text(
+        f'marketplace = "{MARKET}"\n[[files]]\npath = "rows.parquet"\n[[files.entries]]\nkind = "identity"\n'
+        'entry_id = "{id}"\nseller = "{id}"\noccur_time = "{time}"\nlevel = "basic"\n'
+    )
+    given = [tmp_path / word if word.endswith(".toml") else word for word in arguments]
+    said = lean.error(6, "ledger", *given)
+    assert f"error: this needs the package {package}; install it: pip install 'sellertrust[{extra}]'" in said
+
+
+def test_entries_are_imported_from_json_lines(shell: Shell, tmp_path: Path) -> None:
+    """Without a mapping, into the configured marketplace; rejects in a file beside, exit code 4."""
+    (tmp_path / "entries.jsonl").write_bytes(b"\n".join([bare("v-1"), b"{}", exposure(1)]))
+    rejects = tmp_path / "bad.csv"
+    said = shell.error(4, "ledger", "import", tmp_path / "entries.jsonl", "--rejects", rejects)
+    assert "2 entries appended to acme, 0 were there already" in said
+    assert rejects.read_text().splitlines()[1].startswith('entries.jsonl,2,"entry.fact: must state one fact')
+    assert last(tmp_path) == 2
+
+
+@pytest.mark.parametrize("option", ["--matched", "--unmatched"])
+def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path, option: str) -> None:
+    """Their entries name their sellers: a queue that is given by mistake would wait for ever."""
+    (tmp_path / "entries.jsonl").write_bytes(bare("v-1"))
+    said = shell.error(2, "ledger", "import", tmp_path / "entries.jsonl", option, tmp_path / "queue.csv")
+    assert f"error: {option}: belongs to a mapping" in said
+    assert not (tmp_path / "data" / "ledger.db").exists()
+
+
+def test_while_a_server_has_the_ledger_neither_feed_nor_import_writes(
+    shell: Shell, server: NatsServer, tmp_path: Path
+) -> None:
+    """Both are told what to do, and once the server is gone nothing has been passed over."""
+    server.publish("facts", [bare("v-1")])
+    (tmp_path / "entries.jsonl").write_bytes(bare("v-2"))
+    (tmp_path / "data").mkdir()
+    feed = ("ledger", "feed", f"nats://{server.address}/FACTS", "--once")
+    with Ledger.open(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}", create=True, serving=True):
+        for command in (feed, ("ledger", "import", tmp_path / "entries.jsonl")):
+            assert "append through the server (sellertrust ledger append), or stop it first" in shell.error(6, *command)
+    assert shell.json(*feed)["appended"] == 1
+    shell("ledger", "import", tmp_path / "entries.jsonl")
+    assert last(tmp_path) == 2

@@ -1,0 +1,307 @@
+"""Parquet through a mapping, entries as JSON lines, and imports that are interrupted and go on where they were."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from scoring.errors import ConfigurationWrong, InvalidInput
+from service.ingest import file_import as importing
+from service.ingest.file_import import ImportReport, import_entries, import_files
+from service.ingest.mapping.rules import mapping_of
+from service.ingest.sources.tables import csv_rows
+from service.ledger.store import Ledger
+from tests.builders import MARKET, Clock
+from tests.databases import BACKENDS, database
+from tests.service.ingest.sources.payloads import bare, exposure, violation
+
+RULE = {
+    "kind": "violation",
+    "entry_id": "v-{id}",
+    "seller": "{seller}",
+    "occur_time": "{time}",
+    "violation_type": "counterfeit_goods",
+    "harm": "{harm}",
+    "source": "brand",
+}
+HEADER = "id,seller,time,harm"
+
+
+class Broken(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
+        yield opened
+
+
+def imported(
+    ledger: Ledger, folder: Path, *paths: str, rule: dict[str, Any] = RULE, breaks_after: int = 1_000_000
+) -> ImportReport:
+    """Imports files with the same rule; breaks off when a batch more than `breaks_after` is through."""
+    data = {"marketplace": MARKET, "files": [{"path": path, "entries": [rule]} for path in paths]}
+    return import_files(ledger, mapping_of(data), folder, breaking(breaks_after), folder / "imports")
+
+
+def breaking(batches: int) -> importing.Progress:
+    left = batches
+
+    def progress(step: str, done: int, total: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Broken
+
+    return progress
+
+
+def table(path: Path, rows: list[str]) -> None:
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+
+
+def row(number: int, harm: str = "high") -> str:
+    return f"{number},s-{number % 7},2026-01-{number % 28 + 1:02d},{harm}"
+
+
+def ids(ledger: Ledger) -> list[str]:
+    return [found.entry.entry_id for found in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of five entries."""
+    monkeypatch.setattr(importing, "MAX_BATCH", 5)
+
+
+def test_parquet_gives_what_the_same_table_as_csv_gives(ledger: Ledger, tmp_path: Path) -> None:
+    """Dates, times with and without a zone, numbers, truth and nothing, each as the mapping expects its text."""
+    moment = datetime(2026, 1, 5, 12, 30, tzinfo=UTC)
+    frame = pl.DataFrame(
+        {
+            "id": [1, 2, 3],
+            "seller": ["s", "t", "u"],
+            "day": [date(2026, 1, 5)] * 3,
+            "naive": [moment.replace(tzinfo=None)] * 3,
+            "zoned": pl.Series([moment] * 3).dt.convert_time_zone("Asia/Shanghai"),
+            "harm": ["high", None, "low"],
+            "final": [True, False, None],
+            "list": [[1], [2], [3]],
+        }
+    )
+    frame.write_parquet(tmp_path / "rows.parquet")
+    lines = ["id,seller,day,naive,zoned,harm,final"]
+    time = "2026-01-05T12:30:00Z"
+    lines += [f"1,s,2026-01-05,{time},{time},high,true", f"2,t,2026-01-05,{time},{time},,false"]
+    lines += [f"3,u,2026-01-05,{time},{time},low,"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    for column in ("day", "naive", "zoned"):
+        rule = RULE | {"entry_id": "v-" + column + "-{id}", "occur_time": "{" + column + "}", "final": "{final}"}
+        first = imported(ledger, tmp_path, "rows.parquet", rule=rule)
+        assert (first.appended, [reject[1] for reject in first.rejects]) == (2, [2])
+        again = imported(ledger, tmp_path, "rows.csv", rule=rule)
+        assert (again.appended, again.already_present) == (0, 2)
+        assert again.rejects[0][2] == first.rejects[0][2]
+    with pytest.raises(
+        ConfigurationWrong, match=r"rows\.parquet has no column 'list', which the mapping names; it has id"
+    ):
+        imported(ledger, tmp_path, "rows.parquet", rule=RULE | {"seller": "{list}", "occur_time": "{day}"})
+
+
+@pytest.mark.parametrize("content", [b"", b"no Parquet at all", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_a_damaged_parquet_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rows.parquet").write_bytes(content)
+    ((file, line, reason),) = imported(ledger, tmp_path, "rows.parquet").rejects
+    assert (file, line) == ("rows.parquet", 1)
+    assert reason.startswith("the file cannot be read as Parquet")
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "entries.jsonl.gz"])
+def test_entries_come_as_json_lines_without_a_mapping(ledger: Ledger, tmp_path: Path, name: str) -> None:
+    """The contract's form or bare ids and plain words; a wrong line is told with its number, and costs no other."""
+    lines = [
+        exposure(1),
+        b"",
+        bare("v-1"),
+        b"{half",
+        b"[]",
+        violation("v 2"),
+        violation("v-1", harm="HARM_HIGH"),
+        exposure(2),
+    ]
+    text = b"\n".join(lines)
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    report = import_entries(ledger, MARKET, tmp_path / name, breaking(100))
+    assert (report.appended, ids(ledger)) == (3, ["x-s-1", "v-1", "x-s-2"])
+    assert [(file, line) for file, line, _ in report.rejects] == [(name, line) for line in (4, 5, 6, 7)]
+    assert [reason.split(":")[0] for *_, reason in report.rejects] == ["payload", "payload", "entry_id", "entry_id"]
+    assert import_entries(ledger, MARKET, tmp_path / name, breaking(100)).already_present == 3
+
+
+def test_entries_in_half_a_gzip_file_are_taken_up_to_its_end(ledger: Ledger, tmp_path: Path) -> None:
+    whole = gzip.compress(b"\n".join(exposure(n, f"s-{n * 7919 % 1000}") for n in range(2000)))
+    (tmp_path / "entries.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    report = import_entries(ledger, MARKET, tmp_path / "entries.jsonl.gz", breaking(100))
+    assert 0 < report.appended < 2000
+    assert "cannot be read beyond this line (EOFError)" in report.rejects[-1][2]
+
+
+def test_a_file_of_entries_that_is_missing_is_said(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"there is no file .*entries\.jsonl"):
+        import_entries(ledger, MARKET, tmp_path / "entries.jsonl", breaking(1))
+
+
+FORMS = ("rows.csv", "rows.csv.gz", "rows.parquet", "entries.jsonl")
+
+
+def forty(folder: Path, form: str) -> None:
+    """Forty rows of which the 3rd, 13th, 23rd and 33rd cannot be entries, and the 20th is refused by the ledger."""
+    harms = ["grave" if n % 10 == 3 else "high" for n in range(1, 41)]
+    rows = [row(20 if n == 19 else n, harm) for n, harm in enumerate(harms, 1)]
+    rows[19] = row(20, "low")
+    if form == "rows.parquet":
+        pl.DataFrame([r.split(",") for r in rows], schema=HEADER.split(","), orient="row").write_parquet(folder / form)
+    elif form == "entries.jsonl":
+        lines = []
+        for number, text in enumerate(rows, 1):
+            name, seller, day, harm = text.split(",")
+            fact = {"violation_type": "counterfeit_goods", "harm": harm, "source": "brand"}
+            lines.append(
+                json.dumps(
+                    {"entry_id": f"v-{name}", "seller": seller, "occur_time": f"{day}T00:00:00Z"} | {"violation": fact}
+                )
+            )
+            assert number
+        (folder / form).write_text("\n".join(lines))
+    else:
+        text = "\n".join([HEADER, *rows]) + "\n"
+        (folder / form).write_bytes(gzip.compress(text.encode()) if form.endswith(".gz") else text.encode())
+
+
+def taken(ledger: Ledger, folder: Path, form: str, breaks_after: int = 1_000_000) -> ImportReport:
+    if form.endswith(".jsonl"):
+        return import_entries(ledger, MARKET, folder / form, breaking(breaks_after), folder / "imports")
+    return imported(ledger, folder, form, breaks_after=breaks_after)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.usefixtures("small")
+def test_an_interrupted_import_goes_on_where_it_was_with_all_of_its_rejects(
+    ledger: Ledger, tmp_path: Path, form: str
+) -> None:
+    """Twice; what was read before is not appended again, and the rejects are those of one whole import."""
+    forty(tmp_path, form)
+    first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
+    for _ in range(2):
+        with pytest.raises(Broken):
+            taken(ledger, tmp_path, form, breaks_after=2)
+    report = taken(ledger, tmp_path, form)
+    assert report.resumed[form] > 20
+    assert report.appended + report.already_present < 20
+    assert len(ids(ledger)) == len(set(ids(ledger))) == 35
+    wrong = [3, 13, 20, 23, 33]
+    assert [(file, line) for file, line, _ in report.rejects] == [(form, n + first - 1) for n in wrong]
+    whole = taken(ledger, tmp_path, form)
+    assert (whole.appended, whole.already_present, whole.resumed) == (0, 35, {})
+    assert whole.rejects == report.rejects
+    assert list((tmp_path / "imports").iterdir()) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """Were it gone on with, rows before the line that changed would be missing."""
+    forty(tmp_path, "rows.csv")
+    with pytest.raises(Broken):
+        imported(ledger, tmp_path, "rows.csv", breaks_after=3)
+    assert imported(ledger, tmp_path, "rows.csv", rule=RULE | {"listing": "l-1", "entry_id": "w-{id}"}).appended == 35
+    text = (tmp_path / "rows.csv").read_text()
+    (tmp_path / "rows.csv").write_text(text.replace("3,s-3,2026-01-04,grave", "3,s-3,2026-01-04,high"))
+    mended = imported(ledger, tmp_path, "rows.csv")
+    assert (mended.resumed, len(mended.rejects)) == ({}, 4)
+    assert mended.appended + mended.already_present == 36
+
+
+@pytest.mark.usefixtures("small")
+def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
+    """Until the import is through; their rejects are told all the same."""
+    table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
+    table(tmp_path / "b.csv", [row(n) for n in range(100, 120)])
+    with pytest.raises(Broken):
+        imported(ledger, tmp_path, "a.csv", "b.csv", breaks_after=5)
+    report = imported(ledger, tmp_path, "a.csv", "b.csv")
+    assert report.appended + report.already_present < 20
+    assert [(file, line) for file, line, _ in report.rejects] == [("a.csv", 14)]
+    assert len(ids(ledger)) == 32
+    assert imported(ledger, tmp_path, "a.csv", "b.csv").already_present == 32
+
+
+@pytest.mark.usefixtures("small")
+def test_where_the_kept_rejects_are_gone_the_import_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """Else nobody would learn what was rejected before."""
+    forty(tmp_path, "rows.csv")
+    with pytest.raises(Broken):
+        imported(ledger, tmp_path, "rows.csv", breaks_after=3)
+    for path in (tmp_path / "imports").iterdir():
+        path.unlink()
+    report = imported(ledger, tmp_path, "rows.csv")
+    assert (report.resumed, len(report.rejects)) == ({}, 5)
+
+
+@pytest.mark.usefixtures("small")
+def test_counted_exposure_is_counted_from_the_first_row_whatever_was_interrupted(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Half of the rows would give half of the orders."""
+    rule = {
+        "kind": "exposure",
+        "entry_id": "x-{seller}-{time}",
+        "seller": "{seller}",
+        "day": "{time}",
+        "settled_orders": {"count": "id"},
+    }
+    table(tmp_path / "rows.csv", [f"{n},s-{n % 12},2026-01-01,low" for n in range(120)])
+    with pytest.raises(Broken):
+        imported(ledger, tmp_path, "rows.csv", rule=rule, breaks_after=1)
+    report = imported(ledger, tmp_path, "rows.csv", rule=rule)
+    assert (report.resumed, report.appended + report.already_present) == ({}, 12)
+    found = ledger.entries(MARKET, ledger.cut(), limit=100)
+    assert {getattr(entry.entry.fact, "settled_orders", 0) for entry in found} == {10}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.usefixtures("small")
+def test_a_reject_that_was_kept_before_its_batch_failed_is_told_once(
+    ledger: Ledger, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends between the reject on the disk and the entries in the ledger."""
+    forty(tmp_path, form)
+    first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
+    append, calls = ledger.append, []
+
+    def appended(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Broken
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(ledger, "append", appended)
+    with pytest.raises(Broken):
+        taken(ledger, tmp_path, form)
+    report = taken(ledger, tmp_path, form)
+    assert report.resumed[form] > first
+    assert [line for _, line, _ in report.rejects] == [n + first - 1 for n in (3, 13, 20, 23, 33)]
+
+
+def test_a_reading_that_is_interrupted_ends_without_a_complaint(tmp_path: Path) -> None:
+    """The file is closed before its rows are given up, as Ctrl-C leaves them."""
+    table(tmp_path / "a.csv", [row(1), row(2)])
+    with (tmp_path / "a.csv").open("rb") as raw:
+        rows = csv_rows(raw, "a.csv", lambda line, reason: None)
+        assert next(rows)[0] == 2
+    rows.close()

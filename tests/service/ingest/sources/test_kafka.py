@@ -1,0 +1,122 @@
+"""Kafka over the wire: each partition from where the ledger says, nothing lost, and what is gone is said.
+
+The brokers are librdkafka's mock cluster: no Apache Kafka, but its protocol over TCP, with three brokers in one process.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ConfigurationWrong, SourceUnavailable
+from service.ingest.sources.feed import Feed, FeedReport
+from service.ingest.sources.kafka import KafkaSource
+from service.ingest.sources.rejects import RejectFile
+from service.ledger.records import Position
+from service.ledger.store import Ledger
+from tests.builders import MARKET, Clock
+from tests.databases import BACKENDS, database
+from tests.service.ingest.sources.brokers import PARTITIONS, kafka, produce
+from tests.service.ingest.sources.payloads import exposure, violation
+
+TOPIC = "facts"
+
+
+@pytest.fixture
+def servers() -> Iterator[str]:
+    with kafka() as servers:
+        yield servers
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
+        yield opened
+
+
+def fed(ledger: Ledger, servers: str, folder: Path, *, name: str = "", topic: str = TOPIC) -> FeedReport:
+    source = KafkaSource(servers, topic, name=name)
+    try:
+        with RejectFile(folder / "rejects.jsonl") as rejects:
+            return Feed(ledger, MARKET, source, rejects, 10).run(once=True)
+    finally:
+        source.close()
+
+
+def test_every_partition_is_read_to_its_end_and_on_from_there(servers: str, ledger: Ledger, tmp_path: Path) -> None:
+    """What comes later is read by the next run, and nothing before it again."""
+    produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}", binary=n % 2 == 0)) for n in range(90)])
+    report = fed(ledger, servers, tmp_path)
+    assert report == FeedReport(appended=90, positions={0: 30, 1: 30, 2: 30})
+    produce(servers, TOPIC, [(3, violation("v-1")), (0, None), (0, exposure(90, "s-0"))])
+    report = fed(ledger, servers, tmp_path)
+    assert report == FeedReport(appended=2, rejected=1, positions={0: 32, 1: 30, 2: 30, 3: 1})
+    assert [ledger.position(f"kafka://{servers}/{TOPIC}", n) for n in range(PARTITIONS)] == [32, 30, 30, 1]
+
+
+def test_a_replay_of_the_topic_under_another_name_changes_nothing(servers: str, ledger: Ledger, tmp_path: Path) -> None:
+    """All of it is read, and all of it is there."""
+    produce(servers, TOPIC, [(n % 3, exposure(n, f"s-{n % 3}")) for n in range(30)])
+    fed(ledger, servers, tmp_path)
+    before = ledger.checkpoint()
+    assert fed(ledger, servers, tmp_path, name="again") == FeedReport(
+        already_present=30, positions={0: 10, 1: 10, 2: 10}
+    )
+    assert ledger.checkpoint() == before
+
+
+def test_where_reading_goes_on_is_the_ledgers_to_say(servers: str, ledger: Ledger, tmp_path: Path) -> None:
+    """No offset is taken from the broker, and none is left there."""
+    produce(servers, TOPIC, [(0, exposure(n)) for n in range(10)])
+    ledger.advance(Position("mine", 0, 7))
+    assert fed(ledger, servers, tmp_path, name="mine") == FeedReport(appended=3, positions={0: 10})
+
+
+def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path: Path) -> None:
+    """Until it is stopped, with its position committed."""
+    produce(servers, TOPIC, [(0, exposure(0))])
+    source = KafkaSource(servers, TOPIC)
+    with RejectFile(tmp_path / "rejects.jsonl") as rejects:
+        feed = Feed(ledger, MARKET, source, rejects)
+        thread = threading.Thread(target=feed.run)
+        thread.start()
+        produce(servers, TOPIC, [(n % PARTITIONS, exposure(n)) for n in range(1, 20)])
+        deadline = time.monotonic() + 20
+        while feed.report.appended < 20 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        feed.stop()
+        thread.join(10)
+    source.close()
+    assert ledger.last()[0] == 20
+    assert [ledger.position(source.name, n) for n in range(PARTITIONS)] == [5] * 4
+
+
+def test_a_position_that_the_topic_lacks_is_said_and_not_passed_over(
+    servers: str, ledger: Ledger, tmp_path: Path
+) -> None:
+    """As where messages expired unread, or the topic was made anew: an operator must decide, not a default."""
+    produce(servers, TOPIC, [(0, exposure(n)) for n in range(3)])
+    ledger.advance(Position(f"kafka://{servers}/{TOPIC}", 0, 1_000))
+    with pytest.raises(ConfigurationWrong, match="read it under another --source name"):
+        fed(ledger, servers, tmp_path)
+    assert fed(ledger, servers, tmp_path, name="anew").appended == 3
+
+
+def test_a_topic_that_is_not_there_is_said(servers: str, ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationWrong, match="there is no topic nowhere on these servers"):
+        fed(ledger, servers, tmp_path, topic="nowhere")
+
+
+def test_servers_that_do_not_answer_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.ingest.sources.kafka.ANSWER_SECONDS", 0.5)
+    source = KafkaSource("127.0.0.1:1", TOPIC)
+    with pytest.raises(SourceUnavailable, match="Kafka does not answer"):
+        source.partitions()
+    source.close()
+
+
+def test_a_setting_that_librdkafka_does_not_know_is_said() -> None:
+    with pytest.raises(ConfigurationWrong, match=r"settings for Kafka cannot be used: .*no\.such\.setting"):
+        KafkaSource("127.0.0.1:1", TOPIC, {"no.such.setting": "1"})

@@ -1,0 +1,385 @@
+"""Files of authorities find their sellers by verified identifiers, by names, or by a person; what is final counts at once."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.enums import CorrectionKind, IdentityLevel, Status
+from scoring.errors import ConfigurationWrong, InvalidInput
+from service.ingest import file_import as importing
+from service.ingest.file_import import ImportReport
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.unmatched_queue import import_and_queue, import_matched, read_queue
+from service.ledger.records import ViolationView
+from service.ledger.store import Ledger
+from tests.builders import MARKET, Clock, ago, identity
+from tests.databases import BACKENDS, database
+from tests.service.ingest.customs import HEADER, MATCH, REVOCATION, SEIZURE
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger that knows three sellers, of whom two bear one name, and whose clock stands on 1 March 2026."""
+    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
+        opened.append(
+            MARKET,
+            [
+                known("s-1", licence="EX-1", shop="Amber & Co."),
+                known("s-2", licence="EX-2", shop="Blue"),
+                known("s-3", licence="EX-3", shop="Blue"),
+            ],
+        )
+        yield opened
+
+
+def known(seller: str, level: IdentityLevel = IdentityLevel.BUSINESS, entry_id: str = "", **attributes: str) -> Entry:
+    return identity(entry_id or f"i-{seller}", seller, level=level, attributes=attributes)
+
+
+def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
+    entries = list(rules) or [SEIZURE, REVOCATION]
+    return mapping_of({"marketplace": MARKET, "match": MATCH, "files": [{"path": "customs.csv", "entries": entries}]})
+
+
+def imported(ledger: Ledger, folder: Path, *rows: str) -> ImportReport:
+    """What an import of these rows came to."""
+    (folder / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    return import_and_queue(ledger, mapping(), folder, folder / "q.unmatched.csv", lambda step, done, total: None)
+
+
+def fill(folder: Path, **said: str) -> None:
+    """A person fills in the first row of the queue."""
+    path = folder / "q.unmatched.csv"
+    with path.open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    rows[0] |= said
+    with path.open("w", newline="") as text:
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def violations(ledger: Ledger) -> dict[str, ViolationView]:
+    return {view.violation: view for view in ledger.violations(MARKET, ledger.cut(), limit=1000)[0]}
+
+
+def entries(ledger: Ledger) -> list[Entry]:
+    return [one.entry for one in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+
+
+def queue(folder: Path) -> list[tuple[str, str]]:
+    """(no, reason) of the rows that wait."""
+    return [(row.row["no"], row.reason) for row in read_queue(folder / "q.unmatched.csv", mapping())]
+
+
+@pytest.mark.parametrize(("final", "by_licence", "level"), [*product((True, False), (True, False), IdentityLevel)])
+def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_identifier(
+    ledger: Ledger, tmp_path: Path, final: bool, by_licence: bool, level: IdentityLevel
+) -> None:
+    """Every combination of final or not, licence or name, and how far the seller's identity was verified."""
+    ledger.append(MARKET, [known("s-9", level, licence="EX-9", shop="Nine")])
+    who = "EX-9,Nine" if by_licence else ",Nine"
+    imported(ledger, tmp_path, f"seizure,1,{who},{final}")
+    confirmed = final and by_licence and level >= IdentityLevel.BUSINESS
+    assert violations(ledger)["c-1"].status is (Status.CONFIRMED if confirmed else Status.ALLEGED)
+    assert violations(ledger)["c-1"].seller == "s-9"
+
+
+@pytest.mark.parametrize(
+    ("licence", "shop", "seller"),
+    [
+        ("ex 1", "", "s-1"),
+        ("E.X/1", "", "s-1"),
+        ("\uff25\uff38-\uff11", "", "s-1"),
+        ("", "AMBER CO", "s-1"),
+        ("EX-2", "Amber & Co.", "s-2"),
+        ("EX-77", "amber & co", "s-1"),
+        ("EX-11", "", None),
+        ("", "Amber", None),
+        ("--", "!", None),
+        ("", "Blue", None),
+    ],
+)
+def test_identifiers_are_the_same_by_their_letters_and_digits_and_the_first_that_is_known_decides(
+    ledger: Ledger, tmp_path: Path, licence: str, shop: str, seller: str | None
+) -> None:
+    """Case, width, blanks and punctuation do not matter; everything else does, and two of a name are nobody."""
+    imported(ledger, tmp_path, f"seizure,1,{licence},{shop},yes")
+    assert [view.seller for view in violations(ledger).values()] == [seller] * (seller is not None)
+
+
+def test_a_row_that_matches_nobody_or_several_waits_for_a_person_and_the_others_are_imported(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Not a reject: nothing is wrong with the row. The queue says why, among whom, and holds the whole row."""
+    report = imported(
+        ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,,Blue,no", "seizure,4,,,no"
+    )
+    assert (report.appended, report.rejects) == (1, [])
+    with (tmp_path / "q.unmatched.csv").open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert [(row["file"], row["line"], row["reason"], row["candidates"]) for row in rows] == [
+        ("customs.csv", "3", "no seller has licence 'EX-7' or shop 'Grey'", ""),
+        ("customs.csv", "4", "2 sellers have shop 'Blue'", "s-2 s-3"),
+        ("customs.csv", "5", "the row gives no licence and no shop", ""),
+    ]
+    assert all(row[name] == "" for row in rows for name in ("seller", "verified", "decided_by"))
+    assert json.loads(rows[1]["row"]) == {"record": "seizure", "no": "3", "licence": "", "shop": "Blue", "final": "no"}
+
+
+@pytest.mark.parametrize("verified", ["yes", ""])
+def test_a_person_s_match_is_imported_as_the_identifier_s_would_have_been_and_verified_only_if_said(
+    ledger: Ledger, tmp_path: Path, verified: str
+) -> None:
+    """The entry is the one of a licence (verified) or a name; the rest waits on, and who matched is kept."""
+    imported(ledger, tmp_path, "seizure,1,EX-1,Amber,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
+    fill(tmp_path, seller="s-2", verified=verified, decided_by="reviewer-3")
+    report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    assert (report.appended, report.already_present, report.rejects) == (1, 0, [])
+    by_licence = {entry.entry_id: entry for entry in entries(ledger)}
+    model = by_licence["c-1"]
+    assert isinstance(model.fact, ViolationReported)
+    fact = replace(model.fact, identifier_verified=verified == "yes")
+    assert by_licence["c-2"] == replace(model, entry_id="c-2", seller="s-2", fact=fact)
+    assert [no for no, _ in queue(tmp_path)] == ["3"]
+    with (tmp_path / "q.matched.csv").open(newline="") as text:
+        ((row),) = csv.DictReader(text)
+    assert (row["line"], row["seller"], row["decided_by"]) == ("3", "s-2", "reviewer-3")
+
+
+def test_a_rerun_adds_nothing_and_neither_undoes_nor_asks_again_for_a_person_s_match(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """The row is still one that no identifier matches; its entry is there, so it does not wait again."""
+    rows = ("seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
+    imported(ledger, tmp_path, *rows)
+    fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
+    import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    before = entries(ledger)
+    again = imported(ledger, tmp_path, *rows)
+    assert (again.appended, again.already_present, again.rejects) == (0, 2, [])
+    assert entries(ledger) == before
+    assert [no for no, _ in queue(tmp_path)] == ["3"]
+
+
+def test_what_a_person_has_filled_in_survives_a_rerun_before_it_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+    """Also when the authority's next file no longer has the row, and has another on its line."""
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
+    fill(tmp_path, seller="s-2", decided_by="reviewer-3")
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
+    imported(ledger, tmp_path, "seizure,3,EX-8,,yes")
+    waiting = {row.row["no"]: row for row in read_queue(tmp_path / "q.unmatched.csv", mapping())}
+    assert {no: (row.seller, row.decided_by) for no, row in waiting.items()} == {
+        "2": ("s-2", "reviewer-3"),
+        "3": ("", ""),
+    }
+    assert import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv").appended == 1
+    assert violations(ledger)["c-2"].seller == "s-2"
+
+
+def test_a_later_identity_makes_a_waiting_row_match_whether_its_file_still_has_it_or_not(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Rerun the import after the marketplace has learned a licence; the queue is gone once nothing waits."""
+    imported(ledger, tmp_path, "seizure,1,EX-7,,yes")
+    imported(ledger, tmp_path, "seizure,2,EX-7,,yes")
+    ledger.append(MARKET, [known("s-7", licence="ex7")])
+    report = imported(ledger, tmp_path, "seizure,2,EX-7,,yes")
+    assert (report.appended, report.unmatched, report.rejects) == (2, [], [])
+    assert {view.seller: view.status for view in violations(ledger).values()} == {"s-7": Status.CONFIRMED}
+    assert not (tmp_path / "q.unmatched.csv").exists()
+
+
+def test_a_match_stands_when_more_becomes_known_of_a_seller(ledger: Ledger, tmp_path: Path) -> None:
+    """Matched by name, then by licence, then the licence is another's: the entry stays as it was first stated."""
+    row = "seizure,1,EX-7,Amber & Co,yes"
+    imported(ledger, tmp_path, row)
+    for number, seller in enumerate(("s-1", "s-7")):
+        ledger.append(MARKET, [known(seller, entry_id=f"later-{number}", licence="EX-7", shop="Amber & Co")])
+        report = imported(ledger, tmp_path, row)
+        assert (report.appended, report.already_present, report.rejects, report.unmatched) == (0, 1, [], [])
+    assert (violations(ledger)["c-1"].seller, violations(ledger)["c-1"].status) == ("s-1", Status.ALLEGED)
+
+
+def test_only_the_identity_in_force_matches(ledger: Ledger, tmp_path: Path) -> None:
+    """An older licence, and one that was stated in error, find nobody."""
+    void = EntryCorrected("i-s-2", CorrectionKind.VOID, "staff", "another seller's papers")
+    newer = identity("i-1b", "s-1", attributes={"licence": "EX-1B"}, occur_time=ago(3))
+    ledger.append(MARKET, [newer, Entry("void", "", void)])
+    imported(ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-2,,yes", "seizure,3,EX-1B,,yes")
+    assert [view.violation for view in violations(ledger).values()] == ["c-3"]
+    found = {one.seller: one for one in ledger.identities(MARKET, ledger.cut())}
+    assert sorted(found) == ["s-1", "s-3"]
+    assert found["s-1"].attributes == {"licence": "EX-1B"}
+
+
+WRONG = {
+    "nobody decided": ({"seller": "s-2"}, "decided_by: must say who matched the row"),
+    "a seller that is none": ({"seller": "s-99", "decided_by": "r"}, "seller: nothing is on record of 's-99' in acme"),
+    "no id": ({"seller": "s 2", "decided_by": "r"}, "seller: nothing is on record of 's 2' in acme"),
+    "neither yes nor no": ({"seller": "s-2", "decided_by": "r", "verified": "perhaps"}, "verified: 'perhaps' is"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_match_that_cannot_be_is_rejected_and_stays_in_the_queue_as_it_was_filled_in(
+    ledger: Ledger, tmp_path: Path, kind: str
+) -> None:
+    """Mistyped ids would else make sellers of their own."""
+    said, reason = WRONG[kind]
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
+    fill(tmp_path, **said)
+    before = (tmp_path / "q.unmatched.csv").read_text()
+    ((file, line, why),) = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv").rejects
+    assert (file, line) == ("customs.csv", 2)
+    assert why.startswith(reason)
+    assert violations(ledger) == {}
+    after = (tmp_path / "q.unmatched.csv").read_text()
+    assert list(csv.reader(after.splitlines())) == list(csv.reader(before.splitlines()))
+
+
+def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_path: Path) -> None:
+    """Who filled in decided_by meant to match the row. The queue is for its owner alone."""
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
+    fill(tmp_path, decided_by="reviewer-3")
+    report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    assert [reason for *_, reason in report.rejects] == [
+        "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
+    ]
+    assert len(report.unmatched) == 1
+    assert (tmp_path / "q.unmatched.csv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content", ["file,line\n", "{header}customs.csv,x,,,,,,{{}}\n", "{header}customs.csv,2,,,,,,[]\n"]
+)
+def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
+    ledger: Ledger, tmp_path: Path, content: str
+) -> None:
+    """Its columns or its rows were changed; a queue that is not there is said to be missing."""
+    path = tmp_path / "q.unmatched.csv"
+    header = "file,line,reason,candidates,seller,verified,decided_by,row\n"
+    path.write_text(content.format(header=header))
+    with pytest.raises(ConfigurationWrong, match=r"q\.unmatched\.csv"):
+        imported(ledger, tmp_path, "seizure,1,EX-1,,yes")
+    assert violations(ledger) == {}
+    with pytest.raises(InvalidInput, match="there is no queue"):
+        import_matched(ledger, mapping(), tmp_path / "none.csv")
+
+
+def test_a_row_about_an_earlier_entry_takes_the_match_of_that_entry(ledger: Ledger, tmp_path: Path) -> None:
+    """A revocation need not name the trader again, and follows where a person's match has led."""
+    imported(ledger, tmp_path, "seizure,1,EX-7,Grey,yes")
+    fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
+    import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    report = imported(ledger, tmp_path, "revocation,1,,,yes")
+    assert (report.appended, report.unmatched, report.rejects) == (1, [], [])
+    assert violations(ledger)["c-1"].status is Status.OVERTURNED
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"entry_id": "c-{@seller}"}, "an id must not depend on the match"),
+        ({"match": None}, "state \\[match\\] to find it"),
+        ({"match": {"identifiers": []}}, "must give identifiers, a list of tables"),
+        ({"match": {"identifiers": [{"attribute": "licence"}]}}, "must give attribute, value"),
+        (
+            {"match": {"identifiers": [{"attribute": "a", "value": "{b}", "verified": "yes"}]}},
+            "verified, true or false",
+        ),
+        ({"kind": "exposure", "day": "2026-01-01", "settled_orders": {"count": "no"}}, "cannot be counted"),
+    ],
+)
+def test_a_match_that_cannot_work_is_refused_when_the_mapping_is_read(change: dict[str, Any], message: str) -> None:
+    """An id that changes with the match would add a row twice."""
+    rule = SEIZURE | {name: value for name, value in change.items() if name != "match"}
+    if rule["kind"] == "exposure":
+        rule = {name: rule[name] for name in ("kind", "entry_id", "seller", "day", "settled_orders")}
+    data = {"marketplace": MARKET, "match": change.get("match", MATCH), "files": [{"path": "f", "entries": [rule]}]}
+    with pytest.raises(ConfigurationWrong, match=message):
+        mapping_of({name: value for name, value in data.items() if value is not None})
+
+
+def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledger: Ledger, tmp_path: Path) -> None:
+    """Whatever is wrong with it: a person's work is not lost with it."""
+    imported(ledger, tmp_path, "seizure,2,EX-7,Grey,perhaps")
+    fill(tmp_path, seller="s-2", decided_by="reviewer-3")
+    report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
+    assert report.rejects == [("customs.csv", 2, "final: 'perhaps' is neither true nor false")]
+    assert [row.seller for row in read_queue(tmp_path / "q.unmatched.csv", mapping())] == ["s-2"]
+    assert not (tmp_path / "q.matched.csv").exists()
+
+
+@pytest.mark.parametrize("breaks_at", ["customs.csv", "other.csv"])
+def test_an_import_that_was_interrupted_still_queues_every_row_that_finds_nobody(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
+) -> None:
+    """Within its file or in a later one: who finds no seller before the interruption is not passed over."""
+    monkeypatch.setattr(importing, "MAX_BATCH", 2)
+    rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
+    (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    (tmp_path / "other.csv").write_text("id\n1\n2\n3\n")
+    other = {"kind": "identity", "entry_id": "o-{id}", "seller": "s-1", "occur_time": "2026-01-01", "level": "basic"}
+    files = [{"path": "customs.csv", "entries": [SEIZURE]}, {"path": "other.csv", "entries": [other]}]
+    both = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
+    interrupted = True
+
+    def progress(step: str, done: int, total: int) -> None:
+        if interrupted and step == f"import {breaks_at}":
+            raise InterruptedError
+
+    def run() -> ImportReport:
+        return import_and_queue(ledger, both, tmp_path, tmp_path / "q.unmatched.csv", progress, tmp_path / "imports")
+
+    with pytest.raises(InterruptedError):
+        run()
+    interrupted = False
+    assert [row.line for row in run().unmatched] == [2, 5, 8, 11]
+    assert len(violations(ledger)) == 8
+
+
+def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path: Path) -> None:
+    """Or wait in the queue, under the number of their row."""
+    rows = [["seizure", "1", "EX-1", None, "true"], ["seizure", "2", "EX-0", None, "true"]]
+    pl.DataFrame(rows, schema=HEADER.split(","), orient="row").write_parquet(tmp_path / "customs.parquet")
+    files = [{"path": "customs.parquet", "entries": [SEIZURE]}]
+    table = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
+    report = import_and_queue(ledger, table, tmp_path, tmp_path / "q.unmatched.csv", lambda step, done, total: None)
+    assert violations(ledger)["c-1"].seller == "s-1"
+    assert [(row.file, row.line) for row in report.unmatched] == [("customs.parquet", 2)]
+
+
+@pytest.mark.parametrize("name", ["@seller", "@verified", " @seller", "@anything"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_cannot_say_by_a_column_of_its_own_whose_its_rows_are(
+    ledger: Ledger, tmp_path: Path, name: str, kind: str
+) -> None:
+    """The columns of a match begin with @: a file that has such a column is rejected whole, and says why."""
+    row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
+    table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
+    table.write_csv(file) if kind == "csv" else table.write_parquet(file)
+    rules = mapping_of({"marketplace": MARKET, "match": MATCH, "files": [{"path": file.name, "entries": [SEIZURE]}]})
+    report = import_and_queue(ledger, rules, tmp_path, tmp_path / "q.unmatched.csv", lambda *_: None)
+    [(_, line, reason)] = report.rejects
+    assert (report.appended, report.unmatched, line) == (0, [], 1)
+    assert "begins with @" in reason
+
+
+def test_a_queued_row_cannot_say_by_a_column_of_its_own_whose_it_is(ledger: Ledger, tmp_path: Path) -> None:
+    imported(ledger, tmp_path, "seizure,1,NOBODY,,true")
+    row = json.dumps({"record": "seizure", "no": "1", "licence": "", "shop": "", "final": "true", "@seller": "s-1"})
+    fill(tmp_path, row=row)
+    with pytest.raises(ConfigurationWrong, match="must stay as they were written"):
+        imported(ledger, tmp_path)
+    assert violations(ledger) == {}

@@ -1,0 +1,151 @@
+"""The worked examples of authorities do what their page says: what counts, what waits, what units and revocations do."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.kinds.conduct import ViolationReported
+from scoring.entries.kinds.trade import InspectionDone
+from scoring.enums import InspectionResult, Severity, Status
+from scoring.features.columns import columns_of
+from scoring.features.facts import resolve
+from scoring.score import score
+from service.ingest.file_import import ImportReport
+from service.ingest.mapping.rules import mapping_of
+from service.ingest.unmatched_queue import import_and_queue
+from service.ledger.records import ViolationView
+from service.ledger.store import Ledger
+from tests.builders import Clock
+from tests.databases import BACKENDS, database
+from tests.scoring.worlds import artifact, policy
+from tests.service.shells import bare_shell
+
+EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger whose clock stands on 1 March 2026."""
+    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
+        yield opened
+
+
+def violations(ledger: Ledger) -> dict[str, ViolationView]:
+    return {view.violation: view for view in ledger.violations("example", ledger.cut(), limit=1000)[0]}
+
+
+def example(ledger: Ledger, folder: Path, name: str, data: Path = EXAMPLES) -> ImportReport:
+    compiled = mapping_of(tomllib.loads((EXAMPLES / f"{name}.mapping.toml").read_text()))
+    return import_and_queue(ledger, compiled, data, folder / f"{name}.unmatched.csv", lambda step, done, total: None)
+
+
+AUTHORITIES = ("customs", "patent_office", "quality_inspection")
+
+
+@pytest.mark.parametrize("order", [AUTHORITIES, AUTHORITIES[::-1]])
+def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
+    ledger: Ledger, tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    """In any order, after the sellers: so many of each status, so many that wait."""
+    assert example(ledger, tmp_path, "sellers").appended == 26
+    first = {name: example(ledger, tmp_path, name) for name in order}
+    assert {name: (report.appended, len(report.unmatched), report.rejects) for name, report in first.items()} == {
+        "customs": (19, 5, []),
+        "patent_office": (16, 3, []),
+        "quality_inspection": (24, 3, []),
+    }
+    statuses = Counter(view.status for view in violations(ledger).values())
+    assert statuses == {Status.CONFIRMED: 17, Status.ALLEGED: 13, Status.OVERTURNED: 5, Status.WITHDRAWN: 4}
+    for name, report in first.items():
+        again = example(ledger, tmp_path, name)
+        assert (again.appended, again.already_present, again.rejects) == (0, report.appended, [])
+        assert len(again.unmatched) == len(report.unmatched)
+
+
+def counted(ledger: Ledger, seller: str, marketplace: str = "example") -> dict[str, Severity]:
+    """Severity of each of a seller's violations that count, units and all, by its entry."""
+    cut = ledger.cut()
+    rows = ledger.fact_rows(marketplace, [seller], cut.sequence)
+    found = resolve(columns_of(rows, [seller]), np.array([cut.observe_time])).violations
+    return {rows[row].entry_id: Severity(severity) for row, severity in zip(found.row, found.severity, strict=True)}
+
+
+def test_units_seized_raise_the_severity_of_their_incident(ledger: Ledger, tmp_path: Path) -> None:
+    """Nine leave it as it is; six and seven in one seizure are thirteen, one step; 1,500 that failed are two."""
+    for name in ("sellers", *AUTHORITIES):
+        example(ledger, tmp_path, name)
+    assert counted(ledger, "s-10") == {"customs-N-505-1": Severity.MAJOR}
+    severities = counted(ledger, "s-02")
+    assert severities["customs-N-502-1"] == severities["customs-N-502-2"] == Severity.CRITICAL
+    assert counted(ledger, "s-14") == {"quality-Q-10-failed": Severity.CRITICAL}
+    views = violations(ledger)
+    assert views["quality-Q-10-failed"].severity is Severity.MODERATE
+    assert len({views[name].incident for name in ("customs-N-504-1", "customs-N-504-2", "customs-N-504-3")}) == 1
+
+
+def test_a_recall_reaches_who_listed_the_batch_and_its_revocation_takes_it_back(ledger: Ledger, tmp_path: Path) -> None:
+    """Batch B-24-07 is of two sellers; the recall of every batch of another product was revoked."""
+    example(ledger, tmp_path, "sellers")
+    example(ledger, tmp_path, "quality_inspection")
+    reached = [view for view in violations(ledger).values() if view.incident.startswith("recall-")]
+    assert sorted((view.incident, view.seller, view.status) for view in reached) == [
+        ("recall-R-01", "s-01", Status.CONFIRMED),
+        ("recall-R-01", "s-07", Status.CONFIRMED),
+        ("recall-R-02", "s-08", Status.OVERTURNED),
+        ("recall-R-02", "s-13", Status.OVERTURNED),
+        ("recall-R-03", "s-03", Status.ALLEGED),
+        ("recall-R-03", "s-14", Status.ALLEGED),
+    ]
+
+
+def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_violation(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A failed one names the incident under which its violation is reported; a passed one has none."""
+    example(ledger, tmp_path, "sellers")
+    example(ledger, tmp_path, "quality_inspection")
+    facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries("example", ledger.cut(), limit=1000)}
+    results = {name: fact.result for name, fact in facts.items() if isinstance(fact, InspectionDone)}
+    assert Counter(results.values()) == {InspectionResult.FAILED: 7, InspectionResult.PASSED: 6}
+    failed = {name.removesuffix("-failed"): fact for name, fact in facts.items() if name.endswith("-failed")}
+    assert {name for name, result in results.items() if result is InspectionResult.FAILED} == set(failed)
+    for name, fact in failed.items():
+        assert isinstance(fact, ViolationReported)
+        assert fact.incident == name
+
+
+def test_a_revoked_seizure_leaves_no_trace_in_the_score(ledger: Ledger, tmp_path: Path) -> None:
+    """Seized, confirmed on arrival and revoked: the answer is the one of a ledger in which nothing was ever seized."""
+
+    def answers() -> list[object]:
+        cut = ledger.cut()
+        rows = ledger.fact_rows("example", ["s-01", "s-02"], cut.sequence)
+        return list(score(rows, ["s-01", "s-02"], cut.observe_time, artifact(), policy()))
+
+    example(ledger, tmp_path, "sellers")
+    before = answers()
+    example(ledger, tmp_path, "customs")
+    after = answers()
+    assert violations(ledger)["customs-N-501-1"].status is Status.OVERTURNED
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
+    """What is there already is never overwritten; a queue that is missing is a wrong input."""
+    shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
+    shell("ledger", "examples", folder)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}
+    assert "exists already; name another folder" in shell.error(2, "ledger", "examples", folder)
+    shell("ledger", "import", folder / "sellers.mapping.toml")
+    customs = folder / "customs.mapping.toml"
+    said = shell("ledger", "import", customs, "--unmatched", queue)[1]
+    assert f"5 rows found no seller and wait for a person: {queue}" in said
+    waiting = shell.json("ledger", "unmatched", customs, "--unmatched", queue)
+    assert [row["line"] for row in waiting] == [17, 18, 20, 21, 22]
+    assert waiting[0]["candidates"] == "s-04 s-05"
+    assert "there is no queue" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")

@@ -1,0 +1,367 @@
+"""An import takes the good rows once, says of each bad one where it stands and why, and may be repeated at will."""
+
+import csv
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.enums import Status
+from scoring.errors import ConfigurationWrong, InvalidInput
+from scoring.time import DAY
+from service.ingest.file_import import ImportReport, import_files, write_rejects
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ledger.store import Ledger
+from tests.builders import MARKET, NOW, Clock
+from tests.databases import BACKENDS, database
+
+VIOLATIONS = {
+    "path": "violations.csv",
+    "entries": [
+        {
+            "kind": "violation",
+            "entry_id": "{id}",
+            "seller": "{seller}",
+            "occur_time": "{time}",
+            "violation_type": "counterfeit_goods",
+            "harm": "{harm}",
+            "source": "brand",
+        }
+    ],
+}
+DECISIONS = {
+    "path": "decisions.csv",
+    "entries": [
+        {
+            "kind": "status",
+            "entry_id": "{id}",
+            "seller": "",
+            "violation": "{violation}",
+            "action": "{action}",
+            "actor": "staff",
+            "reason": "seen",
+        }
+    ],
+}
+HEADER = "id,seller,time,harm"
+GOOD = ["v-1,s,2026-01-01,high", "v-2,t,2026-01-02,low"]
+
+
+@pytest.fixture(params=BACKENDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    """A ledger whose clock stands at noon on 1 March 2026."""
+    with Ledger.open(url, clock=Clock()) as opened:
+        yield opened
+
+
+def mapping(*files: dict[str, Any]) -> ForeignMapping:
+    return mapping_of({"marketplace": MARKET, "files": list(files)})
+
+
+def imported(ledger: Ledger, folder: Path, *files: dict[str, Any]) -> ImportReport:
+    return import_files(ledger, mapping(*(files or (VIOLATIONS,))), folder, lambda step, done, total: None)
+
+
+def write(folder: Path, *lines: str, name: str = "violations.csv", header: str = HEADER) -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def ids(ledger: Ledger) -> list[str]:
+    """The entries of the ledger, in their sequence."""
+    return [entry.entry.entry_id for entry in ledger.entries(MARKET, ledger.cut(), limit=1000)]
+
+
+BROKEN = {
+    "too few cells": ("v-9,s,2026-01-03", "has 3 cells where the header has 4"),
+    "too many cells": ("v-9,s,2026-01-03,high,extra", "has 5 cells where the header has 4"),
+    "a harm that is none": ("v-9,s,2026-01-03,grave", "harm: 'grave' is none of low, medium, high, extreme"),
+    "a date in the future": (
+        "v-9,s,2026-03-02,high",
+        "occur_time: lies in the future: the ledger's clock says 2026-03",
+    ),
+    "a time that is none": ("v-9,s,3 January,high", "occur_time: '3 January' is not a time"),
+    "an id with a blank": ("v 9,s,2026-01-03,high", "entry_id: must be 1 to 128 characters of"),
+    "two wrong ids": (
+        "v 9,,2026-01-03,high",
+        "entry_id: must be 1 to 128 characters of [A-Za-z0-9._~:-]; that of the violation has ' '; seller: must",
+    ),
+    "a time before 1970": ("v-9,s,1969-12-31,high", "occur_time: must lie between 1970 and 9999"),
+    "other content under a known id": ("v-1,s,2026-01-03,high", "entry_id: 'v-1' stands for other content"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_row_is_rejected_by_line_and_reason_and_the_others_are_imported(
+    ledger: Ledger, tmp_path: Path, kind: str
+) -> None:
+    """One bad row among good ones, whatever is wrong with it."""
+    row, reason = BROKEN[kind]
+    write(tmp_path, GOOD[0], row, GOOD[1])
+    report = imported(ledger, tmp_path)
+    ((file, line, why),) = report.rejects
+    assert (file, line) == ("violations.csv", 3)
+    assert why.startswith(reason)
+    assert report.appended == 2
+    assert ids(ledger) == ["v-1", "v-2"]
+
+
+def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_completed(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Good rows once; a rerun adds nothing; the mended file adds what was missing, and only that."""
+    write(tmp_path, *GOOD, *(row for row, _ in BROKEN.values()))
+    first = imported(ledger, tmp_path)
+    assert (first.appended, first.already_present) == (2, 0)
+    assert [line for _, line, _ in first.rejects] == list(range(4, 4 + len(BROKEN)))
+    again = imported(ledger, tmp_path)
+    assert (again.appended, again.already_present) == (0, 2)
+    assert [reject[:2] for reject in again.rejects] == [reject[:2] for reject in first.rejects]
+
+    write(tmp_path, *GOOD, *(f"v-{n},s,2026-01-03,high" for n in range(10, 10 + len(BROKEN))))
+    mended = imported(ledger, tmp_path)
+    assert (mended.appended, mended.already_present, mended.rejects) == (len(BROKEN), 2, [])
+    assert len(ids(ledger)) == len(set(ids(ledger))) == 2 + len(BROKEN)
+
+
+def test_the_reject_file_gives_file_line_and_reason(ledger: Ledger, tmp_path: Path) -> None:
+    """As CSV, one line a rejected row, in the order of the file whoever refused it."""
+    write(tmp_path, GOOD[0], *(row for row, _ in BROKEN.values()))
+    write_rejects(imported(ledger, tmp_path), tmp_path / "rejects.csv")
+    with (tmp_path / "rejects.csv").open(newline="", encoding="utf-8") as text:
+        header, *rows = csv.reader(text)
+    assert header == ["file", "line", "reason"]
+    assert [(file, line) for file, line, _ in rows] == [
+        ("violations.csv", str(line)) for line in range(3, 3 + len(BROKEN))
+    ]
+    for (_, _, found), (_, reason) in zip(rows, BROKEN.values(), strict=True):
+        assert found.startswith(reason)
+
+
+def test_a_row_that_is_not_utf8_costs_itself_and_no_other(ledger: Ledger, tmp_path: Path) -> None:
+    """One Latin-1 byte in the middle of a file, as old exports have them."""
+    path = write(tmp_path, GOOD[0], "v-9,caf\N{LATIN SMALL LETTER E WITH ACUTE},2026-01-01,high", GOOD[1])
+    path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
+    report = imported(ledger, tmp_path)
+    assert report.rejects == [("violations.csv", 3, "is not UTF-8")]
+    assert ids(ledger) == ["v-1", "v-2"]
+
+
+def test_a_file_in_another_encoding_is_rejected_whole_and_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    """UTF-16, as a spreadsheet saves it."""
+    path = write(tmp_path, *GOOD)
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+    ((_, line, reason),) = imported(ledger, tmp_path).rejects
+    assert line == 1
+    assert reason == "the header is not UTF-8: save the file as UTF-8 and import it again"
+    assert ids(ledger) == []
+
+
+def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_the_header(ledger: Ledger, tmp_path: Path) -> None:
+    """A UTF-8 byte order mark and Windows line ends."""
+    path = write(tmp_path, *GOOD)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert imported(ledger, tmp_path).rejects == []
+    assert ids(ledger) == ["v-1", "v-2"]
+
+
+def test_a_truncated_gzip_file_gives_what_can_be_read_and_says_where_it_ends(ledger: Ledger, tmp_path: Path) -> None:
+    """Half a download; the whole file, imported again, adds the rest."""
+    rows = [f"v-{n},s-{n * 7919 % 1000},2026-01-{n % 28 + 1:02d},high" for n in range(2000)]
+    whole = gzip.compress("\n".join([HEADER, *rows]).encode())
+    path = tmp_path / "violations.csv.gz"
+    file = VIOLATIONS | {"path": path.name}
+    path.write_bytes(whole[: len(whole) // 2])
+    report = imported(ledger, tmp_path, file)
+    ((name, line, reason),) = report.rejects
+    assert (name, line) == (path.name, report.appended + 2)
+    assert reason == "the file cannot be read beyond this line (EOFError): mend it and import it again"
+    assert 0 < report.appended < 2000
+    path.write_bytes(whole)
+    rest = imported(ledger, tmp_path, file)
+    assert (rest.appended, rest.already_present, rest.rejects) == (2000 - report.appended, report.appended, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"plain text", "the file cannot be read beyond this line (BadGzipFile): mend it"),
+        (gzip.compress(b""), "the file has no header"),
+        (
+            gzip.compress(b"id,seller,time,harm\nv-1,s,,\n")[:-4] + b"\0\0\0\0",
+            "the file cannot be read beyond this line (BadGzip",
+        ),
+    ],
+)
+def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path, content: bytes, reason: str) -> None:
+    """No gzip at all, nothing in it, a checksum that does not fit."""
+    (tmp_path / "violations.csv.gz").write_bytes(content)
+    report = imported(ledger, tmp_path, VIOLATIONS | {"path": "violations.csv.gz"})
+    assert report.rejects[-1][2].startswith(reason)
+    assert ids(ledger) == []
+
+
+@pytest.mark.parametrize("content", ["", "\n", ",,,\n", "id,seller,time,id\n"])
+def test_a_file_without_a_usable_header_is_rejected_in_its_first_line(
+    ledger: Ledger, tmp_path: Path, content: str
+) -> None:
+    """Empty, blank, or naming a column twice, of which only the last would be seen."""
+    (tmp_path / "violations.csv").write_text(content + GOOD[0] * bool(content))
+    ((file, line, reason),) = imported(ledger, tmp_path).rejects
+    assert (file, line) == ("violations.csv", 1)
+    assert "header" in reason
+    assert ids(ledger) == []
+
+
+def test_a_file_with_nothing_but_a_header_and_blank_lines_is_sound_and_empty(ledger: Ledger, tmp_path: Path) -> None:
+    """A day without violations."""
+    write(tmp_path, "", "")
+    assert imported(ledger, tmp_path) == ImportReport()
+
+
+def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: Path) -> None:
+    """A quote that is left open costs its own line, not those after it, and the reject says where it is."""
+    write(tmp_path, GOOD[0], 'v-9,"s,2026-01-01,high', GOOD[1])
+    report = imported(ledger, tmp_path)
+    ((_, line, reason),) = report.rejects
+    assert line == 3
+    assert "a quote is left open" in reason
+    assert report.appended == 2
+
+
+def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+    """All missing ones at once; nothing of the others is in the ledger."""
+    write(tmp_path, *GOOD)
+    with pytest.raises(InvalidInput, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
+        imported(ledger, tmp_path, VIOLATIONS, VIOLATIONS | {"path": "a.csv"}, VIOLATIONS | {"path": "sub/b.csv"})
+    assert ids(ledger) == []
+
+
+def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+    """By whatever reads it: a value, a map, a condition; the file's columns are named."""
+    rule = VIOLATIONS["entries"][0] | {
+        "listing": {"column": "item", "default": ""},
+        "incident": "{case}-{line}",
+        "when": [{"column": "harm", "equals": "never"}, {"column": "kind", "filled": True}],
+    }
+    write(tmp_path, *GOOD)
+    write(tmp_path, *GOOD, name="other.csv")
+    with pytest.raises(ConfigurationWrong) as caught:
+        imported(ledger, tmp_path, VIOLATIONS, {"path": "other.csv", "entries": [rule]})
+    assert "other.csv has no column 'case', 'item', 'kind', which the mapping names; it has id" in str(caught.value)
+    assert ids(ledger) == []
+
+
+@pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
+def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
+    ledger: Ledger, tmp_path: Path, wrong: str
+) -> None:
+    """Whether the mapping or the ledger refuses the report: its confirmation on the same row would wait for ever."""
+    decision = DECISIONS["entries"][0] | {
+        "entry_id": "d-{id}",
+        "seller": "s",
+        "violation": "{id}",
+        "action": "confirm",
+    }
+    file = VIOLATIONS | {"entries": [*VIOLATIONS["entries"], decision]}
+    write(tmp_path, wrong, "v-2,s,2026-01-02,low")
+    report = imported(ledger, tmp_path, file)
+    assert ids(ledger) == ["v-2", "d-v-2"]
+    first, second = [reason for _, line, reason in report.rejects if line == 2]
+    assert second == f"v-1: its report on this row was rejected: {first}"
+    write(tmp_path, "v-1,s,2026-01-01,high", "v-2,s,2026-01-02,low")
+    assert imported(ledger, tmp_path, file).appended == 2
+
+
+def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_path: Path) -> None:
+    """Once: a rerun finds them there."""
+    write(tmp_path, "d-1,not-yet,confirm", name="decisions.csv", header="id,violation,action")
+    file = DECISIONS | {"entries": [DECISIONS["entries"][0] | {"seller": "s"}]}
+    assert [imported(ledger, tmp_path, file).waiting for _ in range(2)] == [1, 0]
+
+
+def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: Path) -> None:
+    """Rejected rows may name a person."""
+    write(tmp_path, "v-1,s,2026-01-01,terrible")
+    write_rejects(imported(ledger, tmp_path), tmp_path / "rejects.csv")
+    assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: Ledger, tmp_path: Path) -> None:
+    """Also where a violation is unknown; each with the allowed actions or what is missing."""
+    write(tmp_path, *GOOD)
+    write(
+        tmp_path,
+        *("d-1,v-1,overturn", "d-2,v-1,confirm", "d-3,v-3,confirm", "d-4,v-1,dismiss", "d-5,v-2,dismiss"),
+        *("d-6,v-1,overturn", "d-7,v-2,reduce"),
+        name="decisions.csv",
+        header="id,violation,action",
+    )
+    report = imported(ledger, tmp_path, VIOLATIONS, DECISIONS)
+    assert report.rejects == [
+        (
+            "decisions.csv",
+            2,
+            "status.action: a violation that is alleged cannot be changed by 'overturn'; allowed: review, confirm,"
+            " dismiss, withdraw",
+        ),
+        (
+            "decisions.csv",
+            4,
+            "status.violation: no violation 'v-3' is recorded; report it first, or name its seller to have it wait for the"
+            " report",
+        ),
+        (
+            "decisions.csv",
+            5,
+            "status.action: a violation that is confirmed cannot be changed by 'dismiss'; allowed: appeal, reduce,"
+            " overturn",
+        ),
+        ("decisions.csv", 8, "status.severity: is required to reduce: one of minor, moderate, major, critical"),
+    ]
+    found, _ = ledger.violations(MARKET, ledger.cut())
+    assert {view.violation: view.status for view in found} == {"v-1": Status.OVERTURNED, "v-2": Status.DISMISSED}
+    again = imported(ledger, tmp_path, VIOLATIONS, DECISIONS)
+    assert (again.appended, again.already_present) == (0, 5)
+
+
+def test_a_date_of_today_waits_until_the_day_is_over(ledger: Ledger, url: str, tmp_path: Path) -> None:
+    """What is dated without an hour is known at the end of its day; imported tomorrow it is taken as it is."""
+    write(tmp_path, "v-1,s,2026-03-01,high")
+    ((_, _, reason),) = imported(ledger, tmp_path).rejects
+    assert reason.startswith("report_time: must not lie in the future")
+    with Ledger.open(url, clock=Clock(NOW + DAY)) as tomorrow:
+        assert imported(tomorrow, tmp_path).rejects == []
+        assert ids(tomorrow) == ["v-1"]
+
+
+def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: Ledger, tmp_path: Path) -> None:
+    """Counted exposure comes after the last row, when the file is read to its end."""
+    rule = {
+        "kind": "exposure",
+        "entry_id": "x-{seller}-{day}",
+        "seller": "{seller}",
+        "day": "{day}",
+        "settled_orders": {"count": "order"},
+    }
+    rows = [f"s-{n},2026-01-01,{n}" for n in range(10_050)]
+    write(tmp_path, *rows, *rows[:7], name="orders.csv", header="seller,day,order")
+    told: list[tuple[int, int]] = []
+    report = import_files(
+        ledger,
+        mapping({"path": "orders.csv", "entries": [rule]}),
+        tmp_path,
+        lambda step, done, total: told.append((done, total)),
+    )
+    assert (report.appended, report.rejects) == (10_050, [])
+    size = (tmp_path / "orders.csv").stat().st_size
+    assert told == [(size - 1, size), (size, size)]

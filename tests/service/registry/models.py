@@ -1,0 +1,90 @@
+"""Models, gates and places of registries for tests: many models from one set of trees."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from scoring.canonical import canonical_json
+from scoring.features.table import ContextFeature
+from scoring.model.artifact import MANIFEST
+from service.registry.registry import Registry
+from tests.scoring.worlds import artifact, certified, population
+from tests.service.registry.test_registry import another
+
+FOLDER, STORE = "folder", "store"
+"""The two kinds of place; a store is fsspec's own in memory."""
+
+
+def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> dict[str, Any]:
+    return {
+        "gate": name, "kind": kind, "ok": ok, "number": 0 if ok else 0.25, "limit": 0, "text": f"{name} was looked at",
+        "overridable": overridable,
+    }  # fmt: skip
+
+
+def gates_json(*gates: dict[str, Any]) -> bytes:
+    """Gates as training leaves them: certificate and parity hold, unless they are among those given."""
+    stated = {row["gate"] for row in gates}
+    promises = [gate(name) for name in ("certificate", "parity") if name not in stated]
+    return json.dumps({"gates": [*promises, *gates], "passed": True}).encode()  # `passed` is not believed
+
+
+def parts_of(number: int) -> dict[str, bytes]:
+    """The parts of the nth model; number 0 is the one of `worlds`."""
+    return dict((another(number / 64) if number else artifact()).parts)
+
+
+def evaluated(number: int, auc: float) -> dict[str, bytes]:
+    """The same with an evaluation, as training states it; sealed anew."""
+    parts = parts_of(number)
+    interval = {"value": auc, "low": auc - 0.02, "high": auc + 0.02}
+    evaluation = {
+        "train": {"rows": 900, "bad": 90}, "test": {"rows": 100, "bad": 9}, "base_rate": 0.1, "predicted": 0.11,
+        "auc": dict.fromkeys(("lightgbm", "logistic", "points_rule"), interval),
+        "difference": {"lightgbm-logistic": interval},
+        "models": {"lightgbm": {"log_loss": interval | {"value": 0.25}, "ks": None}},
+    }  # fmt: skip
+    parts["evaluation.json"] = canonical_json(evaluation)
+    return sealed(parts)
+
+
+def with_context() -> dict[str, bytes]:
+    """The parts of a model that was trained with context: a number of looks, and a text of who sent for them."""
+    first = artifact()
+    context = (ContextFeature("looks", reference=0.25), ContextFeature("sent_by", "court"))
+
+    def wider(x: np.ndarray) -> np.ndarray:
+        return np.hstack([x, np.tile([0.25, 0.0], (len(x), 1))])
+
+    x, bad = population()
+    return dict(certified(wider(x), bad, (*first.features, *context), 5).parts)
+
+
+def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """The parts under a manifest whose digests fit."""
+    from hashlib import sha256
+
+    manifest = json.loads(parts[MANIFEST])
+    manifest["parts"] = {name: sha256(parts[name]).hexdigest() for name in manifest["parts"]}
+    return {**parts, MANIFEST: canonical_json(manifest)}
+
+
+def publish(registry: Registry, number: int = 0, **options: Any) -> str:
+    """Publishes the nth model by anna, with gates that it passed unless told; its digest."""
+    said = (
+        {"attachments": {"gates.json": gates_json()}}
+        | {"actor": "anna", "reason": "trained", "now": 1_000_000}
+        | options
+    )
+    return registry.publish(said.pop("parts", None) or parts_of(number), **said)
+
+
+def promote(registry: Registry, name: str, **options: Any) -> str:
+    """Promotes a model by bert; its digest."""
+    return registry.promote(name, **({"actor": "bert", "reason": "better", "now": 2_000_000} | options))
+
+
+HARD = gate("calibration", ok=False)
+ADVISORY = gate("psi", ok=False, kind="advisory")
+"""Gates that failed."""

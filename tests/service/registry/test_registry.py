@@ -1,0 +1,361 @@
+"""The registry: whole models or none, a log of every move, and promotions that a server takes over while it answers."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import IdentityVerified
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import IdentityLevel
+from scoring.errors import ArtifactRefused, ConfigurationWrong, ModelNotFound
+from scoring.model.artifact import PARTS, Artifact, ModelParts, load, pack
+from scoring.model.scale import Scale
+from scoring.score import score
+from scoring.time import DAY, day_of
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger, wall_clock
+from service.registry.moves import CHALLENGER, CHAMPION
+from service.registry.registry import Registry
+from service.scores.scorer import Scorer
+from tests.scoring.worlds import CONSTANTS, artifact, policy
+
+MARKET = "acme"
+SELLERS = [f"s{n}" for n in range(5)]
+
+
+@cache
+def another(p_intercept: float = 0.5) -> Artifact:
+    """The trees of `artifact()` under another calibration: a model of its own, with other points."""
+    first = artifact()
+    golden = json.loads(first.parts["golden.json"])
+    parts = ModelParts(
+        study="tests",
+        model_text=first.parts["model.txt"].decode(),
+        features=first.features,
+        constants=CONSTANTS,
+        scale=Scale.from_calibration(p_intercept, 1.0),
+        reference_exposure=1000.0,
+        baseline=first.baseline,
+        golden=np.array(golden["inputs"]),
+        evaluation={},
+        lineage={},
+    )
+    return load(pack(parts))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Five sellers with a year of history, and none of them alike."""
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as opened:
+        today = day_of(wall_clock())
+        entries = [
+            Entry(f"i{n}", s, IdentityVerified(IdentityLevel.BASIC), (today - 300) * DAY) for n, s in enumerate(SELLERS)
+        ]
+        entries += [
+            Entry(f"x{n}", s, ExposureStated(today - 30, 100 * (n + 1), late=3 * n)) for n, s in enumerate(SELLERS)
+        ]
+        opened.append(MARKET, entries)
+        yield opened
+
+
+def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
+    from tests.service.registry.models import gates_json  # which takes its models from here
+
+    beside = {"gates.json": gates_json()}
+    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
+
+
+def promote(registry: Registry, name: str, reason: str = "better") -> str:
+    return registry.promote(name, actor="bert", reason=reason, now=2_000_000)
+
+
+def part_of(registry: Registry, digest: str, name: str) -> Path:
+    return registry.folder / "models" / digest / name
+
+
+def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
+    """The points of all sellers, and the model that their stamp names."""
+    answers, stamp = scorer.scores(MARKET, SELLERS, ledger.cut())
+    return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
+
+
+def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: Registry) -> None:
+    """Publishing never takes the place of a model that serves."""
+    assert registry.champion() is None
+    first, second = publish(registry, artifact()), publish(registry, another())
+    assert registry.champion() == first
+    assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
+    assert list(registry.digests()) == sorted([first, second])
+
+
+def test_a_published_model_comes_back_to_the_byte(registry: Registry) -> None:
+    """Read from another process's point of view: a registry of the same folder."""
+    digest = publish(registry, artifact())
+    again = Registry(registry.folder).load(digest)
+    assert again.parts == artifact().parts
+    assert again.digest == digest == artifact().digest
+
+
+def test_a_promotion_moves_the_champion_and_can_be_taken_back(registry: Registry) -> None:
+    """By alias, by the whole digest or by its beginning; what was champion stays published."""
+    first, second = publish(registry, artifact()), publish(registry, another())
+    assert promote(registry, CHALLENGER) == second
+    assert registry.champion() == second
+    assert promote(registry, first[:8]) == first
+    assert registry.champion() == first
+
+
+def test_every_move_is_logged_for_ever_with_who_why_and_when(registry: Registry) -> None:
+    """Moves are added to the log; what it held before stays as it was, whatever is in a reason."""
+    first = publish(registry, artifact(), reason="trained “anew”, für alle")
+    log = registry.folder / "aliases.jsonl"
+    before = log.read_bytes()
+    second = publish(registry, another())
+    promote(registry, second)
+    publish(registry, artifact(), reason="again")
+    assert log.read_bytes().startswith(before)
+    moves = Registry(registry.folder).history()
+    assert [(move.alias, move.digest, move.actor, move.reason) for move in moves] == [
+        (CHAMPION, first, "anna", "trained “anew”, für alle"),
+        (CHALLENGER, second, "anna", "trained"),
+        (CHAMPION, second, "bert", "better"),
+        (CHALLENGER, first, "anna", "again"),
+    ]
+    assert moves[2].time == "1970-01-01T00:00:02Z"
+
+
+def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(registry: Registry) -> None:
+    """A machine that stopped while it wrote lost a move that nobody was told of; anything else is for a person."""
+    first = publish(registry, artifact())
+    log = registry.folder / "aliases.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"alias": "champion", "dig')
+    assert registry.champion() == first
+    second = registry.publish(another().parts, actor="anna", reason="trained", now=1)
+    assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
+
+    log.write_bytes(whole.rstrip(b"\n"))  # as an editor may leave it
+    registry.promote(second, actor="bert", reason="better", now=2, override="bert")
+    assert [move.digest for move in registry.history()] == [first, second]
+
+    log.write_bytes(whole + b"champion: me\n" + whole)
+    with pytest.raises(ConfigurationWrong, match=r"aliases\.jsonl is damaged in line 2; repair or remove that line"):
+        registry.champion()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_altered_or_cut_short_on_disk_is_refused_by_model_and_name(registry: Registry, name: str) -> None:
+    """And the message says what to do."""
+    digest = publish(registry, artifact())
+    path = part_of(registry, digest, name)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactRefused) as caught:
+            registry.load(digest)
+        message = caught.value.message
+        assert message.startswith(f"model {digest[:12]} in ")
+        assert f"{name} of the artifact was altered" in message
+        assert message.endswith("publish it again, or promote another (see: sellertrust model list)")
+    path.unlink()
+    with pytest.raises(ArtifactRefused, match=f"{name} is missing"):
+        registry.load(digest)
+
+
+def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
+    """A whole and certified model, but not the one that was asked for."""
+    first, second = publish(registry, artifact()), publish(registry, another())
+    for name in ("manifest.json", *PARTS):
+        part_of(registry, first, name).write_bytes(part_of(registry, second, name).read_bytes())
+    with pytest.raises(ArtifactRefused, match=f"is that of another digest, {second[:12]}"):
+        registry.load(first)
+
+
+def test_publishing_again_mends_what_was_damaged_on_disk(registry: Registry) -> None:
+    """As the message of a refusal promises."""
+    digest = publish(registry, artifact())
+    part_of(registry, digest, "model.txt").write_bytes(b"")
+    part_of(registry, digest, "lineage.json").unlink()
+    assert publish(registry, artifact()) == digest
+    assert registry.load(digest).digest == digest
+    assert [path.name for path in (registry.folder / "models").iterdir()] == [digest]
+
+
+def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) -> None:
+    """A refused artifact leaves no trace."""
+    with pytest.raises(ArtifactRefused):
+        registry.publish({**artifact().parts, "model.txt": b"tree\n"}, actor="a", reason="r", now=1)
+    assert list(registry.digests()) == []
+    assert registry.history() == []
+
+
+def test_a_half_written_model_is_never_seen(registry: Registry) -> None:
+    """While a model is published over and over, a reader finds either none or a whole one; leftovers are no models."""
+    (registry.folder / "models" / ".staging-left-over").mkdir(parents=True)
+    stop = threading.Event()
+    seen = set()
+
+    def read() -> None:
+        while not stop.is_set():
+            for digest in Registry(registry.folder).digests():
+                assert set(registry.read(digest)) == {"manifest.json", *PARTS}
+                seen.add(registry.load(digest).digest)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for n in range(8):
+                publish(registry, another(n / 10))
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+    assert seen
+    assert len(list(registry.digests())) == 8
+
+
+def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Registry) -> None:
+    """Whoever comes first stores it; all moves are in the log."""
+    with ThreadPoolExecutor(4) as pool:
+        digests = list(pool.map(lambda _: publish(registry, artifact()), range(8)))
+    assert set(digests) == {artifact().digest}
+    assert len(registry.history()) == 8
+    assert registry.load(artifact().digest).digest == artifact().digest
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "abc", "../models", "f" * 64])
+def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Registry, name: str) -> None:
+    """Digests may be shortened to 6 characters and no further."""
+    digest = publish(registry, artifact())
+    with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
+        promote(registry, name)
+    with pytest.raises(ModelNotFound, match="names no model"):
+        registry.resolve(digest[:5])
+    assert len(registry.history()) == 1
+
+
+def test_a_server_takes_a_promotion_over_while_it_answers_in_threads(registry: Registry, ledger: Ledger) -> None:
+    """Every answer is that of one of the two models, whole, and its stamp names which."""
+    models = {publish(registry, model): model for model in (artifact(), another())}
+    scorer = build_scorer(ledger, policy(), registry)
+    rows = ledger.fact_rows(MARKET, SELLERS, ledger.last()[0])
+    expected = {
+        digest: [s.points if s else None for s in score(rows, SELLERS, wall_clock(), model, policy())]
+        for digest, model in models.items()
+    }
+    first, second = models
+    assert expected[first] != expected[second]
+    assert None not in expected[first]
+    stop = threading.Event()
+
+    def ask() -> set[str]:
+        named = set()
+        while not stop.is_set():
+            points, digest = points_of(scorer, ledger)
+            assert points == expected[digest]
+            named.add(digest)
+        return named
+
+    with ThreadPoolExecutor(3) as pool:
+        askers = [pool.submit(ask) for _ in range(3)]
+        try:
+            for name in (second, first, second, first, second):
+                promote(registry, name)
+                assert scorer.champion.refresh()
+                assert not scorer.champion.refresh()
+                assert scorer.champion.digest == name
+                time.sleep(0.05)
+        finally:
+            stop.set()
+        assert set().union(*(asker.result() for asker in askers)) == set(models)
+
+
+def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, ledger: Ledger) -> None:
+    """A damaged model is not promoted; one damaged after its promotion is not taken over."""
+    first, second = publish(registry, artifact()), publish(registry, another())
+    scorer = build_scorer(ledger, policy(), registry)
+    before = points_of(scorer, ledger)
+    model = part_of(registry, second, "model.txt")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    with pytest.raises(ArtifactRefused):
+        promote(registry, second)
+    assert registry.champion() == first
+
+    model.write_bytes(whole)
+    promote(registry, second)
+    model.write_bytes(whole[:-1])
+    with pytest.raises(ArtifactRefused):
+        scorer.champion.refresh()
+    assert points_of(scorer, ledger) == before
+    assert before[1] == first
+
+    model.write_bytes(whole)
+    assert scorer.champion.refresh()
+    assert points_of(scorer, ledger)[1] == second
+
+
+def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Registry, ledger: Ledger) -> None:
+    """And again if the same trouble comes back after it was mended."""
+    first, second = publish(registry, artifact()), publish(registry, another())
+    scorer = build_scorer(ledger, policy(), registry)
+    stop, reports = threading.Event(), []
+    follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append, 0.01))
+    follower.start()
+    try:
+        model = part_of(registry, second, "model.txt")
+        whole = model.read_bytes()
+        for times in (1, 2):
+            promote(registry, second)
+            _until(lambda: scorer.champion.digest == second)
+            promote(registry, first)
+            _until(lambda: scorer.champion.digest == first)
+            model.write_bytes(b"")
+            with (registry.folder / "aliases.jsonl").open("a") as log:  # past the check of `promote`
+                log.write(
+                    json.dumps(dict.fromkeys(("alias", "actor", "reason", "time"), CHAMPION) | {"digest": second})
+                )
+                log.write("\n")
+            _until(lambda n=times: len(reports) == n)
+            time.sleep(0.1)
+            assert len(reports) == times
+            assert second[:12] in reports[-1]
+            assert scorer.champion.digest == first
+            model.write_bytes(whole)
+            _until(lambda: scorer.champion.digest == second)
+    finally:
+        stop.set()
+        follower.join()
+
+
+def _until(holds, seconds: float = 10) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_server_without_a_model_takes_over_the_first_that_is_published(registry: Registry, ledger: Ledger) -> None:
+    """Until then its answers are unknown and name no model."""
+    scorer = build_scorer(ledger, policy(), registry)
+    points, digest = points_of(scorer, ledger)
+    assert (points, digest, scorer.champion.digest) == ([None] * 5, "", "")
+    first = publish(registry, artifact())
+    assert scorer.champion.refresh()
+    points, digest = points_of(scorer, ledger)
+    assert digest == first
+    assert None not in points

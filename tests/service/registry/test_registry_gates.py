@@ -1,0 +1,161 @@
+"""Gates beside a model: what may be promoted, past what, by whom, and what the log says of it."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ArtifactRefused, GatesFailed, InvalidInput
+from service.registry.moves import CHALLENGER
+from service.registry.registry import Registry
+from tests.service.registry.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish
+
+
+@pytest.fixture(params=[FOLDER, STORE])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    return tmp_path / "registry" if request.param == FOLDER else f"memory://{uuid.uuid4().hex}/registry"
+
+
+@pytest.fixture
+def registry(place: Path | str) -> Registry:
+    return Registry(place)
+
+
+def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_digest(registry: Registry) -> None:
+    """What the promotion rested on can be shown later."""
+    publish(registry)
+    beside = {"gates.json": gates_json(gate("certificate"), gate("psi", kind="advisory")), "report.html": b"<p>fine"}
+    digest = publish(registry, 1, attachments=beside)
+    published = registry.history()[-1].figures
+    assert (published["gates"], len(str(published["gates_sha256"])), len(str(published["report_sha256"]))) == (
+        "passed",
+        64,
+        64,
+    )
+    assert promote(registry, digest) == digest
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["gates_sha256"]) == ("passed", published["gates_sha256"])
+    assert {"override", "sign_off"}.isdisjoint(figures)
+    assert registry.load(digest).digest == digest  # attachments are not in the digest
+
+
+def test_past_a_failed_hard_gate_it_takes_a_named_person_who_is_logged(registry: Registry) -> None:
+    """And only for what failed."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD, gate("size", ok=False), gate("latency"))})
+    with pytest.raises(GatesFailed, match=r"past calibration, size it takes a named person's override") as caught:
+        promote(registry, digest)
+    assert caught.value.metadata == {"fixed": "", "hard": "calibration,size", "advisory": ""}
+    with pytest.raises(InvalidInput, match="sign_off: must be left out"):
+        promote(registry, digest, override="dora", sign_off="dora")
+    promote(registry, digest, override="dora", reason="the world moved; recalibration is on its way")
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["override"], figures["overridden"]) == ("failed", "dora", "calibration,size")
+
+
+def test_advisory_gates_that_failed_are_signed_off_by_name(registry: Registry) -> None:
+    """They do not make a model fail, and somebody has looked."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(gate("size"), ADVISORY)})
+    with pytest.raises(GatesFailed, match=r"psi must be signed off by name"):
+        promote(registry, digest)
+    promote(registry, digest, sign_off="emil")
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["sign_off"], figures["signed_off"]) == ("passed", "emil", "psi")
+
+
+@pytest.mark.parametrize(
+    "fixed", [gate("certificate", ok=False), gate("parity", ok=False), gate("x", ok=False, overridable=False)]
+)
+def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict[str, object]) -> None:
+    """Whatever the file says of overriding them."""
+    champion = publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(fixed, HARD)})
+    with pytest.raises(GatesFailed, match=f"{fixed['gate']} cannot be overridden"):
+        promote(registry, digest, override="dora", sign_off="")
+    assert registry.champion() == champion
+
+
+@pytest.mark.parametrize("name", ["certificate", "parity"])
+def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry: Registry, name: str) -> None:
+    """Gates that leave out the promises would let anything pass."""
+    rows = json.loads(gates_json(gate("size")))["gates"]
+    without = [row for row in rows if row["gate"] != name]
+    for wrong in ([], without, [*without, gate(name, kind="advisory")]):
+        with pytest.raises(ArtifactRefused, match=f"must hold .*{name}.* as hard gates"):
+            publish(registry, attachments={"gates.json": json.dumps({"gates": wrong}).encode()})
+    assert registry.history() == []
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        gate("parity") | {"number": 9},
+        gate("parity") | {"number": 9, "limit": 10},
+        gate("certificate") | {"number": None},
+        gate("size") | {"number": 5, "limit": 4},
+        gate("size") | {"number": None},
+        gate("size") | {"limit": None},
+        gate("psi", kind="advisory") | {"number": 5, "limit": 4},
+    ],
+)
+def test_a_gate_whose_number_is_past_its_limit_does_not_hold_whatever_it_says(
+    registry: Registry, stated: dict[str, object]
+) -> None:
+    """It says `ok`."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(stated)})
+    with pytest.raises(GatesFailed, match=str(stated["gate"])):
+        promote(registry, digest)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400, b"true"])
+def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -> None:
+    """A limit beyond all numbers is none."""
+    wrong = gates_json(gate("size") | {"limit": 7654321}).replace(b"7654321", number)
+    with pytest.raises(ArtifactRefused, match="cannot be read"):
+        publish(registry, attachments={"gates.json": wrong})
+
+
+def test_a_model_without_gates_replaces_a_champion_only_by_a_named_person(registry: Registry) -> None:
+    """The first model of all is champion without; a model that was champion before may be so again."""
+    first = publish(registry, attachments=None)
+    assert (registry.champion(), registry.history()[-1].figures["gates"]) == (first, "none")
+    second = publish(registry, 1, attachments=None)
+    with pytest.raises(GatesFailed, match=r"past gates\.json it takes a named person's override") as caught:
+        promote(registry, second)
+    assert caught.value.metadata["hard"] == "gates.json"
+    promote(registry, second, override="dora")
+    figures = registry.history()[-1].figures
+    assert (figures["gates"], figures["override"], figures["overridden"]) == ("none", "dora", "gates.json")
+    promote(registry, first)
+    assert registry.champion() == first
+    assert "override" not in registry.history()[-1].figures
+
+
+class Slow(Registry):
+    """While it tries a model, another publishes that model again, with a gate that failed."""
+
+    def _try(self, digest: str, parts: dict[str, bytes]) -> None:
+        super()._try(digest, parts)
+        publish(self, 1, attachments={"gates.json": gates_json(HARD)})
+
+
+def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:
+    """No move comes between the question and the answer in the log."""
+    first, second = publish(registry), publish(registry, 1)
+    with pytest.raises(GatesFailed, match="calibration"):
+        promote(Slow(place), second)
+    assert registry.champion() == first
+
+
+@pytest.mark.parametrize("failed", [HARD, ADVISORY])
+def test_a_first_model_whose_gates_ask_for_a_person_waits_for_one(
+    registry: Registry, failed: dict[str, object]
+) -> None:
+    """The first model published becomes champion by itself, unless a promotion of it would be refused."""
+    digest = publish(registry, attachments={"gates.json": gates_json(failed)})
+    assert registry.aliases() == {CHALLENGER: digest}
+    promote(registry, digest, **({"override": "dora"} if failed is HARD else {"sign_off": "dora"}))
+    assert registry.champion() == digest

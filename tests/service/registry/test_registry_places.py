@@ -1,0 +1,310 @@
+"""What holds of a registry wherever it lies: in a folder, or in an object store by URL."""
+
+import json
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from scoring.errors import ArtifactRefused, InvalidInput, ModelNotFound
+from scoring.model.artifact import MANIFEST, PARTS
+from sellertrust.v1.model_service_pb2 import ModelMove
+from service.cli.models import _moved
+from service.cli.output import Format
+from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, is_move
+from service.registry.registry import Registry
+from tests.scoring.worlds import artifact
+from tests.service.registry.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
+
+
+@pytest.fixture(params=[FOLDER, STORE])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    return tmp_path / "registry" if request.param == FOLDER else f"memory://{uuid.uuid4().hex}/registry"
+
+
+@pytest.fixture
+def registry(place: Path | str) -> Registry:
+    return Registry(place)
+
+
+def change(place: Path | str, name: str, data: bytes | None) -> None:
+    """Writes a file of the registry past it; removes it without data."""
+    if isinstance(place, Path):
+        (place / name).unlink() if data is None else (place / name).write_bytes(data)
+        return
+    store, root = fsspec.core.url_to_fs(place)
+    store.rm_file(f"{root}/{name}") if data is None else store.pipe_file(f"{root}/{name}", data)
+
+
+def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: Path | str) -> None:
+    """Seen by another registry of the same place: models, aliases, and who moved them, when, why, with what figures."""
+    registry = Registry(place)
+    assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
+    first = publish(registry, parts=evaluated(0, 0.7))
+    second = publish(registry, parts=evaluated(1, 0.75), reason="trained “anew”, für alle")
+    promote(registry, second[:9])
+    publish(registry, parts=evaluated(0, 0.7), reason="again")
+    other = Registry(place)
+    assert other.load(first).parts == evaluated(0, 0.7)
+    assert list(other.digests()) == sorted([first, second])
+    assert other.aliases() == {CHAMPION: second, CHALLENGER: first, PREVIOUS: first}
+    moves = [(move.alias, move.digest, move.actor, move.reason, move.time) for move in other.history()]
+    assert moves == [
+        (CHAMPION, first, "anna", "trained", "1970-01-01T00:00:01Z"),
+        (CHALLENGER, second, "anna", "trained “anew”, für alle", "1970-01-01T00:00:01Z"),
+        (CHAMPION, second, "bert", "better", "1970-01-01T00:00:02Z"),
+        (CHALLENGER, first, "anna", "again", "1970-01-01T00:00:01Z"),
+    ]
+    figures = {"auc": 0.75, "log_loss": 0.25, "gates": "passed", "gates_sha256": sha256(gates_json()).hexdigest()}
+    assert [move.figures for move in other.history()][1:3] == [figures, figures | {"previous": first}]
+
+
+def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(registry: Registry) -> None:
+    """Promoting the champion again is no reason to forget the one before; a second rollback comes back."""
+    first, second, third = (publish(registry, number) for number in range(3))
+    with pytest.raises(ModelNotFound, match="no model was champion before"):
+        registry.rollback(actor="c", reason="r", now=3)
+    for digest in (second, third, third):
+        promote(registry, digest)
+    assert registry.aliases() == {CHAMPION: third, PREVIOUS: second, CHALLENGER: third}
+    assert registry.rollback(actor="carl", reason="complaints", now=3) == second
+    assert registry.aliases()[CHAMPION] == second
+    assert registry.aliases()[PREVIOUS] == third
+    move = registry.history()[-1]
+    assert (move.actor, move.reason) == ("carl", "complaints")
+    assert move.figures == {"gates": "passed", "rollback": "yes", "previous": third}
+    assert registry.rollback(actor="carl", reason="a mistake", now=4) == third
+    assert first in registry.digests()
+
+
+def test_a_rollback_of_a_named_champion_happens_once(registry: Registry) -> None:
+    """However often it is called for: what is taken back is named, and taken back already."""
+    first, second, third = (publish(registry, number) for number in range(3))
+    promote(registry, second)
+    said = {"actor": "carl", "reason": "complaints", "now": 3, "champion": second}
+    assert [registry.rollback(**said) for _ in range(3)] == [first] * 3
+    assert len(registry.history()) == 5
+    promote(registry, third)
+    with pytest.raises(ArtifactRefused, match=f"model {second[:12]} is not champion, so it is not taken back"):
+        registry.rollback(**said)
+    assert registry.champion() == third
+
+
+def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, place: Path | str) -> None:
+    """It is not tried anew, but its bytes are compared."""
+    first, second = publish(registry), publish(registry, 1)
+    promote(registry, second)
+    change(place, f"models/{first}/model.txt", b"tree\n")
+    with pytest.raises(ArtifactRefused, match=r"model\.txt of the artifact was altered"):
+        registry.rollback(actor="c", reason="r", now=3)
+    assert registry.champion() == second
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *PARTS])
+def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_again(
+    registry: Registry, place: Path | str, name: str
+) -> None:
+    """By load, promote, and what a server admits; what lies beside the model survives the mending."""
+    digest = publish(registry, attachments={"report.html": b"<p>"})
+    whole = registry.read(digest)[name]
+    for damage in (whole[:-1], b"", None):
+        change(place, f"models/{digest}/{name}", damage)
+        for use in (registry.load, registry.content, registry.admit, lambda _: promote(registry, CHAMPION)):
+            with pytest.raises((ArtifactRefused, ModelNotFound)):
+                use(digest)
+    assert publish(registry, attachments=None) == digest
+    assert registry.load(digest).parts == parts_of(0)
+    assert registry.attachment(digest, "report.html") == b"<p>"
+
+
+def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registry, place: Path | str) -> None:
+    """Nothing is written anew, and the champion stays champion."""
+    digest = publish(registry, attachments=None)
+    before = _files(place)
+    assert publish(registry, attachments=None) == digest
+    after = _files(place)
+    assert {name for name in after if before.get(name) != after[name]} <= {"aliases.jsonl", "moves/000000002.json"}
+    assert [move.alias for move in registry.history()] == [CHAMPION, CHAMPION]
+
+
+def _files(place: Path | str) -> dict[str, object]:
+    """Every file of a registry with what shows that it was written."""
+    if isinstance(place, Path):
+        files = [path for path in place.rglob("*") if path.is_file()]
+        return {str(path.relative_to(place)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+    store, root = fsspec.core.url_to_fs(place)
+    return {path.removeprefix(f"{root}/"): store.info(path)["created"] for path in store.find(root)}
+
+
+def test_moves_of_many_writers_at_once_are_all_kept_and_each_follows_from_the_one_before(place: Path | str) -> None:
+    """Each writer with a registry of its own, as processes have: forty rollbacks go back and forth, none from the same."""
+    first, second = publish(Registry(place)), publish(Registry(place), 1)
+    promote(Registry(place), second)
+
+    def write(writer: int) -> None:
+        mine = Registry(place)
+        for turn in range(5):
+            mine.rollback(actor=f"w{writer}", reason=f"turn {turn}", now=turn)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    moves = Registry(place).history()[3:]
+    assert [move.digest for move in moves] == [first, second] * 20
+    assert [move.figures["previous"] for move in moves] == [second, first] * 20
+    for writer in range(8):
+        assert [move.reason for move in moves if move.actor == f"w{writer}"] == [f"turn {turn}" for turn in range(5)]
+
+
+def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
+    """It stays the same while nothing moves, and is another after every move, whoever made it."""
+    follower, writer = Registry(place), Registry(place)
+    seen = [follower.stamp(), follower.stamp()]
+    for number in range(3):
+        publish(writer, number)
+        seen += [follower.stamp(), follower.stamp()]
+    assert seen[0::2] == seen[1::2]
+    assert len(set(seen)) == 4
+
+
+def test_shadow_and_challenger_are_pointed_at_a_model_and_champion_is_not(registry: Registry) -> None:
+    """A champion is made by a promotion, which asks the gates."""
+    first, second = publish(registry), publish(registry, 1)
+    said = {"actor": "anna", "reason": "a look", "now": 1}
+    assert registry.point(SHADOW, second[:8], **said) == second
+    assert registry.point(CHALLENGER, first, **said) == first
+    assert registry.aliases() == {CHAMPION: first, CHALLENGER: first, SHADOW: second}
+    for alias in (CHAMPION, PREVIOUS, "best"):
+        with pytest.raises(InvalidInput):
+            registry.point(alias, second, **said)
+
+
+@pytest.mark.parametrize("name", ["gates.json", "report.html"])
+def test_an_attachment_that_was_changed_or_removed_is_noticed(registry: Registry, place: Path | str, name: str) -> None:
+    """The log has its SHA-256; a gate that was mended in an editor promotes nothing."""
+    publish(registry)
+    digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD), "report.html": b"<p>"})
+    for data in (gates_json(gate("calibration")), None):
+        change(place, f"models/{digest}/{name}", data)
+        with pytest.raises(ArtifactRefused, match=f"{name} (was altered|is missing)"):
+            registry.attachment(digest, name)
+    if name == "gates.json":
+        with pytest.raises(ArtifactRefused, match=r"gates\.json is missing"):
+            promote(registry, digest)
+
+
+def test_gates_that_were_laid_beside_a_model_by_hand_are_not_believed(registry: Registry, place: Path | str) -> None:
+    """Published without, the log has no digest of them."""
+    digest = publish(registry)
+    change(place, f"models/{digest}/gates.json", gates_json(gate("calibration")))
+    with pytest.raises(ArtifactRefused, match=r"gates\.json was altered"):
+        promote(registry, digest)
+
+
+@pytest.mark.parametrize(
+    "attachments",
+    [
+        {"gates.json": b"{}"},
+        {"gates.json": b'{"gates": [{"gate": "a", "kind": "soft", "ok": true}]}'},
+        {"gates.json": b'{"gates": [{"gate": "a", "kind": "hard", "ok": "yes"}]}'},
+        {"gates.json": b'{"gates": [{"gate": "a", "kind": "hard", "ok": true, "number": NaN}]}'},
+        {"gates.json": gates_json(gate("a"), gate("a", ok=False))},
+        {"gates.json": b"[" * 100_000},
+        {"model.txt": b"tree\n"},
+        {"../../x": b""},
+        {"report.html": b"<" * (9 << 20)},
+    ],
+)
+def test_attachments_that_are_none_are_refused_and_nothing_is_published(
+    registry: Registry, attachments: dict[str, bytes]
+) -> None:
+    """Gates that cannot be read forbid nothing, so they are not let in."""
+    with pytest.raises(ArtifactRefused):
+        publish(registry, attachments=attachments)
+    assert (list(registry.digests()), registry.history()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"actor": ""}, {"reason": " "}, {"actor": "a" * 129}, {"reason": "r" * 501}, {"override": " "}]
+    + [
+        {name: f"a{sign}b"} for name in ("actor", "reason", "override", "sign_off") for sign in "\n\x1b\x9b\u202e\u2066"
+    ],
+)
+def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str, str]) -> None:
+    """The log is for people who ask later."""
+    digest = publish(registry)
+    with pytest.raises(InvalidInput) as caught:
+        promote(registry, digest, **said)
+    assert [wrong.field for wrong in caught.value.violations] == list(said)
+    assert len(registry.history()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"alias": "f1baf4"}, {"alias": ""}, {"figures": {"auc": float("nan")}}, {"figures": {"auc": float("inf")}},
+        {"figures": {"auc": True}}, {"figures": {"auc": None}},
+    ],
+)  # fmt: skip
+def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wrong: dict[str, object]) -> None:
+    """An alias that is spelt as a digest begins would show and promote another model than was named."""
+    sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
+    assert is_move(json.dumps(sound).encode())
+    assert not is_move(json.dumps(sound | wrong).encode())
+
+
+def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
+    """Logs of before hold what is refused today."""
+    move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
+    row = _moved(move, Format.TABLE)
+    assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
+    assert row["figures"] == "override=b\\u000ac"
+
+
+def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
+    """Lines without figures; `previous` follows from them, and what is added leaves them as they were."""
+    registry = Registry(tmp_path)
+    first, second = publish(registry), publish(registry, 1)
+    moves = [("champion", first), ("challenger", second), ("champion", second)]
+    old = b"".join(
+        json.dumps({"alias": a, "digest": d, "actor": "x", "reason": "y", "time": "2026-01-01T00:00:00Z"}).encode()
+        + b"\n"
+        for a, d in moves
+    )
+    (tmp_path / "aliases.jsonl").write_bytes(old)
+    assert registry.aliases() == {CHAMPION: second, CHALLENGER: second, PREVIOUS: first}
+    assert [move.figures for move in registry.history()] == [{}] * 3
+    assert registry.rollback(actor="c", reason="r", now=3) == first
+    assert (tmp_path / "aliases.jsonl").read_bytes().startswith(old)
+
+
+def test_a_file_url_is_the_folder(tmp_path: Path) -> None:
+    """With its lock and its log, not a store of objects."""
+    digest = publish(Registry(f"file://{tmp_path}/a%20folder"))
+    assert Registry(tmp_path / "a folder").champion() == digest
+
+
+def test_readers_beside_writers_never_see_half_a_model(place: Path | str) -> None:
+    """Each digest that is listed loads, while models are published."""
+    stop, seen = threading.Event(), set()
+
+    def read() -> None:
+        mine = Registry(place)
+        while not stop.is_set():
+            seen.update(mine.load(digest).digest for digest in mine.digests())
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for number in range(5):
+                publish(Registry(place), number)
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+    assert seen
+    assert artifact().digest in seen

@@ -1,0 +1,274 @@
+"""Bulk decisions: shown before they are taken, sampled for a person, safe to repeat."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
+from scoring.enums import Action, Attribution, Harm, Severity, Source, Status
+from scoring.errors import InvalidInput, SelectionChanged
+from service.ledger.notifiers import Selection
+from service.ledger.store import Ledger
+from service.review import bulk_decisions as deciding
+from service.review.bulk_decisions import Decision, Outcome, dry_run, execute
+from tests.builders import MARKET, Clock, ago, status, violation
+from tests.databases import BACKENDS, database
+
+DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
+REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    with database(str(request.param), tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
+        yield ledger
+
+
+def reported(count: int, notifier: str = "n", prefix: str = "v", **fields: Any) -> list[Entry]:
+    return [violation(f"{prefix}{n}", f"s{n % 7}", notifier=notifier, **fields) for n in range(count)]
+
+
+def statuses(ledger: Ledger) -> dict[str, Status]:
+    views, _ = ledger.violations(MARKET, ledger.cut(), limit=10_000)
+    return {view.violation: view.status for view in views}
+
+
+def names(outcome: Outcome) -> list[str]:
+    return [one.violation for one in outcome.selected]
+
+
+def test_a_dry_run_shows_what_would_be_decided_and_appends_nothing(ledger: Ledger) -> None:
+    ledger.append(MARKET, [*reported(40), *reported(5, "other", "w"), status("v0", Action.REVIEW), status("v1")])
+    outcome = dry_run(ledger, MARKET, DISMISS)
+    assert outcome.by_status == {Status.ALLEGED: 38, Status.UNDER_REVIEW: 1}
+    assert (outcome.decided, outcome.remaining > 0) == (0, True)
+    assert ledger.last()[0] == 47
+
+
+def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledger: Ledger) -> None:
+    """And nobody else's; what is held back says so, and no later bulk decision takes it."""
+    ledger.append(MARKET, [*reported(40), *reported(5, "other", "w")])
+    shown = dry_run(ledger, MARKET, DISMISS)
+    done = execute(ledger, MARKET, DISMISS, 40, shown.etag)
+    assert done.held_back == shown.held_back
+    assert 1 <= len(done.held_back) <= 6
+    assert (done.decided, done.remaining) == (40 - len(done.held_back), 0)
+    wanted = {f"v{n}": Status.DISMISSED for n in range(40)} | dict.fromkeys(done.held_back, Status.UNDER_REVIEW)
+    assert statuses(ledger) == wanted | {f"w{n}": Status.ALLEGED for n in range(5)}
+    changes = [r.entry.fact for r in ledger.entries(MARKET, ledger.cut(), after_sequence=45, limit=100)]
+    assert {change.violation for change in changes if change.held_back} == {*done.held_back}
+    assert {(change.actor, change.reason) for change in changes} == {("staff-7", "made up by a ring")}
+    assert names(dry_run(ledger, MARKET, replace(DISMISS, decision_id="case-10"))) == []
+    ledger.append(MARKET, [status(done.held_back[0], Action.CONFIRM)])
+    overturn = replace(DISMISS, decision_id="case-11", action=Action.OVERTURN)
+    assert names(dry_run(ledger, MARKET, overturn)) == [done.held_back[0]]
+
+
+def test_the_sample_is_drawn_by_the_violations_alone_so_that_nobody_can_choose_it(ledger: Ledger) -> None:
+    """At least one; whatever the id and reason; a share of all holds all back; a larger share holds the smaller one."""
+    ledger.append(MARKET, reported(200))
+    sample = set(dry_run(ledger, MARKET, DISMISS).held_back)
+    assert 3 <= len(sample) <= 20
+    assert set(dry_run(ledger, MARKET, replace(DISMISS, decision_id="another")).held_back) == sample
+    assert set(dry_run(ledger, MARKET, replace(DISMISS, actor="other", reason="another")).held_back) == sample
+    assert set(dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=0.3)).held_back) > sample
+    assert len(dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=1.0)).held_back) == 200
+    one = dry_run(ledger, MARKET, replace(DISMISS, sample_fraction=1e-9))
+    assert len(one.held_back) == 1
+    ledger.append(MARKET, reported(1, "alone", "w"))
+    alone = dry_run(ledger, MARKET, replace(DISMISS, selection=Selection(notifier="alone")))
+    assert (alone.held_back, alone.others) == (["w0"], [])
+
+
+def test_what_was_confirmed_and_is_held_back_is_left_as_it_is(ledger: Ledger) -> None:
+    ledger.append(MARKET, [*reported(40), *(status(f"v{n}") for n in range(40))])
+    overturn = replace(DISMISS, action=Action.OVERTURN)
+    done = execute(ledger, MARKET, overturn, 40)
+    assert done.held_back
+    assert (done.decided, done.remaining) == (40 - len(done.held_back), 0)
+    kept = {name for name, status in statuses(ledger).items() if status is Status.CONFIRMED}
+    assert kept == {*done.held_back}
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", "one for another"])
+def test_a_set_that_has_changed_since_the_dry_run_is_refused(ledger: Ledger, change: str) -> None:
+    """By its number, and by its etag also if it is as large as before."""
+    ledger.append(MARKET, reported(10))
+    shown = dry_run(ledger, MARKET, DISMISS)
+    if change != "one more":
+        ledger.append(MARKET, [status("v3", Action.WITHDRAW)])
+    if change != "one less":
+        ledger.append(MARKET, [violation("late", notifier="n")])
+    before = ledger.last()
+    with pytest.raises(SelectionChanged) as caught:
+        execute(ledger, MARKET, DISMISS, 10, shown.etag)
+    again = dry_run(ledger, MARKET, DISMISS)
+    assert caught.value.metadata == {"count": str(len(again.selected)), "etag": again.etag}
+    assert ledger.last() == before
+    execute(ledger, MARKET, DISMISS, len(again.selected), again.etag)
+
+
+def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(ledger: Ledger) -> None:
+    """With the count and etag of the first dry run; at the end a call again is answered and appends nothing."""
+    ledger.append(MARKET, reported(25))
+    shown = dry_run(ledger, MARKET, DISMISS)
+    remaining = []
+    for _ in range(4):
+        done = execute(ledger, MARKET, DISMISS, 25, shown.etag, most=10)
+        remaining.append(done.remaining)
+        assert (done.held_back, done.etag) == (shown.held_back, shown.etag)
+        assert done.remaining == dry_run(ledger, MARKET, DISMISS).remaining
+    assert remaining == [15, 5, 0, 0]
+    assert done.decided == 25 - len(shown.held_back)
+    assert ledger.last()[0] == 50
+    # Somebody appeals one of them: what was decided stays decided.
+    ledger.append(MARKET, [status(shown.others[0], Action.REINSTATE)])
+    assert execute(ledger, MARKET, DISMISS, 25, shown.etag).remaining == 0
+    assert ledger.last()[0] == 51
+
+
+def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is appended whole or not at all."""
+    monkeypatch.setattr(deciding, "BATCH", 8)
+    ledger.append(MARKET, reported(20))
+    append, calls = ledger.append, []
+
+    def fail_the_second_time(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise ConnectionError
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(ledger, "append", fail_the_second_time)
+    with pytest.raises(ConnectionError):
+        execute(ledger, MARKET, DISMISS, 20)
+    assert ledger.last()[0] == 28
+    done = execute(ledger, MARKET, DISMISS, 20)
+    assert (done.decided + len(done.held_back), done.remaining, ledger.last()[0]) == (20, 0, 40)
+
+
+@pytest.mark.parametrize("action", [Action.CONFIRM, Action.REVIEW])
+def test_a_violation_that_somebody_decides_at_the_same_moment_is_left_alone_and_told(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, action: Action
+) -> None:
+    """Between the look and the append; also if where it stands by then would allow the action. The others are decided."""
+    ledger.append(MARKET, reported(5))
+    shown = dry_run(ledger, MARKET, DISMISS)
+    append, theirs = ledger.append, shown.others[0]
+
+    def come_second(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(ledger, "append", append)
+        append(MARKET, [status(theirs, action)])
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(ledger, "append", come_second)
+    done = execute(ledger, MARKET, DISMISS, 5, shown.etag)
+    assert (done.changed, done.remaining, done.decided) == ([theirs], 0, len(shown.others) - 1)
+    wanted = Status.CONFIRMED if action is Action.CONFIRM else Status.UNDER_REVIEW
+    assert statuses(ledger)[theirs] is wanted
+    assert ledger.last()[0] == 10
+
+
+def test_a_selection_is_what_all_its_conditions_agree_on(ledger: Ledger) -> None:
+    ledger.append(
+        MARKET,
+        [
+            violation("a", "s1", notifier="n", listing="l1", report_time=ago(9)),
+            violation("b", "s2", notifier="n", listing="l2", report_time=ago(5)),
+            violation("c", "s1", notifier="m", violation_type="fake_reviews", report_time=ago(1)),
+            replace(right := violation("d", "s3", report_time=ago(2)), fact=replace(right.fact, right="tm-1")),
+        ],
+        imported=True,
+    )
+    selections = {
+        "ab": Selection(notifier="n"),
+        "c": Selection(violation_types=("fake_reviews",)),
+        "ac": Selection(seller="s1"),
+        "a": Selection(seller="s1", notifier="n"),
+        "abcd": Selection(violation_types=("counterfeit_goods", "fake_reviews")),
+        "b": Selection(listing="l2"),
+        "d": Selection(right="tm-1"),
+        "bcd": Selection(reported_from=ago(5)),
+        "abd": Selection(reported_from=ago(9), reported_before=ago(1)),
+    }
+    for wanted, selection in selections.items():
+        found = names(dry_run(ledger, MARKET, replace(DISMISS, selection=selection)))
+        assert "".join(found) == wanted, selection
+    assert names(dry_run(ledger, "elsewhere", DISMISS)) == []
+
+
+def test_violations_of_a_product_are_decided_by_the_product_unless_a_seller_is_named(ledger: Ledger) -> None:
+    """So that nothing is decided twice; goods that were not the seller's are nobody's to decide any more."""
+    listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
+    report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
+    ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5)), violation("v", "s1", notifier="n")])
+    ledger.append(MARKET, [Entry("a", "", AttributionStated("v", Attribution.ACCEPTED, "staff-7", "another parcel"))])
+    of_seller = Selection(violation_types=("unsafe_product",), seller="s1")
+    assert names(dry_run(ledger, MARKET, DISMISS)) == ["p"]
+    [derived] = names(dry_run(ledger, MARKET, replace(DISMISS, selection=of_seller)))
+    assert derived.startswith("auto~")
+    confirm = replace(DISMISS, action=Action.CONFIRM, selection=Selection(violation_types=("unsafe_product",)))
+    ledger.append(MARKET, [violation("u", "s9", violation_type="unsafe_product", notifier="m")])
+    kept = set(dry_run(ledger, MARKET, confirm).held_back)
+    execute(ledger, MARKET, confirm, 2)
+    decided = statuses(ledger)
+    assert {decided[name] for name in decided if name.startswith("auto~")} == {
+        Status.UNDER_REVIEW if "p" in kept else Status.CONFIRMED
+    }
+
+
+def test_wrong_fields_are_named_all_at_once_in_a_dry_run_too(ledger: Ledger) -> None:
+    wrong = Decision("a b", Action.DISMISS, "", " ", "x" * 201, Selection(), (Status.CONFIRMED,), sample_fraction=1.5)
+    with pytest.raises(InvalidInput) as caught:
+        dry_run(ledger, MARKET, wrong)
+    assert [problem.field for problem in caught.value.violations] == [
+        "decision_id",
+        "actor",
+        "reason",
+        "ground",
+        "statuses",
+        "violation_types",
+        "sample_fraction",
+    ]
+    for action in (Action.APPEAL, Action.REDUCE, Action.REINSTATE):
+        with pytest.raises(InvalidInput, match="decide anything else one by one"):
+            dry_run(ledger, MARKET, replace(DISMISS, action=action))
+
+
+def test_what_is_decided_alone_is_not_taken_for_a_bulk_decision(ledger: Ledger) -> None:
+    """A status the action does not allow is not selected; stated statuses narrow the set."""
+    ledger.append(
+        MARKET, [*reported(6), status("v0"), status("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)]
+    )
+    ledger.append(MARKET, [status("v2", Action.REVIEW)])
+    assert names(dry_run(ledger, MARKET, DISMISS)) == ["v2", "v3", "v4", "v5"]
+    assert names(dry_run(ledger, MARKET, replace(DISMISS, statuses=(Status.UNDER_REVIEW,)))) == ["v2"]
+    assert names(dry_run(ledger, MARKET, replace(DISMISS, action=Action.OVERTURN))) == ["v0", "v1"]
+
+
+def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
+    """Also if a violation that comes later draws a lower lot: then both are a person's."""
+    smallest = replace(DISMISS, sample_fraction=1e-9)
+    ledger.append(MARKET, reported(3))
+    [kept] = execute(ledger, MARKET, smallest, 3).held_back
+    ledger.append(MARKET, reported(200, prefix="late-"))
+    grown = dry_run(ledger, MARKET, smallest)
+    assert len(grown.held_back) == 2
+    assert (grown.held_back[0], grown.decided) == (kept, 2)
+
+
+def test_what_was_dismissed_is_taken_up_again_only_where_that_is_said(ledger: Ledger) -> None:
+    """A mistaken bulk dismissal is taken back to open; a bulk review of what is open does not dig up what was settled."""
+    ledger.append(MARKET, reported(40))
+    dismissed = execute(ledger, MARKET, DISMISS, 40).others
+    assert names(dry_run(ledger, MARKET, REVIEW)) == []
+    again = replace(REVIEW, statuses=(Status.DISMISSED,))
+    assert set(names(dry_run(ledger, MARKET, again))) == set(dismissed)
+    done = execute(ledger, MARKET, again, len(dismissed))
+    open_again = {name for name, status in statuses(ledger).items() if status is Status.UNDER_REVIEW}
+    assert open_again >= set(done.others)
+    assert done.decided == len(done.others) > 30

@@ -1,0 +1,111 @@
+"""How reliable a notifier is, and what people should look at first: the worked numbers, and what must hold for all."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.enums import AUTHORITIES, Attribution, Category, Severity, Source, Status
+from service.ledger.records import Outcome, Record, outcome_of
+from service.review.priority import HARM_WEIGHTS, QueueItem, ranked
+from service.review.reliability import PRIORS, assess, probability_upheld, reliability_of
+
+records = st.builds(Record, *([st.integers(0, 1_000)] * 5))
+judged_sources = st.sampled_from(sorted(PRIORS))
+ITEM = QueueItem("v", 1, Category.COUNTERFEIT, Severity.MAJOR, 0.5, 199, held_back=False)
+
+
+def test_the_worked_reliabilities() -> None:
+    """Those of the docstring: twenty dismissed, and a mixed record in which two withdrawn weigh as one dismissed."""
+    colluder = reliability_of(Record(dismissed=20), Source.BUYER)
+    assert colluder.prior == 0.5
+    assert [round(n, 3) for n in (colluder.mean, colluder.low, colluder.high)] == [0.143, 0.052, 0.263]
+    mixed = reliability_of(Record(upheld=3, overturned=1, withdrawn=2), Source.BUYER)
+    assert [round(n, 3) for n in (mixed.mean, mixed.low, mixed.high)] == [0.538, 0.315, 0.755]
+    assert mixed == reliability_of(Record(upheld=3, overturned=1, dismissed=1), Source.BUYER)
+
+
+@given(records, judged_sources)
+def test_reports_that_are_upheld_never_lower_it_and_those_that_fail_never_raise_it(
+    record: Record, source: Source
+) -> None:
+    """In mean and at both ends; an open report says nothing yet."""
+
+    def numbers(record: Record) -> tuple[float, float, float]:
+        found = reliability_of(record, source)
+        assert 0 < found.low < found.mean < found.high < 1
+        return found.low, found.mean, found.high
+
+    now = numbers(record)
+    assert numbers(replace(record, open=record.open + 1)) == now
+    assert all(a > b for a, b in zip(numbers(replace(record, upheld=record.upheld + 1)), now, strict=True))
+    withdrawn = numbers(replace(record, withdrawn=record.withdrawn + 1))
+    assert all(a < b for a, b in zip(withdrawn, now, strict=True))
+    for name in ("overturned", "dismissed"):
+        failed = numbers(replace(record, **{name: getattr(record, name) + 1}))
+        assert all(a < b for a, b in zip(failed, withdrawn, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (Status.ALLEGED, Outcome.OPEN),
+        (Status.UNDER_REVIEW, Outcome.OPEN),
+        (Status.CONFIRMED, Outcome.UPHELD),
+        (Status.REDUCED, Outcome.UPHELD),
+        (Status.APPEALED, Outcome.UPHELD),
+        (Status.DISMISSED, Outcome.DISMISSED),
+        (Status.WITHDRAWN, Outcome.WITHDRAWN),
+        (Status.OVERTURNED, Outcome.OVERTURNED),
+    ],
+)
+def test_what_is_appealed_is_upheld_until_overturned_and_goods_of_another_count_as_overturned(
+    status: Status, outcome: Outcome
+) -> None:
+    assert outcome_of(status) is outcome
+    for attribution in (Attribution.CONTESTED, Attribution.REJECTED):
+        assert outcome_of(status, attribution) is outcome
+    assert outcome_of(status, Attribution.ACCEPTED) is Outcome.OVERTURNED
+
+
+def test_authorities_are_counted_and_not_judged() -> None:
+    """Nothing discounts them, and nothing of what they report helps or harms a notifier in its other reports."""
+    assert set(PRIORS) == set(Source) - AUTHORITIES
+    seized = assess({Source.CUSTOMS: Record(overturned=5)})
+    assert (seized.record, seized.authority_reports, seized.source, seized.reliability) == (Record(), 5, None, None)
+    alone, beside = (assess({Source.BRAND: Record(dismissed=2)} | more) for more in ({}, {Source.COURT: Record(9)}))
+    assert alone.reliability == beside.reliability
+    worst = assess({Source.BUYER: Record(dismissed=100)})
+    assert {probability_upheld(source, worst) for source in AUTHORITIES} == {1.0}
+    assert probability_upheld(Source.BUYER, worst) < 0.05
+    assert probability_upheld(Source.BRAND, seized) == probability_upheld(Source.BRAND) == PRIORS[Source.BRAND].mean
+
+
+def test_a_notifier_has_the_prior_of_the_source_under_which_it_reports_most() -> None:
+    """Of equals the lower one, so that nobody gains by a first report under a better name."""
+    many, few = Record(open=2), Record(upheld=1)
+    assert assess({Source.BUYER: many, Source.BRAND: few}).source is Source.BUYER
+    assert assess({Source.BUYER: few, Source.BRAND: many}).source is Source.BRAND
+    both = assess({Source.BUYER: few, Source.BRAND: Record(dismissed=1)})
+    assert both.source is Source.BUYER
+    assert both.record == Record(upheld=1, dismissed=1)
+
+
+def test_the_worked_priority() -> None:
+    """A major violation by a notifier of reliability 0.5, of a seller with 199 recent orders: 0.5 x 9 x 200."""
+    assert ITEM.priority == 900
+    assert set(HARM_WEIGHTS) == set(Severity)
+
+
+@given(st.permutations(range(8)))
+def test_safety_goes_first_whatever_the_numbers_say(order: list[int]) -> None:
+    """Then by falling priority; of equals what was reported earlier. The order of arrival does not matter."""
+    loud = replace(ITEM, severity=Severity.CRITICAL, probability_upheld=1.0, recent_orders=10**8)
+    quiet = replace(ITEM, severity=Severity.MINOR, probability_upheld=0.01, recent_orders=0)
+    wanted = [
+        replace(item, category=category, sequence=sequence)
+        for category, item, sequence in product((Category.SAFETY, Category.IP), (loud, quiet), (1, 2))
+    ]
+    assert ranked([wanted[place] for place in order]) == wanted

@@ -1,0 +1,202 @@
+"""The shadow scores what the champion answers, and whatever becomes of it, no answer is another one."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.errors import ArtifactRefused
+from scoring.model.artifact import Artifact
+from scoring.score import score
+from service.scores import shadow as shadowing
+from service.scores.shadow import ALIAS, Shadow, file_of
+from service.scores.shadow_report import report_of
+from tests.frozen import model, versions
+from tests.scoring.worlds import artifact, policy
+from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+
+SELLERS = [f"s{n}" for n in range(8)]
+SECONDS = 30
+
+
+class Place:
+    """Where the shadow looks for its model: one that is there, refused, or none."""
+
+    def __init__(self, found: Artifact | Exception | None) -> None:
+        self.found = found
+
+    def aliases(self) -> dict[str, str]:
+        if self.found is None:
+            return {}
+        return {ALIAS: self.found.digest if isinstance(self.found, Artifact) else "0" * 64}
+
+    def admit(self, digest: str) -> Artifact:
+        if isinstance(self.found, Exception):
+            raise self.found
+        assert self.found is not None
+        assert self.found.digest == digest
+        return self.found
+
+
+class Raising(Artifact):
+    """A model that fails at every score."""
+
+    def __init__(self, like: Artifact) -> None:
+        super().__init__(like.manifest, like.parts, like.digest)
+
+    def raw_score(self, x: Any) -> Any:
+        if getattr(self, "baseline_points", None) is None:
+            return super().raw_score(x)
+        raise RuntimeError("no score today")
+
+
+def other() -> Artifact:
+    """A sound model that is not the champion: the oldest release's."""
+    return model(versions()[0])
+
+
+def wait_until(holds: Any) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple[Running, Shadow, list[str]]]:
+    """A server with a champion over sellers of all kinds, its shadow, and the problems that were told."""
+    problems: list[str] = []
+    with running_server(folder, artifact=artifact()) as running:
+        with running.client() as client:
+            entries = [identity(f"i-{seller}", seller) for seller in SELLERS]
+            entries += [exposure(f"x-{s}", s, 50 + 900 * n, days=20 + n) for n, s in enumerate(SELLERS[1:])]
+            entries += [violation(f"v-{s}", s, violation_type="order_fraud") for s in SELLERS[2:5]]
+            client.append_entries(MARKET, entries)
+            for seller in SELLERS[2:4]:
+                client.confirm_violation(MARKET, f"v-{seller}", actor="staff", reason="seen")
+        with Shadow(folder / "shadow", Place(found), policy(), problems.append, look_seconds=0.05) as shadow:
+            running.scorer.observer = shadow.offer
+            yield running, shadow, problems
+        running.scorer.observer = None
+
+
+def asked(running: Running, times: int = 1) -> list[bytes]:
+    """Every seller's answer without its stamp, bit by bit, so many times."""
+    found = []
+    with running.client(deadline_seconds=SECONDS) as client:
+        for _ in range(times):
+            for result in client.batch_get_trust_scores(MARKET, SELLERS):
+                result.trust_score.ClearField("stamp")
+                found.append(result.SerializeToString(deterministic=True))
+    return found
+
+
+def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Path) -> None:
+    """Both points and tiers as the two models give them; no name, no reason, nothing but ids and numbers."""
+    champion, challenger = artifact(), other()
+    with shadowed(tmp_path, challenger) as (running, shadow, problems):
+        wait_until(lambda: shadow._artifact is not None)
+        asked(running)
+        wait_until(lambda: shadow.counts["compared"] >= len(SELLERS) - 1)
+        cut = running.ledger.cut()
+        rows = running.ledger.fact_rows(MARKET, SELLERS, cut.sequence)
+    lines = [json.loads(line) for line in file_of(tmp_path / "shadow", challenger.digest).read_bytes().splitlines()]
+    expected: dict[str, list[list[object]]] = {}
+    for made_by in (champion, challenger):
+        answers = score(rows, SELLERS, lines[0]["observe_time"], made_by, policy())
+        for seller, answer in zip(SELLERS, answers, strict=True):
+            if answer is not None and answer.points is not None and answer.tier is not None:
+                expected.setdefault(seller, []).append([answer.points, answer.tier.name.lower()])
+    got = {line["seller"]: [list(pair) for pair in zip(line["points"], line["tier"], strict=True)] for line in lines}
+    assert got == expected
+    assert any(a != b for a, b in got.values())
+    assert {frozenset(line) for line in lines} == {
+        frozenset(("marketplace", "seller", "observe_time", "sequence", "champion", "policy", "points", "tier"))
+    }
+    assert problems == []
+    report = report_of(tmp_path / "shadow", challenger.digest).as_dict()
+    differences = [after[0] - before[0] for before, after in got.values()]
+    assert report["compared"] == len(got)
+    assert report["mean_difference"] == pytest.approx(sum(differences) / len(differences), abs=1e-3)
+    assert report["most_different"][0]["difference"] == max(differences, key=abs)
+    assert sum(row["answers"] for row in report["tiers"]) == len(got)
+
+
+@pytest.mark.parametrize("kind", ["sound", "raising", "refused", "none", "disk"])
+def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound, failing at every score, refused, absent, or with nowhere to write."""
+    with shadowed(tmp_path, None) as (running, _, _):
+        without = asked(running)
+        found = {
+            "sound": other(),
+            "raising": Raising(other()),
+            "refused": ArtifactRefused("the model is damaged"),
+            "none": None,
+            "disk": other(),
+        }[kind]
+        if kind == "disk":
+            (tmp_path / "full").symlink_to("/dev/full")
+            monkeypatch.setattr(shadowing, "file_of", lambda _folder, _digest: tmp_path / "full")
+        problems: list[str] = []
+        with Shadow(tmp_path / "shadow", Place(found), policy(), problems.append, look_seconds=0.05) as shadow:
+            running.scorer.observer = shadow.offer
+            if isinstance(found, Artifact):
+                wait_until(lambda: shadow._artifact is not None)
+            assert asked(running, 3) == without * 3
+            if kind in ("raising", "disk"):
+                wait_until(lambda: shadow.counts["failed"] == 3)
+            if kind == "refused":
+                wait_until(lambda: problems)
+        told = {"raising": "no score today", "refused": "the model is damaged", "disk": "No space left"}.get(kind)
+        assert len(problems) == (told is not None)
+        assert told is None or told in problems[0]
+        assert (shadow.counts["compared"] > 0) is (kind == "sound")
+
+
+def test_an_observer_that_raises_reaches_no_answer(tmp_path: Path) -> None:
+    """Even a mistake of our own in the hook itself."""
+    with shadowed(tmp_path, None) as (running, _, _):
+        without = asked(running)
+        running.scorer.observer = lambda _answered: 1 / 0  # type: ignore[assignment, return-value]
+        assert asked(running) == without
+
+
+def test_what_comes_while_too_much_waits_is_dropped_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full queue holds nobody up; the report says how many requests it cost, after the server has ended."""
+    monkeypatch.setattr(shadowing, "MOST_ROWS", 0)
+    challenger = other()
+    with shadowed(tmp_path, challenger) as (running, shadow, _):
+        wait_until(lambda: shadow._artifact is not None)
+        without = asked(running, 5)
+        assert len(without) == 5 * len(SELLERS)
+        assert shadow.counts == {"compared": 0, "dropped": 5, "failed": 0}
+    assert report_of(tmp_path / "shadow", challenger.digest).dropped == 5
+
+
+def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files at most; half a line, of a server that was killed, is counted and passed by."""
+    monkeypatch.setattr(shadowing, "MAX_BYTES", 3000)
+    challenger = other()
+    with shadowed(tmp_path, challenger) as (running, shadow, _):
+        wait_until(lambda: shadow._artifact is not None)
+        for _ in range(6):
+            asked(running)
+        wait_until(lambda: shadow.counts["compared"] == 6 * 7)
+    path = file_of(tmp_path / "shadow", challenger.digest)
+    assert sorted(path.parent.iterdir()) == [path.with_suffix(".1.jsonl"), path]
+    assert path.stat().st_size <= 3000
+    kept = report_of(path.parent, challenger.digest)
+    assert 14 <= kept.compared < 6 * 7
+    with path.open("ab") as file:
+        file.write(b'{"marketplace":"acme","sel')
+    assert report_of(path.parent, challenger.digest).damaged == 1

@@ -1,0 +1,325 @@
+"""Gates: what a good candidate passes, what stops each bad one, and what a study may not change."""
+
+import tomllib
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.canonical import canonical_json
+from scoring.errors import ConfigurationWrong
+from tests.training.evaluation.cases import SCALE, case_of
+from training.evaluation.case import Case
+from training.evaluation.figures import evaluate as figures_of
+from training.evaluation.ranking import auc
+from training.gates import findings as figures
+from training.gates.findings import Measured, row_ratio
+from training.gates.table import ADVISORY, GATES, HARD, Gates, gates_of, judge
+
+MEASURED = Measured(
+    certificate_breaches=0,
+    parity_rows=200,
+    parity_mismatches=0,
+    golden_rows=64,
+    golden_mismatches=0,
+    latency_p50_ms=0.4,
+    latency_p99_ms=2.5,
+    model_bytes=3_400_000,
+    trees=300,
+    digests=("a1", "a1"),
+)
+
+CHECKS = {
+    "data": [{"check": "future_dates", "ok": True, "number": 0, "text": "nothing lies in the future"}],
+    "leakage": [
+        {"check": "rebuilt", "ok": True, "number": 0, "text": "every feature is the same"},
+        {"check": "single_feature", "ok": True, "number": 0.7, "text": "no feature tells it alone"},
+        {"check": "adversarial", "ok": True, "number": 0.6, "text": "training looks like the test"},
+    ],
+}
+
+
+def evaluate(case: Case) -> dict[str, Any]:
+    """An evaluation with checks that hold."""
+    return figures_of(case) | {"checks": deepcopy(CHECKS)}
+
+
+EVALUATED = evaluate(case_of(rows=1000))
+
+
+@pytest.fixture(scope="module")
+def good() -> dict[str, Any]:
+    return evaluate(case_of())
+
+
+def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
+    """Each gate's row by its name."""
+    found = judge(gates or Gates(), evaluation, measured)
+    return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
+
+
+def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> list[str]:
+    return [gate for gate, row in judged(evaluation, measured, gates).items() if gate != "passed" and not row["ok"]]
+
+
+def shifted(**log_odds_by: Any) -> dict[str, Any]:
+    """The evaluation of a case in which the candidate's log-odds are changed by a function of (log-odds, case)."""
+    case = case_of()
+    changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
+    return evaluate(
+        replace(case, log_odds={**case.log_odds, **changed}, points=SCALE.points(case.log_odds["lightgbm"]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "gate", "passes"),
+    [("rebuilt", "leakage", False), ("adversarial", "drift", True), ("future_dates", "data", True)],
+)
+def test_a_leak_stops_a_model_and_a_world_that_moved_is_to_be_signed_off(
+    good: dict[str, Any], check: str, gate: str, passes: bool
+) -> None:
+    """What the future told is no skill; that the test period looks otherwise is why somebody retrains."""
+    evaluation = deepcopy(good)
+    for row in (*evaluation["checks"]["data"], *evaluation["checks"]["leakage"]):
+        row["ok"] = row["check"] != check
+    assert failing(evaluation) == [gate]
+    assert judged(evaluation)["passed"] is passes
+    assert failing(good | {"checks": {}}) == ["leakage"]
+
+
+def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) -> None:
+    """Each with a number, a limit and a sentence, as plain JSON; against a champion and without one."""
+    found = judge(Gates(), good, MEASURED)
+    assert [row["gate"] for row in found["gates"]] == [gate.name for gate in GATES]
+    assert failing(good) == []
+    assert found["passed"]
+    for row in found["gates"]:
+        assert set(row) == {"gate", "kind", "ok", "number", "limit", "text", "overridable"}
+        assert row["number"] <= row["limit"]
+        assert row["text"].endswith(".")
+    canonical_json(found)
+    alone = evaluate(case_of(champion=False))
+    assert failing(alone) == []
+    rows = judged(alone)
+    assert "logistic regression" in rows["log_loss"]["text"]
+    assert rows["migration"]["number"] is None
+    assert "the champion" in judged(good)["log_loss"]["text"]
+
+
+def test_only_certificate_and_parity_cannot_be_overridden() -> None:
+    """And the advisory gates are five."""
+    assert [gate.name for gate in GATES if not gate.overridable] == ["certificate", "parity"]
+    assert [gate.name for gate in GATES if gate.kind == ADVISORY] == ["migration", "psi", "drift", "data", "stability"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "gate", "text"),
+    [
+        ({"certificate_breaches": 2}, "certificate", "2 splits"),
+        ({"certificate_breaches": None}, "certificate", "no certificate"),
+        ({"parity_mismatches": 1}, "parity", "1 of 200 rows"),
+        ({"parity_rows": 0}, "parity", "No row was compared"),
+        ({"golden_mismatches": 3}, "golden", "3 of 64 rows"),
+        ({"golden_mismatches": None}, "golden", "No row was compared"),
+        ({"latency_p50_ms": 5.01}, "latency_p50_ms", "5.01 ms"),
+        ({"latency_p99_ms": None}, "latency_p99_ms", "was not measured"),
+        ({"model_bytes": 12_345_678}, "model_bytes", "12,345,678 bytes"),
+        ({"trees": 2001}, "trees", "2,001 trees"),
+        ({"digests": ("a1", "b2")}, "reproducible", "1 with another digest"),
+        ({"digests": ("a1",)}, "reproducible", "not trained twice"),
+    ],
+)
+def test_what_is_measured_badly_or_not_at_all_stops_the_model(
+    good: dict[str, Any], changed: dict[str, Any], gate: str, text: str
+) -> None:
+    """That gate alone fails, says why, and the model does not pass."""
+    found = judged(good, replace(MEASURED, **changed))
+    assert [name for name, row in found.items() if name != "passed" and not row["ok"]] == [gate]
+    assert text in found[gate]["text"]
+    assert not found["passed"]
+
+
+def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
+    """Half of the odds predicted: level, tiers and segments say so, the slope does not."""
+    found = failing(shifted(lightgbm=lambda z, _: z - 0.7))
+    assert {"calibration_level", "calibration_grades", "segments_calibration"} <= set(found)
+    assert "calibration_slope" not in found
+    over = judged(shifted(lightgbm=lambda z, _: z + 0.7))
+    assert not over["calibration_level"]["ok"]
+    assert not over["calibration_grades"]["ok"]
+
+
+def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
+    """Log-odds twice as far apart, the level kept: slope 0.5, number 2."""
+    found = judged(shifted(lightgbm=lambda z, _: 2 * z + 1.75))
+    assert found["calibration_slope"]["number"] == pytest.approx(2, rel=0.15)
+    assert not found["calibration_slope"]["ok"]
+    assert "too far apart" in found["calibration_slope"]["text"]
+    backwards = judged(shifted(lightgbm=lambda z, _: -z - 5))
+    assert backwards["calibration_slope"]["number"] is None
+    assert not backwards["calibration_slope"]["ok"]
+
+
+def test_a_model_worse_than_the_champion_is_stopped() -> None:
+    """More blurred than the champion: log-loss and recall of loss; without a champion it is held against logistic."""
+    noise = np.random.default_rng(8).normal(0, 2, 3000)
+    worse = shifted(lightgbm=lambda z, _: -2.5 + (z + noise + 2.5) * 0.2)
+    assert {"log_loss", "recall_of_loss", "segments_ranking"} <= set(failing(worse))
+    assert not judged(worse)["passed"]
+
+
+def test_the_end_of_the_interval_decides_and_not_the_estimate(good: dict[str, Any]) -> None:
+    """The number of the log-loss is the upper bound over the champion's, that of the recall the lower bound."""
+    found, paired = judged(good), good["paired"]["lightgbm-champion"]
+    base = good["models"]["champion"]["log_loss"]["value"]
+    assert found["log_loss"]["number"] == pytest.approx(paired["log_loss"]["high"] / base)
+    assert found["recall_of_loss"]["number"] == pytest.approx(-paired["recall_of_loss"]["low"])
+
+
+def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
+    """Thin files alone predicted at a third of their odds: the segments' gate names them."""
+    harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
+    found = judged(harmed)["segments_calibration"]
+    assert not found["ok"]
+    assert "file thin" in found["text"]
+    noise = np.random.default_rng(9).normal(0, 3, 3000)
+    blurred = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", -2.5 + noise * 0.1, z))
+    found = judged(blurred)["segments_ranking"]
+    assert not found["ok"]
+    assert "file thin" in found["text"]
+
+
+def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None:
+    """What both predict wrong in a segment alike does not stop the candidate; a little worse than the champion does."""
+
+    def thin(by: float) -> Any:
+        return lambda z, case: np.where(case.file == "thin", z - by, z)
+
+    assert judged(shifted(lightgbm=thin(1.1), champion=thin(1.6)))["segments_calibration"]["ok"]
+    assert not judged(shifted(lightgbm=thin(1.1), champion=thin(0.2)))["segments_calibration"]["ok"]
+
+
+def test_small_segments_are_not_judged(good: dict[str, Any]) -> None:
+    """Below the rows that the study states nothing is proven: with more asked for than there are, nothing is judged."""
+    harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
+    assert judged(harmed, gates=gates_of({"segment_rows": 5000}))["segments_calibration"]["ok"]
+
+
+def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
+    """Migration, PSI and an unstable AUC are said, and the model passes."""
+    worse = deepcopy(good)
+    worse["migration"]["within_one"] = 0.5
+    worse["psi"]["score"] = {"value": 1.0, "critical": 0.1}
+    for row, value in zip(worse["by_month"], (0.5, 0.9, 0.6, 0.8, 0.7), strict=True):
+        row["auc"] = {"value": value, "low": value - 0.02, "high": value + 0.02}
+    found = judged(worse)
+    assert failing(worse) == ["migration", "psi", "stability"]
+    assert found["passed"]
+    assert found["psi"]["number"] == pytest.approx(10)
+
+
+def test_stability_is_what_chance_does_not_explain() -> None:
+    """Worked: months 0.70 and 0.80 with standard errors of 0.01: 0.1^2 / 2 - 0.01^2 = 0.0049, its root 0.07; with
+    errors of 0.2 chance explains all.
+    """
+
+    def spread(error: float, bad: int = 50_000) -> float:
+        months = [
+            {
+                "rows": 2 * bad,
+                "bad": bad,
+                "auc": {"value": v, "low": v - 1.959964 * error, "high": v + 1.959964 * error},
+            }
+            for v in (0.7, 0.8)
+        ]
+        number = judged(EVALUATED | {"by_month": months})["stability"]["number"]
+        return float(number)
+
+    assert spread(0.01) == pytest.approx(0.07, abs=1e-6)
+    assert spread(0.2) == 0.0
+    assert spread(0.01, bad=20) == 0.0  # so few rows cannot be so certain, whatever the bootstrap says
+
+
+def test_the_formula_for_a_months_error_is_worked() -> None:
+    """Worked: AUC 0.8, 10 bad and 90 good rows: 0.0865; and near the spread of AUCs that are drawn."""
+    month = {"rows": 100, "bad": 10, "auc": {"value": 0.8, "low": 0.8, "high": 0.8}}
+    assert figures._auc_error(month, 0.8) == pytest.approx(0.0865, abs=1e-4)
+    rng, bad = np.random.default_rng(1), np.arange(100) < 10
+    drawn = [auc(rng.normal(1.19 * bad, 1), bad.astype(float)) for _ in range(2000)]
+    assert np.mean(drawn) == pytest.approx(0.8, abs=0.01)
+    assert np.std(drawn) == pytest.approx(0.0865, rel=0.2)
+
+
+def test_a_ratio_is_worked() -> None:
+    """Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11; the inverse counts the same."""
+    row = {"effective_rows": 100, "observed": 0.09, "predicted": 0.04}
+    assert row_ratio(row) == pytest.approx(2.11, abs=0.01)
+    assert row_ratio(row, 0.09) == 1.0
+    assert row_ratio({"effective_rows": 100, "observed": 0.04, "predicted": 0.09}) == row_ratio(row)
+
+
+def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:
+    """Stated in TOML, the rest at its default; a limit that is tighter than the number stops the model."""
+    table = tomllib.loads("log_loss = 0.005\nlatency_p50_ms = 0.1\npsi = false\nsegment_rows = 300\nharm_to_good = 0.1")
+    gates = gates_of(table)
+    assert (gates.limits["log_loss"], gates.segment_rows, gates.harm_to_good) == (0.005, 300, 0.1)
+    assert gates.limits["calibration_slope"] == Gates().limits["calibration_slope"]
+    found = judged(good, gates=gates)
+    assert "psi" not in found
+    assert not found["latency_p50_ms"]["ok"]
+    assert found["latency_p50_ms"]["limit"] == 0.1
+    assert gates_of({}) == Gates()
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ({"log_los": 0.1}, r"gates\.log_los is no gate; there are certificate, parity"),
+        ({"log_loss": False}, r"gates\.log_loss is hard and cannot be switched off; set its limit, from 0 to 0\.1"),
+        ({"parity": False}, r"gates\.parity is hard and cannot be switched off; its limit is always 0"),
+        ({"parity": 3}, r"gates\.parity has nothing to set: its limit is always 0; take the line out"),
+        ({"log_loss": 5}, r"gates\.log_loss must be a number from 0 to 0\.1, not 5"),
+        ({"log_loss": "much"}, r"gates\.log_loss must be a number from 0 to 0\.1, not 'much'"),
+        ({"log_loss": float("nan")}, r"gates\.log_loss must be a number"),
+        ({"log_loss": True}, r"gates\.log_loss must be a number"),
+        ({"segment_rows": 99.5}, r"gates\.segment_rows must be a whole number"),
+        ({"harm_to_good": 0}, r"gates\.harm_to_good must be a number from 0\.001 to 0\.5"),
+        ({"psi": True, "trees": []}, r"gates\.psi must be.*; gates\.trees must be"),
+    ],
+)
+def test_a_wrong_table_names_the_field_and_the_remedy(table: dict[str, Any], text: str) -> None:
+    """Every wrong field, in one message."""
+    with pytest.raises(ConfigurationWrong, match=text):
+        gates_of(table)
+
+
+values = st.one_of(
+    st.booleans(), st.none(), st.integers(-5, 5), st.floats(), st.sampled_from(["", "0.01"]), st.lists(st.none())
+)
+
+
+@given(st.dictionaries(st.sampled_from([gate.name for gate in GATES]), values))
+def test_no_table_takes_a_hard_gate_away(table: dict[str, Any]) -> None:
+    """Whatever it says: it is refused, or every hard gate stands with a limit in its bounds."""
+    try:
+        gates = gates_of(table)
+    except ConfigurationWrong:
+        return
+    for gate in GATES:
+        if gate.kind == HARD:
+            assert gate.least <= gates.limits[gate.name] <= gate.most
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.one_of(st.none(), st.floats(0, 40)))
+def test_hard_gates_alone_decide(parity: int, golden: int, latency: float | None) -> None:
+    """`passed` is true exactly if every hard gate is ok, and ok exactly if its number is within its limit."""
+    measured = replace(MEASURED, parity_mismatches=parity, golden_mismatches=golden, latency_p99_ms=latency)
+    found = judge(Gates(), EVALUATED, measured)
+    assert found["passed"] == all(row["ok"] for row in found["gates"] if row["kind"] == HARD)
+    for row in found["gates"]:
+        within = row["kind"] == ADVISORY if row["number"] is None else row["number"] <= row["limit"]
+        assert row["ok"] == within

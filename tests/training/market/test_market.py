@@ -1,0 +1,244 @@
+"""The simulated marketplace keeps its promises, seed by seed and file by file."""
+
+from __future__ import annotations
+
+import ast
+import math
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import training.market
+from training.market.evidence import status_at, window_orders
+from training.market.files import write_market
+from training.market.parameters import Delay
+from training.market.records import CONFIRM, OVERTURN, Market
+from training.market.simulate import simulate, simulate_blocks
+from training.market.tables import delay_probabilities, draw_delays, tilted_harm
+
+START = date(2024, 11, 24)
+DAYS = 730
+FRAMES = ("identity", "truth", "exposure", "violations", "decisions")
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return simulate(5_000, DAYS, START, seed=7)
+
+
+def equal(one: Market, other: Market) -> bool:
+    return all(getattr(one, name).equals(getattr(other, name)) for name in FRAMES)
+
+
+def test_the_same_seed_gives_the_same_market_and_another_seed_another() -> None:
+    first = simulate(300, 200, START, seed=1)
+
+    assert equal(first, simulate(300, 200, START, seed=1))
+    assert not first.exposure.equals(simulate(300, 200, START, seed=2).exposure)
+
+
+def test_the_first_sellers_do_not_depend_on_how_many_follow() -> None:
+    whole = simulate(777, 200, START, seed=3)
+
+    assert equal(whole.cut(0, 333), simulate(333, 200, START, seed=3))
+    parts = list(simulate_blocks(777, 200, START, seed=3))
+    assert [part.first_seller for part in parts] == [0, 250, 500, 750]
+    assert sum(part.sellers for part in parts) == 777
+    assert all(equal(part, whole.cut(part.first_seller, part.first_seller + part.sellers)) for part in parts)
+
+
+def test_exposure_is_recorded_on_days_that_have_any_and_on_no_other(market: Market) -> None:
+    exposure = market.exposure.join(market.identity, on="seller")
+
+    assert 150_000 <= exposure.height <= 250_000
+    assert exposure["settled_orders"].min() == 1
+    assert not exposure.select("seller", "day").is_duplicated().any()
+    assert exposure["day"].min() == 0
+    assert exposure["day"].max() == DAYS - 1
+    assert (exposure["day"] > exposure["join_day"]).all(), "nobody sells before it has an identity"
+    assert (exposure["units"] >= exposure["settled_orders"]).all()
+    assert exposure["value_minor"].dtype == pl.Int64
+    assert (exposure["value_minor"] > 0).all()
+    failed = exposure.select(pl.sum_horizontal("late", "cancelled", "not_received", "returned")).to_series()
+    assert (failed <= exposure["settled_orders"]).all()
+
+
+def test_violations_occur_where_there_is_exposure_and_are_reported_afterwards(market: Market) -> None:
+    violations = market.violations
+
+    on_exposure = violations.join(
+        market.exposure, left_on=["seller", "occur_day"], right_on=["seller", "day"], how="semi"
+    )
+    assert on_exposure.height == violations.height
+    assert 10_000 <= violations.filter(pl.col("report_day") < DAYS).height <= 25_000
+    occurred = violations["occur_day"] * 86_400 + violations["occur_second"]
+    reported = violations["report_day"] * 86_400 + violations["report_second"]
+    assert (reported > occurred).all()
+    assert ((violations["report_day"] == violations["occur_day"]).sum()) > 100, "some on the same day"
+    assert (violations["report_second"] < 86_400).all()
+
+
+def test_every_decision_comes_after_its_report_and_overturning_after_confirmation(market: Market) -> None:
+    reports = market.violations.with_row_index("violation").cast({"violation": pl.Int64})
+    cases = market.decisions.join(reports, on="violation").with_columns(
+        decided=pl.col("day") * 86_400 + pl.col("second"),
+        reported=pl.col("report_day") * 86_400 + pl.col("report_second"),
+    )
+    assert (cases["decided"] > cases["reported"]).all()
+    assert (cases["second"] < 86_400).all()
+
+    overturned = cases.filter(pl.col("action") == OVERTURN).join(
+        cases.filter(pl.col("action") == CONFIRM), on="violation", how="left", suffix="_first"
+    )
+    assert overturned.height > 100
+    assert overturned["decided_first"].null_count() == 0, "only what was confirmed is overturned"
+    assert (overturned["day"] > overturned["day_first"]).all()
+    others = cases.filter(pl.col("action") != OVERTURN)
+    assert not others["violation"].is_duplicated().any()
+
+
+def test_final_acts_with_a_verified_identifier_need_no_decision_and_all_else_gets_one(market: Market) -> None:
+    violations = market.violations.with_row_index("violation").cast({"violation": pl.Int64})
+    arrived = violations.filter(pl.col("final") & pl.col("identifier_verified"))
+
+    assert arrived.height > 500
+    assert violations.height - arrived.height == market.decisions["violation"].n_unique()
+    assert arrived.join(market.decisions, on="violation", how="semi").height == 0
+    assert (status_at(market, 0)[arrived["violation"].to_numpy()] == CONFIRM).all()
+    assert not arrived["bad_faith"].any()
+
+
+def test_volume_hazard_and_decisions_have_heavy_tails(market: Market) -> None:
+    orders = np.sort(window_orders(market, 0, DAYS))[::-1]
+    active = market.exposure.group_by("seller").len()["len"].to_numpy()
+    hazard = np.sort(market.truth["hazard_per_1000"].to_numpy())[::-1]
+    first = market.decisions.filter(pl.col("action") != OVERTURN)
+    wait = first["day"].to_numpy() - market.violations["report_day"].to_numpy()[first["violation"].to_numpy()]
+
+    assert orders[:50].sum() > 0.33 * orders.sum(), "1 % of the sellers have a third of the orders and more"
+    assert 5 <= np.median(active) <= 50
+    assert 20 <= (active > DAYS / 2).sum() <= 250, "a few sell daily"
+    assert hazard[:250].sum() > 0.5 * hazard.sum(), "5 % of the sellers have most of the hazard"
+    assert np.quantile(wait, 0.95) > 8 * np.median(wait)
+
+
+def test_sellers_join_before_the_start_and_up_to_the_last_weeks(market: Market) -> None:
+    joined = market.identity["join_day"].to_numpy()
+    new = np.nonzero(joined > DAYS - 30)[0]
+
+    assert 0.55 < np.mean(joined < 0) < 0.65
+    assert (joined >= DAYS - 21).sum() > 30
+    assert np.isin(new, market.exposure["seller"].to_numpy()).sum() > 10, "and some of them sell"
+
+
+def test_november_brings_more_orders_and_more_violations_for_each_order(market: Market) -> None:
+    november = np.array([(START + timedelta(days=day)).month == 11 for day in range(DAYS)])
+    orders = np.zeros(DAYS, dtype=np.int64)
+    np.add.at(orders, market.exposure["day"].to_numpy(), market.exposure["settled_orders"].to_numpy())
+    true = market.violations.filter(~pl.col("bad_faith") & ~pl.col("echo"))
+    violations = np.bincount(true["occur_day"].to_numpy(), minlength=DAYS)
+
+    assert orders[november].mean() > 1.5 * orders[~november].mean()
+    peak, rest = (violations[days].sum() / orders[days].sum() for days in (november, ~november))
+    assert 1.2 < peak / rest < 1.8
+
+
+def test_an_echo_shares_incident_harm_and_fate_and_is_never_known_first(market: Market) -> None:
+    rows = market.violations.with_columns(status=pl.Series(status_at(market, 100_000)))
+    echoes = rows.filter("echo").join(rows.filter(~pl.col("echo")), on=["seller", "incident"], suffix="_first")
+
+    assert echoes.height == rows["echo"].sum() > 200
+    assert (echoes["incident"] == echoes["number_first"]).all()
+    for same in ("harm", "status", "occur_day", "listing"):
+        assert (echoes[same] == echoes[f"{same}_first"]).all()
+    assert (echoes["number"] > echoes["number_first"]).all(), "numbers follow the reports"
+    for day in (200, 400, 600):
+        first = pl.Series(status_at(market, day))
+        known = rows.with_columns(then=first).filter(pl.col("report_day") < day)
+        pairs = known.filter("echo").join(known, left_on=["seller", "incident"], right_on=["seller", "number"])
+        decided = pairs.filter(pl.col("then") == CONFIRM)
+        assert (decided["then_right"] == CONFIRM).all(), "no echo is confirmed before its primary"
+
+
+def test_a_harm_is_tilted_as_the_worked_number_says() -> None:
+    shares = tilted_harm((0.10, 0.40, 0.42, 0.08), 1.8)
+
+    assert shares[2] == pytest.approx(0.514022, abs=1e-6)
+    assert shares.sum() == pytest.approx(1.0)
+
+
+def test_delays_are_drawn_as_the_exact_probabilities_say() -> None:
+    delay = Delay(9, 0.8)
+    probabilities = delay_probabilities(delay, 60)
+    drawn = draw_delays(np.random.default_rng(5), np.full(200_000, 9.0), np.full(200_000, 0.8))
+
+    assert probabilities[0] == pytest.approx(0.003012, abs=1e-6)
+    seen = np.bincount(drawn, minlength=60)[:60] / 200_000
+    assert np.abs(seen - probabilities).max() < 4 * math.sqrt(probabilities.max() / 200_000)
+
+
+def test_files_hold_what_was_known_at_the_end_and_no_more(tmp_path: Path) -> None:
+    market = simulate(600, 400, START, seed=4)
+    write_market(market, tmp_path)
+    tables = {
+        name: pl.read_csv(tmp_path / f"{name}.csv.gz") for name in ("violations", "decisions", "exposure", "identity")
+    }
+    violations, decisions = tables["violations"], tables["decisions"]
+
+    assert violations.height == (market.violations["report_day"] < 400).sum() < market.violations.height
+    assert violations["violation_id"].is_unique().all()
+    assert decisions["decision_id"].is_unique().all()
+    assert decisions.join(violations, on="violation_id", how="anti").is_empty()
+    end = "2025-12-29T00:00:00Z"
+    assert (violations["reported_at"] < end).all()
+    assert (decisions["decided_at"] < end).all()
+    assert (violations["occurred_at"] < violations["reported_at"]).all()
+    cases = decisions.join(violations, on="violation_id")
+    assert (cases["decided_at"] > cases["reported_at"]).all()
+    assert (cases["seller_id"] == cases["seller_id_right"]).all()
+    assert set(decisions["action"]) == {"confirm", "dismiss", "withdraw", "overturn"}
+    assert tables["exposure"].height == market.exposure.height
+    assert tables["exposure"]["value_minor"].sum() == market.exposure["value_minor"].sum()
+    assert tables["identity"]["seller_id"].to_list() == [f"s-{n:06d}" for n in range(600)]
+    ids = [violations[name] for name in ("violation_id", "incident_id", "notifier", "listing", "seller_id")]
+    for column in (*ids, decisions["decision_id"], decisions["actor"], decisions["reason"]):
+        assert column.str.contains(r"^[A-Za-z0-9._~:-]{1,128}$").all()
+    truth = pl.read_parquet(tmp_path / "truth.parquet")
+    assert truth["hazard_per_1000"].equals(market.truth["hazard_per_1000"])
+
+
+def test_files_are_the_same_bytes_again_and_the_same_text_in_blocks(tmp_path: Path) -> None:
+    one, two, blocks = tmp_path / "one", tmp_path / "two", tmp_path / "blocks"
+    write_market(simulate(600, 200, START, seed=4), one)
+    write_market(simulate(600, 200, START, seed=4), two)
+    write_market(simulate_blocks(600, 200, START, seed=4), blocks)
+
+    for name in ("violations", "decisions", "exposure", "identity"):
+        file = f"{name}.csv.gz"
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+        assert (one / file).read_bytes()[4:8] == bytes(4), "no time of writing in the header"
+        assert pl.read_csv(one / file).equals(pl.read_csv(blocks / file))
+
+
+def test_the_market_shares_no_code_with_the_score() -> None:
+    """A feature table that came from the simulation's own code would prove nothing."""
+    allowed = {
+        "__future__",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "gzip",
+        "math",
+        "pathlib",
+    }
+    for path in Path(training.market.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                own = name.startswith("training.market.")
+                assert own or name.split(".")[0] in allowed | {"numpy", "polars", "typing"}, f"{path}: {name}"

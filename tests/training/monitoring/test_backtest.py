@@ -1,0 +1,278 @@
+"""Backtests answer as a server does: every seller, to the point, with the knowledge of then and with that of today."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
+from scoring.entries.kinds.table import Fact
+from scoring.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
+from scoring.errors import ConfigurationWrong
+from scoring.model.artifact import Artifact, load
+from scoring.time import DAY, parse_day
+from sellertrust.v1.trust_score_service_pb2 import TrustScore
+from service.ledger.records import RecordedEntry
+from service.ledger.store import Ledger
+from tests.builders import Clock, confirmed, exposure, identity, status
+from tests.scoring.worlds import policy
+from tests.servers import running_server
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.evaluation.arrays import sigmoid
+from training.evaluation.ranking import auc
+from training.fitting.fit import offset
+from training.monitoring import backtest as backtesting
+from training.monitoring.backtest import ABSENT, STATES, Answers, Knowledge, answers_at, backtest, days_between
+from training.monitoring.outcomes import last_training_day
+from training.observation.export import LedgerTable
+from training.pipeline.job import Job, Trained
+from training.pipeline.run import run
+from training.study.context import EventPoints
+from training.study.definition import Study
+from training.study.loading import load_study
+
+DEMO = "demo"
+DAYS = [parse_day(day) for day in ("2024-02-01", "2024-09-15", "2025-03-31", "2025-12-20")]
+
+
+class Market(NamedTuple):
+    """Two ledgers of one simulated marketplace: filled today from files, and as it happened; the export of each."""
+
+    folder: Path
+    imported: LedgerTable
+    lived: LedgerTable
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return replace(load_study(STUDIES / "marketplace.toml"), rounds=40)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    folder = tmp_path_factory.mktemp("market")
+    (folder / "lived").mkdir()
+    with market_ledger(folder, 700) as imported:
+        for entry in decided_by_people():
+            imported.append(DEMO, [entry], imported=True)
+        live_through(imported, folder / "lived")
+        with Ledger.open(f"sqlite:///{folder / 'lived'}/ledger.db") as lived:
+            return Market(folder, exported(imported, DEMO, folder), exported(lived, DEMO, folder / "lived"))
+
+
+def decided_by_people() -> list[Entry]:
+    """Sellers of which later entries change earlier ones, in ways that a simulation has not."""
+    begin = parse_day("2024-03-01")
+    sellers = ("sold", "merged", "misdated", "held", "lifted", "reduced")
+
+    def at(day: int) -> int:
+        return (begin + day) * DAY + 5
+
+    def decision(name: str, seller: str, fact: Fact, day: int) -> Entry:
+        own_time = isinstance(fact, EntryCorrected)
+        return Entry(name, seller, fact, None if own_time else at(day), at(day))
+
+    entries = []
+    for seller in sellers:
+        entries.append(identity(f"i-{seller}", seller, occur_time=at(0), report_time=at(0)))
+        sold = [exposure(begin + k, seller, settled_orders=60, report_time=at(k + 1)) for k in range(0, 600, 20)]
+        breaches = [confirmed(f"v{k}-{seller}", seller, occur_time=at(40 + k)) for k in (0, 30)]
+        entries += [*sold, *(replace(breach, report_time=breach.occur_time) for breach in breaches)]
+    merged = IncidentChanged(IncidentChange.MERGED, "v0-merged", "staff", "one event", incident="v30-merged")
+    moved = EntryCorrected("v30-misdated", CorrectionKind.MOVED, "staff", "another year", at(1))
+    held = OverrideImposed(Tier.STANDARD, at(300), "staff", "until it is cleared up")
+    return [
+        *entries,
+        decision("d-sold", "sold", ControlChanged(ControlReason.SOLD, "staff", "a new owner"), 350),
+        decision("d-merged", "merged", merged, 390),
+        decision("d-misdated", "", moved, 390),
+        decision("d-held", "held", held, 190),
+        status("v0-lifted", Action.OVERTURN, occur_time=at(390), report_time=at(390)),
+        status("v0-reduced", Action.REDUCE, severity=Severity.MINOR, occur_time=at(200), report_time=at(200)),
+    ]
+
+
+def live_through(imported: Ledger, folder: Path) -> None:
+    """A ledger in which each entry of the other one is appended when that one says that it was reported."""
+    recorded: list[RecordedEntry] = []
+    while page := imported.entries(
+        DEMO, imported.cut(), after_sequence=recorded[-1].sequence if recorded else 0, limit=5000
+    ):
+        recorded += page
+    recorded.sort(key=lambda entry: entry.report_time)
+    clock = Clock()
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True, clock=clock) as lived:
+        for clock.now, group in groupby(recorded, key=lambda entry: entry.report_time):
+            batch = [replace(r.entry, report_time=None, origin="") for r in group if not r.entry.origin]
+            for some in batched(batch, 5000):
+                lived.append(DEMO, some)
+
+
+def batched(entries: list[Entry], size: int) -> list[list[Entry]]:
+    return [entries[first : first + size] for first in range(0, len(entries), size)]
+
+
+@pytest.fixture(scope="module")
+def trained(market: Market, study: Study) -> Trained:
+    return run(Job(market.imported, study, policy(), verify=False))
+
+
+@pytest.fixture(scope="module")
+def model(trained: Trained) -> Artifact:
+    return load(trained.parts)
+
+
+def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool) -> Answers:
+    """What a real server over the ledger in `folder` answers over gRPC of every seller at the beginning of a day."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    points, tier = [], []
+    with running_server(folder, artifact=artifact) as running, running.client(deadline_seconds=120) as client:
+        for first in range(0, len(sellers), 200):
+            some = sellers[first : first + 200]
+            times = {"observe_time": moment} | ({"known_time": moment} if known else {})
+            for result in client.batch_get_trust_scores(DEMO, some, **times):
+                score: TrustScore = result.trust_score
+                missing = result.HasField("error")
+                points.append(score.points if not missing and score.HasField("points") else -1)
+                tier.append(ABSENT if missing else int(score.tier))
+    return Answers(np.array(points), np.array(tier), np.zeros(0))
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_observe_time_alone(
+    market: Market, model: Artifact, day: int
+) -> None:
+    """Over a ledger that was imported today, with the report times of its files: points and tier of every seller."""
+    asked = served(market.folder, model, market.imported.sellers, day, known=False)
+    given = answers_at(market.imported, model, policy(), day, Knowledge.TODAY)
+    np.testing.assert_array_equal(given.points, asked.points)
+    np.testing.assert_array_equal(given.tier, asked.tier)
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that_day(
+    market: Market, model: Artifact, day: int
+) -> None:
+    """Over a ledger that was appended to as things were reported; and the imported one backtests the same."""
+    asked = served(market.folder / "lived", model, market.lived.sellers, day, known=True)
+    for table in (market.lived, market.imported):
+        given = answers_at(table, model, policy(), day)
+        np.testing.assert_array_equal(given.points, asked.points)
+        np.testing.assert_array_equal(given.tier, asked.tier)
+
+
+def test_the_comparison_with_the_server_meets_every_state_and_what_people_decided(
+    market: Market, model: Artifact
+) -> None:
+    """Else its agreement would say little: all tiers but the best, the absent, and knowledge that makes a difference."""
+    seen = [answers_at(market.lived, model, policy(), day) for day in DAYS]
+    today = [answers_at(market.lived, model, policy(), day, Knowledge.TODAY) for day in DAYS]
+    assert set(np.concatenate([a.tier for a in seen]).tolist()) >= set(STATES) - {Tier.EXEMPLARY}
+    assert sum(int((a.points != b.points).sum()) for a, b in zip(seen, today, strict=True)) > 20
+    held = market.lived.sellers.index("held")
+    assert [a.tier[held] == Tier.STANDARD for a in seen][:2] == [False, True]
+
+
+@pytest.mark.parametrize("most", [1, 777])
+def test_parts_of_any_size_give_the_same_answers(
+    market: Market, model: Artifact, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seller at a time, or a few: only memory and time differ."""
+    some = market.lived if most > 1 else first_sellers(market.lived, 30)
+    whole = answers_at(some, model, policy(), DAYS[2])
+    monkeypatch.setattr(backtesting, "MOST_ENTRIES", most)
+    parts = answers_at(some, model, policy(), DAYS[2])
+    for name in ("points", "tier", "raw"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
+    mine = table.columns.take(table.columns.case < count)
+    return replace(table, sellers=table.sellers[:count], columns=mine.of_cases(mine.case, count))
+
+
+def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:
+    """Counted again here, seller by seller; and what the whole span adds up to."""
+    days = [DAYS[1] + 14 * k for k in range(6)]
+    found = backtest(market.lived, model, policy(), days)
+    answered = [answers_at(market.lived, model, policy(), day).tier.tolist() for day in days]
+    promotions = demotions = changes = together = 0
+    affected = set()
+    assert found.steps[0].moved is None
+    for step, before, now in zip(found.steps[1:], answered, answered[1:], strict=False):
+        pairs = Counter(zip(before, now, strict=True))
+        assert step.moved is not None
+        assert {(a, b): n for (a, b), n in np.ndenumerate(step.moved) if n} == pairs
+        both = [(seller, a, b) for seller, (a, b) in enumerate(zip(before, now, strict=True)) if a and b]
+        moved = [(seller, a, b) for seller, a, b in both if a != b]
+        promotions += sum(Tier.UNRATED < a < b for _, a, b in moved)
+        demotions += sum(a > b > Tier.UNRATED for _, a, b in moved)
+        affected |= {seller for seller, _, _ in moved}
+        assert step.changed == len(moved)
+        changes, together = changes + len(moved), together + len(both)
+    assert (found.promotions, found.demotions, found.affected) == (promotions, demotions, len(affected))
+    assert promotions > 10
+    assert demotions > 0
+    assert found.churn_per_month == pytest.approx(changes / (together * 14 / (365.25 / 12)))
+    assert backtest(market.lived, model, policy(), days[:1]).churn_per_month is None
+
+
+def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_training(
+    market: Market, model: Artifact, trained: Trained, study: Study
+) -> None:
+    """To the last bit: what was known of each seller, what became of it, and the exposure in between are the same."""
+    _, (test,) = study.observations(market.imported.as_of)
+    (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
+    assert step.figures is not None
+    assert step.figures.auc == step.figures.auc_against == auc(trained.test_scores["lightgbm"], trained.test.bad)
+    assert (int(step.figures.rows.sum()), int(step.figures.bad.sum())) == (
+        len(trained.test.bad),
+        trained.test.bad.sum(),
+    )
+    lift = json.loads(trained.parts["lineage.json"])["calibration_lift"]
+    scale = model.scale
+    logit = scale.p_intercept - lift + scale.p_slope * model.raw_score(trained.test.x) + offset(trained.test, study)
+    assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
+    assert step.against is not None
+    assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves
+
+
+def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(
+    market: Market, model: Artifact, study: Study
+) -> None:
+    """Figures of days from which the model learned flatter it, and it is said which these are."""
+    _, (test,) = study.observations(market.imported.as_of)
+    learned = last_training_day(model)
+    assert 0 < learned <= test.day
+    days = [learned - 1, learned, test.day, test.day + 1]
+    steps = backtest(market.imported, model, policy(), days, study=study).steps
+    assert [step.in_sample for step in steps] == [True, False, False, False]
+    assert [step.figures is None for step in steps] == [False, False, False, True]
+
+
+def test_days_go_from_the_first_to_the_last_by_steps() -> None:
+    """The last day is in it if a step falls on it; a span that is none is refused."""
+    assert days_between(10, 20, 5) == [10, 15, 20]
+    assert days_between(10, 19, 5) == [10, 15]
+    with pytest.raises(ConfigurationWrong, match="give the earlier day first"):
+        days_between(10, 9, 5)
+    with pytest.raises(ConfigurationWrong, match="choose a larger --step"):
+        days_between(0, 100_000, 1)
+
+
+def test_a_study_at_inspections_has_no_figures_of_a_day_and_says_where_they_are(
+    market: Market, study: Study, trained: Trained
+) -> None:
+    """Its sellers are those inspected, and a look answers everybody."""
+    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    with pytest.raises(ConfigurationWrong, match="leave out --study"):
+        backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)

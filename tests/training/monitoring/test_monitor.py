@@ -1,0 +1,237 @@
+"""Monitoring: quiet while nothing has moved, loud when it has, by nothing that was not known on the day."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import poisson
+
+from scoring.enums import Kind, Status
+from scoring.errors import ConfigurationWrong
+from scoring.model.artifact import Artifact, load
+from scoring.time import DAY
+from tests.scoring.worlds import policy
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.evaluation.arrays import FEW_BAD, Interval, of_few, sigmoid
+from training.fitting.fit import offset
+from training.monitoring.monitor import CHECKS, Report, Thresholds, mature_days, monitor, thresholds_of
+from training.monitoring.outcomes import lineage_of
+from training.observation.export import LedgerTable, read_export
+from training.observation.snapshots import snapshot
+from training.pipeline.job import Job
+from training.pipeline.run import run
+from training.study.context import EventPoints
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+class World(NamedTuple):
+    """A marketplace of two years and its export, and a model that was trained on what was known after 500 days."""
+
+    export: Path
+    table: LedgerTable
+    model: Artifact
+    trained_on: int
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    study = load_study(STUDIES / "marketplace.toml")
+    return replace(study, rounds=40, window_days=90, monitor={"points": 2})
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, study: Study) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    with market_ledger(folder, 1500) as ledger:
+        table = exported(ledger, "demo", folder)
+    export, day = folder / "export.parquet", table.as_of - 230
+    trained = run(Job(cut(export, folder, day), study, policy(), verify=False))
+    return World(export, table, load(trained.parts), day)
+
+
+def cut(export: Path, folder: Path, day: int) -> LedgerTable:
+    """The export as it would have been made on a day, had everything been recorded when it was reported."""
+    path = folder / f"until-{day}.parquet"
+    pl.read_parquet(export).filter(pl.col("report_time") < day * DAY).write_parquet(path)
+    return read_export(path)
+
+
+def look(world: World, study: Study, as_of: int | None = None) -> Report:
+    return monitor(world.table, study, world.model, policy(), as_of)
+
+
+def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
+    """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
+    day = world.trained_on + 60
+    rows = pl.read_parquet(world.export)
+    confirmed = rows.filter(pl.col("kind") == Kind.STATUS, pl.col("status") == Status.CONFIRMED)
+    overturned = confirmed.with_columns(
+        sequence=pl.col("sequence") + rows["sequence"].max(),
+        entry_id=pl.col("entry_id") + "-overturned",
+        status=pl.lit(int(Status.OVERTURNED), pl.Int64),
+        report_time=pl.lit((day + 1) * DAY),
+    )
+    pl.concat([rows, overturned]).write_parquet(tmp_path / "overturned.parquet")
+    then = cut(world.export, tmp_path, day)
+    found = monitor(read_export(tmp_path / "overturned.parquet"), study, world.model, policy(), day)
+    assert found.matured.bad > 0
+    assert found.as_dict() == monitor(then, study, world.model, policy(), day).as_dict()
+
+
+def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_over(world: World, study: Study) -> None:
+    """Added up by hand from snapshots; the expectation is that of the maturity, without the lift to later truth."""
+    found = look(world, study).matured
+    days = mature_days(world.table, study, 2)
+    assert found.days == tuple(days)
+    assert days[0] + 90 + study.maturity_days == world.table.as_of
+    assert days[0] - days[1] == study.step_days
+    rows = [snapshot(world.table, study, study.observation(day)) for day in days]
+    scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
+    expected = sum(
+        sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, study)).sum()
+        for r in rows
+    )
+    assert found.rows == sum(len(r.bad) for r in rows)
+    assert found.bad == sum(r.bad.sum() for r in rows)
+    assert found.expected == pytest.approx(expected)
+    assert found.ratio is not None
+    assert found.ratio.value == pytest.approx(found.bad / expected)
+    assert found.ratio.low < found.ratio.value < found.ratio.high
+    tiers = look(world, study).tiers.values()
+    assert sum(tier.bad for tier in tiers) == found.bad
+    assert sum(tier.expected for tier in tiers) == pytest.approx(expected)
+
+
+def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: World, study: Study) -> None:
+    """The windows that were open on a day, by the knowledge of that day, and once they are over."""
+    estimated = look(world, study, world.trained_on + 90).estimated
+    assert estimated.ratio is not None
+    assert all(factor >= 1 for factor in estimated.factors)
+    later = look(world, replace(study, monitor={"points": 6}), world.table.as_of).matured
+    assert later.ratio is not None
+    assert max(estimated.ratio.low, later.ratio.low) < min(estimated.ratio.high, later.ratio.high)
+
+
+def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels(
+    world: World, study: Study, tmp_path: Path
+) -> None:
+    """Hardly a violation happens after a day any more; the windows that are over by then hardly notice."""
+    changed = world.table.as_of - 75
+    rows = pl.read_parquet(world.export)
+    new = rows.filter(pl.col("kind") == Kind.VIOLATION, pl.col("occur_time") >= changed * DAY)["entry_id"]
+    gone = new.sample(fraction=0.98, seed=1, shuffle=True)
+    rows.filter(~pl.col("violation").is_in(gone.implode()).fill_null(value=False)).write_parquet(tmp_path / "x.parquet")
+    rarer = monitor(read_export(tmp_path / "x.parquet"), study, world.model, policy())
+    before, after = look(world, study).estimated.ratio, rarer.estimated.ratio
+    assert before is not None
+    assert after is not None
+    assert after.high < 0.8 * before.value
+    assert rarer.alerts["calibration_estimated"]
+    assert not rarer.alerts["calibration_matured"]
+
+
+def test_what_everybody_does_otherwise_than_in_the_training_is_named(
+    world: World, study: Study, tmp_path: Path
+) -> None:
+    """Everybody sells fifty times as much since: exposure drifts and alerts, and the largest drift comes first."""
+    rows = pl.read_parquet(world.export)
+    more = pl.when(pl.col("exposure_day") >= world.trained_on).then(50).otherwise(1) * pl.col("settled_orders")
+    rows.with_columns(settled_orders=more).write_parquet(tmp_path / "more.parquet")
+    found = monitor(read_export(tmp_path / "more.parquet"), study, world.model, policy())
+    before = {f.name: f.value for f in look(world, study).features}
+    exposure = next(f for f in found.features if f.name == "exposure@1")
+    assert exposure.value > 2 * before["exposure@1"]
+    assert exposure.value > exposure.critical > 0
+    assert exposure.alert
+    assert found.alerts["feature_csi"]
+    assert [f.value for f in found.features] == sorted((f.value for f in found.features), reverse=True)
+
+
+def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(world: World, study: Study) -> None:
+    """As tenure is, in a marketplace that grows older."""
+    strict = look(world, replace(study, monitor={"csi": 0}))
+    alerting = {f.name for f in strict.features if f.alert}
+    assert "tenure_days@1" in alerting
+    ignoring = look(world, replace(study, monitor={"csi": 0, "ignore": ["tenure"]}))
+    assert {f.name for f in ignoring.features if f.alert} == alerting - {"tenure_days@1"}
+    assert [f.value for f in ignoring.features] == [f.value for f in strict.features]
+    assert set(strict.alerts) == set(CHECKS)
+
+
+@pytest.mark.parametrize("expected", [0.1, 0.4, 2.0, 10.0])
+def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expected: float) -> None:
+    """Counts of chance alone: at most one in twenty intervals leaves out what is true, and none is a point."""
+    for bad in range(40):
+        point = Interval(bad / expected, bad / expected, bad / expected)
+        held = of_few(point, min(bad, FEW_BAD - 1), 1 / expected)
+        assert held.high > held.low
+    chance = poisson(expected)
+    missed = sum(
+        chance.pmf(bad)
+        for bad in range(FEW_BAD)
+        if not (held := of_few(Interval(bad / expected, np.nan, np.nan), bad, 1 / expected)).low <= 1 <= held.high
+    )
+    assert missed <= 0.05
+    assert of_few(Interval(0.0, 0.0, 0.0), 0, 1 / 0.4).high == pytest.approx(9.222, abs=0.001)
+
+
+def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World, study: Study, tmp_path: Path) -> None:
+    """All violations of forty sellers are gone: there is nothing to learn from none of so few."""
+    rows = pl.read_parquet(world.export)
+    names = rows["entry_id"].filter(rows["kind"] == Kind.VIOLATION)
+    none = rows.filter(
+        ~pl.col("entry_id").is_in(names.implode()) & ~pl.col("violation").is_in(names.implode()).fill_null(value=False)
+    )
+    few = none.filter(pl.col("seller").is_in(none["seller"].unique().sort().head(40).implode()))
+    few.write_parquet(tmp_path / "few.parquet")
+    found = monitor(read_export(tmp_path / "few.parquet"), study, world.model, policy())
+    assert found.matured.bad == 0 < found.matured.expected < 2.5
+    assert found.matured.ratio is not None
+    assert found.matured.ratio.low == 0
+    assert found.matured.ratio.high > 1
+    assert not found.matured.alert
+
+
+def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
+    """It expects something of those inspected, and a look is at everybody: no ratio, and no alert of one."""
+    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    found = look(world, inspected)
+    for calibration in (found.matured, found.estimated):
+        assert calibration.ratio is None
+        assert "observes sellers at events" in calibration.why_not
+    assert not found.tiers
+    assert found.score.value == look(world, study).score.value
+
+
+def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:
+    """No number is invented: neither calibration has a ratio, and each says why."""
+    young = replace(study, window_days=20_000)
+    found = look(world, young)
+    assert found.matured.ratio is None
+    assert found.matured.why_not == "no window is over"
+    assert found.estimated.ratio is None
+    assert "no window is over" in found.estimated.why_not
+    with pytest.raises(ConfigurationWrong, match="the ledger knows nobody of the days that model"):
+        look(world, study, 10_000)
+
+
+def test_the_study_must_be_the_models(world: World, study: Study) -> None:
+    """Its exposure, at least: else expected and observed would speak of different things."""
+    with pytest.raises(ConfigurationWrong, match="give the study that the model was trained by"):
+        look(world, replace(study, reference_exposure=10.0))
+
+
+def test_thresholds_have_defaults_and_every_wrong_one_is_named() -> None:
+    """A table [monitor] of a study."""
+    assert thresholds_of({}) == Thresholds()
+    assert thresholds_of({"psi": 1, "ignore": ["a"]}) == Thresholds(psi=1, ignore=("a",))
+    wrong = {"psi": -1, "csi": True, "calibration": 0.5, "points": 0, "ignore": "tenure", "mood": 1}
+    with pytest.raises(ConfigurationWrong) as refused:
+        thresholds_of(wrong)
+    for name in wrong:
+        assert f"monitor.{name}" in refused.value.message
+    assert np.isfinite(Thresholds().psi)

@@ -1,0 +1,318 @@
+"""Context: training sees how outcomes were detected; serving never does, so nobody is judged by who looked."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Source
+from scoring.errors import ArtifactRefused, ConfigurationWrong
+from scoring.features.table import ContextFeature, at_reference
+from scoring.model.artifact import load
+from scoring.policy import policy_of
+from scoring.score import explain, score
+from scoring.time import DAY
+from service.ledger.store import Ledger
+from tests.builders import exposure, violation
+from tests.training.ledgers import STUDIES, exported, market_ledger, table_of, train
+from tests.training.observation.test_events import inspection
+from tests.training.observation.test_labels import OBSERVE, standing
+from training.observation.export import LedgerTable
+from training.observation.snapshots import join, snapshot
+from training.pipeline.job import Trained
+from training.study.context import ContextSource
+from training.study.definition import Study
+from training.study.loading import load_study
+
+POLICY = {
+    "name": "test",
+    "version": 1,
+    "clear_days": 2,
+    "cut_offs": {"standard": 450, "trusted": 550, "exemplary": 650},
+    "thin_file": {"settled_orders": 1, "tenure_days": 1},
+    "badges": dict.fromkeys(("unrated", "probation", "standard", "trusted", "exemplary", "unknown"), "badge"),
+}
+
+
+def sources(*context: ContextSource, study: Study | None = None) -> Study:
+    """The shipped study of a marketplace with context."""
+    stated = study or load_study(STUDIES / "marketplace.toml")
+    return replace(stated, context=context, features=(*stated.features, *(f for c in context for f in c.features)))
+
+
+def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[float]]:
+    """What training sees of the context for the seller `clean` and for `s`, of whom the entries tell."""
+    study = sources(context)
+    table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
+    rows = snapshot(table, study, study.observation(OBSERVE))
+    return rows.x[:, len(study.features) - len(context.features) :].tolist()
+
+
+def look(day: int, entry_id: str = "", **stated: object) -> Entry:
+    return inspection(entry_id or f"look-{day}", "s", OBSERVE + day, **stated)
+
+
+def test_detections_are_the_inspections_and_what_the_platform_found_before_the_point(tmp_path: Path) -> None:
+    """Of the days asked for, known by then; neither what buyers report nor what comes later, nor what is void."""
+    found = [
+        look(-10),
+        look(-100),
+        look(3),
+        look(-20, "void"),
+        Entry(
+            "no",
+            "",
+            EntryCorrected("void", CorrectionKind.VOID, "staff", "another shop"),
+            None,
+            (OBSERVE - 1) * DAY,
+        ),
+        violation(
+            "by-us",
+            "s",
+            source=Source.PLATFORM_DETECTION,
+            occur_time=(OBSERVE - 30) * DAY,
+            report_time=(OBSERVE - 29) * DAY,
+        ),
+        violation(
+            "late", "s", source=Source.PLATFORM_DETECTION, occur_time=(OBSERVE - 30) * DAY, report_time=OBSERVE * DAY
+        ),
+        violation("told", "s", source=Source.BUYER, occur_time=(OBSERVE - 30) * DAY, report_time=(OBSERVE - 29) * DAY),
+    ]
+    monthly = ContextSource("looks", "detections_per_month", 9.0, days=60)
+    assert seen(tmp_path, monthly, *found) == [[0.0], [1.0]]
+
+
+def test_what_is_taken_back_after_the_point_was_in_force_at_it(tmp_path: Path) -> None:
+    """A correction counts from its own report on: before it, the entry stood."""
+    on, hold = MeasureState.IMPOSED, MeasureKind.SETTLEMENT_HOLD
+
+    def void(entry_id: str, day: int) -> Entry:
+        correction = EntryCorrected(entry_id, CorrectionKind.VOID, "staff", "another shop")
+        return Entry(f"no-{entry_id}", "", correction, None, (OBSERVE + day) * DAY)
+
+    stated = [
+        *(look(-20, "looked"), look(-21, "mistaken"), void("looked", 30), void("mistaken", -5)),
+        *(measure("held", -20, on, hold, "m1"), measure("not", -20, on, hold, "m2"), void("m1", 30), void("m2", -5)),
+        *(look(4, "window", inspector="blue"), void("window", 30)),
+    ]
+    looks = ContextSource("looks", "detections_per_month", 9.0, days=30)
+    who = ContextSource("inspector", "inspection.inspector", "green", one_of=("blue", "green"))
+    for name, source, theirs in (
+        ("looks", looks, [1.0]),
+        ("measures", ContextSource("measures", "measures_in_force", 0.0), [1.0]),
+        ("who", who, [0.0, 1.0]),
+    ):
+        (tmp_path / name).mkdir()
+        assert seen(tmp_path / name, source, *stated)[1] == theirs
+
+
+def test_detections_over_orders_are_unknown_without_an_order(tmp_path: Path) -> None:
+    """And unknown means the reference; a day stated twice counts once."""
+    day = OBSERVE - 8
+    sold = [
+        exposure(day, "s", settled_orders=n, revision=r, report_time=(day + 2) * DAY) for n, r in ((50, 0), (40, 1))
+    ]
+    per_order = ContextSource("looks", "detections_per_order", 0.5)
+    assert seen(tmp_path, per_order, *sold, look(-10), look(-11)) == [[0.5], [0.05]]
+
+
+def test_the_selection_probability_is_that_of_the_windows_inspections(tmp_path: Path) -> None:
+    """Those that state none, and those outside the window, say nothing."""
+    chance = ContextSource("drawn", "selection_probability", 0.25)
+    drawn = [
+        look(day, selection_probability_ppm=ppm) for day, ppm in ((5, 100_000), (6, 300_000), (7, 0), (-5, 900_000))
+    ]
+    assert seen(tmp_path, chance, *drawn) == [[0.25], [0.2]]
+
+
+def measure(
+    name: str, day: float, state: MeasureState, kind: MeasureKind, entry_id: str, until: float | None = None
+) -> Entry:
+    moment = round((OBSERVE + day) * DAY)
+    fact = MeasureChanged(
+        name, kind, state, "staff", "a measure", until=None if until is None else round((OBSERVE + until) * DAY)
+    )
+    return Entry(entry_id, "s", fact, moment, moment)
+
+
+def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_path: Path) -> None:
+    """At the beginning of the observation day, of one kind or of all."""
+    hold, cap = MeasureKind.SETTLEMENT_HOLD, MeasureKind.LISTING_CAP
+    on, off = MeasureState.IMPOSED, MeasureState.LIFTED
+    stated = [
+        measure("in-force", -20, on, hold, "m1"),
+        measure("lifted", -20, on, hold, "m2"),
+        measure("lifted", -10, off, hold, "m3"),
+        measure("over", -20, on, hold, "m4", until=-1),
+        measure("not-over", -20, on, cap, "m5", until=1),
+        measure("later", 1, on, hold, "m6"),
+    ]
+    (tmp_path / "all").mkdir()
+    assert seen(tmp_path / "all", ContextSource("measures", "measures_in_force", 0.0), *stated) == [[0.0], [2.0]]
+    holds = ContextSource("holds", "measures_in_force", 0.0, measure_kind=hold)
+    assert seen(tmp_path, holds, *stated) == [[0.0], [1.0]]
+
+
+def test_the_first_inspection_of_the_window_says_who_looked(tmp_path: Path) -> None:
+    """One input for each text; without an inspection the reference; a text that is not listed is none of them."""
+    who = ContextSource("inspector", "inspection.inspector", "green", one_of=("blue", "green"))
+    visits = [look(-3, inspector="green"), look(4, inspector="blue"), look(9, inspector="green")]
+    assert seen(tmp_path, who, *visits) == [[0.0, 1.0], [1.0, 0.0]]
+    (tmp_path / "other").mkdir()
+    assert seen(tmp_path / "other", who, look(4, inspector="red")) == [[0.0, 1.0], [0.0, 0.0]]
+    (tmp_path / "warm").mkdir()
+    warm = ContextSource("warm", "inspection.attributes.warmth", 57.0)
+    assert seen(tmp_path / "warm", warm, look(4, attributes={"warmth": "61.5"})) == [[57.0], [61.5]]
+    (tmp_path / "odd").mkdir()
+    assert seen(tmp_path / "odd", warm, look(4, attributes={"warmth": "hot"})) == [[57.0], [57.0]]
+
+
+STRICT, MILD = "strict", "mild"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
+    """A market where the strict inspector finds, and the mild one does not: its ledger, table, study and model."""
+    folder = tmp_path_factory.mktemp("world")
+    who = ContextSource("inspector", "inspection.inspector", MILD, one_of=(STRICT, MILD))
+    looks = ContextSource("looks", "detections_per_month", 0.0)
+    study = sources(who, looks)
+    study = replace(study, rounds=30, reference_exposure=None, parameters={"min_data_in_leaf": 5})
+    with market_ledger(folder, 500) as ledger:
+        table = exported(ledger, "demo", folder)
+        train_points, test_points = study.observations(table.as_of)
+        entries: list[Entry] = []
+        for point in (*train_points, *test_points):
+            plain = snapshot(table, study, point)
+            for code, bad in zip(plain.seller.tolist(), plain.bad.tolist(), strict=True):
+                strict = bad or code % 7 == 0
+                name = f"n-{point.day}-{code}"
+                entries.append(
+                    inspection(name, table.sellers[code], point.day + 1, inspector=STRICT if strict else MILD)
+                )
+        ledger.append("demo", entries, imported=True)
+        table = exported(ledger, "demo", folder)
+        yield ledger, table, study, train(table, study)
+
+
+World = tuple[Ledger, LedgerTable, Study, Trained]
+
+
+def test_training_sees_context_and_serving_never_does(world: World) -> None:
+    """The model leans on who looked; the answer, and every reason, is the same whoever looked and however often."""
+    ledger, table, _, trained = world
+    artifact, policy = load(trained.parts), policy_of(POLICY)
+    auc = trained.evaluation["auc"]
+    assert auc["with_context"]["value"] > auc["lightgbm"]["value"] + 0.1
+    # Calibrated as it is served: what is predicted at the mild inspector is what strict and mild ones find together.
+    assert 0.8 < trained.evaluation["predicted"] / trained.evaluation["base_rate"] < 1.25
+    seller = table.sellers[0]
+    now = (table.as_of + 1) * DAY
+
+    def answers() -> tuple[object, object]:
+        rows = ledger.fact_rows("demo", [seller], ledger.cut().sequence)
+        return score(rows, [seller], now, artifact, policy), explain(rows, seller, now, artifact, policy)
+
+    before = answers()
+    assert before[0] != [None]
+    day = table.as_of
+    fact = MeasureChanged("m", MeasureKind.SETTLEMENT_HOLD, MeasureState.IMPOSED, "staff", "held")
+    watched = [inspection(f"w{k}", seller, day - k, inspector=STRICT) for k in range(20)]
+    ledger.append("demo", [*watched, Entry("m", seller, fact, day * DAY, day * DAY)], imported=True)
+    assert answers() == before
+
+
+def test_no_column_of_context_differs_between_sellers_when_serving(world: World) -> None:
+    """Whatever the facts, the model's input holds the references that the artifact pins; the baseline seller too."""
+    _, table, study, trained = world
+    artifact = load(trained.parts)
+    context = [i for i, f in enumerate(artifact.features) if isinstance(f, ContextFeature)]
+    assert [artifact.features[i].key for i in context] == [
+        "context.inspector=strict@1",
+        "context.inspector=mild@1",
+        "context.looks@1",
+    ]
+    assert artifact.features == study.features
+    assert artifact.baseline[context].tolist() == [0.0, 1.0, 0.0]
+    seen = join([snapshot(table, study, point) for point in study.observations(table.as_of)[1]]).x
+    served = at_reference(seen, artifact.features)
+    assert (served[:, context] == [0.0, 1.0, 0.0]).all()
+    assert len(np.unique(seen[:, context], axis=0)) > 1
+    others = [i for i in range(len(artifact.features)) if i not in context]
+    assert np.array_equal(served[:, others], seen[:, others])
+    assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()  # what is judged is what is served
+
+
+def test_an_artifact_whose_baseline_is_not_at_the_reference_is_refused(world: World) -> None:
+    """Or whose reference is no number: the gap to the baseline would then speak of who looked."""
+    parts = world[3].parts
+
+    def changed(change: Callable[[Any], None]) -> dict[str, bytes]:
+        manifest = json.loads(parts["manifest.json"])
+        change(manifest)
+        return {**parts, "manifest.json": json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()}
+
+    assert load(changed(lambda _: None)).digest == load(parts).digest
+    with pytest.raises(ArtifactRefused, match="not at the reference of its context"):
+        load(changed(lambda manifest: manifest["baseline"].__setitem__(-2, 0.5)))
+    with pytest.raises(ArtifactRefused, match=r"does not hold together|is not a finite number"):
+        load(changed(lambda manifest: manifest["features"][-1].__setitem__("reference", float("inf"))))
+
+
+CONTEXT = """
+name = "context"
+marketplace = "acme"
+[window]
+days = 180
+[bad]
+any = [{ harm = "high" }]
+[[context]]
+name = "inspector"
+source = "inspection.inspector"
+one_of = ["blue", "green"]
+reference = "green"
+[[context]]
+name = "holds"
+source = "measures_in_force"
+measure_kind = "settlement_hold"
+reference = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ('"inspection.inspector"', '"inspection.result"', "source of inspector must be one of detections_per_month"),
+        ('"measures_in_force"', '"inspection.attributes."', "source of holds must be one of"),
+        ('reference = "green"', 'reference = "red"', "reference of inspector must be one of blue, green"),
+        ("reference = 0", "", "'reference'"),
+        ("reference = 0", 'reference = "none"', "reference of holds must be a number"),
+        (
+            "reference = 0",
+            "reference = 0\ndays = 30",
+            "days of holds must be a whole number above 0, and is for detections",
+        ),
+        ('"settlement_hold"', '"prison"', "measure_kind of holds must be one of deposit, settlement_hold"),
+        ("reference = 0", "reference = 0\nhow = 1", "how is no part of it"),
+        ("", "", ""),  # everything twice
+        (
+            "reference = 0",
+            'reference = 0\none_of = ["1"]',
+            "one_of of holds must list the texts of an inspection's field",
+        ),
+    ],
+)
+def test_wrong_context_is_refused_by_name(tmp_path: Path, old: str, new: str, wrong: str) -> None:
+    """What an inspection found is the outcome, and never context."""
+    path = tmp_path / "context.toml"
+    path.write_text(CONTEXT)
+    assert [c.name for c in load_study(path).context] == ["inspector", "holds"]
+    path.write_text(CONTEXT.replace(old, new, 1) if wrong else CONTEXT + CONTEXT[CONTEXT.index("[[context]]") :])
+    with pytest.raises(ConfigurationWrong, match=wrong or "attributes or context name the same feature twice"):
+        load_study(path)

@@ -1,0 +1,172 @@
+"""A study at inspections: each inspection is a point, seen as any observation point of that day would be seen."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.trade import InspectionDone
+from scoring.enums import CorrectionKind, InspectionMethod, InspectionResult, Kind, MeasureKind, MeasureState, Source
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY, format_day, parse_day
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.observation import events
+from training.observation.events import event_cases
+from training.observation.export import LedgerTable
+from training.observation.snapshots import snapshot
+from training.study.context import ContextSource, EventPoints
+from training.study.definition import Observation, Study
+from training.study.loading import load_study
+
+FIRST, LAST = parse_day("2025-01-01"), parse_day("2025-03-31")
+
+
+def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
+    """A visit at noon, reported then."""
+    noon = day * DAY + DAY // 2
+    fact = InspectionDone(
+        InspectionResult.PASSED,
+        InspectionMethod.SITE_VISIT,
+        Source.MARKET_REGULATOR,
+        **stated,  # type: ignore[arg-type]
+    )
+    return Entry(entry_id, seller, fact, noon, noon)
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace, at inspections of the first and the second quarter."""
+    stated = load_study(STUDIES / "marketplace.toml")
+    points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
+    held = ContextSource("held", "measures_in_force", 0.0)
+    features = (*stated.features, *held.features)
+    return replace(
+        stated, events=points, reference_exposure=None, active_before_months=3, context=(held,), features=features
+    )
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
+    """Two years of 60 simulated sellers, of whom two in three are inspected: some twice a day, one by mistake."""
+    folder = tmp_path_factory.mktemp("inspected")
+    rng = np.random.default_rng(3)
+    with market_ledger(folder, 60) as ledger:
+        sellers = exported(ledger, "demo", folder).sellers
+        visits = [
+            inspection(f"n{k}", sellers[int(rng.integers(0, 40))], int(rng.integers(FIRST - 10, LAST + 10)))
+            for k in range(150)
+        ]
+        twice = [inspection("twice-1", sellers[2], FIRST + 5), inspection("twice-2", sellers[2], FIRST + 5)]
+        never = inspection("never", sellers[50], FIRST + 7)
+        hold = MeasureChanged(
+            "m", MeasureKind.DEPOSIT, MeasureState.IMPOSED, "staff", "a deposit", until=(FIRST + 6) * DAY
+        )
+        twice += [
+            inspection("after", sellers[2], FIRST + 8),
+            Entry("m", sellers[2], hold, (FIRST - 20) * DAY, (FIRST - 20) * DAY),
+        ]
+        void = Entry("void", "", EntryCorrected("never", CorrectionKind.VOID, "staff", "another shop"))
+        ledger.append("demo", [*visits, *twice, never, void], imported=True)
+        return exported(ledger, "demo", folder)
+
+
+def span(study: Study) -> Observation:
+    return Observation(FIRST, study.observation(LAST).window_end, LAST)
+
+
+def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
+    table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features, outcome and everything else, to the bit; whether all are observed at once or a few at a time."""
+    seen = snapshot(table, study, span(study))
+    assert len(seen.bad) > 60
+    assert 0 < seen.bad.sum() < len(seen.bad)
+    assert seen.x[seen.seller == 2, -1].tolist().count(1.0) == int((seen.day[seen.seller == 2] <= FIRST + 5).sum()) > 0
+    for day in np.unique(seen.day).tolist():
+        at, plain = seen.take(seen.day == day), snapshot(table, study, study.observation(day))
+        same = plain.take(np.isin(plain.seller, at.seller))
+        for field in fields(seen):
+            assert np.array_equal(getattr(at, field.name), getattr(same, field.name)), (field.name, day)
+
+    monkeypatch.setattr(events, "AT_ONCE", 5_000)
+    again = snapshot(table, study, span(study))
+    for field in fields(seen):
+        assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name
+
+
+def test_two_inspections_of_a_day_are_one_point_and_one_that_is_void_is_none(table: LedgerTable, study: Study) -> None:
+    """In the order of day and seller, within the span, its last day included."""
+    seller, day = event_cases(table, study, span(study))
+    cases = list(zip(day.tolist(), seller.tolist(), strict=True))
+    assert cases == sorted(set(cases))
+    assert cases.count((FIRST + 5, 2)) == 1
+    assert 50 not in seller.tolist()
+    assert FIRST <= day.min() <= day.max() <= LAST
+    one = event_cases(table, study, Observation(FIRST + 5, FIRST + 6, FIRST + 5))
+    assert 2 in one[0].tolist()
+    assert set(one[1].tolist()) == {FIRST + 5}
+
+
+def test_a_span_without_an_inspection_is_refused_with_what_would_help(table: LedgerTable, study: Study) -> None:
+    """Not an empty model."""
+    empty = Observation(FIRST - 400, FIRST - 300, FIRST - 301)
+    wanted = f"the ledger has no inspection from {format_day(FIRST - 400)} to {format_day(FIRST - 301)}: import"
+    with pytest.raises(ConfigurationWrong, match=wanted):
+        snapshot(table, study, empty)
+
+
+def test_the_training_days_are_cut_into_spans_that_end_before_the_test(study: Study) -> None:
+    """One after the other, none missing, so that the latest can calibrate; a late window or truth is refused."""
+    short = replace(study, window_days=1, maturity_days=0)
+    train, (test,) = short.observations(parse_day("2026-01-01"))
+    assert [p.day for p in train] == [FIRST, *(p.last_day + 1 for p in train[:-1] if p.last_day is not None)]
+    assert (train[-1].last_day, train[-1].window_end, len(train)) == (LAST, LAST + 1, short.train_points)
+    assert (test.day, test.last_day) == (parse_day("2025-10-01"), parse_day("2025-10-31"))
+    with pytest.raises(ConfigurationWrong, match="the model would learn what the test asks"):
+        replace(short, maturity_days=200).observations(parse_day("2027-01-01"))
+    with pytest.raises(ConfigurationWrong, match="where the ledger ends"):
+        short.observations(parse_day("2025-10-31"))
+
+
+AT = """
+name = "at"
+marketplace = "acme"
+[observation]
+at = "inspection"
+train_from = 2024-01-01
+train_to = 2024-06-30
+test_from = 2024-07-01
+test_to = 2024-07-31
+[bad]
+any = [{ harm = "high" }]
+"""
+
+
+def test_a_study_at_inspections_looks_at_the_day_unless_it_says_otherwise(tmp_path: Path) -> None:
+    """And says what is wrong with its days."""
+    path = tmp_path / "at.toml"
+    path.write_text(AT)
+    stated = load_study(path)
+    assert stated.events == EventPoints(
+        Kind.INSPECTION, *map(parse_day, ("2024-01-01", "2024-06-30", "2024-07-01", "2024-07-31"))
+    )
+    assert stated.observation(FIRST) == Observation(FIRST, FIRST + 1)
+    path.write_text(AT + "[window]\nmonths = 6\n")
+    assert load_study(path).observation(FIRST).window_end == parse_day("2025-07-01")
+    for change, wrong in (
+        (('at = "inspection"', 'at = "rating"'), "observation.at must be inspection"),
+        (("train_to = 2024-06-30", ""), "observation.at needs train_from, train_to, test_from, test_to"),
+        (("2024-07-01", "2024-06-30"), "must be in order of time"),
+        (("2024-07-01", '"July"'), "observation has a day that is none"),
+        (('at = "inspection"', ""), "go with observation.at"),
+        (
+            ('at = "inspection"', 'at = "inspection"\ntrain = ["2024-01-01"]\ntest = ["2024-02-01"]'),
+            "needs no train and test",
+        ),
+    ):
+        path.write_text(AT.replace(*change))
+        with pytest.raises(ConfigurationWrong, match=wrong):
+            load_study(path)

@@ -1,0 +1,240 @@
+"""Who is observed, what was known of them then, and what counts as bad afterwards: case by case, by hand."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.enums import Action, Category, Harm, Severity, Source
+from scoring.time import DAY, parse_day
+from tests.builders import confirmed, exposure, identity, status, violation
+from tests.training.ledgers import STUDIES, table_of
+from training.fitting.fit import baseline_seller, golden_rows, offset
+from training.observation.snapshots import Snapshot, snapshot
+from training.study.definition import BadRule, Study
+from training.study.loading import load_study
+
+OBSERVE = parse_day("2025-01-01")
+WINDOW, MATURITY = 180, 45
+END = OBSERVE + WINDOW
+TRUTH = END + MATURITY
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
+    """A seller that is known before the observation and sells in the second half of the window."""
+    joined, sold = (OBSERVE - 100) * DAY, END - 5
+    return [
+        identity(f"i-{seller}", seller, occur_time=joined, report_time=joined),
+        exposure(sold, seller, settled_orders=orders, report_time=(sold + 1) * DAY - 1),
+    ]
+
+
+def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields: object) -> Entry:
+    """A violation of seller `s`, confirmed on arrival, at a moment and known since then."""
+    given = {"source": Source.CUSTOMS, "final": True, "identifier_verified": True} | fields
+    return violation(entry_id, "s", occur_time=moment, report_time=moment if reported is None else reported, **given)  # type: ignore[arg-type]
+
+
+def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:
+    """What training sees of seller `s`, of whom the entries tell, and of a clean one."""
+    everything = [*standing("clean"), *standing("s"), *entries]
+    return snapshot(table_of(folder, everything), study, study.observation(OBSERVE))
+
+
+def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
+    """Whether seller `s` is bad; the clean one never is."""
+    seen = observe(folder, study, *entries)
+    assert seen.bad[0] == 0
+    return bool(seen.bad[1])
+
+
+@pytest.mark.parametrize(
+    ("moment", "bad"),
+    [
+        (OBSERVE * DAY - 1, False),
+        (OBSERVE * DAY, True),
+        (END * DAY - 1, True),
+        (END * DAY, False),
+    ],
+)
+def test_the_window_holds_its_first_microsecond_and_not_the_one_after_its_last(
+    tmp_path: Path, study: Study, moment: int, bad: bool
+) -> None:
+    """From the beginning of the observation day to the end of the window's last day."""
+    assert is_bad(tmp_path, study, breach("v", moment)) is bad
+
+
+@pytest.mark.parametrize(("decided", "bad"), [(TRUTH * DAY - 1, True), (TRUTH * DAY, False)])
+def test_what_is_confirmed_after_the_maturity_does_not_count(
+    tmp_path: Path, study: Study, decided: int, bad: bool
+) -> None:
+    """One fixed wait after the window for every seller alike."""
+    moment = (OBSERVE + 10) * DAY
+    allegation = violation("v", "s", occur_time=moment, report_time=moment)
+    decision = status("v", Action.CONFIRM, occur_time=decided, report_time=decided)
+    assert is_bad(tmp_path, study, allegation, decision) is bad
+
+
+@pytest.mark.parametrize(("reported", "bad"), [(TRUTH * DAY - 1, True), (TRUTH * DAY, False)])
+def test_what_is_reported_after_the_maturity_does_not_count(
+    tmp_path: Path, study: Study, reported: int, bad: bool
+) -> None:
+    """The report counts as of when its source knew, whatever it says of when it happened."""
+    assert is_bad(tmp_path, study, breach("v", (OBSERVE + 10) * DAY, reported=reported)) is bad
+
+
+def test_an_allegation_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
+    """Alleged is not confirmed."""
+    moment = (OBSERVE + 10) * DAY
+    assert not is_bad(tmp_path, study, violation("v", "s", occur_time=moment, report_time=moment))
+
+
+def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: Study) -> None:
+    """However long after the maturity the decision came."""
+    years_later = (TRUTH + 400) * DAY
+    overturned = status("v", Action.OVERTURN, occur_time=years_later, report_time=years_later)
+    assert is_bad(tmp_path, study, breach("v", (OBSERVE + 10) * DAY))
+    (tmp_path / "again").mkdir()
+    assert not is_bad(tmp_path / "again", study, breach("v", (OBSERVE + 10) * DAY), overturned)
+
+
+def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_feature(tmp_path: Path, study: Study) -> None:
+    """Nobody could know it then, and it did not happen in the window."""
+    late = observe(tmp_path, study, breach("v", (OBSERVE - 10) * DAY, reported=(OBSERVE + 10) * DAY))
+    assert late.bad[1] == 0
+    assert late.clean[1]
+    np.testing.assert_array_equal(late.x[0], late.x[1])
+    known = tmp_path / "known"
+    known.mkdir()
+    early = observe(known, study, breach("v", (OBSERVE - 10) * DAY))
+    assert not early.clean[1]
+    assert (early.x[0] != early.x[1]).any()
+
+
+def test_one_incident_counts_once_towards_the_number_that_makes_a_seller_bad(tmp_path: Path, study: Study) -> None:
+    """Two reports of one event are not two events."""
+    twice = replace(study, bad_at_least=2)
+    first = breach("v1", (OBSERVE + 10) * DAY, incident="fair")
+    same = breach("v2", (OBSERVE + 11) * DAY, incident="fair")
+    other = breach("v3", (OBSERVE + 12) * DAY, incident="market")
+    for entries, bad in (([first], False), ([first, same], False), ([first, other], True)):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        assert is_bad(folder, twice, *entries) is bad
+
+
+@pytest.mark.parametrize(
+    ("rules", "bad"),
+    [
+        ([BadRule()], True),
+        ([BadRule(severity=Severity.MAJOR)], True),
+        ([BadRule(severity=Severity.CRITICAL)], False),
+        ([BadRule(harm=Harm.HIGH)], True),
+        ([BadRule(harm=Harm.EXTREME)], False),
+        ([BadRule(violation_type="counterfeit_goods")], True),
+        ([BadRule(violation_type="fake_reviews")], False),
+        ([BadRule(category=Category.COUNTERFEIT)], True),
+        ([BadRule(category=Category.IP)], False),
+        ([BadRule(category=Category.COUNTERFEIT, harm=Harm.EXTREME)], False),
+        ([BadRule(category=Category.IP), BadRule(harm=Harm.HIGH)], True),
+    ],
+)
+def test_bad_is_what_one_of_the_rules_says_in_all_its_parts(
+    tmp_path: Path, study: Study, rules: Sequence[BadRule], bad: bool
+) -> None:
+    """A counterfeit violation of high harm, hence of major severity, before each rule."""
+    assert is_bad(tmp_path, replace(study, bad=tuple(rules)), breach("v", (OBSERVE + 10) * DAY)) is bad
+
+
+def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study: Study) -> None:
+    """A reduction in time takes a violation out of the bad definition."""
+    moment = (OBSERVE + 10) * DAY
+    reduced = status("v", Action.REDUCE, severity=Severity.MINOR, occur_time=moment + DAY, report_time=moment + DAY)
+    major = replace(study, bad=(BadRule(severity=Severity.MAJOR),))
+    assert not is_bad(tmp_path, major, breach("v", moment), reduced)
+
+
+def test_only_sellers_that_are_known_and_sell_in_the_window_are_observed(tmp_path: Path, study: Study) -> None:
+    """With a reference exposure; without one, whoever is known."""
+    later, joined = (OBSERVE + 20) * DAY, (OBSERVE - 20) * DAY
+    entries = [
+        *standing("a"),
+        identity("i-idle", "idle", occur_time=joined, report_time=joined),
+        identity("i-late", "late", occur_time=later, report_time=later),
+        exposure(OBSERVE + 30, "late", report_time=(OBSERVE + 31) * DAY),
+        exposure(OBSERVE - 30, "past", report_time=(OBSERVE - 29) * DAY),
+    ]
+    table = table_of(tmp_path, entries)
+
+    def observed(how: Study) -> list[str]:
+        return [table.sellers[code] for code in snapshot(table, how, how.observation(OBSERVE)).seller]
+
+    assert observed(study) == ["a"]
+    free = replace(study, reference_exposure=None)
+    assert observed(free) == ["a", "idle", "past"]
+    assert observed(replace(free, active_in_window=True)) == ["a"]
+    assert observed(replace(free, active_before_months=1)) == ["past"]
+    assert observed(replace(free, active_before_months=1, active_in_window=True)) == []
+
+
+def test_a_row_carries_its_own_exposure_as_log_odds(tmp_path: Path, study: Study) -> None:
+    """Worked: 500 orders in the window with 1,000 as reference have ln 0.5 = -0.693; the reference itself has 0."""
+    rows = snapshot(table_of(tmp_path, [*standing("a", orders=500), *standing("b")]), study, study.observation(OBSERVE))
+    assert rows.window_orders.tolist() == [500.0, 1000.0]
+    np.testing.assert_allclose(offset(rows, study), [-0.6931471805599453, 0.0])
+    assert offset(rows, replace(study, reference_exposure=None)).tolist() == [0.0, 0.0]
+
+
+def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_path: Path, study: Study) -> None:
+    """Worked: minor 1, moderate 2, major 4 and critical 12 points, gone after 180 days; one incident once."""
+    harms = [(Harm.LOW, 170), (Harm.MEDIUM, 160), (Harm.HIGH, 150), (Harm.EXTREME, 140)]
+    plain = [
+        breach(
+            f"v-{harm.name}", (OBSERVE - days) * DAY, harm=harm, violation_type="unsafe_product", source=Source.BUYER
+        )
+        for harm, days in harms
+    ]
+    confirmations = [
+        status(entry.entry_id, Action.CONFIRM, occur_time=entry.occur_time, report_time=entry.occur_time)
+        for entry in plain
+    ]
+    # unsafe_product: low harm is moderate, medium and high are major, extreme is critical: 2 + 4 + 4 + 12.
+    assert observe(tmp_path, study, *plain, *confirmations).rule_points.tolist() == [0.0, 22.0]
+
+    for days, expected in ((179, 4.0), (180, 0.0)):
+        folder = tmp_path / str(days)
+        folder.mkdir()
+        assert observe(folder, study, breach("v", (OBSERVE - days) * DAY)).rule_points[1] == expected
+    folder = tmp_path / "incident"
+    folder.mkdir()
+    one = [breach(f"v{n}", (OBSERVE - 10 - n) * DAY, incident="one") for n in range(3)]
+    assert observe(folder, study, *one).rule_points[1] == 4.0
+
+
+def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_path: Path, study: Study) -> None:
+    """Of four sellers: a guilty one, and three clean ones with 0, 300 and 500 orders, of which the latter two count."""
+    entries = [*standing("guilty"), breach("v", (OBSERVE - 10) * DAY)]
+    entries[-1] = replace(entries[-1], seller="guilty")
+    for seller, orders in (("a", 0), ("b", 300), ("c", 500)):
+        entries += standing(seller)
+        entries.append(exposure(OBSERVE - 50, seller, settled_orders=orders, report_time=(OBSERVE - 49) * DAY))
+    rows = snapshot(table_of(tmp_path, entries), study, study.observation(OBSERVE))
+    assert rows.orders.tolist() == [0.0, 300.0, 500.0, 0.0]
+    assert rows.clean.tolist() == [True, True, True, False]
+    expected = np.median(rows.x[[1, 2]], axis=0)
+    np.testing.assert_array_equal(baseline_seller(rows), expected)
+    assert golden_rows(rows, 3).shape == (3, rows.x.shape[1])
+
+
+def test_a_violation_confirmed_on_arrival_is_what_the_builder_says() -> None:
+    """The two ways of building one here agree."""
+    assert breach("v", 0, reported=0).fact == confirmed("v", "s", occur_time=0).fact

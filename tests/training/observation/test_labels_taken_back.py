@@ -1,0 +1,91 @@
+"""What later entries take back is gone from features and labels of training too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.enums import Action, Attribution, ControlReason, CorrectionKind, IncidentChange
+from scoring.time import DAY
+from tests.builders import status, violation
+from tests.training.ledgers import STUDIES
+from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, is_bad, observe
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+from training.study.loading import load_study
+
+LATER = (TRUTH + 400) * DAY
+INSIDE, BEFORE = (OBSERVE + 10) * DAY, (OBSERVE - 10) * DAY
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    (tmp_path / name).mkdir()
+    return tmp_path / name
+
+
+def correction(entry_id: str, moved_to: int | None, known: int) -> Entry:
+    kind = CorrectionKind.VOID if moved_to is None else CorrectionKind.MOVED
+    fact = EntryCorrected(entry_id, kind, "staff", "entered wrongly", moved_to)
+    return Entry(f"c-{entry_id}", "", fact, report_time=known)
+
+
+def same(one: Snapshot, other: Snapshot) -> bool:
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in Snapshot.__dataclass_fields__)
+
+
+def test_goods_that_were_somebody_elses_make_nobody_bad(tmp_path: Path, study: Study) -> None:
+    """However late that was accepted."""
+    accepted = AttributionStated("v", Attribution.ACCEPTED, "staff", "another shop's parcel")
+    said = Entry("a", "", accepted, LATER, LATER)
+    assert is_bad(folder(tmp_path, "held"), study, breach("v", INSIDE))
+    assert not is_bad(folder(tmp_path, "away"), study, breach("v", INSIDE), said)
+
+
+@pytest.mark.parametrize("moved_to", [(OBSERVE - 5) * DAY, END * DAY])
+def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
+    tmp_path: Path, study: Study, moved_to: int
+) -> None:
+    """As if it had been stated so from the beginning."""
+    moved = correction("v", moved_to, (TRUTH - 1) * DAY)
+    known = max(INSIDE, moved_to)
+    assert not is_bad(folder(tmp_path, "moved"), study, breach("v", INSIDE, reported=known), moved)
+    assert is_bad(
+        folder(tmp_path, "inside"),
+        study,
+        breach("v", INSIDE, reported=INSIDE + DAY),
+        correction("v", INSIDE + DAY, LATER),
+    )
+
+
+def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, study: Study) -> None:
+    """A change of control and a merge, with all that training sees of the seller."""
+    facts = [breach("v", BEFORE), breach("w", BEFORE - DAY)]
+    control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), BEFORE, BEFORE)
+    merge = Entry("g", "s", IncidentChanged(IncidentChange.MERGED, "w", "staff", "one", "v"), BEFORE, BEFORE)
+    voids = [correction(name, None, BEFORE + DAY) for name in ("k", "g")]
+    plain = observe(folder(tmp_path, "plain"), study, *facts)
+    assert same(observe(folder(tmp_path, "void"), study, *facts, control, merge, *voids), plain)
+    assert not same(observe(folder(tmp_path, "merged"), study, *facts, merge), plain)
+    assert not same(observe(folder(tmp_path, "sold"), study, *facts, control), plain)
+
+
+def test_the_order_of_a_report_and_its_decision_in_a_file_changes_nothing(tmp_path: Path, study: Study) -> None:
+    """Neither of features nor of labels."""
+    for name, moment in (("before", BEFORE), ("inside", INSIDE)):
+        report = violation("v", "s", occur_time=moment, report_time=moment)
+        decision = status("v", Action.CONFIRM, seller="s", occur_time=moment + DAY, report_time=moment + DAY)
+        one = observe(folder(tmp_path, f"{name}-1"), study, report, decision)
+        other = observe(folder(tmp_path, f"{name}-2"), study, decision, report)
+        assert same(one, other)
+        assert bool(one.bad[1]) == (name == "inside")
+        assert bool(one.clean[1]) == (name == "inside")

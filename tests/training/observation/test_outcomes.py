@@ -1,0 +1,357 @@
+"""What became of a seller beside good and bad: suspended, closed with open claims, left; and what else a row says."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.trade import InspectionDone
+from scoring.enums import (
+    Action,
+    ControlReason,
+    CorrectionKind,
+    Harm,
+    InspectionMethod,
+    InspectionResult,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    Severity,
+    Source,
+)
+from scoring.time import DAY
+from tests.builders import exposure, identity, status, violation
+from tests.training.ledgers import STUDIES, table_of
+from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
+from training.observation.labels import MOST_WEIGHT, Outcome, staying_weights
+from training.observation.snapshots import Observed, Snapshot, snapshot
+from training.observation.snapshots import observe as observe_point
+from training.study.context import EventPoints
+from training.study.definition import BadRule, Observation, Study
+from training.study.loading import load_study
+
+BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """The shipped study of a marketplace."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+def sales(seller: str, *days: int, orders: int = 100, product_category: str = "") -> list[Entry]:
+    """A day's orders on each of the days, known at once."""
+    return [
+        exposure(day, seller, settled_orders=orders, product_category=product_category, report_time=(day + 1) * DAY - 1)
+        for day in days
+    ]
+
+
+def suspension(
+    moment: int, *violations: str, kind: MeasureKind = MeasureKind.SUSPENSION, reported: int | None = None
+) -> Entry:
+    fact = MeasureChanged("m", kind, MeasureState.IMPOSED, "staff", "counterfeits", violations=violations)
+    return Entry("m-imposed", "s", fact, moment, moment if reported is None else reported)
+
+
+def known(seller: str = "s") -> Entry:
+    joined = (OBSERVE - 100) * DAY
+    return identity(f"i-{seller}", seller, occur_time=joined, report_time=joined)
+
+
+def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> Observed:
+    folder.mkdir(exist_ok=True)
+    return observe_point(table_of(folder, entries), study, study.observation(OBSERVE))
+
+
+def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
+    """What became of seller `s`, the only one."""
+    (code,) = observed(folder, study, entries).rows.outcome.tolist()
+    return Outcome(code)
+
+
+def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Study) -> None:
+    """Whenever that happened; not on one that was overturned since, and not if the study says otherwise."""
+    facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
+    assert outcome(tmp_path / "bad", study, *facts) is Outcome.BAD
+    assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD
+    assert outcome(tmp_path / "asked", replace(study, bad_suspended=False), *facts) is Outcome.GOOD
+    later = (TRUTH + 400) * DAY
+    overturned = status("v", Action.OVERTURN, occur_time=later, report_time=later)
+    assert outcome(tmp_path / "overturned", study, *facts, overturned) is Outcome.GOOD
+
+
+@pytest.mark.parametrize(
+    ("moment", "bad"), [(OBSERVE * DAY - 1, False), (OBSERVE * DAY, True), (END * DAY - 1, True), (END * DAY, False)]
+)
+def test_a_suspension_counts_in_the_window_alone(tmp_path: Path, study: Study, moment: int, bad: bool) -> None:
+    """As violations do."""
+    facts = [*standing("s"), breach("v", BEFORE), suspension(moment, "v")]
+    assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
+
+
+@pytest.mark.parametrize(("reported", "bad"), [(TRUTH * DAY - 1, True), (TRUTH * DAY, False)])
+def test_a_suspension_that_is_known_after_the_maturity_does_not_count(
+    tmp_path: Path, study: Study, reported: int, bad: bool
+) -> None:
+    """As what is reported then does not."""
+    facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v", reported=reported)]
+    assert (outcome(tmp_path, study, *facts) is Outcome.BAD) is bad
+
+
+def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Path, study: Study) -> None:
+    """Where each inspection is a point: two before the suspension, one after it, one too early."""
+    days = (OBSERVE - 300, OBSERVE - 50, OBSERVE - 20, OBSERVE + 50)
+    looked = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, Source.TEST_BUY)
+    inspections = [Entry(f"n{day}", "s", looked, day * DAY, day * DAY) for day in days]
+    joined = (OBSERVE - 400) * DAY
+    entries = [
+        identity("i", "s", occur_time=joined, report_time=joined),
+        breach("v", (OBSERVE - 350) * DAY),
+        suspension(INSIDE, "v"),
+        *inspections,
+    ]
+    at_events = replace(study, reference_exposure=None, events=EventPoints(Kind.INSPECTION, 0, 0, 0, 0))
+    span = Observation(OBSERVE - 400, OBSERVE + 400, last_day=OBSERVE + 200)
+    rows = observe_point(table_of(tmp_path, entries), at_events, span).rows
+    assert rows.day.tolist() == list(days)
+    assert rows.bad.tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert rows.loss.tolist() == [0.0, 9.0, 9.0, 0.0]
+
+
+def test_other_measures_and_void_suspensions_make_nobody_bad(tmp_path: Path, study: Study) -> None:
+    """A deposit is no suspension, and what was entered by mistake is none."""
+    facts = [*standing("s"), breach("v", BEFORE)]
+    deposit = suspension(INSIDE, "v", kind=MeasureKind.DEPOSIT)
+    assert outcome(tmp_path / "deposit", study, *facts, deposit) is Outcome.GOOD
+    void = Entry("c", "", EntryCorrected("m-imposed", CorrectionKind.VOID, "staff", "wrong seller"), report_time=INSIDE)
+    assert outcome(tmp_path / "void", study, *facts, suspension(INSIDE, "v"), void) is Outcome.GOOD
+
+
+def test_a_suspension_costs_at_least_the_gravest_violation_it_rests_on(tmp_path: Path, study: Study) -> None:
+    """Worked: a major violation weighs 9; beside a critical one in the window, which weighs 27, it adds nothing."""
+    facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
+    assert observed(tmp_path / "one", study, facts).rows.loss.tolist() == [9.0]
+    worse = breach("w", INSIDE, harm=Harm.EXTREME)
+    assert observed(tmp_path / "two", study, [*facts, worse]).rows.loss.tolist() == [27.0]
+
+
+def test_what_a_bad_one_costs_is_the_gravest_of_each_incident_that_matches(tmp_path: Path, study: Study) -> None:
+    """Worked: two reports of one incident (9 and 27), one of another (9): 36; what does not match costs nothing."""
+    entries = [
+        *standing("clean"),
+        *standing("s"),
+        breach("v1", INSIDE, incident="fair"),
+        breach("v2", INSIDE, incident="fair", harm=Harm.EXTREME),
+        breach("v3", INSIDE + DAY, incident="market"),
+        breach("v4", INSIDE + DAY, incident="small", harm=Harm.LOW),
+    ]
+    assert observed(tmp_path / "bad", study, entries).rows.loss.tolist() == [0.0, 36.0]
+    twice = replace(study, bad_at_least=3)
+    rows = observed(tmp_path / "good", twice, entries).rows
+    assert (rows.bad.tolist(), rows.loss.tolist()) == ([0.0, 0.0], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("last", "decided", "moment", "expected"),
+    [
+        (OBSERVE + 20, None, INSIDE, Outcome.INDETERMINATE),
+        (END - 20, None, INSIDE, Outcome.GOOD),
+        (OBSERVE + 20, Action.DISMISS, INSIDE, Outcome.GOOD),
+        (OBSERVE + 20, Action.CONFIRM, INSIDE, Outcome.INDETERMINATE),
+        (OBSERVE + 20, None, BEFORE, Outcome.GOOD),
+    ],
+    ids=["open", "stayed", "dismissed since", "confirmed after the maturity", "of before"],
+)
+def test_closed_with_open_claims_is_indeterminate(
+    tmp_path: Path, study: Study, last: int, decided: Action | None, moment: int, expected: Outcome
+) -> None:
+    """Who left, and would be bad if what was open at the maturity were upheld: neither good nor bad, and counted."""
+    claim = violation("v", "s", occur_time=moment, report_time=moment)
+    later = (TRUTH + 10) * DAY
+    decision = [status("v", decided, occur_time=later, report_time=later)] if decided else []
+    found = observed(tmp_path, study, [known(), *sales("s", last), claim, *decision])
+    assert found.rows.outcome.tolist() == [expected]
+    assert found.exclusions["indeterminate"] == (expected is Outcome.INDETERMINATE)
+    assert len(found.rows.settled().bad) == (expected is Outcome.GOOD)
+
+
+def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: Path, study: Study) -> None:
+    """One of low harm, where high harm is asked for; and one of two that are asked for."""
+    facts = [known(), *sales("s", OBSERVE + 20)]
+    small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE, report_time=INSIDE)
+    assert outcome(tmp_path / "low", study, *facts, small) is Outcome.GOOD
+    one = violation("v", "s", occur_time=INSIDE, report_time=INSIDE)
+    two = replace(study, bad_at_least=2)
+    assert outcome(tmp_path / "one", two, *facts, one) is Outcome.GOOD
+    assert outcome(tmp_path / "both", two, *facts, one, breach("w", INSIDE)) is Outcome.INDETERMINATE
+
+
+@pytest.mark.parametrize(("last", "has_left"), [(OBSERVE + 88, True), (OBSERVE + 89, False)])
+def test_who_leaves_before_half_of_the_window_is_kept_or_left_out_as_the_study_says(
+    tmp_path: Path, study: Study, last: int, has_left: bool
+) -> None:
+    """Half of 180 days: 89 were seen, or 90. Left out it is counted."""
+    entries = [known(), *sales("s", OBSERVE + 2, last), *sales("s", OBSERVE + 150, orders=0)]
+    kept = observed(tmp_path / "kept", study, entries)
+    assert (kept.rows.outcome.tolist(), kept.exclusions["left"]) == ([Outcome.GOOD], 0)
+    left_out = observed(tmp_path / "out", replace(study, left="exclude"), entries)
+    assert left_out.rows.outcome.tolist() == [Outcome.LEFT if has_left else Outcome.GOOD]
+    assert left_out.exclusions["left"] == has_left
+    assert len(left_out.rows.settled().bad) == (not has_left)
+    third = observed(tmp_path / "third", replace(study, left="exclude", least_share=1 / 3), entries)
+    assert third.rows.outcome.tolist() == [Outcome.GOOD]
+
+
+def test_who_was_bad_before_it_left_is_bad(tmp_path: Path, study: Study) -> None:
+    """Its outcome is known."""
+    entries = [known(), *sales("s", OBSERVE + 20), breach("v", INSIDE)]
+    assert outcome(tmp_path, replace(study, left="exclude"), *entries) is Outcome.BAD
+
+
+def test_what_was_sold_before_an_account_changed_hands_was_sold_in_its_window(tmp_path: Path, study: Study) -> None:
+    """A sale of the account after the window takes no row out of the training."""
+    sold = (TRUTH + 100) * DAY
+    control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), sold, sold)
+    found = observed(tmp_path, replace(study, left="exclude"), [*standing("s"), control])
+    assert (found.rows.window_orders.tolist(), found.rows.outcome.tolist()) == ([1000.0], [Outcome.GOOD])
+
+
+def test_those_that_stayed_stand_for_those_like_them_that_left(tmp_path: Path, study: Study) -> None:
+    """Of four sellers of a volume one left: each that stayed weighs 4/3; elsewhere nobody left: 1."""
+    entries: list[Entry] = []
+    for group in range(5):
+        for number in range(4):
+            seller = f"{group}-{number}"
+            left = group == 2 and number == 0
+            entries += sales(seller, OBSERVE - 10, orders=10 ** (group + 1))
+            entries += sales(seller, OBSERVE + 10 if left else END - 10)
+    found = observed(tmp_path, replace(study, left="weight"), entries)
+    assert found.exclusions["left"] == 1
+    assert found.rows.weight[8] == 0
+    rows = found.rows.settled()
+    np.testing.assert_allclose(rows.weight, [1.0] * 8 + [4 / 3] * 3 + [1.0] * 8)
+
+
+def test_weighting_finds_the_share_of_bad_ones_that_leaving_hides() -> None:
+    """100,000 simulated rows: the small ones leave early and are seldom bad. Kept as they are seen, or left out, they
+    say too little or too much; weighting is right to within 0.01.
+    """
+    rng = np.random.default_rng(5)
+    n = 100_000
+    is_small = rng.random(n) < 0.5
+    bad_at = rng.exponential(np.where(is_small, 8.0, 2.0))
+    left_at = rng.exponential(np.where(is_small, 0.8, 10.0))
+    is_bad = (bad_at < 1) & (bad_at < left_at)
+    has_left = ~is_bad & (left_at < 1)
+    outcome = np.where(is_bad, Outcome.BAD, np.where(has_left, Outcome.LEFT, Outcome.GOOD)).astype(np.int8)
+    time = np.where(is_bad, bad_at, np.where(has_left, left_at, 1.0))
+    weight = staying_weights(outcome, time, np.where(is_small, 10.0, 1000.0) + rng.random(n))
+    truth = (bad_at < 1).mean()
+    kept = ~has_left
+    assert abs(np.average(is_bad[kept], weights=weight[kept]) - truth) < 0.01
+    assert abs(is_bad[kept].mean() - truth) > 0.02
+    assert abs(is_bad.mean() - truth) > 0.02
+    assert weight[has_left].max() == 0
+    assert weight.max() <= MOST_WEIGHT
+
+
+def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: Path, study: Study) -> None:
+    """Nobody is counted who was not known at the observation."""
+    later, old = (OBSERVE + 20) * DAY, OBSERVE - 400
+    entries = [
+        *sales("active", OBSERVE - 3, END - 3),
+        *sales("idle", OBSERVE - 3),
+        *sales("dormant", old, END - 3),
+        *sales("gone", old),
+        identity("i-late", "late", occur_time=later, report_time=later),
+    ]
+    how = replace(study, active_before_months=6)
+    assert observed(tmp_path / "both", how, entries).exclusions == {
+        "no_orders_in_window": 2,
+        "not_active_before": 1,
+        "indeterminate": 0,
+        "left": 0,
+    }
+    free = replace(how, reference_exposure=None, active_in_window=True)
+    found = observed(tmp_path / "free", free, entries)
+    assert len(found.rows.bad) == 1
+    assert (found.exclusions["not_active_before"], found.exclusions["not_active_in_window"]) == (2, 1)
+
+
+def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
+    """Tenure, country of the identity in force, product category with the most orders so far; '' where unknown."""
+    moved = identity("i2", "s", country="DE", occur_time=BEFORE, report_time=BEFORE)
+    later = identity("i3", "s", country="FR", occur_time=INSIDE, report_time=INSIDE)
+    entries = [
+        known(),
+        moved,
+        later,
+        *sales("s", OBSERVE - 50, OBSERVE - 40, orders=30, product_category="toys"),
+        *sales("s", OBSERVE - 30, orders=50, product_category="shoes"),
+        *sales("s", OBSERVE + 5, END - 5, orders=500, product_category="food"),
+        *sales("plain", OBSERVE - 7, END - 7),
+        *sales("even", OBSERVE - 7, orders=5, product_category="toys"),
+        *sales("even", OBSERVE - 6, END - 6, orders=5, product_category="shoes"),
+    ]
+    rows = observed(tmp_path, study, entries).rows
+    assert rows.tenure_days.tolist() == [7, 7, 100]
+    assert rows.country.tolist() == ["", "", "DE"]
+    assert rows.product_category.tolist() == ["shoes", "", "toys"]
+    assert rows.raw_count.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_the_raw_count_is_of_incidents_of_two_years(tmp_path: Path, study: Study) -> None:
+    """One incident counts once; what happened 730 days ago no longer does."""
+    entries = [
+        *standing("s"),
+        breach("v1", (OBSERVE - 729) * DAY),
+        breach("v2", (OBSERVE - 730) * DAY),
+        breach("v3", BEFORE, incident="fair"),
+        breach("v4", BEFORE, incident="fair"),
+    ]
+    assert observed(tmp_path, study, entries).rows.raw_count.tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("ppm", "source", "moment", "expected"),
+    [
+        (1000, Source.TEST_BUY, INSIDE, True),
+        (0, Source.RANDOM_AUDIT, INSIDE, True),
+        (0, Source.TEST_BUY, INSIDE, False),
+        (1000, Source.TEST_BUY, BEFORE, False),
+        (1000, Source.TEST_BUY, END * DAY, False),
+    ],
+)
+def test_inspected_is_who_was_drawn_at_random_in_the_window(
+    tmp_path: Path, study: Study, ppm: int, source: Source, moment: int, expected: bool
+) -> None:
+    """With a probability that is known, or in a random audit; not upon a complaint, before or afterwards."""
+    fact = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, source, ppm)
+    rows = observed(tmp_path, study, [*standing("s"), Entry("n", "s", fact, moment, moment)]).rows
+    assert rows.inspected.tolist() == [expected]
+
+
+def test_a_snapshot_holds_the_rows_whose_outcome_is_known(tmp_path: Path, study: Study) -> None:
+    """Good and bad ones, every array cut alike."""
+    how = replace(study, left="exclude")
+    entries = [*standing("a"), *standing("s"), breach("v", INSIDE), *sales("b", OBSERVE - 5, OBSERVE + 5)]
+    table = table_of(tmp_path, entries)
+    point = how.observation(OBSERVE)
+    rows = snapshot(table, how, point)
+    assert [table.sellers[code] for code in rows.seller] == ["a", "s"]
+    assert rows.outcome.tolist() == [Outcome.GOOD, Outcome.BAD]
+    assert {len(getattr(rows, name)) for name in Snapshot.__dataclass_fields__} == {2}
+    assert len(observe_point(table, how, point).rows.bad) == 3
+
+
+def test_the_severities_of_a_study_weigh_the_loss(tmp_path: Path, study: Study) -> None:
+    """Worked: with 40 for a major violation, one costs 40."""
+    weights = dict(study.constants.severity_weights) | {Severity.MAJOR: 40, Severity.CRITICAL: 41}
+    heavy = replace(study, constants=replace(study.constants, severity_weights=weights), bad=(BadRule(),))
+    assert observed(tmp_path, heavy, [*standing("s"), breach("v", INSIDE)]).rows.loss.tolist() == [40.0]

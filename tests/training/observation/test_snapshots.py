@@ -1,0 +1,97 @@
+"""A snapshot is of each seller by itself: in which parts sellers are observed, and where their rows lie, changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.observation import snapshots
+from training.observation.chunks import of_sellers, runs
+from training.observation.export import LedgerTable
+from training.observation.labels import final_facts
+from training.observation.snapshots import Room, Snapshot, join, observe
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study(STUDIES / "marketplace.toml")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
+    folder = tmp_path_factory.mktemp("market")
+    with market_ledger(folder, 200) as ledger:
+        return exported(ledger, "demo", folder)
+
+
+def assert_same(found: Snapshot, wanted: Snapshot) -> None:
+    for name in Snapshot.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
+
+
+@pytest.mark.parametrize("left", ["keep", "exclude", "weight"])
+@pytest.mark.parametrize("most", [1, 700, 5_000])
+def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
+    table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
+) -> None:
+    """To the last bit, the weights of those that stayed among them, which rest on all sellers together."""
+    study = replace(study, left=left)
+    point = study.observations(table.as_of)[0][0]
+    whole = observe(table, study, point)
+    assert len(whole.rows.bad) > 100
+    monkeypatch.setattr(snapshots, "AT_ONCE", most)
+    found = observe(table, study, point)
+    assert found.exclusions == whole.exclusions
+    assert_same(found.rows, whole.rows)
+
+
+def test_rows_that_lie_one_after_the_other_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
+    """And only those: what is out of order, or elsewhere, is copied."""
+    points = study.observations(table.as_of)[0][:3]
+    final = final_facts(table)
+    room = Room(3 * table.columns.cases, len(study.features))
+    first, second, third = (observe(table, study, point, final, room).rows for point in points)
+    together = join([first, second, third])
+    assert np.shares_memory(together.x, first.x)
+    assert_same(together, join([copied(part) for part in (first, second, third)]))
+    for parts in ([second, first], [first, third], [first, copied(second)]):
+        joined = join(parts)
+        assert not np.shares_memory(joined.x, first.x)
+        np.testing.assert_array_equal(joined.x, np.concatenate([part.x for part in parts]))
+    nobody = first.take(np.zeros(0, dtype=np.int64))
+    assert_same(join([nobody, first]), first)
+
+
+def copied(part: Snapshot) -> Snapshot:
+    return replace(part, x=part.x.copy())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "wanted"),
+    [
+        ([2, 3, 4], 5, [(0, 2), (2, 3)]),
+        ([9, 1, 1], 5, [(0, 1), (1, 3)]),
+        ([0, 0, 0, 0], 3, [(0, 3), (3, 4)]),
+        ([], 5, []),
+    ],
+)
+def test_runs_hold_no_more_than_they_may(sizes: Sequence[int], most: int, wanted: list[tuple[int, int]]) -> None:
+    """But for an item that alone is more."""
+    found = runs(np.array(sizes, dtype=np.int64), most)
+    assert [(run.start, run.stop) for run in found] == wanted
+
+
+def test_parts_of_a_ledger_are_whole_sellers(table: LedgerTable, tmp_path: Path) -> None:
+    """Every entry is in one part, under its seller."""
+    columns, rows, sellers = table.columns, [], []
+    for cases, part in of_sellers(columns, 1_000):
+        assert part.cases == cases.stop - cases.start
+        rows += part.row.tolist()
+        sellers += (part.case + cases.start).tolist()
+    assert rows == columns.row.tolist()
+    assert sellers == columns.case.tolist()

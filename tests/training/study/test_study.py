@@ -1,0 +1,301 @@
+"""A study is checked whole before anything runs, and never lets the model see what the test asks."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.enums import Category, Harm, Severity
+from scoring.errors import ConfigurationWrong
+from scoring.features.table import FEATURES
+from scoring.time import format_day, parse_day
+from tests.training.ledgers import STUDIES
+from training.study.definition import BadRule, Study
+from training.study.loading import load_study
+
+MINIMAL = """
+name = "minimal"
+marketplace = "acme"
+[window]
+days = 180
+[bad]
+any = [{ harm = "high" }]
+"""
+
+
+def study(folder: Path, text: str = MINIMAL) -> Study:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_study(path)
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigurationWrong) as caught:
+        study(folder, text)
+    return caught.value.message.removeprefix(f"the study {folder / 'study.toml'} cannot be used: ")
+
+
+@pytest.fixture(scope="module")
+def minimal(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for p in STUDIES.glob("*.toml") if ".mapping" not in p.name), ids=lambda p: p.stem
+)
+def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
+    """And is named like its file."""
+    assert load_study(path).name == path.stem
+
+
+def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
+    """Every built-in feature, four points, no reference exposure."""
+    assert minimal.features == tuple(FEATURES.values())
+    assert (minimal.train_points, minimal.step_days, minimal.maturity_days, minimal.bad_at_least) == (4, 45, 0, 1)
+    assert (minimal.reference_exposure, minimal.active_before_months, minimal.active_in_window) == (None, None, False)
+    assert minimal.bad == (BadRule(Severity.MINOR, Harm.HIGH),)
+    assert (minimal.bad_suspended, minimal.left, minimal.least_share, minimal.embargo_days) == (True, "keep", 0.5, 0)
+
+
+def test_what_a_study_states_arrives_as_it_is(tmp_path: Path) -> None:
+    """Also a date without the quotes, which TOML reads as a date."""
+    stated = study(
+        tmp_path,
+        """
+name = "full"
+marketplace = "acme"
+attributes = [{ name = "size", default = 2, direction = 1 }, { name = "kind", one_of = ["a", "b"] }]
+[observation]
+train = [2023-01-01]
+test = ["2024-01-01"]
+[window]
+months = 6
+maturity_days = 30
+[bad]
+at_least = 2
+any = [{ severity = "major", category = "ip" }, { violation_type = "fake_reviews" }]
+[exposure]
+reference_orders = 500
+[eligible]
+active_before_months = 24
+active_in_window = true
+[constants]
+severity_weights = { critical = 60 }
+rate_damping_orders = 5
+[features]
+without = ["counterfeit_mass", "tenure"]
+[model]
+rounds = 7
+seed = 3
+parameters = { num_leaves = 4 }
+""",
+    )
+    assert (stated.train, stated.test, stated.window_days, stated.window_months) == (
+        ("2023-01-01",),
+        ("2024-01-01",),
+        None,
+        6,
+    )
+    assert stated.bad == (
+        BadRule(Severity.MAJOR, category=Category.IP),
+        BadRule(violation_type="fake_reviews"),
+    )
+    assert stated.constants.severity_weights[Severity.CRITICAL] == 60
+    assert stated.constants.rate_damping == 5.0
+    assert (stated.rounds, stated.seed, dict(stated.parameters)) == (7, 3, {"num_leaves": 4})
+    keys = [feature.key for feature in stated.features]
+    assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
+    assert len(keys) == len(FEATURES) - 4 - 1 + 3
+    assert not [key for key in keys if key.startswith(("counterfeit_mass", "tenure"))]
+
+
+def test_every_wrong_part_is_named_at_once(tmp_path: Path) -> None:
+    """Missing, of the wrong type, out of range, contradictory and unknown, in one message."""
+    said = refusal(
+        tmp_path,
+        """
+marketplace = 7
+color = "red"
+[observation]
+train = ["2023-01-01"]
+step_days = 0
+[window]
+days = 180
+months = 6
+maturity_days = -1
+[bad]
+any = [{ harm = "dreadful" }]
+[exposure]
+reference_orders = -5
+[model]
+rounds = "many"
+parameters = { objective = "regression", seed = 2 }
+speed = 3
+""",
+    )
+    for part in (
+        "name is missing",
+        "marketplace has the wrong type: 7",
+        "bad.any must list tables of severity, harm, violation_type and category ('dreadful' is none of low, medium",
+        "window must give either days or months",
+        "window.maturity_days must not be negative",
+        "exposure.reference_orders must be above 0",
+        "observation must give both train and test, or neither",
+        "observation.step_days must be above 0",
+        "model.rounds has the wrong type: 'many'",
+        "model.parameters may not set objective, seed: the certificate rests on what training sets",
+        "color is not a part of a study",
+        "model.speed is not a part of a study",
+    ):
+        assert part in said, part
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("days = 180", "", "window must give either days or months"),
+        ("days = 180", "days = 0", "window.days must be above 0"),
+        ("days = 180", "days = true", "window.days has the wrong type: True"),
+        ('any = [{ harm = "high" }]', "any = []", "bad.any must name at least one kind of violation"),
+        ('any = [{ harm = "high" }]', "any = [3]", "bad.any must list tables"),
+        ('{ harm = "high" }', '{ harmful = "high" }', "(harmful is none of them)"),
+        ('{ harm = "high" }', '{ category = "murder" }', "('murder' is none of counterfeit, ip, safety"),
+        ('{ harm = "high" }', "{ severity = 3 }", "(3 is none of minor"),
+        ('{ harm = "high" }', '{ violation_type = "fraud" }', "('fraud' is no violation type; see: sellertrust"),
+        ("[bad]", "[bad]\nat_least = 0", "bad.at_least must be above 0"),
+        ("[bad]", '[bad]\nsuspended = "yes"', "bad.suspended has the wrong type: 'yes'"),
+        ("[bad]", '[eligible]\nleft = "drop"\n[bad]', "eligible.left must be one of keep, exclude, weight"),
+        ("[bad]", "[eligible]\nleast_share = 0\n[bad]", "eligible.least_share must be above 0 and at most 1"),
+        ("[bad]", "[eligible]\nleast_share = 1.01\n[bad]", "eligible.least_share must be above 0 and at most 1"),
+        ("[bad]", "[observation]\nembargo_days = -1\n[bad]", "observation.embargo_days must not be negative"),
+        ("[bad]", "[constants]\nrate_damping_orders = 0\n[bad]", "constants.rate_damping_orders must be above 0"),
+        ("[bad]", "[constants]\nexposure_scale_orders = -1\n[bad]", "constants.exposure_scale_orders must be above"),
+        ("[bad]", "[constants]\nrate_damping_orders = inf\n[bad]", "numbers must be finite"),
+        ("[bad]", "[constants]\nseverity_weights = { minor = 64 }\n[bad]", "(64 is not a whole number from 1 to 63)"),
+        ("[bad]", "[constants]\nseverity_weights = { tiny = 1 }\n[bad]", "('tiny' is none of minor, moderate"),
+        ("[bad]", "[constants]\nseverity_weights = { minor = 40 }\n[bad]", "(a graver severity must not weigh less)"),
+        ("[bad]", '[features]\nwithout = ["counterfiet"]\n[bad]', "features.without: no feature is counterfiet..."),
+        ("[bad]", '[features]\nwithout = [""]\n[bad]', "features.without leaves no feature"),
+        ("[bad]", "[observation]\ntrain_points = 0\n[bad]", "observation.train_points must be above 0"),
+        (
+            "[bad]",
+            '[observation]\ntrain = ["1 May"]\ntest = ["x"]\n[bad]',
+            "observation has a day that is none ('1 May'",
+        ),
+        ("[bad]", "[observation]\ntrain = [5]\ntest = [5]\n[bad]", "observation has a day that is none"),
+        ("[bad]", '[[attributes]]\nname = "a"\ndirection = 2\n[bad]', "(the direction of a must be -1, 0 or 1)"),
+        ("[bad]", '[[attributes]]\nname = "a"\none_of = "xy"\n[bad]', "(one_of of a must be a list"),
+        ("[bad]", '[[attributes]]\nname = "a"\n[[attributes]]\nname = "a"\n[bad]', "the same feature twice"),
+        ("[bad]", "[[attributes]]\nnames = 1\n[bad]", "attributes must list tables of name and one_of"),
+    ],
+)
+def test_a_wrong_part_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """One at a time: nothing that would only fail, or silently do nothing, once training runs."""
+    assert MINIMAL.count(old) == 1
+    assert message in refusal(tmp_path, MINIMAL.replace(old, new))
+
+
+def test_a_mistyped_name_is_told_once_with_the_one_that_is_most_like_it(tmp_path: Path) -> None:
+    """A table without what is in it, and a part of a table."""
+    said = refusal(tmp_path, MINIMAL.replace("[window]", "[windw]").replace("[bad]", "[bad]\nat_lest = 2"))
+    assert "windw is not a part of a study; did you mean window?" in said
+    assert "windw.days" not in said
+    assert "bad.at_lest is not a part of a study; did you mean bad.at_least?" in said
+    assert refusal(tmp_path, MINIMAL + "[zzz]\na = 1\n").endswith("zzz is not a part of a study")
+
+
+def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
+    """Absent, no TOML, no text, a folder."""
+    with pytest.raises(ConfigurationWrong, match="there is no study"):
+        load_study(tmp_path / "absent.toml")
+    with pytest.raises(ConfigurationWrong, match="is not TOML"):
+        study(tmp_path, "name = ")
+    (tmp_path / "study.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigurationWrong, match="is not TOML"):
+        load_study(tmp_path / "study.toml")
+    with pytest.raises(ConfigurationWrong, match="cannot be read: Is a directory"):
+        load_study(tmp_path)
+
+
+def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Study) -> None:
+    """Comments, order and quotes around a date make no difference; any value does."""
+    tables = MINIMAL.index("[window]"), MINIMAL.index("[bad]")
+    turned = f"# a comment\n{MINIMAL[: tables[0]]}{MINIMAL[tables[1] :]}{MINIMAL[tables[0] : tables[1]]}"
+    assert study(tmp_path, turned) == minimal
+    assert study(tmp_path, MINIMAL.replace("180", "181")).digest != minimal.digest
+    dated = MINIMAL + "[observation]\ntrain = [{0}]\ntest = [{0}]\n"
+    plain, quoted = (study(tmp_path, dated.replace("{0}", day)) for day in ("2023-01-01", '"2023-01-01"'))
+    assert plain == quoted
+
+
+def test_a_training_window_that_reaches_the_test_point_is_refused(minimal: Study) -> None:
+    """With its maturity: the model would learn what the test asks."""
+    as_of = parse_day("2026-01-01")
+    stated = replace(minimal, train=("2023-01-01",), test=("2023-07-10",), maturity_days=10)
+    train, test = stated.observations(as_of)
+    assert [format_day(point.window_end) for point in (*train, *test)] == ["2023-06-30", "2024-01-06"]
+    with pytest.raises(
+        ConfigurationWrong, match=r"training point 2023-01-01 and its maturity are not over by the test"
+    ):
+        replace(stated, maturity_days=11).observations(as_of)
+    with pytest.raises(ConfigurationWrong, match=r"training point 2023-01-02 and its maturity"):
+        replace(stated, train=("2022-01-01", "2023-01-02")).observations(as_of)
+    with pytest.raises(ConfigurationWrong, match=r"are not over by the test point 2022-06-01"):
+        replace(stated, test=("2023-07-10", "2022-06-01")).observations(as_of)
+
+
+def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study) -> None:
+    """Its outcomes are not known yet, and would pass for good ones."""
+    stated = replace(minimal, train=("2022-01-01",), test=("2023-01-01",), maturity_days=10)
+    over = parse_day("2023-01-01") + 180 + 10
+    assert stated.observations(over)[1][0].window_end == over - 10
+    with pytest.raises(
+        ConfigurationWrong, match=r"of test point 2023-01-01 and its maturity are not over by 2023-07-09"
+    ):
+        stated.observations(over - 1)
+
+
+@given(
+    as_of=st.integers(0, 40_000),
+    window=st.one_of(st.tuples(st.integers(1, 400), st.none()), st.tuples(st.none(), st.integers(1, 30))),
+    maturity=st.integers(0, 200),
+    points=st.integers(1, 12),
+    step=st.integers(1, 90),
+)
+def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_nothing(
+    minimal: Study, as_of: int, window: tuple[int | None, int | None], maturity: int, points: int, step: int
+) -> None:
+    """Days or months, whatever the end of the ledger: the test is over by then, each training window by the test."""
+    stated = replace(
+        minimal,
+        window_days=window[0],
+        window_months=window[1],
+        maturity_days=maturity,
+        train_points=points,
+        step_days=step,
+    )
+    train, (test,) = stated.observations(as_of)
+    assert test.window_end + maturity <= as_of < stated.observation(test.day + 1).window_end + maturity
+    assert train[-1].window_end + maturity <= test.day < stated.observation(train[-1].day + 1).window_end + maturity
+    assert [b.day - a.day for a, b in pairwise(train)] == [step] * (points - 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "end"),
+    [
+        ("2023-01-01", 12, "2024-01-01"),
+        ("2023-01-31", 1, "2023-02-28"),
+        ("2024-01-31", 1, "2024-02-29"),
+        ("2023-11-30", 3, "2024-02-29"),
+        ("2023-12-15", 1, "2024-01-15"),
+    ],
+)
+def test_a_window_of_months_ends_on_the_same_day_of_the_month_or_on_its_last(
+    minimal: Study, day: str, months: int, end: str
+) -> None:
+    """The day after the window, as worked by hand."""
+    stated = replace(minimal, window_days=None, window_months=months)
+    assert format_day(stated.observation(parse_day(day)).window_end) == end

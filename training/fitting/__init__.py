@@ -1,0 +1,1 @@
+"""Fitting a model: additive start, LightGBM, seeds, tuning, the prior of rates."""

@@ -1,0 +1,220 @@
+"""Fitting: the monotone LightGBM, its calibration, and the logistic regression it is compared with."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scoring.errors import ConfigurationWrong
+from scoring.features import table as features
+from training.fitting.additive import fit_additive
+from training.fitting.ensemble import average, led_by
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+SMALL = 5_000_000
+"""Cells of the input below which a second thread costs more than it brings (by far, on a busy machine)."""
+
+RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
+
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 0.03,
+    "num_leaves": 6,
+    "min_data_in_leaf": 50,
+    "lambda_l2": 5.0,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.5,
+    "extra_trees": True,
+}
+"""One configuration for every study, chosen inside the training periods of real ledgers (docs/benchmarks.md)."""
+
+FIXED: dict[str, Any] = {
+    "objective": "binary",
+    "monotone_constraints_method": "intermediate",
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+"""Not for a study to change: the certificate and equal digests rest on these."""
+
+
+def offset(snapshot: Snapshot, study: Study) -> Floats:
+    """Each row's own exposure as log-odds: ln(window orders / reference orders), 0 without a reference exposure.
+
+    Added to the raw score in training and evaluation only; serving answers for the reference exposure. Worked: a row
+    that settles 500 orders in its window, with 1,000 as reference, has ln 0.5 = -0.693.
+    """
+    if study.reference_exposure is None:
+        return np.zeros(len(snapshot.bad))
+    return np.log(np.maximum(snapshot.window_orders, 1.0) / study.reference_exposure)
+
+
+def at_reference(rows: Snapshot, study: Study) -> Snapshot:
+    """The rows as serving would see them: every context at its reference."""
+    return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
+
+
+def fit_lightgbm(
+    rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
+) -> lightgbm.Booster:
+    """The monotone model: raw score = log-odds of bad over the reference exposure. Rows in canonical order.
+
+    It begins with what each feature adds by itself, unless the study says otherwise (`training.fitting.additive`), and
+    LightGBM looks for the rest. With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin
+    without constraints, to tell their price; it has no certificate. A row counts by its `weight`, where rows have one.
+    """
+    weight: Floats | None = getattr(rows, "weight", None)
+    start = offset(rows, study)
+    directions = [feature.direction if constrained else 0 for feature in study.features]
+    steps = fit_additive(rows.x, rows.bad, start, weight, directions) if study.additive_start else []
+    for step in steps:
+        start = start + step.raw(rows.x)
+    fitted = []
+    for number in range(study.seeds):
+        told = _counting(done, number * study.rounds, study.rounds * study.seeds)
+        fitted.append(_fit_one(rows, study, study.seed + number, start, told, directions if constrained else None))
+    if not steps and len(fitted) == 1:
+        return fitted[0]
+    text = average([booster.model_to_string() for booster in fitted])
+    return lightgbm.Booster(model_str=led_by(text, [step.tree() for step in steps]))
+
+
+def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
+    """Tells of each round of one of several fits."""
+    return lambda round_: done(before + round_, rounds) if done else None
+
+
+def _fit_one(
+    rows: Snapshot,
+    study: Study,
+    seed: int,
+    start: Floats,
+    done: Callable[[int], None],
+    directions: Sequence[int] | None,
+) -> lightgbm.Booster:
+    """One LightGBM from `start`, the log-odds that each row has already; without `directions` it is not constrained."""
+    parameters = {
+        **DEFAULTS,
+        **study.parameters,
+        **FIXED,
+        "seed": seed,
+        "num_threads": 1 if rows.x.size < SMALL else 2,
+    }
+    if directions is not None:
+        parameters["monotone_constraints"] = [-direction for direction in directions]
+    else:
+        del parameters["monotone_constraints_method"]
+    weight: Floats | None = getattr(rows, "weight", None)
+    base = base_log_odds(rows.bad, start, weight)
+    data = lightgbm.Dataset(
+        rows.x, rows.bad, weight=weight, init_score=start + base, params={"feature_pre_filter": False}
+    )
+    try:
+        booster = lightgbm.train(parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1)])
+    except lightgbm.basic.LightGBMError as error:
+        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_plain(error)}") from None
+    return _with_constant(booster, base)
+
+
+def _plain(error: Exception) -> str:
+    """LightGBM's message in one line, without the place in its source."""
+    return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
+
+
+_PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
+
+
+def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
+    """The constant c that makes the mean of sigmoid(start + c) the base rate (Newton's method from the mean).
+
+    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
+    """
+    rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
+    c = math.log(rate / (1 - rate)) - float(start.mean())
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-(start + c)))
+        slope = float(np.average(p * (1 - p), weights=weight))
+        step = (float(np.average(p, weights=weight)) - rate) / max(slope, 1e-12)
+        c -= max(min(step, 1.0), -1.0)
+        if abs(step) < 1e-12:
+            break
+    return c
+
+
+def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Booster:
+    """The booster with the constant added to every leaf of its first tree, so that the text states the whole score.
+
+    Adding one constant to all leaves moves no leaf past another: what is monotone stays so.
+    """
+    for leaf in range(booster.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
+        booster.set_leaf_output(0, leaf, booster.get_leaf_output(0, leaf) + constant)
+    return booster
+
+
+def calibrate(raw: Floats, bad: Floats, start: Floats) -> tuple[float, float]:
+    """Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start, by Newton's method.
+
+    `start` is each row's own exposure offset. With too little to tell (no bad row), the raw score is taken as it is.
+    """
+    if not 0 < bad.sum() < len(bad):
+        return 0.0, 1.0
+    design = np.stack([np.ones_like(raw), raw], axis=1)
+    beta = np.array([0.0, 1.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-(design @ beta + start)))
+        gradient = design.T @ (p - bad) + np.array([0.0, 1e-3 * (beta[1] - 1)])
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag([1e-9, 1e-3])
+        step = np.linalg.solve(hessian, gradient)
+        beta -= np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(beta[0]), max(float(beta[1]), 0.0)
+
+
+class Logistic:
+    """Logistic regression on the same columns, standardised; the row's own exposure is a further column."""
+
+    def __init__(self, rows: Snapshot, study: Study) -> None:
+        self._study = study
+        self._model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+        self._model.fit(self._design(rows), rows.bad)
+
+    def log_odds(self, rows: Snapshot) -> Floats:
+        """Log-odds of bad over each row's own exposure."""
+        return np.asarray(self._model.decision_function(self._design(rows)), dtype=np.float64)
+
+    def _design(self, rows: Snapshot) -> Floats:
+        return np.column_stack([rows.x, offset(rows, self._study)])
+
+
+def baseline_seller(rows: Snapshot) -> Floats:
+    """The clean baseline seller: of each feature the median over established sellers without a counted incident.
+
+    Established: at least as many settled orders so far as the median clean seller. Of many, MOST_ESTABLISHED of them,
+    evenly spread.
+    """
+    clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
+    orders = rows.orders[clean]
+    established = clean[orders >= np.median(orders)]
+    if len(established) > MOST_ESTABLISHED:
+        established = established[np.linspace(0, len(established) - 1, MOST_ESTABLISHED).astype(np.int64)]
+    return np.median(rows.x[established], axis=0)
+
+
+MOST_ESTABLISHED = 100_000
+
+
+def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
+    """Inputs spread evenly over the training rows, for the golden vectors: float64 of shape (count, features)."""
+    index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
+    return rows.x[list(index)]

@@ -1,0 +1,84 @@
+"""The prior of the sellers' own rates, from what was known of all of them at one observation point.
+
+Each seller's incidents are Poisson with a rate of its own, Gamma distributed over sellers: then counts are negative
+binomial, and the two numbers of the Gamma are those under which the counts at hand are likeliest.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+from scoring.enums import Category, Severity
+from scoring.features.facts import Facts, resolve
+from scoring.features.fold import Constants, Folder, Sums
+from scoring.model.interval import LONGEST, Prior, default_prior, grain_of
+from scoring.time import DAY
+from training.observation.export import LedgerTable
+from training.study.definition import Observation, Study
+
+Floats = NDArray[np.float64]
+MOST_SELLERS = 100_000
+"""Sellers that are looked at: more of them would move the prior by nothing that shows."""
+
+
+def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
+    """The prior of a study's sellers, as known at `point`."""
+    columns = table.columns
+    step = max(columns.cases // MOST_SELLERS, 1)
+    if step > 1:
+        theirs = columns.take(columns.case % step == 0)
+        columns = theirs.of_cases(theirs.case // step, -(-columns.cases // step))
+    facts = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
+    return prior_from(facts, Folder(study.constants).fold(facts), study.constants)
+
+
+def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
+    """The likeliest prior of sellers with these sums; what nobody has ever done is taken from the default prior."""
+    default = default_prior(constants)
+    sold = np.flatnonzero(sums.orders[LONGEST] > 0)
+    sold = sold[:: max(len(sold) // MOST_SELLERS, 1)]
+    orders = sums.orders[LONGEST][sold]
+    incidents = sums.incident_mass[Severity.MINOR, LONGEST][sold]
+    masses = [
+        *(sums.category_mass[LONGEST][sold, category - 1] for category in Category),
+        sums.weighted_mass[LONGEST][sold],
+        sums.incident_mass[Severity.MODERATE, LONGEST][sold],
+        sums.incident_mass[Severity.MAJOR, LONGEST][sold],
+    ]
+    total = float(incidents.sum())
+    table = np.array([0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64)
+    weights = table[facts.violations.severity]
+    return Prior(
+        incidents=gamma_of(incidents, orders) or default.incidents,
+        failures=gamma_of(sums.failures[LONGEST][sold], orders) or default.failures,
+        mix=tuple(_short(float(mass.sum()) / total) for mass in masses) if total else default.mix,
+        grain=_short(grain_of(weights)) if len(weights) else default.grain,
+    )
+
+
+def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
+    """(shape, orders) of the likeliest Gamma of rates, from events and orders > 0 by seller, shape (n,); None: no events.
+
+    Worked: of 20,000 sellers whose rates are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
+    """
+    if not events.sum():
+        return None
+    mean = float(events.sum() / orders.sum())
+
+    def unlikely(logs: Floats) -> float:
+        shape, rate = np.exp(logs)
+        terms = gammaln(shape + events) - gammaln(shape) - events * np.log(rate + orders)
+        return -float(np.mean(terms - shape * np.log1p(orders / rate)))
+
+    start = np.log([0.5, 0.5 / mean])
+    found = minimize(
+        unlikely, start, method="L-BFGS-B", bounds=[(np.log(0.01), np.log(1e4)), (np.log(0.01), np.log(1e9))]
+    )
+    shape, rate = np.exp(found.x)
+    return _short(float(shape)), _short(float(rate))
+
+
+def _short(value: float) -> float:
+    """To 4 digits: what the last ones of a search are differs between machines."""
+    return float(f"{value:.4g}")

@@ -1,0 +1,132 @@
+"""The search for parameters (Optuna): inside the training periods alone, whole sellers and later points held out.
+
+A trial is fitted on the earlier training points without a fold of the sellers, and judged by log-loss on that fold at the
+latest training point. So neither a seller nor a time is on both sides, and the test period is never seen. A trial that is
+worse than the median after a fold is given up.
+
+Trials that are over are kept in a file, so that an interrupted search goes on: one that was interrupted leaves nothing
+there. What is tried next follows from the seed and the trials before it alone, so both end with the same parameters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState
+
+from scoring.errors import ConfigurationWrong
+from training.fitting.fit import fit_lightgbm, offset
+from training.observation.snapshots import Snapshot, join
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+FOLDS = 3
+MIN_BAD = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The study with the parameters that were found. `trials` tried in all, `pruned` of them given up early; `best` and
+    `default` are mean log-losses on what was held out, of the found parameters and of the study's own.
+    """
+
+    study: Study
+    trials: int
+    pruned: int
+    best: float
+    default: float
+
+    @property
+    def summary(self) -> str:
+        """What came of the search, in one line."""
+        return (
+            f"{self.trials} trials ({self.pruned} pruned): held-out log-loss {self.best:.5f}, {self.default:.5f} before"
+        )
+
+
+def tune(
+    parts: list[Snapshot], study: Study, trials: int, file: Path | None, done: Callable[[int, int], None]
+) -> Tuned:
+    """Searches `trials` sets of parameters, those in `file` (of an interrupted search) among them.
+
+    `parts`: the snapshots of the training points, in order. ConfigurationWrong if there are too few to hold one back.
+    """
+    if len(parts) < 2 or parts[-1].bad.sum() < MIN_BAD * FOLDS:
+        raise ConfigurationWrong(
+            f"a search for parameters needs two training points or more, and {MIN_BAD * FOLDS} bad sellers at the latest"
+            " one: state more of them in observation, or train without --tune"
+        )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kept = optuna.create_study(study_name=study.digest, storage=_storage(file), load_if_exists=True)
+    search = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
+    # The first trial is what the study says itself, without a parameter: nothing worse is ever taken.
+    search.add_trials(sorted((trial for trial in kept.trials if trial.state in _OVER), key=lambda t: bool(t.params)))
+    if search.trials and search.trials[0].params:
+        raise ConfigurationWrong("what an interrupted search left behind is of an earlier release; train with --fresh")
+    earlier, latest = join(parts[:-1]), parts[-1]
+    for number in range(len(search.trials), trials):
+        done(number, trials)
+        search.sampler = optuna.samplers.TPESampler(seed=study.seed + number)
+        trial = search.ask()
+        kept.add_trial(_try(search, trial, study if number == 0 else _candidate(trial, study), earlier, latest))
+    done(trials, trials)
+    default, best = _value(search.trials[0]), search.best_trial
+    found = study if best.number == 0 else _candidate(optuna.trial.FixedTrial(best.params), study)
+    pruned = sum(trial.state is TrialState.PRUNED for trial in search.trials)
+    return Tuned(found, len(search.trials), pruned, _value(best), default)
+
+
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _try(
+    search: optuna.Study, trial: optuna.Trial, candidate: Study, earlier: Snapshot, latest: Snapshot
+) -> optuna.trial.FrozenTrial:
+    """Tries a candidate fold by fold, until it is over or worse than the median of the others; never the first one."""
+    losses: list[float] = []
+    for fold in range(FOLDS):
+        losses.append(_held_out(earlier, latest, candidate, fold))
+        trial.report(float(np.mean(losses)), fold)
+        if trial.number and fold < FOLDS - 1 and trial.should_prune():
+            return search.tell(trial, state=TrialState.PRUNED)
+    return search.tell(trial, float(np.mean(losses)))
+
+
+def _storage(file: Path | None) -> Any:
+    if file is None:
+        return InMemoryStorage()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(file), lock_obj=JournalFileOpenLock(str(file))))
+
+
+def _value(trial: optuna.trial.FrozenTrial) -> float:
+    return float("nan") if trial.value is None else float(trial.value)
+
+
+def _candidate(trial: Any, study: Study) -> Study:
+    """The study with a trial's parameters."""
+    found = {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 4, 48, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 20, 400, log=True),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.5, 100.0, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
+    }
+    rounds = trial.suggest_int("rounds", 60, 500, log=True)
+    return replace(study, parameters={**study.parameters, **found}, rounds=rounds)
+
+
+def _held_out(earlier: Snapshot, latest: Snapshot, study: Study, fold: int) -> float:
+    """Mean log-loss over the fold's sellers at the latest point, by a model that saw neither them nor that time."""
+    test = latest.take(latest.seller % FOLDS == fold)
+    booster = fit_lightgbm(earlier.take(earlier.seller % FOLDS != fold), study)
+    raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)) + offset(test, study)
+    signed = np.where(test.bad > 0, -raw, raw)
+    return float(np.logaddexp(0.0, signed).mean())

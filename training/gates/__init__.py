@@ -1,0 +1,1 @@
+"""The gates that a model has to pass, and the findings that they judge by."""

@@ -1,0 +1,141 @@
+"""The gates: what a candidate must show before it may become champion, each with its number and its limit.
+
+A gate is passed when its number is at most its limit; what was not measured is not passed. A study may move the limits,
+within bounds, in its table `[gates]`; it can switch off advisory gates, never hard ones.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from training.gates import findings as figures
+from training.gates.findings import Evidence, Finding, Measured
+
+HARD, ADVISORY = "hard", "advisory"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate. `limit` is the default, `least` and `most` bound what a study may set; equal ones leave no choice."""
+
+    name: str
+    kind: str
+    limit: float
+    least: float
+    most: float
+    find: Callable[[Evidence], Finding]
+    overridable: bool = True
+
+
+GATES = (
+    Gate("certificate", HARD, 0, 0, 0, figures.certificate, overridable=False),
+    Gate("parity", HARD, 0, 0, 0, figures.parity, overridable=False),
+    Gate("golden", HARD, 0, 0, 0, figures.golden),
+    Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
+    Gate("leakage", HARD, 0, 0, 0, figures.leakage),
+    Gate("calibration_slope", HARD, 1.33, 1.05, 2, figures.calibration_slope),
+    Gate("calibration_level", HARD, 1.33, 1.05, 2, figures.calibration_level),
+    Gate("calibration_grades", HARD, 1.5, 1, 3, figures.calibration_grades),
+    Gate("segments_calibration", HARD, 1.5, 1, 3, figures.segments_calibration),
+    Gate("segments_ranking", HARD, 0.01, 0, 0.1, figures.segments_ranking),
+    Gate("log_loss", HARD, 0.02, 0, 0.1, figures.log_loss),
+    Gate("recall_of_loss", HARD, 0.1, 0, 0.25, figures.recall_of_loss),
+    Gate("latency_p50_ms", HARD, 5, 0.01, 1000, figures.latency_p50_ms),
+    Gate("latency_p99_ms", HARD, 20, 0.01, 1000, figures.latency_p99_ms),
+    Gate("model_bytes", HARD, 10_000_000, 1, 1_000_000_000, figures.model_bytes),
+    Gate("trees", HARD, 2000, 1, 100_000, figures.trees),
+    Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
+    Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
+    Gate("drift", ADVISORY, 0, 0, 0, figures.drift),
+    Gate("data", ADVISORY, 0, 0, 0, figures.data),
+    Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
+)
+"""Every gate, in the order of the report; the functions say what each number is."""
+
+SEGMENT_ROWS = (200, 50, 5000)
+HARM_TO_GOOD = (0.05, 0.001, 0.5)
+"""Default, least and most."""
+
+_BY_NAME = {gate.name: gate for gate in GATES}
+_SETTINGS = {"segment_rows": SEGMENT_ROWS, "harm_to_good": HARM_TO_GOOD}
+
+
+def _defaults() -> Mapping[str, float]:
+    return MappingProxyType({gate.name: gate.limit for gate in GATES})
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The gates of a study. `limits` by gate, those switched off left out; `segment_rows`: rows from which a segment is
+    judged; `harm_to_good`: share of good rows rejected when the recall of loss is read (`Case.harm`).
+    """
+
+    limits: Mapping[str, float] = field(default_factory=_defaults)
+    segment_rows: int = int(SEGMENT_ROWS[0])
+    harm_to_good: float = HARM_TO_GOOD[0]
+
+
+def gates_of(table: Mapping[str, Any]) -> Gates:
+    """The gates of a study's table `[gates]`: a limit by gate, `false` to switch an advisory one off, `segment_rows`
+    and `harm_to_good`. ConfigurationWrong names every wrong field and what would be right.
+    """
+    limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
+    for name, value in table.items():
+        gate = _BY_NAME.get(name)
+        if gate is None and name not in _SETTINGS:
+            wrong.append(f"gates.{name} is no gate; there are {', '.join([*_BY_NAME, *_SETTINGS])}")
+        elif gate is not None and value is False:
+            if gate.kind == HARD:
+                wrong.append(f"gates.{name} is hard and cannot be switched off; {_remedy(gate)}")
+            limits.pop(name, None)
+        elif gate is not None and gate.least == gate.most:
+            wrong.append(f"gates.{name} has nothing to set: {_remedy(gate)}")
+        else:
+            least, most = (gate.least, gate.most) if gate else _SETTINGS[name][1:]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+                wrong.append(f"gates.{name} must be a number from {least:g} to {most:g}, not {value!r}")
+            elif name == "segment_rows" and not isinstance(value, int):
+                wrong.append(f"gates.{name} must be a whole number, not {value!r}")
+            else:
+                (limits if gate else settings)[name] = value
+    if wrong:
+        raise ConfigurationWrong("; ".join(wrong))
+    return Gates(MappingProxyType(limits), int(settings["segment_rows"]), float(settings["harm_to_good"]))
+
+
+def _remedy(gate: Gate) -> str:
+    if gate.least == gate.most:
+        return "its limit is always 0; take the line out"
+    return f"set its limit, from {gate.least:g} to {gate.most:g}"
+
+
+def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
+    """Every gate on an evaluation (`evaluate`) and on what was measured elsewhere, as plain JSON: `gates`, each with
+    `gate`, `kind`, `ok`, `number`, `limit`, `text` and `overridable`, and `passed`: whether all hard ones are ok.
+
+    An advisory gate without a number (no champion, one month only) is ok; a hard one is not.
+    """
+    evidence = Evidence(evaluation, measured, gates.segment_rows)
+    rows = []
+    for gate in GATES:
+        if gate.name not in gates.limits:
+            continue
+        limit = float(gates.limits[gate.name])
+        finding = gate.find(evidence)
+        number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
+        ok = number <= limit if number is not None else gate.kind == ADVISORY
+        rows.append(
+            {
+                "gate": gate.name,
+                "kind": gate.kind,
+                "ok": ok,
+                "number": number,
+                "limit": limit,
+                "text": finding.text,
+                "overridable": gate.overridable,
+            }
+        )
+    return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == HARD)}

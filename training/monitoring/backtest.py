@@ -1,0 +1,303 @@
+"""Backtest: what a model would have answered of every seller on past days, and the tier changes it would have made.
+
+`answers_at` gives of many sellers, column by column, what `scoring.score` gives of each: the points of the day's beginning
+and the tier with its look back over day-ends, thin files, overrides. Two states of knowledge:
+
+- THEN: entries that were reported before the day, decisions about others among them. That is the answer of a server that is
+  asked with `observe_time` = `known_time` = the day, if entries were recorded when they were reported.
+- TODAY: as THEN, and every decision that the export holds. That is the answer of a server asked today with `observe_time`
+  alone, also of a ledger whose history was imported.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.enums import RATED_TIERS, Tier
+from scoring.errors import ConfigurationWrong
+from scoring.features.columns import EntryColumns, Ints
+from scoring.features.facts import Facts, resolve
+from scoring.features.table import matrix
+from scoring.model.artifact import Artifact
+from scoring.model.scale import MAX_POINTS
+from scoring.policy import Policy
+from scoring.time import DAY
+from training.evaluation.ranking import auc
+from training.monitoring.outcomes import is_mature, last_training_day, outcome
+from training.observation.chunks import of_sellers
+from training.observation.export import LedgerTable
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+
+MOST_ENTRIES = 50_000
+"""Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""
+
+ABSENT = 0
+"""Beside the tiers: nothing stood of the seller."""
+
+STATES = (ABSENT, *Tier)
+MONTH_DAYS = 365.25 / 12
+MAX_STEPS = 4000
+
+
+class Knowledge(StrEnum):
+    """With whose knowledge a past day is answered; see the module."""
+
+    THEN = "then"
+    TODAY = "today"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of every seller of the table, in its order: `points` (-1: none), `tier` (ABSENT: none), int64, and `raw` score,
+    float64 (also of the unrated; NaN of the absent), each of shape (sellers,).
+    """
+
+    points: Ints
+    tier: Ints
+    raw: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How good the answers of a day were. By tier, shape (6,), of those observed: `rows`, `bad` ones and how many of these
+    the model `expected`. `auc` of the model, and `auc_against` of the other one, over each seller's own exposure.
+    """
+
+    rows: Ints
+    bad: Floats
+    expected: Floats
+    auc: float
+    auc_against: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One day. `sellers` by state, shape (6,): ABSENT, then the tiers. `moved` and `against` count sellers, shape (6, 6):
+    from the state at the step before, or from the other model's, to the state now; None at the first step, or without
+    another model. `changed` sellers are those of another tier than at the step before, among those who had one at both.
+    """
+
+    day: int
+    sellers: Ints
+    moved: Ints | None
+    changed: int
+    against: Ints | None
+    in_sample: bool
+    figures: Figures | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """Every step. `moved` sums theirs; `affected` sellers changed their tier at least once; `months` is the time that the
+    sellers spent under a tier, all together.
+    """
+
+    steps: tuple[Step, ...]
+    moved: Ints
+    affected: int
+    months: float
+
+    @property
+    def promotions(self) -> int:
+        """Changes to a better rated tier."""
+        return int(np.triu(self.moved[_RATED, _RATED], 1).sum())
+
+    @property
+    def demotions(self) -> int:
+        """Changes to a worse rated tier."""
+        return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
+
+    @property
+    def churn_per_month(self) -> float | None:
+        """Tier changes per seller and month, as a share; None without a second step."""
+        changes = sum(step.changed for step in self.steps)
+        return changes / self.months if self.months else None
+
+
+_RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
+
+
+def answers_at(
+    table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
+) -> Answers:
+    """What the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
+
+    In parts of MOST_ENTRIES entries: memory is bounded by these and three numbers a seller.
+    """
+    sellers = table.columns.cases
+    answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
+    for cases, columns in of_sellers(table.columns, MOST_ENTRIES):
+        part = _judged(columns, table.attributes, artifact, policy, day, knowledge)
+        for name in ("points", "tier", "raw"):
+            getattr(answers, name)[cases] = getattr(part, name)
+    return answers
+
+
+def backtest(
+    table: LedgerTable,
+    artifact: Artifact,
+    policy: Policy,
+    days: Sequence[int],
+    *,
+    against: Artifact | None = None,
+    study: Study | None = None,
+    knowledge: Knowledge = Knowledge.THEN,
+    progress: Progress = lambda _step, _done, _total: None,
+) -> Backtest:
+    """Answers every seller on each of `days` (ascending), and compares with the day before and with `against`.
+
+    With a study, days whose window and maturity are over by the table's end have figures. `in_sample` days begin before
+    the last outcome that the model learned from: its figures of them flatter it. ConfigurationWrong if it is one at
+    events: those it speaks of are the sellers with one, and a look answers everybody.
+    """
+    if study is not None and study.events is not None:
+        raise ConfigurationWrong(
+            f"the study {study.name} observes sellers at events, so it cannot say how right the answers of a day were:"
+            " leave out --study, and see the evaluation of the model's test period (sellertrust model report)"
+        )
+    learned_until = last_training_day(artifact)
+    before: Answers | None = None
+    affected = np.zeros(table.columns.cases, dtype=bool)
+    months = 0.0
+    steps: list[Step] = []
+    for done, day in enumerate(days):
+        progress("backtest", done, len(days))
+        now = answers_at(table, artifact, policy, day, knowledge)
+        other = answers_at(table, against, policy, day, knowledge) if against else None
+        changed = np.zeros(0, dtype=bool)
+        if before is not None:
+            stayed = (before.tier != ABSENT) & (now.tier != ABSENT)
+            changed = stayed & (before.tier != now.tier)
+            affected |= changed
+            months += int(stayed.sum()) * (day - steps[-1].day) / MONTH_DAYS
+        steps.append(
+            Step(
+                day=day,
+                sellers=np.bincount(now.tier, minlength=len(STATES)),
+                moved=None if before is None else migration(before.tier, now.tier),
+                changed=int(changed.sum()),
+                against=None if other is None else migration(other.tier, now.tier),
+                in_sample=day < learned_until,
+                figures=_figures(table, study, day, artifact, now, against, other),
+            )
+        )
+        before = now
+    progress("backtest", len(days), len(days))
+    moved = sum((s.moved for s in steps if s.moved is not None), np.zeros((len(STATES), len(STATES)), dtype=np.int64))
+    return Backtest(tuple(steps), moved, int(affected.sum()), months)
+
+
+def days_between(first: int, last: int, step: int) -> list[int]:
+    """Days from `first` on, every `step`, up to `last`. ConfigurationWrong if there are none or too many."""
+    if last < first:
+        raise ConfigurationWrong("--to lies before --from; give the earlier day first")
+    if (last - first) // step >= MAX_STEPS:
+        raise ConfigurationWrong(f"so many days make more than {MAX_STEPS} steps; choose a larger --step")
+    return list(range(first, last + 1, step))
+
+
+def migration(before: Ints, now: Ints) -> Ints:
+    """Sellers by (state before, state now), shape (6, 6)."""
+    return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
+
+
+def _figures(
+    table: LedgerTable,
+    study: Study | None,
+    day: int,
+    artifact: Artifact,
+    answers: Answers,
+    against: Artifact | None,
+    others: Answers | None,
+) -> Figures | None:
+    if study is None or not is_mature(table, study, day):
+        return None
+    seen = outcome(table, study, day)
+    tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
+
+    def ranked(model: Artifact, given: Answers) -> float:
+        return float(auc(model.scale.p_slope * given.raw[seen.seller] + seen.start, seen.bad))
+
+    return Figures(
+        rows=np.bincount(tier, minlength=len(STATES)),
+        bad=np.bincount(tier, weights=seen.bad, minlength=len(STATES)).astype(np.float64),
+        expected=np.bincount(tier, weights=expected, minlength=len(STATES)).astype(np.float64),
+        auc=ranked(artifact, answers),
+        auc_against=None if against is None or others is None else ranked(against, others),
+    )
+
+
+def _judged(
+    columns: EntryColumns,
+    attributes: Mapping[int, Mapping[str, str]],
+    artifact: Artifact,
+    policy: Policy,
+    day: int,
+    knowledge: Knowledge,
+) -> Answers:
+    """The answers about the cases of `columns`."""
+    moment, as_reported = day * DAY, knowledge is Knowledge.THEN
+    # What was reported later is seen by no view; in TODAY decisions are, whenever they were reported.
+    if as_reported:
+        columns = columns.take(columns.report_time < moment)
+    facts = resolve(columns, np.full(columns.cases, moment), reported_before=moment, as_reported=as_reported)
+    sums = artifact.folder.fold(facts)
+    raw = artifact.raw_score(matrix(sums, artifact.features, _attributes(facts, attributes)))
+    points = artifact.scale.points(raw)
+    is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
+    is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
+    rated = facts.exists & (is_guilty | ~is_thin)
+
+    tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))
+    # The lowest tier cannot fall: only the others are looked at on the day-ends before.
+    high = np.flatnonzero(rated & (tier > RATED_TIERS[0]))
+    if len(high) and policy.clear_days > 1:
+        lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)
+        tier[high] = _tiers(np.minimum(points[high], lowest), policy)
+    tier = np.where(facts.override > 0, facts.override, tier)
+    return Answers(
+        points=np.where(rated, points, -1),
+        tier=np.where(facts.exists, tier, ABSENT),
+        raw=np.where(facts.exists, raw, np.nan),
+    )
+
+
+def _lowest_points(
+    columns: EntryColumns,
+    cases: NDArray[np.intp],
+    attributes: Mapping[int, Mapping[str, str]],
+    artifact: Artifact,
+    policy: Policy,
+    moment: int,
+    as_reported: bool,
+) -> Ints:
+    """The lowest points of the given cases on the day-ends before `moment`, itself a day-end, by the knowledge of it."""
+    place = np.full(columns.cases, -1, dtype=np.int64)
+    place[cases] = np.arange(len(cases))
+    chosen = columns.take(place[columns.case] >= 0)
+    chosen = chosen.of_cases(place[chosen.case], len(cases))
+    lowest = np.full(len(cases), MAX_POINTS, dtype=np.int64)
+    for back in range(1, policy.clear_days):
+        time = np.full(len(cases), moment - back * DAY)
+        facts = resolve(chosen, time, reported_before=moment, as_reported=as_reported)
+        x = matrix(artifact.folder.fold(facts), artifact.features, _attributes(facts, attributes))
+        lowest = np.minimum(lowest, artifact.points(x))
+    return lowest
+
+
+def _tiers(points: Ints, policy: Policy) -> Ints:
+    """The band of points, as `Policy.tier` has it."""
+    edges = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
+    return np.searchsorted(edges, points, side="right").astype(np.int64) + int(RATED_TIERS[0])
+
+
+def _attributes(facts: Facts, attributes: Mapping[int, Mapping[str, str]]) -> list[Mapping[str, str]]:
+    nothing: Mapping[str, str] = {}
+    return [attributes.get(row, nothing) for row in facts.identity_row.tolist()]

@@ -1,0 +1,390 @@
+"""Monitoring a model: drift of its score and features, and calibration, on labels that matured and before they do.
+
+Everything is recomputed from the ledger's export by the knowledge of one day, so an answer can be had of any past day.
+
+- Drift: sellers of that day against those of the model's own training points, as they were known then. The critical
+  value is the bootstrap's (`training.evaluation.stability`); for features, that of the largest index of all of them.
+- Calibration: observed over expected bad sellers in windows that are over, by the same tier that the sellers were given.
+- Estimate: windows still open. Who is known as bad so far, times what past windows came to from the same age on (a chain
+  ladder of one step), over what was expected of the orders so far. It moves months before the labels do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.enums import Kind, Tier
+from scoring.errors import ConfigurationWrong
+from scoring.features.columns import Ints
+from scoring.features.facts import Facts
+from scoring.model.artifact import Artifact
+from scoring.policy import Policy
+from scoring.time import DAY, format_day
+from training.evaluation.arrays import Interval, of_few, plain
+from training.evaluation.stability import Samples
+from training.monitoring.backtest import answers_at
+from training.monitoring.outcomes import (
+    Outcome,
+    as_the_model_sees,
+    is_mature,
+    known_by,
+    last_training_day,
+    outcome,
+    training_points,
+)
+from training.observation.export import LedgerTable
+from training.observation.labels import Labels, Windows, final_facts, label
+from training.observation.labels import Outcome as Known
+from training.observation.snapshots import Snapshot, join, snapshot
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+
+MOST_SELLERS = 20_000
+"""Sellers of whom drift is told, drawn by chance: with more, the index of two equal samples is 0.001 and less."""
+
+DRAWS = 500
+LEAST_BAD = 10
+"""Bad sellers that an estimate must rest on, in the open window and at the same age in those that are over."""
+
+NOT_AT_EVENTS = (
+    "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
+    " compared in its evaluation alone"
+)
+
+CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When to alert: the table `[monitor]` of a study.
+
+    `psi` and `csi`: the least index that alerts, if it also passes its critical value (defaults 0.1 and 0.2: below, a drift
+    may be certain and still not matter). `calibration`: observed over expected may be this factor away from 1 on either
+    side (1.25); the whole 95 % interval must be farther. `points`: windows looked at, of those that are over and of those
+    still open (3). `ignore`: beginnings of names of features that alert nobody, such as tenure in a growing marketplace.
+    """
+
+    psi: float = 0.1
+    csi: float = 0.2
+    calibration: float = 1.25
+    points: int = 3
+    ignore: tuple[str, ...] = ()
+
+
+def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
+    """The thresholds of a study's table `[monitor]`. ConfigurationWrong names every wrong field."""
+    known = {field.name for field in fields(Thresholds)}
+    wrong = [f"monitor.{name} is not a part of a study" for name in table if name not in known]
+    for name, least in (("psi", 0.0), ("csi", 0.0), ("calibration", 1.0)):
+        if name in table and not _is_number(table[name], least):
+            wrong.append(f"monitor.{name} must be a number of at least {least:g}")
+    if "points" in table and not (type(table["points"]) is int and 1 <= table["points"] <= 24):
+        wrong.append("monitor.points must be a whole number from 1 to 24")
+    ignore = table.get("ignore", [])
+    if not (isinstance(ignore, list) and all(isinstance(name, str) and name for name in ignore)):
+        wrong.append("monitor.ignore must list beginnings of names of features")
+    if wrong:
+        raise ConfigurationWrong("the study cannot be used: " + "; ".join(wrong))
+    return Thresholds(**{**table, "ignore": tuple(ignore)})
+
+
+def _is_number(value: object, least: float) -> bool:
+    return type(value) in (int, float) and least <= float(value) < float("inf")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A stability index, its critical value, and whether it alerts."""
+
+    name: str
+    value: float
+    critical: float
+    alert: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Observed over expected. `observed` is estimated where windows are open: `bad` so far, lifted by `factors`, one a day.
+
+    `in_sample`: the model learned from one of the windows. `why_not`: why there is no ratio.
+    """
+
+    days: tuple[int, ...]
+    rows: int
+    bad: int
+    expected: float
+    ratio: Interval | None
+    factors: tuple[float, ...] = ()
+    in_sample: bool = False
+    why_not: str = ""
+    alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a look at a model found on day `as_of`. `tiers` are of the windows that are over, by tier, worst last."""
+
+    as_of: int
+    model: str
+    reference_rows: int
+    rows: int
+    score: Drift
+    features: tuple[Drift, ...]
+    matured: Calibration
+    tiers: Mapping[str, Calibration]
+    estimated: Calibration
+
+    @property
+    def alerts(self) -> dict[str, bool]:
+        """By check, whether it alerts."""
+        found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
+        return dict(zip(CHECKS, found, strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+
+        def shown(calibration: Calibration) -> dict[str, Any]:
+            values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}
+            return {**values, "days": [format_day(day) for day in calibration.days]}
+
+        drift = [{f.name: getattr(d, f.name) for f in fields(d)} for d in (self.score, *self.features)]
+        row: dict[str, Any] = plain(
+            {
+                "as_of": format_day(self.as_of),
+                "model": self.model,
+                "reference_rows": self.reference_rows,
+                "rows": self.rows,
+                "score": drift[0],
+                "features": drift[1:],
+                "matured": shown(self.matured),
+                "tiers": {name: shown(tier) for name, tier in self.tiers.items()},
+                "estimated": shown(self.estimated),
+                "alerts": self.alerts,
+            }
+        )
+        return row
+
+
+def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None) -> Report:
+    """Looks at a model by the knowledge of day `as_of` (default: the table's last).
+
+    ConfigurationWrong if the study is not the model's, or the model does not say what it was trained on.
+    """
+    limits = thresholds_of(study.monitor)
+    study = as_the_model_sees(study, artifact)
+    day = table.as_of if as_of is None else as_of
+    table = replace(known_by(table, day), as_of=day)
+    final = final_facts(table)
+    reference, today = _reference(table, study, artifact, final), population(table, study, day, final)
+    if not len(today.seller):
+        raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
+    score, features = drift(reference, today, artifact, limits, study.seed)
+    untold = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
+    matured, tiers, estimated = untold, dict[str, Calibration](), untold
+    if study.events is None:
+        matured, tiers = calibration(table, study, artifact, policy, limits, final)
+        estimated = estimate(table, study, artifact, limits, final)
+    return Report(
+        as_of=day,
+        model=artifact.digest,
+        reference_rows=len(reference.seller),
+        rows=len(today.seller),
+        score=score,
+        features=features,
+        matured=matured,
+        tiers=tiers,
+        estimated=estimated,
+    )
+
+
+def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
+    """Every seller that the study asks about on a day, whatever comes after it."""
+    ahead = replace(study, reference_exposure=None, active_in_window=False, left="keep", least_share=0.0)
+    return snapshot(table, ahead, study.observation(day), final)
+
+
+def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
+    days = [day for day, _ in training_points(artifact)]
+    if not days:
+        raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
+    found = join([population(table, study, day, final) for day in days])
+    if not len(found.seller):
+        raise ConfigurationWrong(
+            f"the ledger knows nobody of the days that model {artifact.digest[:12]} was trained on; give the export it was"
+            " trained on by --export, with what came since"
+        )
+    return found
+
+
+def drift(
+    reference: Snapshot, today: Snapshot, artifact: Artifact, limits: Thresholds, seed: int
+) -> tuple[Drift, tuple[Drift, ...]]:
+    """Drift of the score and of each feature, the largest first."""
+    reference, today = _some(reference, seed), _some(today, seed)
+    samples = Samples(reference.seller, today.seller)
+    shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
+    score = Drift("score", shift.value, shift.critical, shift.value > max(shift.critical, limits.psi))
+    found = []
+    for column, feature in enumerate(artifact.features):
+        shift = samples.shift(reference.x[:, column], today.x[:, column], [seed, column])
+        watched = not feature.key.startswith(limits.ignore) if limits.ignore else True
+        alert = watched and shift.value > max(shift.critical, limits.csi)
+        found.append(Drift(feature.key, shift.value, shift.critical, alert))
+    return score, tuple(sorted(found, key=lambda d: -d.value))
+
+
+def _some(rows: Snapshot, seed: int) -> Snapshot:
+    """The rows of at most MOST_SELLERS sellers."""
+    sellers = np.unique(rows.seller)
+    if len(sellers) <= MOST_SELLERS:
+        return rows
+    chosen = np.random.default_rng(seed).choice(sellers, MOST_SELLERS, replace=False)
+    return rows.take(np.isin(rows.seller, chosen))
+
+
+def calibration(
+    table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: Thresholds, final: Facts
+) -> tuple[Calibration, dict[str, Calibration]]:
+    """Observed over expected in the latest windows that are over, all together and by the tier of their first day."""
+    learned = last_training_day(artifact)
+    days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
+    if not days or not len(table.columns.case):
+        return Calibration((), 0, 0, 0.0, None, why_not="no window is over"), {}
+    cells, rows = np.zeros((table.columns.cases, len(Tier) + 1, 2)), np.zeros(len(Tier) + 1, dtype=np.int64)
+    for day in days:
+        answers, seen = answers_at(table, artifact, policy, day), outcome(table, study, day, final)
+        expected = seen.expected(artifact, answers.raw[seen.seller])
+        np.add.at(cells, (seen.seller, answers.tier[seen.seller]), np.stack([seen.bad, expected], axis=1))
+        rows += np.bincount(answers.tier[seen.seller], minlength=len(rows))
+    in_sample = days[0] < learned
+
+    def of(part: Floats, count: int, what: str) -> Calibration:
+        bad, expected = part.sum(axis=0).tolist()
+        if not expected:
+            return Calibration(tuple(days), count, int(bad), 0.0, None, in_sample=in_sample, why_not=f"no {what}")
+        draws = _draws(part, study.seed)
+        with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
+            drawn = draws[:, 0] / draws[:, 1]
+        ratio = of_few(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
+        found = Calibration(tuple(days), count, int(bad), expected, ratio, in_sample=in_sample)
+        return replace(found, alert=_is_off(ratio, limits))
+
+    tiers = {tier.name.lower(): of(cells[:, tier], int(rows[tier]), "seller of this tier") for tier in Tier}
+    return of(cells.sum(axis=1), int(rows.sum()), "seller was observed"), tiers
+
+
+def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
+    """Observed over expected in the part of open windows that has passed: what is known of it, lifted by past windows.
+
+    The factor makes up for what is reported and decided late, not for days to come: what was sold in the meantime is
+    known, and a season that sells more expects more.
+    """
+    past = mature_days(table, study, limits.points)
+    if not past:
+        return Calibration((), 0, 0, 0.0, None, why_not="no window is over, so nothing says how labels develop")
+    gap = table.as_of - past[0]
+    ages = [gap - gap * k // (limits.points + 1) for k in range(1, limits.points + 1)]
+    found = {table.as_of - age: _open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
+    used = [
+        day for day, cells in found.items() if cells[:, _BAD_SO_FAR].sum() >= LEAST_BAD <= cells[:, _BAD_THEN].sum()
+    ]
+    if not used:
+        return Calibration(
+            (), 0, 0, 0.0, None, why_not=f"fewer than {LEAST_BAD} bad sellers so far in each open window"
+        )
+    cells = np.stack([found[day] for day in used], axis=1)
+
+    def ratio(sums: Floats) -> Floats:
+        so_far, expected, then, came_to, _ = np.moveaxis(sums, -1, 0)
+        lifted = so_far * came_to / np.maximum(then, 1.0)
+        return np.asarray(lifted.sum(axis=-1) / expected.sum(axis=-1))
+
+    total = cells.sum(axis=0)
+    interval = Interval.of(
+        float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.seed).reshape(-1, *total.shape))
+    )
+    bad = int(total[:, _BAD_SO_FAR].sum())
+    interval = of_few(interval, bad, interval.value / bad)
+    return Calibration(
+        days=tuple(used),
+        rows=int(total[:, _ROWS].sum()),
+        bad=bad,
+        expected=float(total[:, _EXPECTED].sum()),
+        ratio=interval,
+        factors=tuple((total[:, _CAME_TO] / total[:, _BAD_THEN]).tolist()),
+        in_sample=min(used) < last_training_day(artifact),
+        alert=_is_off(interval, limits),
+    )
+
+
+_BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS = range(5)
+
+
+def _open_window(
+    table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
+) -> Floats:
+    """Of each seller, shape (sellers, 5): whether it is known as bad of the `age` days before the table's end, the chance
+    that it will be, in how many past windows it was known as bad of their first `age` days when these were over, in how
+    many it came to be, and whether it is observed.
+    """
+    day, whole = table.as_of - age, study.observation(table.as_of - age)
+    end = min(whole.window_end, table.as_of)
+    everyone = population(table, study, day, final)
+    labels = _labels(table, study, day, end, table.as_of, final)
+    observed = np.zeros(table.columns.cases)
+    kept = everyone.seller if study.reference_exposure is None else _with_orders(everyone.seller, labels)
+    observed[kept] = 1
+    if study.reference_exposure is None:
+        start = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
+    else:
+        start = np.log(np.maximum(labels.window_orders[everyone.seller], 1.0) / study.reference_exposure)
+    outcome_of_all = Outcome(day, everyone.seller, np.zeros(0), start)
+    expected = np.zeros(table.columns.cases)
+    expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
+    then, came_to = np.zeros((2, table.columns.cases))
+    conduct = replace(table, columns=table.columns.take(table.columns.kind != Kind.EXPOSURE))
+    for first in past:
+        window = study.observation(first)
+        until = min(first + age, window.window_end)
+        early = known_by(conduct, first + age)
+        then += _labels(early, study, first, until, first + age, final_facts(early)).outcome == Known.BAD
+        mature = window.window_end + study.maturity_days
+        came_to += _labels(table, study, first, until, max(mature, first + age), final).outcome == Known.BAD
+    bad = (labels.outcome == Known.BAD) * observed
+    return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
+
+
+def _with_orders(sellers: Ints, labels: Labels) -> Ints:
+    return sellers[labels.window_orders[sellers] > 0]
+
+
+def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
+    """What is known at the beginning of day `moment` of the days from `first` to before `end`; nobody counts as left."""
+    early = replace(study, maturity_days=moment - end, left="keep", least_share=0.0)
+    cases = table.columns.cases
+    return label(table, early, Windows(np.full(cases, first), np.full(cases, end)), final)
+
+
+def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
+    """The latest days whose windows are over, the newest first, `step_days` apart; fewer where the ledger begins."""
+    first = int(table.columns.report_time.min() // DAY) if len(table.columns.case) else table.as_of
+    latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
+    if latest is None:
+        return []
+    return list(range(latest, first, -study.step_days))[:points]
+
+
+def _is_off(ratio: Interval, limits: Thresholds) -> bool:
+    """Whether the whole interval is farther from 1 than allowed."""
+    return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
+
+
+def _draws(cells: Floats, seed: int) -> Floats:
+    """Sums of `cells`, shape (sellers, k), in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
+    kept = cells[(cells != 0).any(axis=1)]  # the others add nothing to any sum
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

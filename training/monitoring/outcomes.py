@@ -1,0 +1,97 @@
+"""What became of the sellers after a day, by a study's definition, beside what a model expected of them."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.errors import ConfigurationWrong
+from scoring.features.columns import Ints
+from scoring.features.facts import Facts
+from scoring.model.artifact import Artifact
+from scoring.time import DAY, parse_day
+from training.evaluation.arrays import sigmoid
+from training.fitting.fit import offset
+from training.observation.export import LedgerTable
+from training.observation.snapshots import snapshot
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The sellers that a study observes on `day`, n of them: `seller` is the place in the table, `bad` 0 or 1, `start` the
+    log-odds that each one's own exposure adds. Arrays of shape (n,).
+    """
+
+    day: int
+    seller: Ints
+    bad: Floats
+    start: Floats
+
+    def expected(self, artifact: Artifact, raw: Floats) -> Floats:
+        """Chance of each to be known as bad at the maturity, over its own exposure, by the model's raw scores, shape (n,).
+
+        A model's calibration is lifted to what will ever be known of bad ones; here that lift is taken back.
+        """
+        lift = float(lineage_of(artifact).get("calibration_lift", 0.0))
+        return sigmoid(artifact.scale.p_intercept - lift + artifact.scale.p_slope * raw + self.start)
+
+
+def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
+    """Whether the window after `day` and the maturity are over by the table's end."""
+    return study.observation(day).window_end + study.maturity_days <= table.as_of
+
+
+def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Outcome:
+    """What became of those observed on `day`, whose window is mature: the label that training learns from.
+
+    `final`: as of `training.observation.labels.final_facts`, if it is known already.
+    """
+    seen = snapshot(table, study, study.observation(day), final)
+    return Outcome(day, seen.seller, seen.bad, offset(seen, study))
+
+
+def known_by(table: LedgerTable, day: int) -> LedgerTable:
+    """The table with what was reported before `day` alone; rows keep their places in the export."""
+    return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
+
+
+def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
+    """The study with the features and constants of the model. ConfigurationWrong if the two mean another bad by exposure."""
+    stated = artifact.manifest["reference_exposure"]
+    if stated != study.reference_exposure:
+        raise ConfigurationWrong(
+            f"model {artifact.digest[:12]} answers for a reference exposure of {stated} orders, the study {study.name}"
+            f" for {study.reference_exposure}; give the study that the model was trained by"
+        )
+    return seen_by(study, artifact)
+
+
+def seen_by(study: Study, artifact: Artifact) -> Study:
+    """The study with the features and constants that a model reads, and of its context what the model knows."""
+    known = frozenset(artifact.features)
+    context = tuple(source for source in study.context if known.issuperset(source.features))
+    # A verified artifact's decay tables are the core's own, which is what a study without any means.
+    constants = replace(artifact.folder.constants, decay=None)
+    return replace(study, features=artifact.features, constants=constants, context=context)
+
+
+def training_points(artifact: Artifact) -> list[tuple[int, int]]:
+    """(observation day, day after its window) of each training point that the model's lineage names, in its order."""
+    points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
+    return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
+
+
+def last_training_day(artifact: Artifact) -> int:
+    """The day after the last one of whose outcomes the model learned; 0 if its lineage does not say."""
+    return max((window_end for _, window_end in training_points(artifact)), default=0)
+
+
+def lineage_of(artifact: Artifact) -> dict[str, Any]:
+    """What the model states of where it comes from."""
+    lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
+    return lineage

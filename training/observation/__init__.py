@@ -1,0 +1,1 @@
+"""What training learns from: the export, snapshots at observation points, and labels."""

@@ -1,0 +1,33 @@
+"""A ledger's entries in parts of whole sellers: what is worked on stays in the processor's cache, and memory is bounded."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scoring.features.columns import EntryColumns, Ints
+
+
+def runs(sizes: Ints, most: int) -> Iterator[slice]:
+    """Runs of items of at most `most` together, and of at most so many items; an item that is larger is a run of its own.
+
+    Worked: sizes 2, 3, 4 and at most 5 give the runs 0 to 2 and 2 to 3.
+    """
+    before, start = np.cumsum(sizes) - sizes, 0
+    while start < len(sizes):
+        stop = int(np.searchsorted(before + sizes, before[start] + most, side="right"))
+        stop = max(min(stop, start + most), start + 1)  # items of no size cost too
+        yield slice(start, stop)
+        start = stop
+
+
+def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
+    """The cases of each part, and its entries, in which they are numbered from 0. `columns` are in the order of cases, one
+    case a seller; a part has at most `most` entries, but for a seller of more. There is one part at least.
+    """
+    if not columns.cases:
+        yield slice(0, 0), columns
+    count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
+    end = np.cumsum(count)
+    for cases in runs(count, most):
+        part = columns.take(slice(int(end[cases.start] - count[cases.start]), int(end[cases.stop - 1])))
+        yield cases, part.of_cases(part.case - cases.start, cases.stop - cases.start)

@@ -1,0 +1,194 @@
+"""The ledger's export as Parquet, and back as columns: the one source of training."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from scoring.enums import Harm, Kind
+from scoring.errors import ConfigurationWrong
+from scoring.features.columns import EntryColumns, Ints
+from scoring.time import DAY
+from training.observation.stated_columns import Stated, read_stated
+
+SCHEMA: Mapping[str, Any] = {
+    "sequence": pl.Int64,
+    "seller": pl.String,
+    "entry_id": pl.String,
+    "kind": pl.Int64,
+    "occur_time": pl.Int64,
+    "report_time": pl.Int64,
+    "record_time": pl.Int64,
+    "violation": pl.String,
+    "incident": pl.String,
+    "category": pl.Int64,
+    "severity": pl.Int64,
+    "status": pl.Int64,
+    "exposure_day": pl.Int64,
+    "product_category": pl.String,
+    "revision": pl.Int64,
+    "settled_orders": pl.Int64,
+    "service_failures": pl.Int64,
+    "identity_level": pl.Int64,
+    "content": pl.String,
+    "target": pl.String,
+    "units": pl.Int64,
+    "until_time": pl.Int64,
+}
+"""Columns of the export, in order: the ledger's own, times in microseconds; what a kind lacks is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTable:
+    """A ledger's export in memory. `columns` has one case a seller, in the order of sellers; arrays are by row of the export.
+
+    `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
+    `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
+    `shown`: what a person is shown of each row (`entries_of`).
+    `statements`: the canonical content of violations, inspections and measures, at the rows `statement_rows` (rising),
+    for what no column holds.
+    """
+
+    columns: EntryColumns
+    sellers: list[str]
+    violation_type: NDArray[np.object_]
+    harm: Ints
+    attributes: dict[int, Mapping[str, str]]
+    products: list[str]
+    stated: Stated
+    statement_rows: Ints
+    statements: pl.Series
+    as_of: int
+    digest: str
+    shown: pl.DataFrame
+
+
+def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
+    """Writes the ledger's rows (tuples in the order of SCHEMA) as Parquet; the number of rows."""
+    frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
+    table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(path.name + ".partial")
+    table.write_parquet(staging, compression="zstd", compression_level=1)
+    staging.replace(path)
+    return len(table)
+
+
+def read_export(path: Path) -> LedgerTable:
+    """Reads an export. Rows come in the order of (seller, sequence), so training sees one canonical order."""
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
+    wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
+    if wrong:
+        raise ConfigurationWrong(
+            f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
+            " sellertrust ledger export"
+        )
+    # What is about a product, and no seller, reaches sellers as entries of their own.
+    table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
+    sellers = table["seller"].unique().sort().to_list()
+    columns = EntryColumns(
+        cases=len(sellers),
+        case=_codes(table["seller"]),
+        row=np.arange(len(table), dtype=np.int64),
+        violation=_codes(table["violation"]),
+        **_names(table),
+        product=_codes(table["product_category"]),
+        **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
+    )
+    kinds = columns.kind
+    happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
+    content = table["content"]
+    # Most entries are exposure, and state nothing of this: they are not parsed.
+    told = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
+    types = told.str.json_path_match("$.violation_type")
+    harms = told.str.json_path_match("$.harm")
+    stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
+    return LedgerTable(
+        columns=columns,
+        sellers=sellers,
+        violation_type=types.to_numpy(allow_copy=True),
+        harm=_ints(harms.replace_strict(_HARMS, default=0)),
+        attributes=_attributes(content, kinds),
+        products=table["product_category"].drop_nulls().unique().sort().to_list(),
+        stated=read_stated(table),
+        statement_rows=stated.astype(np.int64),
+        statements=content.gather(stated),
+        as_of=int(happened.max()) + 1 if len(table) else 0,
+        digest=_digest(table),
+        shown=table.select(
+            *("entry_id", "kind", "occur_time"),
+            violation_type=types,
+            harm=harms,
+            action=told.str.json_path_match("$.action"),
+        ),
+    )
+
+
+def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
+    """A seller's entries as a person is shown them: id, kind, time, and what was reported or decided."""
+    return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
+
+
+_HARMS = {harm.name.lower(): int(harm) for harm in Harm}
+_INTEGERS = {
+    "sequence": "sequence",
+    "kind": "kind",
+    "occur_time": "occur_time",
+    "report_time": "report_time",
+    "category": "category",
+    "severity": "severity",
+    "status": "status",
+    "day": "exposure_day",
+    "revision": "revision",
+    "orders": "settled_orders",
+    "failures": "service_failures",
+    "level": "identity_level",
+    "units": "units",
+    "until": "until_time",
+}
+
+
+def _ints(column: pl.Series) -> Ints:
+    return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
+
+
+def _codes(column: pl.Series) -> Ints:
+    """Dense codes by the order of the texts; -1 for none."""
+    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
+
+
+def _names(table: pl.DataFrame) -> dict[str, Ints]:
+    """Codes of entries, incidents and targets, equal where the texts are."""
+    columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
+    codes = _codes(pl.concat([column.alias("name") for column in columns.values()]))
+    return dict(zip(columns, np.split(codes, len(columns)), strict=True))
+
+
+def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
+    stated = content.str.contains('"attributes"', literal=True).to_numpy()
+    rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
+    texts = content.gather(rows).to_list()
+    found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
+    return {row: attributes for row, attributes in found.items() if attributes}
+
+
+def _digest(table: pl.DataFrame) -> str:
+    """SHA-256 over seller and content of every row, each followed by a zero byte."""
+    digest = sha256()
+    # Sealed texts are other bytes in each ledger, and nothing that training reads.
+    plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
+    for part in table.iter_slices(HASHED_AT_ONCE):
+        digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())
+    return digest.hexdigest()
+
+
+HASHED_AT_ONCE = 100_000

@@ -1,0 +1,305 @@
+"""Snapshots: what was known of each seller at an observation point, and what became of it.
+
+Features come from what was reported before the observation point. Labels come from the truth known at one fixed
+maturity after the window, less whatever was overturned since. What occurred before the point and was reported after it
+is neither.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.features.columns import Ints
+from scoring.features.facts import Facts, resolve
+from scoring.features.fold import Folder, Sums
+from scoring.features.table import AttributeFeature, matrix
+from scoring.time import DAY
+from training.observation.chunks import of_sellers
+from training.observation.context import fill_context
+from training.observation.events import Moved, moved_cases
+from training.observation.export import LedgerTable
+from training.observation.labels import Labels, Outcome, Windows, final_facts, label, staying_weights
+from training.study.definition import Observation, Study
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
+RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
+RULE_EXPIRY_DAYS = 180
+RECENT_DAYS = 730
+"""The 24 months of `raw_count`."""
+
+Exclusions = Mapping[str, int]
+"""Rows that were left out, by why: `no_orders_in_window`, `not_active_before`, `not_active_in_window`, `indeterminate`
+(closed with open claims), `left` (before enough of the window was over). The first reason that applies counts.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """n observed sellers in the order of (observation point, seller). Arrays of shape (n,), `x` (n, features).
+
+    `seller` is the seller's code in the export, `day` the observation day, `bad` 0 or 1, `outcome` as in
+    `labels.Outcome`, `weight` how many rows it stands for (1, unless the study weights those that stayed),
+    `loss` in severity weight (see `labels.Labels`). `window_orders`: the settled orders in the window, `orders`
+    those before it. `rule_points`: the hand-made points rule; `raw_count`: incidents that count of the last 24 months;
+    `clean`: no incident so far. `tenure_days` since the first exposure or identity; `country` of the identity in force;
+    `product_category` with the most settled orders so far; '' where unknown. `inspected`: at random, in the window.
+    """
+
+    x: Floats
+    bad: Floats
+    seller: Ints
+    day: Ints
+    window_orders: Floats
+    orders: Floats
+    rule_points: Floats
+    clean: Bools
+    outcome: NDArray[np.int8]
+    weight: Floats
+    loss: Floats
+    raw_count: Floats
+    tenure_days: Ints
+    country: Texts
+    product_category: Texts
+    inspected: Bools
+
+    def take(self, index: Bools | Ints) -> "Snapshot":
+        """The rows at `index`."""
+        return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def settled(self) -> "Snapshot":
+        """The rows whose outcome is known: good and bad ones, from which models learn and by which they are judged."""
+        known = self.outcome <= Outcome.BAD
+        return self if known.all() else self.take(known)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All eligible rows of one observation point, those of unknown outcome among them, and what was left out."""
+
+    rows: Snapshot
+    exclusions: Exclusions
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of every seller at an observation point."""
+
+    facts: Facts
+    sums: Sums
+
+
+class Room:
+    """Memory for the inputs of many rows, filled from the front, so that `join` need not copy them.
+
+    Only what is filled is ever touched, so it may be too large by far.
+    """
+
+    def __init__(self, rows: int, features: int) -> None:
+        self._x = np.empty((rows, features), dtype=np.float64)
+        self._filled = 0
+
+    def take(self, rows: int) -> Floats:
+        """The next so many rows, to be filled."""
+        start, self._filled = self._filled, self._filled + rows
+        return self._x[start : self._filled]
+
+
+def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
+    """The sellers of known outcome that were eligible at one observation point."""
+    return observe(table, study, point, final).rows.settled()
+
+
+def observe(
+    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: Room | None = None
+) -> Observed:
+    """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
+    if point.last_day is not None:
+        return _together([_of_events(moved, study) for moved in moved_cases(table, study, point)])
+    final = final or final_facts(table)
+    room = room or Room(table.columns.cases, len(study.features))
+    parts = []
+    for cases, columns in of_sellers(table.columns, AT_ONCE):
+        part = replace(table, columns=columns)
+        parts.append(_observe(part, study, point, final.part(cases), room, cases.start))
+    found = _together([Observed(part.rows, part.exclusions) for part in parts])
+    if study.left != "weight":
+        return found
+    share = np.concatenate([part.share for part in parts])
+    weight = staying_weights(found.rows.outcome, share, found.rows.orders)
+    return replace(found, rows=replace(found.rows, weight=weight))
+
+
+AT_ONCE = 100_000
+"""Entries that are observed at a time: their columns stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of some sellers, and which `share` of its window each was there for (or until it was bad)."""
+
+    rows: Snapshot
+    exclusions: dict[str, int]
+    share: Floats
+
+
+def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room, first: int) -> _Part:
+    """Observes the sellers of a part of the table, whose first one is number `first` of all."""
+    known = known_at(table, study, point)
+    everyone = table.columns.cases
+    windows = Windows(np.full(everyone, point.day), np.full(everyone, point.window_end))
+    labels = label(table, study, windows, final)
+    keep, exclusions = _eligible(study, point, known.facts, final, labels)
+    kept = np.flatnonzero(keep).astype(np.int64)
+    outcome = labels.outcome[kept]
+    exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
+    ended = np.where(labels.outcome == Outcome.LEFT, labels.left_day, np.minimum(labels.bad_day, windows.end))
+    rows = Snapshot(
+        x=features_of(known, table, study, point, kept, room.take(len(kept))),
+        bad=(outcome == Outcome.BAD).astype(np.float64),
+        seller=kept + first,
+        day=windows.day[kept],
+        window_orders=labels.window_orders[kept],
+        orders=known.sums.total_orders[kept],
+        rule_points=_rule_points(known.facts)[kept],
+        clean=known.sums.incidents[kept] == 0,
+        outcome=outcome,
+        weight=np.ones(len(kept)),
+        loss=labels.loss[kept],
+        raw_count=_raw_count(known.facts)[kept],
+        tenure_days=known.sums.tenure_days[kept],
+        country=_countries(table, known.facts)[kept],
+        product_category=_product_categories(table, known.facts)[kept],
+        inspected=labels.inspected[kept],
+    )
+    return _Part(rows, exclusions, ((ended - windows.day) / (windows.end - windows.day))[kept])
+
+
+def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
+    """Facts and sums of every seller, from what was reported before the observation point."""
+    facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
+    return Known(facts, Folder(study.constants).fold(facts))
+
+
+def features_of(
+    known: Known, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
+) -> Floats:
+    """The model's input of some sellers, shape (n, features), with context as it was. `out`: where to write it."""
+    attributes: list[Mapping[str, str]] | None = None
+    if any(isinstance(feature, AttributeFeature) for feature in study.features):
+        empty: Mapping[str, str] = {}
+        attributes = [table.attributes.get(row, empty) for row in known.facts.identity_row[cases].tolist()]
+    x = matrix(known.sums, study.features, attributes, cases, out)
+    fill_context(x, table, study, point, cases)
+    return x
+
+
+def _of_events(moved: Moved, study: Study) -> Observed:
+    found = observe(moved.table, study, moved.point)
+    rows = found.rows
+    return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
+
+
+def _together(parts: list[Observed]) -> Observed:
+    exclusions: Counter[str] = Counter()
+    for part in parts:
+        exclusions.update(part.exclusions)
+    return Observed(join([part.rows for part in parts]), dict(exclusions))
+
+
+def join(snapshots: list[Snapshot]) -> Snapshot:
+    """Several snapshots, one after the other. Inputs that lie so in memory already (see `Room`) are shared, not copied."""
+    names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
+    joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
+    return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)
+
+
+def _stacked(inputs: list[Floats]) -> Floats:
+    inputs = [x for x in inputs if len(x)] or inputs[:1]
+    if len(inputs) == 1:
+        return inputs[0]
+    room = inputs[0].base
+    begin = [x.ctypes.data for x in inputs]
+    end = [start + x.nbytes for start, x in zip(begin, inputs, strict=True)]
+    if room is None or any(x.base is not room for x in inputs) or begin[1:] != end[:-1]:
+        return np.concatenate(inputs)
+    first = (begin[0] - room.ctypes.data) // room.strides[0]
+    shared: Floats = room[first : first + sum(map(len, inputs))]
+    return shared
+
+
+def _eligible(
+    study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
+) -> tuple[Bools, dict[str, int]]:
+    """Which of the sellers known at the point the study asks about, and how many it does not, by why."""
+    conditions = {}
+    if study.reference_exposure is not None:
+        conditions["no_orders_in_window"] = labels.window_orders > 0
+    if study.active_before_months is not None:
+        since = point.day - round(study.active_before_months * 365.25 / 12)
+        conditions["not_active_before"] = _active(facts, since, point.day)
+    if study.active_in_window:
+        conditions["not_active_in_window"] = _active(final, point.day, point.window_end)
+    keep, exclusions = facts.exists, {}
+    for why, holds in conditions.items():
+        exclusions[why] = int((keep & ~holds).sum())
+        keep = keep & holds
+    return keep, exclusions
+
+
+def _active(facts: Facts, first: int, end: int) -> Bools:
+    """Sellers with an exposure or a counted violation in [first, end)."""
+    inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
+    active = np.zeros(facts.cases, dtype=bool)
+    active[facts.exposure_case[inside]] = True
+    inside = (facts.violations.day >= first) & (facts.violations.day < end)
+    active[facts.violations.case[inside]] = True
+    return active
+
+
+def _rule_points(facts: Facts) -> Floats:
+    """The hand-made rule: 1, 2, 4 or 12 points by severity, for 180 days, the largest one of each incident."""
+    v = facts.violations
+    age = facts.observe_day[v.case] - v.day
+    points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)
+    return _by_incident(facts, points)
+
+
+def _raw_count(facts: Facts) -> Floats:
+    """Incidents that count of the last 24 months."""
+    age = facts.observe_day[facts.violations.case] - facts.violations.day
+    return _by_incident(facts, (age < RECENT_DAYS).astype(np.int64))
+
+
+def _by_incident(facts: Facts, value: Ints) -> Floats:
+    """By case the sum over incidents of the largest value of each; values by violation."""
+    v = facts.violations
+    new = np.ones(len(v.case), dtype=bool)
+    new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
+    starts = np.flatnonzero(new)
+    largest = np.maximum.reduceat(value, starts) if len(starts) else value
+    return np.bincount(v.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)
+
+
+def _countries(table: LedgerTable, facts: Facts) -> Texts:
+    row = facts.identity_row
+    code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1, and no country
+    texts: Texts = table.stated.countries[code]
+    return texts
+
+
+def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
+    """Of each case the product category with the most settled orders, of like ones the first by name."""
+    names = np.array([*table.products, ""], dtype=object)
+    kinds = len(names)
+    slot, place = np.unique(facts.exposure_case * kinds + facts.exposure_product % kinds, return_inverse=True)
+    orders = np.bincount(place, weights=facts.exposure_orders, minlength=len(slot))
+    best = slot[np.lexsort((-(slot % kinds), orders, slot // kinds))]
+    main = np.full(facts.cases, kinds - 1)
+    main[best // kinds] = best % kinds  # the last assignment wins
+    texts: Texts = names[main]
+    return texts

@@ -1,0 +1,62 @@
+"""What entries state in their content and no column of the ledger holds, as far as training reads it."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from scoring.enums import Kind, MeasureKind, MeasureState, Source
+from scoring.features.columns import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """Of an export's n rows. `country`, shape (n,), is a place in `countries` (0: none stated) of identities;
+    `is_random`, shape (n,), whether an inspection drew its seller at random; `suspensions`, shape (k, 2), the row of
+    each suspension imposed beside the row of each report it rests on.
+    """
+
+    country: NDArray[np.int32]
+    countries: NDArray[np.object_]
+    is_random: NDArray[np.bool_]
+    suspensions: Ints
+
+
+def read_stated(table: pl.DataFrame) -> Stated:
+    """Reads it from the export's rows, in their order."""
+    table = table.select("kind", "status", "violation", "content").with_row_index("row")
+    identities = table.filter(pl.col("kind") == Kind.IDENTITY)
+    texts = identities["content"].str.json_path_match("$.country").fill_null("")
+    countries = np.array(sorted({"", *texts.unique()}), dtype=object)
+    country = np.zeros(len(table), dtype=np.int32)
+    codes = {text: code for code, text in enumerate(countries)}
+    country[identities["row"].to_numpy()] = texts.replace_strict(codes, return_dtype=pl.Int32).to_numpy()
+    return Stated(country, countries, _random(table), _suspensions(table))
+
+
+def _random(table: pl.DataFrame) -> NDArray[np.bool_]:
+    """Drawn with a probability that is known, or by somebody who looks at random."""
+    inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
+    drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0
+    audit = inspections["content"].str.json_path_match("$.source").fill_null("") == Source.RANDOM_AUDIT.name.lower()
+    is_random = np.zeros(len(table), dtype=bool)
+    is_random[inspections["row"].to_numpy()] = (drawn | audit).to_numpy()
+    return is_random
+
+
+def _suspensions(table: pl.DataFrame) -> Ints:
+    imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
+    measures = imposed.filter(
+        pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
+    )
+    rests = [
+        (row, violation)
+        for row, content in measures.select("row", "content").iter_rows()
+        for violation in json.loads(content).get("violations", ())
+    ]
+    pairs = pl.DataFrame(rests, schema={"measure": pl.Int64, "violation": pl.String}, orient="row")
+    reports = table.filter(pl.col("kind") == Kind.VIOLATION).select("violation", pl.col("row").cast(pl.Int64))
+    found = pairs.join(reports, on="violation").sort("measure", "row").select("measure", "row")
+    return found.to_numpy().astype(np.int64).reshape(-1, 2)
