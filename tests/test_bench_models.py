@@ -23,6 +23,7 @@ def test_no_damaged_or_poisoned_artifact_is_served_and_no_server_dies() -> None:
     assert len([kind for kind in KINDS if found[f"artifacts.kind.{kind.__name__}"]]) >= 12
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_no_call_fails_while_models_are_swapped() -> None:
     """Ten swaps: each answer is whole, and that of the model that its stamp names; a rollback takes under a second."""

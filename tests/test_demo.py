@@ -63,6 +63,7 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
     assert {"ledger.db", "registry", "files", "exports"} <= {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.long
 def test_a_demo_that_is_told_to_stop_takes_its_server_along(tmp_path: Path) -> None:
     """SIGTERM while it serves, as a supervisor would."""
     with start("--sellers", 600, "--folder", tmp_path / "demo") as process:

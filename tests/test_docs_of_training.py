@@ -26,6 +26,7 @@ VIOLATION = {"kind": "violation", "violation_type": "counterfeit_goods", "harm":
 LISTED = {"attributes": {"name", "one_of", "default", "direction"}, "context": set(ContextSource.__dataclass_fields__)}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # two trainings and seven commands, half a minute on a quiet machine
 def test_a_stranger_who_follows_the_page_on_studies_sees_what_it_shows(tmp_path: Path) -> None:
     """From a CSV to a champion, every command in its order in an empty folder."""

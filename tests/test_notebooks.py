@@ -20,6 +20,7 @@ def cells(path: Path) -> list[tuple[str, str]]:
     return [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_every_claim_of_it_holds(script: Path, tmp_path: Path) -> None:
     """As a script, in a process of its own, from any folder; it leaves nothing behind."""

@@ -10,6 +10,7 @@ from service.bootstrap import open_ledger, prepare_database, run_server
 from service.cli.output import Exit, Format, Output, emit, say
 from service.cli.troubles import of_ledger
 from service.policy.policy_file import load_policy
+from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import Settings, describe, load
 
 config = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -30,6 +31,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
+    leave_out_optional()
     raise typer.Exit(run_server(load(), ready_file))
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["service.cli.app", "service.ledger", "service.registry", "training.pipeline"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "service.cli.app",
+        "service.ledger.store",
+        "service.registry.registry",
+        "training.pipeline.run",
+        "tests.tried_models",
+    ]
+)
 
 
 def run_forked(arguments: list[str], environment: dict[str, str], stdin: str, seconds: float) -> tuple[int, str, str]:

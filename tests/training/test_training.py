@@ -29,20 +29,6 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export of two years of a thousand simulated sellers, through files and ledger."""
-    folder = tmp_path_factory.mktemp("market")
-    with market_ledger(folder, 1000) as ledger:
-        exported(ledger, "demo", folder)
-    return folder / "export.parquet"
-
-
-@pytest.fixture(scope="module")
-def table(market: Path) -> LedgerTable:
-    return read_export(market)
-
-
-@pytest.fixture(scope="module")
 def trained(table: LedgerTable, study: Study) -> Trained:
     return train(table, study)
 
@@ -78,7 +64,7 @@ def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
 
 
 def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
-    table: LedgerTable, market: Path, study: Study, tmp_path: Path
+    table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
     """Each seller's past with another's future: if a feature knew anything of the window, it would show here."""
     train_points, (test_point,) = study.observations(table.as_of)
@@ -88,7 +74,9 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
         test = snapshot(what, study, test_point)
         return auc(np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)), test.bad)
 
-    shuffled = [ranked(read_export(_with_other_futures(market, tmp_path, test_point.day, seed))) for seed in range(6)]
+    shuffled = [
+        ranked(read_export(_with_other_futures(market_export, tmp_path, test_point.day, seed))) for seed in range(6)
+    ]
     assert 0.44 < np.mean(shuffled) < 0.56
     assert ranked(table) > max(*shuffled, 0.65)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
@@ -187,7 +188,8 @@ class Logistic:
     def __init__(self, rows: Snapshot, study: Study) -> None:
         self._study = study
         self._model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-        self._model.fit(self._design(rows), rows.bad)
+        with threadpool_limits(1, user_api="blas"):
+            self._model.fit(self._design(rows), rows.bad)
 
     def log_odds(self, rows: Snapshot) -> Floats:
         """Log-odds of bad over each row's own exposure."""

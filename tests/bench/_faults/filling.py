@@ -58,27 +58,34 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
 def disk_full(backend: str, folder: Path, sizes: Sizes, chance: random.Random) -> dict[str, int]:
     """Appends until the disk is full, again and again after it was enlarged.
 
-    `untyped`: refusals that are not LEDGER_UNAVAILABLE naming the disk. `unreadable`: reads that failed meanwhile.
+    `untyped`: refusals that are not LEDGER_UNAVAILABLE naming the disk. `unreadable`: reads that were wrong meanwhile, or
+    refused by SQLite. PostgreSQL may refuse them as LEDGER_UNAVAILABLE until it has room (`refused_reads`): pages that it
+    has not written yet go first.
     """
     with small_disk(folder / "small", MEBIBYTES[backend]) as disk, _ledger_on(backend, disk.folder) as url:
         acknowledged: set[int] = set()
-        untyped = unreadable = 0
+        untyped = unreadable = refused_reads = 0
         number = 1
         with Ledger.open(url) as ledger:
             for _ in range(sizes.disk_rounds):
                 number, is_typed = _fill(ledger, acknowledged, number)
                 untyped += not is_typed
-                unreadable += _unreadable(ledger, acknowledged)
+                try:
+                    unreadable += _wrong_reads(ledger, acknowledged)
+                except LedgerUnavailable:
+                    unreadable += backend == "sqlite"
+                    refused_reads += 1
                 disk.enlarge(MORE_MEBIBYTES)
                 number, is_typed = _fill(ledger, acknowledged, number, most=chance.randint(1, 5))
                 untyped += not is_typed
-            disk.enlarge(MORE_MEBIBYTES)  # PostgreSQL may need room to read: pages that it has not written yet go first
+            disk.enlarge(MORE_MEBIBYTES)
             found = breaches(ledger, acknowledged)
     return {
         "tries": sizes.disk_rounds,
         "acknowledged": len(acknowledged) * BATCH,
         "untyped": untyped,
         "unreadable": unreadable,
+        "refused_reads": refused_reads,
     } | found
 
 
@@ -96,14 +103,11 @@ def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MOST_
     return number, most != MOST_BATCHES
 
 
-def _unreadable(ledger: Ledger, acknowledged: set[int]) -> int:
-    """How many reads fail, or do not show what was acknowledged."""
-    try:
-        return int(ledger.last()[0] != len(acknowledged) * BATCH) + int(
-            len(ledger.fact_rows(MARKETPLACE, ["s-1"], ledger.cut().sequence)) != len(acknowledged)
-        )
-    except LedgerUnavailable:
-        return 1
+def _wrong_reads(ledger: Ledger, acknowledged: set[int]) -> int:
+    """How many reads do not show what was acknowledged. LedgerUnavailable if one is refused."""
+    return int(ledger.last()[0] != len(acknowledged) * BATCH) + int(
+        len(ledger.fact_rows(MARKETPLACE, ["s-1"], ledger.cut().sequence)) != len(acknowledged)
+    )
 
 
 @contextmanager

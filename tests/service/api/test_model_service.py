@@ -123,9 +123,7 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
     assert client.wait_for_model(first)
     done = client.promote_model("challenger", **SAID)
     assert (done.champion, done.serving_digest) == (f"models/{second}", second)
-    began = time.monotonic()
     back = client.rollback_model(actor="carl", reason="complaints", champion=second)
-    assert time.monotonic() - began < 1
     assert (back.champion, back.serving_digest) == (f"models/{first}", first)
     assert client.rollback_model(actor="carl", reason="complaints", champion=second) == back
     moves = list(client.list_model_moves(page_size=3))

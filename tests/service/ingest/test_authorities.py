@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,24 +22,22 @@ from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.unmatched_queue import import_and_queue, import_matched, read_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock, ago, identity
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET, ago, identity
 from tests.service.ingest.customs import HEADER, MATCH, REVOCATION, SEIZURE
 
 
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+@pytest.fixture
+def ledger(ledger: Ledger) -> Ledger:
     """A ledger that knows three sellers, of whom two bear one name, and whose clock stands on 1 March 2026."""
-    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
-        opened.append(
-            MARKET,
-            [
-                known("s-1", licence="EX-1", shop="Amber & Co."),
-                known("s-2", licence="EX-2", shop="Blue"),
-                known("s-3", licence="EX-3", shop="Blue"),
-            ],
-        )
-        yield opened
+    ledger.append(
+        MARKET,
+        [
+            known("s-1", licence="EX-1", shop="Amber & Co."),
+            known("s-2", licence="EX-2", shop="Blue"),
+            known("s-3", licence="EX-3", shop="Blue"),
+        ],
+    )
+    return ledger
 
 
 def known(seller: str, level: IdentityLevel = IdentityLevel.BUSINESS, entry_id: str = "", **attributes: str) -> Entry:

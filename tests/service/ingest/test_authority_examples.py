@@ -2,7 +2,6 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +18,10 @@ from service.ingest.mapping.rules import mapping_of
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.builders import Clock
-from tests.databases import BACKENDS, database
 from tests.scoring.worlds import artifact, policy
 from tests.service.shells import bare_shell
 
 EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    """An empty ledger whose clock stands on 1 March 2026."""
-    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def violations(ledger: Ledger) -> dict[str, ViolationView]:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from service.ingest.file_import import ImportReport, import_files, write_rejects
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, Clock
-from tests.databases import BACKENDS, database
 
 VIOLATIONS = {
     "path": "violations.csv",
@@ -47,19 +45,6 @@ DECISIONS = {
 }
 HEADER = "id,seller,time,harm"
 GOOD = ["v-1,s,2026-01-01,high", "v-2,t,2026-01-02,low"]
-
-
-@pytest.fixture(params=BACKENDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    """A ledger whose clock stands at noon on 1 March 2026."""
-    with Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def mapping(*files: dict[str, Any]) -> ForeignMapping:

@@ -7,9 +7,12 @@ import pytest
 from tests.bench.ledger_faults import MUST_BE_0, NAMES, SHORT, Unable, run_one
 from tests.databases import BACKENDS
 
+LONG = ("kill", "replay", "restart")
+"""Of kills, replays and restarts the tests of appends, stamps and servers promise the same in less."""
+
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in NAMES])
 def test_a_fault_loses_doubles_and_hides_nothing(name: str, backend: str) -> None:
     """Kill -9, retries, a jumping clock, tampering, replays, restarts, a full disk; the seed is printed."""
     seed = random.SystemRandom().randrange(1 << 31)

@@ -275,8 +275,11 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.timeout(0 if EXAMPLES else 300)
-def test_the_ledger_and_the_fold_agree_with_the_reference(backend: str, tmp_path: Path) -> None:
+def test_the_ledger_and_the_fold_agree_with_the_reference(
+    backend: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """Whatever is reported, in whatever order, with whatever failures in between."""
     machine = type("Histories", (Histories,), {"backend": backend, "folder": tmp_path})
-    examples = EXAMPLES or (60 if backend == "postgresql" else 150)
+    few, many = (12, 60) if backend == "postgresql" else (30, 150)
+    examples = EXAMPLES or (many if pytestconfig.getoption("--all") else few)
     run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))

@@ -1,8 +1,6 @@
 """Bulk decisions: shown before they are taken, sampled for a person, safe to repeat."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,10 @@ from service.ledger.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import Decision, Outcome, dry_run, execute
-from tests.builders import MARKET, Clock, ago, status, violation
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET, ago, status, violation
 
 DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with database(str(request.param), tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
-        yield ledger
 
 
 def reported(count: int, notifier: str = "n", prefix: str = "v", **fields: Any) -> list[Entry]:

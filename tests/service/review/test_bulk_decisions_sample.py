@@ -1,8 +1,6 @@
 """The sample of a bulk decision holds: neither another look, nor another decision, nor another way in takes it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,7 @@ from scoring.errors import EntryContentDiffers, SelectionChanged
 from service.ledger.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import Decision, dry_run, execute
-from tests.builders import MARKET, Clock, ago, status, violation
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET, ago, status, violation
 
 DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
 OTHERWISE: dict[str, dict[str, Any]] = {
@@ -27,12 +24,6 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "reason": {"reason": "another"},
     "query": {"selection": Selection(notifier="n", violation_types=("counterfeit_goods",))},
 }
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with database(str(request.param), tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
-        yield ledger
 
 
 def report(ledger: Ledger, count: int) -> list[str]:

@@ -13,7 +13,7 @@ from scoring.enums import Action, Harm, Kind
 from scoring.features.table import Feature
 from scoring.time import DAY
 from tests.builders import exposure, identity, status, violation
-from tests.training.ledgers import STUDIES, table_of
+from tests.training.ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.checks.check import Check
 from training.checks.data import (
@@ -33,15 +33,8 @@ from training.observation.export import LedgerTable, read_export
 from training.observation.labels import final_facts
 from training.observation.snapshots import Observed, Snapshot, observe
 from training.study.definition import Study
-from training.study.loading import load_study
 
 SELLERS = 40
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace."""
-    return load_study(STUDIES / "marketplace.toml")
 
 
 def sound() -> list[Entry]:

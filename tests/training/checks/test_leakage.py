@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from scoring.enums import Kind
 from scoring.time import DAY
-from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.checks.duplicates import duplicated_histories, identical_rows
 from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
 from training.fitting.folds import folds
@@ -19,27 +18,6 @@ from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.context import LOOK_BACK, ContextSource
 from training.study.definition import Observation, Study
-from training.study.loading import load_study
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace."""
-    return load_study(STUDIES / "marketplace.toml")
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export of two years of a thousand simulated sellers."""
-    folder = tmp_path_factory.mktemp("market")
-    with market_ledger(folder, 1000) as ledger:
-        exported(ledger, "demo", folder)
-    return folder / "export.parquet"
-
-
-@pytest.fixture(scope="module")
-def table(export: Path) -> LedgerTable:
-    return read_export(export)
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +96,14 @@ def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
 
 
 def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_what_was_deleted(
-    export: Path, study: Study, table: LedgerTable, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+    market_export: Path,
+    study: Study,
+    table: LedgerTable,
+    points: tuple[list[Observation], list[Observation]],
+    tmp_path: Path,
 ) -> None:
     """Rows built as if everything had been known at once differ from what was known then."""
-    at_once = pl.read_parquet(export).with_columns(
+    at_once = pl.read_parquet(market_export).with_columns(
         report_time=pl.when(pl.col("kind") == Kind.VIOLATION)
         .then(pl.col("occur_time"))
         .when(pl.col("kind") == Kind.STATUS)
@@ -190,9 +172,9 @@ def test_rows_that_are_alike_cannot_be_told_apart(study: Study, train: Snapshot)
     assert 0.4 < found.number < 0.6
 
 
-def with_copies(export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
+def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
     """The ledger with a copy of each of the sellers under another id."""
-    rows = pl.read_parquet(export)
+    rows = pl.read_parquet(market_export)
     copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
         *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")], **changed
     )
@@ -201,12 +183,16 @@ def with_copies(export: Path, folder: Path, sellers: Sequence[str], **changed: p
 
 
 def test_a_seller_under_two_ids_in_training_and_test_is_found(
-    export: Path, table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+    market_export: Path,
+    table: LedgerTable,
+    study: Study,
+    points: tuple[list[Observation], list[Observation]],
+    tmp_path: Path,
 ) -> None:
     """Every tenth one, copied under another id; not if it is of another country."""
     sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
     chosen = [table.sellers[code] for code in np.flatnonzero(sold >= 5)[::10]]
-    copied = with_copies(export, tmp_path, chosen)
+    copied = with_copies(market_export, tmp_path, chosen)
     train, test = (observed(copied, study, part) for part in points)
     is_copy = np.char.startswith(np.array(copied.sellers), "copy-")
     originals, copies = train.take(~is_copy[train.seller]), test.take(is_copy[test.seller])
@@ -221,20 +207,24 @@ def test_a_seller_under_two_ids_in_training_and_test_is_found(
     assert duplicated_histories(table, train.seller[:0], test.seller[:0]).ok
 
     elsewhere = pl.col("content").str.replace('"country":"[A-Z]+"', '"country":"AQ"')
-    moved = with_copies(export, tmp_path, chosen, content=elsewhere)
+    moved = with_copies(market_export, tmp_path, chosen, content=elsewhere)
     train, test = (observed(moved, study, part) for part in points)
     assert duplicated_histories(moved, train.seller, test.seller).number == 0
 
 
 def test_a_short_history_is_nobodys_copy(
-    export: Path, table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path
+    market_export: Path,
+    table: LedgerTable,
+    study: Study,
+    points: tuple[list[Observation], list[Observation]],
+    tmp_path: Path,
 ) -> None:
     """Four exposures may be alike by chance."""
     sold = np.bincount(table.columns.case[table.columns.kind == Kind.EXPOSURE], minlength=len(table.sellers))
     guilty = np.bincount(table.columns.case[table.columns.kind == Kind.VIOLATION], minlength=len(table.sellers))
     short = [table.sellers[code] for code in np.flatnonzero(sold + guilty < 5)]
     assert short
-    copied = with_copies(export, tmp_path, short)
+    copied = with_copies(market_export, tmp_path, short)
     everyone = np.arange(len(copied.sellers))
     assert duplicated_histories(copied, everyone, everyone).number == 0
 

@@ -12,23 +12,16 @@ from scoring.entries.entry import Entry
 from scoring.enums import Action, Harm
 from scoring.time import DAY
 from tests.builders import status, violation
-from tests.training.ledgers import STUDIES, table_of
+from tests.training.ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.delay import MONTH_DAYS, decision_delay, delay_by_category, development, lift
 from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
 from training.study.definition import Study
-from training.study.loading import load_study
 
 Floats = NDArray[np.float64]
 FIRST, LAST = OBSERVE - 720, OBSERVE
 """Days of the simulated ledgers, of which nothing after the last is known."""
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace: harm high, a window of 180 days, 45 days of maturity."""
-    return load_study(STUDIES / "marketplace.toml")
 
 
 def cases(

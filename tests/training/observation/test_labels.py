@@ -11,22 +11,15 @@ from scoring.entries.entry import Entry
 from scoring.enums import Action, Category, Harm, Severity, Source
 from scoring.time import DAY, parse_day
 from tests.builders import confirmed, exposure, identity, status, violation
-from tests.training.ledgers import STUDIES, table_of
+from tests.training.ledgers import table_of
 from training.fitting.fit import baseline_seller, golden_rows, offset
 from training.observation.snapshots import Snapshot, snapshot
 from training.study.definition import BadRule, Study
-from training.study.loading import load_study
 
 OBSERVE = parse_day("2025-01-01")
 WINDOW, MATURITY = 180, 45
 END = OBSERVE + WINDOW
 TRUTH = END + MATURITY
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace."""
-    return load_study(STUDIES / "marketplace.toml")
 
 
 def standing(seller: str, *, orders: int = 1000) -> list[Entry]:

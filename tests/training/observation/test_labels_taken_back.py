@@ -12,20 +12,12 @@ from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.enums import Action, Attribution, ControlReason, CorrectionKind, IncidentChange
 from scoring.time import DAY
 from tests.builders import status, violation
-from tests.training.ledgers import STUDIES
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, is_bad, observe
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-from training.study.loading import load_study
 
 LATER = (TRUTH + 400) * DAY
 INSIDE, BEFORE = (OBSERVE + 10) * DAY, (OBSERVE - 10) * DAY
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace."""
-    return load_study(STUDIES / "marketplace.toml")
 
 
 def folder(tmp_path: Path, name: str) -> Path:

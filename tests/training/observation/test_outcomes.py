@@ -26,22 +26,15 @@ from scoring.enums import (
 )
 from scoring.time import DAY
 from tests.builders import exposure, identity, status, violation
-from tests.training.ledgers import STUDIES, table_of
+from tests.training.ledgers import table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import MOST_WEIGHT, Outcome, staying_weights
 from training.observation.snapshots import Observed, Snapshot, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
 from training.study.definition import BadRule, Observation, Study
-from training.study.loading import load_study
 
 BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    """The shipped study of a marketplace."""
-    return load_study(STUDIES / "marketplace.toml")
 
 
 def sales(seller: str, *days: int, orders: int = 100, product_category: str = "") -> list[Entry]:

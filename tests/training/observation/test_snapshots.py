@@ -7,19 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.training.ledgers import exported, market_ledger
 from training.observation import snapshots
 from training.observation.chunks import of_sellers, runs
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.snapshots import Room, Snapshot, join, observe
 from training.study.definition import Study
-from training.study.loading import load_study
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return load_study(STUDIES / "marketplace.toml")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
-from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
+from tests.training.ledgers import POLICY, STUDIES, train
 from training.monitoring.outcomes import as_the_model_sees, seen_by
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
@@ -32,13 +32,6 @@ HELD = ContextSource("held", "measures_in_force", 0.0)
 @pytest.fixture(scope="module")
 def study() -> Study:
     return replace(load_study(STUDIES / "marketplace.toml"), rounds=20)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
-    folder = tmp_path_factory.mktemp("market")
-    with market_ledger(folder, 1000) as ledger:
-        return exported(ledger, "demo", folder)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
-from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, train
+from tests.training.ledgers import POLICY, STUDIES, train
 from training.fitting.tuning import tune
 from training.observation.export import LedgerTable
 from training.pipeline import comparing, judging, observing
@@ -28,13 +28,6 @@ from training.study.loading import load_study
 @pytest.fixture(scope="module")
 def study() -> Study:
     return replace(load_study(STUDIES / "marketplace.toml"), rounds=30)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
-    folder = tmp_path_factory.mktemp("market")
-    with market_ledger(folder, 1000) as ledger:
-        return exported(ledger, "demo", folder)
 
 
 @pytest.fixture(scope="module")

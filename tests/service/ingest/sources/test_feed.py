@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from service.ingest.sources.source import Message
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock
-from tests.databases import BACKENDS, database
 from tests.service.ingest.sources.payloads import bare, decision, exposure, message, violation
 
 MORE = 25
@@ -58,18 +57,6 @@ class Rows:
         return all(at == len(rows) for at, rows in zip(self.at, self.rows, strict=True))
 
     def close(self) -> None: ...
-
-
-@pytest.fixture(params=BACKENDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    with Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def fed(ledger: Ledger, source: Rows, folder: Path, patience_seconds: float = 5) -> FeedReport:

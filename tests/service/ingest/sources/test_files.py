@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from service.ingest.file_import import ImportReport, import_entries, import_file
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.tables import csv_rows
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET
 from tests.service.ingest.sources.payloads import bare, exposure, violation
 
 RULE = {
@@ -34,12 +32,6 @@ HEADER = "id,seller,time,harm"
 
 class Broken(Exception):
     """Stands for whatever ends a process."""
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def imported(

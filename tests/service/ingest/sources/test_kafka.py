@@ -16,8 +16,7 @@ from service.ingest.sources.kafka import KafkaSource
 from service.ingest.sources.rejects import RejectFile
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET
 from tests.service.ingest.sources.brokers import PARTITIONS, kafka, produce
 from tests.service.ingest.sources.payloads import exposure, violation
 
@@ -28,12 +27,6 @@ TOPIC = "facts"
 def servers() -> Iterator[str]:
     with kafka() as servers:
         yield servers
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def fed(ledger: Ledger, servers: str, folder: Path, *, name: str = "", topic: str = TOPIC) -> FeedReport:

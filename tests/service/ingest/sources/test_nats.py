@@ -15,8 +15,7 @@ from service.ingest.sources.nats import NatsSource
 from service.ingest.sources.rejects import RejectFile
 from service.ledger.records import Position
 from service.ledger.store import Ledger
-from tests.builders import MARKET, Clock
-from tests.databases import BACKENDS, database
+from tests.builders import MARKET
 from tests.service.ingest.sources.brokers import NatsServer, nats_server
 from tests.service.ingest.sources.payloads import exposure, violation
 
@@ -28,12 +27,6 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
     with nats_server(tmp_path) as server:
         server.add_stream(STREAM, "facts.*")
         yield server
-
-
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with database(request.param, tmp_path) as url, Ledger.open(url, clock=Clock()) as opened:
-        yield opened
 
 
 def fed(

@@ -1,0 +1,34 @@
+"""What tests of training share: the shipped study of a marketplace, and a simulated one of a thousand sellers."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.shared import made_once
+from tests.training.ledgers import STUDIES, exported, market_ledger
+from training.observation.export import LedgerTable, read_export
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    """The shipped study of a marketplace: harm high, a window of 180 days, 45 days of maturity."""
+    return load_study(STUDIES / "marketplace.toml")
+
+
+@pytest.fixture(scope="session")
+def market_export() -> Path:
+    """The export of two years of a thousand simulated sellers, through files and ledger. Not to be written to."""
+
+    def make(folder: Path) -> None:
+        with market_ledger(folder, 1000) as ledger:
+            exported(ledger, "demo", folder)
+
+    return made_once("market", make) / "export.parquet"
+
+
+@pytest.fixture(scope="session")
+def table(market_export: Path) -> LedgerTable:
+    """The same, as training sees it."""
+    return read_export(market_export)
