@@ -62,9 +62,15 @@ class NotifierNotFound(SellertrustError):
 
 
 class EntryContentDiffers(SellertrustError):
-    """The `entry_id` stands for other content."""
+    """The `entry_id` stands for other content. `entries`: of a batch all such entries, by index, each with what is wrong."""
 
     reason = "ENTRY_CONTENT_DIFFERS"
+
+    def __init__(
+        self, message: str, metadata: Mapping[str, str] | None = None, entries: Mapping[int, str] | None = None
+    ) -> None:
+        super().__init__(message, metadata)
+        self.entries = dict(entries or {})
 
 
 class ExposureRevisionTaken(SellertrustError):

@@ -87,9 +87,13 @@ class EntryColumns:
         """The same entries, of other cases: entry i is of `case[i]`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
-    def corrected(self, occur_time: Ints, incident: Ints) -> "EntryColumns":
-        """The same entries, with other times and incidents."""
-        return _Lazy(self, _ALL, occur_time=occur_time, incident=incident)
+    def corrected(self, occur_time: Ints) -> "EntryColumns":
+        """The same entries, at other times."""
+        return _Lazy(self, _ALL, occur_time=occur_time)
+
+    def regrouped(self, incident: Ints) -> "EntryColumns":
+        """The same entries, in other incidents."""
+        return _Lazy(self, _ALL, incident=incident)
 
     def repeat(self, times: int) -> "EntryColumns":
         """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""

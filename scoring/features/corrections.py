@@ -1,11 +1,12 @@
 """What later entries change about earlier ones: when they happened, whether they stand, and to which incident they belong."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.entries.violation_state import Move, Naming, incident_after_moves
 from scoring.enums import CorrectionKind, IncidentChange, Kind
 from scoring.features.columns import EntryColumns, Ints
 
@@ -34,11 +35,37 @@ def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bool
     found = key[place] == wanted
     by = corrections[place]
     void = found & (columns.status[by] == CorrectionKind.VOID)
-    moved = found & ~void
-    occur_time = np.where(moved, columns.occur_time[by], columns.occur_time)
-    # The ledger says to which incident a report belongs that was moved into another week.
-    incident = np.where(moved & (columns.incident[by] >= 0), columns.incident[by], columns.incident)
-    return columns.corrected(occur_time, incident).take(~void), ~void
+    occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
+    return columns.corrected(occur_time).take(~void), ~void
+
+
+def moved(
+    reports: EntryColumns, moves: EntryColumns, changes: EntryColumns, retracted: Collection[tuple[int, int]]
+) -> EntryColumns:
+    """The reports with the incidents of the weeks that corrections moved them to (`incident_after_moves`).
+
+    `moves`: corrections of reports, which say the week's incident; `changes`: merges and splits; `retracted`: (case, code) of
+    violations that are as if never reported, whose splits name nothing.
+    """
+    if not len(moves.case):
+        return reports
+    namings: dict[int, list[Naming[int]]] = {}
+    for place in range(len(changes.case)):
+        case, violation = int(changes.case[place]), int(changes.violation[place])
+        if changes.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
+            continue
+        names = (int(changes.incident[place]), int(changes.target[place]))
+        namings.setdefault(case, []).append(Naming(int(changes.sequence[place]), names))
+    moved_to: dict[tuple[int, int], list[Move[int]]] = {}
+    for place in range(len(moves.case)):
+        key = int(moves.case[place]), int(moves.target[place])
+        moved_to.setdefault(key, []).append(Move(int(moves.sequence[place]), int(moves.incident[place])))
+    incident = reports.incident.copy()
+    for place in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
+        case = int(reports.case[place])
+        if found := moved_to.get((case, int(reports.entry[place]))):
+            incident[place] = incident_after_moves(int(incident[place]), found, namings.get(case, ()))
+    return reports.regrouped(incident)
 
 
 def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:

@@ -19,7 +19,7 @@ from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns, Ints
-from scoring.features.corrections import corrected, regrouped
+from scoring.features.corrections import corrected, moved, regrouped
 from scoring.time import DAY
 
 Bools = NDArray[np.bool_]
@@ -133,7 +133,8 @@ def resolve(
 
     about = _IS_ABOUT_VIOLATIONS[columns.kind] & (decided | (before & (columns.kind == Kind.VIOLATION)))
     changes = columns.take(decided & (columns.kind == Kind.INCIDENT))
-    violations, allegations, stands = _violations(columns.take(about), changes, upheld)
+    moves = columns.take(decided & (columns.kind == Kind.CORRECTION) & (columns.incident >= 0))
+    violations, allegations, stands = _violations(columns.take(about), changes, moves, upheld)
 
     sold = columns.take((columns.kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
     sold = sold.take(_highest_revisions(sold))
@@ -167,9 +168,11 @@ def resolve(
     )
 
 
-def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | None) -> tuple[Violations, Ints, Bools]:
-    """Counted violations, their incidents changed by `changes`; open allegations and whether any violation stands, by
-    case.
+def _violations(
+    entries: EntryColumns, changes: EntryColumns, moves: EntryColumns, upheld: Bools | None
+) -> tuple[Violations, Ints, Bools]:
+    """Counted violations, their incidents changed by `changes` and by the `moves` of reports in time; open allegations and
+    whether any violation stands, by case.
     """
     # A status change that is still pending leads to no status yet.
     entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
@@ -197,7 +200,9 @@ def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | No
         units = np.maximum(units, alleged)
     allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
     stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
-    incident = regrouped(reports, changes)
+    is_away_or_retracted = ~_STANDS[status]
+    retracted = _pairs(reports.case[is_away_or_retracted], reports.violation[is_away_or_retracted])
+    incident = regrouped(moved(reports, moves, changes, retracted), changes)
     kept = np.flatnonzero(reported & counts)
     kept = kept[np.lexsort((reports.category[kept], incident[kept], reports.case[kept]))]
     violations = Violations(
@@ -209,6 +214,10 @@ def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | No
         row=reports.row[kept],
     )
     return _raised(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
+
+
+def _pairs(case: Ints, violation: Ints) -> set[tuple[int, int]]:
+    return set(zip(case.tolist(), violation.tolist(), strict=True))
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
@@ -227,13 +236,17 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Distinct units of each violation: the most that was adjudicated."""
+    """Distinct units of each violation: those that the last decision states which states any; entries by (violation,
+    sequence). A mistaken count is so taken back by the next, and what a confirmation adjudicated comes back when it is
+    reinstated after an overturn.
+    """
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)
     adjudicated = (entries.kind == Kind.STATUS) | (
         (entries.kind == Kind.VIOLATION) & (entries.status == Status.CONFIRMED)
     )
-    return np.maximum.reduceat(np.where(adjudicated, entries.units, 0), starts)
+    last = np.maximum.reduceat(np.where(adjudicated & (entries.units > 0), np.arange(len(entries.units)), -1), starts)
+    return np.where(last >= 0, entries.units[np.maximum(last, 0)], 0)
 
 
 def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:

@@ -16,7 +16,6 @@ from service.contract.review import (
     queue_messages,
     token_of,
 )
-from service.ledger import notifiers
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import dry_run, execute
 from service.review.reliability import assess
@@ -40,7 +39,7 @@ class ReviewServicer:
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
         marketplace, notifier = parse_notifier(request.name, "name")
         cut = cut_of(self._ledger, request)
-        found = self._ledger.read(notifiers.records, marketplace, cut, [notifier]).get(notifier)
+        found = self._ledger.notifier_records(marketplace, cut, [notifier]).get(notifier)
         if found is None:
             text = f"nothing that this notifier reported was recorded by {format_time(cut.known_time)}; check its id"
             raise NotifierNotFound(text, {"notifier": request.name})
@@ -49,8 +48,8 @@ class ReviewServicer:
     def ListNotifiers(self, request: review_pb.ListNotifiersRequest) -> review_pb.ListNotifiersResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         cut, after, limit = page_of(self._ledger, request, is_id)
-        names = self._ledger.read(notifiers.notifiers, marketplace, after, limit + 1)
-        found = self._ledger.read(notifiers.records, marketplace, cut, names[:limit])
+        names = self._ledger.notifiers(marketplace, after, limit + 1)
+        found = self._ledger.notifier_records(marketplace, cut, names[:limit])
         return review_pb.ListNotifiersResponse(
             notifiers=[notifier_message(marketplace, name, assess(found[name])) for name in names if name in found],
             next_page_token=token_of(request, cut, names[limit - 1]) if len(names) > limit else "",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoring.entries.entry import prepared
 from scoring.entries.incidents import incident_of
 from scoring.entries.kinds.account import IdentityVerified
-from scoring.entries.kinds.conduct import IncidentChanged, StatusChanged, ViolationReported
+from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.lifecycle import next_status
@@ -34,8 +34,7 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-1]]
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
     """The fold's rows of one seller's entries, in the order of their sequence. InvalidInput if one cannot be read."""
     statuses: dict[str, int] = {}
-    reports: dict[str, tuple[ViolationReported, str]] = {}
-    regrouped: set[str] = set()
+    reports: dict[str, ViolationReported] = {}
     rows = []
     for message, entry in zip(messages, entries_of(marketplace, messages), strict=True):
         item = prepared(entry, KIND_OF[type(entry.fact)])
@@ -43,25 +42,14 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
         fact = entry.fact
         if isinstance(fact, ViolationReported):
             statuses[entry.entry_id] = int(item.status or 0)
-            reports[entry.entry_id] = fact, row[PLACE["incident"]]
+            reports[entry.entry_id] = fact
         elif isinstance(fact, StatusChanged) and not message.pending:
             following = next_status(Status(statuses[fact.violation]), fact.action)
             statuses[fact.violation] = row[PLACE["status"]] = int(following)
-        elif isinstance(fact, IncidentChanged):
-            regrouped |= {fact.incident, fact.into}
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
-            row[PLACE["incident"]] = _moved(fact, reports, regrouped)
+            row[PLACE["incident"]] = incident_of(fact.entry, reports[fact.entry], fact.moved_to)
         rows.append(_fact_row(row, fact.attributes if isinstance(fact, IdentityVerified) else None))
     return rows
-
-
-def _moved(fact: EntryCorrected, reports: dict[str, tuple[ViolationReported, str]], regrouped: set[str]) -> str:
-    """The incident of a report that is moved in time, unless somebody named its present one."""
-    report, incident = reports[fact.entry]
-    if incident not in regrouped:
-        incident = incident_of(fact.entry, report, fact.moved_to or 0)
-        reports[fact.entry] = report, incident
-    return incident
 
 
 def _fact_row(row: Row, attributes: object) -> FactRow:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
-from scoring.errors import InvalidInput, SellertrustError
+from scoring.errors import EntryContentDiffers, InvalidInput, SellertrustError
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 
@@ -89,11 +89,10 @@ def _whole(
                 reasons.setdefault(place, []).append(said)
         if not reasons:
             raise
-        if rows is not None:
-            _refuse_what_would_wait(batch, rows, reasons)
-        accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
-        _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
-        return False
+        return _without(ledger, marketplace, batch, reasons, accepted, rows)
+    except EntryContentDiffers as error:
+        found_differing = {place: [_INDEX.sub("", said)] for place, said in error.entries.items()}
+        return _without(ledger, marketplace, batch, found_differing, accepted, rows)
     except SellertrustError as error:
         if error.reason in ("LEDGER_UNAVAILABLE", ""):
             raise
@@ -109,6 +108,22 @@ def _whole(
     accepted.appended += len(results) - present
     accepted.waiting += sum(result.pending and not result.already_present for result in results)
     return True
+
+
+def _without(
+    ledger: Ledger,
+    marketplace: str,
+    batch: Sequence[tuple[int, Entry]],
+    reasons: dict[int, list[str]],
+    accepted: Accepted,
+    rows: Sequence[int] | None,
+) -> bool:
+    """Refuses the entries that there are reasons against, and appends the rest; False, since that was not the whole."""
+    if rows is not None:
+        _refuse_what_would_wait(batch, rows, reasons)
+    accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
+    _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
+    return False
 
 
 def _refuse_what_would_wait(

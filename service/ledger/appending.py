@@ -1,35 +1,41 @@
 """Appending a valid batch while the lock is held: what is known already, what is allowed, what follows, what is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select
 
 from scoring.entries.entry import PreparedEntry
 from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Kind
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
 from service.ledger.batch import Batch
 from service.ledger.database import Database
-from service.ledger.expressions import Texts, among
+from service.ledger.expressions import Texts, among, of_kind
+from service.ledger.following import position_after, unfinished_of
+from service.ledger.notifiers import ends_of_ids, histories
 from service.ledger.reading import position as position_of
-from service.ledger.records import Appended, Position
-from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts
-from service.ledger.seals import leaving, seal
+from service.ledger.records import Appended, AsSeen, Position
+from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
-_KNOWN = select(_E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == 2)).where(
-    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
-)
+_KNOWN = select(
+    _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
+).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
 _STORED = select(_E.entry_id, _E.seller, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
 _STATED_BY = select(_E.entry_id).where(
-    text("kind = 3"),  # no parameter, so that the partial index serves
+    of_kind(Kind.EXPOSURE),
     *(_E[name] == bindparam(name) for name in _REVISION_KEY),
 )
+
+_FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
+_ALL = 2**63 - 1  # of the ledger's sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,14 @@ class _Stored:
 
     appended: Appended
     digest: bytes
+    is_old: bool = True
+
+
+class Done(NamedTuple):
+    """What became of a batch, by entry; and the entries from which more follows than one append derives."""
+
+    results: list[Appended]
+    unfinished: list[str]
 
 
 def last(connection: Connection) -> tuple[int, int]:
@@ -53,7 +67,7 @@ def append_batch(
     batch: Sequence[PreparedEntry],
     now: int,
     position: Position | None = None,
-) -> list[Appended]:
+) -> "Done":
     """Appends what is not there yet, in order, and what follows from it. The caller holds the lock, and commits.
 
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
@@ -62,35 +76,75 @@ def append_batch(
     sequence, last_time = last(connection)
     known = _known(connection, marketplace, batch)
     alike = _alike(connection, marketplace, batch, known)
+    _refuse_differing(batch, known, alike)
     fresh = [item for item in batch if item.entry.entry_id not in known]
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
-    rows = Batch(connection, marketplace, fresh, sequence, max(now, last_time + 1))
+    rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, max(now, last_time + 1))
     results: list[Appended] = []
-    has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
         found = known.get(entry_id)
         if found is None:
             appended = rows.add(item, index)
-            if has_twins:
-                known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
+            known[entry_id] = _Stored(appended._replace(already_present=True), item.digest, is_old=False)
             results.append(appended)
-            continue
-        if found.digest != item.digest and index not in alike:
-            raise EntryContentDiffers(
-                f"entries[{index}].entry_id: {entry_id!r} stands for other content (sequence"
-                f" {found.appended.sequence}); give a new fact a new entry_id",
-                {"entry_id": entry_id},
-            )
-        results.append(found.appended._replace(erased=alike.get(index, False)))
-    if rows.rows:
-        seal_texts(connection, marketplace, rows.rows, rows.sealed)
-        leaves: list[bytes] = []
-        database.insert(connection, leaving(rows.rows, leaves))
-        seal(connection, sequence + 1, leaves)
+        else:
+            results.append(found.appended._replace(erased=alike.get(index, False)))
+    sequence += rows.insert(database, connection)
+    for entry_id, came_to in met.unfinished.items():
+        advance(connection, position_after(marketplace, entry_id, came_to), sequence)
     if position is not None:
-        advance(connection, position, sequence + len(rows.rows))
-    return results
+        advance(connection, position, sequence)
+    again = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and known[item.entry.entry_id].is_old]
+    unfinished = [*met.unfinished, *(entry_id for _, entry_id, _ in unfinished_of(connection, marketplace, again))]
+    return Done(results, unfinished)
+
+
+def changed_since(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
+    """Return the ids of the entries that are to be left out, since their violation got another decision.
+
+    EntryContentDiffers if the decision's id stands for another decision by now.
+    """
+    for name in ends_of_ids(connection, marketplace, seen.prefix, seen.prefix + "g"):  # after all hexadecimal digits
+        if not name.startswith(seen.own):
+            raise other_decision(seen.decision_id, name)
+    found = histories(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
+    return {
+        entry_id
+        for entry_id, (violation, count) in seen.decisions.items()
+        if len(changes := found.get(violation, ())) != count and all(change.entry_id != entry_id for change in changes)
+    }
+
+
+def other_decision(decision_id: str, entry_id: str) -> EntryContentDiffers:
+    """Return the refusal of a bulk decision whose id stands for another one, by an entry of that."""
+    return EntryContentDiffers(
+        f"decision_id: {decision_id!r} stands for another action, sample or selection; give a new decision a new id",
+        {"entry_id": entry_id},
+    )
+
+
+def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
+    """EntryContentDiffers names all entries whose id stands for other content, on record or earlier in the batch."""
+    first: dict[str, tuple[int, bytes]] = {}
+    differing: dict[int, str] = {}
+    for index, item in enumerate(batch):
+        entry_id = item.entry.entry_id
+        found = known.get(entry_id)
+        if found is None:
+            earlier, digest = first.setdefault(entry_id, (index, item.digest))
+            where, differs = f"entries[{earlier}] of this batch", digest != item.digest
+        else:
+            where = f"sequence {found.appended.sequence}"
+            differs = found.digest != item.digest and index not in alike
+        if differs:
+            differing[index] = (
+                f"entries[{index}].entry_id: {entry_id!r} stands for other content ({where}); give a new fact a new"
+                " entry_id"
+            )
+    if differing:
+        index = min(differing)
+        raise EntryContentDiffers(differing[index], {"entry_id": batch[index].entry.entry_id}, differing)
 
 
 def advance(connection: Connection, position: Position, sequence: int) -> None:

@@ -38,7 +38,7 @@ def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appen
                 " name the seller by the id in its entries",
                 {"seller": entry.seller},
             )
-        [appended] = appending.append_batch(database, connection, marketplace, [item], now)
+        [appended] = appending.append_batch(database, connection, marketplace, [item], now).results
         if not appended.already_present:  # a retry leaves alone what was stated since
             here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
             connection.execute(delete(SELLER_KEY).where(*here))

@@ -4,13 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import Text, TextClause, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from scoring.enums import Kind
 
 
 class Texts(TypeDecorator[Sequence[str]]):
@@ -46,6 +48,11 @@ def _among_in_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> s
 def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
     column, names = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY ({names})"
+
+
+def of_kind(kind: Kind) -> TextClause:
+    """`kind = 3` for Kind.EXPOSURE, without a parameter, so that a partial index of the kind serves."""
+    return text(f"kind = {int(kind)}")
 
 
 class member(FunctionElement[str]):  # noqa: N801 (used as a function)

@@ -1,15 +1,15 @@
 """Queries about who reports, and about violations that wait for a decision. Each is bounded by a cut."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, Connection, Text, and_, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import Boolean, Connection, Text, and_, bindparam, case, func, literal_column, or_, select, text
 
-from scoring.enums import Action, Attribution, Category, Source, Status
+from scoring.entries.violation_state import Change, ViolationState
+from scoring.enums import Attribution, Category, Kind, Severity, Source, Status
 from scoring.time import day_of
-from service.ledger.expressions import Texts, among, member, only
+from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, Record, outcome_of
 from service.ledger.tables import ENTRY
 
@@ -27,7 +27,7 @@ _VISIBLE = (
 )
 
 
-def _latest(kind: int) -> Any:
+def _latest(kind: Kind) -> Any:
     """The last word of a kind about the report in hand. As in the score, by knowledge alone: what is decided today
     corrects what is said of an earlier time.
     """
@@ -37,7 +37,7 @@ def _latest(kind: int) -> Any:
             _C.marketplace == _E.marketplace,
             _C.violation.is_not(None),  # said, so that the partial index serves
             _C.violation == _E.violation,
-            _C.kind == kind,
+            _C.kind == int(kind),
             _C.status.is_not(None),
             _C.sequence <= bindparam("last"),
         )
@@ -47,8 +47,8 @@ def _latest(kind: int) -> Any:
     )
 
 
-_STATUS = func.coalesce(_latest(2), _E.status)
-_ATTRIBUTION = func.coalesce(_latest(5), 0)
+_STATUS = func.coalesce(_latest(Kind.STATUS), _E.status)
+_ATTRIBUTION = func.coalesce(_latest(Kind.ATTRIBUTION), 0)
 _REPORTS = (
     select(
         _E.notifier,
@@ -76,7 +76,7 @@ _NOTIFIERS = text("""
 _OPEN = (
     select(_E.entry_id, _E.sequence, _E.seller, _E.category, _E.severity, _E.notifier, _SOURCE, _STATUS)
     .where(
-        text("kind = 1"),  # no parameter, so that the partial index serves
+        of_kind(Kind.VIOLATION),
         *_VISIBLE,
         _STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
         _ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
@@ -86,12 +86,15 @@ _OPEN = (
     .limit(bindparam("count"))
 )
 _HISTORY = (
-    select(_E.violation, _E.entry_id, _E.kind, _E.status, _E.content)
+    select(
+        *(_E.violation, _E.kind, _E.entry_id, _E.status, _E.severity, _E.target, _E.occur_time, _E.report_time),
+        case((_E.kind == int(Kind.STATUS), member(_E.content, literal_column("'held_back'")))),
+    )
     .where(
         _E.marketplace == bindparam("marketplace"),
         _E.violation.is_not(None),
         among(_E.violation, bindparam("names", type_=Texts())),
-        _E.kind.in_([2, 5]),
+        _E.kind.in_([int(Kind.STATUS), int(Kind.ATTRIBUTION)]),
         _E.status.is_not(None),
         _E.sequence <= bindparam("last"),
     )
@@ -109,7 +112,7 @@ _DAYS = (
         .label("place"),
     )
     .where(
-        text("kind = 3"),
+        of_kind(Kind.EXPOSURE),
         _E.marketplace == bindparam("marketplace"),
         among(_E.seller, bindparam("names", type_=Texts())),
         _E.exposure_day >= bindparam("first_day"),
@@ -126,7 +129,7 @@ _REACHED = select(_E.target, _E.entry_id).where(
     _E.marketplace == bindparam("marketplace"),
     _E.target.is_not(None),  # said, so that the partial index serves
     among(_E.target, bindparam("names", type_=Texts())),
-    _E.kind == 1,
+    _E.kind == int(Kind.VIOLATION),
     _E.sequence <= bindparam("last"),
 )
 _IDS = select(_E.entry_id).where(
@@ -166,22 +169,12 @@ class Selection:
 
 
 class Report(NamedTuple):
-    """A report that a selection names: its kind, its status on arrival, and when it was recorded (microseconds)."""
+    """A report that a selection names: where it stood on arrival, and when it was recorded (microseconds)."""
 
     sequence: int
     violation: str
-    kind: int
-    status: int
     record_time: int
-
-
-class Change(NamedTuple):
-    """A decision about a violation: a status change with its action, or an attribution, whose action is None."""
-
-    entry_id: str
-    status: int
-    action: Action | None
-    held_back: bool
+    state: ViolationState
 
 
 def records(
@@ -227,10 +220,11 @@ def histories(
     """The decisions about these violations up to a sequence, in their order."""
     found: dict[str, list[Change]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
-    for violation, entry_id, kind, status, content in connection.execute(_HISTORY, values) if names else ():
-        stated = json.loads(content) if kind == 2 else {}
-        action = Action[stated["action"].upper()] if stated else None
-        found.setdefault(violation, []).append(Change(entry_id, status, action, stated.get("held_back", False)))
+    rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
+    for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
+        held_back = str(flag).lower() in ("1", "true")  # of JSON a flag is text on PostgreSQL, and a number on SQLite
+        change = Change(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
+        found.setdefault(violation, []).append(change)
     return found
 
 
@@ -245,9 +239,10 @@ def selected(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
 ) -> list[Report]:
     """The first `count` reports that a selection names, after a sequence."""
-    query = select(_E.sequence, _E.entry_id, _E.kind, _E.status, _E.record_time).where(*_VISIBLE, _E.sequence > after)
-    derived = and_(text("kind = 1"), _E.target.is_(None))
-    query = query.where(text("kind = 1") if selection.seller else or_(text("kind = 13"), derived))
+    columns = (_E.sequence, _E.entry_id, _E.record_time, _E.seller, _E.kind, _E.status, _E.severity, _E.report_time)
+    query = select(*columns).where(*_VISIBLE, _E.sequence > after)
+    derived = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
+    query = query.where(of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), derived))
     if selection.notifier:
         query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
     if selection.seller:
@@ -264,7 +259,13 @@ def selected(
     if selection.reported_before is not None:
         query = query.where(_E.report_time < selection.reported_before)
     rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
-    return [Report(*row) for row in rows]
+    return [
+        Report(
+            *(sequence, entry_id, record_time),
+            ViolationState(seller, Kind(kind), Status(status), Severity(severity), report_time),
+        )
+        for sequence, entry_id, record_time, seller, kind, status, severity, report_time in rows
+    ]
 
 
 def reached(connection: Connection, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:

@@ -4,11 +4,12 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, literal, select
 
 from scoring.entries.entry import entry_from_content
+from scoring.enums import Kind
 from scoring.features.columns import FactRow
-from service.ledger.expressions import Texts, among, only
+from service.ledger.expressions import Texts, among, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
@@ -27,7 +28,7 @@ _BEFORE = (
     .limit(1)
 )
 _FACTS = (
-    select(*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == 4, _E.content)))
+    select(*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == int(Kind.IDENTITY), _E.content)))
     .where(
         _E.marketplace == bindparam("marketplace"),
         among(_E.seller, bindparam("sellers", type_=Texts())),
@@ -37,7 +38,7 @@ _FACTS = (
 )
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
-    (_E.kind == 2) & _E.status.is_(None),
+    (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
 )
 _POSITION = (
     select(SOURCE_POSITION.c.next_position)
@@ -45,7 +46,8 @@ _POSITION = (
     .order_by(SOURCE_POSITION.c.next_position.desc())
     .limit(1)
 )
-_REPORTS = REPORT.where(text("kind = 1"))  # no parameter, so that the partial index serves
+_REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
+_IS_REPORT = _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)])
 _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
@@ -97,7 +99,7 @@ def _recorded(row: Any, key: Key | None) -> RecordedEntry:
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
     """One violation as of the cut; None if it was not reported, or had not happened, by then."""
     query = REPORT.where(
-        *(_E.marketplace == marketplace, _E.entry_id == violation_id, _E.kind.in_((1, 13))),
+        *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
     )
     return next(iter(resolve(connection, marketplace, cut, connection.execute(query).all())), None)
@@ -121,7 +123,7 @@ def named_violations(
 ) -> dict[str, ViolationView]:
     """Those of the named violations that were reported as of the cut, by id."""
     query = REPORT.where(
-        *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind.in_((1, 13))),
+        *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
     )
     reports = connection.execute(query, {"names": list(names)}).all()

@@ -64,7 +64,7 @@ class ViolationView:
 
     `violation` is its id; `severity` the one after all changes; `attribution` is None unless it was contested whose goods
     they were; `entries` are the ids of its entries by sequence, the report first; `allowed_actions` what may be done to it;
-    `sequence` that of its report, `changed_sequence` that of its last change.
+    `sequence` that of its report.
     """
 
     violation: str
@@ -84,7 +84,21 @@ class ViolationView:
     entries: tuple[str, ...]
     allowed_actions: tuple[Action, ...]
     sequence: int
-    changed_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AsSeen:
+    """What must still hold when a bulk decision's entries are appended, asked while the ledger is locked.
+
+    `prefix`: how the ids of all entries of the decision begin; `own`: how those with its present parameters do; with others
+    the append is refused. `decisions`: by entry id its violation and how many decisions about it were seen: an entry whose
+    violation got another one since is left out.
+    """
+
+    decision_id: str
+    prefix: str
+    own: str
+    decisions: Mapping[str, tuple[str, int]]
 
 
 class Outcome(IntEnum):

@@ -1,107 +1,133 @@
-"""Violations resolved from their entries: decisions, attributions, corrections of time, merged and split incidents.
+"""Violations as reads show them: decisions, attributions, corrections of time, merged and split incidents resolved.
 
 By knowledge alone, as in the score: a decision of today corrects what is said of an earlier time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, select
 
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.lifecycle import allowed_actions
-from scoring.enums import Attribution, Category, CorrectionKind, IncidentChange, Kind, Severity, Status
+from scoring.entries.violation_state import Change, Move, Naming, ViolationState, incident_after_moves
+from scoring.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
 from scoring.features.corrections import root
-from service.ledger.expressions import Texts, among
+from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.records import Cut, ViolationView
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
 _COLUMNS = (_E.sequence, _E.entry_id, _E.kind, _E.seller, _E.violation, _E.incident, _E.target, _E.severity, _E.status)
 _HERE = (_E.marketplace == bindparam("marketplace"), _E.sequence <= bindparam("last"))
+_NAMES = bindparam("names", type_=Texts())
 REPORT = select(*_COLUMNS, _E.category, _E.occur_time, _E.report_time, _E.record_time, _E.content)
-_CHANGES = (
-    select(*_COLUMNS, _E.occur_time)
+_ABOUT = (
+    select(*_COLUMNS, _E.occur_time, _E.report_time)
     .where(
         *_HERE,
         _E.violation.is_not(None),  # said, so that the partial index serves
-        among(_E.violation, bindparam("names", type_=Texts())),
-        _E.kind.in_((int(Kind.STATUS), int(Kind.ATTRIBUTION), int(Kind.INCIDENT))),
+        among(_E.violation, _NAMES),
+        _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
         _E.status.is_not(None),
     )
     .order_by(_E.violation, _E.sequence)
 )
 _CORRECTIONS = (
     select(*_COLUMNS, _E.occur_time)
-    .where(
-        *_HERE,
-        _E.target.is_not(None),
-        among(_E.target, bindparam("names", type_=Texts())),
-        _E.kind == int(Kind.CORRECTION),
-    )
+    .where(*_HERE, _E.target.is_not(None), among(_E.target, _NAMES), _E.kind == int(Kind.CORRECTION))
     .order_by(_E.target, _E.sequence)
 )
-_MERGES = (
-    select(*_COLUMNS, _E.occur_time)
-    .where(
-        *_HERE,
-        text("kind = 18"),  # no parameter, so that the partial index serves
-        among(_E.seller, bindparam("names", type_=Texts())),
-        _E.status == int(IncidentChange.MERGED),
-    )
-    .order_by(_E.seller, _E.sequence)
+_REGROUPINGS = (
+    select(*_COLUMNS).where(*_HERE, of_kind(Kind.INCIDENT), among(_E.seller, _NAMES)).order_by(_E.seller, _E.sequence)
 )
 
 
 @dataclass(slots=True)
-class _Changes:
-    """What changed a violation: decisions and attributions, splits that stand, corrections of its time."""
+class _History:
+    """What is on record about one report: changes of where it stands, splits in force, corrections of its time."""
 
-    decisions: list[Any] = field(default_factory=list)
-    attributions: list[Any] = field(default_factory=list)
+    state: ViolationState
+    changes: list[Any] = field(default_factory=list)
     splits: list[Any] = field(default_factory=list)
     corrections: list[Any] = field(default_factory=list)
 
-    def all(self) -> list[Any]:
-        """All of them by sequence."""
-        found = [*self.decisions, *self.attributions, *self.splits, *self.corrections]
-        return sorted(found, key=lambda row: row.sequence)
+    def entries(self, report: Any) -> list[Any]:
+        """The report and all that is about it, by sequence."""
+        return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
 
 
 def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """The reports (rows of REPORT) as violations, as of the cut."""
+    """Return the reports (rows of REPORT) as violations, as of the cut."""
     if not reports:
         return []
-
-    def rows(query: Any, names: Sequence[str]) -> Iterator[Any]:
-        values = {"marketplace": marketplace, "last": cut.sequence, "names": list(dict.fromkeys(names))}
-        yield from connection.execute(query, values) if names else ()
-
-    ids = [report.entry_id for report in reports]
-    changes = {name: _Changes() for name in ids}
-    regroupings = [*rows(_MERGES, [report.seller for report in reports])]
-    for row in rows(_CHANGES, ids):
-        if row.kind == Kind.INCIDENT:
-            regroupings.append(row)
-        else:
-            found = changes[row.violation]
-            (found.decisions if row.kind == Kind.STATUS else found.attributions).append(row)
-    for row in rows(_CORRECTIONS, ids):
-        changes[row.target].corrections.append(row)
-    voided = _voided(rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
+    ask = _Asking(connection, marketplace, cut)
+    histories = {report.entry_id: _History(_arrived(report)) for report in reports}
+    for row in ask.rows(_ABOUT, histories):
+        if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
+            found = histories[row.violation]
+            found.changes.append(row)
+            found.state = found.state.apply(change_of(row))
+    for row in ask.rows(_CORRECTIONS, histories):
+        histories[row.target].corrections.append(row)
+    regroupings = [*ask.rows(_REGROUPINGS, {report.seller for report in reports})]
+    voided = _voided(ask.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
     into: dict[tuple[str, str], str] = {}
     for row in sorted(regroupings, key=lambda row: row.sequence):
         if row.entry_id in voided:
             continue
         if row.status == IncidentChange.SPLIT:
-            changes[row.violation].splits.append(row)
+            if row.violation in histories:
+                histories[row.violation].splits.append(row)
             continue
         merged, remaining = root(into, row.seller, row.incident), root(into, row.seller, row.target)
         if merged != remaining:
             into[row.seller, merged] = remaining
-    return [_view(report, changes[report.entry_id], into) for report in reports]
+    namings: dict[str, list[Naming[str]]] = {}
+    if any(row.incident for history in histories.values() for row in history.corrections):
+        namings = _namings(ask, regroupings)
+    return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
+
+
+def change_of(row: Any) -> Change:
+    """Return what a row about a violation changes."""
+    return Change(Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time)
+
+
+class _Asking:
+    """Queries about names, up to the end of a cut."""
+
+    def __init__(self, connection: Connection, marketplace: str, cut: Cut) -> None:
+        self._connection = connection
+        self._values = {"marketplace": marketplace, "last": cut.sequence}
+
+    def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
+        """The rows of a query about these names; none about none."""
+        values = {**self._values, "names": list(dict.fromkeys(names))}
+        yield from self._connection.execute(query, values) if names else ()
+
+
+def _arrived(report: Any) -> ViolationState:
+    severity, status = Severity(report.severity), Status(report.status)
+    return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
+
+
+def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Naming[str]]]:
+    """Which incidents merges and splits named, by seller. A split whose violation is retracted named none."""
+    splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
+    states: dict[str, ViolationState] = {}
+    for row in ask.rows(_ABOUT, splits):
+        is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
+        states[row.violation] = _arrived(row) if is_report else states[row.violation].apply(change_of(row))
+    found: dict[str, list[Naming[str]]] = {}
+    for row in regroupings:
+        if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
+            continue
+        names = tuple(name for name in (row.incident, row.target) if name is not None)
+        found.setdefault(row.seller, []).append(Naming(row.sequence, names))
+    return found
 
 
 def _voided(corrections: Iterator[Any]) -> set[str]:
@@ -110,31 +136,30 @@ def _voided(corrections: Iterator[Any]) -> set[str]:
     return {name for name, status in last.items() if status == CorrectionKind.VOID}
 
 
-def _view(report: Any, changes: _Changes, into: dict[tuple[str, str], str]) -> ViolationView:
+def _view(
+    report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[Naming[str]]
+) -> ViolationView:
     fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
-    decisions = [report, *changes.decisions]
-    history = [report, *changes.all()]
-    status = Status(decisions[-1].status)
-    moved = changes.corrections[-1] if changes.corrections else report  # to the incident of another week, too
-    incident = changes.splits[-1].target if changes.splits else moved.incident or report.incident
-    attribution = Attribution(changes.attributions[-1].status) if changes.attributions else None
+    state, entries = history.state, history.entries(report)
+    moves = [Move(row.sequence, row.incident) for row in history.corrections if row.incident]
+    incident = incident_after_moves(report.incident, moves, namings)
+    moved = history.corrections[-1] if history.corrections else report
     return ViolationView(
         violation=report.entry_id,
         seller=report.seller,
-        incident=root(into, report.seller, incident),
+        incident=root(into, report.seller, history.splits[-1].target if history.splits else incident),
         violation_type=fact.violation_type,
         category=Category(report.category),
-        severity=Severity(next(row.severity for row in reversed(decisions) if row.severity is not None)),
+        severity=state.severity,
         harm=fact.harm,
         source=fact.source,
         notifier=fact.notifier,
-        status=status,
-        attribution=attribution,
+        status=state.status,
+        attribution=state.attribution,
         occur_time=moved.occur_time,
         report_time=report.report_time,
         record_time=report.record_time,
-        entries=tuple(row.entry_id for row in history),
-        allowed_actions=allowed_actions(status),
+        entries=tuple(row.entry_id for row in entries),
+        allowed_actions=allowed_actions(state.status),
         sequence=report.sequence,
-        changed_sequence=history[-1].sequence,
     )

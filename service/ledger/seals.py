@@ -22,6 +22,7 @@ from service.ledger.tables import ENTRY, SEAL
 GENESIS = bytes(32)
 MARK_BYTES = 8
 RUN = 10_000
+"""Entries under one seal at most. Releases before 0.3 wrote longer ones where very much followed from one append."""
 _RANGE = struct.Struct(">qq")
 _FIRST = ENTRY.c.keys().index("digest")
 _LATER = ENTRY.c.keys()[_FIRST + 1 :]
@@ -49,10 +50,16 @@ def leaving(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequ
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Seals freshly appended entries from sequence `first` on, by their leaves. The caller holds the lock."""
+    """Seals freshly appended entries from sequence `first` on, by their leaves, a seal for each RUN. The caller holds the
+    lock.
+    """
     found = connection.execute(LAST_SEAL).first()
-    before = bytes(found.chain) if found else GENESIS
-    connection.execute(insert(SEAL), [_seal_of(first, leaves, before)])
+    chain = bytes(found.chain) if found else GENESIS
+    rows = []
+    for begin in range(0, len(leaves), RUN):
+        rows.append(_seal_of(first + begin, leaves[begin : begin + RUN], chain))
+        chain = rows[-1]["chain"]
+    connection.execute(insert(SEAL), rows)
 
 
 def seal_unsealed(connection: Connection) -> None:

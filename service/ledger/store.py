@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from scoring.entries.entry import Entry, prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
@@ -14,18 +14,16 @@ from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
 from scoring.features.columns import FactRow
 from scoring.time import format_time
-from service.ledger import appending, reading
+from service.ledger import appending, following, reading
 from service.ledger.database import CONFLICT, Database
 from service.ledger.erasing import erase
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
-from service.ledger.records import Appended, Cut, Identity, Position, RecordedEntry, ViolationView
+from service.ledger.records import Appended, AsSeen, Cut, Identity, Position, RecordedEntry, ViolationView
+from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, bring_up, require_current, state_of
 from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def wall_clock() -> int:
@@ -33,7 +31,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000
 
 
-class Ledger:
+class Ledger(ReviewReads):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
@@ -64,10 +62,13 @@ class Ledger:
                 bring_up(database)
             else:
                 require_current(state)
+            opened = cls(database, clock)
+            if serving:
+                opened.finish()
         except BaseException:
             database.close()
             raise
-        return cls(database, clock)
+        return opened
 
     def close(self) -> None:
         """Closes every connection; calls after it raise LedgerUnavailable."""
@@ -106,14 +107,15 @@ class Ledger:
         *,
         imported: bool = False,
         position: Position | None = None,
-        leave_out: Callable[[Connection], Collection[str]] | None = None,
+        as_seen: AsSeen | None = None,
     ) -> list[Appended]:
         """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
 
-        `position`, how far a source is read with these entries, is committed with them, never back. `leave_out` says,
-        while the ledger is locked, by their ids which entries are not to be appended after all. InvalidInput names
-        every wrong field of the batch, `report_time` among them unless the batch is `imported`. EntryContentDiffers,
-        ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
+        `position`, how far a source is read with these entries, is committed with them, never back. `as_seen`: entries of
+        which that does not hold any more are left out. What follows from an entry for very many sellers follows in
+        appends of its own, before this returns. InvalidInput names every wrong field of the batch, `report_time` among
+        them unless the batch is `imported`, EntryContentDiffers every such entry; ExposureRevisionTaken,
+        ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
         if not is_id(marketplace):
             raise invalid("marketplace", f"must be {ID_FORM}")
@@ -123,9 +125,9 @@ class Ledger:
         batch = prepare_batch(entries, now)
         try:
             with self._database.write() as connection:
-                if leave_out is not None and (names := leave_out(connection)):
+                if as_seen is not None and (names := appending.changed_since(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
-                return appending.append_batch(
+                results, unfinished = appending.append_batch(
                     self._database, connection, marketplace, batch, max(now, self._clock()), position
                 )
         except CONFLICT:
@@ -134,6 +136,30 @@ class Ledger:
             if taken is None:
                 raise
             raise taken from None
+        for entry_id in unfinished:
+            self._follow_on(marketplace, entry_id)
+        return results
+
+    def finish(self) -> None:
+        """Derive what an interrupted append has left: the rest of a recall, or of a decision about one."""
+        with self._database.read() as connection:
+            left = following.unfinished(connection)
+        for marketplace, entry_id, _ in left:
+            self._follow_on(marketplace, entry_id)
+
+    def _follow_on(self, marketplace: str, entry_id: str) -> None:
+        """Derive the rest of what follows from an entry, in appends of their own between which others come in."""
+        while True:
+            with self._database.write() as connection:
+                left = following.unfinished_of(connection, marketplace, [entry_id])
+                if not left:
+                    return
+                last = appending.last(connection)
+                _, _, after = left[0]
+                sequence, more = following.follow_on(
+                    self._database, connection, marketplace, entry_id, after, last, self._clock()
+                )
+                appending.advance(connection, following.position_after(marketplace, entry_id, more), sequence)
 
     def advance(self, position: Position) -> None:
         """Commits how far a source is read where nothing of it is appended; never back."""
@@ -225,11 +251,6 @@ class Ledger:
         """Those of the named violations that were reported as of the cut, by id."""
         with self._database.read() as connection:
             return reading.named_violations(connection, marketplace, names, cut)
-
-    def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What one of the queries of `service.ledger.notifiers` finds."""
-        with self._database.read() as connection:
-            return query(connection, *args, **kwargs)
 
     def export_rows(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False

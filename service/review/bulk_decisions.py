@@ -11,22 +11,21 @@ What is alleged is put under review with a mark besides, and no bulk decision ta
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-
-from sqlalchemy import Connection
 
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import TRANSITIONS
-from scoring.enums import Action, Attribution, Kind, Status
-from scoring.errors import EntryContentDiffers, FieldViolation, InvalidInput, SelectionChanged, invalid
+from scoring.entries.violation_state import Change, is_left_to_a_person
+from scoring.enums import Action, Kind, Status
+from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
-from service.ledger import notifiers
-from service.ledger.notifiers import Change, Report, Selection
-from service.ledger.records import Cut
+from service.ledger.appending import other_decision
+from service.ledger.notifiers import Report, Selection
+from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
 
 BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, Action.OVERTURN)
@@ -37,7 +36,6 @@ BATCH = 2_000
 
 SAMPLE_FRACTION = 0.05
 _PAGE = 10_000
-_ALL = 2**63 - 1  # of the ledger's sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +130,14 @@ def prefix_of(decision: Decision) -> str:
     return f"bulk~{_digest(decision.decision_id, 16)}~"
 
 
+def own_prefix_of(decision: Decision) -> str:
+    """How they begin with the digest."""
+    return f"{prefix_of(decision)}{parameters_of(decision)}~"
+
+
 def entry_id_of(decision: Decision, violation: str) -> str:
     """The id of the change that a bulk decision makes to a violation, the same each time."""
-    return f"{prefix_of(decision)}{parameters_of(decision)}~{_digest(violation, 32)}"
+    return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 
 def _digest(text: str, digits: int) -> str:
@@ -172,7 +175,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
     another decision.
     """
     check(decision)
-    ledger.read(_require_own_id, marketplace, decision)
+    _require_own_id(ledger, marketplace, decision)
     found = list(_selected(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # of which the latter cannot be marked
@@ -198,42 +201,25 @@ def execute(
     for begin in range(0, len(to_do), BATCH):
         part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
         seen = {name: one for name, (one, _) in part.items()}
-        appended = ledger.append(
-            marketplace,
-            [change for _, change in part.values()],
-            leave_out=lambda connection, seen=seen: _changed(connection, marketplace, decision, seen),  # type: ignore[misc]
+        as_seen = AsSeen(
+            decision.decision_id,
+            prefix_of(decision),
+            own_prefix_of(decision),
+            {name: (one.violation, one.changes) for name, one in seen.items()},
         )
+        appended = ledger.append(marketplace, [change for _, change in part.values()], as_seen=as_seen)
         taken = {one.entry_id for one in appended}
         outcome.appended.update(one.violation for name, one in seen.items() if name in taken)
         outcome.changed += [one.violation for name, one in seen.items() if name not in taken]
     return outcome
 
 
-def _changed(
-    connection: Connection, marketplace: str, decision: Decision, seen: Mapping[str, Selected]
-) -> Collection[str]:
-    """Of the entries to be appended, by id, those whose violation got another decision since it was looked at."""
-    _require_own_id(connection, marketplace, decision)
-    found = notifiers.histories(connection, marketplace, _ALL, [one.violation for one in seen.values()])
-    away = set()
-    for name, one in seen.items():
-        changes = found.get(one.violation, ())
-        if len(changes) != one.changes and all(change.entry_id != name for change in changes):
-            away.add(name)
-    return away
-
-
-def _require_own_id(connection: Connection, marketplace: str, decision: Decision) -> None:
+def _require_own_id(ledger: Ledger, marketplace: str, decision: Decision) -> None:
     """EntryContentDiffers if entries of another decision are on record under this decision's id."""
     prefix = prefix_of(decision)
-    own = f"{prefix}{parameters_of(decision)}~"
-    for name in notifiers.ends_of_ids(connection, marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
-        if not name.startswith(own):
-            raise EntryContentDiffers(
-                f"decision_id: {decision.decision_id!r} stands for another action, sample or selection; give a new decision"
-                " a new id",
-                {"entry_id": name},
-            )
+    for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
+        if not name.startswith(own_prefix_of(decision)):
+            raise other_decision(decision.decision_id, name)
 
 
 def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
@@ -286,20 +272,20 @@ def _lot(report: Report) -> float:
 def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
     """The violations of the selection that this decision may change, or has changed, by the sequence of their reports."""
     wanted = {*decision.statuses} or _allowing(decision.action) - {Status.DISMISSED}
-    prefix = f"{prefix_of(decision)}{parameters_of(decision)}~"
+    prefix = own_prefix_of(decision)
     after = count = 0
     while True:
-        page = ledger.read(notifiers.selected, marketplace, cut, decision.selection, after, _PAGE)
-        of_products = [report.violation for report in page if report.kind == Kind.PRODUCT_VIOLATION]
-        reached = ledger.read(notifiers.reached, marketplace, cut.sequence, of_products)
+        page = ledger.selected(marketplace, cut, decision.selection, after, _PAGE)
+        of_products = [report.violation for report in page if report.state.kind is Kind.PRODUCT_VIOLATION]
+        reached = ledger.reached(marketplace, cut.sequence, of_products)
         names = [report.violation for report in page] + [name for names in reached.values() for name in names]
-        changes = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
+        changes = ledger.histories(marketplace, cut.sequence, names)
         for report in page:
             sellers = reached.get(report.violation, ())
             found = _standing(prefix, report, changes.get(report.violation, ()))
             if found is None or found.status not in wanted:
                 continue
-            if not found.done and any(_is_left_to_a_person(changes.get(name, ())) for name in sellers):
+            if not found.done and any(is_left_to_a_person(changes.get(name, ())) for name in sellers):
                 continue
             count += 1
             yield replace(found, lot=_lot(report), reach=len(sellers))
@@ -316,21 +302,11 @@ def _standing(prefix: str, report: Report, changes: Sequence[Change]) -> Selecte
     """Where a violation stood before the decision whose entries' ids begin with `prefix`; None if it is a person's to
     decide, or as if never reported.
     """
-    violation, status = report.violation, Status(report.status)
-    is_away = False
+    state = report.state
     for change in changes:
         if change.entry_id.startswith(prefix):
-            return Selected(violation, status, True, change.held_back)
-        if change.action is None:
-            is_away = change.status == Attribution.ACCEPTED
-        else:
-            status = Status(change.status)
-    if is_away or _is_left_to_a_person(changes):
+            return Selected(report.violation, state.status, True, change.held_back)
+        state = state.apply(change)
+    if state.is_away or state.is_held_back:
         return None
-    return Selected(violation, status, False, changes=len(changes))
-
-
-def _is_left_to_a_person(changes: Sequence[Change]) -> bool:
-    """Whether a bulk decision held it back, and nobody has decided it since."""
-    decisions = [change for change in changes if change.action is not None]
-    return bool(decisions) and decisions[-1].held_back
+    return Selected(report.violation, state.status, False, changes=state.decisions)

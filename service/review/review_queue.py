@@ -1,7 +1,7 @@
 """The review queue of a marketplace: open violations of the ledger, put in order by the core."""
 
+from scoring.entries.violation_state import is_left_to_a_person
 from scoring.enums import Category, Severity, Status
-from service.ledger import notifiers
 from service.ledger.notifiers import OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -16,16 +16,11 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OP
     """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest
     of safety, or the `most` newest others.
     """
-    found = [
-        ledger.read(notifiers.open_violations, marketplace, cut, most + 1, is_safety=is_safety)
-        for is_safety in (True, False)
-    ]
+    found = [ledger.open_violations(marketplace, cut, most + 1, is_safety=is_safety) for is_safety in (True, False)]
     waiting = [violation for newest in found for violation in newest[:most]]
     names = {violation.notifier for violation in waiting if violation.notifier}
-    judged = {
-        name: assess(records) for name, records in ledger.read(notifiers.records, marketplace, cut, names).items()
-    }
-    orders = ledger.read(notifiers.recent_orders, marketplace, cut, {violation.seller for violation in waiting})
+    judged = {name: assess(records) for name, records in ledger.notifier_records(marketplace, cut, names).items()}
+    orders = ledger.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
     held_back = _held_back(ledger, marketplace, cut, waiting)
     items = [
         QueueItem(
@@ -45,6 +40,5 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OP
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
     """Those under review whose last change says that a bulk decision left them to a person."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
-    histories = ledger.read(notifiers.histories, marketplace, cut.sequence, names)
-    decided = {name: [change for change in changes if change.action] for name, changes in histories.items()}
-    return {name for name, changes in decided.items() if changes and changes[-1].held_back}
+    histories = ledger.histories(marketplace, cut.sequence, names)
+    return {name for name, changes in histories.items() if is_left_to_a_person(changes)}

@@ -14,7 +14,7 @@ PARTS = {
     "rest": "service.ledger.store:Ledger.append",
     "validate_canonical": "service.ledger.store:prepare_batch",
     "dedupe_query": "service.ledger.appending:_known",
-    "standings_query": "service.ledger.batch:Batch._load",
+    "standings_query": "service.ledger.batch:load_known",
     "sealing": "service.ledger.appending:seal_texts",
     "insert_leaves": "service.ledger.database:Database.insert",
     "seal": "service.ledger.appending:seal",

@@ -11,7 +11,6 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.enums import Action, Harm, Source
 from scoring.errors import InvalidInput
-from service.ledger import notifiers
 from service.ledger.database import Database
 from service.ledger.notifiers import Selection
 from service.ledger.store import Ledger
@@ -65,9 +64,9 @@ def test_a_text_with_nul_that_is_on_record_fails_no_query_of_the_marketplace(url
         cut = ledger.cut()
         items, _ = review_queue(ledger, MARKET, cut)
         assert {item.violation for item in items} == {"v1", "v2"}
-        assert [*ledger.read(notifiers.records, MARKET, cut, ["n"])["n"]] == [Source.BRAND]
+        assert [*ledger.notifier_records(MARKET, cut, ["n"])["n"]] == [Source.BRAND]
         selection = Selection(violation_types=("counterfeit_goods",), listing="l1")
-        assert [name for _, name, *_ in ledger.read(notifiers.selected, MARKET, cut, selection, 0, 9)] == ["v1"]
+        assert [name for _, name, *_ in ledger.selected(MARKET, cut, selection, 0, 9)] == ["v1"]
 
 
 def _rewrite(url: str, ground: str) -> None:

@@ -310,17 +310,27 @@ class Reference:
     def incident(self, report: str, last: int) -> str:
         """Where a report belongs: as stated, or by the week, of the time it was last moved to by entry number `last`.
 
-        Where it stays once that incident was merged with another or was given to a violation.
+        Where it stays once that incident was merged with another or was given to a violation, unless that violation is as if
+        never reported.
         """
         found = self._get(report)
         name = self._of_week(found, found.occur_time)
         named: set[str] = set()
-        for row in [r for r in self.rows if r.seller == found.seller and r.sequence <= last]:
+        rows = [r for r in self.rows if r.seller == found.seller and r.sequence <= last]
+        for row in rows:
             if isinstance(row.fact, IncidentChanged):
+                if row.fact.violation and self._is_gone(row.fact.violation, rows):
+                    continue
                 named |= {row.fact.incident, row.fact.into}
             elif isinstance(row.fact, EntryCorrected) and row.fact.entry == report and name not in named:
                 name = self._of_week(found, row.fact.moved_to)
         return name
+
+    def _is_gone(self, violation: str, rows: list[Row]) -> bool:
+        """Whether a violation is as if never reported, by what is on these rows."""
+        said = [r.fact.outcome for r in rows if isinstance(r.fact, AttributionStated) and r.fact.violation == violation]
+        status = self._history(self._get(violation), rows).status
+        return status in {"dismissed", "withdrawn", "overturned"} or said[-1:] == [Attribution.ACCEPTED]
 
     @staticmethod
     def _of_week(row: Row, moment: int) -> str:

@@ -83,7 +83,7 @@ def decided(v: Violation, fact: StatusChanged, report_time: int) -> Violation | 
     to = LEADS.get((v.status, fact.action.name.lower()))
     if to is None or (fact.severity is not None and fact.severity >= v.severity):
         return None
-    units, known = max(v.units, fact.units), max(v.known, report_time)
+    units, known = fact.units or v.units, max(v.known, report_time)
     if fact.severity is not None:
         return Violation(v.seller, to, int(fact.severity), known, reduced=True, units=units)
     return replace(v, status=to, known=known, units=units)

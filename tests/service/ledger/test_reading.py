@@ -155,7 +155,6 @@ def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) 
         entries=("v1", "v1-confirm", "v1-reduce", "v1-appeal"),
         allowed_actions=(Action.CONFIRM, Action.REDUCE, Action.OVERTURN),
         sequence=2,
-        changed_sequence=5,
     )
 
 

@@ -1,0 +1,127 @@
+"""What follows from one entry in several appends: a recall that concerns very many sellers, or a decision about one.
+
+Each append derives up to `known.CHUNK` entries and commits how far it came with them, in `source_position`. After a crash the
+same call again, or the next server that starts, goes on from there.
+"""
+
+from typing import cast
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from scoring.entries.derivation import ProductReport
+from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
+from scoring.entries.violation_state import Decision
+from scoring.enums import Kind
+from service.ledger.batch import Batch
+from service.ledger.database import Database
+from service.ledger.expressions import Texts, among
+from service.ledger.known import Met, load_changes, load_listings, load_reached, load_reached_sellers
+from service.ledger.records import Position
+from service.ledger.tables import ENTRY, SOURCE_POSITION
+
+PREFIX = "follow:"
+"""How the sources are called whose positions these are: `follow:{marketplace}/{entry}`."""
+
+DONE = 2**63 - 1
+_E, _P = ENTRY.c, SOURCE_POSITION.c
+_ENTRY = select(_E.kind, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content).where(
+    _E.marketplace == bindparam("marketplace"), _E.entry_id == bindparam("name")
+)
+_OPEN = (
+    select(_P.source, func.max(_P.next_position))
+    .where(_P.source >= PREFIX, _P.source < "follow;")
+    .group_by(_P.source)
+    .having(func.max(_P.next_position) < DONE)
+)
+
+
+def source_of(marketplace: str, entry_id: str) -> str:
+    """Return the name under which it is kept how far what follows from an entry has come."""
+    return f"{PREFIX}{marketplace}/{entry_id}"
+
+
+def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
+    """Return the position to commit once all up to a listing's or a violation's sequence was derived; 0: all there is."""
+    return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
+
+
+def unfinished(connection: Connection) -> list[tuple[str, str, int]]:
+    """Return (marketplace, entry, sequence it came to) of each entry from which not everything has followed yet."""
+    found = connection.execute(_OPEN).all()
+    return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
+
+
+def unfinished_of(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
+    """The same of these entries alone."""
+    names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
+    query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
+    found = connection.execute(query, {"names": names}).all() if names else ()
+    return [(marketplace, source.removeprefix(f"{PREFIX}{marketplace}/"), after) for source, after in found]
+
+
+def follow_on(
+    database: Database,
+    connection: Connection,
+    marketplace: str,
+    entry_id: str,
+    after: int,
+    last: tuple[int, int],
+    now: int,
+) -> tuple[int, int]:
+    """Derive the next part of what follows from an entry. The caller holds the lock, commits the position, and calls again.
+
+    Returns (the last sequence of the ledger, the sequence it came to, or 0 at the end). `last`: the ledger's (sequence,
+    record_time).
+    """
+    sequence, last_time = last
+    kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
+    met = Met()
+    batch = Batch(marketplace, met, sequence + 1, max(now, last_time + 1))
+    part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
+    more = part(connection, marketplace, met, batch, after, *stated)
+    return sequence + batch.insert(database, connection), more
+
+
+def _recall(
+    connection: Connection,
+    marketplace: str,
+    met: Met,
+    batch: Batch,
+    after: int,
+    entry_id: str,
+    _: str,
+    occur_time: int,
+    report_time: int,
+    content: str,
+) -> int:
+    """Reach the sellers who listed the product next."""
+    fact = cast(ProductViolationReported, entry_from_content(entry_id, content).fact)
+    report = ProductReport(entry_id, occur_time, report_time, fact)
+    listings, more = load_listings(connection, marketplace, fact.product, after)
+    load_reached_sellers(connection, marketplace, met, [(report, listing.seller) for listing in listings])
+    met.changes = load_changes(connection, marketplace, [entry_id])
+    for listing in listings:
+        batch.derivation.reach(report, listing)
+    return more
+
+
+def _decision(
+    connection: Connection,
+    marketplace: str,
+    met: Met,
+    batch: Batch,
+    after: int,
+    entry_id: str,
+    seller: str,
+    occur_time: int,
+    report_time: int,
+    content: str,
+) -> int:
+    """Decide the next of the violations that were derived from the product's."""
+    fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
+    decision = Decision(entry_id, seller, occur_time, report_time, fact)
+    more = load_reached(connection, marketplace, met, fact.violation, after)
+    for violation in met.reached.get(fact.violation, {}).values():
+        batch.derivation.follow(decision, violation)
+    return more

@@ -1,0 +1,228 @@
+"""What the entries of a batch meet on record, read while the ledger is locked: nothing for those that meet nothing."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, Text, bindparam, select
+
+from scoring.entries.derivation import MEETS_NOTHING, VIOLATIONS, Corrected, Known, Listing, ProductReport
+from scoring.entries.entry import PreparedEntry, entry_from_content
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.conduct import (
+    AttributionStated,
+    IncidentChanged,
+    ProductListed,
+    ProductViolationReported,
+    RemediationDone,
+    StatusChanged,
+)
+from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.violation_state import Change, Decision, ViolationState
+from scoring.enums import Kind, Severity, Status
+from service.ledger.expressions import Texts, among, of_kind, only
+from service.ledger.tables import ENTRY
+
+CHUNK = 5_000
+"""Sellers that one append reaches by a violation of a product, or a decision about it, at most; others follow in appends of
+their own, so that nobody waits for the lock longer than for a large batch.
+"""
+
+_E = ENTRY.c
+_HERE = _E.marketplace == bindparam("marketplace")
+_NAMES = bindparam("names", type_=Texts())
+_ABOUT = (
+    select(
+        *(
+            _E.violation,
+            _E.entry_id,
+            _E.kind,
+            _E.seller,
+            _E.severity,
+            _E.status,
+            _E.target,
+            _E.occur_time,
+            _E.report_time,
+        )
+    )
+    .where(
+        _HERE,
+        _E.violation.is_not(None),  # said, so that the partial index serves
+        among(_E.violation, _NAMES),
+    )
+    .order_by(_E.violation, _E.sequence)
+)
+_DECIDED = select(_E.violation, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
+_WAITING = _DECIDED.where(_HERE, of_kind(Kind.STATUS), _E.status.is_(None), among(_E.violation, _NAMES)).order_by(
+    _E.violation, _E.sequence
+)
+_CHANGES = _DECIDED.where(
+    _HERE,
+    _E.violation.is_not(None),
+    among(_E.violation, _NAMES),
+    _E.kind == int(Kind.STATUS),
+    _E.status.is_not(None),
+).order_by(_E.violation, _E.sequence)
+_TARGETED = select(_E.target, _E.sequence, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content)
+_REPORTS = _TARGETED.where(
+    _HERE, _E.target.is_not(None), among(_E.target, _NAMES), _E.kind == int(Kind.PRODUCT_VIOLATION)
+).order_by(_E.target, _E.sequence)
+_NEXT_OF_TARGET = (
+    _TARGETED.where(
+        _HERE,
+        _E.target.is_not(None),
+        only(_E.target, bindparam("target", type_=Text())),
+        _E.kind == bindparam("kind"),
+        _E.sequence > bindparam("after"),
+    )
+    .order_by(_E.target, _E.sequence)
+    .limit(bindparam("most"))
+)
+_NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content).where(_HERE, among(_E.entry_id, _NAMES))
+
+
+class Met(Known):
+    """What a batch meets, and of what follows from it that which is too much for one append.
+
+    `unfinished`: by the id of a violation of a product, or of a decision about one, the sequence of the last listing or
+    violation that was loaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unfinished: dict[str, int] = {}
+
+
+def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> Met:
+    """Return what the entries of a batch meet, each violation of a product and each decision about one up to CHUNK others."""
+    met = Met()
+    facts = [item.entry.fact for item in fresh if item.kind not in MEETS_NOTHING and item.kind is not Kind.VIOLATION]
+    about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
+    about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
+    reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATIONS}
+    met.to_correct = {f.entry for f in facts if isinstance(f, EntryCorrected)}
+    met.waiting = load_decisions(connection, _WAITING, marketplace, about | reports)
+    met.states = load_states(connection, marketplace, about)
+    met.awaited = {*about, *met.waiting}
+    met.awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
+    _load_reports_of_listed(connection, marketplace, met, fresh)
+    for item in fresh:
+        fact = item.entry.fact
+        if isinstance(fact, ProductViolationReported) and fact.product not in met.listings:
+            found, more = load_listings(connection, marketplace, fact.product)
+            met.listings[fact.product] = found
+            if more:
+                met.unfinished[item.entry.entry_id] = more
+        elif isinstance(fact, StatusChanged) and _is_of_product(met, fact.violation):
+            more = load_reached(connection, marketplace, met, fact.violation)
+            if more:
+                met.unfinished[item.entry.entry_id] = more
+    if met.to_correct:
+        _load_corrected(connection, marketplace, met)
+    return met
+
+
+_ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
+
+
+def _is_of_product(met: Known, violation: str) -> bool:
+    state = met.states.get(violation)
+    return state is not None and state.kind is Kind.PRODUCT_VIOLATION
+
+
+def _load_reports_of_listed(connection: Connection, marketplace: str, met: Met, fresh: Sequence[PreparedEntry]) -> None:
+    """Load what is reported of the products that the batch lists, and which of it reached these sellers before."""
+    listed = [
+        (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
+    ]
+    products = {product for _, product in listed}
+    for row in _rows(connection, _REPORTS, marketplace, products):
+        fact = cast(ProductViolationReported, entry_from_content(row.entry_id, row.content).fact)
+        report = ProductReport(row.entry_id, row.occur_time, row.report_time, fact)
+        met.reports.setdefault(row.target, []).append(report)
+    pairs = [(report, seller) for seller, product in listed for report in met.reports.get(product, ())]
+    load_reached_sellers(connection, marketplace, met, pairs)
+    met.changes |= load_decisions(connection, _CHANGES, marketplace, {report.entry_id for report, _ in pairs})
+
+
+def load_reached_sellers(
+    connection: Connection, marketplace: str, met: Known, pairs: Iterable[tuple[ProductReport, str]]
+) -> None:
+    """Load which of these sellers got their violation of these violations of products, by the ids that those have."""
+    ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
+    for row in _rows(connection, _NAMED, marketplace, ids):
+        report, seller = ids[row.entry_id]
+        met.reached.setdefault(report, {})[seller] = row.entry_id
+
+
+def load_listings(
+    connection: Connection, marketplace: str, product: str, after: int = 0, most: int = CHUNK
+) -> tuple[list[Listing], int]:
+    """Return the first listings of a product after a sequence, and the sequence of the last of them if there are more."""
+    rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, most + 1)
+    found = [
+        Listing(
+            *(row.seller, row.occur_time, row.report_time),
+            cast(ProductListed, entry_from_content(row.entry_id, row.content).fact),
+        )
+        for row in rows[:most]
+    ]
+    return found, rows[most - 1].sequence if len(rows) > most else 0
+
+
+def load_reached(
+    connection: Connection, marketplace: str, met: Known, report: str, after: int = 0, most: int = CHUNK
+) -> int:
+    """Load the first violations derived from one of a product after a sequence, and where they stand.
+
+    Returns the sequence of the last of them if there are more, else 0.
+    """
+    rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, most + 1)
+    reached = {row.seller: row.entry_id for row in rows[:most]}
+    met.reached.setdefault(report, {}).update(reached)
+    met.states |= load_states(connection, marketplace, reached.values())
+    return rows[most - 1].sequence if len(rows) > most else 0
+
+
+def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Decision]]:
+    """Return the decisions about these violations, in their order."""
+    return load_decisions(connection, _CHANGES, marketplace, names)
+
+
+def load_states(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, ViolationState]:
+    """Return the recorded violations of these ids as they stand."""
+    found: dict[str, ViolationState] = {}
+    for name, entry_id, kind, seller, severity, status, target, occur, report in _rows(
+        connection, _ABOUT, marketplace, names
+    ):
+        if kind in VIOLATIONS:
+            found[name] = ViolationState(seller, Kind(kind), Status(status), Severity(severity), report)
+        elif name in found and status is not None:
+            found[name] = found[name].apply(Change(Kind(kind), entry_id, status, severity, target, occur, report))
+    return found
+
+
+def load_decisions(
+    connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]
+) -> dict[str, list[Decision]]:
+    """Return decisions by the violation that they are about, in their order."""
+    found: dict[str, list[Decision]] = {}
+    for name, entry_id, seller, occur, report, content in _rows(connection, query, marketplace, names):
+        fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
+        found.setdefault(name, []).append(Decision(entry_id, seller, occur, report, fact))
+    return found
+
+
+def _load_corrected(connection: Connection, marketplace: str, met: Known) -> None:
+    for entry_id, kind, seller, report_time, content in _rows(connection, _NAMED, marketplace, met.to_correct):
+        entry = entry_from_content(entry_id, content)
+        met.corrected[entry_id] = Corrected(Kind(kind), seller, report_time, entry)
+
+
+def _next_of(connection: Connection, marketplace: str, target: str, kind: Kind, after: int, most: int) -> Sequence[Any]:
+    values = {"marketplace": marketplace, "target": target, "kind": int(kind), "after": after, "most": most}
+    return connection.execute(_NEXT_OF_TARGET, values).all()
+
+
+def _rows(connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]) -> Iterator[Any]:
+    if names:
+        yield from connection.execute(query, {"marketplace": marketplace, "names": list(names)})
