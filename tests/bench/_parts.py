@@ -15,9 +15,9 @@ PARTS = {
     "validate_canonical": "service.ledger.store:prepare_batch",
     "dedupe_query": "service.ledger.appending:_known",
     "standings_query": "service.ledger.batch:load_known",
-    "sealing": "service.ledger.appending:seal_texts",
+    "sealing": "service.ledger.batch:seal_texts",
     "insert_leaves": "service.ledger.database:Database.insert",
-    "seal": "service.ledger.appending:seal",
+    "seal": "service.ledger.batch:seal",
     "commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
 }
 """What is timed, as module:name. `rest`: of an append the lock, the rows, the results."""

@@ -90,7 +90,7 @@ def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(
             values = (
                 compiled.params
                 if backend == "postgresql"
-                else [_VALUES.get(name, "[]") for name in compiled.positiontup or ()]
+                else tuple(_VALUES.get(name, "[]") for name in compiled.positiontup or ())
             )
             faults, plan = FAULTS[backend](connection, str(compiled), values)
             assert faults == [], (str(compiled), plan)

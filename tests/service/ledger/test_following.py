@@ -1,0 +1,122 @@
+"""A recall that concerns very many sellers: several appends, each under seals of its own, that go on after a crash."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.enums import Action, Harm, Source, Status
+from service.ledger import known, seals
+from service.ledger.backup import write_backup
+from service.ledger.database import Database
+from service.ledger.restore import restore_backup
+from service.ledger.store import Ledger, wall_clock
+from tests.builders import MARKET, Clock, ago, status, violation
+
+RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
+SELLERS = [f"s{number}" for number in range(10)]
+VIOLATIONS = {seller: derived_id("p1", seller) for seller in SELLERS}
+
+
+def silent(_done: int, _total: int) -> None:
+    """No progress shown."""
+
+
+@pytest.fixture(autouse=True)
+def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One append reaches three sellers, and a seal covers four entries."""
+    monkeypatch.setattr(known, "CHUNK", 3)
+    monkeypatch.setattr(known.load_listings, "__defaults__", (0, 3))
+    monkeypatch.setattr(known.load_reached, "__defaults__", (0, 3))
+    monkeypatch.setattr(seals, "RUN", 4)
+
+
+def listed(ledger: Ledger) -> None:
+    ledger.append(MARKET, [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in SELLERS])
+
+
+def stands(ledger: Ledger) -> dict[str, Status]:
+    """Where each seller's violation stands; absent: none was derived yet."""
+    found = ledger.named_violations(MARKET, VIOLATIONS.values(), ledger.cut())
+    return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
+
+
+def test_a_recall_reaches_every_seller_once_and_what_is_decided_reaches_all_of_them(ledger: Ledger) -> None:
+    """Whatever one append derives at most; the ledger verifies, and each violation is of one seller."""
+    listed(ledger)
+    ledger.append(MARKET, [RECALL])
+    assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
+    ledger.append(MARKET, [status(VIOLATIONS["s7"], Action.DISMISS, "by-itself")])
+    ledger.append(MARKET, [status("p1", Action.CONFIRM)])
+    assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED) | {"s7": Status.DISMISSED}
+    assert ledger.verify([ledger.checkpoint()], silent).faults == ()
+    assert ledger.last()[0] == 10 + 1 + 10 + 1 + 1 + 9
+    before = ledger.last()
+    ledger.append(MARKET, [RECALL, status("p1", Action.CONFIRM)])
+    assert ledger.last() == before
+
+
+@pytest.mark.parametrize("how", ["the same call again", "the next server that starts"])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_what_a_crash_left_of_a_recall_follows_afterwards(
+    url: str, how: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between two of its appends: nobody is forgotten, and nobody reached twice."""
+    with Ledger.open(url, clock=Clock()) as ledger:
+        listed(ledger)
+        with monkeypatch.context() as patched:
+            appends = iter(range(at))
+            write = ledger._database.write
+
+            def dies():
+                next(appends)
+                return write()
+
+            patched.setattr(ledger._database, "write", dies)
+            with pytest.raises(StopIteration):
+                ledger.append(MARKET, [RECALL])
+        assert len(stands(ledger)) == 3 * at
+        ledger.append(MARKET, [status("p1", Action.CONFIRM)])  # of those reached so far; the others are born confirmed
+        if how == "the same call again":
+            ledger.append(MARKET, [RECALL])
+        else:
+            ledger.close()
+            with Ledger.open(url, clock=Clock(), serving=True):
+                pass
+    with Ledger.open(url, clock=Clock()) as ledger:
+        assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED)
+        assert ledger.verify([], silent).faults == ()
+        assert ledger.last()[0] == 10 + 1 + 10 + 1 + 10
+
+
+def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger) -> None:
+    """Reports whose confirmations waited: the rows are twice the batch."""
+    ids = [f"v{number}" for number in range(7)]
+    ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
+    ledger.append(MARKET, [violation(name) for name in ids])
+    assert ledger.last()[0] == 21
+    assert ledger.verify([], silent).faults == ()
+
+
+def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier release wrote one seal an append, however much followed from it."""
+    with monkeypatch.context() as patched:
+        patched.setattr(seals, "RUN", 1_000_000)
+        with Ledger.open(url) as ledger:
+            ledger.append(MARKET, [violation(f"v{number}") for number in range(9)])
+    with Ledger.open(url) as ledger:
+        ledger.append(MARKET, [violation("w")])
+        assert ledger.verify([], silent).faults == ()
+        ledger.append(MARKET, [violation("w2")])
+        write_backup(ledger._database, tmp_path / "backup.zip", lambda *_: None, now=wall_clock())
+    target = f"sqlite:///{tmp_path}/restored.db"
+    with closing(Database(target)) as empty:
+        restore_backup(empty, tmp_path / "backup.zip", lambda *_: None)
+    with Ledger.open(target) as restored:
+        assert restored.verify([], silent).faults == ()
+        assert restored.last()[0] == 11
