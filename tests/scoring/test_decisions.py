@@ -182,6 +182,28 @@ def test_units_raise_severities_by_incident_and_no_further_than_critical(rows: l
 
 
 @COUNTING
+@given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.lists(UNITS, min_size=1, max_size=4), st.data())
+def test_the_last_units_that_a_decision_states_count_as_if_stated_from_the_beginning(
+    rows: list[FactRow], units: list[int], stated: list[int], data: st.DataObject
+) -> None:
+    """Through appeals, overturns and reinstatements; what states none changes none. Fewer are a reduction: points rise."""
+    rows = with_units(rows, units)
+    guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
+    assume(guilty)
+    chosen = data.draw(st.sampled_from(guilty))
+    history = list(rows)
+    for number, count in enumerate(stated):
+        away = data.draw(st.sampled_from([Status.APPEALED, Status.OVERTURNED]))
+        history.append(status(f"away-{number}", chosen.entry_id, away))
+        history.append(status(f"back-{number}", chosen.entry_id, Status.CONFIRMED)._replace(units=count))
+    last = next((count for count in reversed(stated) if count), chosen.units)
+    right = [row._replace(units=last) if row is chosen else row for row in rows]
+    assert points(history) == points(right)
+    if (last or 0) <= (chosen.units or 0):
+        assert points(history) >= points(rows)
+
+
+@COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
 def test_without_an_open_allegation_a_seller_stands_as_if_upheld(rows: list[FactRow], units: list[int]) -> None:
     """What was decided stays as it was decided."""

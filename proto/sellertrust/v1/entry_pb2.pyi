@@ -1022,8 +1022,11 @@ class StatusChanged(_message.Message):
     order.
     """
     units: _builtins.int
-    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number
-    adjudicated counts. Refused for a violation of a product. Default 0: as before. See `ViolationReported.units`.
+    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last number
+    stated counts, so that a mistaken one is taken back by stating the right one: to confirm an appealed violation with
+    fewer units is then a reduction, and may raise points. What an appeal or an overturn follows stays stated:
+    reinstated without units it has those of before. Refused for a violation of a product. Default 0: as before. See
+    `ViolationReported.units`.
     """
     held_back: _builtins.bool
     """Whether a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.

@@ -120,8 +120,11 @@ class StatusChanged:
     units: int = stated(
         7,
         UNITS,
-        "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The largest number"
-        " adjudicated counts. Refused for a violation of a product. Default 0: as before. See `ViolationReported.units`.",
+        "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last number"
+        " stated counts, so that a mistaken one is taken back by stating the right one: to confirm an appealed violation"
+        " with fewer units is then a reduction, and may raise points. What an appeal or an overturn follows stays stated:"
+        " reinstated without units it has those of before. Refused for a violation of a product. Default 0: as before."
+        " See `ViolationReported.units`.",
         default=0,
         column="units",
     )

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from scoring.errors import ConfigurationWrong, InvalidInput
 from scoring.time import DAY
 from service.ingest.file_import import ImportReport, import_files, write_rejects
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.partial_append import accept
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, Clock
+from tests.builders import MARKET, NOW, Clock, ago, violation
 
 VIOLATIONS = {
     "path": "violations.csv",
@@ -350,3 +352,22 @@ def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: L
     assert (report.appended, report.rejects) == (10_050, [])
     size = (tmp_path / "orders.csv").stat().st_size
     assert told == [(size - 1, size), (size, size)]
+
+
+def test_a_changed_file_costs_two_appends_a_batch_however_many_rows_differ(ledger: Ledger, tmp_path: Path) -> None:
+    """All that differ are refused together, each by name; the rest is recognised or appended."""
+    entries = [violation(f"v{number}", occur_time=ago(number + 1)) for number in range(300)]
+    assert accept(ledger, MARKET, entries).appended == 300
+    changed = [replace(entry, occur_time=ago(500)) if n % 3 == 0 else entry for n, entry in enumerate(entries)]
+    calls, append = [], ledger.append
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        return append(*arguments, **options)
+
+    ledger.append = counted
+    found = accept(ledger, MARKET, [*changed, violation("new")])
+    assert (found.appended, found.already_present, len(found.refused)) == (1, 200, 100)
+    assert set(found.refused) == set(range(0, 300, 3))
+    assert all("stands for other content" in reason for reason in found.refused.values())
+    assert len(calls) == 2

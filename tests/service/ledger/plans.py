@@ -149,12 +149,18 @@ def a_merge(seller, one, other) -> Plan:
     return entry
 
 
-def a_split(which, into) -> Plan:
+def a_split(which, into, other) -> Plan:
+    """Into an incident that callers name, or into that of another report, which a correction may move out of it."""
+
     def entry(self: "World") -> Entry:
         name = self.pick_violation(which)
         found = self.reference.violation(name)
-        fact = IncidentChanged(IncidentChange.SPLIT, f"x{into}", "staff", "two", violation=name)
-        return Entry(self.serial("g"), (found and found.seller) or "s0", fact)
+        seller = (found and found.seller) or "s0"
+        mine = [r for r in self.reference.rows if r.seller == seller and isinstance(r.fact, ViolationReported)]
+        weeks = [self.reference.incident(row.id, row.sequence) for row in mine]
+        names = [f"x{into}", *weeks]
+        fact = IncidentChanged(IncidentChange.SPLIT, names[other % len(names)], "staff", "two", violation=name)
+        return Entry(self.serial("g"), seller, fact)
 
     return entry
 
@@ -194,7 +200,7 @@ OTHERS = st.one_of(
     st.builds(a_rating, sellers, ago),
     st.builds(a_change_of_control, sellers, ago),
     st.builds(a_merge, sellers, many, many),
-    st.builds(a_split, many, few),
+    st.builds(a_split, many, few, many),
     st.builds(a_correction, many, flags, ago),
     st.builds(an_override, sellers, st.sampled_from(Tier), ago, st.integers(0, 40)),
 )

@@ -9,13 +9,25 @@ from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
     AttributionStated,
+    IncidentChanged,
     ProductListed,
     ProductViolationReported,
     StatusChanged,
     ViolationReported,
 )
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.enums import Action, Attribution, CorrectionKind, Harm, MeasureKind, MeasureState, Severity, Source, Status
+from scoring.enums import (
+    Action,
+    Attribution,
+    CorrectionKind,
+    Harm,
+    IncidentChange,
+    MeasureKind,
+    MeasureState,
+    Severity,
+    Source,
+    Status,
+)
 from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
 from scoring.features.columns import columns_of
 from scoring.features.facts import Facts, resolve
@@ -148,6 +160,42 @@ def test_a_reduced_violation_neither_raises_its_incident_nor_is_raised_with_it(l
     assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]
     ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
     assert sorted(severities(facts(ledger))) == [Severity.MINOR, Severity.MAJOR]
+
+
+def test_a_mistaken_count_of_units_is_taken_back_by_the_next(ledger: Ledger) -> None:
+    """After an appeal, and after an overturn too; a reinstatement without units has those of before."""
+    ledger.append(MARKET, [violation("v1", harm=Harm.LOW), status("v1", units=1000)])
+    assert severities(facts(ledger)) == [4]
+    ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", entry_id="right", units=10)])
+    assert severities(facts(ledger)) == [3]
+    ledger.append(MARKET, [status("v1", Action.OVERTURN), status("v1", Action.REINSTATE)])
+    assert severities(facts(ledger)) == [3]
+    ledger.append(MARKET, [status("v1", Action.OVERTURN, "o2"), status("v1", Action.REINSTATE, "r2", units=1)])
+    assert severities(facts(ledger)) == [2]
+
+
+WEEKLY = {"notifier": "n", "listing": "l"}
+
+
+@pytest.mark.parametrize("first", ["the correction", "the overturn"])
+def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Ledger, first: str) -> None:
+    """Two complaints of one week are one incident; moved into another week one is another incident, whatever somebody split
+    off into the first one, and whenever that turned out to be wrong.
+    """
+    pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
+    ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
+    into = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    split = IncidentChanged(IncidentChange.SPLIT, into, "staff", "one event", violation="wrong")
+    ledger.append(MARKET, [Entry("split", "s1", split)])
+    steps = [corrected("v1", ago(40)), status("wrong", Action.OVERTURN)]
+    for step in steps if first == "the correction" else reversed(steps):
+        ledger.append(MARKET, [step])
+    assert len(set(facts(ledger).violations.incident.tolist())) == 2
+    views = [ledger.violation(MARKET, name, ledger.cut()) for name in ("v1", "v2")]
+    assert (views[0].incident != into, views[1].incident) == (True, into)
+    ledger.append(MARKET, [status("wrong", Action.REINSTATE)])
+    assert len(set(facts(ledger).violations.incident.tolist())) == 1
+    assert ledger.violation(MARKET, "v1", ledger.cut()).incident == into
 
 
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
