@@ -23,6 +23,8 @@ from scoring.features.columns import columns_of
 from scoring.features.facts import resolve
 from scoring.score import explain, score
 from scoring.time import DAY
+from service.cli.parity import rows_of
+from service.contract.entries import entry_message
 from service.ledger.appending import append_batch
 from service.ledger.database import CONFLICT
 from service.ledger.schema import upgrade
@@ -204,6 +206,22 @@ class Histories(RuleBasedStateMachine):
             if self.reference.violation(row.id) is not None:
                 view, v = self.ledger.violation(MARKET, row.id, cut), self.reference.violation(row.id)
                 assert (view.status.name.lower(), view.severity, view.seller) == (v.status, v.severity, v.seller)
+
+    @rule(seller=sellers, days=st.integers(0, 12))
+    def what_is_read_again_over_the_contract_stands_alike(self, seller: str, days: int) -> None:
+        """The parity gate's own rereading of a seller's entries, and the fold of the ledger's rows, agree on any day."""
+        cut = self.ledger.cut()
+        listed = self.ledger.entries(MARKET, cut, seller=seller, limit=10_000)
+        again = rows_of(MARKET, seller, [entry_message(MARKET, recorded) for recorded in listed])
+        rows = self.ledger.fact_rows(MARKET, [seller], cut.sequence)
+        moment = np.array([self.clock.now // DAY * DAY - days * DAY])
+        found, wanted = (resolve(columns_of(some, [seller]), moment) for some in (again, rows))
+        for name in ("case", "day", "category", "severity"):
+            assert getattr(found.violations, name).tolist() == getattr(wanted.violations, name).tolist(), name
+        assert (found.allegations.tolist(), found.exists.tolist()) == (
+            wanted.allegations.tolist(),
+            wanted.exists.tolist(),
+        )
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 
