@@ -4,7 +4,7 @@ The ledger's rows (a request), and the ledger's export (training), both become a
 dense codes by then, since the fold only asks whether two are equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -91,13 +91,6 @@ class EntryColumns:
         """The same entries, with other times and incidents."""
         return _Lazy(self, _ALL, occur_time=occur_time, incident=incident)
 
-    def repeat(self, times: int) -> "EntryColumns":
-        """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""
-        n = len(self.case)
-        columns = {f.name: np.tile(getattr(self, f.name), times) for f in fields(self) if f.name != "cases"}
-        columns["case"] = columns["case"] + np.repeat(np.arange(times, dtype=np.int64) * self.cases, n)
-        return EntryColumns(cases=self.cases * times, **columns)
-
 
 _ALL = slice(None)
 
@@ -124,6 +117,17 @@ class _Lazy(EntryColumns):
         column = column[self._places] if isinstance(self._places, slice) else column.take(self._places)
         object.__setattr__(self, name, column)
         return column
+
+
+def stack_columns(parts: Sequence[EntryColumns]) -> EntryColumns:
+    """Put several parts' entries into one: case c of part k, all of as many cases, becomes case `k * cases + c`."""
+    columns = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(EntryColumns)
+        if f.name not in ("cases", "case")
+    }
+    case = np.concatenate([part.case + place * part.cases for place, part in enumerate(parts)])
+    return EntryColumns(cases=parts[0].cases * len(parts), case=case, **columns)
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:

@@ -103,7 +103,11 @@ def are(*kinds: Kind) -> Bools:
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
-_IS_DECISION = are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+COUNTING_KINDS = frozenset((*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE))
+"""Kinds of entries that `resolve` reads: all others change no score."""
+
+_IS_DECISION = are(*_DECISIONS)
 _IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
@@ -167,18 +171,45 @@ def resolve(
     )
 
 
+def never_counted(columns: EntryColumns, reported_before: int) -> Bools:
+    """Mark the entries about violations that count at no observe time, shape (n,), by what was reported before then.
+
+    `columns` are those of `columns_of`, in which `row` is the place. Decisions are visible by knowledge, so a violation
+    that is alleged or retracted now counts at no earlier observe time either: where allegations are neither upheld nor
+    counted, `resolve` gives the same without these entries.
+    """
+    standing, _ = corrected(columns, _IS_DECISION[columns.kind])
+    known = _IS_DECISION[standing.kind] | (standing.report_time < reported_before)
+    about = np.flatnonzero(_IS_ABOUT_VIOLATIONS[standing.kind] & known)
+    entries = _by_violation(standing.take(about))
+    marked = np.zeros(len(columns.case), dtype=bool)
+    if len(entries.case):
+        first = _first_of_each(entries)
+        counts = _COUNTS[_statuses(entries, np.flatnonzero(first))][np.cumsum(first) - 1]
+        marked[entries.row[~counts]] = True
+    return marked
+
+
+def _by_violation(entries: EntryColumns) -> EntryColumns:
+    """The entries by (case, violation, sequence), without status changes that are pending and lead to no status yet."""
+    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
+    return entries.take(np.lexsort((entries.sequence, entries.violation, entries.case)))
+
+
+def _first_of_each(entries: EntryColumns) -> Bools:
+    """Mark the first entry of each violation; entries by (case, violation)."""
+    first = np.ones(len(entries.case), dtype=bool)
+    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
+    return first
+
+
 def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | None) -> tuple[Violations, Ints, Bools]:
     """Counted violations, their incidents changed by `changes`; open allegations and whether any violation stands, by
     case.
     """
-    # A status change that is still pending leads to no status yet.
-    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
-    order = np.lexsort((entries.sequence, entries.violation, entries.case))
-    entries = entries.take(order)
-    n = len(order)
-    first = np.ones(n, dtype=bool)
-    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
-    starts = np.flatnonzero(first)
+    entries = _by_violation(entries)
+    n = len(entries.case)
+    starts = np.flatnonzero(_first_of_each(entries))
     place = np.arange(n)
     # The severity in force is the last one stated: by the report, or by a reduction since.
     stated = np.where(entries.severity > 0, place, 0)
