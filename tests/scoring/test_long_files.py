@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scoring import score as scoring_score
 from scoring.enums import CorrectionKind, Kind, Status
 from scoring.features.columns import EntryColumns, FactRow
-from scoring.features.facts import Facts
+from scoring.features.facts import COUNTING_KINDS, Facts
 from scoring.reasons import HISTORY
 from scoring.score import explain, score
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, status, violation
@@ -19,6 +19,14 @@ HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 
 MANY = 3_000
 DECISIONS = st.lists(
     st.tuples(st.integers(0, 11), st.sampled_from([*Status]), st.integers(TODAY - 30, TODAY - 1)), max_size=12
+)
+
+
+OTHERS = st.lists(
+    st.tuples(
+        st.sampled_from([*set(Kind) - COUNTING_KINDS]), st.integers(0, 99), st.sampled_from("sv"), st.integers(1, 5)
+    ),
+    max_size=12,
 )
 
 
@@ -62,6 +70,22 @@ def test_allegations_that_count_in_no_view_are_left_out_without_a_trace(
         plain = score(everything, ["s"], NOW, artifact(), policy())
         patch.setattr(scoring_score, "MANY_ALLEGATIONS", -1)
         assert score(everything, ["s"], NOW, artifact(), policy()) == plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(sellers(), OTHERS)
+def test_entries_of_kinds_that_do_not_count_change_no_answer(rows: list[FactRow], others: list[Any]) -> None:
+    """Wherever they stand and whatever they are about, so that a score need not read them."""
+    stated = list(rows)
+    for n, (kind, place, letter, word) in enumerate(others):
+        about = f"{letter}{place % 12}"
+        row = FactRow(
+            0, f"o{n}", "s", kind, NOW - 9, NOW - 9, about, about, word, word % 5, word, target=about, units=word
+        )
+        stated.insert(place % (len(stated) + 1), row)
+    assert explain(numbered(stated), "s", NOW, artifact(), policy()) == explain(
+        numbered(rows), "s", NOW, artifact(), policy()
+    )
 
 
 def test_open_allegations_are_looked_at_three_times_and_not_sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
