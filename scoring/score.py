@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.enums import Kind, ScoreState, Status, Tier
 from scoring.features.columns import EntryColumns, FactRow, columns_of, stack_columns
-from scoring.features.facts import Facts, never_counted, resolve
+from scoring.features.facts import Facts, never_counted, resolve, settle
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
@@ -173,10 +173,11 @@ def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[in
     n = len(sellers)
     upheld = np.zeros(len(times), dtype=bool)
     upheld[-1] = len(times) > 1
-    views = [columns_of(rows, sellers)] * len(times)
-    if len(times) > 1 and _alleged(views[0]) > MANY_ALLEGATIONS:
+    columns = settle(columns_of(rows, sellers))
+    views = [columns] * len(times)
+    if len(times) > 1 and _alleged(columns) > MANY_ALLEGATIONS:
         # Only the first view counts allegations, and only the last one upholds them.
-        views[1:-1] = [views[0].take(~never_counted(views[0], times[0]))] * (len(times) - 2)
+        views[1:-1] = [columns.take(~never_counted(columns, times[0]))] * (len(times) - 2)
     observed = np.repeat(np.array(times, dtype=np.int64), n)
     # Day-ends are seen by the knowledge of the first time: what was reported since corrects them.
     return resolve(stack_columns(views), observed, reported_before=times[0], upheld=np.repeat(upheld, n))

@@ -51,22 +51,29 @@ def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
         return reports.incident
     into: dict[tuple[int, int], int] = {}
     given: dict[tuple[int, int], int] = {}
-    for place in np.argsort(changes.sequence).tolist():
-        case, target = int(changes.case[place]), int(changes.target[place])
-        if changes.status[place] == IncidentChange.SPLIT:
-            given[case, int(changes.violation[place])] = target
+    order = np.argsort(changes.sequence)
+    columns = (
+        changes.case,
+        changes.status == IncidentChange.SPLIT,
+        changes.violation,
+        changes.incident,
+        changes.target,
+    )
+    for case, is_split, violation, incident, target in zip(*(c[order].tolist() for c in columns), strict=True):
+        if is_split:
+            given[case, violation] = target
             continue
-        merged, remaining = (root(into, case, name) for name in (int(changes.incident[place]), target))
+        merged, remaining = root(into, case, incident), root(into, case, target)
         if merged != remaining:
             into[case, merged] = remaining
-    incident = reports.incident.copy()
+    incidents = reports.incident.copy()
     # A case's changes may name a few of its incidents; all other reports stay where they are.
     named = np.isin(reports.incident, [name for _, name in into]) | np.isin(reports.violation, [v for _, v in given])
     for place in np.flatnonzero(named).tolist():
         case = int(reports.case[place])
-        name = given.get((case, int(reports.violation[place])), int(incident[place]))
-        incident[place] = root(into, case, name)
-    return incident
+        name = given.get((case, int(reports.violation[place])), int(incidents[place]))
+        incidents[place] = root(into, case, name)
+    return incidents
 
 
 def root(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:

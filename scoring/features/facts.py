@@ -108,6 +108,7 @@ COUNTING_KINDS = frozenset((*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDE
 """Kinds of entries that `resolve` reads: all others change no score."""
 
 _IS_DECISION = are(*_DECISIONS)
+_IS_SETTLED = are(Kind.INCIDENT, Kind.CORRECTION)
 _IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
@@ -171,29 +172,48 @@ def resolve(
     )
 
 
+def settle(columns: EntryColumns) -> EntryColumns:
+    """Apply all corrections, merges and splits among the entries, once for every observe time that is looked at.
+
+    Decisions are visible by knowledge and not by the observe time, so `resolve` gives the same of what is left, but
+    training's (`as_reported`).
+    """
+    settling = _IS_SETTLED[columns.kind]
+    if not settling.any():
+        return columns
+    columns, _ = corrected(columns, settling)
+    changes, reports = columns.kind == Kind.INCIDENT, np.flatnonzero(columns.kind == Kind.VIOLATION)
+    incident = columns.incident.copy()
+    incident[reports] = regrouped(columns.take(reports), columns.take(changes))
+    return columns.corrected(columns.occur_time, incident).take(~_IS_SETTLED[columns.kind])
+
+
 def never_counted(columns: EntryColumns, reported_before: int) -> Bools:
     """Mark the entries about violations that count at no observe time, shape (n,), by what was reported before then.
 
-    `columns` are those of `columns_of`, in which `row` is the place. Decisions are visible by knowledge, so a violation
-    that is alleged or retracted now counts at no earlier observe time either: where allegations are neither upheld nor
-    counted, `resolve` gives the same without these entries.
+    `columns` are settled. A violation that is alleged or retracted by the knowledge of now counts at no earlier observe
+    time either: where allegations are neither upheld nor counted, `resolve` gives the same without these entries.
     """
-    standing, _ = corrected(columns, _IS_DECISION[columns.kind])
-    known = _IS_DECISION[standing.kind] | (standing.report_time < reported_before)
-    about = np.flatnonzero(_IS_ABOUT_VIOLATIONS[standing.kind] & known)
-    entries = _by_violation(standing.take(about))
-    marked = np.zeros(len(columns.case), dtype=bool)
-    if len(entries.case):
+    known = _IS_DECISION[columns.kind] | (columns.report_time < reported_before)
+    about = np.flatnonzero(_IS_ABOUT_VIOLATIONS[columns.kind] & known & ~_is_pending(columns))
+    about = about[_by_violation(columns.take(about))]
+    entries, marked = columns.take(about), np.zeros(len(columns.case), dtype=bool)
+    if len(about):
         first = _first_of_each(entries)
-        counts = _COUNTS[_statuses(entries, np.flatnonzero(first))][np.cumsum(first) - 1]
-        marked[entries.row[~counts]] = True
+        counts = _COUNTS[_statuses(entries, np.flatnonzero(first))]
+        marked[about] = ~counts[np.cumsum(first) - 1]
     return marked
 
 
-def _by_violation(entries: EntryColumns) -> EntryColumns:
-    """The entries by (case, violation, sequence), without status changes that are pending and lead to no status yet."""
-    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
-    return entries.take(np.lexsort((entries.sequence, entries.violation, entries.case)))
+def _is_pending(entries: EntryColumns) -> Bools:
+    """Mark status changes that are pending: they lead to no status yet."""
+    pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
+    return pending
+
+
+def _by_violation(entries: EntryColumns) -> NDArray[np.intp]:
+    """The order of entries by (case, violation, sequence)."""
+    return np.lexsort((entries.sequence, entries.violation, entries.case))
 
 
 def _first_of_each(entries: EntryColumns) -> Bools:
@@ -207,7 +227,8 @@ def _violations(entries: EntryColumns, changes: EntryColumns, upheld: Bools | No
     """Counted violations, their incidents changed by `changes`; open allegations and whether any violation stands, by
     case.
     """
-    entries = _by_violation(entries)
+    entries = entries.take(~_is_pending(entries))
+    entries = entries.take(_by_violation(entries))
     n = len(entries.case)
     starts = np.flatnonzero(_first_of_each(entries))
     place = np.arange(n)

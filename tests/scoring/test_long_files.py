@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring import score as scoring_score
-from scoring.enums import CorrectionKind, Kind, Status
+from scoring.enums import CorrectionKind, IncidentChange, Kind, Status
 from scoring.features.columns import EntryColumns, FactRow
 from scoring.features.facts import COUNTING_KINDS, Facts
 from scoring.reasons import HISTORY
 from scoring.score import explain, score
+from scoring.time import DAY
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, status, violation
 
 HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 60) for d in range(1, 200))]
@@ -22,6 +23,11 @@ DECISIONS = st.lists(
 )
 
 
+REGROUPINGS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=6)
+CORRECTED = [*(f"v{n}" for n in range(9)), *(f"d{n}" for n in range(4)), *(f"g{n}" for n in range(5)), "i0"]
+CORRECTIONS = st.lists(
+    st.tuples(st.sampled_from(CORRECTED), st.booleans(), st.integers(TODAY - 30, TODAY - 1)), max_size=5
+)
 OTHERS = st.lists(
     st.tuples(
         st.sampled_from([*set(Kind) - COUNTING_KINDS]), st.integers(0, 99), st.sampled_from("sv"), st.integers(1, 5)
@@ -49,27 +55,50 @@ def allegations(count: int, to: Status = Status.ALLEGED) -> list[FactRow]:
     return [violation(f"a{n}", TODAY - 1 - n % 300, 1 + n % 8, 1 + n % 4, to, f"incident-{n}") for n in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
-@given(sellers(), DECISIONS, st.integers(0, 3))
-def test_allegations_that_count_in_no_view_are_left_out_without_a_trace(
-    rows: list[FactRow], decisions: list[Any], voids: int
+def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
+    """Merges of incidents, and violations that are split off."""
+    found = []
+    for n, (one, other, is_split) in enumerate(changes):
+        row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
+        if is_split:
+            found.append(row._replace(violation=f"v{one}", status=int(IncidentChange.SPLIT)))
+        else:
+            found.append(row._replace(incident=f"incident-{one}", status=int(IncidentChange.MERGED)))
+    return found
+
+
+def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
+    """Entries that are moved to another day, or void."""
+    row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
+    return [
+        row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.VOID))
+        if is_void
+        else row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.MOVED), occur_time=day * DAY + 5)
+        for n, (name, is_void, day) in enumerate(of)
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(sellers(), DECISIONS, REGROUPINGS, CORRECTIONS)
+def test_what_is_settled_once_is_as_each_view_would_settle_it(
+    rows: list[FactRow],
+    decisions: list[tuple[int, Status, int]],
+    changes: list[tuple[int, int, bool]],
+    corrected: list[tuple[str, bool, int]],
 ) -> None:
-    """The same answer to the last bit as if each of the sixteen views had looked at all of them."""
+    """Merges, corrections, and violations that count in no view: the same answer to the last bit, every view by itself."""
     decided = [
         status(f"d{n}", f"v{which}", to, day, severity=1 if to is Status.REDUCED else None)
         for n, (which, to, day) in enumerate(decisions)
         if to is not Status.ALLEGED
     ]
-    correct = [
-        FactRow(0, f"c{n}", "s", Kind.CORRECTION, NOW - 9, NOW - 9, target=f"v{n}", status=int(CorrectionKind.MOVED))
-        for n in range(voids)
-    ]
-    everything = numbered([*rows, *decided, *correct])
+    everything = numbered([*rows, *decided, *regroupings(changes), *corrections(corrected)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring_score, "MANY_ALLEGATIONS", 10**9)
-        plain = score(everything, ["s"], NOW, artifact(), policy())
         patch.setattr(scoring_score, "MANY_ALLEGATIONS", -1)
-        assert score(everything, ["s"], NOW, artifact(), policy()) == plain
+        settled = score(everything, ["s"], NOW, artifact(), policy())
+        patch.setattr(scoring_score, "MANY_ALLEGATIONS", 10**9)
+        patch.setattr(scoring_score, "settle", lambda columns: columns)
+        assert score(everything, ["s"], NOW, artifact(), policy()) == settled
 
 
 @settings(max_examples=60, deadline=None)
