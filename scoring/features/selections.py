@@ -55,7 +55,9 @@ class IncidentSums:
         chosen = bits[:, :, None] > 0
         high, low, counts = np.split(bits @ added, [self.high.shape[1], 2 * self.high.shape[1]], axis=1)
         return IncidentSums(
-            *(high, low, counts),
+            high=high,
+            low=low,
+            counts=counts,
             worst=np.where(chosen, worst, 0).max(axis=1, initial=0),
             days_since=np.where(chosen, days_since, NEVER).min(axis=1, initial=NEVER),
         )
@@ -63,7 +65,9 @@ class IncidentSums:
     def without_each(self) -> "IncidentSums":
         """Sums of all incidents but one, for each of them."""
         return IncidentSums(
-            *(column.sum(axis=0) - column for column in (self.high, self.low, self.counts)),
+            high=self.high.sum(axis=0) - self.high,
+            low=self.low.sum(axis=0) - self.low,
+            counts=self.counts.sum(axis=0) - self.counts,
             worst=_largest_of_others(self.worst, 0),
             days_since=-_largest_of_others(-self.days_since, -NEVER),
         )
@@ -135,4 +139,5 @@ def _largest_of_others(values: Ints, nothing: int) -> Ints:
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]
-    return np.where(values == first, second, first)
+    largest: Ints = np.where(values == first, second, first)
+    return largest
