@@ -56,11 +56,15 @@ class IncidentEffect:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Share of the gap to the baseline seller, in points, that a group of incidents (or HISTORY) explains."""
+    """Share of the gap to the baseline seller, in points, that a group of incidents (or HISTORY) explains.
+
+    `incidents` are those of the group with the largest effect, and `incidents_omitted` the number of the others.
+    """
 
     reason_code: str
     points: int
     incidents: tuple[IncidentEffect, ...] = ()
+    incidents_omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

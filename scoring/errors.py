@@ -115,6 +115,14 @@ class ServerStopping(SellertrustError):
     reason = "SERVER_STOPPING"
 
 
+class CallerGone(SellertrustError):
+    """Nobody waits for the answer any more, since the caller has cancelled its call; no caller sees it."""
+
+
+class DeadlinePassed(CallerGone):
+    """Nobody waits for the answer any more, since the call's deadline has passed; no caller sees it."""
+
+
 class SourceUnavailable(SellertrustError):
     """A broker or file that entries are read from does not answer; a retry may succeed."""
 

@@ -6,23 +6,24 @@ violations and the seller, exactly, in whole numbers; with a certified model no 
 remains to the clean baseline seller is one item, HISTORY, of either sign.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import factorial
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.answer import IncidentEffect, Reason
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, Ints, names_of
 from scoring.features.facts import Facts, Violations
+from scoring.features.fold import Sums
+from scoring.features.selections import IncidentSums, fold_each_incident
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 
-MAX_CELLS = 500_000
-"""Violations times selections that are folded at once."""
+MAX_LISTED = 1_000
+"""Incidents that a reason names, those with the largest effect; of the others it states the number."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 HISTORY = "HISTORY"
@@ -56,14 +57,15 @@ class Incident:
 
 def incidents_of(violations: Violations, members: Sequence[int]) -> list[Incident]:
     """The incidents of one seller's counted violations, in the order of their codes."""
-    by_code: dict[int, list[int]] = {}
-    for member in members:
-        by_code.setdefault(int(violations.incident[member]), []).append(member)
+    places = np.array(members, dtype=np.int64)
+    columns = (violations.incident, violations.severity, violations.category)
+    by_code: dict[int, list[tuple[int, int, int]]] = {}
+    for place, code, severity, category in zip(members, *(c[places].tolist() for c in columns), strict=True):
+        by_code.setdefault(code, []).append((-severity, category, place))
     found = []
-    for code, places in sorted(by_code.items()):
-        gravest = min(places, key=lambda p: (-violations.severity[p], violations.category[p]))
-        category, severity = Category(violations.category[gravest]), Severity(violations.severity[gravest])
-        found.append(Incident(code, category, severity, tuple(places)))
+    for code, of_code in sorted(by_code.items()):
+        severity, category, _ = min(of_code)
+        found.append(Incident(code, Category(category), Severity(-severity), tuple(place for *_, place in of_code)))
     return found
 
 
@@ -83,39 +85,43 @@ def reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
 
 
 def reasons_of(
-    facts: Facts, artifact: Artifact, rows: Sequence[FactRow], attributes: Mapping[str, str]
+    facts: Facts,
+    artifact: Artifact,
+    rows: Sequence[FactRow],
+    attributes: Mapping[str, str],
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Reason, ...]:
     """The reasons of one seller (`facts` of a single case): groups of incidents by share, then HISTORY.
 
-    Their points sum to the seller's points less the artifact's `baseline_points`, exactly.
+    Their points sum to the seller's points less the artifact's `baseline_points`, exactly. `check` is called between the
+    parts of the work, and ends it by what it raises.
     """
     incidents = incidents_of(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
-    group = np.zeros(len(facts.violations.case), dtype=np.int64)
-    for incident in incidents:
-        group[list(incident.members)] = categories.index(incident.category)
+    group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
+    sums, history = fold_each_incident(facts, artifact.folder)
+    subsets, without_each = sums.of_subsets(group, len(categories)), sums.without_each()
+    points = _points_of([*subsets.parts(), *without_each.parts()], history, artifact, attributes, check)
+    values, without = points[: len(subsets)].tolist(), points[len(subsets) :]
 
-    subsets = [np.isin(group, [g for g in range(len(categories)) if s >> g & 1]) for s in range(1 << len(categories))]
-    without = [facts.violations.incident != incident.code for incident in incidents]
-    points = _points_of(facts, subsets + without, artifact, attributes)
-    values, full = points[: len(subsets)], int(points[len(subsets) - 1])
-
+    gains = dict(zip((incident.code for incident in incidents), (without - values[-1]).tolist(), strict=True))
     names, rows = names_of(rows), _corrected(rows)
     entries = _entries_by_violation(rows)
-    effects: dict[Category, list[IncidentEffect]] = {}
-    for incident, remaining in zip(incidents, points[len(subsets) :], strict=True):
-        effect = _effect(incident, names[incident.code], int(remaining) - full, facts.violations, rows, entries)
-        effects.setdefault(incident.category, []).append(effect)
-    reasons = [
-        Reason(
-            reason_code(category),
-            share,
-            tuple(sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))),
-        )
-        for category, share in zip(categories, shapley_shares(values.tolist(), len(categories)), strict=True)
-    ]
+    effects = {
+        category: [
+            _effect(incident, names[incident.code], gains[incident.code], facts.violations, rows, entries)
+            for incident in incidents
+            if incident.category is category
+        ]
+        for category in categories
+    }
+    reasons = []
+    for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
+        ranked = sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
+        listed = tuple(ranked[:MAX_LISTED])
+        reasons.append(Reason(reason_code(category), share, listed, len(ranked) - len(listed)))
     reasons.sort(key=lambda reason: (reason.points, reason.reason_code))
-    return (*reasons, Reason(HISTORY, int(values[0]) - artifact.baseline_points))
+    return (*reasons, Reason(HISTORY, values[0] - artifact.baseline_points))
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
@@ -144,26 +150,19 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
 
 
 def _points_of(
-    facts: Facts, selections: Sequence[NDArray[np.bool_]], artifact: Artifact, attributes: Mapping[str, str]
+    parts: Iterable[IncidentSums],
+    history: Sums,
+    artifact: Artifact,
+    attributes: Mapping[str, str],
+    check: Callable[[], None],
 ) -> Ints:
-    """Points of one seller for each selection of its violations, folded together in parts of bounded memory."""
-    at_once = max(MAX_CELLS // max(len(facts.violations.case), 1), 1)
-    if len(selections) > at_once:
-        parts = [selections[i : i + at_once] for i in range(0, len(selections), at_once)]
-        return np.concatenate([_points_of(facts, part, artifact, attributes) for part in parts])
-    cases = len(selections)
-    index = np.concatenate([np.flatnonzero(selection) for selection in selections]).astype(np.int64)
-    case = np.repeat(np.arange(cases, dtype=np.int64), [int(selection.sum()) for selection in selections])
-    copies = replace(
-        facts,
-        cases=cases,
-        violations=replace(facts.violations.take(index), case=case),
-        observe_day=np.repeat(facts.observe_day, cases),
-        start_day=np.repeat(facts.start_day, cases),
-        level=np.repeat(facts.level, cases),
-    )
-    sums = artifact.folder.fold(copies, artifact.folder.exposure(facts).tile(cases))
-    return artifact.points(matrix(sums, artifact.features, [attributes] * cases))
+    """Points of one seller for each selection of its incidents, part by part."""
+    found = []
+    for part in parts:
+        check()
+        sums = part.joined_with(history)
+        found.append(artifact.points(matrix(sums, artifact.features, [attributes] * sums.cases)))
+    return np.concatenate(found)
 
 
 def _corrected(rows: Sequence[FactRow]) -> list[FactRow]:

@@ -1,6 +1,6 @@
 """score(): facts in, trust score out. One pure function for one seller and for many; no clock, no file, no network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.answer import Explanation, ThinFile, TrustScore
-from scoring.enums import ScoreState, Tier
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import Facts, resolve
+from scoring.enums import Kind, ScoreState, Status, Tier
+from scoring.features.columns import EntryColumns, FactRow, columns_of, stack_columns
+from scoring.features.facts import Facts, never_counted, resolve, settle
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
@@ -28,6 +28,9 @@ from scoring.reasons import (
 )
 from scoring.time import DAY
 
+MANY_ALLEGATIONS = 100
+"""Alleged violations of a request's sellers from which it pays to find those that count in no view."""
+
 MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""
 
@@ -36,8 +39,9 @@ MAX_CELLS = 1_000_000
 class Views:
     """Every seller now, at the last day-ends, and now if every allegation were upheld, all by the same knowledge.
 
-    View k of seller i is case `k * n + i`. `x` is the model's input, float64 of shape (views x n, features); behind the
-    views it has two more: now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
+    View k of seller i is case `k * n + i`; how many allegations are open, and what stands of a seller, is known of the
+    first view alone. `x` is the model's input, float64 of shape (views x n, features); behind the views it has two more:
+    now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
     """
 
     n: int
@@ -47,21 +51,30 @@ class Views:
 
 
 def score(
-    rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact | None, policy: Policy
+    rows: Sequence[FactRow],
+    sellers: Sequence[str],
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Callable[[], None] = lambda: None,
 ) -> list[TrustScore | None]:
     """Trust scores of `sellers`, in their order, from the ledger's rows about them; None: nothing stands of the seller.
 
-    `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points.
+    `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called
+    between the parts of the work, and ends it by what it raises.
     """
+    check()
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
         # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
         halves = sellers[: len(sellers) // 2], sellers[len(sellers) // 2 :]
-        return [a for half in halves for a in score(_rows_of(rows, half), half, observe_time, artifact, policy)]
+        parts = [score(_rows_of(rows, half), half, observe_time, artifact, policy, check) for half in halves]
+        return [answer for part in parts for answer in part]
     if artifact is None:
         facts = _resolve(rows, sellers, [observe_time])
         members = _members(facts, len(sellers))
         return [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
+    check()
     answers = judge(views, artifact.raw_score(views.x), artifact, policy)
     return [_overridden(answer, views.facts, case, rows, policy) for case, answer in enumerate(answers)]
 
@@ -126,10 +139,18 @@ def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Po
 
 
 def explain(
-    rows: Sequence[FactRow], seller: str, observe_time: int, artifact: Artifact | None, policy: Policy
+    rows: Sequence[FactRow],
+    seller: str,
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Callable[[], None] = lambda: None,
 ) -> Explanation | None:
-    """The trust score of one seller with the facts behind every point; None: nothing stands of the seller."""
-    answer = score(rows, [seller], observe_time, artifact, policy)[0]
+    """The trust score of one seller with the facts behind every point; None: nothing stands of the seller.
+
+    `check` as for `score`.
+    """
+    answer = score(rows, [seller], observe_time, artifact, policy, check)[0]
     if answer is None:
         return None
     facts = resolve(columns_of(rows, [seller]), np.array([observe_time], dtype=np.int64))
@@ -143,7 +164,7 @@ def explain(
         return Explanation(answer, thin_file=thin)
     if artifact is None:
         return Explanation(answer)
-    reasons = reasons_of(facts, artifact, rows, _attributes(rows, facts)[0])
+    reasons = reasons_of(facts, artifact, rows, _attributes(rows, facts)[0], check)
     return Explanation(answer, artifact.baseline_points, reasons)
 
 
@@ -152,10 +173,19 @@ def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[in
     n = len(sellers)
     upheld = np.zeros(len(times), dtype=bool)
     upheld[-1] = len(times) > 1
-    columns = columns_of(rows, sellers).repeat(len(times))
+    columns = settle(columns_of(rows, sellers))
+    views = [columns] * len(times)
+    if len(times) > 1 and _alleged(columns) > MANY_ALLEGATIONS:
+        # Only the first view counts allegations, and only the last one upholds them.
+        views[1:-1] = [columns.take(~never_counted(columns, times[0]))] * (len(times) - 2)
     observed = np.repeat(np.array(times, dtype=np.int64), n)
     # Day-ends are seen by the knowledge of the first time: what was reported since corrects them.
-    return resolve(columns, observed, reported_before=times[0], upheld=np.repeat(upheld, n))
+    return resolve(stack_columns(views), observed, reported_before=times[0], upheld=np.repeat(upheld, n))
+
+
+def _alleged(columns: EntryColumns) -> int:
+    """Count the reports that alleged a violation, whatever became of it."""
+    return int(np.count_nonzero((columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)))
 
 
 def _members(facts: Facts, n: int) -> list[list[int]]:

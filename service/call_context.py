@@ -5,6 +5,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
 
+from scoring.errors import CallerGone, DeadlinePassed
+
+LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
+
 
 class Call:
     """A call: the time that is left of it, whether anybody still waits for it, and what its line in the log counts."""
@@ -23,6 +27,14 @@ class Call:
         """What the log's line says besides, by field."""
         self._add_callback = add_callback
         self._told: set[Callable[[], None]] = set()
+
+    def require_caller(self) -> None:
+        """Refuse to go on for nobody: DeadlinePassed or CallerGone unless the caller still waits for an answer."""
+        if self.is_active():
+            return
+        if self.seconds_left() <= LATE_SECONDS:
+            raise DeadlinePassed("the call's deadline has passed, so its work was ended")
+        raise CallerGone("the caller has gone, so its work was ended")
 
     def on_end(self, wake: Callable[[], None]) -> None:
         """Has `wake` called when the caller goes away: once, however often it is asked for."""

@@ -27,6 +27,8 @@ def _as_then(found: Any, then: Any) -> Any:
     """What was found, without the fields that answers had not got then."""
     if isinstance(found, dict) and isinstance(then, dict):
         return {name: _as_then(value, then[name]) for name, value in found.items() if name in then}
+    if isinstance(found, list) and isinstance(then, list) and len(found) == len(then):
+        return [_as_then(*pair) for pair in zip(found, then, strict=True)]
     return found
 
 

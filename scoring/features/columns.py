@@ -4,7 +4,7 @@ The ledger's rows (a request), and the ledger's export (training), both become a
 dense codes by then, since the fold only asks whether two are equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -95,13 +95,6 @@ class EntryColumns:
         """The same entries, in other incidents."""
         return _Lazy(self, _ALL, incident=incident)
 
-    def repeat(self, times: int) -> "EntryColumns":
-        """The same entries for `times` copies of the cases: copy k of case c is case `k * cases + c`."""
-        n = len(self.case)
-        columns = {f.name: np.tile(getattr(self, f.name), times) for f in fields(self) if f.name != "cases"}
-        columns["case"] = columns["case"] + np.repeat(np.arange(times, dtype=np.int64) * self.cases, n)
-        return EntryColumns(cases=self.cases * times, **columns)
-
 
 _ALL = slice(None)
 
@@ -130,41 +123,42 @@ class _Lazy(EntryColumns):
         return column
 
 
+def stack_columns(parts: Sequence[EntryColumns]) -> EntryColumns:
+    """Put several parts' entries into one: case c of part k, all of as many cases, becomes case `k * cases + c`."""
+    columns = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(EntryColumns)
+        if f.name not in ("cases", "case")
+    }
+    case = np.concatenate([part.case + place * part.cases for place, part in enumerate(parts)])
+    return EntryColumns(cases=parts[0].cases * len(parts), case=case, **columns)
+
+
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     """Columns of ledger rows in any order, for `sellers`, one case each in their order."""
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
     products: dict[str, int] = {}
     names: dict[str, int] = {}
-    table = np.array(
-        [
-            (
-                case_of[r.seller],
-                row,
-                r.sequence,
-                r.kind,
-                r.occur_time,
-                r.report_time,
-                -1 if r.violation is None else violations.setdefault(r.violation, len(violations)),
-                -1 if r.incident is None else names.setdefault(r.incident, len(names)),
-                r.category or 0,
-                r.severity or 0,
-                r.status or 0,
-                r.exposure_day or 0,
-                -1 if r.product_category is None else products.setdefault(r.product_category, len(products)),
-                r.revision or 0,
-                r.settled_orders or 0,
-                r.service_failures or 0,
-                r.identity_level or 0,
-                names.setdefault(r.entry_id, len(names)),
-                -1 if r.target is None else names.setdefault(r.target, len(names)),
-                r.units or 0,
-                r.until_time or 0,
-            )
-            for row, r in enumerate(rows)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 21)
+    flat: list[int] = []  # one row after the other: an array of numbers is made faster than one of tuples
+    # fmt: off
+    for row, (
+        sequence, entry, seller, kind, occur_time, report_time, violation, incident, category, severity, status, day,
+        product, revision, orders, failures, level, target, units, until, _,
+    ) in enumerate(rows):
+        flat += (
+            case_of[seller], row, sequence, kind, occur_time, report_time,
+            -1 if violation is None else violations.setdefault(violation, len(violations)),
+            -1 if incident is None else names.setdefault(incident, len(names)),
+            category or 0, severity or 0, status or 0, day or 0,
+            -1 if product is None else products.setdefault(product, len(products)),
+            revision or 0, orders or 0, failures or 0, level or 0,
+            names.setdefault(entry, len(names)),
+            -1 if target is None else names.setdefault(target, len(names)),
+            units or 0, until or 0,
+        )
+    # fmt: on
+    table = np.array(flat, dtype=np.int64).reshape(-1, 21)
     return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
 
 

@@ -103,7 +103,12 @@ def are(*kinds: Kind) -> Bools:
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
-_IS_DECISION = are(Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+COUNTING_KINDS = frozenset((*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE))
+"""Kinds of entries that `resolve` reads: all others change no score."""
+
+_IS_DECISION = are(*_DECISIONS)
+_IS_SETTLED = are(Kind.INCIDENT, Kind.CORRECTION)
 _IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 
@@ -168,20 +173,70 @@ def resolve(
     )
 
 
+def settle(columns: EntryColumns) -> EntryColumns:
+    """Apply all corrections, merges and splits among the entries, once for every observe time that is looked at.
+
+    Decisions are visible by knowledge and not by the observe time, so `resolve` gives the same of what is left, but
+    training's (`as_reported`).
+    """
+    settling = _IS_SETTLED[columns.kind]
+    if not settling.any():
+        return columns
+    columns, _ = corrected(columns, settling)
+    changes, places = columns.take(columns.kind == Kind.INCIDENT), np.flatnonzero(columns.kind == Kind.VIOLATION)
+    moves = columns.take((columns.kind == Kind.CORRECTION) & (columns.incident >= 0))
+    reports, incident = columns.take(places), columns.incident.copy()
+    if len(moves.case):
+        reports = moved(reports, moves, changes, _retracted(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind])))
+    incident[places] = regrouped(reports, changes)
+    return columns.regrouped(incident).take(~_IS_SETTLED[columns.kind])
+
+
+def never_counted(columns: EntryColumns, reported_before: int) -> Bools:
+    """Mark the entries about violations that count at no observe time, shape (n,), by what was reported before then.
+
+    `columns` are settled. A violation that is alleged or retracted by the knowledge of now counts at no earlier observe
+    time either: where allegations are neither upheld nor counted, `resolve` gives the same without these entries.
+    """
+    known = _IS_DECISION[columns.kind] | (columns.report_time < reported_before)
+    about = np.flatnonzero(_IS_ABOUT_VIOLATIONS[columns.kind] & known & ~_is_pending(columns))
+    about = about[_by_violation(columns.take(about))]
+    entries, marked = columns.take(about), np.zeros(len(columns.case), dtype=bool)
+    if len(about):
+        first = _first_of_each(entries)
+        counts = _COUNTS[_statuses(entries, np.flatnonzero(first))]
+        marked[about] = ~counts[np.cumsum(first) - 1]
+    return marked
+
+
+def _is_pending(entries: EntryColumns) -> Bools:
+    """Mark status changes that are pending: they lead to no status yet."""
+    pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
+    return pending
+
+
+def _by_violation(entries: EntryColumns) -> NDArray[np.intp]:
+    """The order of entries by (case, violation, sequence)."""
+    return np.lexsort((entries.sequence, entries.violation, entries.case))
+
+
+def _first_of_each(entries: EntryColumns) -> Bools:
+    """Mark the first entry of each violation; entries by (case, violation)."""
+    first = np.ones(len(entries.case), dtype=bool)
+    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
+    return first
+
+
 def _violations(
     entries: EntryColumns, changes: EntryColumns, moves: EntryColumns, upheld: Bools | None
 ) -> tuple[Violations, Ints, Bools]:
     """Counted violations, their incidents changed by `changes` and by the `moves` of reports in time; open allegations and
     whether any violation stands, by case.
     """
-    # A status change that is still pending leads to no status yet.
-    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status > 0))
-    order = np.lexsort((entries.sequence, entries.violation, entries.case))
-    entries = entries.take(order)
-    n = len(order)
-    first = np.ones(n, dtype=bool)
-    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
-    starts = np.flatnonzero(first)
+    entries = entries.take(~_is_pending(entries))
+    entries = entries.take(_by_violation(entries))
+    n = len(entries.case)
+    starts = np.flatnonzero(_first_of_each(entries))
     place = np.arange(n)
     # The severity in force is the last one stated: by the report, or by a reduction since.
     stated = np.where(entries.severity > 0, place, 0)
@@ -200,9 +255,9 @@ def _violations(
         units = np.maximum(units, alleged)
     allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
     stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
-    is_away_or_retracted = ~_STANDS[status]
-    retracted = _pairs(reports.case[is_away_or_retracted], reports.violation[is_away_or_retracted])
-    incident = regrouped(moved(reports, moves, changes, retracted), changes)
+    if len(moves.case):
+        reports = moved(reports, moves, changes, _retracted(entries))
+    incident = regrouped(reports, changes)
     kept = np.flatnonzero(reported & counts)
     kept = kept[np.lexsort((reports.category[kept], incident[kept], reports.case[kept]))]
     violations = Violations(
@@ -216,8 +271,15 @@ def _violations(
     return _raised(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
 
 
-def _pairs(case: Ints, violation: Ints) -> set[tuple[int, int]]:
-    return set(zip(case.tolist(), violation.tolist(), strict=True))
+def _retracted(entries: EntryColumns) -> set[tuple[int, int]]:
+    """(case, code) of the violations that are as if never reported, by all that these entries say about them."""
+    entries = entries.take(~_is_pending(entries))
+    entries = entries.take(_by_violation(entries))
+    if not len(entries.case):
+        return set()
+    starts = np.flatnonzero(_first_of_each(entries))
+    gone = starts[~_STANDS[_statuses(entries, starts)]]
+    return set(zip(entries.case[gone].tolist(), entries.violation[gone].tolist(), strict=True))
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
@@ -227,7 +289,9 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
         return entries.status
     place = np.arange(n)
     is_status = entries.kind != Kind.ATTRIBUTION
-    status = entries.status[np.maximum.reduceat(np.where(is_status, place, 0), starts)]
+    decided = np.maximum.reduceat(np.where(is_status, place, -1), starts)
+    # Of a violation whose report is not visible there may be an attribution alone.
+    status = np.where(decided >= 0, entries.status[np.maximum(decided, 0)], int(Status.ALLEGED))
     if not is_status.all():
         last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
         is_away = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)

@@ -27,13 +27,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from scoring.errors import InvalidInput, SellertrustError, invalid
 from service.api.logs import Log, Pseudonyms, redact
 from service.api.stream_threads import Streams
-from service.call_context import Call, answer_call
+from service.call_context import LATE_SECONDS, Call, answer_call
 from service.contract.statuses import code_of, internal_status, status_of
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
 NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
-LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]

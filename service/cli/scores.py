@@ -147,6 +147,7 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
                     }
                     for effect in reason.incidents
                 ],
+                "incidents_omitted": reason.incidents_omitted,
             }
             for reason in explanation.reasons
         ]
@@ -195,7 +196,8 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
                 f"{effect['points_if_overturned']:+d}",
                 " ".join(effect["entries"]),
             )
-        if (more := len(reason["incidents"]) - MOST_INCIDENTS) > 0:
-            table.add_row(f"  and {more} more, with -o json")
+        omitted = reason["incidents_omitted"]
+        if (more := len(reason["incidents"]) + omitted - MOST_INCIDENTS) > 0:
+            table.add_row(f"  and {more} more, with -o json" + (f" all but {omitted}" if omitted else ""))
     table.add_row("points", str(row["points"]))
     print_table(table)

@@ -78,6 +78,7 @@ def _reason_message(reason: answer.Reason) -> trust_score_service_pb2.Reason:
     return trust_score_service_pb2.Reason(
         reason_code=reason.reason_code,
         points=reason.points,
+        incidents_omitted=reason.incidents_omitted,
         incidents=[
             trust_score_service_pb2.IncidentEffect(
                 incident=effect.incident,

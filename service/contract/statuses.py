@@ -9,6 +9,8 @@ from google.rpc.status_pb2 import Status
 
 from scoring.errors import (
     ArtifactRefused,
+    CallerGone,
+    DeadlinePassed,
     EntryContentDiffers,
     EntryNotFound,
     ExposureRevisionTaken,
@@ -43,6 +45,8 @@ CODES: dict[type[SellertrustError], int] = {
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
+    CallerGone: code_pb2.CANCELLED,
+    DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
     ModelNotFound: code_pb2.NOT_FOUND,
     GatesFailed: code_pb2.FAILED_PRECONDITION,
     ArtifactRefused: code_pb2.FAILED_PRECONDITION,

@@ -202,8 +202,13 @@ class Ledger(ReviewReads):
             sequence=sequence,
         )
 
+    def fact_counts(self, marketplace: str, sellers: Sequence[str], sequence: int) -> dict[str, int]:
+        """The number of rows that `fact_rows` gives of each seller that has any."""
+        with self._database.read() as connection:
+            return reading.fact_counts(connection, marketplace, sellers, sequence)
+
     def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """What the fold needs of the sellers' entries up to `sequence`, by (seller, sequence)."""
+        """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
         with self._database.read() as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 

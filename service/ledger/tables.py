@@ -7,6 +7,8 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Larg
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from scoring.features.facts import COUNTING_KINDS
+
 
 class LedgerTable(SQLModel, registry=registry()):
     """Base of the ledger's tables: a registry, hence metadata, of their own."""
@@ -19,6 +21,10 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 def _index(name: str, *columns: str, unique: bool = False, where: str | None = None) -> Index:
     partial = None if where is None else text(where)
     return Index(name, *columns, unique=unique, sqlite_where=partial, postgresql_where=partial)
+
+
+COUNTING = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(COUNTING_KINDS))})"
+"""The condition of the index `entry_counting`, as a query has to spell it: without parameters."""
 
 
 class EntryRow(LedgerTable, table=True):
@@ -69,6 +75,7 @@ class EntryRow(LedgerTable, table=True):
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
+        _index("entry_counting", "marketplace", "seller", "sequence", "kind", where=COUNTING),
         _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
         _index("entry_reports", "marketplace", "sequence", where="kind = 1"),
         _index("entry_of_target", "marketplace", "target", "sequence", where="target IS NOT NULL"),

@@ -1,6 +1,6 @@
 """Scores from the ledger: reads a cut of it, hands the rows to the pure core, stamps the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from scoring.answer import Explanation, Stamp, TrustScore
@@ -9,11 +9,15 @@ from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from scoring.score import explain, score
 from scoring.version import CORE_VERSION
+from service.call_context import current_call
 from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.champion import Champion
 from service.scores.shadow import Answered
+
+MAX_ROWS = 20_000
+"""Entries that are read and scored at once: about 100 MB."""
 
 
 class Scorer:
@@ -29,25 +33,54 @@ class Scorer:
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
-        """One trust score a seller, or why there is none, all from the same cut of the ledger and the same model."""
+        """One trust score a seller, or why there is none, all from the same cut of the ledger and the same model.
+
+        The sellers' entries are read and scored a part at a time, so that memory is bounded. CallerGone between two parts
+        if nobody waits for the answer any more.
+        """
         artifact = self.champion.artifact
-        rows = self._ledger.fact_rows(marketplace, sellers, cut.sequence)
-        answers = score(rows, sellers, cut.observe_time, artifact, self._policy)
         stamp = self._stamp(cut, artifact)
-        if self.observer is not None and artifact is not None:
-            with suppress(Exception):
-                self.observer(Answered(marketplace, rows, sellers, answers, stamp))
-        found: list[TrustScore | SellertrustError] = [
-            answer if answer is not None else _not_found(marketplace, seller)
-            for seller, answer in zip(sellers, answers, strict=True)
-        ]
+        found: list[TrustScore | SellertrustError] = []
+        check = current_call().require_caller
+        check()
+        for part in self._parts(marketplace, sellers, cut):
+            check()
+            rows = self._ledger.fact_rows(marketplace, part, cut.sequence)
+            answers = score(rows, part, cut.observe_time, artifact, self._policy, check)
+            if self.observer is not None and artifact is not None:
+                with suppress(Exception):
+                    self.observer(Answered(marketplace, rows, part, answers, stamp))
+            named = zip(part, answers, strict=True)
+            found += [_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
         return found, stamp
 
+    def _parts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> Iterator[Sequence[str]]:
+        """The sellers in parts that have at most MAX_ROWS rows together, or are of one seller."""
+        if len(sellers) == 1:
+            yield sellers
+            return
+        numbers = self._ledger.fact_counts(marketplace, sellers, cut.sequence)
+        part: list[str] = []
+        rows = 0
+        for seller in sellers:
+            number = numbers.get(seller, 0)
+            if part and rows + number > MAX_ROWS:
+                yield part
+                part, rows = [], 0
+            part.append(seller)
+            rows += number
+        if part:
+            yield part
+
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
-        """One seller's score with the facts behind it. SellerNotFound if nothing stands of the seller."""
+        """One seller's score with the facts behind it. SellerNotFound if nothing stands of the seller; CallerGone if nobody
+        waits for it any more.
+        """
         artifact = self.champion.artifact
+        check = current_call().require_caller
+        check()
         rows = self._ledger.fact_rows(marketplace, [seller], cut.sequence)
-        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy)
+        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check)
         if explanation is None:
             raise _not_found(marketplace, seller)
         return explanation, self._stamp(cut, artifact)

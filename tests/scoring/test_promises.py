@@ -261,7 +261,7 @@ def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pyte
     whole = score(rows, names, NOW, artifact(), policy())
     explained = explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy())
     monkeypatch.setattr("scoring.score.MAX_CELLS", 40)
-    monkeypatch.setattr("scoring.reasons.MAX_CELLS", 1)
+    monkeypatch.setattr("scoring.features.selections.PART", 1)
     assert score(rows, names, NOW, artifact(), policy()) == whole
     assert explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy()) == explained
 

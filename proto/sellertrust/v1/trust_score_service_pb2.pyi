@@ -217,15 +217,18 @@ class Reason(_message.Message):
     REASON_CODE_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     INCIDENTS_FIELD_NUMBER: _builtins.int
+    INCIDENTS_OMITTED_FIELD_NUMBER: _builtins.int
     reason_code: _builtins.str
     """Stable string, such as `COUNTERFEIT_CONFIRMED`, or `HISTORY` for what exposure and identity explain."""
     points: _builtins.int
     """Share of the gap in points: never above 0 for incidents, of either sign for `HISTORY`. The shares of all reasons sum
     to `points` less `baseline_points`, exactly.
     """
+    incidents_omitted: _builtins.int
+    """The number of the group's other incidents. They are in `points` as all are."""
     @_builtins.property
     def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IncidentEffect]:
-        """The incidents of the group, the one with the largest effect first."""
+        """The incidents of the group, the one with the largest effect first: at most 1,000, those with the largest."""
 
     def __init__(
         self,
@@ -233,10 +236,11 @@ class Reason(_message.Message):
         reason_code: _builtins.str = ...,
         points: _builtins.int = ...,
         incidents: _abc.Iterable[Global___IncidentEffect] | None = ...,
+        incidents_omitted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "points", b"points", "reason_code", b"reason_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "incidents_omitted", b"incidents_omitted", "points", b"points", "reason_code", b"reason_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

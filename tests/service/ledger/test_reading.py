@@ -7,11 +7,13 @@ import pytest
 from scoring.enums import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
 from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
+from scoring.features.facts import COUNTING_KINDS
 from scoring.time import DAY
 from service.ledger.reading import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.kinds import ON_RECORD, every_entry
 
 
 def ids(ledger: Ledger, cut: Cut, seller: str | None = None) -> list[str]:
@@ -265,6 +267,23 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
         FactRow(4, "i1", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=3, attributes={"channel": "shop"}),
         FactRow(5, "i2", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=2, attributes={}),
     ]
+
+
+def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) -> None:
+    """Ratings, disputes, measures and the like stay where they are; the count by seller agrees."""
+    ledger.append(MARKET, ON_RECORD)
+    ledger.append(MARKET, [entry for kind, entry in every_entry() if kind is not Kind.ERASURE])
+    sequence = ledger.last()[0]
+    rows = ledger.fact_rows(MARKET, ["s1", "nobody"], sequence)
+    assert {row.kind for row in rows} == COUNTING_KINDS
+    everything = [row for chunk in ledger.export_rows(MARKET, ledger.cut()) for row in chunk]
+    kind, seller = (EXPORT_COLUMNS.index(name) for name in ("kind", "seller"))
+    assert [row.sequence for row in rows] == [
+        row[0] for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"
+    ]
+    assert len(rows) < len(everything)
+    assert ledger.fact_counts(MARKET, ["s1", "nobody"], sequence) == {"s1": len(rows)}
+    assert ledger.fact_counts(MARKET, ["s1"], 1) == {"s1": 1}
 
 
 def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:

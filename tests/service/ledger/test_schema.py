@@ -318,6 +318,7 @@ def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.
         before = connection.execute(text(stated)).all()
     assert before[0] == ("0001", "0001")
     assert before[-1][0] == head()
+    assert ("0005", "0004") in before  # an index more: the release before reads and writes on
     assert all(writable_by <= version for version, writable_by in before)
     upgrade(url)
     for change in (f"UPDATE {COMPATIBILITY_TABLE} SET writable_by = '0001'", f"DELETE FROM {COMPATIBILITY_TABLE}"):

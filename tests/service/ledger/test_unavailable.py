@@ -23,6 +23,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "last": Ledger.last,
     "cut": Ledger.cut,
     "fact_rows": lambda ledger: ledger.fact_rows(MARKET, ["s1"], 1),
+    "fact_counts": lambda ledger: ledger.fact_counts(MARKET, ["s1"], 1),
     "append": lambda ledger: ledger.append(MARKET, [violation("v2")]),
 }
 

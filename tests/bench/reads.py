@@ -1,0 +1,154 @@
+"""Scores and explanations of sellers with very long files: ratings, allegations, merges, incidents, and large batches."""
+
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.trade import RatingGiven
+from scoring.enums import Harm, IncidentChange, Source
+from scoring.score import explain, score
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from tests.bench._real_data import Say
+from tests.builders import MARKET, TODAY, ago, exposure, identity, violation
+from tests.databases import BACKENDS, database
+from tests.scoring import worlds
+from tests.servers import Shelf
+
+PART = 5_000
+RATINGS = ALLEGATIONS = 20_000
+MERGES = 800
+INCIDENTS = (1_000, 10_000, 25_000)
+BATCH, BATCH_ENTRIES = 1_000, 500
+ROUNDS = 5
+
+
+def run(say: Say) -> dict[str, float]:
+    """Milliseconds of a score with its read, medians; seconds of an explanation and of a batch, once, and their memory."""
+    figures: dict[str, float] = {}
+    for backend in BACKENDS:
+        name = "postgres" if backend == "postgresql" else backend
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            database(backend, Path(folder)) as url,
+            Ledger.open(url) as ledger,
+        ):
+            for key, value in _of_ledger(ledger):
+                figures[f"{name}.{key}"] = value
+                say(f"  {name + '.' + key:40} {value}")
+    return figures
+
+
+def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
+    artifact, policy = worlds.artifact(), worlds.policy()
+    histories: dict[str, list[Entry]] = {
+        "score_ordinary_ms": [],
+        f"score_{RATINGS}_ratings_ms": ratings("s-ratings", RATINGS),
+        f"score_{ALLEGATIONS}_allegations_ms": allegations("s-allegations", ALLEGATIONS),
+        f"merges_{MERGES}_ms": merges("s-merges", MERGES),
+    }
+    for key, entries in histories.items():
+        seller = entries[0].seller if entries else "s-ordinary"
+        _append(ledger, [*ordinary(seller), *entries])
+        yield key, _median_ms(partial(_score, ledger, seller))
+    for count in INCIDENTS:
+        seller = f"s-{count}-incidents"
+        _append(ledger, [*ordinary(seller), *incidents(seller, count)])
+        cut = ledger.cut()
+        with _timed() as seconds:
+            explain(ledger.fact_rows(MARKET, [seller], cut.sequence), seller, cut.observe_time, artifact, policy)
+        yield f"explain_{count}_seconds", seconds()
+    yield "explain_peak_mb", _peak_mb()
+    sellers = [f"b-{number}" for number in range(BATCH)]
+    for begin in range(0, BATCH, 10):
+        _append(ledger, [e for s in sellers[begin : begin + 10] for e in ordinary(s, BATCH_ENTRIES)])
+    scorer = build_scorer(ledger, policy, Shelf(artifact))
+    with _timed() as seconds:
+        scorer.scores(MARKET, sellers, ledger.cut())
+    yield f"batch_{BATCH}_of_{BATCH_ENTRIES}_seconds", seconds()
+    yield "batch_peak_mb", _peak_mb()
+
+
+def ordinary(seller: str, days: int = 60) -> list[Entry]:
+    """An identity, so many days of orders, three incidents."""
+    return [
+        identity(f"i-{seller}", seller),
+        *(exposure(TODAY - 1 - d, seller) for d in range(days)),
+        *(_confirmed(f"v-{seller}-{k}", seller, ago(20 + 30 * k)) for k in range(3)),
+    ]
+
+
+def ratings(seller: str, count: int) -> list[Entry]:
+    return [Entry(f"r-{seller}-{k}", seller, RatingGiven(1 + k % 5), ago(1 + k % 300)) for k in range(count)]
+
+
+def allegations(seller: str, count: int) -> list[Entry]:
+    """Each an incident of its own."""
+    return [
+        violation(f"a-{seller}-{k}", seller, harm=Harm(1 + k % 4), incident=f"a-{k}", occur_time=ago(1 + k % 300))
+        for k in range(count)
+    ]
+
+
+def incidents(seller: str, count: int) -> list[Entry]:
+    return [_confirmed(f"c-{seller}-{k}", seller, ago(1 + k % 700)) for k in range(count)]
+
+
+def merges(seller: str, count: int) -> list[Entry]:
+    """Each incident is merged into the next: a chain."""
+    reports = [_confirmed(f"m-{seller}-{k}", seller, ago(1 + k % 300)) for k in range(count + 1)]
+    names = [report.entry_id for report in reports]
+    changes = [
+        Entry(f"g-{seller}-{k}", seller, IncidentChanged(IncidentChange.MERGED, into, "staff-7", "one raid", name))
+        for k, (name, into) in enumerate(pairwise(names))
+    ]
+    return [*reports, *changes]
+
+
+def _confirmed(entry_id: str, seller: str, occur_time: int) -> Entry:
+    """Confirmed on arrival, an incident of its own."""
+    return violation(
+        *(entry_id, seller), incident=entry_id, occur_time=occur_time,
+        source=Source.CUSTOMS, final=True, identifier_verified=True,
+    )  # fmt: skip
+
+
+def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
+    for begin in range(0, len(entries), PART):
+        ledger.append(MARKET, entries[begin : begin + PART])
+
+
+def _score(ledger: Ledger, seller: str) -> None:
+    """As a server does it, without the call around it."""
+    cut = ledger.cut()
+    rows = ledger.fact_rows(MARKET, [seller], cut.sequence)
+    score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy())
+
+
+def _median_ms(work: Callable[[], None]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        with _timed() as seconds:
+            work()
+        times.append(1_000 * seconds())
+    return round(statistics.median(times), 2)
+
+
+@contextmanager
+def _timed() -> Iterator[Callable[[], float]]:
+    started, ended = time.perf_counter(), 0.0
+    yield lambda: round(ended - started, 5)
+    ended = time.perf_counter()
+
+
+def _peak_mb() -> float:
+    """The most memory that this process has had so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024, 0)

@@ -1,0 +1,50 @@
+"""Merges: a chain of them is walked once, and leads where it led before."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.features.corrections import root
+
+CHAIN = 400
+Merges = dict[tuple[str, int], int]
+
+
+class Counted(Merges):
+    """What was merged into what, and how often it was looked up."""
+
+    looks = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.looks += 1
+        return super().__contains__(key)
+
+
+def naive_root(into: Merges, case: str, name: int) -> int:
+    while (case, name) in into:
+        name = into[case, name]
+    return name
+
+
+def merged(pairs: list[tuple[int, int]], find: object, into: Merges) -> Merges:
+    for one, other in pairs:
+        a, b = find(into, "s", one), find(into, "s", other)  # type: ignore[operator]
+        if a != b:
+            into["s", a] = b
+    return into
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=40))
+def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tuple[int, int]]) -> None:
+    """In whatever order they were merged and looked up."""
+    naive, compressed = merged(pairs, naive_root, {}), merged(pairs, root, {})
+    assert [root(compressed, "s", name) for name in range(16)] == [naive_root(naive, "s", n) for n in range(16)]
+    assert [root(compressed, "s", name) for name in range(16)] == [naive_root(naive, "s", n) for n in range(16)]
+    assert root(compressed, "another", 3) == 3
+
+
+def test_a_chain_of_merges_costs_as_much_as_it_is_long() -> None:
+    """Each merged into the next, and then each looked up, which took as many steps as the square."""
+    into = Counted()
+    merged([(n, n + 1) for n in range(CHAIN)], root, into)
+    assert {root(into, "s", name) for name in range(CHAIN + 1)} == {CHAIN}
+    assert into.looks < 10 * CHAIN

@@ -1,0 +1,64 @@
+"""Sums of selections of incidents, added up: to the last bit those of a fold of each selection."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import Severity
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import Facts, resolve
+from scoring.features.fold import Constants, Folder, Sums
+from scoring.features.selections import fold_each_incident
+from scoring.reasons import incidents_of
+from tests.scoring.worlds import NOW, TODAY, exposure, numbered, sellers, violation
+
+FOLDER = Folder(Constants(dict(zip(Severity, (1, 9, 40, 63), strict=True))))
+
+
+def facts_of(rows: list[FactRow]) -> Facts:
+    return resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
+
+
+def refolded(facts: Facts, chosen: np.ndarray) -> Sums:
+    return FOLDER.fold(replace(facts, violations=facts.violations.take(chosen)))
+
+
+def assert_equal_bits(found: Sums, case: int, expected: Sums) -> None:
+    for field in fields(Sums):
+        one, other = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(other, dict):
+            assert one.keys() == other.keys()
+            assert [one[key][case].tolist() for key in other] == [other[key][0].tolist() for key in other], field.name
+        elif isinstance(other, np.ndarray):
+            assert one[case] == other[0], field.name
+
+
+def check_all(facts: Facts, groups: int) -> None:
+    violations = facts.violations
+    incidents = incidents_of(violations, range(len(violations.case)))
+    group = np.array([place % groups for place in range(len(incidents))], dtype=np.int64)
+    of_violation = np.repeat(group, [len(incident.members) for incident in incidents])
+    sums, history = fold_each_incident(facts, FOLDER)
+    subsets = sums.of_subsets(group, groups).joined_with(history)
+    for subset in range(1 << groups):
+        assert_equal_bits(subsets, subset, refolded(facts, (subset >> of_violation & 1) == 1))
+    without = sums.without_each().joined_with(history)
+    for case, incident in enumerate(incidents):
+        assert_equal_bits(without, case, refolded(facts, violations.incident != incident.code))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sellers(), st.integers(1, 4))
+def test_sums_of_selections_are_those_of_a_fold_of_each(rows: list[FactRow], groups: int) -> None:
+    """Of every union of groups of incidents, and of all incidents but one."""
+    check_all(facts_of(rows), groups)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 400])
+def test_sums_beyond_what_a_float_holds_exactly_are_rounded_once(count: int) -> None:
+    """400 fresh incidents of weight 63 and odd remainders: above 2^53 units, where the order of additions would show."""
+    guilty = [violation(f"v{n}", TODAY - n % 50, 1 + n % 8, 4, incident=f"i{n}") for n in range(count)]
+    check_all(facts_of([exposure("x", TODAY - 5, 10), *guilty]), 2)

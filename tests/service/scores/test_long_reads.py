@@ -1,0 +1,132 @@
+"""Scores and explanations over a real server: batches in parts of one cut, long answers cut short, callers that leave."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from scoring.features.columns import FactRow
+from sellertrust.client import Client, seller_name
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.call_context import current_call
+from service.scores import scorer
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+
+SELLERS = [f"s{number}" for number in range(6)]
+NAMES = [seller_name(MARKET, seller) for seller in SELLERS]
+READS: dict[str, Callable[[Client, float], Any]] = {
+    "GetTrustScore": lambda client, s: client._scores.GetTrustScore.future(
+        pb.GetTrustScoreRequest(seller=NAMES[0]), timeout=s
+    ),
+    "BatchGetTrustScores": lambda client, s: client._scores.BatchGetTrustScores.future(
+        pb.BatchGetTrustScoresRequest(parent=f"marketplaces/{MARKET}", sellers=NAMES), timeout=s
+    ),
+    "ExplainTrustScore": lambda client, s: client._scores.ExplainTrustScore.future(
+        pb.ExplainTrustScoreRequest(seller=NAMES[0]), timeout=s
+    ),
+}
+
+
+@contextmanager
+def filled_server(folder: Path) -> Iterator[tuple[Running, Client]]:
+    with running_server(folder, artifact=artifact()) as running, running.client(deadline_seconds=30) as client:
+        for number, seller in enumerate(SELLERS):
+            history = [exposure(f"x-{seller}-{day}", seller, days=60 + day) for day in range(4 * number)]
+            guilt = [violation(f"v-{seller}-{n}", seller, incident=f"n{n}") for n in range(number)]
+            client.append_entries(MARKET, [identity(f"i-{seller}", seller), *history, *guilt])
+            for one in guilt:
+                client.confirm_violation(MARKET, one.entry_id, actor="staff", reason="seen")
+        yield running, client
+
+
+def answers(client: Client) -> list[bytes]:
+    found = client.batch_get_trust_scores(MARKET, [*SELLERS, "nobody"])
+    for result in found:
+        result.trust_score.stamp.ClearField("observe_time")
+    return [result.SerializeToString(deterministic=True) for result in found]
+
+
+def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
+    """What the scorer reads of the ledger from now on, as (sellers, sequence); `then` happens after each read."""
+    read: list[Any] = []
+    fact_rows = running.ledger.fact_rows
+
+    def reading(marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
+        rows = fact_rows(marketplace, sellers, sequence)
+        read.append((list(sellers), sequence))
+        then()
+        return rows
+
+    monkeypatch.setattr(running.ledger, "fact_rows", reading)
+    return read
+
+
+def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is appended between two parts; no part holds more than so many rows, unless it is of one seller."""
+    with filled_server(tmp_path) as (running, client):
+        whole = answers(client)
+        appended = iter(range(100))
+
+        def append() -> None:
+            name = f"late-{next(appended)}"
+            client.append_entries(MARKET, [violation(name, SELLERS[-1])])
+            client.confirm_violation(MARKET, name, actor="staff", reason="seen")
+
+        read = noting(running, monkeypatch, append)
+        monkeypatch.setattr(scorer, "MAX_ROWS", 10)
+        assert answers(client) == whole
+        assert len(read) > 2
+        assert [seller for part, _ in read for seller in part] == [*SELLERS, "nobody"]
+        [sequence] = {sequence for _, sequence in read}
+        for part, _ in read:
+            rows = running.ledger.fact_counts(MARKET, part, sequence)
+            assert len(part) == 1 or sum(rows.values()) <= 10
+
+
+@pytest.mark.parametrize("leaving", ["CANCELLED", "DEADLINE_EXCEEDED"])
+@pytest.mark.parametrize("call", READS)
+def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
+) -> None:
+    """After the part that was under way; a batch reads no further one. The log says how the call ended."""
+    monkeypatch.setattr(scorer, "MAX_ROWS", 1)
+    with filled_server(tmp_path) as (running, client):
+        begun = threading.Event()
+
+        def wait_until_gone() -> None:
+            begun.set()
+            while current_call().is_active():
+                time.sleep(0.01)
+
+        read = noting(running, monkeypatch, wait_until_gone)
+        future = READS[call](client, 30 if leaving == "CANCELLED" else 1.0)
+        assert begun.wait(30)
+        if leaving == "CANCELLED":
+            future.cancel()
+        else:
+            with pytest.raises(grpc.RpcError):
+                future.result()
+        method = f"TrustScoreService/{call}"
+        while not (lines := [line for line in running.lines() if line["method"] == method]):
+            time.sleep(0.01)
+        assert [line["code"] for line in lines] == [leaving]
+        assert len(read) == 1
+        monkeypatch.undo()
+        assert client.get_trust_score(MARKET, SELLERS[0]).seller == NAMES[0]
+
+
+def test_an_explanation_says_how_many_incidents_it_does_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoring.reasons.MAX_LISTED", 2)
+    with filled_server(tmp_path) as (_, client):
+        [reason] = [r for r in client.explain_trust_score(MARKET, SELLERS[-1]).reasons if r.incidents]
+        assert (len(reason.incidents), reason.incidents_omitted) == (2, len(SELLERS) - 1 - 2)
