@@ -23,8 +23,7 @@ after the last row. A day is the UTC day of a time. Dates in other forms than RF
 mapping or a file (`dates.py`); a file without a header names its `columns`; a `join` adds the columns of another
 file (`joins.py`).
 
-A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day;
-the ledger takes today's for known from the import on (`scoring.entries.entry`).
+A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 
 Where rows do not name the marketplace's sellers, a `[match]` (`matching.py`) says how a row finds its seller, and
 `{@seller}` and `{@verified}` are the match: columns of the row like any other. A rule that names one of them says
