@@ -161,6 +161,10 @@ class Settings(BaseModel):
     target_ca: OptionalFile = Field(
         default=None, description="Authorities to trust when asking it, PEM; empty: no TLS to the server"
     )
+    target_certificate: OptionalFile = Field(
+        default=None, description="Certificate chain to show it when it asks for one, PEM"
+    )
+    target_key: OptionalFile = Field(default=None, description="Private key of that certificate, PEM")
 
 
 class Row(NamedTuple):
@@ -278,6 +282,21 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
                 f"{_variable('address')} = {settings.address!r}: other machines can reach it, and there is no TLS; set"
                 f" {_TLS}, or listen on 127.0.0.1 behind a proxy that ends TLS",
             )
+    elif settings.tls_client_ca is None and not is_loopback(settings.address):
+        yield (
+            {*tls, "tls_client_ca", "address"},
+            f"{_variable('address')} = {settings.address!r}: other machines can reach it, and whoever reaches it may do"
+            f" everything, since there is no authorisation yet; ask for client certificates: set"
+            f" {_variable('tls_client_ca')}, or listen on 127.0.0.1 behind a proxy that lets in nobody else",
+        )
+    shown = {"target_certificate", "target_key"}
+    if (settings.target_certificate is None) != (settings.target_key is None):
+        missing = "target_key" if settings.target_key is None else "target_certificate"
+        text = f"{_variable(missing)} is missing: a certificate is shown with its key, so set it, or unset both"
+        yield shown, text
+    elif settings.target_certificate is not None and settings.target_ca is None:
+        text = f"{_variable('target_certificate')} needs TLS to the server: set {_variable('target_ca')}"
+        yield {*shown, "target_ca"}, text
 
 
 def _shown(name: str, value: object) -> str:

@@ -1,6 +1,6 @@
 """The client: trust scores and the ledger over gRPC, with deadlines, safe retries and decoded errors.
 
-    with Client("trust.example:50051", tls="ca.pem") as client:
+    with Client("trust.example:50051", tls="ca.pem", certificate="client.pem", key="client.key") as client:
         score = client.get_trust_score("acme", "seller-1", on_error="unknown")
         client.append_entries("acme", [Entry(entry_id="...", seller=seller_name("acme", "seller-1"), ...)])
 
@@ -80,7 +80,8 @@ class Client(Decisions, Models):
     """A connection to sellertrust at `target` (gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`).
 
     `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
-    is a file of root certificates or gRPC credentials; without it the connection is in plain text. Methods raise
+    is a file of root certificates or gRPC credentials; without it the connection is in plain text. `certificate` and
+    `key` are files of the certificate that is shown to a server which asks for one, in PEM. Methods raise
     SellertrustCallError. `channel` is there for further services of the same server, such as health.
     """
 
@@ -90,6 +91,8 @@ class Client(Decisions, Models):
         *,
         deadline_seconds: float | None = None,
         tls: grpc.ChannelCredentials | str | Path | None = None,
+        certificate: str | Path | None = None,
+        key: str | Path | None = None,
         service_config: Mapping[str, Any] | str | None = None,
     ) -> None:
         self._read_seconds = deadline_seconds or READ_SECONDS
@@ -106,8 +109,11 @@ class Client(Decisions, Models):
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.min_reconnect_backoff_ms", 5_000),  # in spite of its name: how long one try may take
         )
+        if (certificate is None) != (key is None) or (certificate is not None and not isinstance(tls, str | Path)):
+            raise ValueError("certificate and key go together, with tls as a file of root certificates")
         if isinstance(tls, str | Path):
-            tls = grpc.ssl_channel_credentials(Path(tls).read_bytes())
+            shown = (None if path is None else Path(path).read_bytes() for path in (key, certificate))
+            tls = grpc.ssl_channel_credentials(Path(tls).read_bytes(), *shown)
         self.channel = (
             grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
         )

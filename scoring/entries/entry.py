@@ -6,7 +6,7 @@ and returns the `PreparedEntry` that the ledger stores: typed values for whateve
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from json.encoder import encode_basestring
 from operator import attrgetter
@@ -64,7 +64,7 @@ def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
     wrong = [FieldViolation(f"{path}.{name}", text) for name, text in _check(entry, kind, now)]
     if wrong:
         raise InvalidInput(wrong)
-    return prepared(entry, kind)
+    return _reported_by(now, prepared(entry, kind))
 
 
 def prepared(entry: Entry, kind: Kind) -> PreparedEntry:
@@ -94,10 +94,21 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
         if found:
             wrong += [FieldViolation(f"entries[{index}].{name}", text) for name, text in found]
         else:
-            batch.append(prepared(entry, kind))
+            batch.append(_reported_by(now, prepared(entry, kind)))
     if wrong:
         raise InvalidInput(wrong)
     return batch
+
+
+def _reported_by(now: int, item: PreparedEntry) -> PreparedEntry:
+    """Return the entry as recorded at `now`: a report dated today, whose day has not ended, is known from then on.
+
+    Content and digest keep the end of the day, so that the same row is the same entry tomorrow.
+    """
+    report = item.entry.report_time
+    if report is None or report <= now:
+        return item
+    return item._replace(entry=replace(item.entry, report_time=None))
 
 
 def canonical_content(entry: Entry) -> str:
@@ -230,7 +241,8 @@ def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[str, str]
     elif occur > now:
         yield "occur_time", f"lies in the future: the ledger's clock says {format_time(now)}"
     if report is not None:
-        if not 0 <= report <= now:
+        # A date without an hour is known at the end of its day, and today's is stated before that.
+        if report < 0 or (report > now and report != (now // DAY + 1) * DAY - 1):
             yield "report_time", f"must not lie in the future: the ledger's clock says {format_time(now)}"
         elif occur is not None and report < occur:
             yield "report_time", "must not lie before occur_time: a source learns of a fact after it happened"

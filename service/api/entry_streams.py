@@ -11,6 +11,7 @@ from scoring.errors import SellertrustError, invalid
 from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from service.api.reads import MAX_PAGE
 from service.call_context import current_call
 from service.contract.entries import appended_response, entries_of, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
@@ -19,7 +20,6 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail, not_reached, stopping
 
-MAX_PAGE = 1_000
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 HEARTBEAT_SECONDS = 5.0
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)

@@ -15,7 +15,7 @@ from scoring.enums import Action
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.entry_streams import EntryStreams, fitting
-from service.api.reads import cut_of, page_of, token_of
+from service.api.reads import cut_of, is_number, page_of
 from service.contract.entries import appended_response, entries_of, entry_message
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
@@ -58,12 +58,13 @@ class LedgerServicer(EntryStreams):
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
-        cut, after, limit = page_of(self._ledger, self._tail, request)
-        found = self._ledger.entries(marketplace, cut, seller=seller, after_sequence=after, limit=limit + 1)
-        page = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
-        more = len(page) < len(found)
+        page = page_of(request, is_number, lambda: cut_of(self._ledger, self._tail, request))
+        after, limit = int(page.after or 0), page.limit
+        found = self._ledger.entries(marketplace, page.cut, seller=seller, after_sequence=after, limit=limit + 1)
+        entries = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
+        more = len(entries) < len(found)
         return ledger_pb.ListEntriesResponse(
-            entries=page, next_page_token=token_of(request, cut, page[-1].sequence) if more else ""
+            entries=entries, next_page_token=page.token(entries[-1].sequence) if more else ""
         )
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
@@ -75,18 +76,18 @@ class LedgerServicer(EntryStreams):
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
-        cut, after, limit = page_of(self._ledger, self._tail, request)
+        page = page_of(request, is_number, lambda: cut_of(self._ledger, self._tail, request))
         found, following = self._ledger.violations(
             marketplace,
-            cut,
+            page.cut,
             seller=seller,
             statuses=statuses,
-            after_sequence=after,
-            limit=limit,
+            after_sequence=int(page.after or 0),
+            limit=page.limit,
         )
         return ledger_pb.ListViolationsResponse(
             violations=[violation_message(marketplace, view) for view in found],
-            next_page_token="" if following is None else token_of(request, cut, following),
+            next_page_token="" if following is None else page.token(following),
         )
 
     def ReviewViolation(self, request: ledger_pb.ReviewViolationRequest) -> ledger_pb.ReviewViolationResponse:

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 
 from scoring.errors import ArtifactRefused, ModelNotFound, SellertrustError
 from sellertrust.v1 import model_service_pb2 as model_pb
-from service.contract.models import model_message, move_message, page_of, row_message, token_of
+from service.api.reads import is_number, page_of
+from service.contract.models import model_message, move_message, row_message
 from service.contract.resource_names import model_name, parse_model
 from service.registry.figures import difference
 from service.registry.registry import REPORT, Registry
@@ -33,14 +34,14 @@ class ModelServicer:
         self._refresh = refresh
 
     def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
-        after, limit = page_of(request)
+        page = page_of(request, _is_digest)
         with self._registry() as registry:
-            digests = [digest for digest in registry.digests() if digest > after]
+            digests = [digest for digest in registry.digests() if digest > page.after]
             moves = registry.history()
-            page = digests[:limit]
+            shown = digests[: page.limit]
             return model_pb.ListModelsResponse(
-                models=[model_message(registry, digest, moves, whole=False) for digest in page],
-                next_page_token=token_of(request, page[-1]) if len(digests) > limit else "",
+                models=[model_message(registry, digest, moves, whole=False) for digest in shown],
+                next_page_token=page.token(shown[-1]) if len(digests) > len(shown) else "",
             )
 
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
@@ -78,14 +79,14 @@ class ModelServicer:
         return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:
-        after, limit = page_of(request)
-        begin = int(after) if re.fullmatch("[0-9]{1,9}", after) else 0
+        page = page_of(request, is_number)
+        begin = int(page.after or 0)
+        end = begin + page.limit
         with self._registry() as registry:
             moves = registry.history()
-        page = moves[begin : begin + limit]
         return model_pb.ListModelMovesResponse(
-            moves=[move_message(number, move) for number, move in enumerate(page, begin + 1)],
-            next_page_token=token_of(request, str(begin + limit)) if len(moves) > begin + limit else "",
+            moves=[move_message(number, move) for number, move in enumerate(moves[begin:end], begin + 1)],
+            next_page_token=page.token(end) if len(moves) > end else "",
         )
 
     def GetModelReport(self, request: model_pb.GetModelReportRequest) -> model_pb.GetModelReportResponse:
@@ -110,6 +111,10 @@ class ModelServicer:
         with suppress(ArtifactRefused):
             self._refresh()
         return self._serving()
+
+
+def _is_digest(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _now() -> int:

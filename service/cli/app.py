@@ -103,7 +103,9 @@ def run() -> int:
 def _told(error: Exception) -> tuple[Exit, str, str]:
     """Exit code of an error, what is wrong, and the next command where the message does not name it."""
     if isinstance(error, SellertrustCallError):
-        return exit_code(error), str(error), _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
+        notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one
+        remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
+        return exit_code(error), str(error), remedy
     if isinstance(error, SellertrustError):
         return of_ledger(error) if isinstance(error, LedgerUnavailable) else (exit_code(error), error.message, "")
     if isinstance(error, ModuleNotFoundError):

@@ -15,6 +15,7 @@ from scoring.errors import invalid
 from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
+from service.cli.connecting import connected
 from service.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -31,15 +32,11 @@ KnownTime = Annotated[
 ]
 
 
-PATIENCE_SECONDS = 15.0
-"""How long a person waits for one call, where a checkout would have given up after a second."""
-
-
 @contextmanager
 def client() -> Iterator[tuple[Client, Settings]]:
     """A client of the configured server, and the settings."""
     settings = load()
-    with Client(settings.target, tls=settings.target_ca, deadline_seconds=PATIENCE_SECONDS) as connection:
+    with connected(settings) as connection:
         yield connection, settings
 
 

@@ -151,6 +151,8 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
     """Says what became of an import, and writes its rejects; REFUSED if there are any."""
     from service.ingest.file_import import write_rejects
 
+    for name in report.read_before:
+        say(f"{name}: was read to its end before, by the import that was interrupted, and is not counted here")
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")

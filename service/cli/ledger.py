@@ -16,7 +16,8 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Entry
 from service.bootstrap import open_ledger
-from service.cli.common import PATIENCE_SECONDS, KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.connecting import PATIENCE_SECONDS
 from service.cli.feed import feed_command
 from service.cli.output import (
     INTERRUPTED,

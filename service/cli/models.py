@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from scoring.entries.field_types import shown
-from sellertrust.client import Client
 from sellertrust.models import Models
 from sellertrust.v1.model_service_pb2 import Model, ModelMove
 from service.bootstrap import open_registry
-from service.cli.common import PATIENCE_SECONDS
+from service.cli.connecting import connected
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.settings import load
 
@@ -188,7 +187,7 @@ def _asked(server: str | None) -> Iterator[Models]:
     if server is None:
         yield _Local(open_registry(settings))
         return
-    with Client(server, tls=settings.target_ca, deadline_seconds=PATIENCE_SECONDS) as client:
+    with connected(settings, server) as client:
         yield client
 
 
@@ -201,7 +200,7 @@ def _told(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
     settings, late = load(), []
     deadline = time.monotonic() + timeout
     for server in servers or [settings.target]:
-        with Client(server, tls=settings.target_ca) as client:
+        with connected(settings, server, None) as client:
             if not client.wait_for_model(digest, timeout_seconds=max(deadline - time.monotonic(), 0.1)):
                 late.append(server)
     if late:

@@ -7,6 +7,7 @@ import typer
 
 from scoring.errors import LedgerUnavailable, SellertrustError
 from service.bootstrap import open_ledger, prepare_database, run_server
+from service.cli.connecting import connected, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, say
 from service.cli.troubles import of_ledger
 from service.policy.policy_file import load_policy
@@ -138,15 +139,12 @@ def _server(settings: Settings) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    ca = settings.target_ca
-    credentials = grpc.ssl_channel_credentials(ca.read_bytes()) if ca else None
-    with (
-        grpc.secure_channel(settings.target, credentials) if credentials else grpc.insecure_channel(settings.target)
-    ) as channel:
+    with connected(settings, service_config="{}") as client:  # one that does not look at health by itself
         try:
-            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
+            status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
         except grpc.RpcError:
-            raise SellertrustError(f"no server answers at {settings.target}; start one: sellertrust serve") from None
+            nothing = f"no server answers at {settings.target}", "start one: sellertrust serve"
+            raise SellertrustError("; ".join(connection_trouble(settings, settings.target) or nothing)) from None
     return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
 
 

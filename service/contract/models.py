@@ -1,16 +1,14 @@
-"""Protobuf to domain and back: models, moves, differences, and the tokens of their pages."""
+"""Protobuf to domain and back: models, moves, and differences."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.errors import ArtifactRefused, invalid
+from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
@@ -21,38 +19,6 @@ from service.registry.figures import Row, features_of, flat, headline
 from service.registry.gates import NEVER_OVERRIDDEN, Gate, verdict
 from service.registry.moves import Move, aliases_of, figure_of
 from service.registry.registry import Registry
-
-DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
-_BINDING_BYTES = 12
-
-Paged = model_pb.ListModelsRequest | model_pb.ListModelMovesRequest
-
-
-def page_of(request: Paged) -> tuple[str, int]:
-    """(after what to go on, items a page). InvalidInput if the size is negative or the token is not of this method."""
-    if request.page_size < 0:
-        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
-    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-    if not request.page_token:
-        return "", limit
-    try:
-        token = base64.b64decode(request.page_token, b"-_", validate=True)
-    except ValueError:
-        token = b""
-    body = token[_BINDING_BYTES:]
-    if not body or token[:_BINDING_BYTES] != _binding(request, body):
-        raise invalid("page_token", "must be the next_page_token of the page before")
-    return body.decode("ascii", errors="replace"), limit
-
-
-def token_of(request: Paged, after: str) -> str:
-    """The token of the page that goes on after `after`."""
-    return base64.urlsafe_b64encode(_binding(request, after.encode()) + after.encode()).decode()
-
-
-def _binding(request: Paged, body: bytes) -> bytes:
-    return sha256(request.DESCRIPTOR.full_name.encode() + b"\0" + body).digest()[:_BINDING_BYTES]
 
 
 def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, whole: bool) -> model_pb.Model:

@@ -1,88 +1,21 @@
-"""Protobuf to domain and back: notifiers, the review queue, bulk decisions, and the tokens of their pages."""
+"""Protobuf to domain and back: notifiers, the review queue, and bulk decisions."""
 
-import base64
-import struct
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from typing import cast
 
 from scoring.enums import Action, Status
-from scoring.errors import FieldViolation, invalid
-from scoring.time import MAX_TIME
+from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2
 from service.contract.fields import Wrong, optional_time
 from service.contract.resource_names import notifier_name, seller_of, violation_name
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.notifiers import Selection
-from service.ledger.records import Cut, ViolationView
-from service.ledger.store import Ledger
+from service.ledger.records import ViolationView
 from service.review.bulk_decisions import SAMPLE_FRACTION, Decision, Outcome
 from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
 EXAMPLES = 100
-_CUT = struct.Struct(">qqq")
-_BINDING_BYTES = 12
-
-Timed = (
-    review_service_pb2.GetNotifierRequest
-    | review_service_pb2.ListNotifiersRequest
-    | review_service_pb2.ListReviewQueueRequest
-)
-Paged = review_service_pb2.ListNotifiersRequest | review_service_pb2.ListReviewQueueRequest
-
-
-def cut_of(ledger: Ledger, request: Timed) -> Cut:
-    """The cut of the ledger that a request's times ask for."""
-    wrong = Wrong()
-    observe_time = wrong.take(optional_time, request, "observe_time")
-    known_time = wrong.take(optional_time, request, "known_time")
-    wrong.refuse()
-    return ledger.cut(observe_time, known_time)
-
-
-def page_of(ledger: Ledger, request: Paged, is_after: Callable[[str], bool]) -> tuple[Cut, str, int]:
-    """(cut, after what to go on, items a page). All pages of a list see the cut of its first one.
-
-    A token shows its maker nothing he may not list, but anybody can forge one: `is_after` says what may stand in it.
-    """
-    if request.page_size < 0:
-        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
-    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-    if not request.page_token:
-        return cut_of(ledger, request), "", limit
-    try:
-        token = base64.b64decode(request.page_token, b"-_", validate=True)
-    except ValueError:
-        token = b""
-    body = token[_BINDING_BYTES:]
-    after = body[_CUT.size :].decode(errors="replace")
-    cut = Cut(*_CUT.unpack_from(body)) if len(body) > _CUT.size else None
-    is_sound = cut is not None and 0 <= cut.observe_time <= MAX_TIME and is_after(after)
-    if cut is None or not is_sound or token[:_BINDING_BYTES] != _binding(request, body):
-        text = "must be the next_page_token of the page before, with all else but page_size as in that request"
-        raise invalid("page_token", text)
-    return cut, after, limit
-
-
-def token_of(request: Paged, cut: Cut, after: str) -> str:
-    """The token of the page that goes on after `after`; empty if that is."""
-    if not after:
-        return ""
-    body = _CUT.pack(cut.observe_time, cut.known_time, cut.sequence) + after.encode()
-    return base64.urlsafe_b64encode(_binding(request, body) + body).decode()
-
-
-def _binding(request: Paged, body: bytes) -> bytes:
-    """Ties a token to its request, as `service.api.ledger_servicer` does."""
-    same = type(request)()
-    same.MergeFrom(request)  # type: ignore[arg-type]
-    for name in ("page_size", "page_token"):
-        same.ClearField(name)
-    text = same.DESCRIPTOR.full_name.encode() + same.SerializeToString(deterministic=True)
-    return sha256(text + b"\0" + body).digest()[:_BINDING_BYTES]
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from hashlib import file_digest
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -39,7 +40,8 @@ class ImportReport:
     """What became of an import: entries appended, those of them that wait for the report they are about, entries found
     there already, rows rejected, by (file, line, reason), and rows that found no seller.
 
-    `resumed`: where the import of a file went on, by its line, if another was interrupted before. `spans`: what the sound
+    `resumed`: where the import of a file went on, by its line, if another was interrupted before; `read_before`: the files
+    that the other one had read to their end, of which nothing is counted here but their rejects. `spans`: what the sound
     rows state, whether or not it was there already.
     """
 
@@ -49,6 +51,7 @@ class ImportReport:
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     resumed: dict[str, int] = field(default_factory=dict)
+    read_before: list[str] = field(default_factory=list)
     spans: Spans = field(default_factory=Spans)
 
 
@@ -77,7 +80,7 @@ def import_files(
         # Who finds no seller is told at the end, and who does depends on what is known by then: such a file begins anew.
         remembers = None if file.matched.rules else journal
         path = data / file.path
-        with run.file(path, file.path, f"{mapping.digest} {file.path}", remembers) as (raw, attempt):
+        with run.file(path, file.path, _how(mapping, file, data) if remembers else "", remembers) as (raw, attempt):
             rows = run.rows(path, raw, attempt, file.columns)
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
@@ -153,7 +156,9 @@ class _Run:
     @contextmanager
     def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
         """An attempt that becomes part of the import, and its rejects of the report, in the order of their lines."""
-        if attempt.start and not attempt.is_read:
+        if attempt.is_read:
+            self._report.read_before.append(name)
+        elif attempt.start:
             self._report.resumed[name] = attempt.start
         self._attempts.append(attempt)
         self._done = _nothing
@@ -261,6 +266,15 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
             )
         else:
             yield line, entry
+
+
+def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
+    """Return how a file is read: by which mapping, and joined with files of which content."""
+    digests = []
+    for join in file.joins:
+        with (data / join.path).open("rb") as raw:
+            digests.append(file_digest(raw, "sha256").hexdigest())
+    return " ".join([mapping.digest, file.path, *digests])
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:

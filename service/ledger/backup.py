@@ -62,12 +62,12 @@ def write_backup(
 ) -> Manifest:
     """Writes the ledger to a new file, readable by this user alone; `now` in microseconds. What the manifest says.
 
-    BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a schema newer than this release,
-    which knows not all of its tables. It is written beside FILE under a name of its own (FILE.RANDOM.partial), which no
-    other file and no link can have, and which a process that is killed leaves behind.
+    BackupRefused if the file exists, or another backup has become it meanwhile; LedgerVersionUnknown without a ledger, or
+    for a schema newer than this release, which knows not all of its tables. It is written beside FILE under a name of its
+    own (FILE.RANDOM.partial), which no other file and no link can have, and which a process that is killed leaves behind.
     """
     if file.exists() or file.is_symlink():
-        raise BackupRefused(f"{file} exists already, and a backup is never overwritten; name another file")
+        raise _exists(file)
     staging = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     if database.is_missing:
         raise _no_ledger()
@@ -75,12 +75,21 @@ def write_backup(
         manifest = _manifest(connection, now, without_keys=without_keys)
         try:
             _write(connection, manifest, staging, progress)
+            _claim(file)
         except BaseException:
             staging.unlink(missing_ok=True)
             raise
     staging.replace(file)
     _keep_name(file.parent)
     return manifest
+
+
+def _claim(file: Path) -> None:
+    """Creates the file, empty, for this backup alone: of several at once, one gets it. BackupRefused for the others."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise _exists(file) from None
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
@@ -181,6 +190,10 @@ def _keep_name(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _exists(file: Path) -> BackupRefused:
+    return BackupRefused(f"{file} exists already, and a backup is never overwritten; name another file")
 
 
 def _no_ledger() -> LedgerVersionUnknown:

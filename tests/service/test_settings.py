@@ -69,14 +69,30 @@ def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
     }
 
 
-def test_an_address_that_others_can_reach_needs_tls() -> None:
+def test_an_address_that_others_can_reach_needs_tls_and_client_certificates() -> None:
+    """Until there is authorisation, whoever reaches the server may do everything."""
     for address in ("0.0.0.0:50051", "[::]:50051", "10.0.0.7:50051", "trust.example:50051"):
         [problem] = problems(ADDRESS=address)
         assert "no TLS" in problem
         assert "SELLERTRUST_TLS_CERTIFICATE" in problem
-        assert load({"SELLERTRUST_ADDRESS": address, **TLS}).address == address
+        with pytest.raises(
+            ConfigurationWrong, match=r"no authorisation yet; .* set SELLERTRUST_TLS_CLIENT_CA"
+        ) as caught:
+            load({"SELLERTRUST_ADDRESS": address, **TLS})
+        assert caught.value.message.startswith(f"SELLERTRUST_ADDRESS = {address!r}: ")
+        known = TLS | {"SELLERTRUST_TLS_CLIENT_CA": str(CERTIFICATES / "ca.pem")}
+        assert load({"SELLERTRUST_ADDRESS": address, **known}).address == address
     for address in ("127.0.0.1:0", "localhost:50051", "[::1]:50051", "127.9.9.9:1"):
         assert load({"SELLERTRUST_ADDRESS": address}).address == address
+        assert load({"SELLERTRUST_ADDRESS": address, **TLS}).address == address
+
+
+def test_a_client_certificate_needs_its_key_and_tls_to_the_server() -> None:
+    certificate, key = str(CERTIFICATES / "client.pem"), str(CERTIFICATES / "client.key")
+    assert problems(TARGET_CERTIFICATE=certificate)[0].startswith("SELLERTRUST_TARGET_KEY is missing")
+    assert problems(TARGET_KEY=key)[0].startswith("SELLERTRUST_TARGET_CERTIFICATE is missing")
+    [problem] = problems(TARGET_CERTIFICATE=certificate, TARGET_KEY=key)
+    assert problem == "SELLERTRUST_TARGET_CERTIFICATE needs TLS to the server: set SELLERTRUST_TARGET_CA"
 
 
 def test_half_of_tls_is_a_problem() -> None:

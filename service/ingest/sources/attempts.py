@@ -1,7 +1,7 @@
 """How far the import of one file came, so that one that was interrupted goes on, with its rejects, where it was.
 
 The ledger holds the line, committed with the entries before it; a file in a folder holds the rejects before it. Both go by
-the SHA-256 of the file and of how it is read, so that a file or mapping that was changed begins anew.
+the SHA-256 of the file, of those joined to it and of how it is read, so that what was changed begins anew.
 """
 
 import hashlib

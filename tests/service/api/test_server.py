@@ -188,6 +188,7 @@ def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
 
 def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_path: Path) -> None:
     tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
+    tls |= {"tls_client_ca": certificate("ca.pem")}
     for address, problem in (("192.0.2.1:50051", "cannot assign"), ("no-such-host.invalid:50051", "name")):
         with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path, address=address, **tls):
             pass
@@ -306,9 +307,9 @@ def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
 
 def test_clients_must_show_a_certificate_if_their_authority_is_named(tmp_path: Path) -> None:
     names = {"tls_certificate": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem"}
-    ca, key, chain = (certificate(name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    shown = {"certificate": certificate("client.pem"), "key": certificate("client.key")}
     with running_server(tmp_path, **{name: certificate(file) for name, file in names.items()}) as running:
-        with running.client(tls=grpc.ssl_channel_credentials(ca, key, chain)) as known:
+        with running.client(tls=certificate("ca.pem"), **shown) as known:
             assert known.append_entries(MARKET, [identity("i", "s")])
         with running.client(tls=certificate("ca.pem")) as nameless, pytest.raises(SellertrustCallError):
             nameless.get_trust_score(MARKET, "s")

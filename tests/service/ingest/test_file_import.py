@@ -321,14 +321,31 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
     assert (again.appended, again.already_present) == (0, 5)
 
 
-def test_a_date_of_today_waits_until_the_day_is_over(ledger: Ledger, url: str, tmp_path: Path) -> None:
-    """What is dated without an hour is known at the end of its day; imported tomorrow it is taken as it is."""
+def test_a_date_of_today_is_known_from_the_import_on_and_is_there_already_tomorrow(
+    ledger: Ledger, url: str, tmp_path: Path
+) -> None:
+    """What is dated without an hour is known at the end of its day, but not later than it is imported."""
+    exposure = {"kind": "exposure", "entry_id": "x-{id}", "seller": "{seller}", "day": "{time}", "settled_orders": 3}
+    files = (VIOLATIONS, {"path": "violations.csv", "entries": [exposure]})
     write(tmp_path, "v-1,s,2026-03-01,high")
-    ((_, _, reason),) = imported(ledger, tmp_path).rejects
-    assert reason.startswith("report_time: must not lie in the future")
-    with Ledger.open(url, clock=Clock(NOW + DAY)) as tomorrow:
-        assert imported(tomorrow, tmp_path).rejects == []
-        assert ids(tomorrow) == ["v-1"]
+    first = imported(ledger, tmp_path, *files)
+    assert (first.appended, first.rejects) == (2, [])
+    found = ledger.entries(MARKET, ledger.cut())
+    assert [entry.report_time for entry in found] == [entry.record_time for entry in found]
+    assert found[0].report_time == NOW
+    for later in (0, 60_000_000, DAY - 1, DAY, 400 * DAY):
+        with Ledger.open(url, clock=Clock(NOW + later)) as then:
+            again = imported(then, tmp_path, *files)
+            assert (again.appended, again.already_present, again.rejects) == (0, 2, [])
+
+
+def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day(
+    ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    write(tmp_path, "v-1,s,2026-03-01,high")
+    clock.now = NOW + DAY
+    assert imported(ledger, tmp_path).rejects == []
+    assert [entry.report_time for entry in ledger.entries(MARKET, ledger.cut())] == [(NOW // DAY + 1) * DAY - 1]
 
 
 def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: Ledger, tmp_path: Path) -> None:

@@ -124,6 +124,22 @@ def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -
         assert answers(target) == answers(url)
 
 
+def test_of_two_backups_to_one_file_at_once_the_second_to_end_is_refused(filled: str, tmp_path: Path) -> None:
+    """Both find no file when they begin; the one that is through first stays as it is, and nothing is left of the other."""
+    file = tmp_path / "ledger.backup"
+    bytes_of_first: list[bytes] = []
+
+    def meanwhile(*_: object) -> None:
+        if not bytes_of_first:
+            back_up(filled, file)
+            bytes_of_first.append(file.read_bytes())
+
+    with pytest.raises(BackupRefused, match="exists already, and a backup is never overwritten"):
+        back_up(filled, file, progress=meanwhile, without_keys=True)
+    assert [file.read_bytes()] == bytes_of_first
+    assert [path.name for path in tmp_path.glob("*.partial")] == []
+
+
 def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: Path, clock: Clock) -> None:
     """What it holds ends with the seal of its checkpoint, and what was acknowledged before it began is in it."""
     done, written = threading.Event(), [0]

@@ -220,6 +220,27 @@ def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger
 
 
 @pytest.mark.usefixtures("small")
+def test_a_joined_file_that_was_changed_meanwhile_has_its_rows_read_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """Its columns make the entries as much as the file's own do; unchanged, the import goes on."""
+    table(tmp_path / "rows.csv", [row(n) for n in range(20)])
+    files = [{"path": "rows.csv", "entries": [RULE | {"listing": "{offer}", "entry_id": "{prefix}-{id}"}]}]
+    files[0]["join"] = [{"path": "more.csv", "on": "seller", "take": ["offer", "prefix"]}]
+    mapping = mapping_of({"marketplace": MARKET, "files": files})
+
+    def taken(prefix: str, breaks_after: int = 1_000) -> ImportReport:
+        (tmp_path / "more.csv").write_text(
+            "seller,offer,prefix\n" + "".join(f"s-{n},l-{n},{prefix}\n" for n in range(7))
+        )
+        return import_files(ledger, mapping, tmp_path, breaking(breaks_after), tmp_path / "imports")
+
+    with pytest.raises(Broken):
+        taken("old", breaks_after=2)
+    changed = taken("new")
+    assert (changed.resumed, changed.appended) == ({}, 20)
+    assert "rows.csv" in taken("old").resumed
+
+
+@pytest.mark.usefixtures("small")
 def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
     """Until the import is through; their rejects are told all the same."""
     table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
@@ -227,6 +248,7 @@ def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger
     with pytest.raises(Broken):
         imported(ledger, tmp_path, "a.csv", "b.csv", breaks_after=5)
     report = imported(ledger, tmp_path, "a.csv", "b.csv")
+    assert (report.read_before, [*report.resumed]) == (["a.csv"], ["b.csv"])
     assert report.appended + report.already_present < 20
     assert [(file, line) for file, line, _ in report.rejects] == [("a.csv", 14)]
     assert len(ids(ledger)) == 32

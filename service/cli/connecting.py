@@ -1,0 +1,143 @@
+"""Connections of the command line to a server, and what keeps a command from one, found out and said.
+
+gRPC says of every handshake that fails that the connection did: here the same is tried again with Python's TLS, which says
+why.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from service.settings import Settings
+
+PATIENCE_SECONDS = 15.0
+"""How long a person waits for one call, where a checkout would have given up after a second."""
+
+_LOOK_SECONDS = 2.0
+_TARGET = re.compile(r"\[?(?P<host>[0-9A-Za-z.:-]+?)\]?:(?P<port>[0-9]+)")
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""The preface of HTTP/2 and empty settings, which a server answers."""
+
+
+@contextmanager
+def connected(
+    settings: Settings,
+    target: str | None = None,
+    deadline_seconds: float | None = PATIENCE_SECONDS,
+    service_config: str | None = None,
+) -> Iterator[Client]:
+    """Yield a client of a server, by default the configured one, with the configured certificates.
+
+    ConfigurationWrong if these cannot be used. A SellertrustCallError that the connection causes says what is wrong with
+    it, and has the remedy as its note.
+    """
+    place = target or settings.target
+    tls_context(settings)
+    with Client(
+        place,
+        tls=settings.target_ca,
+        certificate=settings.target_certificate,
+        key=settings.target_key,
+        deadline_seconds=deadline_seconds,
+        service_config=service_config,
+    ) as client:
+        try:
+            yield client
+        except SellertrustCallError as error:
+            trouble = None
+            if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
+                trouble = connection_trouble(settings, place)
+            if trouble is not None:
+                error.message, remedy = trouble
+                error.add_note(remedy)
+            raise
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return how the command line speaks TLS; None: it does not. ConfigurationWrong if a file cannot be used."""
+    if settings.target_ca is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.target_ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationWrong(f"SELLERTRUST_TARGET_CA cannot be used: {error}; give authorities in PEM") from None
+    context.set_alpn_protocols(["h2"])
+    if settings.target_certificate is not None:
+        try:
+            context.load_cert_chain(settings.target_certificate, settings.target_key, password=lambda: b"")
+        except OSError as error:
+            raise ConfigurationWrong(
+                f"SELLERTRUST_TARGET_CERTIFICATE or _KEY cannot be used: {error}; give PEM files of one certificate and"
+                " its unencrypted key"
+            ) from None
+    return context
+
+
+def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
+    """Return (what keeps the command from the server at `target`, remedy); None if it is not TLS, or cannot be told."""
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        return None
+    host, port = match["host"], int(match["port"])
+    context = tls_context(settings)
+    try:
+        with socket.create_connection((host, port), timeout=_LOOK_SECONDS) as plain:
+            return _plain_trouble(plain, target) if context is None else _tls_trouble(settings, context, plain, host)
+    except OSError:
+        return None  # nothing answers there, which gRPC has said
+
+
+def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
+    """What is wrong where the command speaks no TLS."""
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    try:
+        with anybody.wrap_socket(plain):
+            pass
+    except OSError:
+        return None
+    remedy = "name the authorities of its certificate: SELLERTRUST_TARGET_CA"
+    return f"the server at {target} speaks TLS, and this command does not", remedy
+
+
+def _tls_trouble(
+    settings: Settings, context: ssl.SSLContext, plain: socket.socket, host: str
+) -> tuple[str, str] | None:
+    """What is wrong with a handshake, or with what follows it: in TLS 1.3 the server looks at certificates after that."""
+    try:
+        secured = context.wrap_socket(plain, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        problem = f"the certificate of the server is not trusted: {error.verify_message}"
+        return (
+            problem,
+            "SELLERTRUST_TARGET_CA must hold the authority that signed it, and SELLERTRUST_TARGET a name in it",
+        )
+    except ssl.SSLError as error:
+        if "ALERT" in (error.reason or ""):
+            return _certificate_trouble(settings)
+        return "the server does not speak TLS", "unset SELLERTRUST_TARGET_CA, or ask where TLS is spoken"
+    with secured:
+        try:
+            secured.sendall(_HTTP2)
+            has_answered = bool(secured.recv(1))
+        except TimeoutError:
+            return None
+        except OSError:  # ssl.SSLError is one
+            has_answered = False
+    return None if has_answered else _certificate_trouble(settings)
+
+
+def _certificate_trouble(settings: Settings) -> tuple[str, str]:
+    """What is wrong where a server ends the connection once it has looked at the client's certificate."""
+    if settings.target_certificate is None:
+        problem = "the server asks for a client certificate, and none is set"
+        return problem, "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY"
+    problem = "the server refuses the client certificate"
+    return problem, "set SELLERTRUST_TARGET_CERTIFICATE to one that its SELLERTRUST_TLS_CLIENT_CA signed"

@@ -1,0 +1,73 @@
+"""The command line shows its certificate to a server that asks for one, and says what is wrong with a connection."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
+
+CERTIFICATES = Path(__file__).parents[1] / "certificates"
+CA, SERVER, SERVER_KEY, CLIENT, CLIENT_KEY = (
+    CERTIFICATES / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
+)
+SHOWN = {"target_ca": CA, "target_certificate": CLIENT, "target_key": CLIENT_KEY}
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell beside a server that asks for client certificates."""
+    folder = tmp_path_factory.mktemp("asking")
+    server = shell_of(folder / "data", tls_certificate=SERVER, tls_key=SERVER_KEY, tls_client_ca=CA)
+    with serving(server, folder) as address:
+        yield shell_of(folder / "data", target=address)
+
+
+def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: Shell) -> None:
+    asking("ledger", "append", "-", stdin=lines_of("s", "v-1"), **SHOWN)
+    (found,) = asking.json("violation", "list", **SHOWN)
+    assert found["violation"] == "v-1"
+    target = asking.environment["SELLERTRUST_TARGET"]
+    assert asking.json("model", "list", "--server", target, **SHOWN) == []
+    checks = {row["check"]: row for row in asking.json("doctor", code=6, **SHOWN)}
+    assert checks["server"] == {"check": "server", "ok": True, "found": f"{target}: serving"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem", "remedy"),
+    [
+        (
+            {"target_ca": CA},
+            "UNAVAILABLE: the server asks for a client certificate, and none is set",
+            "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY",
+        ),
+        ({}, "speaks TLS, and this command does not", "name the authorities of its certificate: SELLERTRUST_TARGET_CA"),
+        (
+            SHOWN | {"target_ca": CLIENT},
+            "the certificate of the server is not trusted",
+            "SELLERTRUST_TARGET_CA must hold the authority that signed it",
+        ),
+    ],
+)
+def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
+    asking: Shell, settings: dict[str, object], problem: str, remedy: str
+) -> None:
+    """Not by a connection that failed, nor by a server that is not running."""
+    said = asking.error(5, "score", "s", **settings)
+    assert problem in said
+    assert f"next:  {remedy}" in said
+    assert "is the server running" not in said
+    checks = {row["check"]: row for row in asking.json("doctor", code=6, **settings)}
+    assert problem.removeprefix("UNAVAILABLE: ") in checks["server"]["found"]
+    assert remedy in checks["server"]["found"]
+
+
+def test_a_server_in_plain_text_and_files_that_are_no_certificates_are_told_too(tmp_path: Path) -> None:
+    with serving(shell_of(tmp_path / "data"), tmp_path) as address:
+        plain = shell_of(tmp_path / "data", target=address)
+        assert "the server does not speak TLS" in plain.error(5, "score", "s", **SHOWN)
+    wrong = bare_shell(tmp_path).error(6, "score", "s", **SHOWN | {"target_key": SERVER_KEY})
+    assert "SELLERTRUST_TARGET_CERTIFICATE or _KEY cannot be used" in wrong
+    assert "SELLERTRUST_TARGET_CA cannot be used" in bare_shell(tmp_path).error(
+        6, "score", MARKET, target_ca=CLIENT_KEY
+    )
