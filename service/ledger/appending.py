@@ -2,23 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, text
 
-from scoring.entries.entry import PreparedEntry
+from scoring.entries.entry import PreparedEntry, prepare
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
 from service.ledger.batch import Batch
+from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, Position
+from service.ledger.rows import PLACE, Row
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of, seal_texts
 from service.ledger.seals import leaving, seal
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
+_ENDS = {
+    is_asked: select(
+        _LAST.with_only_columns(_E.sequence).scalar_subquery(),
+        _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        database_clock(is_asked=is_asked),
+    )
+    for is_asked in (False, True)
+}
+_TIMES = (PLACE["occur_time"], PLACE["report_time"])
 _KNOWN = select(_E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == 2)).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
@@ -40,6 +52,21 @@ class _Stored:
     digest: bytes
 
 
+class End(NamedTuple):
+    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), and the database's clock."""
+
+    sequence: int
+    record_time: int
+    clock: int | None
+
+
+def end(connection: Connection, *, asks_clock: bool) -> End:
+    """The end of the ledger, and if it is asked, and has one, the database's own clock."""
+    is_asked = asks_clock and connection.dialect.name == "postgresql"
+    sequence, record_time, clock = connection.execute(_ENDS[is_asked]).one()
+    return End(sequence or 0, record_time or 0, clock)
+
+
 def last(connection: Connection) -> tuple[int, int]:
     """(sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
@@ -51,10 +78,12 @@ def append_batch(
     connection: Connection,
     marketplace: str,
     batch: Sequence[PreparedEntry],
-    now: int,
+    present: Present,
     position: Position | None = None,
 ) -> list[Appended]:
     """Appends what is not there yet, in order, and what follows from it. The caller holds the lock, and commits.
+
+    `present` is the time by a clock that nothing contradicts.
 
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
     violation's; each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
@@ -63,8 +92,11 @@ def append_batch(
     known = _known(connection, marketplace, batch)
     alike = _alike(connection, marketplace, batch, known)
     fresh = [item for item in batch if item.entry.entry_id not in known]
+    if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
+        _refuse_future(batch, known, present.at_end(last_time))
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
-    rows = Batch(connection, marketplace, fresh, sequence, max(now, last_time + 1))
+    record_time = max(present.clock, last_time + 1)
+    rows = Batch(connection, marketplace, fresh, sequence, record_time)
     results: list[Appended] = []
     has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
     for index, item in enumerate(batch):
@@ -84,6 +116,7 @@ def append_batch(
             )
         results.append(found.appended._replace(erased=alike.get(index, False)))
     if rows.rows:
+        _date(rows.rows, record_time, present.dates(record_time))
         seal_texts(connection, marketplace, rows.rows, rows.sealed)
         leaves: list[bytes] = []
         database.insert(connection, leaving(rows.rows, leaves))
@@ -91,6 +124,25 @@ def append_batch(
     if position is not None:
         advance(connection, position, sequence + len(rows.rows))
     return results
+
+
+def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
+    """InvalidInput if an entry that is not there yet is of the future. What is there was accepted by the clock of then."""
+    for index, item in enumerate(batch):
+        if item.entry.entry_id not in known:
+            prepare(item.entry, now, f"entries[{index}]")
+
+
+def _date(rows: Sequence[Row], record_time: int, date: int) -> None:
+    """Gives times that were not stated the present, where a record time runs ahead of it: else nobody would see what is
+    recorded before the clock has come there.
+    """
+    if date == record_time:
+        return
+    for row in rows:
+        for place in _TIMES:
+            if row[place] == record_time:
+                row[place] = date
 
 
 def advance(connection: Connection, position: Position, sequence: int) -> None:
