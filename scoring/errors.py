@@ -97,6 +97,10 @@ class LedgerUnavailable(SellertrustError):
     reason = "LEDGER_UNAVAILABLE"
 
 
+class ClockInDoubt(LedgerUnavailable):
+    """Other evidence contradicts the clock by which an append would be recorded; nothing was."""
+
+
 class SequenceNotReached(SellertrustError):
     """The ledger does not hold the sequence that is asked for, or not soon enough."""
 

@@ -34,8 +34,8 @@ def backup(
     and the signing key of checkpoints are files of their own. Prove a backup by ledger restore FILE --verify-only.
     """
     from service.ledger.backup import write_backup
+    from service.ledger.clock import wall_clock
     from service.ledger.database import Database
-    from service.ledger.store import wall_clock
 
     settings = load()
     prepare_database(settings, create=False)

@@ -220,7 +220,7 @@ def checkpoint_command(
 ) -> None:
     """Append a signed checkpoint: with it, any later change of what is recorded by now can be proven."""
     from service.ledger.checkpoints import load_or_make_key, write_checkpoint
-    from service.ledger.store import wall_clock
+    from service.ledger.clock import wall_clock
 
     settings = load()
     with open_ledger(settings) as ledger:

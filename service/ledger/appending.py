@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from scoring.entries.entry import PreparedEntry
+from scoring.entries.entry import PreparedEntry, prepare
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
 from service.ledger.batch import Batch
+from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.following import position_after, unfinished_of
@@ -25,6 +26,14 @@ _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1
 _KNOWN = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
 ).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
+_ENDS = {
+    is_asked: select(
+        _LAST.with_only_columns(_E.sequence).scalar_subquery(),
+        _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        database_clock(is_asked=is_asked),
+    )
+    for is_asked in (False, True)
+}
 _STORED = select(_E.entry_id, _E.seller, _E.content).where(
     _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
 )
@@ -54,6 +63,21 @@ class Done(NamedTuple):
     unfinished: list[str]
 
 
+class End(NamedTuple):
+    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), and the database's clock."""
+
+    sequence: int
+    record_time: int
+    clock: int | None
+
+
+def end(connection: Connection, *, asks_clock: bool) -> End:
+    """The end of the ledger, and if it is asked, and has one, the database's own clock."""
+    is_asked = asks_clock and connection.dialect.name == "postgresql"
+    sequence, record_time, clock = connection.execute(_ENDS[is_asked]).one()
+    return End(sequence or 0, record_time or 0, clock)
+
+
 def last(connection: Connection) -> tuple[int, int]:
     """(sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
@@ -65,10 +89,12 @@ def append_batch(
     connection: Connection,
     marketplace: str,
     batch: Sequence[PreparedEntry],
-    now: int,
+    present: Present,
     position: Position | None = None,
 ) -> "Done":
     """Appends what is not there yet, in order, and what follows from it. The caller holds the lock, and commits.
+
+    `present` is the time by a clock that nothing contradicts.
 
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
     violation's; each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
@@ -78,8 +104,10 @@ def append_batch(
     alike = _alike(connection, marketplace, batch, known)
     _refuse_differing(batch, known, alike)
     fresh = [item for item in batch if item.entry.entry_id not in known]
+    if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
+        _refuse_future(batch, known, present.at_end(last_time))
     # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
-    rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, max(now, last_time + 1))
+    rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, last_time, present)
     results: list[Appended] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
@@ -145,6 +173,13 @@ def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Store
     if differing:
         index = min(differing)
         raise EntryContentDiffers(differing[index], {"entry_id": batch[index].entry.entry_id}, differing)
+
+
+def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
+    """InvalidInput if an entry that is not there yet is of the future. What is there was accepted by the clock of then."""
+    for index, item in enumerate(batch):
+        if item.entry.entry_id not in known:
+            prepare(item.entry, now, f"entries[{index}]")
 
 
 def advance(connection: Connection, position: Position, sequence: int) -> None:

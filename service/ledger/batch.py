@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from scoring.entries.derivation import Derivation, Following
 from scoring.entries.entry import PreparedEntry
+from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.known import Met, load_known
 from service.ledger.records import Appended
@@ -17,22 +18,32 @@ from service.ledger.seals import leaving, seal
 class Batch:
     """The entries of a batch that are not on record, taken in their order, then inserted together.
 
-    `first` is the sequence of the first row, `record_time` (microseconds) that of all.
+    `first` is the sequence of the first row. Their record time is the present, but later than `last_time`, the ledger's last
+    one (microseconds). Where that ran ahead, times that are not stated are the present all the same: else nobody would see
+    what is recorded before the clock has come there.
     """
 
-    def __init__(self, marketplace: str, known: Met, first: int, record_time: int) -> None:
-        self.derivation = Derivation(known, record_time)
+    def __init__(self, marketplace: str, known: Met, first: int, last_time: int, present: Present) -> None:
+        record_time = max(present.clock, last_time + 1)
+        self._date = present.dates(record_time)
+        self.derivation = Derivation(known, self._date)
         self._marketplace = marketplace
         self._first = first
         self._record_time = record_time
 
     @classmethod
     def meeting(
-        cls, connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry], first: int, record_time: int
+        cls,
+        connection: Connection,
+        marketplace: str,
+        fresh: Sequence[PreparedEntry],
+        first: int,
+        last_time: int,
+        present: Present,
     ) -> tuple["Batch", Met]:
         """A batch of these entries, and what it meets on record."""
         met = load_known(connection, marketplace, fresh)
-        return cls(marketplace, met, first, record_time), met
+        return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
         """Take one entry, and what follows from it; where it will stand. Errors as `Derivation.take`."""
@@ -55,7 +66,7 @@ class Batch:
         return len(rows)
 
     def _row(self, following: Following, sequence: int) -> Row:
-        row = row_of(following.item, sequence, self._marketplace, following.seller, self._record_time)
+        row = row_of(following.item, sequence, self._marketplace, following.seller, self._record_time, self._date)
         if following.incident is not None:
             row[PLACE["incident"]] = following.incident
         if following.status is not None:

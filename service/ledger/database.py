@@ -17,6 +17,7 @@ import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from scoring.errors import ConfigurationWrong, LedgerUnavailable
+from service.ledger.clock import CLOCK
 from service.ledger.one_writer import WriterLock
 from service.ledger.tables import ENTRY
 
@@ -32,7 +33,13 @@ _DURABILITY = (
     "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
 )
-_BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK}), {_DURABILITY}"}
+_BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",
+    # A step of its own, so that the clock is read once the lock is held.
+    "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
+    f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
+}
+_LOCKED_AT = "sellertrust.locked_at"
 _SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
@@ -284,7 +291,15 @@ def _begin(connection: Connection) -> None:
     """Takes the lock that orders all writes, and sees in the same round trip that a commit will be safe."""
     found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
     if connection.dialect.name == "postgresql":
-        _require_durable(found.one()._mapping)
+        row = found.one()._mapping
+        connection.info[_LOCKED_AT] = int(row["clock"])
+        _require_durable(row)
+
+
+def locked_at(connection: Connection) -> int | None:
+    """What PostgreSQL's own clock said when the transaction of `Database.write` had the lock (microseconds)."""
+    found: int | None = connection.info.get(_LOCKED_AT)
+    return found
 
 
 def _require_durable(settings: Mapping[Any, Any]) -> None:

@@ -13,6 +13,7 @@ from scoring.entries.entry import Entry, prepare
 from scoring.entries.kinds.decisions import SellerErased
 from scoring.errors import LedgerUnavailable, SellerNotFound
 from service.ledger import appending
+from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.records import Appended
 from service.ledger.tables import ENTRY, SELLER_KEY
@@ -21,7 +22,7 @@ PATIENCE = 5
 """Seconds for which an erasure waits for those who still read SQLite's journal."""
 
 
-def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appended:
+def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
     """Appends the erasure and deletes the seller's key, together. InvalidInput names every wrong field.
 
     SellerNotFound if nothing is on record of the seller; LedgerUnavailable, with how to finish, if all of that is done
@@ -29,7 +30,7 @@ def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appen
     """
     if not isinstance(entry.fact, SellerErased):
         raise TypeError("an erasure states SellerErased")
-    item = prepare(entry, now)
+    item = prepare(entry, present.clock)
     of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)
     with database.write() as connection:
         if connection.execute(of_seller.limit(1)).first() is None:
@@ -38,7 +39,7 @@ def erase(database: Database, marketplace: str, entry: Entry, now: int) -> Appen
                 " name the seller by the id in its entries",
                 {"seller": entry.seller},
             )
-        [appended] = appending.append_batch(database, connection, marketplace, [item], now).results
+        [appended] = appending.append_batch(database, connection, marketplace, [item], present).results
         if not appended.already_present:  # a retry leaves alone what was stated since
             here = (SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == entry.seller)
             connection.execute(delete(SELLER_KEY).where(*here))

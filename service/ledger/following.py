@@ -14,6 +14,7 @@ from scoring.entries.kinds.conduct import ProductViolationReported, StatusChange
 from scoring.entries.violation_state import Decision
 from scoring.enums import Kind
 from service.ledger.batch import Batch
+from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
 from service.ledger.known import Met, load_changes, load_listings, load_reached, load_reached_sellers
@@ -67,7 +68,7 @@ def follow_on(
     entry_id: str,
     after: int,
     last: tuple[int, int],
-    now: int,
+    present: Present,
 ) -> tuple[int, int]:
     """Derive the next part of what follows from an entry. The caller holds the lock, commits the position, and calls again.
 
@@ -77,7 +78,7 @@ def follow_on(
     sequence, last_time = last
     kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
     met = Met()
-    batch = Batch(marketplace, met, sequence + 1, max(now, last_time + 1))
+    batch = Batch(marketplace, met, sequence + 1, last_time, present)
     part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
     more = part(connection, marketplace, met, batch, after, *stated)
     return sequence + batch.insert(database, connection), more

@@ -23,14 +23,20 @@ _FIELDS = {
 }
 
 
-def row_of(item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int) -> Row:
-    """The row of one entry, with all columns in the table's order. Its status is the one on arrival."""
+def row_of(
+    item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
+) -> Row:
+    """The row of one entry, with all columns in the table's order. Its status is the one on arrival.
+
+    `date` stands for times that are not stated; default: the record time.
+    """
+    date = record_time if date is None else date
     entry, fact, kind = item.entry, item.entry.fact, item.kind
     row = _EMPTY.copy()
-    occur_time = record_time if item.occur_time is None else item.occur_time
+    occur_time = date if item.occur_time is None else item.occur_time
     if isinstance(fact, EntryCorrected) and fact.moved_to is not None:
         occur_time = fact.moved_to
-    report_time = record_time if entry.report_time is None else entry.report_time
+    report_time = date if entry.report_time is None else entry.report_time
     row[:8] = (sequence, marketplace, seller, entry.entry_id, int(kind), occur_time, report_time, record_time)
     row[PLACE["content"]], row[PLACE["digest"]] = item.content, item.digest
     if isinstance(fact, ExposureStated):

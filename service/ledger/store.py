@@ -1,11 +1,10 @@
 """The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
 
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from scoring.entries.entry import Entry, prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
@@ -15,7 +14,8 @@ from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, inva
 from scoring.features.columns import FactRow
 from scoring.time import format_time
 from service.ledger import appending, following, reading
-from service.ledger.database import CONFLICT, Database
+from service.ledger.clock import SKEW, LedgerClock, Present, require_no_gap, runs_ahead, wall_clock
+from service.ledger.database import CONFLICT, Database, locked_at
 from service.ledger.erasing import erase
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
 from service.ledger.records import Appended, AsSeen, Cut, Identity, Position, RecordedEntry, ViolationView
@@ -26,31 +26,33 @@ from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
 
 
-def wall_clock() -> int:
-    """Now, in microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
 class Ledger(ReviewReads):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: LedgerClock) -> None:
         self._database = database
         self._clock = clock
 
     @classmethod
     def open(
-        cls, url: str, *, create: bool = False, serving: bool = False, clock: Callable[[], int] = wall_clock
+        cls,
+        url: str,
+        *,
+        create: bool = False,
+        serving: bool = False,
+        clock: Callable[[], int] = wall_clock,
+        is_witnessed: bool | None = None,
     ) -> Self:
         """Opens the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
         `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
         `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot be
         used, the role lacks rights (to append too, if `serving`), or another server has the file; LedgerVersionUnknown,
-        with what to do, unless this release can write the schema.
+        with what to do, unless this release can write the schema. `clock` is this server's; another than the machine's
+        stands for PostgreSQL's own too, unless it `is_witnessed` by what else tells the time (`service.ledger.clock`).
         """
         database = Database(url)
         try:
@@ -62,7 +64,8 @@ class Ledger(ReviewReads):
                 bring_up(database)
             else:
                 require_current(state)
-            opened = cls(database, clock)
+            witnessed = clock is wall_clock if is_witnessed is None else is_witnessed
+            opened = cls(database, LedgerClock(clock, is_witnessed=witnessed))
             if serving:
                 opened.finish()
         except BaseException:
@@ -88,7 +91,9 @@ class Ledger(ReviewReads):
 
     def cautions(self) -> list[str]:
         """What an operator should know of the database: each a sentence."""
-        return self._database.cautions()
+        end = self._end()
+        ahead = end.record_time - self._clock.now(end.clock)
+        return [*self._database.cautions(), *([runs_ahead(ahead)] if ahead > SKEW else [])]
 
     def ping(self) -> None:
         """Asks the database for an answer."""
@@ -120,15 +125,17 @@ class Ledger(ReviewReads):
         if not is_id(marketplace):
             raise invalid("marketplace", f"must be {ID_FORM}")
         _refuse_output_only(entries, imported)
+        end = self._end()
+        present = self._present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
-        now = max(self._clock(), self.last()[1])
-        batch = prepare_batch(entries, now)
+        batch = prepare_batch(entries, max(present.clock, end.record_time))
         try:
             with self._database.write() as connection:
+                present = self._locked(connection, present)
                 if as_seen is not None and (names := appending.changed_since(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
                 results, unfinished = appending.append_batch(
-                    self._database, connection, marketplace, batch, max(now, self._clock()), position
+                    self._database, connection, marketplace, batch, present, position
                 )
         except CONFLICT:
             with self._database.read() as connection:
@@ -150,14 +157,16 @@ class Ledger(ReviewReads):
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
         """Derive the rest of what follows from an entry, in appends of their own between which others come in."""
         while True:
+            present = self._present(self._end())
             with self._database.write() as connection:
                 left = following.unfinished_of(connection, marketplace, [entry_id])
                 if not left:
                     return
+                present = self._locked(connection, present)
                 last = appending.last(connection)
                 _, _, after = left[0]
                 sequence, more = following.follow_on(
-                    self._database, connection, marketplace, entry_id, after, last, self._clock()
+                    self._database, connection, marketplace, entry_id, after, last, present
                 )
                 appending.advance(connection, following.position_after(marketplace, entry_id, more), sequence)
 
@@ -173,23 +182,26 @@ class Ledger(ReviewReads):
         """
         if not is_id(marketplace):
             raise invalid("marketplace", f"must be {ID_FORM}")
-        now = max(self._clock(), self.last()[1])
-        return erase(self._database, marketplace, Entry(entry_id, seller, SellerErased(actor, ground)), now)
+        entry = Entry(entry_id, seller, SellerErased(actor, ground))
+        return erase(self._database, marketplace, entry, self._present(self._end()))
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
 
-        `observe_time` defaults to just after the later of the clock and the last `record_time`, so that a clock that
-        lags hides nothing. The cut's `known_time` is at most just after the last `record_time`: whatever is appended
-        later is recorded later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
+        `observe_time` defaults to just after the later of the clock and the last `record_time`, which counts for at most
+        SKEW more than the clock: a clock that lags a little hides nothing, and a record time that ran ahead moves no
+        answer. The cut's `known_time` is just after the last `record_time` in it: whatever is appended later is recorded
+        later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
         """
-        sequence, record_time = self.last()
-        now = max(self._clock(), record_time) + 1
+        end = self._end()
+        sequence, record_time = end.sequence, end.record_time
+        clock = self._clock.now(end.clock)
+        latest = max(clock, record_time) + 1  # what was answered as of a record time that ran ahead is answered again
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [
-            FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(now)}")
+            FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(latest)}")
             for name, value in times.items()
-            if value is not None and not 0 <= value <= now
+            if value is not None and not 0 <= value <= latest
         ]
         if wrong:
             raise InvalidInput(wrong)
@@ -197,7 +209,7 @@ class Ledger(ReviewReads):
             with self._database.read() as connection:
                 sequence = reading.sequence_before(connection, known_time)
         return Cut(
-            observe_time=now if observe_time is None else observe_time,
+            observe_time=Present(clock).at_end(record_time) + 1 if observe_time is None else observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
@@ -317,6 +329,22 @@ class Ledger(ReviewReads):
         with self._database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
+
+    def _end(self) -> appending.End:
+        """The end of the ledger, and the database's own clock if it has one that counts."""
+        with self._database.read() as connection:
+            return appending.end(connection, asks_clock=self._clock.is_witnessed)
+
+    def _present(self, end: appending.End) -> Present:
+        """The present for an append, by a clock that nothing contradicts. ClockInDoubt."""
+        present = self._clock.present(end.clock)
+        require_no_gap(present, end.record_time)
+        return present
+
+    def _locked(self, connection: Connection, before: Present) -> Present:
+        """The present once the lock is held; not before the one that the entries were checked against. ClockInDoubt."""
+        present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
+        return max(before, present)
 
 
 def _refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:

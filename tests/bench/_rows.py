@@ -1,5 +1,7 @@
 """A great many entries at once, by one statement of SQL: for benchmarks, and tests of plans and migrations."""
 
+import time
+
 from sqlalchemy import Connection, text
 
 from scoring.entries.entry import prepare
@@ -33,7 +35,7 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
             INSERT INTO entry ({COLUMNS})
             SELECT i, CASE WHEN i % 500 = 1 THEN :small WHEN i % 5000 = 2 THEN 'tiny' || i % 7 ELSE 'huge' END,
                 's' || i % 10000, 'e' || i, CASE WHEN {is_violation} THEN 1 ELSE 3 END,
-                CASE WHEN {is_violation} THEN 1000000 + i ELSE (i / 10000) * {_DAY} END, 1000000 + i, 100000000000000 + i,
+                CASE WHEN {is_violation} THEN 1000000 + i ELSE (i / 10000) * {_DAY} END, 1000000 + i, :recorded + i,
                 CASE WHEN {is_violation} THEN 'e' || i END, CASE WHEN {is_violation} THEN 'e' || i END,
                 CASE WHEN {is_violation} THEN 1 END, CASE WHEN {is_violation} THEN 2 END, CASE WHEN {is_violation} THEN 1 END,
                 CASE WHEN {is_violation} THEN NULL ELSE i / 10000 END, CASE WHEN {is_violation} THEN NULL ELSE '' END,
@@ -41,5 +43,5 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
                 CASE WHEN {is_violation} THEN NULL ELSE 1 END, CASE WHEN {is_violation} THEN :a ELSE :b END, {_DIGEST[name]}
             FROM ({_NUMBERS[name]}) AS numbers
         """),
-        {"entries": entries, "small": small} | contents,
+        {"entries": entries, "small": small, "recorded": time.time_ns() // 1000 - entries - 10**6} | contents,
     )

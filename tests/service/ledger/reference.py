@@ -25,7 +25,8 @@ from scoring.enums import Attribution, CorrectionKind, IncidentChange
 from tests.service.ledger.reference_rows import Answer, Refused, Row, Violation, decided, derived_id, reported
 from tests.service.ledger.reference_words import TYPES
 
-DAY = 86_400_000_000
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
 MONDAY = 4  # 1970-01-05, in days since 1970-01-01
 
 
@@ -34,7 +35,7 @@ class Reference:
 
     def __init__(self, sequence: int = 0, record_time: int = 0) -> None:
         self.rows: list[Row] = []
-        self.before, self.last_time, self.now = sequence, record_time, 0
+        self.before, self.last_time, self.now, self.date = sequence, record_time, 0, 0
 
     # --- appending ---------------------------------------------------------------------------------------------------
 
@@ -42,6 +43,7 @@ class Reference:
         """(entry id, sequence, whether it was there, whether it waits) of each; Refused, and nothing has changed."""
         kept, last_time = list(self.rows), self.last_time
         self.now = max(clock, last_time + 1)
+        self.date = self.now if self.now <= clock + SECOND else clock
         try:
             results = [self._append(entry) for entry in entries]
             self._check_revisions()
@@ -98,12 +100,12 @@ class Reference:
         return replace(entry, fact=replace(entry.fact, reason="")) if hasattr(entry.fact, "reason") else entry
 
     def _add(self, entry: Entry, seller: str, waits: bool = False) -> Row:
-        occur = self.now if entry.occur_time is None else entry.occur_time
+        occur = self.date if entry.occur_time is None else entry.occur_time
         if isinstance(entry.fact, ExposureStated):
             occur = entry.fact.day * DAY
         if isinstance(entry.fact, EntryCorrected) and entry.fact.moved_to is not None:
             occur = entry.fact.moved_to
-        report = self.now if entry.report_time is None else entry.report_time
+        report = self.date if entry.report_time is None else entry.report_time
         row = Row(self.before + len(self.rows) + 1, self.now, seller, entry, occur, report, waits)
         self.rows.append(row)
         return row

@@ -9,6 +9,7 @@ from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.time import DAY
+from service.ledger.clock import SKEW
 from service.ledger.reading import EXPORT_COLUMNS
 from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
@@ -27,10 +28,10 @@ def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
     assert list(ledger.export_rows(MARKET, ledger.cut())) == []
 
 
-def test_a_clock_that_lags_hides_nothing(ledger: Ledger, clock: Clock) -> None:
+def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) -> None:
     """Now is just after the later of the clock and the last record time, so an answer knows what was just appended."""
     ledger.append(MARKET, [violation(occur_time=NOW)])
-    clock.now = NOW - DAY
+    clock.now = NOW - SKEW
     assert ledger.cut() == Cut(NOW + 1, NOW + 1, 1)
     assert ids(ledger, ledger.cut()) == ["v1"]
     assert ids(ledger, ledger.cut(observe_time=NOW + 1, known_time=NOW + 1)) == ["v1"]

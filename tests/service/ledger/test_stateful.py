@@ -26,6 +26,7 @@ from scoring.time import DAY
 from service.cli.parity import rows_of
 from service.contract.entries import entry_message
 from service.ledger.appending import append_batch
+from service.ledger.clock import Present
 from service.ledger.database import CONFLICT
 from service.ledger.schema import upgrade
 from service.ledger.store import Ledger
@@ -124,7 +125,7 @@ class Histories(RuleBasedStateMachine):
         now = max(self.clock.now, self.ledger.last()[1])
         batch = prepare_batch([plan(self) for plan in plans], now)
         with suppress(Crash, SellertrustError, *CONFLICT), self.ledger._database.write() as connection:
-            append_batch(self.ledger._database, connection, MARKET, batch, now)
+            append_batch(self.ledger._database, connection, MARKET, batch, Present(self.clock.now))
             raise Crash
 
     @rule(days=st.integers(-3, 20), more=st.integers(0, DAY), restarts=flags)

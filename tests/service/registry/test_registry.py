@@ -21,7 +21,8 @@ from scoring.model.scale import Scale
 from scoring.score import score
 from scoring.time import DAY, day_of
 from service.bootstrap import build_scorer
-from service.ledger.store import Ledger, wall_clock
+from service.ledger.clock import wall_clock
+from service.ledger.store import Ledger
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer

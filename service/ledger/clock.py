@@ -1,0 +1,143 @@
+"""The clock that record times follow, and what is held against it.
+
+Record times never go back, so one append by a clock that is years ahead would put everything that comes later years
+ahead too. An append is refused where other evidence contradicts its clock:
+
+- on PostgreSQL the record time is the database's own clock, read under the lock, and the server's must agree with it;
+- on SQLite, whose clock is the server's, it must not have run ahead of the time that has passed (the monotonic clock)
+  since it was last seen to be sound;
+- on both, after a rest longer than REST, somebody must vouch for it (`sellertrust ledger mend-clock --rested`).
+
+What no evidence contradicts, such as the first append ever, may be mended later (`service.ledger.mending`).
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, literal_column
+
+from scoring.errors import ClockInDoubt
+from scoring.time import DAY, SECOND, format_time
+
+SKEW = SECOND
+"""How far a record time that lies ahead of the clock may move the time that answers are for."""
+
+TOLERANCE = 60 * SECOND
+"""How far two clocks may disagree before an append is refused: servers without good NTP differ by seconds."""
+
+REST = 366 * DAY
+"""How far a record time may lie after the last one unless somebody vouches for the clock."""
+
+CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+"""PostgreSQL's clock in microseconds: of this moment, not of the beginning of the transaction."""
+
+
+class Present(NamedTuple):
+    """What time it is for an append, by a clock that nothing contradicts (microseconds)."""
+
+    clock: int
+
+    def at_end(self, last_record_time: int) -> int:
+        """The ledger's present, given its last record time: that one, if the clock lags behind it by the skew at most.
+
+        `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
+        """
+        return max(self.clock, min(last_record_time, self.clock + SKEW))
+
+    def dates(self, record_time: int) -> int:
+        """What is taken for times that are not stated: the record time, unless it lies ahead of the clock by more than the
+        skew: then the clock.
+        """
+        return record_time if record_time <= self.clock + SKEW else self.clock
+
+
+def wall_clock() -> int:
+    """Now, in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+def steady_clock() -> int:
+    """Microseconds since some moment, which nobody can set: time in which the machine slept counts where the system can
+    say so.
+    """
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
+
+
+def database_clock(*, is_asked: bool) -> ColumnElement[int]:
+    """A column of a query: the database's own clock; NULL where the server's is the only one."""
+    return literal_column(CLOCK if is_asked else "NULL")
+
+
+class LedgerClock:
+    """The clock of one server, and what is known of it. Shared by threads.
+
+    `wall` is the server's clock. `is_witnessed`: whether other clocks are held against it; a clock that stands in for all
+    of them, as in a test, is not.
+    """
+
+    def __init__(self, wall: Callable[[], int], *, is_witnessed: bool) -> None:
+        self._wall = wall
+        self.is_witnessed = is_witnessed
+        self._sound = (steady_clock(), wall())
+
+    def now(self, database: int | None) -> int:
+        """The present, for reads: the database's clock, or the server's unless it has jumped ahead."""
+        if database is not None:
+            return database
+        wall, expected = self._compared()
+        return wall if wall - expected <= TOLERANCE else expected
+
+    def present(self, database: int | None) -> Present:
+        """The present, for an append. `database`: what its own clock says, if it has one. ClockInDoubt."""
+        wall, expected = self._compared()
+        if database is not None and abs(wall - database) > TOLERANCE:
+            raise _in_doubt(
+                f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
+                "set the one that is wrong (NTP)",
+            )
+        if database is None and wall - expected > TOLERANCE:
+            raise _in_doubt(
+                f"this server's clock says {format_time(wall)} and should say {format_time(expected)}, by the time that has"
+                " passed since it was last right: it has jumped",
+                "set it right (NTP); if it is right by now, restart the server",
+            )
+        return Present(wall if database is None else database)
+
+    def _compared(self) -> tuple[int, int]:
+        """(what the clock says, what it should say by the time that has passed since it was last seen to be sound)."""
+        # Read in this order so that a process that is paused in between sees its clock lag, never jump.
+        before, wall = steady_clock(), self._wall()
+        steady, sound = self._sound
+        if not self.is_witnessed:
+            return wall, wall
+        expected = sound + steady_clock() - steady
+        if abs(wall - expected) <= TOLERANCE:  # steps that are small, and add up, are no jump
+            self._sound = (before, wall)
+        return wall, expected
+
+
+def require_no_gap(present: Present, last_record_time: int) -> None:
+    """ClockInDoubt if the last record lies longer back than REST: a ledger that rested, or a clock that is wrong."""
+    if last_record_time and present.clock - last_record_time > REST:
+        raise _in_doubt(
+            f"the clock says {format_time(present.clock)}, and the last entry was recorded"
+            f" {(present.clock - last_record_time) // DAY:,} days before, at {format_time(last_record_time)}",
+            "set the clock right (NTP); if it is right, and the ledger has rested, say so by: sellertrust ledger mend-clock"
+            " --rested",
+        )
+
+
+def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
+    return ClockInDoubt(
+        f"the time of this append is in doubt, and nothing of it was recorded: {seen}; {remedy}, then repeat the call"
+    )
+
+
+def runs_ahead(ahead: int) -> str:
+    """What an operator should know of a ledger whose last record time lies `ahead` of the clock (microseconds)."""
+    return (
+        f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"
+        " ahead, and what it dated by that clock is not seen until then; say so by: sellertrust ledger mend-clock"
+    )
