@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -57,26 +58,36 @@ def score(
     artifact: Artifact | None,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
+    omitted: Mapping[str, int] = MappingProxyType({}),
 ) -> list[TrustScore | None]:
     """Trust scores of `sellers`, in their order, from the ledger's rows about them; None: nothing stands of the seller.
 
     `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called
-    between the parts of the work, and ends it by what it raises.
+    between the parts of the work, and ends it by what it raises. `omitted` is how many more allegations are open of a
+    seller, beside those among the rows: they are counted, and that is all.
     """
     check()
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
         # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
         halves = sellers[: len(sellers) // 2], sellers[len(sellers) // 2 :]
-        parts = [score(_rows_of(rows, half), half, observe_time, artifact, policy, check) for half in halves]
+        parts = [score(_rows_of(rows, half), half, observe_time, artifact, policy, check, omitted) for half in halves]
         return [answer for part in parts for answer in part]
     if artifact is None:
         facts = _resolve(rows, sellers, [observe_time])
         members = _members(facts, len(sellers))
-        return [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
+        unknown = [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
+        return [_with_omitted(answer, omitted.get(s, 0)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
     check()
     answers = judge(views, artifact.raw_score(views.x), artifact, policy)
-    return [_overridden(answer, views.facts, case, rows, policy) for case, answer in enumerate(answers)]
+    counted = [_with_omitted(answer, omitted.get(s, 0)) for answer, s in zip(answers, sellers, strict=True)]
+    return [_overridden(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
+
+
+def _with_omitted(answer: TrustScore | None, omitted: int) -> TrustScore | None:
+    if answer is None or not omitted:
+        return answer
+    return replace(answer, open_allegations=answer.open_allegations + omitted)
 
 
 def _overridden(
@@ -145,12 +156,13 @@ def explain(
     artifact: Artifact | None,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
+    omitted: Mapping[str, int] = MappingProxyType({}),
 ) -> Explanation | None:
     """The trust score of one seller with the facts behind every point; None: nothing stands of the seller.
 
-    `check` as for `score`.
+    `check` and `omitted` as for `score`.
     """
-    answer = score(rows, [seller], observe_time, artifact, policy, check)[0]
+    answer = score(rows, [seller], observe_time, artifact, policy, check, omitted)[0]
     if answer is None:
         return None
     facts = resolve(columns_of(rows, [seller]), np.array([observe_time], dtype=np.int64))

@@ -1,19 +1,32 @@
 """The ledger's queries. Each is bounded by a sequence, so that what it reads is one set for ever."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, case, func, literal, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    union_all,
+)
 
 from scoring.entries.entry import entry_from_content
-from scoring.enums import Kind
+from scoring.enums import Kind, Status
 from scoring.features.columns import FactRow
 from service.ledger.expressions import Texts, among, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
-from service.ledger.tables import COUNTING, ENTRY, SOURCE_POSITION
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
@@ -27,26 +40,31 @@ _BEFORE = (
     .order_by(_E.record_time.desc(), _E.sequence.desc())
     .limit(1)
 )
-_FACTS = (
-    select(*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == int(Kind.IDENTITY), _E.content)))
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("sellers", type_=Texts())),
-        text(COUNTING),  # no parameter, so that the partial index serves
-        _E.sequence <= bindparam("last"),
-    )
-    .order_by(_E.seller, _E.sequence)
+_FACT_COLUMNS = (*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == int(Kind.IDENTITY), _E.content)))
+# The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
+_HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
+_OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
+_OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
+_SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("observe_time"))
+_FACTS = union_all(
+    select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(COUNTING)),
+    select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(ALLEGED)),
 )
-_NUMBERS = (
-    select(_E.seller, func.count())
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("sellers", type_=Texts())),
-        text(COUNTING),
-        _E.sequence <= bindparam("last"),
-    )
-    .group_by(_E.seller)
+_NUMBERS = union_all(
+    select(_E.seller, func.count(), literal_column("0")).where(*_OF_SELLERS, text(COUNTING)).group_by(_E.seller),
+    select(_E.seller, literal_column("0"), func.count()).where(*_OF_SELLERS, text(ALLEGED)).group_by(_E.seller),
 )
+_ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
+_GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
+_FACTS_OF_SELLER = union_all(
+    select(*_FACT_COLUMNS).where(*_OF_SELLER, text(COUNTING)),
+    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("most")).subquery()),
+)
+_GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("most"))
+_NAMED = select(*_FACT_COLUMNS).where(
+    *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
+)
+_ALLEGATIONS_SEEN = select(func.count()).where(*_OF_SELLER, *_SEEN, text(ALLEGED))
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
@@ -76,17 +94,55 @@ def sequence_before(connection: Connection, known_time: int) -> int:
     return int(connection.execute(_BEFORE, {"known_time": known_time}).scalar() or 0)
 
 
-def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int) -> dict[str, int]:
-    """The number of rows that `fact_rows` gives of each seller that has any; read from an index alone."""
-    rows = connection.execute(_NUMBERS, {"marketplace": marketplace, "sellers": sellers, "last": sequence})
-    return {seller: int(number) for seller, number in rows}
+def fact_counts(
+    connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int
+) -> dict[str, tuple[int, int]]:
+    """The number of rows that `fact_rows` gives of each seller that has any, and how many of them allege a violation."""
+    found: dict[str, tuple[int, int]] = {}
+    values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
+    for seller, others, alleged in connection.execute(_NUMBERS, values):
+        rows, so_far = found.get(seller, (0, 0))
+        found[seller] = (rows + others + alleged, so_far + alleged)
+    return found
 
 
 def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
     """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
-    rows = connection.execute(_FACTS, {"marketplace": marketplace, "sellers": sellers, "last": sequence})
+    values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
+    return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
+
+
+def facts_of_seller(
+    connection: Connection, marketplace: str, seller: str, cut: Cut, most: int
+) -> tuple[list[FactRow], int]:
+    """As `fact_rows` for one seller, but of more than `most` allegations the gravest, and the number of the others.
+
+    The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
+    """
+    here = {"marketplace": marketplace, "last": cut.sequence}
+    of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
+    rows = _fact_rows(connection.execute(_FACTS_OF_SELLER, of_seller | {"most": most + 1}))
+    others = [row for row in rows if not _alleges(row)]
+    omitted = 0
+    if len(rows) - len(others) > most:
+        named = {name for row in others for name in (row.violation, row.target) if name is not None}
+        gravest = _fact_rows(connection.execute(_GRAVEST, of_seller | {"most": most}))
+        named -= {row.entry_id for row in (*others, *gravest)}
+        found = _fact_rows(connection.execute(_NAMED, here | {"names": sorted(named)}))
+        allegations = [*gravest, *(row for row in found if row.seller == seller)]
+        rows = [*others, *allegations]
+        seen = sum(max(row.occur_time, row.report_time) < cut.observe_time for row in allegations)
+        omitted = int(connection.execute(_ALLEGATIONS_SEEN, of_seller).scalar() or 0) - seen
+    return sorted(rows, key=lambda row: row.sequence), omitted
+
+
+def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
     make = FactRow._make
     return [make(row) if row[-1] is None else make((*row[:-1], _attributes(row[-1]))) for row in rows]
+
+
+def _alleges(row: FactRow) -> bool:
+    return row.kind == Kind.VIOLATION and row.status == Status.ALLEGED
 
 
 def entries(

@@ -214,8 +214,8 @@ class Ledger(ReviewReads):
             sequence=sequence,
         )
 
-    def fact_counts(self, marketplace: str, sellers: Sequence[str], sequence: int) -> dict[str, int]:
-        """The number of rows that `fact_rows` gives of each seller that has any."""
+    def fact_counts(self, marketplace: str, sellers: Sequence[str], sequence: int) -> dict[str, tuple[int, int]]:
+        """The number of rows that `fact_rows` gives of each seller that has any, and how many of them allege a violation."""
         with self._database.read() as connection:
             return reading.fact_counts(connection, marketplace, sellers, sequence)
 
@@ -223,6 +223,14 @@ class Ledger(ReviewReads):
         """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
         with self._database.read() as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
+
+    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, most: int) -> tuple[list[FactRow], int]:
+        """As `fact_rows` for one seller, but of more than `most` allegations the gravest, and the number of the others.
+
+        The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
+        """
+        with self._database.read() as connection:
+            return reading.facts_of_seller(connection, marketplace, seller, cut, most)
 
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Larg
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from scoring.enums import Kind, Status
 from scoring.features.facts import COUNTING_KINDS
 
 
@@ -23,8 +24,14 @@ def _index(name: str, *columns: str, unique: bool = False, where: str | None = N
     return Index(name, *columns, unique=unique, sqlite_where=partial, postgresql_where=partial)
 
 
-COUNTING = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(COUNTING_KINDS))})"
-"""The condition of the index `entry_counting`, as a query has to spell it: without parameters."""
+_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - {Kind.VIOLATION}))
+_REPORT = f"kind = {int(Kind.VIOLATION)} AND status ="
+COUNTING = f"(kind IN ({_SURE}) OR {_REPORT} {int(Status.CONFIRMED)})"
+ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
+"""The conditions of the indexes `entry_counting` and `entry_alleged`, as a query has to spell them: without parameters.
+
+Together they hold what a score may read; apart, so that allegations, which anybody can make, are passed over.
+"""
 
 
 class EntryRow(LedgerTable, table=True):
@@ -75,7 +82,13 @@ class EntryRow(LedgerTable, table=True):
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
-        _index("entry_counting", "marketplace", "seller", "sequence", "kind", where=COUNTING),
+        # The columns behind the key are there so that SQLite counts by the index alone.
+        _index("entry_counting", "marketplace", "seller", "sequence", "kind", "status", where=COUNTING),
+        _index(
+            "entry_alleged",
+            *("marketplace", "seller", "severity", "sequence", "occur_time", "report_time", "kind", "status"),
+            where=ALLEGED,
+        ),
         _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
         _index("entry_reports", "marketplace", "sequence", where="kind = 1"),
         _index("entry_of_target", "marketplace", "target", "sequence", where="target IS NOT NULL"),

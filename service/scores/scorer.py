@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
+from scoring.features.columns import FactRow
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from scoring.score import explain, score
@@ -18,6 +19,9 @@ from service.scores.shadow import Answered
 
 MAX_ROWS = 20_000
 """Entries that are read and scored at once: about 100 MB."""
+
+MAX_ALLEGATIONS = 2_000
+"""Allegations of one seller that are read; of more the gravest, the latest first. All are counted."""
 
 
 class Scorer:
@@ -45,8 +49,8 @@ class Scorer:
         check()
         for part in self._parts(marketplace, sellers, cut):
             check()
-            rows = self._ledger.fact_rows(marketplace, part, cut.sequence)
-            answers = score(rows, part, cut.observe_time, artifact, self._policy, check)
+            rows, omitted = self._facts(marketplace, part, cut)
+            answers = score(rows, part, cut.observe_time, artifact, self._policy, check, omitted)
             if self.observer is not None and artifact is not None:
                 with suppress(Exception):
                     self.observer(Answered(marketplace, rows, part, answers, stamp))
@@ -55,7 +59,7 @@ class Scorer:
         return found, stamp
 
     def _parts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> Iterator[Sequence[str]]:
-        """The sellers in parts that have at most MAX_ROWS rows together, or are of one seller."""
+        """The sellers in parts that have at most MAX_ROWS rows together and of none too many allegations, or are of one."""
         if len(sellers) == 1:
             yield sellers
             return
@@ -63,7 +67,9 @@ class Scorer:
         part: list[str] = []
         rows = 0
         for seller in sellers:
-            number = numbers.get(seller, 0)
+            number, alleged = numbers.get(seller, (0, 0))
+            if alleged > MAX_ALLEGATIONS:
+                number = MAX_ROWS
             if part and rows + number > MAX_ROWS:
                 yield part
                 part, rows = [], 0
@@ -79,11 +85,19 @@ class Scorer:
         artifact = self.champion.artifact
         check = current_call().require_caller
         check()
-        rows = self._ledger.fact_rows(marketplace, [seller], cut.sequence)
-        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check)
+        rows, omitted = self._facts(marketplace, [seller], cut)
+        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check, omitted)
         if explanation is None:
             raise _not_found(marketplace, seller)
         return explanation, self._stamp(cut, artifact)
+
+    def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, int]]:
+        """The rows of a part, and of a seller with very many open allegations how many are not among them."""
+        if len(sellers) > 1:
+            return self._ledger.fact_rows(marketplace, sellers, cut.sequence), {}
+        [seller] = sellers
+        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        return rows, {seller: omitted}
 
     def _stamp(self, cut: Cut, artifact: Artifact | None) -> Stamp:
         return Stamp(

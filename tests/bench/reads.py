@@ -17,6 +17,7 @@ from scoring.enums import Harm, IncidentChange, Source
 from scoring.score import explain, score
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.scores.scorer import MAX_ALLEGATIONS
 from tests.bench._real_data import Say
 from tests.builders import MARKET, TODAY, ago, exposure, identity, violation
 from tests.databases import BACKENDS, database
@@ -129,8 +130,8 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 def _score(ledger: Ledger, seller: str) -> None:
     """As a server does it, without the call around it."""
     cut = ledger.cut()
-    rows = ledger.fact_rows(MARKET, [seller], cut.sequence)
-    score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy())
+    rows, omitted = ledger.facts_of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
+    score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
 
 
 def _median_ms(work: Callable[[], None]) -> float:

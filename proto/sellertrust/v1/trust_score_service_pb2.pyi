@@ -126,7 +126,9 @@ class TrustScore(_message.Message):
     points: _builtins.int
     """0 to 1000, higher is better: 600 at odds (good to bad) of 20 to 1, 50 points double the odds. Only if rated."""
     points_if_upheld: _builtins.int
-    """The points if every open allegation were upheld; never more than `points`. Only if rated."""
+    """The points if every open allegation were upheld; never more than `points`. Of a seller of whom more than 2,000
+    violations were alleged, of the open ones about which nothing was decided the 2,000 gravest alone. Only if rated.
+    """
     tier_points: _builtins.int
     """The points the tier rests on: the lowest of now and the last 14 day-ends. Only if rated."""
     tier: _entry_pb2.Tier.ValueType

@@ -61,6 +61,8 @@ def ask_everything(ledger: Ledger) -> None:
     ledger.violation(MARKET, "w1", ledger.cut())
     ledger.fact_rows(MARKET, ["s1", "s2"], cut.sequence)
     ledger.fact_counts(MARKET, ["s1", "s2"], cut.sequence)
+    ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
+    ledger.facts_of_seller(MARKET, "s1", ledger.cut(), 2)
     list(ledger.export_rows(MARKET, ledger.cut()))
     ledger.checkpoint()
 

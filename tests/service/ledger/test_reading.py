@@ -1,13 +1,29 @@
 """What is read is one set for ever: bounded by a sequence, as of any time, page by page."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from scoring.enums import Action, Category, Harm, IdentityLevel, Kind, Severity, Source, Status
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.enums import (
+    Action,
+    Category,
+    CorrectionKind,
+    Harm,
+    IdentityLevel,
+    IncidentChange,
+    Kind,
+    Severity,
+    Source,
+    Status,
+)
 from scoring.errors import InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
+from scoring.score import explain, score
 from scoring.time import DAY
 from service.ledger.clock import SKEW
 from service.ledger.reading import EXPORT_COLUMNS
@@ -15,6 +31,7 @@ from service.ledger.records import Cut, ViolationView
 from service.ledger.store import Ledger
 from tests.builders import MARKET, NOW, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 from tests.kinds import ON_RECORD, every_entry
+from tests.scoring.worlds import artifact, policy
 
 
 def ids(ledger: Ledger, cut: Cut, seller: str | None = None) -> list[str]:
@@ -283,8 +300,55 @@ def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) ->
         row[0] for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"
     ]
     assert len(rows) < len(everything)
-    assert ledger.fact_counts(MARKET, ["s1", "nobody"], sequence) == {"s1": len(rows)}
-    assert ledger.fact_counts(MARKET, ["s1"], 1) == {"s1": 1}
+    assert ledger.fact_counts(MARKET, ["s1", "nobody"], sequence) == {"s1": (len(rows), 0)}
+    assert ledger.fact_counts(MARKET, ["s1"], 1) == {"s1": (1, 0)}
+
+
+def accused(ledger: Ledger) -> None:
+    """A seller with fourteen allegations, of which some were decided, moved or split off, and some confirmed ones."""
+    long_ago = [identity("i", report_time=ago(399)), exposure(TODAY - 40, report_time=ago(38)), identity("j", "s2")]
+    ledger.append(MARKET, [*long_ago, exposure(TODAY - 3), confirmed("k")], imported=True)
+    harms = [Harm.LOW, Harm.MEDIUM, Harm.HIGH, Harm.EXTREME]
+    for n in range(14):
+        happened = {"occur_time": ago(30 - 2 * n), "report_time": ago(29 - 2 * n)}
+        ledger.append(MARKET, [violation(f"a{n}", harm=harms[n % 4], incident=f"n{n}", **happened)], imported=True)
+    ledger.append(
+        MARKET, [violation("b", "s2"), status("a0"), status("a4", Action.DISMISS), status("a5", Action.REVIEW)]
+    )
+    split = IncidentChanged(IncidentChange.SPLIT, "n9", "staff-7", "another listing", violation="a8")
+    ledger.append(MARKET, [Entry("split", "s1", split)])
+    moved = EntryCorrected("a13", CorrectionKind.MOVED, "staff-7", "a typing error", ago(12))
+    ledger.append(MARKET, [Entry("moved", "s1", moved)])
+
+
+@pytest.mark.parametrize("days", [0, 7, 13, 25])
+@pytest.mark.parametrize("most", [1, 4, 9])
+def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
+    ledger: Ledger, days: float, most: int
+) -> None:
+    """An answer of any time is the one of all rows, but for the points if all were upheld, which rest on those read."""
+    accused(ledger)
+    cut = ledger.cut(observe_time=ago(days) if days else None)
+    rows = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
+    read, omitted = ledger.facts_of_seller(MARKET, "s1", cut, most)
+    assert ledger.fact_counts(MARKET, ["s1"], cut.sequence) == {"s1": (len(rows), 14)}
+    assert [row for row in rows if row in read] == read
+    undecided = {f"a{n}" for n in range(14)} - {"a0", "a4", "a5", "a8", "a13"}
+    assert len(undecided & {row.entry_id for row in read}) <= most
+    [whole] = score(rows, ["s1"], cut.observe_time, artifact(), policy())
+    assert whole.open_allegations > 0
+    [short] = score(read, ["s1"], cut.observe_time, artifact(), policy(), omitted={"s1": omitted})
+    assert replace(short, points_if_upheld=whole.points_if_upheld) == whole
+    assert whole.points is None or whole.points_if_upheld <= short.points_if_upheld <= short.points
+    explained = explain(read, "s1", cut.observe_time, None, policy(), omitted={"s1": omitted})
+    assert explained.score.open_allegations == whole.open_allegations
+
+
+def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
+    accused(ledger)
+    cut = ledger.cut()
+    assert ledger.facts_of_seller(MARKET, "s1", cut, 14) == (ledger.fact_rows(MARKET, ["s1"], cut.sequence), 0)
+    assert ledger.facts_of_seller(MARKET, "nobody", cut, 14) == ([], 0)
 
 
 def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:

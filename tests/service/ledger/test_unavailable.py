@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from scoring.errors import LedgerUnavailable
 from service.ledger import database
+from service.ledger.records import Cut
 from service.ledger.schema import schema_state, upgrade
 from service.ledger.store import Ledger
 from tests.builders import MARKET, Clock, identity, violation
@@ -23,6 +24,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "last": Ledger.last,
     "cut": Ledger.cut,
     "fact_rows": lambda ledger: ledger.fact_rows(MARKET, ["s1"], 1),
+    "facts_of_seller": lambda ledger: ledger.facts_of_seller(MARKET, "s1", Cut(1, 1, 1), 9),
     "fact_counts": lambda ledger: ledger.fact_counts(MARKET, ["s1"], 1),
     "append": lambda ledger: ledger.append(MARKET, [violation("v2")]),
 }

@@ -14,6 +14,7 @@ from scoring.features.columns import FactRow
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
+from service.ledger.records import Cut
 from service.scores import scorer
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, exposure, identity, running_server, violation
@@ -55,15 +56,15 @@ def answers(client: Client) -> list[bytes]:
 def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
     """What the scorer reads of the ledger from now on, as (sellers, sequence); `then` happens after each read."""
     read: list[Any] = []
-    fact_rows = running.ledger.fact_rows
+    facts = running.scorer._facts
 
-    def reading(marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        rows = fact_rows(marketplace, sellers, sequence)
-        read.append((list(sellers), sequence))
+    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, int]]:
+        found = facts(marketplace, sellers, cut)
+        read.append((list(sellers), cut.sequence))
         then()
-        return rows
+        return found
 
-    monkeypatch.setattr(running.ledger, "fact_rows", reading)
+    monkeypatch.setattr(running.scorer, "_facts", reading)
     return read
 
 
@@ -88,7 +89,7 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
         [sequence] = {sequence for _, sequence in read}
         for part, _ in read:
             rows = running.ledger.fact_counts(MARKET, part, sequence)
-            assert len(part) == 1 or sum(rows.values()) <= 10
+            assert len(part) == 1 or sum(number for number, _ in rows.values()) <= 10
 
 
 @pytest.mark.parametrize("leaving", ["CANCELLED", "DEADLINE_EXCEEDED"])
@@ -121,6 +122,25 @@ def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
         assert len(read) == 1
         monkeypatch.undo()
         assert client.get_trust_score(MARKET, SELLERS[0]).seller == NAMES[0]
+
+
+def test_a_seller_with_too_many_allegations_is_read_by_itself_and_all_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a batch, alone and explained: the same count, and the same points but those if all were upheld."""
+    accused = SELLERS[1]
+    with filled_server(tmp_path) as (running, client):
+        client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])
+        [whole] = [r.trust_score for r in client.batch_get_trust_scores(MARKET, [accused])]
+        monkeypatch.setattr(scorer, "MAX_ALLEGATIONS", 3)
+        read = noting(running, monkeypatch)
+        together = client.batch_get_trust_scores(MARKET, SELLERS)[1].trust_score
+        assert [part for part, _ in read if accused in part] == [[accused]]
+        alone = client.get_trust_score(MARKET, accused)
+        explained = client.explain_trust_score(MARKET, accused).trust_score
+    for found in (together, alone, explained):
+        assert (found.open_allegations, found.points, found.tier) == (9, whole.points, whole.tier)
+        assert whole.points_if_upheld <= found.points_if_upheld <= found.points
 
 
 def test_an_explanation_says_how_many_incidents_it_does_not_name(
