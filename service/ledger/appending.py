@@ -13,6 +13,7 @@ from service.ledger.batch import Batch
 from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
+from service.ledger.mending import LATEST
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, Position
 from service.ledger.rows import PLACE, Row
@@ -26,6 +27,7 @@ _ENDS = {
     is_asked: select(
         _LAST.with_only_columns(_E.sequence).scalar_subquery(),
         _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        LATEST.scalar_subquery(),
         database_clock(is_asked=is_asked),
     )
     for is_asked in (False, True)
@@ -53,24 +55,32 @@ class _Stored:
 
 
 class End(NamedTuple):
-    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), and the database's clock."""
+    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), the last entry that puts
+    record times right (0 if there is none), and the database's clock.
+    """
 
     sequence: int
     record_time: int
+    mended: int
     clock: int | None
 
 
 def end(connection: Connection, *, asks_clock: bool) -> End:
     """The end of the ledger, and if it is asked, and has one, the database's own clock."""
     is_asked = asks_clock and connection.dialect.name == "postgresql"
-    sequence, record_time, clock = connection.execute(_ENDS[is_asked]).one()
-    return End(sequence or 0, record_time or 0, clock)
+    sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
+    return End(sequence or 0, record_time or 0, mended or 0, clock)
 
 
 def last(connection: Connection) -> tuple[int, int]:
     """(sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])
+
+
+def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
+    """Whether an entry of this id is on record."""
+    return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
 
 
 def append_batch(
@@ -94,8 +104,7 @@ def append_batch(
     fresh = [item for item in batch if item.entry.entry_id not in known]
     if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
         _refuse_future(batch, known, present.at_end(last_time))
-    # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
-    record_time = max(present.clock, last_time + 1)
+    record_time = present.record_time(last_time)
     rows = Batch(connection, marketplace, fresh, sequence, record_time)
     results: list[Appended] = []
     has_twins = len({item.entry.entry_id for item in batch}) < len(batch)

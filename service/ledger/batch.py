@@ -47,7 +47,7 @@ _MEETS_NOTHING = frozenset(Kind) - _VIOLATIONS - frozenset(_MEETS)
 """Kinds that neither look at what is on record nor have anything follow from them."""
 _NOT_CORRECTED = frozenset(
     {
-        *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE),
+        *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
         *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION),
     }
 )

@@ -1,19 +1,20 @@
 """The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
-from scoring.entries.entry import Entry, prepare_batch
+from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.decisions import SellerErased
+from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
 from scoring.features.columns import FactRow
 from scoring.time import format_time
-from service.ledger import appending, reading
+from service.ledger import appending, mending, reading
 from service.ledger.clock import SKEW, LedgerClock, Present, require_no_gap, runs_ahead, wall_clock
 from service.ledger.database import CONFLICT, Database, locked_at
 from service.ledger.erasing import erase
@@ -37,6 +38,7 @@ class Ledger:
     def __init__(self, database: Database, clock: LedgerClock) -> None:
         self._database = database
         self._clock = clock
+        self._known = (0, mending.Mendings())  # up to which sequence it is known what was mended, and that
 
     @classmethod
     def open(
@@ -156,6 +158,28 @@ class Ledger:
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
         return erase(self._database, marketplace, entry, self._present(self._end()))
 
+    def mend_clock(
+        self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
+    ) -> Appended:
+        """Puts right the record times of all entries from `first_sequence` on, in every marketplace: they lie `ahead`
+        microseconds ahead. With 0 and 0 it only vouches for the clock after a rest. What is answered as of an earlier cut
+        stays as it was. InvalidInput, ClockInDoubt.
+        """
+        if not is_id(marketplace):
+            raise invalid("marketplace", f"must be {ID_FORM}")
+        stated = ClockMended(actor, reason, first_sequence, ahead)
+        end = self._end()
+        present = self._clock.present(end.clock)
+        item = prepare(Entry(entry_id, "", stated), present.clock)
+        with self._database.write() as connection:
+            present = self._locked(connection, present)
+            if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
+                last = appending.last(connection)[0]
+                mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
+                present = present._replace(ahead=ahead)
+            [appended] = appending.append_batch(self._database, connection, marketplace, [item], present)
+        return appended
+
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
 
@@ -167,7 +191,9 @@ class Ledger:
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
         clock = self._clock.now(end.clock)
-        latest = max(clock, record_time) + 1  # what was answered as of a record time that ran ahead is answered again
+        mendings = self._known[1]
+        # What was answered as of a record time that ran ahead is answered again.
+        latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [
             FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(latest)}")
@@ -176,18 +202,18 @@ class Ledger:
         ]
         if wrong:
             raise InvalidInput(wrong)
-        if known_time is not None and known_time <= record_time:
+        if known_time is not None and (known_time <= record_time or mendings.all):
             with self._database.read() as connection:
-                sequence = reading.sequence_before(connection, known_time)
+                sequence, record_time = mending.sequence_before(connection, mendings, known_time)
         return Cut(
-            observe_time=Present(clock).at_end(record_time) + 1 if observe_time is None else observe_time,
+            observe_time=Present(clock).at_end(end.record_time) + 1 if observe_time is None else observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
 
     def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
         """What the fold needs of the sellers' entries up to `sequence`, by (seller, sequence)."""
-        with self._database.read() as connection:
+        with self._reading(sequence) as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 
     def entries(
@@ -197,12 +223,12 @@ class Ledger:
 
         The next page is the one after the last entry's sequence, with the same cut.
         """
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
     def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
         """One violation as of the cut. ViolationNotFound."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             view = reading.violation(connection, marketplace, violation_id, cut)
         if view is None:
             raise ViolationNotFound(
@@ -226,18 +252,18 @@ class Ledger:
 
         A page looks at `limit` violations and, if `statuses` are given, gives back those that have one of them.
         """
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         """Those of the named violations that were reported as of the cut, by id."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return reading.named_violations(connection, marketplace, names, cut)
 
     def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What one of the queries of `service.ledger.notifiers` finds."""
-        with self._database.read() as connection:
+        with self._reading(max((given.sequence for given in args if isinstance(given, Cut)), default=0)) as connection:
             return query(connection, *args, **kwargs)
 
     def export_rows(
@@ -250,7 +276,7 @@ class Ledger:
         """
         after = 0
         while True:
-            with self._database.read() as connection:
+            with self._reading(cut.sequence) as connection:
                 rows = reading.export_rows(connection, marketplace, cut, after, chunk, bounded)
             if rows:
                 yield rows
@@ -263,7 +289,7 @@ class Ledger:
 
         def rows() -> Iterator[Any]:
             for after in range(0, cut.sequence, STEP):
-                with self._database.read() as connection:
+                with self._reading(cut.sequence) as connection:
                     found = rows_between(connection, marketplace, after, min(after + STEP, cut.sequence))
                 yield from found
 
@@ -304,22 +330,42 @@ class Ledger:
     def _end(self) -> appending.End:
         """The end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
-            return appending.end(connection, asks_clock=self._clock.is_witnessed)
+            end = appending.end(connection, asks_clock=self._clock.is_witnessed)
+            if end.sequence > self._known[0]:
+                known = self._known[1]
+                self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))
+            return end
+
+    @contextmanager
+    def _reading(self, sequence: int) -> Iterator[Connection]:
+        """A connection that reads the times of entries as what is known up to the sequence puts them right."""
+        if sequence > self._known[0]:
+            self._end()
+        mendings = self._known[1].as_of(sequence)
+        with self._database.read() as connection:
+            if mendings:
+                event.listen(
+                    connection,
+                    "before_execute",
+                    lambda _, statement, several, values, __: (mending.mended(statement, mendings), several, values),
+                    retval=True,
+                )
+            yield connection
 
     def _present(self, end: appending.End) -> Present:
         """The present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
-        return present
+        return present._replace(taken=tuple(mended.taken for mended in self._known[1].all))
 
     def _locked(self, connection: Connection, before: Present) -> Present:
         """The present once the lock is held; not before the one that the entries were checked against. ClockInDoubt."""
         present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
-        return max(before, present)
+        return Present(max(before.clock, present.clock), tuple(mended.taken for mended in self._known[1].all))
 
 
 def _refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
-    """What callers may not state: the ledger's own links, erasures, and, unless they import, report times."""
+    """What callers may not state: the ledger's own links, erasures, mended clocks, and, unless they import, report times."""
     wrong = []
     for index, entry in enumerate(entries):
         if entry.report_time is not None and not imported:
@@ -328,5 +374,7 @@ def _refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
             wrong.append(FieldViolation(f"entries[{index}].origin", "must be empty: the ledger alone derives entries"))
         if isinstance(entry.fact, SellerErased):
             wrong.append(FieldViolation(f"entries[{index}].erasure", "is made by: sellertrust ledger erase"))
+        if isinstance(entry.fact, ClockMended):
+            wrong.append(FieldViolation(f"entries[{index}].clock", "is made by: sellertrust ledger mend-clock"))
     if wrong:
         raise InvalidInput(wrong)
