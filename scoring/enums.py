@@ -29,6 +29,7 @@ class Kind(IntEnum):
     INCIDENT = 18
     CORRECTION = 19
     ERASURE = 20
+    CLOCK = 21
 
 
 class Harm(IntEnum):

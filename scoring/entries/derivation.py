@@ -43,7 +43,7 @@ MEETS_NOTHING = (
 
 NOT_CORRECTED = frozenset(
     {
-        *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE),
+        *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
         *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION),
     }
 )

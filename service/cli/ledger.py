@@ -19,6 +19,7 @@ from service.bootstrap import open_ledger
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.connecting import PATIENCE_SECONDS
 from service.cli.feed import feed_command
+from service.cli.mending import mend_clock_command
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -206,6 +207,9 @@ def erase_command(
     with open_ledger(settings) as ledger:
         done = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex)
     emit_one({"seller": seller, "entry_id": done.entry_id, "sequence": done.sequence}, output)
+
+
+app.command("mend-clock")(mend_clock_command)
 
 
 @app.command("checkpoint")

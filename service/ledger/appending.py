@@ -6,15 +6,17 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from scoring.entries.entry import PreparedEntry, prepare
+from scoring.entries.entry import Entry, PreparedEntry, prepare
+from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
-from scoring.errors import EntryContentDiffers, ExposureRevisionTaken
+from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, FieldViolation, InvalidInput
 from service.ledger.batch import Batch
 from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.following import position_after, unfinished_of
+from service.ledger.mending import LATEST
 from service.ledger.notifiers import ends_of_ids, histories
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, AsSeen, Position
@@ -30,6 +32,7 @@ _ENDS = {
     is_asked: select(
         _LAST.with_only_columns(_E.sequence).scalar_subquery(),
         _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        LATEST.scalar_subquery(),
         database_clock(is_asked=is_asked),
     )
     for is_asked in (False, True)
@@ -64,24 +67,48 @@ class Done(NamedTuple):
 
 
 class End(NamedTuple):
-    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), and the database's clock."""
+    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), the last entry that puts
+    record times right (0 if there is none), and the database's clock.
+    """
 
     sequence: int
     record_time: int
+    mended: int
     clock: int | None
 
 
 def end(connection: Connection, *, asks_clock: bool) -> End:
     """The end of the ledger, and if it is asked, and has one, the database's own clock."""
     is_asked = asks_clock and connection.dialect.name == "postgresql"
-    sequence, record_time, clock = connection.execute(_ENDS[is_asked]).one()
-    return End(sequence or 0, record_time or 0, clock)
+    sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
+    return End(sequence or 0, record_time or 0, mended or 0, clock)
 
 
 def last(connection: Connection) -> tuple[int, int]:
     """(sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])
+
+
+def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
+    """Whether an entry of this id is on record."""
+    return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
+
+
+def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
+    """InvalidInput names what callers may not state: links, erasures, mended clocks, and report times unless they import."""
+    wrong = []
+    for index, entry in enumerate(entries):
+        if entry.report_time is not None and not imported:
+            wrong.append(FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it"))
+        if entry.origin:
+            wrong.append(FieldViolation(f"entries[{index}].origin", "must be empty: the ledger alone derives entries"))
+        if isinstance(entry.fact, SellerErased):
+            wrong.append(FieldViolation(f"entries[{index}].erasure", "is made by: sellertrust ledger erase"))
+        if isinstance(entry.fact, ClockMended):
+            wrong.append(FieldViolation(f"entries[{index}].clock", "is made by: sellertrust ledger mend-clock"))
+    if wrong:
+        raise InvalidInput(wrong)
 
 
 def append_batch(
@@ -106,7 +133,6 @@ def append_batch(
     fresh = [item for item in batch if item.entry.entry_id not in known]
     if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
         _refuse_future(batch, known, present.at_end(last_time))
-    # Later than all before, so that "known before t" is one set for ever, also of appends in one microsecond.
     rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, last_time, present)
     results: list[Appended] = []
     for index, item in enumerate(batch):

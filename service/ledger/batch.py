@@ -24,7 +24,7 @@ class Batch:
     """
 
     def __init__(self, marketplace: str, known: Met, first: int, last_time: int, present: Present) -> None:
-        record_time = max(present.clock, last_time + 1)
+        record_time = present.record_time(last_time)
         self._date = present.dates(record_time)
         self.derivation = Derivation(known, self._date)
         self._marketplace = marketplace

@@ -34,9 +34,25 @@ CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 class Present(NamedTuple):
-    """What time it is for an append, by a clock that nothing contradicts (microseconds)."""
+    """What time it is for an append, by a clock that nothing contradicts (microseconds).
+
+    `taken`: spans of record times that were given before and put right since. `ahead`: by how much the last record time
+    lies ahead, as this very append says.
+    """
 
     clock: int
+    taken: tuple[tuple[int, int], ...] = ()
+    ahead: int = 0
+
+    def record_time(self, last_record_time: int) -> int:
+        """The record time of the append: later than all before, so that "known before t" is one set for ever, also of
+        appends in one microsecond, and none that was given before.
+        """
+        record_time = max(self.clock, last_record_time - self.ahead + 1)
+        for first, last in self.taken:
+            if first <= record_time <= last + 1:
+                record_time = last + 2
+        return record_time
 
     def at_end(self, last_record_time: int) -> int:
         """The ledger's present, given its last record time: that one, if the clock lags behind it by the skew at most.

@@ -34,12 +34,6 @@ EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"ma
 reported, which never enters a model.
 """
 
-_BEFORE = (
-    select(_E.sequence)
-    .where(_E.record_time < bindparam("known_time"))
-    .order_by(_E.record_time.desc(), _E.sequence.desc())
-    .limit(1)
-)
 _FACT_COLUMNS = (*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == int(Kind.IDENTITY), _E.content)))
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
@@ -87,11 +81,6 @@ _EXPORT = (
     .order_by(_E.marketplace, _E.sequence)
     .limit(bindparam("chunk"))
 )
-
-
-def sequence_before(connection: Connection, known_time: int) -> int:
-    """Sequence of the last entry recorded before `known_time` (microseconds); 0 if there is none."""
-    return int(connection.execute(_BEFORE, {"known_time": known_time}).scalar() or 0)
 
 
 def fact_counts(

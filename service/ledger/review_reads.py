@@ -1,6 +1,10 @@
 """What people decide from, as methods of the ledger: notifiers, open violations, histories. Each is bounded by a cut."""
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from scoring.entries.violation_state import Change
 from scoring.enums import Source
@@ -15,11 +19,15 @@ class ReviewReads:
 
     _database: Database
 
+    if TYPE_CHECKING:
+
+        def _reading(self, sequence: int) -> AbstractContextManager[Connection]: ...
+
     def notifier_records(
         self, marketplace: str, cut: Cut, names: Collection[str]
     ) -> Mapping[str, Mapping[Source, Record]]:
         """Return what became of these notifiers' reports, by source; those without a report as of the cut are left out."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return notifiers.records(connection, marketplace, cut, names)
 
     def notifiers(self, marketplace: str, after: str, count: int) -> list[str]:
@@ -29,7 +37,7 @@ class ReviewReads:
 
     def open_violations(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> list[OpenViolation]:
         """Return the `count` newest violations that wait for a decision: those of the category safety, or all others."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return notifiers.open_violations(connection, marketplace, cut, count, is_safety=is_safety)
 
     def histories(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[Change]]:
@@ -39,12 +47,12 @@ class ReviewReads:
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders that each seller settled in the last 30 days before the cut's day; 0 is left out."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return notifiers.recent_orders(connection, marketplace, cut, sellers)
 
     def selected(self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int) -> list[Report]:
         """Return the first `count` reports that a selection names, after a sequence."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return notifiers.selected(connection, marketplace, cut, selection, after, count)
 
     def reached(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:

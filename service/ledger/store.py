@@ -1,19 +1,20 @@
 """The ledger: appends entries, and reads them as of any time. The only code that holds a connection to it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
-from scoring.entries.entry import Entry, prepare_batch
+from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.decisions import SellerErased
+from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
 from scoring.features.columns import FactRow
 from scoring.time import format_time
-from service.ledger import appending, following, reading
+from service.ledger import appending, following, mending, reading
 from service.ledger.clock import SKEW, LedgerClock, Present, require_no_gap, runs_ahead, wall_clock
 from service.ledger.database import CONFLICT, Database, locked_at
 from service.ledger.erasing import erase
@@ -35,6 +36,7 @@ class Ledger(ReviewReads):
     def __init__(self, database: Database, clock: LedgerClock) -> None:
         self._database = database
         self._clock = clock
+        self._known = (0, mending.Mendings())  # up to which sequence it is known what was mended, and that
 
     @classmethod
     def open(
@@ -124,7 +126,7 @@ class Ledger(ReviewReads):
         """
         if not is_id(marketplace):
             raise invalid("marketplace", f"must be {ID_FORM}")
-        _refuse_output_only(entries, imported)
+        appending.refuse_output_only(entries, imported)
         end = self._end()
         present = self._present(end)
         # Not the clock alone: an entry that was accepted must be valid still when the clock has been put back.
@@ -185,6 +187,28 @@ class Ledger(ReviewReads):
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
         return erase(self._database, marketplace, entry, self._present(self._end()))
 
+    def mend_clock(
+        self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
+    ) -> Appended:
+        """Puts right the record times of all entries from `first_sequence` on, in every marketplace: they lie `ahead`
+        microseconds ahead. With 0 and 0 it only vouches for the clock after a rest. What is answered as of an earlier cut
+        stays as it was. InvalidInput, ClockInDoubt.
+        """
+        if not is_id(marketplace):
+            raise invalid("marketplace", f"must be {ID_FORM}")
+        stated = ClockMended(actor, reason, first_sequence, ahead)
+        end = self._end()
+        present = self._clock.present(end.clock)
+        item = prepare(Entry(entry_id, "", stated), present.clock)
+        with self._database.write() as connection:
+            present = self._locked(connection, present)
+            if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
+                last = appending.last(connection)[0]
+                mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
+                present = present._replace(ahead=ahead)
+            [appended] = appending.append_batch(self._database, connection, marketplace, [item], present).results
+        return appended
+
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
         """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
 
@@ -196,7 +220,9 @@ class Ledger(ReviewReads):
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
         clock = self._clock.now(end.clock)
-        latest = max(clock, record_time) + 1  # what was answered as of a record time that ran ahead is answered again
+        mendings = self._known[1]
+        # What was answered as of a record time that ran ahead is answered again.
+        latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [
             FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(latest)}")
@@ -205,11 +231,11 @@ class Ledger(ReviewReads):
         ]
         if wrong:
             raise InvalidInput(wrong)
-        if known_time is not None and known_time <= record_time:
+        if known_time is not None and (known_time <= record_time or mendings.all):
             with self._database.read() as connection:
-                sequence = reading.sequence_before(connection, known_time)
+                sequence, record_time = mending.sequence_before(connection, mendings, known_time)
         return Cut(
-            observe_time=Present(clock).at_end(record_time) + 1 if observe_time is None else observe_time,
+            observe_time=Present(clock).at_end(end.record_time) + 1 if observe_time is None else observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),
             sequence=sequence,
         )
@@ -221,7 +247,7 @@ class Ledger(ReviewReads):
 
     def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
         """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
-        with self._database.read() as connection:
+        with self._reading(sequence) as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 
     def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, most: int) -> tuple[list[FactRow], int]:
@@ -229,7 +255,7 @@ class Ledger(ReviewReads):
 
         The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
         """
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return reading.facts_of_seller(connection, marketplace, seller, cut, most)
 
     def entries(
@@ -239,12 +265,12 @@ class Ledger(ReviewReads):
 
         The next page is the one after the last entry's sequence, with the same cut.
         """
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
     def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
         """One violation as of the cut. ViolationNotFound."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             view = reading.violation(connection, marketplace, violation_id, cut)
         if view is None:
             raise ViolationNotFound(
@@ -268,13 +294,13 @@ class Ledger(ReviewReads):
 
         A page looks at `limit` violations and, if `statuses` are given, gives back those that have one of them.
         """
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         """Those of the named violations that were reported as of the cut, by id."""
-        with self._database.read() as connection:
+        with self._reading(cut.sequence) as connection:
             return reading.named_violations(connection, marketplace, names, cut)
 
     def export_rows(
@@ -287,7 +313,7 @@ class Ledger(ReviewReads):
         """
         after = 0
         while True:
-            with self._database.read() as connection:
+            with self._reading(cut.sequence) as connection:
                 rows = reading.export_rows(connection, marketplace, cut, after, chunk, bounded)
             if rows:
                 yield rows
@@ -300,7 +326,7 @@ class Ledger(ReviewReads):
 
         def rows() -> Iterator[Any]:
             for after in range(0, cut.sequence, STEP):
-                with self._database.read() as connection:
+                with self._reading(cut.sequence) as connection:
                     found = rows_between(connection, marketplace, after, min(after + STEP, cut.sequence))
                 yield from found
 
@@ -341,29 +367,35 @@ class Ledger(ReviewReads):
     def _end(self) -> appending.End:
         """The end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
-            return appending.end(connection, asks_clock=self._clock.is_witnessed)
+            end = appending.end(connection, asks_clock=self._clock.is_witnessed)
+            if end.sequence > self._known[0]:
+                known = self._known[1]
+                self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))
+            return end
+
+    @contextmanager
+    def _reading(self, sequence: int) -> Iterator[Connection]:
+        """A connection that reads the times of entries as what is known up to the sequence puts them right."""
+        if sequence > self._known[0]:
+            self._end()
+        mendings = self._known[1].as_of(sequence)
+        with self._database.read() as connection:
+            if mendings:
+                event.listen(
+                    connection,
+                    "before_execute",
+                    lambda _, statement, several, values, __: (mending.mended(statement, mendings), several, values),
+                    retval=True,
+                )
+            yield connection
 
     def _present(self, end: appending.End) -> Present:
         """The present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
-        return present
+        return present._replace(taken=tuple(mended.taken for mended in self._known[1].all))
 
     def _locked(self, connection: Connection, before: Present) -> Present:
         """The present once the lock is held; not before the one that the entries were checked against. ClockInDoubt."""
         present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
-        return max(before, present)
-
-
-def _refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
-    """What callers may not state: the ledger's own links, erasures, and, unless they import, report times."""
-    wrong = []
-    for index, entry in enumerate(entries):
-        if entry.report_time is not None and not imported:
-            wrong.append(FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it"))
-        if entry.origin:
-            wrong.append(FieldViolation(f"entries[{index}].origin", "must be empty: the ledger alone derives entries"))
-        if isinstance(entry.fact, SellerErased):
-            wrong.append(FieldViolation(f"entries[{index}].erasure", "is made by: sellertrust ledger erase"))
-    if wrong:
-        raise InvalidInput(wrong)
+        return Present(max(before.clock, present.clock), tuple(mended.taken for mended in self._known[1].all))

@@ -95,6 +95,7 @@ class EntryRow(LedgerTable, table=True):
         _index("entry_of_notifier", "marketplace", "notifier", "sequence", where="notifier IS NOT NULL"),
         _index("entry_pending", "marketplace", "violation", "sequence", where="kind = 2 AND status IS NULL"),
         _index("entry_regroupings", "marketplace", "seller", "sequence", where="kind = 18"),
+        _index("entry_clock", "sequence", where="kind = 21"),
         _index("entry_recorded", "record_time", "sequence"),
         _index(
             "entry_exposure_once",

@@ -705,6 +705,7 @@ class Entry(_message.Message):
     INCIDENT_FIELD_NUMBER: _builtins.int
     CORRECTION_FIELD_NUMBER: _builtins.int
     ERASURE_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: the same content under the
     same `entry_id` is answered with the sequence of the first append, other content is refused with ALREADY_EXISTS and
@@ -822,6 +823,10 @@ class Entry(_message.Message):
     def erasure(self) -> Global___SellerErased:
         """The seller's sealed texts were erased."""
 
+    @_builtins.property
+    def clock(self) -> Global___ClockMended:
+        """Record times ran ahead, from an entry on and by how much; or a clock is right after a long rest."""
+
     def __init__(
         self,
         *,
@@ -854,12 +859,13 @@ class Entry(_message.Message):
         incident: Global___IncidentChanged | None = ...,
         correction: Global___EntryCorrected | None = ...,
         erasure: Global___SellerErased | None = ...,
+        clock: Global___ClockMended | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "control", b"control", "correction", b"correction", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -1924,3 +1930,40 @@ class SellerErased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SellerErased: _TypeAlias = SellerErased  # noqa: Y015
+
+@_typing.final
+class ClockMended(_message.Message):
+    """Record times ran ahead, from an entry on and by how much; or a clock is right after a long rest. Appended by
+    `sellertrust ledger mend-clock` alone, in one marketplace for all. Effect on the score: record times that ran ahead
+    read as they should have been.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AHEAD_MICROS_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who decided (a pseudonym or a role, an id). Required."""
+    reason: _builtins.str
+    """Why, in 1 to 500 characters. Required. Shown to the seller; must not name persons. Sealed."""
+    first_sequence: _builtins.int
+    """The first entry whose record time ran ahead; all after it, up to this one, did too. Default 0: none did."""
+    ahead_micros: _builtins.int
+    """By how many microseconds it ran ahead. Default 0."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        ahead_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ahead_micros", b"ahead_micros", "first_sequence", b"first_sequence", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockMended: _TypeAlias = ClockMended  # noqa: Y015

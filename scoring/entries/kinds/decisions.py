@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scoring.entries.field_types import CURRENCY, ID, ID_FORM, IDS, TIME, stated
+from scoring.entries.field_types import CURRENCY, ID, ID_FORM, IDS, TIME, count, stated
 from scoring.entries.kinds.common import (
     ACTOR,
     CURRENCY_TEXT,
@@ -92,3 +92,20 @@ class SellerErased:
 
     actor: str = stated(1, ID, ACTOR, needed=WHO)
     ground: str = stated(2, GROUND, GROUND_TEXT, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMended:
+    """Record times ran ahead, from an entry on and by how much; or a clock is right after a long rest. Appended by
+    `sellertrust ledger mend-clock` alone, in one marketplace for all.
+    """
+
+    actor: str = stated(1, ID, ACTOR, needed=WHO)
+    reason: str = stated(2, REASON, REASON_TEXT, needed=WHY)
+    first_sequence: int = stated(
+        3,
+        count(2**62),
+        "The first entry whose record time ran ahead; all after it, up to this one, did too. Default 0: none did.",
+        default=0,
+    )
+    ahead_micros: int = stated(4, count(10**16), "By how many microseconds it ran ahead. Default 0.", default=0)

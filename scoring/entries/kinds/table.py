@@ -21,7 +21,7 @@ from scoring.entries.kinds.conduct import (
     StatusChanged,
     ViolationReported,
 )
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged, OverrideImposed, SellerErased
+from scoring.entries.kinds.decisions import ClockMended, EntryCorrected, MeasureChanged, OverrideImposed, SellerErased
 from scoring.entries.kinds.trade import DisputeResolved, ExposureStated, InspectionDone, RatingGiven
 from scoring.enums import Kind
 
@@ -46,6 +46,7 @@ Fact = (
     | IncidentChanged
     | EntryCorrected
     | SellerErased
+    | ClockMended
 )
 
 
@@ -102,19 +103,27 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.INCIDENT: KindRow(IncidentChanged, "incident", _MUST, _MAY, "which violations have one effect together"),
         Kind.CORRECTION: KindRow(EntryCorrected, "correction", _MAY, _NOT, "moves an entry in time, or voids it"),
         Kind.ERASURE: KindRow(SellerErased, "erasure", _MUST, _NOT, "sealed texts are gone; what counts stays"),
+        Kind.CLOCK: KindRow(
+            ClockMended, "clock", _NOT, _NOT, "record times that ran ahead read as they should have been"
+        ),
     }
 )
 """Every kind of entry. Expiry is derived, never stored."""
+
+BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
+"""Kinds that commands of the operator append, and no caller."""
 
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
 FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
 """Name of the fact's field in the contract, for error paths."""
 
 __all__ = [
+    "BY_COMMAND",
     "FIELD_OF",
     "KINDS",
     "KIND_OF",
     "AttributionStated",
+    "ClockMended",
     "ControlChanged",
     "DisputeResolved",
     "EntryCorrected",

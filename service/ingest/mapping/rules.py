@@ -40,8 +40,8 @@ from typing import Any, TypeVar, cast
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, Stated, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.table import KINDS, Fact, Need
-from scoring.enums import IdentityLevel, Kind
+from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
+from scoring.enums import IdentityLevel
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, is_date, parse_day, parse_time
 from service.ingest.mapping.cells import Row, RowRejected, Value, are_tables, tests_of, value_of
@@ -53,7 +53,7 @@ from service.ingest.mapping.static_checks import never_given, never_right, refus
 
 T = TypeVar("T")
 _OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
-_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind is not Kind.ERASURE}
+_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind not in BY_COMMAND}
 _STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
 _COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
 _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}

@@ -1,16 +1,22 @@
 """A clock that runs ahead: refused where anything contradicts it, harmless where nothing did, and mendable."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import ClockMended
+from scoring.enums import Action
 from scoring.errors import ClockInDoubt, InvalidInput
 from scoring.score import score
 from scoring.time import DAY, SECOND
 from service.ledger.clock import REST, SKEW, TOLERANCE, wall_clock
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, violation
+from service.review.review_queue import review_queue
+from tests.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
 from tests.databases import database
 from tests.scoring.worlds import artifact, policy
 
@@ -138,3 +144,162 @@ def test_a_record_time_that_ran_ahead_lets_nobody_state_the_future(url: str, clo
             ledger.append(MARKET, [identity(), violation("late", occur_time=NOW + DAY)])
         again = violation("early", occur_time=NOW + DAY)
         assert ledger.append(MARKET, [again]) == [first._replace(already_present=True)]
+
+
+# --- mending -----------------------------------------------------------------------------------------------------------
+
+
+def mend(ledger: Ledger, first: int, ahead: int = TEN_YEARS, entry_id: str = "mended") -> int:
+    """Says that the record times from `first` on lie so far ahead; the sequence of the entry that says so."""
+    reason = "the clock of server 2 stood ten years ahead"
+    done = ledger.mend_clock(
+        MARKET, actor="operator", reason=reason, first_sequence=first, ahead=ahead, entry_id=entry_id
+    )
+    return done.sequence
+
+
+def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
+    """A ledger in which everything after its first entry was recorded ten years ahead, and was dated so."""
+    with Ledger.open(url, clock=Clock(NOW - DAY)) as ledger:
+        ledger.append(MARKET, [identity("before", "s8")])
+    with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.ledger.clock.REST", 2 * TEN_YEARS)  # as an earlier release, which saw through no clock
+        fast.append(MARKET, facts)
+    return Ledger.open(url, clock=clock)
+
+
+def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, twin: Ledger, clock: Clock) -> None:
+    """What a fast clock recorded is hidden until its time comes, or until it is said how far it was ahead."""
+    facts = [*GUILTY, status("v2", Action.OVERTURN), violation("alleged")]
+    clock.now += 60 * SECOND
+    with poisoned(url, clock, facts) as ledger:
+        twin.append(MARKET, [identity("before", "s8"), *facts])
+        assert answers(ledger, "s1") != answers(twin, "s1")
+        mend(ledger, 2)
+        clock.now += SECOND
+        for one in (ledger, twin):
+            one.append(MARKET, [confirmed("fresh")])
+        assert answers(ledger, "s1", "s8") == answers(twin, "s1", "s8")
+        cut, whole = ledger.cut(), twin.cut()
+        assert cut.observe_time == clock.now + 1
+        names = [found.entry.entry_id for found in ledger.entries(MARKET, cut, limit=1000)]
+        names.remove("mended")
+        assert names == [found.entry.entry_id for found in twin.entries(MARKET, whole, limit=1000)]
+        for name in ("v0", "v2", "alleged"):
+            found, wanted = (one.violation(MARKET, name, one.cut()) for one in (ledger, twin))
+            assert (found.status, found.allowed_actions) == (wanted.status, wanted.allowed_actions)
+            assert found.report_time == found.record_time == NOW
+        exported = {row[6] for rows in ledger.export_rows(MARKET, cut) for row in rows}
+        assert min(exported) == NOW - DAY
+        assert max(exported) <= clock.now
+        assert ledger.verify([ledger.checkpoint()], lambda *_: None).faults == ()
+        assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
+
+
+def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits(url: str, clock: Clock) -> None:
+    """By its sequence and by its times, whatever is recorded later; also an answer with a knowledge of before."""
+    with poisoned(url, clock, GUILTY) as ledger:
+        ledger.append(MARKET, [confirmed("since", "s2")])
+        asked = [
+            (None, None),
+            (NOW, None),
+            (NOW + TEN_YEARS, None),
+            (NOW, NOW),
+            (NOW, NOW + TEN_YEARS),
+            (NOW, NOW - 2 * DAY),
+        ]
+        stamps = [ledger.cut(*times) for times in asked]
+
+        def answered(cut: Cut) -> list[object]:
+            rows = ledger.fact_rows(MARKET, ["s1", "s2", "s8"], cut.sequence)
+            scores = list(score(rows, ["s1", "s2", "s8"], cut.observe_time, artifact(), policy()))
+            return [scores, rows, ledger.entries(MARKET, cut, limit=1000), ledger.violations(MARKET, cut)]
+
+        before = [answered(cut) for cut in stamps]
+        mend(ledger, 2)
+        for later in range(3):
+            clock.now += later * DAY
+            ledger.append(MARKET, [confirmed(f"later-{later}")])
+            again = [ledger.cut(cut.observe_time, cut.known_time) for cut in stamps]
+            assert again == stamps
+            assert [answered(cut) for cut in again] == before
+        with Ledger.open(url, clock=clock) as other:  # which has not been told
+            assert [other.fact_rows(MARKET, ["s1"], cut.sequence) for cut in stamps] == [
+                [row for row in found[1] if row.seller == "s1"]  # type: ignore[attr-defined]
+                for found in before
+            ]
+
+
+def test_after_a_mending_record_times_and_known_times_follow_the_clock(url: str, clock: Clock) -> None:
+    """What was known before a time is one set of entries, in their order, over the mended ones too."""
+    with poisoned(url, clock, [identity("ahead")]) as ledger:
+        ledger.append(MARKET, [identity("since")])
+        clock.now = NOW + DAY
+        mended = mend(ledger, 2)
+        clock.now = NOW + 2 * DAY
+        [after] = ledger.append(MARKET, [identity("after")])
+        assert (mended, after.record_time) == (4, NOW + 2 * DAY)
+        recorded = [found.record_time for found in ledger.entries(MARKET, ledger.cut())]
+        assert recorded == [NOW - DAY, NOW, NOW + 1, NOW + DAY, NOW + 2 * DAY]
+        known = {NOW - DAY: 0, NOW: 1, NOW + 1: 2, NOW + 2: 3, NOW + DAY: 3, NOW + DAY + 1: 4, NOW + 2 * DAY + 1: 5}
+        assert {time: ledger.cut(NOW, time).sequence for time in known} == known
+
+
+def test_a_time_that_was_given_before_is_not_given_again(url: str, clock: Clock) -> None:
+    """An hour ahead, mended at once: when the clock comes there, an answer of before the mending is that one still."""
+    with Ledger.open(url, clock=Clock(NOW + 3600 * SECOND)) as fast:
+        fast.append(MARKET, [identity("ahead")])
+    with Ledger.open(url, clock=clock) as ledger:
+        stamp = ledger.cut()
+        mend(ledger, 1, 3600 * SECOND)
+        clock.now = NOW + 3600 * SECOND
+        [done] = ledger.append(MARKET, [identity("then")])
+        assert (stamp.known_time, done.record_time) == (NOW + 3600 * SECOND + 1, NOW + 3600 * SECOND + 2)
+        assert ledger.cut(stamp.observe_time, stamp.known_time) == stamp
+        assert ledger.cut().sequence == 3
+
+
+def test_a_mending_that_cannot_be_true_is_refused(url: str, clock: Clock) -> None:
+    """Times stay in the order of the entries, none comes to lie in the future, and a retry is answered."""
+    with poisoned(url, clock, [identity("ahead")]) as ledger:
+        for first, ahead, field in [
+            (9, TEN_YEARS, "clock.first_sequence"),
+            (0, TEN_YEARS, "clock.first_sequence"),
+            (2, TEN_YEARS + DAY, "clock.ahead_micros"),
+            (2, TEN_YEARS - 1, "clock.ahead_micros"),
+        ]:
+            with pytest.raises(InvalidInput, match=re.escape(field)):
+                mend(ledger, first, ahead)
+        assert ledger.last()[0] == 2
+        assert [mend(ledger, 2), mend(ledger, 2)] == [3, 3]
+        with pytest.raises(InvalidInput, match="must be an entry after 3"):
+            mend(ledger, 2, entry_id="again")
+        with pytest.raises(InvalidInput, match="mend-clock"):
+            ledger.append(MARKET, [Entry("by hand", "", ClockMended("operator", "because", 2, 5))])
+
+
+def test_somebody_vouches_for_the_clock_of_a_ledger_that_has_rested(url: str) -> None:
+    with Ledger.open(url, clock=Clock()) as ledger:
+        ledger.append(MARKET, [identity("before")])
+    with Ledger.open(url, clock=Clock(NOW + REST + DAY)) as ledger:
+        assert mend(ledger, 0, 0) == 2
+        [done] = ledger.append(MARKET, [identity("after")])
+        assert done.record_time == NOW + REST + DAY + 1
+
+
+def test_the_queue_and_the_notifiers_of_a_mended_ledger_are_those_of_its_twin(
+    url: str, twin: Ledger, clock: Clock
+) -> None:
+    facts = [violation("open", notifier="n1"), violation("done", notifier="n1"), status("done", Action.CONFIRM)]
+    clock.now += SECOND
+    with poisoned(url, clock, facts) as ledger:
+        twin.append(MARKET, [identity("before", "s8"), *facts])
+        mend(ledger, 2)
+        for one in (ledger, twin):
+            one.append(MARKET, [exposure()])
+        found, wanted = (one.notifier_records(MARKET, one.cut(), ["n1"]) for one in (ledger, twin))
+        assert found == wanted != {}
+        queues = [[item.violation for item in review_queue(one, MARKET, one.cut())[0]] for one in (ledger, twin)]
+        assert queues == [["open"], ["open"]]
+        named = [[i.seller for i in one.identities(MARKET, one.cut())] for one in (ledger, twin)]
+        assert named[0] == named[1]

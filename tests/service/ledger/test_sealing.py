@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
-from scoring.entries.kinds.table import KINDS
+from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.enums import Kind
 from service.ledger.store import Ledger
 from service.ledger.tables import SELLER_KEY
@@ -43,7 +43,7 @@ def key_of(ledger: Ledger, seller: str) -> bytes:
 def fill(ledger: Ledger) -> None:
     """Every kind of entry, with the canary in every text that is sealed."""
     ledger.append(MARKET, ON_RECORD)
-    ledger.append(MARKET, [entry for kind, entry in every_entry(CANARY) if kind is not Kind.ERASURE])
+    ledger.append(MARKET, [entry for kind, entry in every_entry(CANARY) if kind not in BY_COMMAND])
     ledger.append(MARKET, [exposure(), violation("later")])
 
 
@@ -100,7 +100,7 @@ def test_a_retry_of_what_was_erased_says_so(ledger: Ledger) -> None:
     fill(ledger)
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
     last = ledger.last()
-    entries = [entry for kind, entry in every_entry(CANARY) if kind is not Kind.ERASURE]
+    entries = [entry for kind, entry in every_entry(CANARY) if kind not in BY_COMMAND]
     done = ledger.append(MARKET, entries)
     assert all(one.already_present for one in done)
     sealed = {row.fact for row in KINDS.values() if any(field.shape.sealed for field in row.fields)}
@@ -109,7 +109,7 @@ def test_a_retry_of_what_was_erased_says_so(ledger: Ledger) -> None:
     assert ledger.last() == last
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Kind.ERASURE])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_COMMAND])
 def test_erased_entries_of_each_kind_still_read(ledger: Ledger, kind: Kind) -> None:
     """Everything but the sealed texts, which read `[erased]` where one is required, else empty."""
     mine = [entry for k, entry in every_entry(CANARY) if k is kind]

@@ -1,0 +1,58 @@
+"""`sellertrust ledger mend-clock`: puts right record times that ran ahead; runs where the database is."""
+
+import uuid
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+
+from scoring.errors import invalid
+from scoring.time import SECOND, format_time
+from service.bootstrap import open_ledger
+from service.cli.common import Marketplace, marketplace_of
+from service.cli.output import Format, Output, emit_one
+from service.settings import load
+
+
+def mend_clock_command(
+    actor: Annotated[str, typer.Option("--actor", help="Who decided: a pseudonym or a role, an id.")],
+    reason: Annotated[str, typer.Option("--reason", help="What was wrong with which clock, and how it is known.")],
+    first: Annotated[
+        int, typer.Option("--first", min=0, metavar="SEQUENCE", help="The first entry whose record time ran ahead.")
+    ] = 0,
+    ahead: Annotated[str, typer.Option("--ahead", help="By how much, in seconds, such as 315532800 or 3600.5.")] = "",
+    rested: Annotated[
+        bool, typer.Option("--rested", help="None did: the clock is right, and the ledger rested for over a year.")
+    ] = False,
+    entry_id: Annotated[str | None, typer.Option("--entry-id", help="Makes a retry of this very command safe.")] = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Put right record times that ran ahead, since a server appended by a clock that was ahead.
+
+    All entries from the first such one on lie ahead, of every marketplace, since record times never go back. From now on
+    their times read as they should have been, and record times follow the clock again; what was answered before can still
+    be asked for as it was. It is recorded as an entry and cannot be taken back. Find the first one by: ledger list.
+    """
+    if rested == bool(first or ahead) or bool(first) != bool(ahead):
+        raise invalid("--first", "belongs to --ahead: state both, or --rested alone")
+    try:
+        micros = round(Decimal(ahead or "0") * SECOND)
+    except ArithmeticError:
+        raise invalid("--ahead", "must be a number of seconds, such as 3600 or 0.25") from None
+    if ahead and micros <= 0:
+        raise invalid("--ahead", "must be more than 0 seconds: record times that lag behind put right themselves")
+    settings = load()
+    where = marketplace_of(marketplace, settings)
+    with open_ledger(settings) as ledger:
+        done = ledger.mend_clock(
+            where,
+            actor=actor,
+            reason=reason,
+            first_sequence=first,
+            ahead=micros,
+            entry_id=entry_id or uuid.uuid4().hex,
+        )
+    emit_one(
+        {"entry_id": done.entry_id, "sequence": done.sequence, "record_time": format_time(done.record_time)}, output
+    )
