@@ -145,11 +145,13 @@ class Server:
         self._tail.close(LATE_SECONDS)
         self._streams.close()
         self._grpc.stop(grace_seconds).wait()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun any more
         self.unfinished = self._calls.wait_until_idle(LATE_SECONDS)
         if self.unfinished:
             self.log.error("calls did not end, and their threads are given up", calls=self.unfinished)
         for pool in self._pools.values():
-            pool.shutdown(wait=not self.unfinished, cancel_futures=True)
+            pool.shutdown(wait=not self.unfinished)
         self._streams.shutdown(wait=not self.unfinished)
         self._health.stop()
         if self._metrics is not None:
