@@ -141,10 +141,19 @@ class Settings(BaseModel):
         description="Secret key of the pseudonyms of sellers in the log; empty: a random one each start",
     )
     worker_threads: int = Field(
-        default=4, ge=1, le=256, description="Threads that answer reads; appends have two of their own"
+        default=4, ge=1, le=256, description="Threads that answer GetTrustScore and GetViolation"
+    )
+    slow_threads: int = Field(
+        default=4, ge=1, le=256, description="Threads that answer batches, explanations, lists and the review queue"
     )
     stream_threads: int = Field(
         default=32, ge=1, le=1024, description="Streams (StreamEntries, WatchEntries) that may be open at a time"
+    )
+    client_streams: int = Field(
+        default_factory=lambda data: (data["stream_threads"] + 1) // 2,
+        ge=1,
+        le=1024,
+        description="Streams that one client (by certificate, else by host) may have open; empty: half of all",
     )
     drain_seconds: float = Field(
         default=0.5,

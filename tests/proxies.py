@@ -7,10 +7,14 @@ from contextlib import contextmanager, suppress
 
 
 class Proxy:
-    """Forwards connections to a server at `target` (host:port) until `cut` breaks all that are open."""
+    """Forwards connections to a server at `target` (host:port) until `cut` breaks all that are open.
 
-    def __init__(self, target: str) -> None:
+    `source` is the host that they come from, of those that this machine has.
+    """
+
+    def __init__(self, target: str, source: str = "127.0.0.1") -> None:
         self.target = target
+        self.source = source
         self.cuts = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -39,7 +43,7 @@ class Proxy:
                 near, _ = self._listener.accept()
                 try:
                     host, port = self.target.split(":")
-                    far = socket.create_connection((host, int(port)))
+                    far = socket.create_connection((host, int(port)), source_address=(self.source, 0))
                 except OSError:
                     near.close()
                     continue
@@ -60,9 +64,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy_to(target: str) -> Iterator[Proxy]:
+def proxy_to(target: str, source: str = "127.0.0.1") -> Iterator[Proxy]:
     """A proxy to a server; closed at the end."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, source)
     try:
         yield proxy
     finally:

@@ -6,11 +6,13 @@ would go on. Handlers are registered without a deserializer, because grpcio answ
 and sends exception texts to the caller.
 """
 
+import threading
 import traceback
 import uuid
+from collections import Counter as Tally
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -48,7 +50,7 @@ def parse(kind: type[Message], data: bytes) -> Message:
 
 
 class Calls:
-    """The mechanism around each RPC; `registry` gets its counters, `log` its lines. Holds no state of a call."""
+    """The mechanism around each RPC; `registry` gets its counters, `log` its lines. Of calls it knows how many run."""
 
     def __init__(
         self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
@@ -56,6 +58,8 @@ class Calls:
         self._log = log
         self._pseudonyms = pseudonyms
         self._model_digest = model_digest
+        self._running: Tally[str] = Tally()
+        self._ended = threading.Condition()
         labels = ("method", "code")
         self._count = Counter("sellertrust_requests", "Requests answered.", labels, registry=registry)
         self._seconds = Histogram(
@@ -80,13 +84,13 @@ class Calls:
         self,
         service: ServiceDescriptor,
         servicer: object,
-        pools: dict[str, ThreadPoolExecutor] | None = None,
+        pools: Mapping[str, ThreadPoolExecutor] | None = None,
         streams: Streams | None = None,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """A handler for every method of `service`, whose implementation is the servicer's method of the same name.
 
-        `pools` gives a method, by name, threads of its own; streaming methods get those of `streams`. TypeError if a
-        method has no implementation, if there are no threads for a stream, or if only its requests are a stream.
+        `pools` has the threads of each `Service/Method`; streaming methods get those of `streams`. TypeError if a method
+        has no implementation, if there are no threads for it, or if only its requests are a stream.
         """
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         for method in service.methods:
@@ -106,14 +110,34 @@ class Calls:
             if method.client_streaming or method.server_streaming:
                 raise TypeError(f"{method.full_name} streams, for which there are no threads or no mechanism")
             behaviour = self._behaviour(method, implementation)
-            if pools and method.name in pools:
-                behaviour.experimental_thread_pool = pools[method.name]  # type: ignore[attr-defined]
+            if pools is not None:
+                if (name := _name_of(method)) not in pools:
+                    raise TypeError(f"{name} has no threads")
+                behaviour.experimental_thread_pool = pools[name]  # type: ignore[attr-defined]
             handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, None)
         return handlers
 
+    def wait_until_idle(self, seconds: float) -> dict[str, int]:
+        """Waits until no call runs, for at most `seconds`; how many of each method run still."""
+        with self._ended:
+            self._ended.wait_for(lambda: not self._running, seconds)
+            return dict(self._running)
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
+        """Counts a call among those that run."""
+        with self._ended:
+            self._running[method] += 1
+        try:
+            yield
+        finally:
+            with self._ended:
+                self._running -= Tally({method: 1})
+                self._ended.notify_all()
+
     def _behaviour(self, method: MethodDescriptor, implementation: Callable[[Any], Message]) -> Behaviour:
         kind = GetMessageClass(method.input_type)
-        name = f"{method.containing_service.name}/{method.name}"
+        name = _name_of(method)
 
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
             started = perf_counter()
@@ -122,9 +146,10 @@ class Calls:
             about: dict[str, Any] = {}
             answer_call(_call_of(context))
             try:
-                request = parse(kind, data)
-                response = implementation(request)
-                answer = response.SerializeToString()
+                with self._counted(name):
+                    request = parse(kind, data)
+                    response = implementation(request)
+                    answer = response.SerializeToString()
             except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
                 status, about = self._failed(error, request)
             self._observe(self._seconds, name, status.code, started, request, response, about)
@@ -141,7 +166,7 @@ class Calls:
         streams: Streams,
     ) -> StreamBehaviour:
         kind = GetMessageClass(method.input_type)
-        name = f"{method.containing_service.name}/{method.name}"
+        name = _name_of(method)
 
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
             """`incoming` is the bytes of the request, or an iterator of those of all requests."""
@@ -158,7 +183,8 @@ class Calls:
                     yield latest[0]
 
             try:
-                with streams.place(), self._open.labels(name).track_inprogress():
+                place = streams.place(_client_of(context))
+                with place, self._counted(name), self._open.labels(name).track_inprogress():
                     requests = parsed(streams.messages(incoming) if method.client_streaming else [incoming])
                     with closing(implementation(requests if method.client_streaming else next(requests))) as responses:
                         for response in responses:
@@ -230,6 +256,17 @@ class Calls:
             write("request", **fields)
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
             return
+
+
+def _name_of(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.name}/{method.name}"
+
+
+def _client_of(context: grpc.ServicerContext) -> str:
+    """Whose a stream is: whom its certificate names, or the host that it comes from, whichever connection it uses."""
+    if names := context.peer_identities():
+        return b" ".join(names).decode("utf-8", "replace")
+    return str(context.peer()).rpartition(":")[0]
 
 
 def _call_of(context: grpc.ServicerContext) -> Call:

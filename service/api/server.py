@@ -3,6 +3,7 @@
 `serve` is what the command runs; `Server` is the same without signals. Both get their parts made (`service.bootstrap`).
 """
 
+import os
 import signal
 import socket
 import time
@@ -13,19 +14,19 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
-from grpc_health.v1.health_pb2 import HealthCheckResponse
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.calls import Calls
 from service.api.garbage_collection import settle
-from service.api.ledger_servicer import WRITES, LedgerServicer
+from service.api.health import Health
+from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Log, Pseudonyms, make_log
-from service.api.model_servicer import MODEL_METHODS, ModelServicer
-from service.api.review_servicer import REVIEW_WRITES, ReviewServicer
+from service.api.metrics import MetricsPort
+from service.api.model_servicer import ModelServicer
+from service.api.pools import POOLS, Pool, threads_of
+from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
 from service.api.tls_files import TlsFiles
 from service.api.trust_score_servicer import TrustScoreServicer
@@ -34,14 +35,11 @@ from service.ledger.tail import Tail
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port
 
-WRITE_THREADS = 2
-"""Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
-
-MODEL_THREADS = 2
-"""Whoever looks at models or promotes one waits for others who do, and holds up nobody else."""
-
 STOP_SECONDS = 10.0
 """How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
+
+LATE_SECONDS = 5.0
+"""How long a thread may then take to leave a call that was ended, before it is given up."""
 
 MAX_MESSAGE_BYTES = 16 << 20  # a batch of 10,000 entries; the default of 4 MB is less
 
@@ -79,38 +77,40 @@ class Server:
         """Where it listens, once started: the port is the real one if 0 was asked for."""
         self.metrics_address = ""
         """Where /metrics is, once started; empty if turned off."""
+        self.unfinished: dict[str, int] = {}
+        """How many calls of each method, once stopped, had not ended: this process cannot end by itself then."""
         self.log = log or make_log(settings.log_format, settings.log_level)
-        self._metrics: Any = None
+        self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._reads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="read")
-        self._writes = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
-        self._models = ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="model")
-        self._streams = Streams(settings.stream_threads)
-        self._tail = Tail(lambda: ledger.last()[0], readers=max(1, settings.worker_threads // 2))
-        self._health = HealthServicer()
-        self._grpc = grpc.server(self._reads, options=OPTIONS)
+        threads = threads_of(settings)
+        self._pools = {pool: ThreadPoolExecutor(threads[pool], thread_name_prefix=pool.value) for pool in threads}
+        self._streams = Streams(settings.stream_threads, settings.client_streams)
+        waiting = min(settings.worker_threads, settings.slow_threads) // 2  # at most half of either wait for a sequence
+        self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
+        self._grpc = grpc.server(self._pools[Pool.READ], options=OPTIONS)
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
-        calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest)
-        self._register(
-            calls,
+        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest)
+        services = self._register(
             LedgerServicer(ledger, self._tail),
             TrustScoreServicer(ledger, scorer, self._tail),
             ReviewServicer(ledger),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
         )
+        self._health = Health(services, ledger.ping, self.log)
+        self._health.add_to(self._grpc)
 
-    def _register(self, calls: Calls, *servicers: object) -> None:
-        """Registers the servicers in the order of `FILES`."""
-        pools = dict.fromkeys((*WRITES, *REVIEW_WRITES), self._writes) | dict.fromkeys(MODEL_METHODS, self._models)
-        self._services = [OVERALL_HEALTH]
+    def _register(self, *servicers: object) -> list[str]:
+        """Registers the servicers in the order of `FILES`; the names of their services."""
+        pools = {method: self._pools[pool] for method, pool in POOLS.items()}
+        names = []
         for file, servicer in zip(FILES, servicers, strict=True):
             (service,) = file.services_by_name.values()
-            handlers = calls.handlers(service, servicer, pools, self._streams)
+            handlers = self._calls.handlers(service, servicer, pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
-            self._services.append(service.full_name)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+            names.append(service.full_name)
+        return names
 
     def start(self) -> str:
         """Listens and says SERVING; the address. ConfigurationWrong if an address or the TLS files cannot be used."""
@@ -123,33 +123,39 @@ class Server:
             self.stop(grace_seconds=0)
             raise
         self._grpc.start()
-        for service in self._services:
-            self._health.set(service, HealthCheckResponse.SERVING)
+        self._health.start()
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
 
     def drain(self) -> None:
         """Says NOT_SERVING, gives balancers and clients `drain_seconds` to go elsewhere, lets calls end, and stops."""
         self.log.info("draining", seconds=self.settings.drain_seconds)
-        self._health.enter_graceful_shutdown()
+        self._health.drain()
         time.sleep(self.settings.drain_seconds)  # stop() alone loses the calls that are on their way
-        self.stop()
-        self.log.info("stopped")
+        self.stop(STOP_SECONDS)
+        if not self.unfinished:
+            self.log.info("stopped")
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """Takes no more calls, ends streams where they stand, and what still runs after `grace_seconds`. Safe to repeat."""
-        self._tail.close()
+        """Takes no more calls, ends streams where they stand, and what still runs after `grace_seconds`. Safe to repeat.
+
+        Takes at most `grace_seconds` and `LATE_SECONDS`: threads that have not left their calls by then are given up,
+        and the calls are in `unfinished`.
+        """
+        self._tail.close(LATE_SECONDS)
         self._streams.close()
         self._grpc.stop(grace_seconds).wait()
-        self._streams.shutdown()
-        self._reads.shutdown()
-        self._writes.shutdown()
-        self._models.shutdown()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not begun any more
+        self.unfinished = self._calls.wait_until_idle(LATE_SECONDS)
+        if self.unfinished:
+            self.log.error("calls did not end, and their threads are given up", calls=self.unfinished)
+        for pool in self._pools.values():
+            pool.shutdown(wait=not self.unfinished)
+        self._streams.shutdown(wait=not self.unfinished)
+        self._health.stop()
         if self._metrics is not None:
-            server, thread = self._metrics
-            server.shutdown()
-            server.server_close()
-            thread.join()
+            self._metrics.close()
             self._metrics = None
 
     def __enter__(self) -> Self:
@@ -176,14 +182,16 @@ class Server:
     def _offer_metrics(self, address: str) -> str:
         host, port = host_and_port(address)
         try:
-            self._metrics = start_http_server(port, host, self._registry)
+            self._metrics = MetricsPort(host, port, self._registry)
         except OSError:
             raise _cannot_listen(address, "SELLERTRUST_METRICS_ADDRESS") from None
-        return f"{address.rpartition(':')[0]}:{self._metrics[0].server_port}"
+        return f"{address.rpartition(':')[0]}:{self._metrics.port}"
 
 
 def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | None = None) -> int:
     """Serves until SIGTERM or SIGINT, then drains and closes the ledger; the exit code, 0. A second signal kills.
+
+    If calls do not end in the time of `Server.stop`, the process ends here and at once, with the exit code 1.
 
     To be called in the main thread, with a server over this ledger that was not started. `ready` is called once it is.
     ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger does not answer; it is closed then too.
@@ -197,6 +205,8 @@ def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | N
             wait_for_signal()
     finally:
         ledger.close()
+        if server.unfinished:  # Python would wait for their threads, whatever they do
+            os._exit(1)
     return 0
 
 

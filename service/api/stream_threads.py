@@ -1,6 +1,7 @@
 """The threads of streams, apart from those of calls, which they would hold up for hours."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,30 +11,36 @@ from service.ledger.tail import stopping
 
 
 class Streams:
-    """Threads for `limit` streams at a time. One more thread turns away what is too much, so that nothing queues."""
+    """Threads for `limit` streams at a time, of which one client may have `client_limit`.
 
-    def __init__(self, limit: int) -> None:
+    One more thread turns away what is too much, so that nothing queues.
+    """
+
+    def __init__(self, limit: int, client_limit: int) -> None:
         self.pool = ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
         self._limit = limit
-        self._places = threading.BoundedSemaphore(limit)
+        self._client_limit = client_limit
+        self._open: Counter[str] = Counter()
         self._readers = ThreadPoolExecutor(limit, thread_name_prefix="stream-reader")
         self._lock = threading.Lock()
         self._stopping = False
         self._waiting: set[threading.Event] = set()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Holds a place for a stream. TooManyCalls if all are taken."""
-        if not self._places.acquire(blocking=False):
-            raise TooManyCalls(
-                f"{self._limit} streams are open, which is all that this server takes; close one, try again later or at"
-                " another server, or have its operator raise SELLERTRUST_STREAM_THREADS",
-                {"limit": str(self._limit)},
-            )
+    def place(self, client: str) -> Iterator[None]:
+        """Holds a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have."""
+        with self._lock:
+            if self._open.total() >= self._limit:
+                raise _too_many("", self._limit, "STREAM_THREADS")
+            if self._open[client] >= self._client_limit:
+                raise _too_many(" of this client", self._client_limit, "CLIENT_STREAMS")
+            self._open[client] += 1
         try:
             yield
         finally:
-            self._places.release()
+            with self._lock:
+                self._open[client] -= 1
+                self._open += Counter()  # forgets clients without a stream
 
     def messages(self, incoming: Iterator[bytes]) -> Iterator[bytes]:
         """What a client sends, read one at a time when it is asked for: gRPC's flow control then holds up the rest.
@@ -69,7 +76,15 @@ class Streams:
             for ready in self._waiting:
                 ready.set()
 
-    def shutdown(self) -> None:
-        """Lets go of the threads, once the streams have ended."""
-        self.pool.shutdown()
-        self._readers.shutdown()
+    def shutdown(self, *, wait: bool) -> None:
+        """Lets go of the threads; with `wait`, once the streams have ended."""
+        for pool in (self.pool, self._readers):
+            pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def _too_many(whose: str, limit: int, setting: str) -> TooManyCalls:
+    return TooManyCalls(
+        f"{limit} streams{whose} are open, which is all that this server takes; close one, try again later or at another"
+        f" server, or have its operator raise SELLERTRUST_{setting}",
+        {"limit": str(limit)},
+    )

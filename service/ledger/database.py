@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 from scoring.errors import ConfigurationWrong, LedgerUnavailable
 from service.ledger.clock import CLOCK
 from service.ledger.one_writer import WriterLock
+from service.ledger.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.tables import ENTRY
 
 READERS = 16  # connections that read at the same time; a server with more threads lets them wait
-WAIT_SECONDS = 10  # for a connection, for SQLite's lock, for PostgreSQL's network
-STATEMENT_SECONDS = 30  # on PostgreSQL, which waits for a lock within a statement too
+WAIT_SECONDS = 10  # for a connection of the pool, for a lock, for PostgreSQL's network
+STATEMENT_SECONDS = 30  # on PostgreSQL
+ANSWER_SECONDS = 5  # that PostgreSQL's answer may take beyond that, before the client gives it up
+IDLE_SECONDS = 30
+"""How long a transaction that writes may say nothing: a process that was stopped in one would hold the lock for ever."""
 
 RELAXED = "sellertrust.durability"
 """A setting of PostgreSQL by which a database for tests says that it may lose what is committed: `relaxed`."""
@@ -62,11 +67,12 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _usable(url)
         self._closed = False
+        self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
-        self._readers = self._engine(READERS, isolation_level="AUTOCOMMIT")  # one statement, one round trip
+        self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")  # one statement, one round trip
         # One connection writes: it is the lock between threads, and on SQLite the only one that checkpoints, which
         # keeps clear of the corruption by two that SQLite before 3.51.3 can suffer.
-        self._writer = self._engine(1)
+        self._writer = self._engine(1, _writer_options())
         event.listen(self._writer, "begin", _begin)
         if self.is_sqlite:
             event.listen(self._readers, "connect", lambda connection, _: _set(connection, _READER_PRAGMAS))
@@ -115,7 +121,7 @@ class Database:
                     connection.exec_driver_sql("ROLLBACK")
                 return
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            lift_limits(connection)
             yield connection
 
     def claim(self) -> None:
@@ -185,18 +191,19 @@ class Database:
         with suppress(OSError):  # SQLite tells of a folder that cannot be written
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
-    def _engine(self, connections: int, **options: Any) -> Engine:
+    def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
+        """A pool of connections; `settings` are PostgreSQL's for a session, as its command line takes them."""
         if self.is_sqlite:
             given = set(self.url.query)
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:
             arguments = {
-                "connect_timeout": WAIT_SECONDS,
+                "connect_timeout": CONNECT_SECONDS,
                 "tcp_user_timeout": WAIT_SECONDS * 1000,  # else a network that swallows packets holds a call for hours
                 # Every statement is a walk along one index, whatever its parameters: planning each call anew (which
                 # PostgreSQL prefers to do for a list) made reading a seller 45 us slower.
                 "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
-                f" {self.url.query.get('options', '')}",
+                f" {settings} {self.url.query.get('options', '')}",
             }
         given = set(self.url.query) - {"options"}
         engine = create_engine(
@@ -211,6 +218,9 @@ class Database:
         )
         if self.is_sqlite:
             event.listen(engine, "connect", lambda connection, _: _set(connection, _PRAGMAS))
+        else:
+            is_given = "statement_timeout" in str(self.url.query.get("options", ""))
+            self._connector.serve(engine, inf if is_given else STATEMENT_SECONDS + ANSWER_SECONDS)
         return engine
 
     @contextmanager
@@ -236,6 +246,17 @@ class Database:
             ) from error
 
 
+def lift_limits(connection: Connection) -> None:
+    """Lets the statements of a PostgreSQL transaction, and the pauses between, take as long as they need.
+
+    For what reads or makes whole tables. A server that falls silent is given up all the same.
+    """
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    raw: Any = connection.connection.driver_connection
+    raw.limit_seconds = inf  # until it is back in the pool
+
+
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
     """Inserts rows with some of a table's columns. One of CONFLICT if the database refuses one.
 
@@ -250,6 +271,11 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
     with raw.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def _writer_options() -> str:
+    """PostgreSQL's settings for who writes: how long it waits for the lock, and holds it without a word."""
+    return f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
 
 
 @cache

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, LargeBinary, Table, func, select
 
 from scoring.errors import BackupRefused
 from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, Progress, ledger_tables, member_of
-from service.ledger.database import CONFLICT, Database, insert_rows
+from service.ledger.database import CONFLICT, Database, insert_rows, lift_limits
 from service.ledger.rights import KEYS
 from service.ledger.schema import bring_to, head, knows, version_of
 from service.ledger.verifying import verify
@@ -136,7 +136,7 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
             " a ledger by SELLERTRUST_DATABASE_URL: there the backup is restored and upgraded"
         )
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a COPY of all entries is one statement
+        lift_limits(connection)  # a COPY of all entries is one statement
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:

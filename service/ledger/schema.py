@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from scoring.errors import LedgerVersionUnknown
-from service.ledger.database import Database
+from service.ledger.database import Database, lift_limits
 
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
@@ -103,7 +103,7 @@ def bring_to(connection: Connection, version: str) -> None:
     if found is not None and found not in _known(scripts):
         return
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # an index over a large table takes its time
+        lift_limits(connection)  # an index over a large table takes its time
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, version)

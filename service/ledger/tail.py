@@ -93,13 +93,13 @@ class Tail:
         if last < sequence:
             raise not_reached("at_least_sequence", sequence, last)
 
-    def close(self) -> None:
-        """Sends home all that wait, now and later."""
+    def close(self, seconds: float | None = None) -> None:
+        """Sends home all that wait, now and later. Waits at most `seconds` for a look that is under way."""
         with self._lock:
             self._stop.set()
             self._wake_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
 
     @property
     def is_closed(self) -> bool:

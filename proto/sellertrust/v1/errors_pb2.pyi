@@ -49,7 +49,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
     """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
-    sequence. Try again later or elsewhere. Metadata: `limit`.
+    sequence; or this client, by its certificate or else its host, has as many streams open as one client may. Close one,
+    or try again later or elsewhere. Metadata: `limit`.
     """
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
     """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
@@ -101,7 +102,8 @@ Metadata: `last_sequence`.
 """
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
 """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
-sequence. Try again later or elsewhere. Metadata: `limit`.
+sequence; or this client, by its certificate or else its host, has as many streams open as one client may. Close one,
+or try again later or elsewhere. Metadata: `limit`.
 """
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
 """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""

@@ -30,6 +30,9 @@ class LedgerServiceStub(object):
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel):
@@ -115,6 +118,9 @@ class LedgerServiceServicer(object):
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def AppendEntries(self, request, context):
@@ -132,7 +138,8 @@ class LedgerServiceServicer(object):
         which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
         time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
         answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
-        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
+        none for one more of this client.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,7 +157,8 @@ class LedgerServiceServicer(object):
         appended, by whichever server or import, within a second. Each response tells the position to resume from, so
         that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
         ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
-        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
+        more of this client.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -312,6 +320,9 @@ class LedgerService(object):
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @staticmethod

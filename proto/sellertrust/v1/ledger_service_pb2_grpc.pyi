@@ -31,6 +31,9 @@ class LedgerServiceStub:
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_typing.overload
@@ -48,7 +51,8 @@ class LedgerServiceStub:
     which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
     time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
     answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
-    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
+    none for one more of this client.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists entries in the order of their sequence, as of any time."""
@@ -57,7 +61,8 @@ class LedgerServiceStub:
     appended, by whichever server or import, within a second. Each response tells the position to resume from, so
     that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
     ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
-    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
+    more of this client.
     """
     GetViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]
     """Returns one violation, resolved from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
@@ -86,6 +91,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -100,7 +108,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
     time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
     answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
-    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
+    none for one more of this client.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries in the order of their sequence, as of any time."""
@@ -109,7 +118,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     appended, by whichever server or import, within a second. Each response tells the position to resume from, so
     that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
     ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
-    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+    ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
+    more of this client.
     """
     GetViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]  # type: ignore[assignment]
     """Returns one violation, resolved from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
@@ -137,6 +147,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every failure is a `google.rpc.Status` with details: BadRequest naming the field, or ErrorInfo with a stable reason
     of `ErrorReason`. UNAVAILABLE may be retried; so may any append, thanks to `entry_id`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.LedgerService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_abc_1.abstractmethod
@@ -161,7 +174,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         which the stream goes on with the next. A client may send batches ahead of their answers; the server reads one at a
         time. After a broken stream (UNAVAILABLE, as when a server stops) open a new one and send again what was not
         answered: `entry_id` makes that safe. Ends with INVALID_ARGUMENT if the first message has no valid `parent` or a
-        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        message is garbled, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the server has no thread left for a stream, or
+        none for one more of this client.
         """
 
     @_abc_1.abstractmethod
@@ -182,7 +196,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         appended, by whichever server or import, within a second. Each response tells the position to resume from, so
         that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
         ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
-        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream.
+        ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
+        more of this client.
         """
 
     @_abc_1.abstractmethod

@@ -29,6 +29,9 @@ GRPC_VERSION: str
 class ReviewServiceStub:
     """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
     decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_typing.overload
@@ -56,6 +59,9 @@ class ReviewServiceStub:
 class ReviewServiceAsyncStub(ReviewServiceStub):
     """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
     decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -79,6 +85,9 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
     decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_abc_1.abstractmethod

@@ -30,6 +30,9 @@ class TrustScoreServiceStub(object):
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel):
@@ -60,6 +63,9 @@ class TrustScoreServiceServicer(object):
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def GetTrustScore(self, request, context):
@@ -115,6 +121,9 @@ class TrustScoreService(object):
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @staticmethod

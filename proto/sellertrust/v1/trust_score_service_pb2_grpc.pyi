@@ -31,6 +31,9 @@ class TrustScoreServiceStub:
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_typing.overload
@@ -52,6 +55,9 @@ class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -69,6 +75,9 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
+    it does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @_abc_1.abstractmethod

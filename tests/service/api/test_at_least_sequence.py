@@ -34,7 +34,7 @@ READS: dict[str, Callable[..., Any]] = {
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Client]]:
     """A server whose ledger ends at 2, an identity and a violation of the seller `s`."""
-    with running_server(folder, worker_threads=8, **settings) as running, running.client() as client:
+    with running_server(folder, worker_threads=8, slow_threads=8, **settings) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
         yield running, client
 

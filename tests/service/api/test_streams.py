@@ -23,6 +23,7 @@ from service.api import entry_streams
 from service.api.server import STOP_SECONDS
 from service.ledger import tail
 from tests.databases import BACKENDS, database
+from tests.proxies import proxy_to
 from tests.servers import MARKET, Running, exposure, identity, running_server, violation
 
 PARENT = f"marketplaces/{MARKET}"
@@ -267,7 +268,7 @@ def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> N
 
 
 def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(tmp_path: Path) -> None:
-    with server_on("sqlite", tmp_path, stream_threads=3) as (running, stub):
+    with server_on("sqlite", tmp_path, stream_threads=3, client_streams=3) as (running, stub):
         calls = [watching(stub)[0] for _ in range(3)]
         for call in [stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)) for _ in range(20)]:
             assert ended(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -281,8 +282,28 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
         watching(stub)
 
 
+def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_path: Path) -> None:
+    with (
+        server_on("sqlite", tmp_path, stream_threads=4) as (running, stub),
+        proxy_to(running.address, "127.0.0.2") as elsewhere,
+        stub_of(running.address) as second,
+        stub_of(elsewhere.address) as other,
+    ):
+        calls = [watching(one)[0] for one in (stub, second)]
+        with pytest.raises(grpc.RpcError, match=r"2 streams of this client.*SELLERTRUST_CLIENT_STREAMS") as caught:
+            next(second.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)))
+        status = rpc_status.from_call(caught.value)
+        info = ErrorInfo()
+        assert status.details[0].Unpack(info)
+        assert (info.reason, dict(info.metadata)) == ("TOO_MANY_CALLS", {"limit": "2"})
+        held = [watching(other)[0] for _ in range(2)]
+        calls[0].cancel()
+        assert eventually(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
+        held.append(watching(second)[0])
+
+
 def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_without_a_pause(tmp_path: Path) -> None:
-    with server_on("sqlite", tmp_path) as (running, stub), running.client() as client:
+    with server_on("sqlite", tmp_path, client_streams=32) as (running, stub), running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         watches = [watching(stub, parent=f"{PARENT}/sellers/s")[0] for _ in range(31)]
         batches = (batch(*[identity(f"i{n}-{m}", f"t{m}") for m in range(500)]) for n in range(10_000))
@@ -304,7 +325,7 @@ def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_with
 
 
 def test_a_client_that_goes_away_frees_its_thread_and_is_logged_with_what_it_got(tmp_path: Path) -> None:
-    with server_on("sqlite", tmp_path, stream_threads=2) as (running, stub):
+    with server_on("sqlite", tmp_path, stream_threads=2, client_streams=2) as (running, stub):
         silent = threading.Event()
         watch, _ = watching(stub, parent=f"{PARENT}/sellers/seller-17")
         append = stub.StreamEntries(iter(lambda: None if silent.wait(30) else batch(identity("i", "seller-17")), None))

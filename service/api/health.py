@@ -1,0 +1,97 @@
+"""Health: what each service can do now, answered by threads of its own, from what one thread finds out.
+
+The server as a whole is SERVING while it takes calls. A service that reads the ledger is SERVING while the ledger
+answers: one thread asks it, and no health call waits for it.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME, HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from service.api.logs import Log
+
+THREADS = 2
+"""Threads that answer health calls, each of which takes microseconds."""
+
+PROBE_SECONDS = 1.0
+"""How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""
+
+WITHOUT_LEDGER = ("sellertrust.v1.ModelService",)
+"""Services that answer without the ledger."""
+
+
+class Health:
+    """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer."""
+
+    def __init__(self, services: Iterable[str], ask: Callable[[], object], log: Log) -> None:
+        self._services = tuple(services)
+        self._ask = ask
+        self._log = log
+        self._servicer = HealthServicer()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="health")
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Registers the standard health service. A watch holds no thread: the probe sends it what changes."""
+
+        def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
+            return self._servicer.Check(request, context)
+
+        def watch(
+            request: HealthCheckRequest, context: grpc.ServicerContext, send_response_callback: Any = None
+        ) -> Any:
+            return self._servicer.Watch(request, context, send_response_callback)
+
+        check.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
+        watch.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
+        watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+        forms = HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+        handlers: dict[str, Any] = {
+            "Check": grpc.unary_unary_rpc_method_handler(check, *forms),
+            "Watch": grpc.unary_stream_rpc_method_handler(watch, *forms),
+        }
+        server.add_registered_method_handlers(SERVICE_NAME, handlers)
+
+    def start(self) -> None:
+        """Says SERVING of all, and begins to ask the ledger."""
+        for service in (OVERALL_HEALTH, *self._services):
+            self._servicer.set(service, HealthCheckResponse.SERVING)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Says NOT_SERVING of all from now on."""
+        self._is_ending.set()
+        self._servicer.enter_graceful_shutdown()
+
+    def stop(self) -> None:
+        """Lets go of the threads; one that waits for a silent ledger ends by itself."""
+        self._is_ending.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _probe(self) -> None:
+        is_answering = True
+        while not self._is_ending.wait(PROBE_SECONDS):
+            was_answering, is_answering = is_answering, self._is_answering()
+            if is_answering == was_answering:
+                continue
+            if is_answering:
+                self._log.info("ledger answers again")
+            else:
+                self._log.error("ledger does not answer")
+            status = HealthCheckResponse.SERVING if is_answering else HealthCheckResponse.NOT_SERVING
+            for service in self._services:
+                if service not in WITHOUT_LEDGER:
+                    self._servicer.set(service, status)
+
+    def _is_answering(self) -> bool:
+        try:
+            self._ask()
+        except Exception:  # noqa: BLE001 (whatever it is, the services have no ledger)
+            return False
+        return True

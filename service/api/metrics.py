@@ -1,0 +1,80 @@
+"""The port of /metrics: one thread, a bounded number of connections, and a time limit for each.
+
+Whoever opens connections and sends half a request costs a socket for some seconds, and no thread. When all places are
+taken the oldest connection gives way, so that a scraper, which sends its request at once, is answered all the same.
+"""
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+MAX_CONNECTIONS = 32
+"""Connections that may be open at a time."""
+
+REQUEST_SECONDS = 5.0
+"""How long a connection may take from its beginning to its end."""
+
+MAX_HEAD_BYTES = 8 << 10  # a scraper's head has some 300
+
+
+class MetricsPort:
+    """Serves a registry's metrics at an address from `__init__` until `close`. OSError if it cannot listen there."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(place[:2], family=family, backlog=128)
+        self.port: int = listener.getsockname()[1]
+        self._registry = registry
+        self._open: dict[asyncio.Task[None], None] = {}  # oldest first
+        self._loop = asyncio.new_event_loop()
+        self._is_ending = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread, with whatever is open."""
+        self._loop.call_soon_threadsafe(self._is_ending.set)
+        self._thread.join()
+
+    def _run(self, listener: socket.socket) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # which cancels what is open at the end
+            runner.run(self._serve(listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._answer, sock=listener, limit=MAX_HEAD_BYTES)
+        await self._is_ending.wait()
+        server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task: Any = asyncio.current_task()
+        if len(self._open) >= MAX_CONNECTIONS:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.cancel()
+        self._open[task] = None
+        try:
+            with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    writer.write(self._response(await reader.readuntil(b"\r\n\r\n")))
+                    writer.close()
+                    await writer.wait_closed()
+        finally:
+            self._open.pop(task, None)
+            writer.transport.abort()
+
+    def _response(self, head: bytes) -> bytes:
+        """The whole response to a request's head, after which the connection is closed."""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, _, rest = first.partition(" ")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if method != "GET" or rest.split(" ")[0].split("?")[0] not in {"/metrics", "/"}:
+            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        encode, kind = choose_encoder(fields.get("accept", ""))
+        body = encode(self._registry)
+        about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return about.encode() + body

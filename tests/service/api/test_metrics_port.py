@@ -1,0 +1,75 @@
+"""The metrics port: whoever holds its connections costs neither threads nor scrapes nor scores."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.api import metrics
+from tests.servers import MARKET, identity, running_server
+from tests.service.api.test_server import metrics_of
+
+
+@contextmanager
+def half_requests(address: str, count: int, rest: bytes = b"") -> Iterator[list[socket.socket]]:
+    host, port = address.split(":")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_connection((host, int(port)), timeout=30)) for _ in range(count)]
+        for one in sockets:
+            one.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + rest)
+        yield sockets
+
+
+def ended(one: socket.socket) -> bool:
+    """Whether the server has closed a connection, without a byte; waits for it."""
+    try:
+        return one.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_500_half_requests_cost_no_threads_and_hold_up_neither_scrapes_nor_scores(tmp_path: Path) -> None:
+    with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        metrics_of(running.server)
+        before = threading.active_count()
+        with half_requests(running.server.metrics_address, 500) as sockets:
+            assert "sellertrust_requests_total" in metrics_of(running.server)
+            assert client.get_trust_score(MARKET, "s").seller
+            assert threading.active_count() < before + 10
+            assert all(ended(one) for one in sockets[: 500 - metrics.MAX_CONNECTIONS])
+        assert "sellertrust_requests_total" in metrics_of(running.server)
+
+
+def test_a_half_request_is_ended_in_time_however_slowly_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "REQUEST_SECONDS", 0.3)
+    with (
+        running_server(tmp_path, metrics_address="127.0.0.1:0") as running,
+        half_requests(running.server.metrics_address, 3) as sockets,
+    ):
+        assert all(ended(one) for one in sockets)
+
+
+def test_what_is_no_request_for_metrics_gets_none(tmp_path: Path) -> None:
+    with running_server(tmp_path, metrics_address="127.0.0.1:0") as running:
+        host, port = running.server.metrics_address.split(":")
+        for head, begins in (
+            (b"POST /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 404"),
+            (b"GET /secret HTTP/1.1\r\n\r\n", b"HTTP/1.1 404"),
+            (b"\xff\x00\r\n\r\n", b"HTTP/1.1 404"),
+            (b"x" * 20_000, b""),
+            (b"GET /metrics?a=b HTTP/1.0\r\naccept: application/openmetrics-text\r\n\r\n", b"HTTP/1.1 200"),
+        ):
+            with socket.create_connection((host, int(port)), timeout=10) as one:
+                one.sendall(head)
+                try:
+                    answer = one.recv(1 << 16)
+                except ConnectionResetError:
+                    answer = b""
+                assert answer[: len(begins)] == begins
+                assert bool(answer) == bool(begins)

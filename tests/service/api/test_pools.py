@@ -1,0 +1,129 @@
+"""Pools of threads: what is slow holds up nothing that is quick, and no call can keep the server from ending."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from sellertrust.client import Client
+from sellertrust.v1 import ledger_service_pb2
+from service.api.calls import Calls
+from service.api.ledger_servicer import LedgerServicer
+from service.api.logs import Pseudonyms, make_log
+from service.api.stream_threads import Streams
+from tests.databases import database as new_database
+from tests.servers import MARKET, identity, running_server, violation
+from tests.service.api.test_silent_database import SERVING, health_of, wait_for
+
+STUCK = """
+import sys, threading
+from pathlib import Path
+from service.ledger.store import Ledger
+from service.bootstrap import build_server
+from service.api import server as servers
+from tests.scoring.worlds import policy
+from tests.servers import settings_of
+servers.STOP_SECONDS = servers.LATE_SECONDS = 0.3
+settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0)
+ledger = Ledger.open(settings.database_url, create=True)
+server = build_server(settings, ledger, policy())
+def ready(server):
+    server.scorer.scores = lambda *_: print("begun", flush=True) or threading.Event().wait()
+    print(server.address, flush=True)
+sys.exit(servers.serve(server, ledger, ready=ready))
+"""
+
+
+def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> None:
+    """Twelve callers list entries, each of which waits for a lock on the keys of sealed texts, which no score reads."""
+    with (
+        new_database("postgresql", tmp_path) as url,
+        running_server(tmp_path, database_url=url) as running,
+        running.client(service_config={}) as client,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
+        client.confirm_violation(MARKET, "v", actor="staff", reason="seen")
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE seller_key IN ACCESS EXCLUSIVE MODE")
+            lists = [
+                pool.submit(lambda: list(client.list_entries(MARKET, "s", deadline_seconds=25))) for _ in range(12)
+            ]
+            with psycopg.connect(url, autocommit=True) as watching:
+                waiting = b"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'seller_key'::regclass"
+                wait_for(lambda: watching.execute(waiting).fetchall() == [(4,)])
+            for _ in range(20):
+                assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
+            assert health_of(running.address, "TrustScoreService") == SERVING
+            assert not any(call.done() for call in lists)
+            other.rollback()
+        assert [len(call.result()) for call in lists] == [3] * 12
+
+
+def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) -> None:
+    """Scores wait for a lock on the entries, all of them."""
+    with (
+        new_database("postgresql", tmp_path) as url,
+        running_server(tmp_path, database_url=url) as running,
+        running.client(service_config={}) as client,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE entry IN ACCESS EXCLUSIVE MODE")
+            scores = [pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=25) for _ in range(12)]
+            with psycopg.connect(url, autocommit=True) as watching:
+                waiting = b"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'entry'::regclass"
+                wait_for(lambda: watching.execute(waiting).fetchall() == [(4,)])
+            for _ in range(5):
+                assert health_of(running.address) == SERVING
+            assert not any(call.done() for call in scores)
+            other.rollback()
+        assert all(call.result().seller for call in scores)
+
+
+def test_a_call_that_does_not_end_is_named_and_the_process_ends_all_the_same(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        address = process.stdout.readline().strip()
+        with Client(address, service_config={}) as client, ThreadPoolExecutor(1) as pool:
+            client.append_entries(MARKET, [identity("i", "s")])
+            pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=60)
+            assert process.stdout.readline() == "begun\n"
+            process.terminate()
+            try:
+                _, log = process.communicate(timeout=30)
+            finally:
+                process.kill()
+    assert process.returncode == 1
+    assert "calls did not end" in log
+    assert "TrustScoreService/GetTrustScore" in log
+    assert '"event": "stopped"' not in log
+
+
+def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
+        service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+        servicer = LedgerServicer(running.ledger, running.server._tail)
+        with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
+            calls.handlers(service, servicer, {}, Streams(1, 1))
+
+
+def test_a_watch_of_health_holds_no_thread(tmp_path: Path) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(50)]
+        assert [next(watch).status for watch in watches] == [SERVING] * 50
+        assert health_of(running.address) == SERVING
+        running.server._health.drain()
+        assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.NOT_SERVING}
