@@ -22,9 +22,9 @@ class TrustScore:
     """How far a seller deserves trust. Points (0 to 1000) and `p_bad` are there only if the state is RATED.
 
     `points_low` <= `points` <= `points_high`: the points at the ends of the 90 % interval of the seller's own rates.
-    `points_if_upheld`: the points if every open allegation were upheld, of very many the gravest.
-    `tier_points`: the lowest of the points now and at the last 14 day-ends; `tier` is its band, None if the state is
-    UNKNOWN, or what the entry `override` says while it is in force.
+    `points_if_upheld`: the points if every open allegation were upheld, of very many the gravest. `tier_points`: the lowest
+    of the points now and at the last 14 day-ends; `tier` is its band, None if the state is UNKNOWN, or what the entry
+    `override` says while it is in force.
     """
 
     state: ScoreState

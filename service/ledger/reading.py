@@ -26,7 +26,7 @@ from service.ledger.expressions import Texts, among, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, SOURCE_POSITION
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, SOURCE_POSITION
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
@@ -41,17 +41,20 @@ _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
 _SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("observe_time"))
 _FACTS = union_all(
-    select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(COUNTING)),
-    select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(ALLEGED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, EXPOSED, ALLEGED)),
 )
 _NUMBERS = union_all(
-    select(_E.seller, func.count(), literal_column("0")).where(*_OF_SELLERS, text(COUNTING)).group_by(_E.seller),
-    select(_E.seller, literal_column("0"), func.count()).where(*_OF_SELLERS, text(ALLEGED)).group_by(_E.seller),
+    *(
+        select(_E.seller, func.count(), literal_column(number))
+        .where(_E.marketplace == bindparam("marketplace"), _OF_SELLERS[-1], text(which))
+        .group_by(_E.seller)
+        for which, number in ((COUNTING, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
+    ),
 )
 _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
-    select(*_FACT_COLUMNS).where(*_OF_SELLER, text(COUNTING)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, EXPOSED)),
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("most")).subquery()),
 )
 _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("most"))
@@ -83,15 +86,15 @@ _EXPORT = (
 )
 
 
-def fact_counts(
-    connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int
-) -> dict[str, tuple[int, int]]:
-    """The number of rows that `fact_rows` gives of each seller that has any, and how many of them allege a violation."""
+def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The number of rows that `fact_rows` now gives of each seller that has any, and how many of them allege a violation.
+
+    For sizes: no sequence bounds it, so that indexes alone are read.
+    """
     found: dict[str, tuple[int, int]] = {}
-    values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
-    for seller, others, alleged in connection.execute(_NUMBERS, values):
-        rows, so_far = found.get(seller, (0, 0))
-        found[seller] = (rows + others + alleged, so_far + alleged)
+    for seller, number, alleges in connection.execute(_NUMBERS, {"marketplace": marketplace, "sellers": sellers}):
+        rows, alleged = found.get(seller, (0, 0))
+        found[seller] = (rows + number, alleged + number * alleges)
     return found
 
 

@@ -240,10 +240,10 @@ class Ledger(ReviewReads):
             sequence=sequence,
         )
 
-    def fact_counts(self, marketplace: str, sellers: Sequence[str], sequence: int) -> dict[str, tuple[int, int]]:
-        """The number of rows that `fact_rows` gives of each seller that has any, and how many of them allege a violation."""
+    def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """The number of rows that `fact_rows` now gives of each seller that has any, and how many allege a violation."""
         with self._database.read() as connection:
-            return reading.fact_counts(connection, marketplace, sellers, sequence)
+            return reading.fact_counts(connection, marketplace, sellers)
 
     def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
         """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""

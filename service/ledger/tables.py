@@ -24,13 +24,16 @@ def _index(name: str, *columns: str, unique: bool = False, where: str | None = N
     return Index(name, *columns, unique=unique, sqlite_where=partial, postgresql_where=partial)
 
 
-_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - {Kind.VIOLATION}))
+_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - {Kind.VIOLATION, Kind.EXPOSURE}))
 _REPORT = f"kind = {int(Kind.VIOLATION)} AND status ="
 COUNTING = f"(kind IN ({_SURE}) OR {_REPORT} {int(Status.CONFIRMED)})"
+EXPOSED = f"kind = {int(Kind.EXPOSURE)}"
 ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
-"""The conditions of the indexes `entry_counting` and `entry_alleged`, as a query has to spell them: without parameters.
+"""The conditions of the indexes `entry_counting`, `entry_exposure_once` and `entry_alleged`, as a query has to spell them:
+without parameters.
 
-Together they hold what a score may read; apart, so that allegations, which anybody can make, are passed over.
+Together they hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
+exposure apart, since its index is there in any case, and most entries are exposure.
 """
 
 
@@ -101,7 +104,7 @@ class EntryRow(LedgerTable, table=True):
             "entry_exposure_once",
             *("marketplace", "seller", "exposure_day", "product_category", "revision"),
             unique=True,
-            where="kind = 3",
+            where=EXPOSED,
         ),
     )
 

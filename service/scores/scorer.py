@@ -63,7 +63,7 @@ class Scorer:
         if len(sellers) == 1:
             yield sellers
             return
-        numbers = self._ledger.fact_counts(marketplace, sellers, cut.sequence)
+        numbers = self._ledger.fact_counts(marketplace, sellers)
         part: list[str] = []
         rows = 0
         for seller in sellers:

@@ -60,7 +60,7 @@ def ask_everything(ledger: Ledger) -> None:
         ledger.violations(MARKET, ledger.cut(), seller=seller, after_sequence=17)
     ledger.violation(MARKET, "w1", ledger.cut())
     ledger.fact_rows(MARKET, ["s1", "s2"], cut.sequence)
-    ledger.fact_counts(MARKET, ["s1", "s2"], cut.sequence)
+    ledger.fact_counts(MARKET, ["s1", "s2"])
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
     ledger.facts_of_seller(MARKET, "s1", ledger.cut(), 2)
     list(ledger.export_rows(MARKET, ledger.cut()))
@@ -88,7 +88,7 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
         ledger.cut()  # after which it is known what was mended
         with listening(ledger) as asked:
             ledger.fact_rows(MARKET, ["s1"], 9)
-            ledger.fact_counts(MARKET, ["s1"], 9)
+            ledger.fact_counts(MARKET, ["s1"])
         asked = [(sql, values) for sql, values in asked if "FROM entry" in sql]
         with ledger._database.read() as connection:
             rows, counts = (str(FAULTS[backend](connection, sql, values)[1]) for sql, values in asked)
