@@ -54,7 +54,7 @@ def train(
 ) -> None:
     """Train, certify, calibrate, compare and judge a model as a study says, and register it.
 
-    The first model becomes champion if its gates ask for nobody's name; any other is a challenger.
+    The first model whose gates ask for nobody's name becomes champion; any other is a challenger.
 
     Exit code 4 if a hard gate failed: the model is registered all the same, and its promotion is refused.
 

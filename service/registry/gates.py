@@ -58,9 +58,9 @@ def failed(gates: Sequence[Gate] | None) -> list[str]:
     return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
 
 
-def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, unseen: bool = False) -> dict[str, str]:
+def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
     """What the log is to say of a promotion past these gates: verdict, who overrode which and signed off which.
-    `unseen`: the model would take the place of another, and never served; then to have no gates is a failure, too.
+    `served`: the model was champion before; unless it was, to have no gates is a failure, too.
 
     GatesFailed if it takes an override or a signature that is not given, or one that nobody can give. InvalidInput if one
     is given and none is asked for: the log would say of a person what he had no reason to do.
@@ -69,7 +69,7 @@ def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, unseen:
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
     hard = [gate.gate for gate in broken if gate.is_hard and gate.gate not in fixed]
     advisory = [gate.gate for gate in broken if not gate.is_hard]
-    if gates is None and unseen:
+    if gates is None and not served:
         hard.append(GATES)
     asked = []
     if fixed:

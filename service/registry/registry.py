@@ -68,8 +68,9 @@ class Registry:
         """Verifies and stores an artifact with its attachments (`gates.json`, `report.html`); its digest. What can be read
         without LightGBM is verified first, then a throwaway process loads it, and only then this one.
 
-        The first model becomes champion if its gates allow a promotion, any other one challenger. Publishing the same
-        content again changes nothing but the log and the attachments, and mends what was damaged.
+        Where none is champion, a model becomes it if its gates allow a promotion; any other one, and one without gates,
+        becomes challenger. Publishing the same content again changes nothing but the log and the attachments, and mends
+        what was damaged.
         """
         _check_said(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -102,7 +103,7 @@ class Registry:
         """Makes a published model champion, after a throwaway process has loaded it; its whole digest.
 
         Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
-        A model without gates that never was champion takes `override` to replace one.
+        A model without gates that never was champion takes `override`, too.
         GatesFailed says what it takes; ModelNotFound; ArtifactRefused; InvalidInput.
         """
         _check_said(actor=actor, reason=reason, override=override, sign_off=sign_off)
@@ -266,9 +267,9 @@ class Registry:
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
         """What the log is to say of a promotion, with the SHA-256 of the gates, after these moves. Raises as `allow`."""
         gates = self._gates(digest, moves)
-        champions = {move.digest for move in moves if move.alias == CHAMPION}
+        served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))
-        said = allow(gates, override, sign_off, unseen=bool(champions) and digest not in champions)
+        said = allow(gates, override, sign_off, served=served)
         return {**said, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(

@@ -23,6 +23,7 @@ from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES, Say
+from tests.service.registry.models import gates_json
 from tests.training.ledgers import train
 from training.market.files import write_market
 from training.market.simulate import simulate
@@ -48,7 +49,10 @@ def run(say: Say) -> dict[str, float]:
                 write_export(ledger.export_rows("demo", ledger.cut()), export)
                 trained = train(read_export(export), load_study(STUDIES / "marketplace.toml"))
                 artifact = load(trained.parts)
-                Registry(place / "registry").publish(trained.parts, actor="bench", reason="bench", now=1)
+                beside = {"gates.json": gates_json()}
+                Registry(place / "registry").publish(
+                    trained.parts, actor="bench", reason="bench", now=1, attachments=beside
+                )
             figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
             figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
     for name, value in figures.items():

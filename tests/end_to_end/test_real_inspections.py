@@ -21,6 +21,7 @@ from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from service.settings import load
 from tests.bench._real_data import STUDIES, toronto
+from tests.service.registry.models import gates_json
 from tests.training.ledgers import train
 from training.observation.export import read_export, write_export
 from training.observation.snapshots import snapshot
@@ -87,7 +88,8 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
         assert auc["lightgbm"]["value"] > auc["points_rule"]["high"], difference
 
     registry = Registry(tmp_path / "registry")
-    digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1)
+    beside = {"gates.json": gates_json()}
+    digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1, attachments=beside)
     policy = policy_of(tomllib.loads(POLICY))
     scorer = build_scorer(ledger, policy, registry)
     settings = load(

@@ -72,12 +72,11 @@ def fit_lightgbm(
 
     It begins with what each feature adds by itself, unless the study says otherwise (`training.fitting.additive`), and
     LightGBM looks for the rest. With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin
-    without constraints, to tell their price; it has no certificate. A row counts by its `weight`, where rows have one.
+    without constraints, to tell their price; it has no certificate. A row counts by its `weight`.
     """
-    weight: Floats | None = getattr(rows, "weight", None)
     start = offset(rows, study)
     directions = [feature.direction if constrained else 0 for feature in study.features]
-    steps = fit_additive(rows.x, rows.bad, start, weight, directions) if study.additive_start else []
+    steps = fit_additive(rows.x, rows.bad, start, rows.weight, directions) if study.additive_start else []
     for step in steps:
         start = start + step.raw(rows.x)
     fitted = []
@@ -115,10 +114,9 @@ def _fit_one(
         parameters["monotone_constraints"] = [-direction for direction in directions]
     else:
         del parameters["monotone_constraints_method"]
-    weight: Floats | None = getattr(rows, "weight", None)
-    base = base_log_odds(rows.bad, start, weight)
+    base = base_log_odds(rows.bad, start, rows.weight)
     data = lightgbm.Dataset(
-        rows.x, rows.bad, weight=weight, init_score=start + base, params={"feature_pre_filter": False}
+        rows.x, rows.bad, weight=rows.weight, init_score=start + base, params={"feature_pre_filter": False}
     )
     try:
         booster = lightgbm.train(parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1)])
@@ -162,34 +160,47 @@ def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Boost
     return booster
 
 
-def calibrate(raw: Floats, bad: Floats, start: Floats) -> tuple[float, float]:
+def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
     """Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start, by Newton's method.
 
-    `start` is each row's own exposure offset. With too little to tell (no bad row), the raw score is taken as it is.
+    `start` is each row's own exposure offset; a row counts by its `weight`, 1 without. With too little to tell (no bad row),
+    the raw score is taken as it is.
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0
+    weight = np.ones_like(raw) if weight is None else weight
     design = np.stack([np.ones_like(raw), raw], axis=1)
     beta = np.array([0.0, 1.0])
+
+    def loss(beta: Floats) -> float:
+        z = design @ beta + start
+        return float(weight @ (np.logaddexp(0, z) - bad * z)) + 0.5e-3 * float(beta[1] - 1) ** 2
+
     for _ in range(50):
         p = 1 / (1 + np.exp(-(design @ beta + start)))
-        gradient = design.T @ (p - bad) + np.array([0.0, 1e-3 * (beta[1] - 1)])
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag([1e-9, 1e-3])
-        step = np.linalg.solve(hessian, gradient)
-        beta -= np.clip(step, -2, 2)
+        gradient = design.T @ (weight * (p - bad)) + np.array([0.0, 1e-3 * (beta[1] - 1)])
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag([1e-9, 1e-3])
+        step = np.clip(np.linalg.solve(hessian, gradient), -2, 2)
+        # Where predictions are far too sure, a whole step leads past the least loss, and back again.
+        while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-10:
+            step /= 2
+        beta -= step
         if np.abs(step).max() < 1e-10:
             break
     return float(beta[0]), max(float(beta[1]), 0.0)
 
 
 class Logistic:
-    """Logistic regression on the same columns, standardised; the row's own exposure is a further column."""
+    """Logistic regression on the same columns, standardised; the row's own exposure is a further column. A row counts by
+    its weight.
+    """
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
         self._study = study
         self._model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
         with threadpool_limits(1, user_api="blas"):
-            self._model.fit(self._design(rows), rows.bad)
+            weights = {f"{name}__sample_weight": rows.weight for name in self._model.named_steps}
+            self._model.fit(self._design(rows), rows.bad, **weights)
 
     def log_odds(self, rows: Snapshot) -> Floats:
         """Log-odds of bad over each row's own exposure."""

@@ -129,4 +129,4 @@ def _held_out(earlier: Snapshot, latest: Snapshot, study: Study, fold: int) -> f
     booster = fit_lightgbm(earlier.take(earlier.seller % FOLDS != fold), study)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)) + offset(test, study)
     signed = np.where(test.bad > 0, -raw, raw)
-    return float(np.logaddexp(0.0, signed).mean())
+    return float(np.average(np.logaddexp(0.0, signed), weights=test.weight))

@@ -182,16 +182,23 @@ def _suspended(
     the gravest of those weighs.
     """
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
-    imposed = _standing(table, Kind.MEASURE)
-    imposed = imposed.take(imposed.report_time < truth_time[imposed.case])
-    imposed = imposed.take(windows.hold(imposed.case, imposed.occur_time // DAY))
-    entry, report = _rests_on(imposed.row, table)
-    place = _place(mature, imposed.case[entry], report)
-    entry, place = entry[place >= 0], place[place >= 0]
-    case = imposed.case[entry]
-    np.minimum.at(first, case, imposed.occur_time[entry] // DAY)
+    imposed, entry, place = suspensions_for(mature, table)
+    case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
+    counts = (imposed.report_time[entry] < truth_time[case]) & windows.hold(case, day)
+    case, place = case[counts], place[counts]
+    np.minimum.at(first, case, day[counts])
     np.maximum.at(cost, case, severity_weights(study)[mature.severity[place]].astype(np.float64))
     return first, cost
+
+
+def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
+    """The measures that stand, and each pair of a suspension among them and a violation of `v` that it rests on: the places
+    of both.
+    """
+    imposed = _standing(table, Kind.MEASURE)
+    entry, report = _rests_on(imposed.row, table)
+    place = _place(v, imposed.case[entry], report)
+    return imposed, entry[place >= 0], place[place >= 0]
 
 
 def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:

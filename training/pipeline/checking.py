@@ -12,7 +12,8 @@ from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
 from training.gates.findings import DRIFT
-from training.observation.delay import Delay, Development, Lift, decision_delay, development, lift
+from training.observation.delay import Delay, decision_delay
+from training.observation.development import Development, Lift, development, lift
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
@@ -55,7 +56,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     delay = decision_delay(job.table)
     step(2, 3)
     found = development(job.table, job.study, observed.final)
-    raised = lift(found, job.study)
+    raised = lift(found, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
     windows = len(observed.train_points) + len(observed.test_points)
     labels = {
         "decision_delay": delay.as_dict(),

@@ -11,6 +11,7 @@ from scoring.features import table as features
 from scoring.model.artifact import Artifact
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case, Train
 from training.evaluation.figures import counted, evaluate
+from training.fitting.crossfit import LEAST_BAD, MOST_FITTED, cross_fit
 from training.fitting.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
 from training.monitoring.outcomes import lineage_of, seen_by
 from training.observation.snapshots import Snapshot, join, snapshot
@@ -59,7 +60,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     with step.apart("baselines"):
         log_odds["logistic"] = Logistic(rows, study).log_odds(test)
     with step.apart("unconstrained twin"):
-        log_odds[TWIN] = _twin(rows, test, job, own)
+        log_odds[TWIN] = _twin(rows, test, job, observed, own)
     if job.champion is not None:
         with step.apart("champion"):
             theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
@@ -130,19 +131,18 @@ def _summary(figures: Mapping[str, Any]) -> str:
     return f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
 
 
-def _twin(rows: Snapshot, test: Snapshot, job: Job, own: Floats) -> Floats:
-    """Log-odds of the same model without constraints, calibrated as the candidate is: on the latest training point."""
+def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed, own: Floats) -> Floats:
+    """Log-odds of the same model without constraints, calibrated as the candidate is: by sellers it has not seen."""
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
-    latest = rows.day == rows.day.max()
-    earlier, later = rows.take(~latest), rows.take(latest)
+    latest = sampled(observed.parts[-1], MOST_ROWS, study.seed)
+    x = at_reference(latest, study).x
+    some = sampled(rows, MOST_FITTED, study.seed)
+    unseen = cross_fit(some, latest, x, study.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
     intercept, slope = 0.0, 1.0
-    if min(earlier.bad.sum(), later.bad.sum()) >= 10:
-        held_back = fit_lightgbm(earlier, study, constrained=False)
-        x = at_reference(later, study).x
-        theirs = np.asarray(held_back.predict(x, raw_score=True, num_threads=1))
-        intercept, slope = calibrate(theirs, later.bad, offset(later, study))
+    if unseen is not None and latest.bad.sum() >= LEAST_BAD:
+        intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
     return np.asarray(intercept + slope * raw + own, dtype=np.float64)
 
 

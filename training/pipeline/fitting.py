@@ -10,16 +10,16 @@ from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from scoring.model.certificate import certify
 from scoring.model.scale import Scale
+from training.fitting.crossfit import FOLDS, LEAST_BAD, MOST_FITTED, cross_fit
 from training.fitting.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
-from training.observation.snapshots import Snapshot, join
+from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 
 Floats = NDArray[np.float64]
-MOST_HELD_BACK = 100_000
-"""Rows at most that the model is fitted on by which the scale is found, and that it is found on: two numbers do not need
-a million."""
+MOST_ROWS = 100_000
+"""Rows at most that the scale is found on: two numbers do not need a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
-    """Fits the scale on the latest training point, by a model of the earlier ones: out of time, test point unseen, and
-    context at its reference, as in serving.
+    """Fits the scale on the latest training point, by models that have not seen the seller; test point unseen, and context
+    at its reference, as in serving.
 
     `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
     ConfigurationWrong if by the scale all sellers have the same points.
@@ -91,52 +91,51 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
     if len(np.unique(found.scale.points(fitted.raw(golden)))) < 2:
         raise ConfigurationWrong(
-            f"by the calibration every seller has the same points ({found.summary}): what the model learned of the earlier"
-            " training points does not hold at the latest one; widen the bad definition, import more, lower model.rounds,"
-            " or leave features that tell nothing out by features.without of the study"
+            f"by the calibration every seller has the same points ({found.summary}): what the model learned of some sellers"
+            " does not hold for others at the latest training point; widen the bad definition, import more, lower"
+            " model.rounds, or leave features that tell nothing out by features.without of the study"
         )
     return found
 
 
 def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
-    *earlier, latest = observed.parts
-    latest = sampled(latest, MOST_HELD_BACK, job.study.seed)
+    latest = sampled(observed.parts[-1], MOST_ROWS, job.study.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
-    if not earlier or not _tells(latest) or sum(s.bad.sum() for s in earlier) < 10:
+    raw = _unseen(step, job, sampled(observed.rows, MOST_FITTED, job.study.seed), latest)
+    if raw is None or latest.bad.sum() < LEAST_BAD:
         scale = Scale.from_calibration(lift, 1.0)
-        return Calibrated(scale, lift, "as trained: too few training points to hold one back")
-    text = job.kept.text(
-        "model-held-back", lambda: fit_lightgbm(_held_back(earlier, job), job.study, step).model_to_string()
-    )
-    raw = _fitted(text, "").raw(at_reference(latest, job.study).x)
-    intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study))
+        return Calibrated(scale, lift, "as trained: too few bad sellers to leave a third of the sellers out")
+    intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study), latest.weight)
     lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
     scale = Scale.from_calibration(intercept + lift, slope)
-    return Calibrated(scale, lift, f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}")
+    found = f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}"
+    return Calibrated(scale, lift, f"{found}; cross-fitted by seller in {FOLDS} folds, at the latest training point")
 
 
-def _held_back(earlier: list[Snapshot], job: Job) -> Snapshot:
-    """The rows of the earlier points, or as many of each."""
-    if sum(len(part.bad) for part in earlier) > MOST_HELD_BACK:
-        earlier = [sampled(part, MOST_HELD_BACK // len(earlier), job.study.seed) for part in earlier]
-    return join(earlier)
+def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
+    """Raw scores of the latest training point, each by a model of all points that has not seen the seller."""
+
+    def fitted(fold: int, part: Snapshot) -> lightgbm.Booster:
+        def told(done: int, total: int) -> None:
+            step(fold * total + done, FOLDS * total)
+
+        text = job.kept.text(f"fold-{fold + 1}", lambda: fit_lightgbm(part, job.study, told).model_to_string())
+        return lightgbm.Booster(model_str=text)
+
+    return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.seed, fitted)
 
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
     """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
     raw = job.champion.raw_score(at_reference(latest, job.study).x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
-    intercept = base_log_odds(latest.bad, start) + lift
+    intercept = base_log_odds(latest.bad, start, latest.weight) + lift
     return Calibrated(
         Scale.from_calibration(intercept, scale.p_slope),
         lift,
         f"intercept {intercept:+.3f} instead of {scale.p_intercept:+.3f}, slope {scale.p_slope:.3f} as it was",
     )
-
-
-def _tells(rows: Snapshot) -> bool:
-    return int(rows.bad.sum()) >= 10
 
 
 def _fitted(text: str, summary: str) -> Fitted:

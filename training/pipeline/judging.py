@@ -167,6 +167,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "definition": definition(study),
         "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
+        "calibration": calibrated.summary,
         "calibration_lift": calibrated.lift,
         "versions": {
             "lightgbm": lightgbm.__version__,

@@ -482,8 +482,8 @@ class PromoteModelRequest(_message.Message):
     reason: _builtins.str
     """Why, in at most 500 characters; with `override` also why that is right. Required."""
     override: _builtins.str
-    """Name of the person who answers for the hard gates that failed, in at most 128 characters. Required if one did, or if a
-    model without gates, which never was champion, is to replace one; refused otherwise. `certificate` and `parity` can be
+    """Name of the person who answers for the hard gates that failed, in at most 128 characters. Required if one did, or if
+    the model was published without gates and never was champion; refused otherwise. `certificate` and `parity` can be
     overridden by nobody.
     """
     sign_off: _builtins.str

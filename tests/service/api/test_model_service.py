@@ -197,7 +197,7 @@ def test_a_token_of_another_list_is_refused(client: Client, registry: Registry) 
 def test_the_report_comes_as_it_was_published(client: Client, registry: Registry) -> None:
     """And one that was changed since is refused."""
     html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000  # 2 MB
-    digest = publish(registry, attachments={"report.html": html})
+    digest = publish(registry, attachments={"gates.json": gates_json(), "report.html": html})
     assert client.get_model_report() == html
     (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")
     refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", client.get_model_report)

@@ -16,8 +16,8 @@ from sqlalchemy import make_url
 from service.ledger.schema import upgrade
 from service.registry.registry import Registry
 from tests.databases import postgresql
-from tests.scoring.worlds import artifact
 from tests.service.processes import COMMAND, run_from_nothing
+from tests.service.registry.models import publish
 from tests.service.shells import SECONDS, Shell, bare_shell
 
 
@@ -29,7 +29,7 @@ def bare(tmp_path: Path) -> Shell:
 def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
     """`model list` shows it, `serve` refuses to start with it and says what to do."""
     registry = Registry(tmp_path / "data" / "registry")
-    digest = registry.publish(artifact().parts, actor="test", reason="trained", now=1)
+    digest = publish(registry)
     (registry.folder / "models" / digest / "model.txt").write_bytes(b"tree")
     (row,) = bare.json("model", "list")
     assert (row["digest"], row["state"]) == (digest, "damaged")

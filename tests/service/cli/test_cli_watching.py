@@ -14,6 +14,7 @@ from scoring.time import parse_day
 from service.registry.registry import Registry
 from tests.scoring.worlds import policy
 from tests.service.processes import COMMAND
+from tests.service.registry.models import gates_json
 from tests.service.shells import SECONDS, Shell, serving, shell_of
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.pipeline.job import Job
@@ -33,7 +34,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     registry = Registry(folder / "registry")
     for number, rounds in enumerate((40, 15)):
         parts = run(Job(table, replace(load_study(STUDY), rounds=rounds), policy(), verify=False)).parts
-        digest = registry.publish(parts, actor="tests", reason="trained", now=number)
+        beside = {"gates.json": gates_json()}
+        digest = registry.publish(parts, actor="tests", reason="trained", now=number, attachments=beside)
         assert registry.aliases()["challenger" if number else "champion"] == digest
     return shell_of(folder, marketplace="demo")
 

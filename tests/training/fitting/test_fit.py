@@ -1,9 +1,14 @@
 """Fitting: the calibration's line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from training.fitting.fit import base_log_odds, calibrate
+from tests.training.fitting.test_ensemble import CHOSEN, rows_of
+from tests.training.ledgers import STUDIES
+from training.fitting.fit import Logistic, base_log_odds, calibrate
+from training.study.loading import load_study
 
 
 def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
@@ -17,6 +22,40 @@ def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
     assert calibrate(raw, np.zeros(20_000), start) == (0.0, 1.0)
     backwards = (rng.random(20_000) < 1 / (1 + np.exp(2 * raw))).astype(float)
     assert calibrate(raw, backwards, np.zeros(20_000))[1] == 0.0
+
+
+def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
+    """Raw scores of -40 to 40 that tell nothing: the search for the line does not go past it and back for ever."""
+    rng = np.random.default_rng(13)
+    raw = rng.normal(0, 12, 3_000)
+    bad = (rng.random(3_000) < 0.25).astype(float)
+    intercept, slope = calibrate(raw, bad, np.zeros(3_000))
+    assert slope == pytest.approx(0, abs=0.01)
+    assert intercept == pytest.approx(np.log(1 / 3), abs=0.15)
+
+
+def test_a_row_counts_in_the_calibration_by_its_weight() -> None:
+    """A row of weight 3 is as three rows: the same line, and predicted as observed, both weighted."""
+    rng = np.random.default_rng(12)
+    raw = rng.normal(-1, 1.5, 2_000)
+    bad = (rng.random(2_000) < 1 / (1 + np.exp(-raw))).astype(float)
+    weight = np.where((bad > 0) & (raw < 0), 3.0, 1.0)
+    thrice = np.repeat(np.arange(2_000), weight.astype(int))
+    none = np.zeros(2_000)
+    intercept, slope = calibrate(raw, bad, none, weight)
+    assert (intercept, slope) == pytest.approx(calibrate(raw[thrice], bad[thrice], np.zeros(len(thrice))), abs=1e-6)
+    p = 1 / (1 + np.exp(-(intercept + slope * raw)))
+    assert weight @ bad / (weight @ p) == pytest.approx(1, abs=1e-6)
+    assert weight @ bad / (weight @ (1 / (1 + np.exp(-calibrate(raw, bad, none)[0] - raw)))) > 1.1
+
+
+def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
+    """The baseline is fitted to the same rows as the model: predicted as observed, both weighted."""
+    rows = rows_of()
+    rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
+    study = replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, reference_exposure=None)
+    p = 1 / (1 + np.exp(-Logistic(rows, study).log_odds(rows)))
+    assert rows.weight @ rows.bad / (rows.weight @ p) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_base_log_odds_are_those_of_the_worked_number() -> None:

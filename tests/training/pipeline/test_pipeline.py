@@ -78,7 +78,7 @@ def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trai
     with pytest.raises(KeyboardInterrupt):
         run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("compare"))
     halved = list(tmp_path.glob("*.txt"))
-    assert {file.stem for file in halved} == {"model", "model-held-back"}
+    assert {file.stem for file in halved} == {"model", "fold-1", "fold-2", "fold-3"}
     for file in halved:
         file.write_bytes(file.read_bytes()[:1000])
     assert run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path))).parts == trained.parts

@@ -37,6 +37,7 @@ def lineage(r: Reading) -> list[Block]:
         ("entries of the ledger", "ledger_entries"),
         ("boosting rounds", "rounds"),
         ("seed", "seed"),
+        ("calibration", "calibration"),
     )
     rows = [(name, _shown(r.lineage[key])) for name, key in names if key in r.lineage]
     if core := r.manifest.get("core_version"):
@@ -240,8 +241,8 @@ def labels(r: Reading) -> list[Block]:
         rows.append(
             (
                 "development to the ultimate level",
-                f"× {number(factor)}: bad still to be confirmed after maturity; p_bad as served is raised by it, the"
-                " predictions on this page are those of the maturity, as the labels are",
+                f"× {number(factor)} on the odds: sellers whose badness is still to be confirmed after maturity; p_bad as"
+                " served is raised by it, the predictions on this page are those of the maturity, as the labels are",
             )
         )
     if "matured_windows" in found:
@@ -258,7 +259,7 @@ def _triangle(development: Json) -> list[Block]:
     for k, row in enumerate(triangle):
         rows.append([f"period {k + 1}", *[count(v) for v in row], *[Num("")] * (wide - len(row))])
     head = ["period", *[f"age {k + 1}" for k in range(wide)]]
-    caption = "Bad known of each period at each age: a row that still grows is not mature."
+    caption = "Bad sellers known of each period at each age: a row that still grows is not mature."
     return [Table("Development triangle", caption, head, rows, fold="Show the development triangle")]
 
 

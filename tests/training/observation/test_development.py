@@ -1,0 +1,255 @@
+"""What of the labels is known at a study's maturity: sellers that are bad by the rule, not incidents."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binom, nbinom
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.enums import Action, Harm, MeasureKind, MeasureState
+from scoring.time import DAY
+from tests.builders import status, violation
+from tests.training.ledgers import table_of
+from tests.training.observation.test_labels import OBSERVE, breach
+from training.observation.development import MONTH_DAYS, development, lift
+from training.observation.export import LedgerTable
+from training.observation.labels import Outcome, Windows, final_facts, label
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+FIRST, LAST = OBSERVE - 720, OBSERVE
+"""Days of the made ledgers, of which nothing after the last is known."""
+RARE = 1e-4
+"""A share of bad rows at which odds grow as the number of bad ones does."""
+
+
+@pytest.fixture
+def daily(study: Study) -> Study:
+    """The study with windows of a day, each of which holds every incident once."""
+    return replace(study, window_days=1)
+
+
+def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> list[Entry]:
+    """Violations of a seller each, by the day they were reported, confirmed so many days after it, if by the last day."""
+    entries = []
+    for number, (day, delay) in enumerate(zip(days, delays, strict=True)):
+        known, decided = round(day * DAY), round((day + delay) * DAY)
+        seller = f"s-{name}{number}"
+        entries.append(violation(f"{name}{number}", seller, occur_time=known, report_time=known, **fields))  # type: ignore[arg-type]
+        if decided < LAST * DAY:
+            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided, report_time=decided))
+    return entries
+
+
+def simulated(folder: Path, delays: Floats, **fields: object) -> LedgerTable:
+    """A ledger of as many incidents as delays, evenly over its days, with those confirmed by its end."""
+    days = np.linspace(FIRST, LAST - 0.5, len(delays))
+    return table_of(folder, [*cases(days, delays, **fields), *end()])
+
+
+def end() -> Sequence[Entry]:
+    """A last entry, so that the ledger is known to go on until then."""
+    return [breach("last", LAST * DAY - DAY, harm=Harm.LOW)]
+
+
+def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Path, study: Study) -> None:
+    """3,000 bad sellers over two years, exponential delays of 120 days on average, windows of 180: so many months after a
+    window the share known is the mean of 1 - exp(-(age + u) / 120) over its days, and in each window are 750 in the end.
+    """
+    rng = np.random.default_rng(4)
+    found = development(simulated(tmp_path, rng.exponential(120, 3000)), study)
+    for months in (0, 1, 3, 6, 12):
+        age = months * MONTH_DAYS
+        truth = 1 - 120 / 180 * (np.exp(-age / 120) - np.exp(-(age + 180) / 120))
+        assert found.known_share(age) == pytest.approx(truth, abs=0.03)
+    assert found.overlap == pytest.approx(180 / MONTH_DAYS)
+    mature = slice(1, -6)
+    assert found.ultimate[mature] == pytest.approx(750, rel=0.1)
+    known = np.nanmax(found.triangle, axis=1)[mature].sum()
+    assert known < 0.97 * found.ultimate[mature].sum()
+    assert np.isnan(found.triangle[-1, 1:]).all()
+    assert not np.isnan(found.triangle[0]).any()
+
+
+def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path: Path, daily: Study) -> None:
+    """Exponential delays of 3 days on average: after half a month all but 1 % is known, and a line from the first day to the
+    end of the month would say 60 %.
+    """
+    rng = np.random.default_rng(8)
+    found = development(simulated(tmp_path, rng.exponential(3, 2000)), daily)
+    for days in (2, 5, 10, 15):  # whole days, of incidents that happened at noon on average
+        assert found.known_share(days) == pytest.approx(1 - np.exp(-(days + 0.5) / 3), abs=0.03)
+    assert lift(found, replace(daily, maturity_days=20), RARE).factor < 1.002
+    assert (np.diff([found.known_share(days) for days in np.arange(0.0, 90.0, 0.5)]) >= 0).all()
+
+
+def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path: Path, study: Study) -> None:
+    """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of
+    1 - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55. At once known: factor 1.
+    """
+    rng = np.random.default_rng(6)
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "fast").mkdir()
+    grown = development(simulated(tmp_path / "slow", rng.exponential(120, 3000)), study)
+    slow = lift(grown, study, RARE)
+    share = 1 - 120 / 180 * (np.exp(-45 / 120) - np.exp(-225 / 120))
+    assert slow.factor == pytest.approx(1 / share, rel=0.04)
+    assert slow.factor > 1.4
+    assert "known 45 days after a window of 180 days" in slow.text
+    fast = lift(development(simulated(tmp_path / "fast", np.zeros(200)), study), study, RARE)
+    assert fast.factor == pytest.approx(1, abs=1e-9)
+    assert lift(grown, replace(study, maturity_days=300), RARE).factor < 1.1
+
+
+@pytest.mark.parametrize(("at_least", "factor"), [(1, 1.41), (2, 1.71), (3, 2.12)])
+def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
+    tmp_path: Path, study: Study, at_least: int, factor: float
+) -> None:
+    """Incidents a seller by a negative binomial of mean 0.475 and size 0.805, 70 % of them known at the maturity: of those
+    who need two fewer are known, of those who need one more. By incidents each would be lifted by 1 / 0.7 = 1.43.
+    """
+    sellers, size, mean = 10_000, 0.805, 0.475
+    count, late = np.meshgrid(np.arange(1, 9), np.arange(9), indexing="ij")
+    people = sellers * nbinom.pmf(count, size, size / (size + mean)) * binom.pmf(late, count, 0.3)
+    entries: list[Entry] = []
+    bad = known = 0
+    for n, k, people_of in zip(count.flat, late.flat, np.rint(people).astype(int).flat, strict=True):
+        bad, known = bad + people_of * (n >= at_least), known + people_of * (n - k >= at_least)
+        for person in range(people_of):
+            seller = f"s-{n}-{k}-{person}"
+            for number in range(n):
+                name, moment = f"{seller}-{number}", (FIRST + 40 + number) * DAY
+                entries.append(violation(name, seller, occur_time=moment, report_time=moment, incident=name))
+                decided = moment if number >= k else moment + 300 * DAY
+                entries.append(status(name, Action.CONFIRM, occur_time=decided, report_time=decided))
+    odds = bad / (sellers - bad) / (known / (sellers - known))
+    assert odds == pytest.approx(factor, rel=0.02)
+    asked = replace(study, bad_at_least=at_least)
+    found = lift(development(table_of(tmp_path, [*entries, *end()]), asked), asked, known / sellers)
+    assert found.factor == pytest.approx(odds, rel=0.01)
+
+
+@pytest.mark.parametrize("at_least", [1, 2])
+def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
+    table: LedgerTable, study: Study, at_least: int
+) -> None:
+    """On a whole market, by the labels themselves: of who is bad by today's knowledge, so many are so at each maturity."""
+    asked = replace(study, bad_at_least=at_least, bad_suspended=True, left="keep")
+    found, final = development(table, asked), final_facts(table)
+
+    def bad(day: int, maturity: int) -> NDArray[np.bool_]:
+        ends = asked.observation(day).window_end
+        windows = Windows(np.full(table.columns.cases, day), np.full(table.columns.cases, ends))
+        return label(table, replace(asked, maturity_days=maturity), windows, final).outcome == Outcome.BAD
+
+    for row, day in list(enumerate(found.cohort.tolist()))[1::4]:
+        ultimately = bad(day, 5000)
+        for age in range(0, found.triangle.shape[1], 3):
+            if not np.isnan(found.triangle[row, age]):
+                assert found.triangle[row, age] == (bad(day, int(age * MONTH_DAYS)) & ultimately).sum()
+    assert np.nansum(found.triangle) > 100
+
+
+def test_a_seller_that_was_suspended_is_known_as_bad_with_the_suspension(tmp_path: Path, daily: Study) -> None:
+    """Thirty sellers of a violation that does not match, suspended a month later, which is known after 100 days."""
+    days, entries = np.linspace(FIRST, LAST - 400, 30), list(end())
+    for number, day in enumerate(days):
+        moment, seller = round(day) * DAY, f"s{number}"
+        imposed = MeasureChanged(
+            f"m{number}", MeasureKind.SUSPENSION, MeasureState.IMPOSED, "staff", "why", violations=(f"v{number}",)
+        )
+        entries += [
+            violation(f"v{number}", seller, occur_time=moment, report_time=moment, harm=Harm.LOW),
+            status(f"v{number}", Action.CONFIRM, occur_time=moment, report_time=moment),
+            Entry(f"m{number}-imposed", seller, imposed, moment + 30 * DAY, moment + 130 * DAY),
+        ]
+    table = table_of(tmp_path, entries)
+    found = development(table, replace(daily, bad_suspended=True))
+    assert np.nansum(found.triangle[:, :4], axis=0).tolist() == [0, 0, 0, 0]
+    assert np.nansum(found.triangle[:, 4]) == 30
+    assert not np.nansum(development(table, replace(daily, bad_suspended=False)).triangle)
+
+
+def test_what_was_overturned_or_does_not_match_is_in_no_triangle(tmp_path: Path, daily: Study) -> None:
+    """Thirty of each: high harm counts, low harm does not, and what was overturned is as if never reported."""
+    days = np.linspace(FIRST, LAST - 100, 30)
+    none = np.zeros(30)
+    away = [
+        status(f"o{number}", Action.OVERTURN, occur_time=(LAST - 1) * DAY, report_time=(LAST - 1) * DAY)
+        for number in range(30)
+    ]
+    entries = [
+        *cases(days, none, name="high"),
+        *cases(days, none, name="low", harm=Harm.LOW),
+        *cases(days, none, name="o"),
+        *away,
+    ]
+    found = development(table_of(tmp_path, entries), daily)
+    assert np.nanmax(found.triangle, axis=1).sum() == 30
+
+
+def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: Study) -> None:
+    """Thirty incidents of two reports each, one confirmed at once and one after 200 days: thirty, known at once."""
+    entries: list[Entry] = []
+    for number, day in enumerate(np.linspace(FIRST, LAST - 300, 30)):
+        for name, delay in (("a", 0), ("b", 200)):
+            moment = round(day) * DAY
+            fields = {"occur_time": moment, "report_time": moment, "incident": f"i{number}"}
+            entries.append(violation(f"{name}{number}", f"s{number}", **fields))  # type: ignore[arg-type]
+            decided = moment + delay * DAY
+            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided, report_time=decided))
+    found = development(table_of(tmp_path, entries), daily)
+    assert found.triangle[:, 0].sum() == 30
+    assert found.share[0] == 1.0
+
+
+def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: Study) -> None:
+    """Nineteen of the first month, of which nine were known late, and forty later ones at once: nothing is taken to grow
+    at ages that only the nineteen have reached. With twenty it is.
+    """
+    for old, grows in ((19, False), (20, True)):
+        (tmp_path / str(old)).mkdir()
+        late = np.where(np.arange(old) < 9, 650.0, 0.0)
+        entries = [
+            *cases(np.full(old, FIRST + 5.0), late, name="old"),
+            *cases(np.full(40, LAST - 400.0), np.zeros(40), name="new"),
+            *end(),
+        ]
+        share = development(table_of(tmp_path / str(old), entries), daily).share
+        assert bool(share[0] < 1) is grows
+
+
+def test_windows_that_overlap_do_not_make_many_of_few(tmp_path: Path, study: Study) -> None:
+    """Ten sellers, of whom half are known late, are in six windows of 180 days: ten are too few all the same."""
+    late = np.where(np.arange(10) < 5, 400.0, 0.0)
+    begin = cases(np.array([FIRST]), np.zeros(1), name="first", harm=Harm.LOW)
+    table = table_of(tmp_path, [*begin, *cases(np.full(10, FIRST + 170.0), late), *end()])
+    found = development(table, study)
+    assert np.nanmax(found.triangle, axis=1).sum() > 50
+    assert (found.share[0], lift(found, study, RARE).factor) == (1.0, 1.0)
+
+
+def test_too_few_bad_sellers_tell_nothing(tmp_path: Path, study: Study) -> None:
+    """Three: factor 1, and why; none at all: the same."""
+    few = development(table_of(tmp_path, cases(np.linspace(FIRST, LAST - 300, 3), np.full(3, 60.0))), study)
+    assert lift(few, study, RARE).factor == 1.0
+    assert "too few" in lift(few, study, RARE).text
+    (tmp_path / "none").mkdir()
+    nothing = development(table_of(tmp_path / "none", end()), study)
+    assert lift(nothing, study, RARE).factor == 1.0
+    assert nothing.known_share(45) == 1.0
+
+
+def test_the_factor_of_the_worked_numbers(tmp_path: Path, daily: Study) -> None:
+    """3 % known of 60 %: 1.70. Where nearly all are bad as it is, at most half of the good ones turn."""
+    delays = np.where(np.arange(1000) % 5 < 3, 0.0, 200.0)
+    table = table_of(tmp_path, [*cases(np.linspace(FIRST, LAST - 300, 1000), delays), *end()])
+    found = development(table, daily)
+    assert found.known_share(45) == pytest.approx(0.6, abs=0.01)
+    assert lift(found, daily, 0.03).factor == pytest.approx(1.70, abs=0.03)
+    assert lift(found, daily, 0.8).factor == pytest.approx(0.9 / 0.1 / (0.8 / 0.2))
