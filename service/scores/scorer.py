@@ -47,7 +47,7 @@ class Scorer:
         found: list[TrustScore | SellertrustError] = []
         check = current_call().require_caller
         check()
-        for part in self._parts(marketplace, sellers, cut):
+        for part in self._parts(marketplace, sellers):
             check()
             rows, omitted = self._facts(marketplace, part, cut)
             answers = score(rows, part, cut.observe_time, artifact, self._policy, check, omitted)
@@ -58,7 +58,7 @@ class Scorer:
             found += [_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
         return found, stamp
 
-    def _parts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> Iterator[Sequence[str]]:
+    def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
         """The sellers in parts that have at most MAX_ROWS rows together and of none too many allegations, or are of one."""
         if len(sellers) == 1:
             yield sellers
