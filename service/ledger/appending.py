@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 
 from scoring.entries.entry import PreparedEntry, prepare
 from scoring.entries.kinds.trade import ExposureStated
@@ -23,10 +23,11 @@ from service.ledger.tables import ENTRY, SOURCE_POSITION
 
 _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
+_END = select(func.max(_E.sequence))
 _ENDS = {
     is_asked: select(
-        _LAST.with_only_columns(_E.sequence).scalar_subquery(),
-        _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        _END.scalar_subquery(),
+        select(_E.record_time).where(_E.sequence == _END.scalar_subquery()).scalar_subquery(),
         LATEST.scalar_subquery(),
         database_clock(is_asked=is_asked),
     )
