@@ -36,7 +36,16 @@ WHERE = {
         *("ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),
     ),
     "These write to the database itself, on SQLite while no server and no other command writes": (
-        *("ledger import", "ledger feed", "ledger erase", "ledger restore", "db upgrade", "db grant", "serve"),
+        *(
+            "ledger import",
+            "ledger feed",
+            "ledger erase",
+            "ledger mend-clock",
+            "ledger restore",
+            "db upgrade",
+            "db grant",
+            "serve",
+        ),
     ),
     "These need neither": (
         *("violation types", "ledger kinds", "ledger examples", "ledger unmatched", "model", "config show", "doctor"),

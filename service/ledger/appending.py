@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
@@ -28,10 +28,11 @@ _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1
 _KNOWN = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
 ).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
+_END = select(func.max(_E.sequence))
 _ENDS = {
     is_asked: select(
-        _LAST.with_only_columns(_E.sequence).scalar_subquery(),
-        _LAST.with_only_columns(_E.record_time).scalar_subquery(),
+        _END.scalar_subquery(),
+        select(_E.record_time).where(_E.sequence == _END.scalar_subquery()).scalar_subquery(),
         LATEST.scalar_subquery(),
         database_clock(is_asked=is_asked),
     )

@@ -12,7 +12,20 @@ not stated is that one too, and so is a stated one that lies later than the entr
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, and_, bindparam, case, literal, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from scoring.entries.entry import entry_from_content
@@ -22,7 +35,7 @@ from scoring.time import format_time
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
-LATEST = select(_E.sequence).where(text("kind = 21")).order_by(_E.sequence.desc()).limit(1)
+LATEST = select(func.max(_E.sequence)).where(text("kind = 21"))
 """The sequence of the last entry of the kind `clock`; no parameter, so that the partial index serves."""
 
 _MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(text("kind = 21")).order_by(_E.sequence)

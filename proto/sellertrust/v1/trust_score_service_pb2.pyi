@@ -76,7 +76,7 @@ class Stamp(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """The knowledge it rests on: what this ledger had recorded before this time. At most just after the last entry, so
+        """The knowledge it rests on: what this ledger had recorded before this time. Just after the last entry that it knows, so
         that asking again with both times of a stamp gives the same answer for ever.
         """
 

@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from scoring.time import SECOND, parse_time
+from service.ledger.clock import wall_clock
 from service.ledger.schema import upgrade
+from service.ledger.store import Ledger
 from service.registry.registry import Registry
+from tests.builders import identity
 from tests.databases import postgresql
 from tests.service.processes import COMMAND, run_from_nothing
 from tests.service.registry.models import publish
@@ -201,6 +205,25 @@ def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare
     table.write_text("id\n1\n")
     assert "orders.csv is a table, and needs a mapping" in bare.error(2, "ledger", "import", table)
     assert "nothing is on record of the seller" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")
+
+
+def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> None:
+    """Nobody is warned of them any more; what cannot be meant is refused, by its option."""
+    bare("db", "upgrade")
+    url = f"sqlite:///{Path(bare.environment['SELLERTRUST_DATA_DIR']) / 'ledger.db'}"
+    with Ledger.open(url, clock=lambda: wall_clock() + 3600 * SECOND) as fast:
+        [ahead] = fast.append("default", [identity()])
+    said = ("--actor", "operator", "--reason", "a clock an hour ahead")
+    for options in ((), ("--first", "1"), ("--ahead", "3600"), ("--rested", "--first", "1", "--ahead", "3600")):
+        assert "--first" in bare.error(2, "ledger", "mend-clock", *said, *options)
+    assert "--ahead" in bare.error(2, "ledger", "mend-clock", *said, "--first", "1", "--ahead", "soon")
+    row = bare.json("ledger", "mend-clock", *said, "--first", "1", "--ahead", "3600")
+    assert row["sequence"] == 2
+    assert parse_time(row["record_time"]) < ahead.record_time
+    with Ledger.open(url) as ledger:
+        assert ledger.cautions() == [caution for caution in ledger.cautions() if "ahead of the clock" not in caution]
+        [found] = ledger.entries("default", ledger.cut())  # of another marketplace than the one in which it is said
+        assert found.record_time == ahead.record_time - 3600 * SECOND
 
 
 def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
