@@ -274,7 +274,7 @@ class ListModelsRequest(_message.Message):
     page_size: _builtins.int
     """Models a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. Default: the first page."""
+    """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     def __init__(
         self,
         *,
@@ -602,7 +602,7 @@ class ListModelMovesRequest(_message.Message):
     page_size: _builtins.int
     """Moves a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. Default: the first page."""
+    """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     def __init__(
         self,
         *,
