@@ -101,6 +101,16 @@ class ClockInDoubt(LedgerUnavailable):
     """Other evidence contradicts the clock by which an append would be recorded; nothing was."""
 
 
+class OccurTimeAhead(SellertrustError):
+    """An entry is of a time that comes within seconds by the ledger's clock; a retry after `seconds` succeeds."""
+
+    reason = "OCCUR_TIME_AHEAD"
+
+    def __init__(self, message: str, metadata: Mapping[str, str], seconds: float) -> None:
+        super().__init__(message, metadata)
+        self.seconds = seconds
+
+
 class SequenceNotReached(SellertrustError):
     """The ledger does not hold the sequence that is asked for, or not soon enough."""
 

@@ -20,10 +20,12 @@ from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.enums import Kind
-from scoring.errors import FieldViolation, InvalidInput, invalid
-from scoring.time import DAY, format_time, parse_time
+from scoring.errors import FieldViolation, InvalidInput, OccurTimeAhead, invalid
+from scoring.time import DAY, SECOND, format_time, parse_time
 
 MAX_BATCH = 10_000
+MAX_AHEAD = 5 * SECOND
+"""How far an entry may lie ahead of the ledger's clock and be worth a retry, in microseconds: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,15 @@ class PreparedEntry(NamedTuple):
 
 
 def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
-    """Validates one entry against the ledger's clock `now` (microseconds). InvalidInput names every wrong field."""
+    """Validates one entry against the ledger's clock `now` (microseconds). InvalidInput names every wrong field.
+
+    OccurTimeAhead if nothing is wrong but that it lies at most MAX_AHEAD ahead of the clock.
+    """
     kind = KIND_OF[type(entry.fact)]
     wrong = [FieldViolation(f"{path}.{name}", text) for name, text in _check(entry, kind, now)]
     if wrong:
         raise InvalidInput(wrong)
+    _refuse_ahead(entry, now, path)
     return _reported_by(now, prepared(entry, kind))
 
 
@@ -83,7 +89,10 @@ def prepared(entry: Entry, kind: Kind) -> PreparedEntry:
 
 
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
-    """Validates a batch; InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`."""
+    """Validates a batch; InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`.
+
+    OccurTimeAhead names the first entry that lies ahead of the clock, if nothing else is wrong.
+    """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     batch: list[PreparedEntry] = []
@@ -97,7 +106,28 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
             batch.append(_reported_by(now, prepared(entry, kind)))
     if wrong:
         raise InvalidInput(wrong)
+    for index, entry in enumerate(entries):
+        _refuse_ahead(entry, now, f"entries[{index}]")
     return batch
+
+
+def _refuse_ahead(entry: Entry, now: int, path: str) -> None:
+    """Raises OccurTimeAhead for an entry that happened, or was reported, after `now`; a report dated today was not."""
+    occur, report = entry.occur_time or 0, entry.report_time or 0
+    ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
+    if ahead > 0:
+        field = "occur_time" if occur > now else "report_time"
+        raise OccurTimeAhead(
+            f"{path}.{field}: lies {ahead / SECOND:.3f} s ahead of the ledger's clock, which says {format_time(now)};"
+            " send it again after that, and set the clock it comes from",
+            {"entry_id": entry.entry_id},
+            ahead / SECOND,
+        )
+
+
+def _end_of_day(now: int) -> int:
+    """The last microsecond of the UTC day."""
+    return (now // DAY + 1) * DAY - 1
 
 
 def _reported_by(now: int, item: PreparedEntry) -> PreparedEntry:
@@ -238,11 +268,11 @@ def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[str, str]
             yield "occur_time", "is required: when it happened"
     elif (wrong := TIME.wrong(occur)) is not None:
         yield "occur_time", wrong
-    elif occur > now:
+    elif occur > now + MAX_AHEAD:
         yield "occur_time", f"lies in the future: the ledger's clock says {format_time(now)}"
     if report is not None:
         # A date without an hour is known at the end of its day, and today's is stated before that.
-        if report < 0 or (report > now and report != (now // DAY + 1) * DAY - 1):
+        if report < 0 or (report > now + MAX_AHEAD and report != _end_of_day(now)):
             yield "report_time", f"must not lie in the future: the ledger's clock says {format_time(now)}"
         elif occur is not None and report < occur:
             yield "report_time", "must not lie before occur_time: a source learns of a fact after it happened"

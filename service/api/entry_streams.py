@@ -13,9 +13,10 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import MAX_PAGE
 from service.call_context import current_call
-from service.contract.entries import appended_response, entries_of, entry_message
+from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
 from service.contract.statuses import code_of, item_error
+from service.ingest.listed_entries import append_messages
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail, not_reached, stopping
@@ -52,7 +53,7 @@ class EntryStreams:
                 if request.parent not in {"", parent}:
                     raise invalid("parent", f"must be empty or that of the stream, {marketplace_name(marketplace)}")
                 with self._appending:
-                    appended = self._ledger.append(marketplace, entries_of(marketplace, request.entries))
+                    appended = append_messages(self._ledger, marketplace, request.entries)
                 response.acknowledgement.CopyFrom(appended_response(appended))
             except SellertrustError as error:
                 if code_of(error) in ENDING:

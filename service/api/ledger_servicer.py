@@ -16,9 +16,10 @@ from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.entry_streams import EntryStreams, fitting
 from service.api.reads import cut_of, is_number, page_of
-from service.contract.entries import appended_response, entries_of, entry_message
+from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
+from service.ingest.listed_entries import append_messages
 
 WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
@@ -52,7 +53,7 @@ class LedgerServicer(EntryStreams):
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        response = appended_response(self._ledger.append(marketplace, entries_of(marketplace, request.entries)))
+        response = appended_response(append_messages(self._ledger, marketplace, request.entries))
         self._tail.saw(response.sequence)
         return response
 

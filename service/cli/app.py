@@ -125,4 +125,7 @@ _NEXT = {
     Exit.UNAVAILABLE: "is the server running? start it: sellertrust serve; or look: sellertrust doctor",
     Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
 }
-_NEXT_OF = {"NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list"}
+_NEXT_OF = {
+    "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
+    "OCCUR_TIME_AHEAD": "send it again in some seconds; whoever states the time has a clock that runs fast",
+}

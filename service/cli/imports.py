@@ -75,6 +75,9 @@ def import_command(
 
     Safe to rerun: nothing is added twice. An import that was interrupted goes on where it was, if nothing changed.
 
+    What ledger list --all --output json prints is imported as it is, with its report times: so a marketplace moves from one
+    ledger to another. What follows from its entries is left out, since it follows again.
+
     Rows of an authority that find no seller wait in a queue. Fill in seller, decided_by and, if it was by an identifier
     that you verified, verified; then import the queue by --matched.
     """
@@ -156,6 +159,8 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")
+    if report.left_out:
+        say(f"{told(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures")
     _doubt(report)
     if report.waiting:
         say(f"{told(report.waiting, 'decision')} about violations that were not on record: {WAITS}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf import json_format
 
 from scoring.errors import invalid
 from scoring.time import format_time
@@ -36,7 +35,7 @@ from service.cli.output import (
     write,
 )
 from service.cli.progress import StepProgress
-from service.contract.entry_json import entry_of_json
+from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import load
 
 app = typer.Typer(help="The ledger: what each seller did.", no_args_is_help=True)
@@ -107,7 +106,7 @@ def watch(
 ) -> None:
     """Watch the ledger: entries as they are recorded, one a line, until Ctrl-C; then says where to go on.
 
-    Broken connections are made up for. As JSON, each line is an object as `ledger list` has it.
+    Broken connections are made up for. As JSON, each line is an entry as ledger append and ledger import read it.
     """
     position = after
     with client() as (connection, settings):
@@ -117,11 +116,10 @@ def watch(
             for response in connection.watch_entries(
                 marketplace_of(marketplace, settings), seller, after_sequence=after
             ):
-                rows = [_entry_row(entry) for entry in response.entries]
                 if output is Format.JSON:
-                    write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                    write("".join(map(_json_line, response.entries)))
                 else:
-                    write("".join(map(_watched, rows)))
+                    write("".join(_watched(_entry_row(entry)) for entry in response.entries))
                 position = response.sequence
         except KeyboardInterrupt:
             raise Told(INTERRUPTED) from None
@@ -133,24 +131,32 @@ def watch(
 def list_entries(
     seller: Annotated[str | None, typer.Option("--seller", help="Only this seller's.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    everything: Annotated[bool, typer.Option("--all", help="All there are, however many.")] = False,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List entries in the order of their sequence."""
+    """List entries in the order of their sequence.
+
+    As JSON, each line is an entry as ledger append and ledger import read it.
+    """
     with client() as (connection, settings):
-        entries = connection.list_entries(
+        found = connection.list_entries(
             marketplace_of(marketplace, settings),
             seller=seller,
             observe_time=moment(observe_time, "--observe-time"),
             known_time=moment(known_time, "--known-time"),
-            page_size=min(limit + 1, 1000),
+            page_size=1000 if everything else min(limit + 1, 1000),
         )
-        rows = [_entry_row(entry) for entry in at_most(limit, entries)]
-    if output is Format.TABLE:
-        for row in rows:
-            row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
+        entries = found if everything else at_most(limit, found)
+        if output is Format.JSON:
+            for entry in entries:
+                write(_json_line(entry))
+            return
+        rows = [_entry_row(entry) for entry in entries]
+    for row in rows:
+        row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
     emit(rows, output)
 
 
@@ -348,17 +354,20 @@ def _watched(row: dict[str, Any]) -> str:
     return " ".join(texts[name].ljust(width) for name, width in _WATCHED.items()) + "\n"
 
 
+def _json_line(entry: Entry) -> str:
+    return json.dumps(json_of_entry(entry), ensure_ascii=False) + "\n"
+
+
 def _entry_row(entry: Entry) -> dict[str, Any]:
+    values = json_of_entry(entry)
     kind = entry.WhichOneof("fact") or ""
-    values = json_format.MessageToDict(getattr(entry, kind), preserving_proto_field_name=True)
-    recorded = entry.record_time.ToJsonString()
     return {
         "sequence": entry.sequence,
         "entry_id": entry.entry_id,
-        "seller": entry.seller.rsplit("/", 1)[-1],
+        "seller": values.get("seller", ""),
         "kind": kind,
-        "occur_time": entry.occur_time.ToJsonString() if entry.HasField("occur_time") else values.get("day", recorded),
-        "report_time": entry.report_time.ToJsonString(),
-        "record_time": recorded,
-        "fact": values,
+        "occur_time": values.get("occur_time") or values[kind].get("day", values["record_time"]),
+        "report_time": values["report_time"],
+        "record_time": values["record_time"],
+        "fact": values[kind],
     }

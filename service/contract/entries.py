@@ -5,6 +5,7 @@ that is wrong is collected over the whole request and named by its path, as in `
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
@@ -19,14 +20,22 @@ from service.contract.fields import Wrong, optional_time, timestamp
 from service.contract.resource_names import seller_name, seller_of
 from service.ledger.records import Appended, RecordedEntry
 
-# --- times ------------------------------------------------------------------------------------------------------------
 
+@dataclass(frozen=True, slots=True)
+class ListedEntry(Entry):
+    """An entry as a ledger listed it: with the defaults that it had there."""
 
-# --- entries ----------------------------------------------------------------------------------------------------------
+    sequence: int = 0
+    """Its position there."""
+    record_time: int = 0
+    """When that ledger learned of it, in microseconds."""
+    is_ledgers_own: bool = False
+    """Whether the ledger made it: what follows from other entries, and erasures. Another ledger makes its own."""
 
 
 def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:
-    """The entries of a batch in its order. InvalidInput names what cannot be converted, of all entries.
+    """The entries of a batch in its order. InvalidInput names what cannot be converted, of all entries, and report times
+    of those that no ledger has listed.
 
     What converts is validated by `scoring.entries.entry.prepare_batch`, which the ledger applies.
     """
@@ -34,6 +43,11 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     wrong = Wrong()
     entries = [entry_of(marketplace, message, f"entries[{index}]", wrong) for index, message in enumerate(messages)]
+    wrong.fields += [
+        FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it")
+        for index, entry in enumerate(entries)
+        if entry is not None and entry.report_time is not None and not isinstance(entry, ListedEntry)
+    ]
     wrong.refuse()
     return cast(list[Entry], entries)
 
@@ -41,7 +55,7 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
 def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong) -> Entry | None:
     """One entry, whose seller must be in `marketplace`; None if it cannot be converted, which is added to `wrong`.
 
-    What is output only is ignored, so that what was listed elsewhere can be appended.
+    What is output only is ignored, so that what was listed elsewhere can be appended, but says that it was listed.
     """
     occur_time = wrong.take(optional_time, message, "occur_time", f"{path}.occur_time")
     report_time = wrong.take(optional_time, message, "report_time", f"{path}.report_time")
@@ -54,7 +68,22 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong
     seller: str | None = ""
     if message.seller or KINDS[kind].seller is Need.REQUIRED:
         seller = wrong.take(seller_of, message.seller, marketplace, f"{path}.seller")
-    return None if fact is None or seller is None else Entry(message.entry_id, seller, fact, occur_time, report_time)
+    if fact is None or seller is None:
+        return None
+    if not (message.sequence or message.HasField("record_time")):
+        return Entry(message.entry_id, seller, fact, occur_time, report_time)
+    record_time = wrong.take(optional_time, message, "record_time", f"{path}.record_time") or 0
+    own = bool(message.origin) or kind is Kind.ERASURE
+    return ListedEntry(
+        message.entry_id,
+        seller,
+        fact,
+        occur_time,
+        report_time,
+        sequence=message.sequence,
+        record_time=record_time,
+        is_ledgers_own=own,
+    )
 
 
 def fact_of(kind: Kind, message: entry_pb2.Entry, path: str) -> Fact:
@@ -158,9 +187,3 @@ def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResp
         pending=appended.pending,
         erased=appended.erased,
     )
-
-
-# --- violations -------------------------------------------------------------------------------------------------------
-
-
-# --- scores -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The contract's Entry from JSON as people and other systems write it: bare seller ids and plain words may be used."""
+"""The contract's Entry as JSON: as it is listed, and as people and other systems write it, in bare ids and plain words."""
 
 import json
 import re
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from scoring.entries.field_types import minor_units
 from scoring.entries.kinds.table import KINDS
@@ -30,6 +32,28 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
         raise ValueError("is nested too deep") from None
     except json_format.ParseError as error:
         raise ValueError(str(error)) from None
+
+
+def json_of_entry(entry: Entry) -> dict[str, Any]:
+    """Return an entry as `entry_of_json` reads it: the contract's names, a bare seller id, whole numbers as numbers.
+
+    `entry_of_json(json.dumps(json_of_entry(entry)), marketplace) == entry`, whose seller is in the marketplace.
+    """
+    values = _json_of(entry)
+    if "seller" in values:
+        values["seller"] = entry.seller.rsplit("/", 1)[-1]
+    if (kind := entry.WhichOneof("fact")) is not None:
+        values[kind] = _json_of(getattr(entry, kind))
+    return values
+
+
+def _json_of(message: Message) -> dict[str, Any]:
+    """A message in protobuf's JSON, but with int64 as numbers: none of the contract is beyond 2^53."""
+    values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    for field in message.DESCRIPTOR.fields:
+        if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 and field.name in values:
+            values[field.name] = int(values[field.name])
+    return values
 
 
 def _entry(values: dict[str, Any], marketplace: str) -> Entry:

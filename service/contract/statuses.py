@@ -1,5 +1,7 @@
 """Errors as statuses: the one place where a domain error becomes a gRPC code with its details."""
 
+import math
+
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -20,6 +22,7 @@ from scoring.errors import (
     LifecycleForbids,
     ModelNotFound,
     NotifierNotFound,
+    OccurTimeAhead,
     SelectionChanged,
     SellerNotFound,
     SellertrustError,
@@ -42,6 +45,7 @@ CODES: dict[type[SellertrustError], int] = {
     LifecycleForbids: code_pb2.FAILED_PRECONDITION,
     SelectionChanged: code_pb2.FAILED_PRECONDITION,
     LedgerUnavailable: code_pb2.UNAVAILABLE,
+    OccurTimeAhead: code_pb2.UNAVAILABLE,
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
@@ -68,6 +72,11 @@ def status_of(error: SellertrustError) -> Status:
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
     if isinstance(error, LedgerUnavailable | TooManyCalls):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
+    if isinstance(error, OccurTimeAhead):
+        milliseconds = math.ceil(error.seconds * 1000)
+        details.append(
+            RetryInfo(retry_delay=Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000))
+        )
     return _status(code_of(error), error.message, *details)
 
 

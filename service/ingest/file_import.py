@@ -8,7 +8,7 @@ that was interrupted goes on where it was. Rows that find no seller go to a queu
 import csv
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from itertools import groupby
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
-from scoring.errors import ConfigurationWrong, InvalidInput, invalid
+from scoring.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead, invalid
+from service.contract.entries import ListedEntry
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
@@ -38,7 +39,8 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 @dataclass(slots=True)
 class ImportReport:
     """What became of an import: entries appended, those of them that wait for the report they are about, entries found
-    there already, rows rejected, by (file, line, reason), and rows that found no seller.
+    there already, rows rejected, by (file, line, reason), and rows that found no seller. `left_out`: listed entries that
+    a ledger had made by itself, as this one does.
 
     `resumed`: where the import of a file went on, by its line, if another was interrupted before; `read_before`: the files
     that the other one had read to their end, of which nothing is counted here but their rejects. `spans`: what the sound
@@ -50,6 +52,7 @@ class ImportReport:
     waiting: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
+    left_out: int = 0
     resumed: dict[str, int] = field(default_factory=dict)
     read_before: list[str] = field(default_factory=list)
     spans: Spans = field(default_factory=Spans)
@@ -197,9 +200,14 @@ class _Run:
             if line < attempt.start or not text.strip():
                 continue
             try:
-                yield line, entry_from_json(text, self._marketplace)
+                entry = entry_from_json(text, self._marketplace)
             except InvalidInput as error:
                 yield line, RowRejected(error.message)
+                continue
+            if isinstance(entry, ListedEntry) and entry.is_ledgers_own:
+                self._report.left_out += 1
+            else:
+                yield line, entry
 
     def take(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
         """Appends what a file's rows became, a batch at a time."""
@@ -259,7 +267,8 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
     """The entries that are sound by themselves; the others are rejected."""
     for line, entry in batch:
         try:
-            prepare(entry, now)
+            with suppress(OccurTimeAhead):  # by when it would be appended, its time has come
+                prepare(entry, now)
         except InvalidInput as error:
             reject(
                 line, "; ".join(spelled(w.field.removeprefix("entry."), w.description, entry) for w in error.violations)

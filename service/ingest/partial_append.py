@@ -1,14 +1,16 @@
 """Appending what comes from a file or a broker: what the ledger refuses is named and left out, the rest is appended."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
-from scoring.errors import EntryContentDiffers, InvalidInput, SellertrustError
-from service.ledger.records import Position
+from scoring.errors import EntryContentDiffers, InvalidInput, OccurTimeAhead, SellertrustError
+from service.ingest.listed_entries import as_stated
+from service.ledger.records import Appended, Position
 from service.ledger.store import Ledger
 
 _INDEX = re.compile(r"entries\[(\d+)\]\.?")
@@ -48,7 +50,7 @@ def accept(
     before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
     rows: Sequence[int] | None = None,
 ) -> Accepted:
-    """Appends a batch as an import does; what is refused does not hold up the rest.
+    """Appends a batch as an import does; what is refused does not hold up the rest. What this ledger listed is recognised.
 
     `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
     so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
@@ -58,7 +60,7 @@ def accept(
     too: it would wait for that report, and nobody would know.
     """
     accepted = Accepted()
-    indexed = list(enumerate(entries))
+    indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
     if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
         return accepted
     before_passing(accepted.refused)
@@ -79,7 +81,7 @@ def _whole(
     if not batch:
         return False
     try:
-        results = ledger.append(marketplace, [entry for _, entry in batch], imported=True, position=position)
+        results = _append(ledger, marketplace, [entry for _, entry in batch], position)
     except InvalidInput as error:
         reasons: dict[int, list[str]] = {}
         for wrong in error.violations:
@@ -124,6 +126,15 @@ def _without(
     accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
     _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
     return False
+
+
+def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
+    """Appends entries; those that lie seconds ahead of the ledger's clock are waited for once."""
+    try:
+        return ledger.append(marketplace, entries, imported=True, position=position)
+    except OccurTimeAhead as error:
+        time.sleep(error.seconds)
+    return ledger.append(marketplace, entries, imported=True, position=position)
 
 
 def _refuse_what_would_wait(

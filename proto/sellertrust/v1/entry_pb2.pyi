@@ -731,13 +731,16 @@ class Entry(_message.Message):
     """Whether the sealed texts of this entry were erased; where one was required, it reads `[erased]`. Output only."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened (UTC, microseconds). Not later than the ledger's clock, not before 1970. Required for violations
+        """When it happened (UTC, microseconds). Not later than the ledger's clock (at most 5 s ahead of it: UNAVAILABLE with
+        `OCCUR_TIME_AHEAD` and a RetryInfo; more: INVALID_ARGUMENT), not before 1970. Required for violations
         and identities; refused for exposure, whose `day` says it; for a status change the default is `record_time`.
         """
 
     @_builtins.property
     def report_time(self) -> _timestamp_pb2.Timestamp:
-        """When the source learned of it. Only imports may set it: AppendEntries refuses it. Default and maximum: `record_time`."""
+        """When the source learned of it. Only imports may set it: AppendEntries refuses it, except that of an entry which a ledger
+        has listed (it has a `record_time` or `sequence`) it is ignored. Default and maximum: `record_time`.
+        """
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:

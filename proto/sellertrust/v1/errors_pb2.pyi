@@ -72,6 +72,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
     longer what the call takes it for. Metadata: `model`, its digest.
     """
+    ERROR_REASON_OCCUR_TIME_AHEAD: _ErrorReason.ValueType  # 17
+    """UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
+    again after the RetryInfo's delay. Metadata: `entry_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
@@ -124,6 +128,10 @@ gates with commas between: `fixed` (nobody may pass them), `hard` (to be overrid
 ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
 longer what the call takes it for. Metadata: `model`, its digest.
+"""
+ERROR_REASON_OCCUR_TIME_AHEAD: ErrorReason.ValueType  # 17
+"""UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
+again after the RetryInfo's delay. Metadata: `entry_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

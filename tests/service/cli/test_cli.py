@@ -54,11 +54,13 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
     again = shell.json("ledger", "append", "-", stdin=text.splitlines()[1])
     assert again == [first[1] | {"already_present": True}]
     assert "ENTRY_CONTENT_DIFFERS" in shell.error(4, "ledger", "append", "-", stdin=text.replace("5000", "5001"))
-    listed = shell.json("ledger", "list", "--seller", "lister", "--limit", 2)
-    assert [(row["sequence"], row["kind"]) for row in listed] == [
-        (first[0]["sequence"], "identity"),
-        (first[1]["sequence"], "exposure"),
-    ]
+    listed, _ = shell("ledger", "list", "--seller", "lister", "--limit", 2, "-o", "json")
+    rows = [json.loads(line) for line in listed.splitlines()]
+    assert [row["sequence"] for row in rows] == [first[0]["sequence"], first[1]["sequence"]]
+    assert (rows[0]["identity"], rows[1]["exposure"]["settled_orders"]) == ({"level": "IDENTITY_LEVEL_BUSINESS"}, 5000)
+    everything, _ = shell("ledger", "list", "--seller", "lister", "--all", "-o", "json")
+    back = shell.json("ledger", "append", "-", stdin=everything)
+    assert [(row["sequence"], row["already_present"]) for row in back] == [(row["sequence"], True) for row in first]
     table, told = shell("ledger", "list", "--seller", "nobody")
     assert (table, told) == ("", "nothing found\n")
 

@@ -81,7 +81,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         decision = ("--actor", "staff", "--reason", "test buy: fake", "--entry-id", "d-seen")
         shell("violation", "confirm", "v-seen", *decision)
         seen = json.loads(watch.stdout.readline())
-        assert (seen["entry_id"], seen["kind"], seen["seller"]) == ("d-seen", "status", "seen")
+        assert (seen["entry_id"], seen["status"]["action"], seen["seller"]) == ("d-seen", "ACTION_CONFIRM", "seen")
         watch.send_signal(signal.SIGINT)
         stdout, stderr = watch.communicate(timeout=10)
         assert (watch.returncode, stdout) == (130, "")

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from scoring.entries.kinds.table import KINDS
 from scoring.errors import InvalidInput
 from scoring.time import parse_time
+from service.contract.entry_json import entry_of_json, json_of_entry
+from service.contract.fields import timestamp
 from service.ingest.sources.payload import entry_from_json
+from tests.kinds import every_entry, message_of
 
 SOLD = {"day": "2026-01-01", "settled_orders": 3, "currency": "EUR"}
 
@@ -48,3 +52,20 @@ def test_a_date_that_there_is_not_is_named() -> None:
 
 def test_a_seller_that_is_missing_is_required() -> None:
     assert "seller: is required" in said(json.dumps({"entry_id": "e", "exposure": SOLD}))
+
+
+def test_every_kind_is_read_as_it_was_printed() -> None:
+    """Also by a reader of protobuf's JSON; whole numbers are numbers, and the seller's id stands alone."""
+    for kind, made in every_entry("said \u00e4"):
+        message = message_of(made, kind)
+        message.sequence, message.origin, message.pending, message.erased = 2**53, "x", True, True
+        message.report_time.CopyFrom(timestamp(made.occur_time or 7))
+        message.record_time.CopyFrom(timestamp(1_700_000_000_123_456))
+        printed = json_of_entry(message)
+        assert entry_of_json(json.dumps(printed), "acme") == message, kind
+        assert printed["sequence"] == 2**53
+        assert "/" not in printed.get("seller", "")
+        facts = printed[KINDS[kind].key]
+        assert not [
+            n for f in KINDS[kind].fields if f.shape.kind == "count" and isinstance(n := facts.get(f.name), str)
+        ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scoring.entries.entry import MAX_BATCH
+from scoring.entries.entry import MAX_AHEAD, MAX_BATCH
 from scoring.enums import Action, Harm
 from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
 from scoring.time import DAY, SECOND
@@ -81,7 +81,7 @@ def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> 
 def test_one_wrong_entry_of_many_refuses_them_all(ledger: Ledger) -> None:
     """Every wrong field is named, and nothing is written."""
     batch = [identity(f"i{n}") for n in range(30)]
-    batch[17] = violation("v17", violation_type="no_such_type", occur_time=NOW + 1)
+    batch[17] = violation("v17", violation_type="no_such_type", occur_time=NOW + MAX_AHEAD + 1)
     batch[20] = identity("not an id")
     with pytest.raises(InvalidInput) as caught:
         ledger.append(MARKET, batch)
@@ -143,7 +143,7 @@ def test_a_report_time_is_refused_unless_it_is_imported(ledger: Ledger) -> None:
 
 def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.report_time"):
-        ledger.append(MARKET, [violation(report_time=NOW + 1)], imported=True)
+        ledger.append(MARKET, [violation(report_time=NOW + MAX_AHEAD + 1)], imported=True)
 
 
 def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Ledger) -> None:

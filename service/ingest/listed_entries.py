@@ -1,0 +1,75 @@
+"""Entries that a ledger listed, sent back: to the same ledger, which knows them, or to another one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from scoring.entries.entry import Entry
+from sellertrust.v1 import entry_pb2
+from service.contract.entries import ListedEntry, entries_of
+from service.ledger.records import Appended, RecordedEntry
+from service.ledger.store import Ledger
+
+_MAX_GAP = 8
+"""Sequences apart that are read as one page: at most so many entries are read for each one that is looked for."""
+
+_MAX_RUN = 1_000
+
+
+def append_messages(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
+    """Append a batch as AppendEntries does. InvalidInput and further errors as `entries_of` and `Ledger.append`."""
+    entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
+    # Report times are left only of entries that an import has brought, and which are on record.
+    return ledger.append(marketplace, entries, imported=True)
+
+
+def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool) -> list[Entry]:
+    """Return entries as they were once stated: of those that this ledger listed without the defaults it showed.
+
+    So they have the content that is on record, and are recognised. What another ledger listed is taken as it is, with its
+    report time if `keeps_report_time`.
+    """
+    listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
+    if not listed:
+        return list(entries)
+    found = _on_record(ledger, marketplace, {entry.sequence for entry in listed if entry.sequence > 0})
+
+    def stated(entry: Entry) -> Entry:
+        if not isinstance(entry, ListedEntry):
+            return entry
+        recorded = found.get(entry.sequence)
+        is_same = recorded is not None and recorded.entry.entry_id == entry.entry_id
+        if recorded is None or not is_same or recorded.record_time != entry.record_time:
+            return entry if keeps_report_time else replace(entry, report_time=None)
+        return _without_defaults(entry, recorded, keeps_report_time=keeps_report_time)
+
+    return [stated(entry) for entry in entries]
+
+
+def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_report_time: bool) -> Entry:
+    """Return the entry with what was stated wherever it shows what the ledger made of it."""
+    first = recorded.entry
+    is_other_report = keeps_report_time and entry.report_time != recorded.report_time
+    return replace(
+        entry,
+        seller=first.seller if entry.seller == recorded.seller else entry.seller,
+        occur_time=first.occur_time if entry.occur_time == recorded.occur_time else entry.occur_time,
+        report_time=entry.report_time if is_other_report else first.report_time,
+    )
+
+
+def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
+    """Those of the marketplace's entries that have these sequences, and some between them, by sequence."""
+    runs: list[list[int]] = []
+    for sequence in sorted(sequences):
+        if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:
+            runs[-1].append(sequence)
+        else:
+            runs.append([sequence])
+    cut = ledger.cut()
+    found: dict[int, RecordedEntry] = {}
+    for run in runs:
+        if run[0] <= cut.sequence:
+            first, limit = run[0] - 1, run[-1] - run[0] + 1
+            page = ledger.entries(marketplace, cut, after_sequence=first, limit=limit)
+            found |= {recorded.sequence: recorded for recorded in page}
+    return found
