@@ -139,7 +139,7 @@ class Server:
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Takes no more calls, ends streams where they stand, and what still runs after `grace_seconds`. Safe to repeat.
 
-        Takes at most `grace_seconds` and `LATE_SECONDS`: threads that have not left their calls by then are given up,
+        Takes at most `grace_seconds` and twice `LATE_SECONDS`: threads that have not left their calls by then are given up,
         and the calls are in `unfinished`.
         """
         self._tail.close(LATE_SECONDS)
