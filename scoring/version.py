@@ -1,3 +1,3 @@
 """The version of the scoring core, which every answer names."""
 
-CORE_VERSION = "0.2.0"
+CORE_VERSION = "0.3.0"

@@ -343,7 +343,7 @@ def evaluation() -> dict[str, Json]:
 def parts(failing: tuple[str, ...] = ()) -> dict[str, Json]:
     """All that `render` takes."""
     return {
-        "manifest": {"study": "marketplace", "core_version": "0.2.0", "scale": {"p_slope": 1.1}},
+        "manifest": {"study": "marketplace", "core_version": "0.3.0", "scale": {"p_slope": 1.1}},
         "evaluation": evaluation(),
         "lineage": lineage(),
         "certificate": certificate(),
