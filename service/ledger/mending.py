@@ -24,21 +24,22 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
 )
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.decisions import ClockMended
+from scoring.enums import Kind
 from scoring.errors import invalid
 from scoring.time import format_time
+from service.ledger.expressions import of_kind
 from service.ledger.tables import ENTRY
 
 _E = ENTRY.c
-LATEST = select(func.max(_E.sequence)).where(text("kind = 21"))
+LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
 """The sequence of the last entry of the kind `clock`; no parameter, so that the partial index serves."""
 
-_MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(text("kind = 21")).order_by(_E.sequence)
+_MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
 _RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
 _BEFORE = (
     select(_E.sequence, _E.record_time)

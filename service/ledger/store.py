@@ -381,12 +381,8 @@ class Ledger(ReviewReads):
         mendings = self._known[1].as_of(sequence)
         with self._database.read() as connection:
             if mendings:
-                event.listen(
-                    connection,
-                    "before_execute",
-                    lambda _, statement, several, values, __: (mending.mended(statement, mendings), several, values),
-                    retval=True,
-                )
+                right = lambda _, statement, *rest: (mending.mended(statement, mendings), *rest[:2])  # noqa: E731
+                event.listen(connection, "before_execute", right, retval=True)
             yield connection
 
     def _present(self, end: appending.End) -> Present:
