@@ -140,7 +140,11 @@ class Derivation:
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in MEETS_NOTHING or (item.kind is Kind.VIOLATION and entry.entry_id not in self._known.awaited):
-            return self._add(Following(item, entry.seller))
+            plain = Following(item, entry.seller)
+            if not self._known.to_correct:  # nothing of what a batch mostly holds is looked at again
+                self.following.append(plain)
+                return plain
+            return self._add(plain)
         if isinstance(fact, StatusChanged):
             return self._decide(item, fact, path)
         added = self._add(self._placed(item, path))

@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from scoring.errors import (
     ArtifactRefused,
     CallerGone,
+    ClockInDoubt,
     DeadlinePassed,
     EntryContentDiffers,
     EntryNotFound,
@@ -45,6 +46,7 @@ CODES: dict[type[SellertrustError], int] = {
     LifecycleForbids: code_pb2.FAILED_PRECONDITION,
     SelectionChanged: code_pb2.FAILED_PRECONDITION,
     LedgerUnavailable: code_pb2.UNAVAILABLE,
+    ClockInDoubt: code_pb2.UNAVAILABLE,
     OccurTimeAhead: code_pb2.UNAVAILABLE,
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,

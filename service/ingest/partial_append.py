@@ -92,10 +92,10 @@ def _whole(
         if not reasons:
             raise
         return _without(ledger, marketplace, batch, reasons, accepted, rows)
-    except EntryContentDiffers as error:
-        found_differing = {place: [_INDEX.sub("", said)] for place, said in error.entries.items()}
-        return _without(ledger, marketplace, batch, found_differing, accepted, rows)
     except SellertrustError as error:
+        if isinstance(error, EntryContentDiffers) and error.entries:
+            differing = {place: [_INDEX.sub("", said)] for place, said in error.entries.items()}
+            return _without(ledger, marketplace, batch, differing, accepted, rows)
         if error.reason in ("LEDGER_UNAVAILABLE", ""):
             raise
         if len(batch) == 1:

@@ -57,7 +57,6 @@ class _Stored:
 
     appended: Appended
     digest: bytes
-    is_old: bool = True
 
 
 class Done(NamedTuple):
@@ -130,7 +129,9 @@ def append_batch(
     sequence, last_time = last(connection)
     known = _known(connection, marketplace, batch)
     alike = _alike(connection, marketplace, batch, known)
-    _refuse_differing(batch, known, alike)
+    has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
+    if known:
+        _refuse_differing(batch, known, alike)
     fresh = [item for item in batch if item.entry.entry_id not in known]
     if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
         _refuse_future(batch, known, present.at_end(last_time))
@@ -141,16 +142,19 @@ def append_batch(
         found = known.get(entry_id)
         if found is None:
             appended = rows.add(item, index)
-            known[entry_id] = _Stored(appended._replace(already_present=True), item.digest, is_old=False)
+            if has_twins:
+                known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
-        else:
-            results.append(found.appended._replace(erased=alike.get(index, False)))
+            continue
+        if has_twins and found.digest != item.digest and index not in alike:  # of an entry earlier in the batch
+            raise EntryContentDiffers(_differs(index, item, found), {"entry_id": entry_id})
+        results.append(found.appended._replace(erased=alike.get(index, False)))
     sequence += rows.insert(database, connection)
     for entry_id, came_to in met.unfinished.items():
         advance(connection, position_after(marketplace, entry_id, came_to), sequence)
     if position is not None:
         advance(connection, position, sequence)
-    again = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and known[item.entry.entry_id].is_old]
+    again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
     unfinished = [*met.unfinished, *(entry_id for _, entry_id, _ in unfinished_of(connection, marketplace, again))]
     return Done(results, unfinished)
 
@@ -180,26 +184,22 @@ def other_decision(decision_id: str, entry_id: str) -> EntryContentDiffers:
 
 
 def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
-    """EntryContentDiffers names all entries whose id stands for other content, on record or earlier in the batch."""
-    first: dict[str, tuple[int, bytes]] = {}
-    differing: dict[int, str] = {}
-    for index, item in enumerate(batch):
-        entry_id = item.entry.entry_id
-        found = known.get(entry_id)
-        if found is None:
-            earlier, digest = first.setdefault(entry_id, (index, item.digest))
-            where, differs = f"entries[{earlier}] of this batch", digest != item.digest
-        else:
-            where = f"sequence {found.appended.sequence}"
-            differs = found.digest != item.digest and index not in alike
-        if differs:
-            differing[index] = (
-                f"entries[{index}].entry_id: {entry_id!r} stands for other content ({where}); give a new fact a new"
-                " entry_id"
-            )
+    """EntryContentDiffers names all entries whose id stands for other content on record."""
+    differing = {
+        index: _differs(index, item, found)
+        for index, item in enumerate(batch)
+        if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in alike
+    }
     if differing:
         index = min(differing)
         raise EntryContentDiffers(differing[index], {"entry_id": batch[index].entry.entry_id}, differing)
+
+
+def _differs(index: int, item: PreparedEntry, found: _Stored) -> str:
+    return (
+        f"entries[{index}].entry_id: {item.entry.entry_id!r} stands for other content (sequence"
+        f" {found.appended.sequence}); give a new fact a new entry_id"
+    )
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:

@@ -121,7 +121,7 @@ class Ledger(ReviewReads):
         `position`, how far a source is read with these entries, is committed with them, never back. `as_seen`: entries of
         which that does not hold any more are left out. What follows from an entry for very many sellers follows in
         appends of its own, before this returns. InvalidInput names every wrong field of the batch, `report_time` among
-        them unless the batch is `imported`, EntryContentDiffers every such entry; ExposureRevisionTaken,
+        them unless the batch is `imported`, EntryContentDiffers all whose ids are on record; ExposureRevisionTaken,
         ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
         if not is_id(marketplace):

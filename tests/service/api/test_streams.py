@@ -373,7 +373,7 @@ def test_a_ledger_that_stops_answering_ends_streams_as_unavailable(tmp_path: Pat
 
 
 def test_an_unforeseen_error_of_a_stream_tells_an_id_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
     with server_on("sqlite", tmp_path) as (running, stub):

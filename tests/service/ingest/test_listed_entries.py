@@ -11,6 +11,7 @@ import pytest
 
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.kinds.table import BY_COMMAND
 from scoring.enums import Action, Harm, Kind, Source
 from scoring.errors import EntryContentDiffers, InvalidInput
 from scoring.time import DAY
@@ -38,7 +39,7 @@ def fill(ledger: Ledger, clock: Clock) -> None:
     ledger.append(MARKET, old, imported=True)
     ledger.append(MARKET, [violation("v-old", "s2", occur_time=ago(60), report_time=ago(59))], imported=True)
     ledger.append(MARKET, [status("v-late", seller="s3", entry_id="waits"), status("v-old", reason="seen")])
-    ledger.append(MARKET, [entry for kind, entry in every_entry() if kind is not Kind.ERASURE])
+    ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
     clock.now += DAY
     ledger.append("other", [confirmed("elsewhere")])
     ledger.append(MARKET, [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in SELLERS])
