@@ -183,19 +183,23 @@ class Derivation:
             batch=about.batch or listing.fact.batch,
         )
         violation = derived_id(report.entry_id, listing.seller)
-        # Who lists what is known to be unsafe does so when it lists it.
+        # Who lists what is known to be unsafe does so when it lists it; what a clock that ran ahead dated is known by now.
         occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
+        occur, known = min(occur, self._record_time), min(known, self._record_time)
         entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
         self._add(Following(prepared(entry, Kind.VIOLATION), listing.seller))
         reached[listing.seller] = violation
-        for change in self._known.changes.get(report.entry_id, ()):
-            self.follow(change, violation)
+        self.follow(report.entry_id, violation)
 
-    def follow(self, decision: Decision, violation: str) -> None:
-        """Decide a derived violation as its product's, until somebody has decided about it by itself."""
-        state = self._known.states[violation]
-        if state.decided_time is None and decision.entry_id not in state.taken:
-            self._derive(decision._replace(fact=replace(decision.fact, units=0)), violation, DECIDED_FOR_ALL)
+    def follow(self, report: str, violation: str) -> None:
+        """Decide a derived violation as that of its product was, until somebody has decided about it by itself.
+
+        In the order of all decisions about the product: one that an interrupted append has left is not overtaken by the next.
+        """
+        for decision in self._known.changes.get(report, ()):
+            state = self._known.states[violation]
+            if state.decided_time is None and decision.entry_id not in state.taken:
+                self._derive(decision._replace(fact=replace(decision.fact, units=0)), violation, DECIDED_FOR_ALL)
 
     def _placed(self, item: PreparedEntry, path: str) -> Following:
         """The entry under the seller it is about, once what it says of others holds."""
@@ -251,7 +255,7 @@ class Derivation:
         if is_of_product:
             known.changes.setdefault(fact.violation, []).append(decision)
             for violation in [*known.reached.get(fact.violation, {}).values()]:
-                self.follow(decision, violation)
+                self.follow(fact.violation, violation)
         self._resolve(fact.violation)
         return added
 
@@ -341,12 +345,13 @@ class Derivation:
         except LifecycleForbids:
             return False
         self._known.states[violation] = state
+        known_time = min(state.known_time, self._record_time)
         entry = Entry(
             derived_id(decision.entry_id, violation),
             state.seller,
             replace(fact, violation=violation, reason=reason),
-            min(decision.occur_time, state.known_time),
-            state.known_time,
+            min(decision.occur_time, known_time),
+            known_time,
             origin=decision.entry_id,
         )
         self._add(Following(prepared(entry, Kind.STATUS), state.seller, state.status))

@@ -74,7 +74,10 @@ class MetricsPort:
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if method != "GET" or rest.split(" ")[0].split("?")[0] not in {"/metrics", "/"}:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        encode, kind = choose_encoder(fields.get("accept", ""))
+        try:
+            encode, kind = choose_encoder(fields.get("accept", ""))
+        except (TypeError, ValueError):  # a version that is none
+            encode, kind = choose_encoder("")
         body = encode(self._registry)
         about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         return about.encode() + body

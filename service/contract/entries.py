@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.field_types import Stated
-from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
+from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.enums import Kind
 from scoring.errors import FieldViolation, invalid
 from scoring.time import format_day, parse_day
@@ -73,7 +73,7 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong
     if not (message.sequence or message.HasField("record_time")):
         return Entry(message.entry_id, seller, fact, occur_time, report_time)
     record_time = wrong.take(optional_time, message, "record_time", f"{path}.record_time") or 0
-    own = bool(message.origin) or kind is Kind.ERASURE
+    own = bool(message.origin) or kind in BY_COMMAND
     return ListedEntry(
         message.entry_id,
         seller,

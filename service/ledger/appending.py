@@ -7,10 +7,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from scoring.entries.entry import Entry, PreparedEntry, prepare
+from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.enums import Kind
-from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, FieldViolation, InvalidInput
+from scoring.errors import EntryContentDiffers, ExposureRevisionTaken, FieldViolation, InvalidInput, invalid
 from service.ledger.batch import Batch
 from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
@@ -93,6 +94,12 @@ def last(connection: Connection) -> tuple[int, int]:
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
     """Whether an entry of this id is on record."""
     return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
+
+
+def check_marketplace(marketplace: str) -> None:
+    """InvalidInput unless the name of a marketplace is in the form of an id."""
+    if not is_id(marketplace):
+        raise invalid("marketplace", f"must be {ID_FORM}")
 
 
 def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:

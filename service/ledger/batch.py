@@ -9,6 +9,7 @@ from scoring.entries.entry import PreparedEntry
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.known import Met, load_known
+from service.ledger.mending import reading_right
 from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
 from service.ledger.sealing import seal_texts
@@ -42,7 +43,8 @@ class Batch:
         present: Present,
     ) -> tuple["Batch", Met]:
         """A batch of these entries, and what it meets on record."""
-        met = load_known(connection, marketplace, fresh)
+        with reading_right(connection, present.mendings):
+            met = load_known(connection, marketplace, fresh)
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:

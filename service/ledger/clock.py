@@ -13,7 +13,7 @@ What no evidence contradicts, such as the first append ever, may be mended later
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, literal_column
 
@@ -43,6 +43,8 @@ class Present(NamedTuple):
     clock: int
     taken: tuple[tuple[int, int], ...] = ()
     ahead: int = 0
+    mendings: tuple[Any, ...] = ()
+    """`mending.Mending`: what is known of record times that were put right, for what the append reads."""
 
     def record_time(self, last_record_time: int) -> int:
         """The record time of the append: later than all before, so that "known before t" is one set for ever, also of

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, bindparam, func, select
 from scoring.entries.derivation import ProductReport
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
-from scoring.entries.violation_state import Decision
 from scoring.enums import Kind
 from service.ledger.batch import Batch
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
 from service.ledger.known import Met, load_changes, load_listings, load_reached, load_reached_sellers
+from service.ledger.mending import reading_right
 from service.ledger.records import Position
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
@@ -76,11 +76,13 @@ def follow_on(
     record_time).
     """
     sequence, last_time = last
-    kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
+    with reading_right(connection, present.mendings):
+        kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
     met = Met()
     batch = Batch(marketplace, met, sequence + 1, last_time, present)
     part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
-    more = part(connection, marketplace, met, batch, after, *stated)
+    with reading_right(connection, present.mendings):
+        more = part(connection, marketplace, met, batch, after, *stated)
     return sequence + batch.insert(database, connection), more
 
 
@@ -113,16 +115,16 @@ def _decision(
     met: Met,
     batch: Batch,
     after: int,
-    entry_id: str,
-    seller: str,
-    occur_time: int,
-    report_time: int,
+    _entry_id: str,
+    _seller: str,
+    _occur_time: int,
+    _report_time: int,
     content: str,
 ) -> int:
     """Decide the next of the violations that were derived from the product's."""
-    fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
-    decision = Decision(entry_id, seller, occur_time, report_time, fact)
-    more = load_reached(connection, marketplace, met, fact.violation, after)
-    for violation in met.reached.get(fact.violation, {}).values():
-        batch.derivation.follow(decision, violation)
+    report = cast(StatusChanged, entry_from_content("", content).fact).violation
+    met.changes = load_changes(connection, marketplace, [report])
+    more = load_reached(connection, marketplace, met, report, after)
+    for violation in met.reached.get(report, {}).values():
+        batch.derivation.follow(report, violation)
     return more

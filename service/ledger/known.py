@@ -105,17 +105,20 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     met.awaited = {*about, *met.waiting}
     met.awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
     _load_reports_of_listed(connection, marketplace, met, fresh)
+    rest: dict[str, int] = {}
     for item in fresh:
         fact = item.entry.fact
-        if isinstance(fact, ProductViolationReported) and fact.product not in met.listings:
-            found, more = load_listings(connection, marketplace, fact.product)
-            met.listings[fact.product] = found
-            if more:
-                met.unfinished[item.entry.entry_id] = more
+        if isinstance(fact, ProductViolationReported):
+            if fact.product not in met.listings:
+                met.listings[fact.product], rest[fact.product] = load_listings(connection, marketplace, fact.product)
+            if rest[fact.product]:
+                met.unfinished[item.entry.entry_id] = rest[fact.product]
         elif isinstance(fact, StatusChanged) and _is_of_product(met, fact.violation):
-            more = load_reached(connection, marketplace, met, fact.violation)
-            if more:
-                met.unfinished[item.entry.entry_id] = more
+            if fact.violation not in rest:
+                met.changes |= load_changes(connection, marketplace, [fact.violation])
+                rest[fact.violation] = load_reached(connection, marketplace, met, fact.violation)
+            if rest[fact.violation]:
+                met.unfinished[item.entry.entry_id] = rest[fact.violation]
     if met.to_correct:
         _load_corrected(connection, marketplace, met)
     return met

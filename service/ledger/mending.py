@@ -10,6 +10,7 @@ not stated is that one too, and so is a stated one that lies later than the entr
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    event,
     func,
     literal,
     or_,
@@ -82,8 +84,7 @@ def load(connection: Connection) -> Mendings:
         fact, through = entry_from_content("", content).fact, sequence
         if isinstance(fact, ClockMended) and fact.ahead_micros:
             first, last = fact.first_sequence, sequence - 1
-            taken = (_recorded(connection, first), _recorded(connection, last))
-            found.append(Mending(first, last, fact.ahead_micros, said, taken))
+            found.append(Mending(first, last, fact.ahead_micros, said, span(connection, first, last)))
     return Mendings(through, tuple(found))
 
 
@@ -141,6 +142,23 @@ def mended(statement: Any, mendings: Sequence[Mending]) -> Any:
     return replacement_traverse(statement, {}, replaced)
 
 
+@contextmanager
+def reading_right(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
+    """Have a connection read the times of entries as the mendings put them right."""
+    if not mendings:
+        yield
+        return
+
+    def right(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
+        return mended(statement, mendings), several, values
+
+    event.listen(connection, "before_execute", right, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(connection, "before_execute", right)
+
+
 def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
     """(first sequence, last, by how much they lie ahead) of all entries in stretches, the last one first."""
     end = _END
@@ -157,6 +175,11 @@ def _before(connection: Connection, known_time: int, first: int, last: int) -> t
     else:
         row = connection.execute(_BEFORE_WITHIN, {"known_time": known_time, "first": first, "last": last}).first()
     return (0, 0) if row is None else (row[0], row[1])
+
+
+def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
+    """The record times of the first and the last of a run of entries, as they stand."""
+    return _recorded(connection, first), _recorded(connection, last)
 
 
 def _recorded(connection: Connection, sequence: int) -> int:

@@ -87,7 +87,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
             into[row.seller, merged] = remaining
     namings: dict[str, list[Naming[str]]] = {}
     if any(row.incident for history in histories.values() for row in history.corrections):
-        namings = _namings(ask, regroupings)
+        namings = _namings(ask, [row for row in regroupings if row.entry_id not in voided])
     return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
 
 

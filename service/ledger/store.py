@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
 from scoring.entries.entry import Entry, prepare, prepare_batch
-from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
-from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound, invalid
+from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
@@ -124,8 +123,7 @@ class Ledger(ReviewReads):
         them unless the batch is `imported`, EntryContentDiffers all whose ids are on record; ExposureRevisionTaken,
         ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
         """
-        if not is_id(marketplace):
-            raise invalid("marketplace", f"must be {ID_FORM}")
+        appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported)
         end = self._end()
         present = self._present(end)
@@ -182,8 +180,7 @@ class Ledger(ReviewReads):
 
         Needs a role that may delete from `seller_key`. InvalidInput names every wrong field.
         """
-        if not is_id(marketplace):
-            raise invalid("marketplace", f"must be {ID_FORM}")
+        appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
         return erase(self._database, marketplace, entry, self._present(self._end()))
 
@@ -194,8 +191,7 @@ class Ledger(ReviewReads):
         microseconds ahead. With 0 and 0 it only vouches for the clock after a rest. What is answered as of an earlier cut
         stays as it was. InvalidInput, ClockInDoubt.
         """
-        if not is_id(marketplace):
-            raise invalid("marketplace", f"must be {ID_FORM}")
+        appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
         end = self._end()
         present = self._clock.present(end.clock)
@@ -205,7 +201,9 @@ class Ledger(ReviewReads):
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
                 last = appending.last(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
-                present = present._replace(ahead=ahead)
+                # Its own record time is none of those that it puts right, or a stamp would name two cuts.
+                span = mending.span(connection, first_sequence, last)
+                present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
             [appended] = appending.append_batch(self._database, connection, marketplace, [item], present).results
         return appended
 
@@ -379,19 +377,21 @@ class Ledger(ReviewReads):
         if sequence > self._known[0]:
             self._end()
         mendings = self._known[1].as_of(sequence)
-        with self._database.read() as connection:
-            if mendings:
-                right = lambda _, statement, *rest: (mending.mended(statement, mendings), *rest[:2])  # noqa: E731
-                event.listen(connection, "before_execute", right, retval=True)
+        with self._database.read() as connection, mending.reading_right(connection, mendings):
             yield connection
 
     def _present(self, end: appending.End) -> Present:
         """The present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
-        return present._replace(taken=tuple(mended.taken for mended in self._known[1].all))
+        return self._knowing(present.clock)
 
     def _locked(self, connection: Connection, before: Present) -> Present:
         """The present once the lock is held; not before the one that the entries were checked against. ClockInDoubt."""
         present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
-        return Present(max(before.clock, present.clock), tuple(mended.taken for mended in self._known[1].all))
+        return self._knowing(max(before.clock, present.clock))
+
+    def _knowing(self, clock: int) -> Present:
+        """The present, with what is known of record times that were put right."""
+        mendings = self._known[1].all
+        return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)

@@ -68,11 +68,13 @@ class Scorer:
         rows = 0
         for seller in sellers:
             number, alleged = numbers.get(seller, (0, 0))
-            if alleged > MAX_ALLEGATIONS:
-                number = MAX_ROWS
-            if part and rows + number > MAX_ROWS:
+            is_apart = alleged > MAX_ALLEGATIONS  # read otherwise, and answered as if asked for alone
+            if part and (is_apart or rows + number > MAX_ROWS):
                 yield part
                 part, rows = [], 0
+            if is_apart:
+                yield [seller]
+                continue
             part.append(seller)
             rows += number
         if part:

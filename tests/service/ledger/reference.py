@@ -319,9 +319,11 @@ class Reference:
         name = self._of_week(found, found.occur_time)
         named: set[str] = set()
         rows = [r for r in self.rows if r.seller == found.seller and r.sequence <= last]
+        last_said = {row.fact.entry: row.fact.correction for row in rows if isinstance(row.fact, EntryCorrected)}
         for row in rows:
             if isinstance(row.fact, IncidentChanged):
-                if row.fact.violation and self._is_gone(row.fact.violation, rows):
+                is_gone = row.fact.violation and self._is_gone(row.fact.violation, rows)
+                if is_gone or last_said.get(row.id) is CorrectionKind.VOID:
                     continue
                 named |= {row.fact.incident, row.fact.into}
             elif isinstance(row.fact, EntryCorrected) and row.fact.entry == report and name not in named:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from scoring.entries.entry import Entry
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import ClockMended
-from scoring.enums import Action
+from scoring.enums import Action, Harm, Source
 from scoring.errors import ClockInDoubt, InvalidInput
 from scoring.score import score
 from scoring.time import DAY, SECOND
@@ -303,3 +305,66 @@ def test_the_queue_and_the_notifiers_of_a_mended_ledger_are_those_of_its_twin(
         assert queues == [["open"], ["open"]]
         named = [[i.seller for i in one.identities(MARKET, one.cut())] for one in (ledger, twin)]
         assert named[0] == named[1]
+
+
+def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
+    """A recall, a listing and decisions of a clock a hundred days ahead, mended: what is derived of them is known by now."""
+
+    def recall(entry_id: str, product: str) -> Entry:
+        fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)
+        return Entry(entry_id, "", fact, clock.now - DAY)
+
+    ledger.append(MARKET, [violation("v2"), Entry("l0", "s0", ProductListed("g"), NOW - 9 * DAY)])
+    clock.now += 100 * DAY + 2 * SECOND
+    ledger.append(MARKET, [recall("p1", "g"), recall("p2", "h"), status("w1", seller="s1"), status("v2")])
+    clock.now = NOW + 5 * SECOND
+    ledger.mend_clock(MARKET, actor="o", reason="r", first_sequence=3, ahead=100 * DAY, entry_id="mended")
+    for entry in (
+        Entry("l1", "s1", ProductListed("g"), NOW - DAY),
+        Entry("l2", "s2", ProductListed("h"), NOW - DAY),
+        violation("w1"),
+        status("p1"),
+        status("v2", Action.OVERTURN),
+    ):
+        clock.now += SECOND
+        ledger.append(MARKET, [entry])
+    views, _ = ledger.violations(MARKET, ledger.cut())
+    assert {view.violation: view.status.name for view in views} == {
+        "v2": "OVERTURNED",
+        "w1": "CONFIRMED",
+        derived_id("p1", "s0"): "CONFIRMED",
+        derived_id("p1", "s1"): "CONFIRMED",
+        derived_id("p2", "s2"): "ALLEGED",
+    }
+    assert all(view.report_time <= clock.now for view in views)
+    assert ledger.verify([], lambda *_: None).faults == ()
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 200])
+def test_stamps_replay_where_a_clock_ran_ahead_for_longer_than_by_how_much(
+    ledger: Ledger, clock: Clock, minutes: int
+) -> None:
+    """An hour ahead, for four hours; mended while true time still lies among the times that were given."""
+    stamps: list[tuple[Cut, list[object]]] = []
+
+    def take_a_stamp() -> None:
+        cut = ledger.cut()
+        stamps.append((cut, list(ledger.entries(MARKET, cut))))
+
+    ledger.append(MARKET, [violation("a")])
+    take_a_stamp()
+    clock.now += 3660 * SECOND
+    for number in range(4):
+        ledger.append(MARKET, [violation(f"ahead-{number}")])
+        take_a_stamp()
+        clock.now += 3600 * SECOND
+    clock.now -= 2 * 3600 * SECOND - minutes * 60 * SECOND
+    ledger.mend_clock(MARKET, actor="o", reason="r", first_sequence=2, ahead=3600 * SECOND, entry_id="mended")
+    take_a_stamp()
+    for number in range(3):
+        clock.now += 600 * SECOND
+        ledger.append(MARKET, [violation(f"after-{number}")])
+        take_a_stamp()
+    for cut, listed in stamps:
+        assert ledger.cut(cut.observe_time, cut.known_time) == cut
+        assert list(ledger.entries(MARKET, cut)) == listed

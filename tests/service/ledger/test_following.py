@@ -1,6 +1,7 @@
 """A recall that concerns very many sellers: several appends, each under seals of its own, that go on after a crash."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,46 @@ def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
     with Ledger.open(target) as restored:
         assert restored.verify([], silent).faults == ()
         assert restored.last()[0] == 11
+
+
+def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, entries: list[Entry]) -> None:
+    """Appends entries by a process that dies after so many of its appends."""
+    left, write = iter(range(appends)), ledger._database.write
+
+    def dies():
+        next(left)
+        return write()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger._database, "write", dies)
+        with pytest.raises(StopIteration):
+            ledger.append(MARKET, entries)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_overturn_that_overtakes_an_interrupted_confirmation_leaves_nobody_confirmed(
+    url: str, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was not reached by the confirmation yet gets both in their order, whichever is finished first."""
+    decisions = [status("p1", Action.CONFIRM, "z-confirm"), status("p1", Action.OVERTURN, "a-overturn")]
+    with Ledger.open(url, clock=Clock()) as ledger:
+        listed(ledger)
+        ledger.append(MARKET, [RECALL])
+        if together:
+            dying_after(ledger, 1, monkeypatch, decisions)
+        else:
+            dying_after(ledger, 1, monkeypatch, decisions[:1])
+            ledger.append(MARKET, decisions[1:])
+    with Ledger.open(url, clock=Clock(), serving=True) as ledger:
+        assert stands(ledger) == dict.fromkeys(SELLERS, Status.OVERTURNED)
+        before = ledger.last()
+        ledger.append(MARKET, decisions)
+        assert (ledger.last(), ledger.verify([], silent).faults) == (before, ())
+
+
+def test_two_recalls_of_one_product_in_one_batch_both_reach_everybody(ledger: Ledger) -> None:
+    listed(ledger)
+    ledger.append(MARKET, [RECALL, replace(RECALL, entry_id="p2")])
+    assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
+    others = [derived_id("p2", seller) for seller in SELLERS]
+    assert len(ledger.named_violations(MARKET, others, ledger.cut())) == len(SELLERS)

@@ -29,7 +29,7 @@ from scoring.enums import (
     Status,
 )
 from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
-from scoring.features.columns import columns_of
+from scoring.features.columns import columns_of, names_of
 from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
 from service.ledger.store import Ledger
@@ -196,6 +196,19 @@ def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Le
     ledger.append(MARKET, [status("wrong", Action.REINSTATE)])
     assert len(set(facts(ledger).violations.incident.tolist())) == 1
     assert ledger.violation(MARKET, "v1", ledger.cut()).incident == into
+
+
+def test_a_voided_merge_names_no_incident_in_the_score_and_in_reads(ledger: Ledger) -> None:
+    """A report that is moved on afterwards goes to the week's incident, as if nobody had merged anything."""
+    ledger.append(MARKET, [violation("v1", occur_time=ago(9), **WEEKLY), status("v1")])
+    into = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    merged = IncidentChanged(IncidentChange.MERGED, "x", "staff", "one event", incident=into)
+    ledger.append(MARKET, [Entry("merged", "s1", merged), corrected("merged"), corrected("v1", ago(40))])
+    rows = ledger.fact_rows(MARKET, ["s1"], ledger.last()[0])
+    found = resolve(columns_of(rows, ["s1"]), np.array([NOW + DAY]))
+    incident = ledger.violation(MARKET, "v1", ledger.cut()).incident
+    assert incident not in {into, "x"}
+    assert names_of(rows)[int(found.violations.incident[0])] == incident
 
 
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
