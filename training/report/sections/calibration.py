@@ -90,11 +90,14 @@ def grades(r: Reading) -> list[Block]:
             if high
             else Chip("good", "agrees")
         )
-        points = f"{count(row['points_from'])} to {count(row['points_to'])}"
+        # The tier of sellers without a score has no points.
+        has_points = row["points_from"] is not None
+        points = f"{count(row['points_from'])} to {count(row['points_to'])}" if has_points else "none"
         share = percent(row["rows"] / total)
         cells.append([str(row["tier"]), Num(points), count(row["rows"]), share, count(row["bad"]), percent(row["predicted"]),
                       percent(row["observed"]), general(row["p_under_holm"]), general(row["p_over_holm"]), chip])  # fmt: skip
-    best_first = sorted(rows, key=lambda row: -row["points_from"])
+    scored = [row for row in rows if row["points_from"] is not None]
+    best_first = sorted(scored, key=lambda row: -row["points_from"])
     observed = [row["observed"] for row in best_first if row["observed"] is not None and row["rows"]]
     ordered = observed == sorted(observed)
     title = f"Off in {listed(off)}" if off else "Every grade holds what it predicts"
