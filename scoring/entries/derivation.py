@@ -125,13 +125,15 @@ class Following(NamedTuple):
 class Derivation:
     """One batch: what stands while its entries are taken in their order, and all that is to be inserted.
 
-    `record_time` (microseconds) stands for the times that entries leave open. Errors name the entry by its path.
+    `date` stands for the times that entries leave open; nothing is derived as of later than `record_time` (microseconds).
+    Errors name the entry by its path.
     """
 
-    def __init__(self, known: Known, record_time: int) -> None:
+    def __init__(self, known: Known, date: int, record_time: int) -> None:
         self.following: list[Following] = []
         self._known = known
-        self._record_time = record_time
+        self._date = date
+        self._latest = record_time
 
     def take(self, item: PreparedEntry, path: str) -> Following:
         """Take one entry, which what follows comes behind; return it as it is to be inserted.
@@ -185,7 +187,7 @@ class Derivation:
         violation = derived_id(report.entry_id, listing.seller)
         # Who lists what is known to be unsafe does so when it lists it; what a clock that ran ahead dated is known by now.
         occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
-        occur, known = min(occur, self._record_time), min(known, self._record_time)
+        occur, known = min(occur, self._latest), min(known, self._latest)
         entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
         self._add(Following(prepared(entry, Kind.VIOLATION), listing.seller))
         reached[listing.seller] = violation
@@ -236,7 +238,7 @@ class Derivation:
     def _decide(self, item: PreparedEntry, fact: StatusChanged, path: str) -> Following:
         """A decision about a violation; it waits if the violation is not on record and the seller is named."""
         entry, known = item.entry, self._known
-        occur_time = self._record_time if entry.occur_time is None else entry.occur_time
+        occur_time = self._date if entry.occur_time is None else entry.occur_time
         decision = Decision(entry.entry_id, entry.seller, occur_time, self._reported(entry), fact)
         # An id of the ledger's own making is on record or a mistake: nobody can know it before.
         if fact.violation not in known.states and entry.seller and not fact.violation.startswith(AUTO):
@@ -345,7 +347,7 @@ class Derivation:
         except LifecycleForbids:
             return False
         self._known.states[violation] = state
-        known_time = min(state.known_time, self._record_time)
+        known_time = min(state.known_time, self._latest)
         entry = Entry(
             derived_id(decision.entry_id, violation),
             state.seller,
@@ -358,4 +360,4 @@ class Derivation:
         return True
 
     def _reported(self, entry: Entry) -> int:
-        return self._record_time if entry.report_time is None else entry.report_time
+        return self._date if entry.report_time is None else entry.report_time

@@ -43,7 +43,7 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
         if isinstance(fact, ViolationReported):
             statuses[entry.entry_id] = int(item.status or 0)
             reports[entry.entry_id] = fact
-        elif isinstance(fact, StatusChanged) and not message.pending:
+        elif isinstance(fact, StatusChanged) and not message.pending and fact.violation in statuses:
             following = next_status(Status(statuses[fact.violation]), fact.action)
             statuses[fact.violation] = row[PLACE["status"]] = int(following)
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:

@@ -27,7 +27,7 @@ class Batch:
     def __init__(self, marketplace: str, known: Met, first: int, last_time: int, present: Present) -> None:
         record_time = present.record_time(last_time)
         self._date = present.dates(record_time)
-        self.derivation = Derivation(known, self._date)
+        self.derivation = Derivation(known, self._date, record_time)
         self._marketplace = marketplace
         self._first = first
         self._record_time = record_time
