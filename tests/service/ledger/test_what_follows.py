@@ -237,6 +237,17 @@ def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_af
     assert days == {"s1": [ago(20) // DAY], "s2": [ago(5) // DAY], "s3": []}
 
 
+def test_a_clock_that_was_put_back_dates_nothing_before_what_it_follows_from(ledger: Ledger, clock: Clock) -> None:
+    """What a recall finds in a listing of yesterday's clock happened with the listing, and what it decides was known then."""
+    listed, started = Entry("l", "s1", ProductListed("gtin-1"), clock.now - DAY // 2), clock.now
+    ledger.append(MARKET, [listed])
+    clock.now -= DAY
+    ledger.append(MARKET, [replace(PRODUCT_REPORT, occur_time=ago(20)), status("p1")])
+    [view], _ = ledger.violations(MARKET, ledger.cut(started + 1))
+    assert (view.occur_time, view.status) == (listed.occur_time, Status.CONFIRMED)
+    assert listed.occur_time <= view.report_time <= ledger.last()[1]
+
+
 def test_one_sellers_appeal_leaves_the_others_as_they_are(ledger: Ledger) -> None:
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine = derived_id("p1", "s1")
