@@ -125,7 +125,7 @@ def read_export(path: Path) -> LedgerTable:
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest(table),
         shown=table.select(
-            *("entry_id", "kind", "occur_time"),
+            *("entry_id", "kind", "occur_time", "report_time"),
             violation_type=types,
             harm=harms,
             action=told.str.json_path_match("$.action"),

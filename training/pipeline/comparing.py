@@ -11,6 +11,7 @@ from scoring.features import table as features
 from scoring.model.artifact import Artifact
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case, Train
 from training.evaluation.figures import counted, evaluate
+from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import LEAST_BAD, MOST_FITTED, cross_fit
 from training.fitting.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
 from training.monitoring.outcomes import lineage_of, seen_by
@@ -33,13 +34,15 @@ MOST_ROWS = 100_000
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The figures of an evaluation, and the test rows they were made of: `scores` by model, `p_bad` the candidate's over
-    each row's own exposure, to be known as bad at the maturity; `points` the candidate's over the reference exposure.
+    each row's own exposure, to be known as bad at the maturity; `points` the candidate's over the reference exposure,
+    `tiers` what the policy makes of them.
     """
 
     test: Snapshot
     scores: Mapping[str, Floats]
     p_bad: Floats
     points: Ints
+    tiers: NDArray[np.str_]
     figures: dict[str, Any]
     summary: str
 
@@ -78,7 +81,8 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         figures["train"] = counted(observed.rows.bad, observed.rows.seller)
         figures["test"]["drawn_from"] = len(observed.test.bad)
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
-    return Compared(test, case.scores(), p_bad, points, figures, _summary(figures))
+    tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
+    return Compared(test, case.scores(), p_bad, points, tiers, figures, _summary(figures))
 
 
 def _case(

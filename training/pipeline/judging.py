@@ -73,11 +73,14 @@ def assess(
         prior=fit_prior(job.table, job.study, observed.train_points[-1]),
     )
     bare = load(pack(model))
+    ends_of = {point.day: point.window_end for point in observed.test_points}
     with step.apart("what a person looks at"):
         shown = {
             "response_curves": response_curves(bare, compared.test.x),
             "reasons": reason_frequencies(job.table, compared.test),
-            "misses": worst_misses(job.table, compared.test, compared.p_bad, compared.points),
+            "misses": worst_misses(
+                job.table, compared.test, compared.p_bad, compared.points, compared.tiers, ends_of.__getitem__
+            ),
         }
     certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}
     evaluation = compared.figures | shown | checked.evaluation | {"certificate": certificate}

@@ -1,7 +1,7 @@
 """What a person looks at: response curves, reason frequencies, and the worst misses with the entries behind them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
 
 Floats = NDArray[np.float64]
+EndOf = Callable[[int], int]
 CURVE_POINTS = 40
 REASON_ROWS = 2_000
 MISSES = 20
@@ -73,8 +74,12 @@ def _facts(table: LedgerTable, sellers: NDArray[np.int64], day: int) -> Facts:
     return resolve(columns, np.full(len(sellers), day * DAY), as_reported=True)
 
 
-def worst_misses(table: LedgerTable, test: Snapshot, p_bad: Floats, points: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The rows whose outcome was furthest from what was predicted, with their entries up to the end of the window."""
+def worst_misses(
+    table: LedgerTable, test: Snapshot, p_bad: Floats, points: NDArray[np.int64], tiers: NDArray[Any], end_of: EndOf
+) -> list[dict[str, Any]]:
+    """The rows whose outcome was furthest from what was predicted: their latest `entries` of what was known when they were
+    observed, and the first ones of their window in `after`. `end_of`: the end of the window of an observation day.
+    """
     chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
     worst = np.lexsort((test.seller, chance))[:MISSES]
     return [
@@ -82,27 +87,37 @@ def worst_misses(table: LedgerTable, test: Snapshot, p_bad: Floats, points: NDAr
             "seller": table.sellers[int(test.seller[row])],
             "observe": format_day(int(test.day[row])),
             "points": int(points[row]),
+            "tier": str(tiers[row]),
             "p_bad": float(p_bad[row]),
             "bad": int(test.bad[row]),
-            "entries": _entries(table, int(test.seller[row])),
+            **_entries(table, int(test.seller[row]), int(test.day[row]), end_of(int(test.day[row]))),
         }
         for row in worst.tolist()
     ]
 
 
-def _entries(table: LedgerTable, seller: int) -> list[Mapping[str, Any]]:
-    """The latest entries of a seller that are no exposure, newest first."""
+def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, list[Mapping[str, Any]]]:
+    """A seller's entries that are no exposure: what had happened and was reported before a day, newest first, and what
+    happened from then to before the end of the window, oldest first.
+    """
     rows = [row for row in entries_of(table, seller) if row["kind"] != Kind.EXPOSURE]
-    latest = sorted(rows, key=lambda row: (-row["occur_time"], row["entry_id"]))[:MISS_ENTRIES]
-    return [
-        {
-            "entry_id": row["entry_id"],
-            "kind": Kind(row["kind"]).name.lower(),
-            "day": format_day(row["occur_time"] // DAY),
-            "what": _what(row),
-        }
-        for row in latest
-    ]
+    known = [row for row in rows if max(row["occur_time"], row["report_time"]) < day * DAY]
+    after = [row for row in rows if day * DAY <= row["occur_time"] < end * DAY]
+    known.sort(key=lambda row: (-row["occur_time"], row["entry_id"]))
+    after.sort(key=lambda row: (row["occur_time"], row["entry_id"]))
+    return {
+        "entries": [_shown(row) for row in known[:MISS_ENTRIES]],
+        "after": [_shown(row) for row in after[:MISS_ENTRIES]],
+    }
+
+
+def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "entry_id": row["entry_id"],
+        "kind": Kind(row["kind"]).name.lower(),
+        "day": format_day(row["occur_time"] // DAY),
+        "what": _what(row),
+    }
 
 
 def _what(row: Mapping[str, Any]) -> str:

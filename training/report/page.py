@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.report.parts import Table
-from training.report.reading import Reading
+from training.report.reading import Held, Reading
 from training.report.sections import build
 
 Json = Any
@@ -29,10 +29,13 @@ def render(
 ) -> str:
     """The report, as HTML, of an artifact's parts (parsed JSON), the gates beside it (None: not recorded) and its digest.
 
-    What the parts do not hold (models of earlier releases hold less) is left out with a sentence that says why. All texts
-    are taken as hostile and escaped.
+    What the parts do not hold (models of earlier releases hold less) is left out with a sentence that says why. What an
+    error of this program keeps out is said so in its place, and warned of as `ReportFault`. All texts are taken as hostile
+    and escaped.
     """
-    reading = Reading(manifest, evaluation, lineage, certificate, gates, digest)
+    reading = Reading(
+        Held.of(manifest), Held.of(evaluation), Held.of(lineage), Held.of(certificate), Held.of(gates), digest
+    )
     page = _templates().get_template("page.html.j2")
     html = page.render(study=reading.study, digest=digest, sections=build(reading))
     return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last one

@@ -269,7 +269,14 @@ class Missing:
     parts: Sequence[tuple[str, str]]
 
 
-Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """What an error of this program kept out of a section, each with the error's type."""
+
+    parts: Sequence[tuple[str, str]]
+
+
+Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing | Faulty
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,20 @@ class Absent(LookupError):
     """What a part of the report needs is not there; the text says what, in words for the reader."""
 
 
+class Held(dict[str, Json]):
+    """A table of an artifact's JSON. A key that it does not hold is `Absent`: a KeyError is then an error of ours."""
+
+    def __missing__(self, key: str) -> Json:
+        raise Absent(f"the figures of this model do not hold {key}")
+
+    @staticmethod
+    def of(value: Json) -> Json:
+        """The same JSON with every table in it one of these."""
+        if isinstance(value, Mapping):
+            return Held((key, Held.of(part)) for key, part in value.items())
+        return [Held.of(part) for part in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """An artifact's JSON parts, the gates beside it (None: not recorded) and its digest."""

@@ -1,6 +1,7 @@
 """Nine steps in order, the same from the same, and nothing lost when one is interrupted."""
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -13,14 +14,19 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
+from scoring.time import format_day
 from tests.training.ledgers import POLICY, STUDIES, train
+from tests.training.report import sample
 from training.fitting.tuning import tune
 from training.observation.export import LedgerTable
+from training.observation.snapshots import snapshot
 from training.pipeline import comparing, judging, observing
 from training.pipeline.job import Job, Shell, Trained
 from training.pipeline.observing import Observed
 from training.pipeline.run import plan, run
+from training.pipeline.showing import worst_misses
 from training.pipeline.steps import NAMES, Kept, Step
+from training.report.page import render
 from training.study.definition import Study
 from training.study.loading import load_study
 
@@ -147,14 +153,66 @@ def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
     assert (np.diff(scale.points(raw)[order]) <= 0).all()
 
 
-def test_a_champion_with_other_features_is_compared_by_its_own(
-    table: LedgerTable, study: Study, champion: Artifact
-) -> None:
+@pytest.fixture(scope="module")
+def challenger(table: LedgerTable, study: Study, champion: Artifact) -> Trained:
+    """Trained beside the champion, on fewer features than it knows."""
+    return train(table, replace(study, features=study.features[10:]), champion=champion)
+
+
+def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Trained) -> None:
     """It is scored from what it was trained on, beside the candidate, on the same rows."""
-    fewer = replace(study, features=study.features[10:])
-    evaluation = train(table, fewer, champion=champion).evaluation
+    evaluation = challenger.evaluation
     assert {"lightgbm", "champion"} <= set(evaluation["auc"])
     assert 0 < sum(map(sum, evaluation["migration"]["matrix"])) <= evaluation["test"]["rows"]
+
+
+def test_the_report_of_a_training_leaves_nothing_out_but_what_needs_a_champion(
+    trained: Trained, challenger: Trained
+) -> None:
+    """Of figures as training makes them: sellers without a score, parts that tie, months that are missing."""
+    alone, beside = report_of(trained), report_of(challenger)
+    left_out = re.findall(r"<strong>([^<]+)</strong>: left out|<li><strong>([^<]+)</strong>, since", alone)
+    named = {one or other for one, other in left_out}
+    assert named == {"Comparison in figures", "Migration matrix", "Swap set"}
+    assert 'class="missing"' not in beside
+    for html in (alone, beside):
+        assert "Jeffreys test of each grade" in html
+        assert "unrated" in html
+
+
+def report_of(trained: Trained) -> str:
+    """The report as `train` writes it."""
+    stated = {n: json.loads(trained.parts[f"{n}.json"]) for n in ("manifest", "evaluation", "lineage", "certificate")}
+    return render(**stated, gates=trained.gates, digest="f" * 64)
+
+
+def test_the_sample_that_reports_are_tried_on_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
+    """Or a report that reads it would be tried on what nobody is ever given."""
+    made = paths(json.loads(challenger.parts["evaluation.json"]))
+    unmade = paths(sample.evaluation()) - made
+    assert {path for path in unmade if not path.startswith(".looks[]")} == set()  # nobody looked before
+
+
+def paths(value: Any, at: str = "") -> set[str]:
+    """The keys of JSON tables by their path; in lists, those of any row."""
+    if isinstance(value, dict):
+        return {f"{at}.{key}" for key in value}.union(*(paths(part, f"{at}.{key}") for key, part in value.items()))
+    return set().union(*(paths(part, f"{at}[]") for part in value)) if isinstance(value, list) else set()
+
+
+def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table: LedgerTable, study: Study) -> None:
+    """Nothing of the window or later among what was known at the observation; nothing but the window after it."""
+    _, (point,) = study.observations(table.as_of)
+    test = snapshot(table, study, point)
+    everybody = np.zeros(len(test.bad)), np.zeros(len(test.bad), dtype=np.int64), np.full(len(test.bad), "standard")
+    found = worst_misses(table, test, *everybody, lambda day: day + study.window_days)
+    assert found[0]["tier"] == "standard"
+    assert any(row["entries"] for row in found)
+    assert any(row["after"] for row in found)
+    end = format_day(point.window_end)
+    for row in found:
+        assert all(entry["day"] < row["observe"] for entry in row["entries"])
+        assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
 def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(

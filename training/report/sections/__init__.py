@@ -1,10 +1,11 @@
 """The sections of the report in their order, each with the parts it is built from."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from training.report.numbers import plural
-from training.report.parts import Block, Missing, Plots, Section, Text
+from training.report.parts import Block, Faulty, Missing, Plots, Section, Text
 from training.report.reading import Absent, Reading
 from training.report.sections import calibration, closing, data, decision, features, people, ranking
 
@@ -132,7 +133,10 @@ PLANS = (
 
 
 def build(reading: Reading) -> list[Section]:
-    """Every section; a part whose figures are not there is replaced by a sentence that says so."""
+    """Every section; a part whose figures are not there is replaced by a sentence that says so.
+
+    A part that an error of this program keeps out is said apart from those, and warned of: tests take warnings for errors.
+    """
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
     if left_out:
@@ -144,20 +148,26 @@ def build(reading: Reading) -> list[Section]:
     return sections
 
 
+class ReportFault(RuntimeWarning):
+    """A part of a report could not be drawn by an error of this program."""
+
+
 def _blocks(plan: Plan, reading: Reading) -> list[Block]:
     blocks: list[Block] = []
     missing: list[tuple[str, str]] = []
+    faults: list[tuple[str, str]] = []
     for name, part in plan.parts:
         try:
             blocks += part(reading)
         except Absent as absent:
             missing.append((name, str(absent)))
-        except KeyError as error:
-            missing.append((name, f"the figures of this model do not hold {error.args[0]}"))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # A report of an odd model is better than none; the tests hold that a whole one leaves nothing out.
-            missing.append((name, f"its figures are not in a form this release reads ({type(error).__name__})"))
-    return [*blocks, *([Missing(missing)] if missing else [])]
+            # A report without this part is better than none, but nobody shall take its absence for the model's.
+            kind = type(error).__name__
+            faults.append((name, kind))
+            warnings.warn(f"the report lacks its part {name!r} by an error of this program ({kind}: {error})",
+                          ReportFault, stacklevel=2)  # fmt: skip
+    return [*blocks, *([Missing(missing)] if missing else []), *([Faulty(faults)] if faults else [])]
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:

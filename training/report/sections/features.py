@@ -61,8 +61,6 @@ def certificate(r: Reading) -> list[Block]:
         ("algorithm", str(c.get("algorithm", "not stated"))),
         ("model text, SHA-256", str(c.get("model_sha256", "not stated"))),
     ]
-    seconds = (r.evaluation.get("certificate") or {}).get("seconds")
-    rows += [("time to prove", f"{general(seconds)} s")] if seconds is not None else []
     return [Text(text), Facts(rows, code=True), _directions(directions)]
 
 

@@ -1,5 +1,6 @@
 """How the model treats different sellers, what changes for them against the champion, and where it was wrong."""
 
+from collections import Counter
 from typing import Any
 
 from training.report.drawing import Scaled, bar
@@ -18,6 +19,7 @@ KINDS = {
     "inspected": "Randomly inspected, and all others",
 }
 MOST_ENTRIES = 6
+MOST_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
@@ -30,12 +32,12 @@ def segments(r: Reading) -> list[Block]:
     )
     blocks: list[Block] = [Text(text)]
     for kind in order:
-        name = KINDS.get(kind, kind.replace("_", " "))
-        blocks.append(
-            _segment(name, found[kind])
-            if found[kind]
-            else Text(f"{name}: the data does not tell them apart.", quiet=True)
-        )
+        name, rows = KINDS.get(kind, kind.replace("_", " ")), found[kind]
+        if len(rows) > 1:
+            blocks.append(_segment(name, rows))
+        else:  # one group alone would repeat the figures of the whole
+            of = f": all test rows are {rows[0]['name']}" if rows else ""
+            blocks.append(Text(f"{name}: the data does not tell sellers apart by it{of}.", quiet=True))
     return blocks
 
 
@@ -199,26 +201,31 @@ def worst(r: Reading) -> list[Block]:
     rows = r.found("misses")
     cards = []
     for row in rows:
-        entries = row["entries"]
-        shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in entries[:MOST_ENTRIES]]
+        # Models of earlier releases hold no list of what was known, and mix it with what came after.
+        known = [entry for entry in row["entries"] if entry["day"] < row["observe"]]
+        after = row.get("after", [])
+        shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in known[:MOST_ENTRIES]]
+        shown += [(str(e["entry_id"]), f"came after: {e['kind']}, {e['day']}: {e['what']}") for e in after[:MOST_AFTER]]
         chip = Chip("bad", "turned out bad") if row["bad"] else Chip("plain", "stayed good")
-        left = len(entries) - len(shown)
-        more = (
-            f"and {plural(left, 'more entry', 'more entries')} of this seller"
-            if left
-            else ""
-            if entries
-            else "No entry in the window."
-        )
-        text = f"{count(row['points'])} points, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
-        cards.append(Card(str(row["seller"]), text, chip, shown, more))
-    trusted = sum(bool(row["bad"]) for row in rows)
-    good = len(rows) - trusted
-    said = [f"{plural(trusted, 'trusted seller')} turned out bad"] if trusted else []
-    said += [f"{plural(good, 'distrusted seller')} stayed good"] if good else []
+        left = len(known) + len(after) - len(shown)
+        more = "" if known else "No entry but orders was known when it was observed. "
+        more += f"And {plural(left, 'more entry', 'more entries')} of this seller." if left else ""
+        tier = f" ({row['tier']})" if "tier" in row else ""
+        text = f"{count(row['points'])} points{tier}, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
+        cards.append(Card(str(row["seller"]), text, chip, shown, more.strip()))
+    bad = sum(bool(row["bad"]) for row in rows)
+    said = [f"{plural(bad, 'seller')} turned out bad{_tiers(rows, bad=True)}"] if bad else []
+    said += [f"{plural(len(rows) - bad, 'seller')} stayed good{_tiers(rows, bad=False)}"] if bad < len(rows) else []
     title = " and ".join(said)
     caption = (
-        "The predictions that were farthest from what happened. Read the entries: is there a fact that the features do not"
-        " see, a wrong label, or plain bad luck?"
+        "The predictions that were farthest from what happened. Read what was known when each was observed, and what came"
+        " after: is there a fact that the features do not see, a wrong label, or plain bad luck?"
     )
     return [Cards(title, caption, cards)]
+
+
+def _tiers(rows: list[Json], *, bad: bool) -> str:
+    """How many of these there are in each tier, most first: " (9 standard, 5 trusted)"; nothing if no tier is known."""
+    tiers = Counter(str(row["tier"]) for row in rows if bool(row["bad"]) == bad and "tier" in row)
+    ordered = sorted(tiers.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{number} {tier}' for tier, number in ordered)})" if tiers else ""

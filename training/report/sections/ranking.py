@@ -5,7 +5,7 @@ from typing import Any
 
 from training.report.drawing import axis, column, curve, dot, level, names, shares, short_percent, whisker
 from training.report.numbers import count, model_name, number, percent, signed, spoken
-from training.report.parts import Block, Key, Label, Line, Mark, Plot, Plots
+from training.report.parts import Block, Key, Label, Line, Mark, Plot, Plots, Text
 from training.report.reading import Absent, Reading
 
 Json = Any
@@ -142,6 +142,12 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 def months(r: Reading) -> list[Block]:
     """AUC and calibration by month, with intervals."""
     rows = r.found("by_month")
+    if len(rows) == 1:
+        month = rows[0]["month"]
+        text = (
+            f"All test rows were observed in {month}: one month is no trend. Several test points in the study show one."
+        )
+        return [Text(text, quiet=True)]
     x = names([row["month"] for row in rows], "", 4)
     return [Plots([_monthly_auc(rows, x), _monthly_rates(rows, x)])]
 
