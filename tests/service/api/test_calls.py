@@ -15,6 +15,7 @@ from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.calls import Calls
 from service.api.logs import Pseudonyms, make_log
+from service.api.server import FILES
 from service.contract.statuses import internal_status, status_of
 from tests.servers import MARKET, call_bytes, exposure, identity, running_server, violation
 
@@ -43,6 +44,22 @@ def test_bytes_that_are_no_request_are_an_invalid_argument_of_every_method(tmp_p
                 details = BadRequest()
                 assert status.details[0].Unpack(details)
                 assert [wrong.field for wrong in details.field_violations] == ["request"]
+
+
+def test_every_call_of_the_contract_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
+    """Of one request or of a stream: all pass the same place, also before there is a request."""
+    methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
+    with running_server(tmp_path) as running:
+        for method in methods:
+            with pytest.raises(grpc.RpcError):
+                call_bytes(running.address, method, BROKEN["garbage"])
+        lines, counted = running.lines(), running.server._registry
+        assert [line["method"] for line in lines] == methods
+        assert all(line["code"] == "INVALID_ARGUMENT" and line["fields"] == ["request"] for line in lines)
+        assert all(
+            counted.get_sample_value("sellertrust_requests_total", {"method": name, "code": "INVALID_ARGUMENT"}) == 1
+            for name in methods
+        )
 
 
 def test_fields_of_a_newer_contract_are_ignored(tmp_path: Path) -> None:

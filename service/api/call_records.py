@@ -1,0 +1,148 @@
+"""What is kept of every call: its metrics, its line in the log, and the status that an error of it becomes."""
+
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from scoring.errors import InvalidInput, SellertrustError
+from service.api.logs import Log, Pseudonyms, redact
+from service.call_context import Call
+from service.contract.statuses import code_of, internal_status, status_of
+
+LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of the contract, as its calls are answered."""
+
+    name: str
+    """`Service/Method`."""
+    request_type: type[Message]
+    """The class of its requests."""
+    takes_stream: bool
+    """Whether its requests are a stream."""
+    gives_stream: bool
+    """Whether its responses are a stream; of a method that takes a stream they are one too."""
+
+
+class Passage:
+    """One call on its way through the server: what is known of it while it is answered."""
+
+    def __init__(self, method: Method, call: Call) -> None:
+        self.method = method
+        """The method that is called."""
+        self.call = call
+        """What servicers may know of the call: its deadline, its caller, its counts."""
+        self.started = perf_counter()
+        """When a thread took the call, in seconds of the performance counter."""
+        self.request: Message | None = None
+        """The request that is being answered, once it is parsed; of a stream the latest."""
+        self.response: Message | None = None
+        """The response, once there is one; None in a stream."""
+
+
+class CallRecords:
+    """The metrics of all calls in `registry`, and their lines in `log`, with pseudonyms in place of sellers."""
+
+    def __init__(
+        self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
+    ) -> None:
+        self._log = log
+        self._pseudonyms = pseudonyms
+        self._model_digest = model_digest
+        labels = ("method", "code")
+        self._count = Counter("sellertrust_requests", "Requests answered.", labels, registry=registry)
+        self._seconds = Histogram(
+            "sellertrust_request_seconds",
+            "Time from a thread taking a request to its answer.",
+            labels,
+            registry=registry,
+            buckets=LATENCY_SECONDS,
+        )
+        self._stream_seconds = Histogram(
+            "sellertrust_stream_seconds",
+            "Time from a thread taking a stream to its end.",
+            labels,
+            registry=registry,
+            buckets=STREAM_SECONDS,
+        )
+        directions = ("method", "direction")
+        self._messages = Counter("sellertrust_stream_messages", "Messages of streams.", directions, registry=registry)
+        self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
+
+    def count_message(self, passage: Passage, direction: str) -> None:
+        """Count one message of a stream, `received` or `sent`, for the metrics and for the stream's line in the log."""
+        passage.call.counts[direction] += 1
+        self._messages.labels(passage.method.name, direction).inc()
+
+    def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
+        """Return the status that the caller gets for an error, and what the log says of it besides.
+
+        An error that is not foreseen becomes an opaque id; its traceback goes to the log alone, without sellers' ids.
+        """
+        if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
+            try:
+                return status_of(error), _logged(error)
+            except Exception:  # noqa: BLE001 (metadata that is no text, say: an error about an error)
+                return self._unforeseen(request)
+        return self._unforeseen(request)
+
+    def end(self, passage: Passage, number: int, details: Mapping[str, Any]) -> None:
+        """Write the line of a call that ended with the code `number`, and count it. Never fails: the answer must go out."""
+        seconds = perf_counter() - passage.started
+        method = passage.method
+        try:
+            code = code_pb2.Code.Name(code_pb2.Code.ValueType(number))
+            self._count.labels(method.name, code).inc()
+            histogram = self._stream_seconds if method.gives_stream else self._seconds
+            histogram.labels(method.name, code).observe(seconds)
+            fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
+            fields |= {"model": self._model_digest()[:12], **self._parties(passage), **details}
+            write = self._log.error if number == code_pb2.INTERNAL else self._log.info
+            write("request", **fields)
+        except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
+            return
+
+    def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
+        error_id = uuid.uuid4().hex
+        text = redact(traceback.format_exc(), _sellers(request), self._pseudonyms)
+        return internal_status(error_id), {"error_id": error_id, "exception": text}
+
+    def _parties(self, passage: Passage) -> dict[str, Any]:
+        """Return whom a call is about: the seller's pseudonym if it is one, the number of items if it is a batch."""
+        request = None if passage.method.takes_stream else passage.request
+        parties: dict[str, Any] = {}
+        names = {*_sellers(request), *_sellers(getattr(passage.response, "violation", None))}
+        if len(names) == 1:
+            parties["seller"] = self._pseudonyms(*names)
+        items = next((len(getattr(request, name)) for name in ("sellers", "entries") if hasattr(request, name)), None)
+        return parties if items is None else parties | {"items": items}
+
+
+def _logged(error: SellertrustError) -> dict[str, Any]:
+    """Return what the log says of a foreseen error: its reason, or the wrong fields; never texts, which may hold names."""
+    if isinstance(error, InvalidInput):
+        return {"fields": [wrong.field for wrong in error.shown]}
+    return {"reason": error.reason}
+
+
+def _sellers(message: Message | None) -> Iterator[str]:
+    """Yield the names of sellers in a request or a violation, as far as they are well formed."""
+    if message is None:
+        return
+    candidates = [getattr(message, name, "") for name in ("seller", "parent")]
+    candidates += getattr(message, "sellers", ())
+    candidates += (entry.seller for entry in getattr(message, "entries", ()) if not isinstance(entry, str))
+    for name in candidates:
+        if "/sellers/" in name:
+            yield name
