@@ -6,24 +6,64 @@ A message says what is wrong, why, and what to do next. It never holds a stack t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+FieldPath = tuple[str | int, ...]
+"""The way to a field of a request: names, and after the name of a list the place in it, from 0. Empty: the whole."""
+
+
+def field_name(path: FieldPath) -> str:
+    """Return a path as callers see it: `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`."""
+    name = ""
+    for part in path:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name
+
+
+def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
+    """Return the place of an item in the list of a request, and the path within it; None and the path if it is in none.
+
+    `split_item(("entries", 17, "violation", "harm")) == (17, ("violation", "harm"))`.
+    """
+    if len(path) > 1 and isinstance(path[1], int):
+        return path[1], path[2:]
+    return None, path
+
 
 class SellertrustError(Exception):
     """Base of every foreseen error. `reason` is a stable name of `ErrorReason` in the contract, `metadata` its data."""
 
     reason: str = ""
 
-    def __init__(self, message: str, metadata: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, text: str, metadata: Mapping[str, str] | None = None, path: FieldPath = ()) -> None:
+        super().__init__(text)
+        self.text = text
+        """What is wrong, why, and what to do next."""
         self.metadata = dict(metadata or {})
+        """The data of the reason, as the contract states it."""
+        self.path = path
+        """The field that it is about; empty if it is about none."""
+
+    @property
+    def message(self) -> str:
+        """The text behind the field that it is about, as callers see it."""
+        return f"{field_name(self.path)}: {self.text}" if self.path else self.text
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One wrong field: its path, as in `entries[17].violation.harm`, and what it should be."""
+    """One wrong field."""
 
-    field: str
+    path: FieldPath
+    """The way to it in the request."""
     description: str
+    """What it should be."""
+
+    @property
+    def field(self) -> str:
+        """The path as callers see it, as in `entries[17].violation.harm`."""
+        return field_name(self.path)
 
 
 class InvalidInput(SellertrustError):
@@ -62,15 +102,20 @@ class NotifierNotFound(SellertrustError):
 
 
 class EntryContentDiffers(SellertrustError):
-    """The `entry_id` stands for other content. `entries`: of a batch all such entries, by index, each with what is wrong."""
+    """The `entry_id` stands for other content."""
 
     reason = "ENTRY_CONTENT_DIFFERS"
 
     def __init__(
-        self, message: str, metadata: Mapping[str, str] | None = None, entries: Mapping[int, str] | None = None
+        self,
+        text: str,
+        metadata: Mapping[str, str] | None = None,
+        path: FieldPath = (),
+        entries: Mapping[int, str] | None = None,
     ) -> None:
-        super().__init__(message, metadata)
+        super().__init__(text, metadata, path)
         self.entries = dict(entries or {})
+        """What is wrong with the id of each such entry of a batch, by its index."""
 
 
 class ExposureRevisionTaken(SellertrustError):
@@ -106,8 +151,8 @@ class OccurTimeAhead(SellertrustError):
 
     reason = "OCCUR_TIME_AHEAD"
 
-    def __init__(self, message: str, metadata: Mapping[str, str], seconds: float) -> None:
-        super().__init__(message, metadata)
+    def __init__(self, text: str, metadata: Mapping[str, str], seconds: float, path: FieldPath = ()) -> None:
+        super().__init__(text, metadata, path)
         self.seconds = seconds
 
 
@@ -175,6 +220,6 @@ class ConfigurationWrong(SellertrustError):
     """The configuration, a study or a mapping cannot be used as it is."""
 
 
-def invalid(field: str, description: str) -> InvalidInput:
-    """An `InvalidInput` about one field."""
-    return InvalidInput([FieldViolation(field, description)])
+def invalid(field: str | FieldPath, description: str) -> InvalidInput:
+    """Return an `InvalidInput` about one field, given by its name or by its path."""
+    return InvalidInput([FieldViolation((field,) if isinstance(field, str) else field, description)])

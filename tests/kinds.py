@@ -46,7 +46,7 @@ def _allowed(kind: Kind, entry_id: str, values: dict[str, Any]) -> Entry:
             prepare(entry, NOW)
         except InvalidInput as error:
             for wrong in error.violations:
-                name = wrong.field.rsplit(".", 1)[1]
+                name = str(wrong.path[-1])
                 del values[name]
             continue
         return entry

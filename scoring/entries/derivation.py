@@ -27,7 +27,7 @@ from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.lifecycle import COUNTING
 from scoring.entries.violation_state import Decision, ViolationState
 from scoring.enums import CorrectionKind, Kind, MeasureKind, MeasureState, Severity, Status
-from scoring.errors import EntryNotFound, LifecycleForbids, ViolationNotFound, invalid
+from scoring.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
 from scoring.time import format_time
 
 About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
@@ -135,7 +135,7 @@ class Derivation:
         self._date = date
         self._latest = record_time
 
-    def take(self, item: PreparedEntry, path: str) -> Following:
+    def take(self, item: PreparedEntry, path: FieldPath) -> Following:
         """Take one entry, which what follows comes behind; return it as it is to be inserted.
 
         ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the violation's.
@@ -203,7 +203,7 @@ class Derivation:
             if state.decided_time is None and decision.entry_id not in state.taken:
                 self._derive(decision._replace(fact=replace(decision.fact, units=0)), violation, DECIDED_FOR_ALL)
 
-    def _placed(self, item: PreparedEntry, path: str) -> Following:
+    def _placed(self, item: PreparedEntry, path: FieldPath) -> Following:
         """The entry under the seller it is about, once what it says of others holds."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
@@ -235,7 +235,7 @@ class Derivation:
             self._known.corrected[entry.entry_id] = corrected
         return following
 
-    def _decide(self, item: PreparedEntry, fact: StatusChanged, path: str) -> Following:
+    def _decide(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> Following:
         """A decision about a violation; it waits if the violation is not on record and the seller is named."""
         entry, known = item.entry, self._known
         occur_time = self._date if entry.occur_time is None else entry.occur_time
@@ -248,7 +248,7 @@ class Derivation:
         is_of_product = state.kind is Kind.PRODUCT_VIOLATION
         if is_of_product and fact.units:
             raise invalid(
-                f"{path}.status.units",
+                (*path, "status", "units"),
                 f"must be 0: {fact.violation!r} is of a product, and its units are not those of each seller; adjudicate"
                 " units of the seller's own violation that was derived of it",
             )
@@ -261,18 +261,19 @@ class Derivation:
         self._resolve(fact.violation)
         return added
 
-    def _state_of(self, fact: About, seller: str, path: str) -> ViolationState:
+    def _state_of(self, fact: About, seller: str, path: FieldPath) -> ViolationState:
         """The violation an entry is about, which is to be of the seller it names, if it names one."""
         state = self._known.states.get(fact.violation)
-        field_path = f"{path}.{FIELD_OF[KIND_OF[type(fact)]]}.violation"
+        field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None:
             more = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
             raise ViolationNotFound(
-                f"{field_path}: no violation {fact.violation!r} is recorded; report it first{more}",
+                f"no violation {fact.violation!r} is recorded; report it first{more}",
                 {"violation": fact.violation},
+                field_path,
             )
         if seller not in {"", state.seller}:
-            raise invalid(f"{path}.seller", f"must be empty or the violation's seller, {state.seller!r}")
+            raise invalid((*path, "seller"), f"must be empty or the violation's seller, {state.seller!r}")
         if state.kind is Kind.PRODUCT_VIOLATION and not isinstance(fact, StatusChanged):
             raise invalid(
                 field_path,
@@ -281,7 +282,7 @@ class Derivation:
             )
         return state
 
-    def _check_measure(self, fact: MeasureChanged, seller: str, path: str) -> None:
+    def _check_measure(self, fact: MeasureChanged, seller: str, path: FieldPath) -> None:
         """A suspension rests on confirmed violations of its seller: the model never punishes alone."""
         if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is not MeasureState.IMPOSED:
             return
@@ -293,33 +294,34 @@ class Derivation:
             if state is not None and (state.seller != seller or state.is_away):
                 stands = "of another seller"
             raise LifecycleForbids(
-                f"{path}.measure.violations: {name!r} is {stands}; a suspension rests on confirmed violations of its"
-                " seller",
+                f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
                 {"status": stands, "allowed": "confirmed"},
+                (*path, "measure", "violations"),
             )
 
-    def _corrected_seller(self, fact: EntryCorrected, seller: str, path: str) -> str:
+    def _corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
         """The seller of the entry that is corrected."""
         if fact.entry not in self._known.corrected:
             raise EntryNotFound(
-                f"{path}.correction.entry: no entry {fact.entry!r} is recorded; append it first",
+                f"no entry {fact.entry!r} is recorded; append it first",
                 {"entry_id": fact.entry},
+                (*path, "correction", "entry"),
             )
         kind, owner, report_time, _ = self._known.corrected[fact.entry]
         if kind in NOT_CORRECTED or (kind is Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
             raise invalid(
-                f"{path}.correction.entry",
+                (*path, "correction", "entry"),
                 f"{fact.entry!r} is of the kind {FIELD_OF[kind]}, which is not corrected like this:"
                 " overturn a violation, state exposure again with a higher revision, decide a status anew, correct or"
                 " contest the violations that were derived of a product; of an attribution state REJECTED instead",
             )
         if kind is Kind.VIOLATION and fact.moved_to is not None and fact.moved_to > report_time:
             raise invalid(
-                f"{path}.correction.moved_to",
+                (*path, "correction", "moved_to"),
                 f"must not be later than {format_time(report_time)}, when the report's source knew of it",
             )
         if seller not in {"", owner}:
-            raise invalid(f"{path}.seller", f"must be empty or the corrected entry's seller, {owner!r}")
+            raise invalid((*path, "seller"), f"must be empty or the corrected entry's seller, {owner!r}")
         return owner
 
     def _week_incident(self, fact: EntryCorrected) -> str | None:

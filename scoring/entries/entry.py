@@ -20,7 +20,7 @@ from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.enums import Kind
-from scoring.errors import FieldViolation, InvalidInput, OccurTimeAhead, invalid
+from scoring.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhead, invalid
 from scoring.time import DAY, SECOND, format_time, parse_time
 
 MAX_BATCH = 10_000
@@ -60,13 +60,13 @@ class PreparedEntry(NamedTuple):
     status: int | None = None
 
 
-def prepare(entry: Entry, now: int, path: str = "entry") -> PreparedEntry:
+def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
     """Validates one entry against the ledger's clock `now` (microseconds). InvalidInput names every wrong field.
 
     OccurTimeAhead if nothing is wrong but that it lies at most MAX_AHEAD ahead of the clock.
     """
     kind = KIND_OF[type(entry.fact)]
-    wrong = [FieldViolation(f"{path}.{name}", text) for name, text in _check(entry, kind, now)]
+    wrong = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
     if wrong:
         raise InvalidInput(wrong)
     _refuse_ahead(entry, now, path)
@@ -101,27 +101,28 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
         kind = KIND_OF[type(entry.fact)]
         found = [*_check(entry, kind, now)]
         if found:
-            wrong += [FieldViolation(f"entries[{index}].{name}", text) for name, text in found]
+            wrong += [FieldViolation(("entries", index, *below), text) for below, text in found]
         else:
             batch.append(_reported_by(now, prepared(entry, kind)))
     if wrong:
         raise InvalidInput(wrong)
     for index, entry in enumerate(entries):
-        _refuse_ahead(entry, now, f"entries[{index}]")
+        _refuse_ahead(entry, now, ("entries", index))
     return batch
 
 
-def _refuse_ahead(entry: Entry, now: int, path: str) -> None:
+def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
     """Raises OccurTimeAhead for an entry that happened, or was reported, after `now`; a report dated today was not."""
     occur, report = entry.occur_time or 0, entry.report_time or 0
     ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
     if ahead > 0:
         field = "occur_time" if occur > now else "report_time"
         raise OccurTimeAhead(
-            f"{path}.{field}: lies {ahead / SECOND:.3f} s ahead of the ledger's clock, which says {format_time(now)};"
+            f"lies {ahead / SECOND:.3f} s ahead of the ledger's clock, which says {format_time(now)};"
             " send it again after that, and set the clock it comes from",
             {"entry_id": entry.entry_id},
             ahead / SECOND,
+            (*path, field),
         )
 
 
@@ -238,41 +239,41 @@ def _may_be_left_out(field: Stated) -> bool:
 _READERS = {kind: _reader(kind) for kind in KINDS}
 
 
-def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[str, str]]:
+def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:
     """Every wrong field of an entry: (path below the entry, what it should be)."""
     row = KINDS[kind]
     if not is_id(entry.entry_id):
-        yield "entry_id", f"must be {ID_FORM}"
+        yield ("entry_id",), f"must be {ID_FORM}"
     elif entry.entry_id.startswith(AUTO):
-        yield "entry_id", f"must not begin with {AUTO}: such ids are the ledger's own"
+        yield ("entry_id",), f"must not begin with {AUTO}: such ids are the ledger's own"
     if row.seller is Need.REFUSED:
         if entry.seller:
-            yield "seller", "must be empty: the fact is about a product, whoever sells it"
+            yield ("seller",), "must be empty: the fact is about a product, whoever sells it"
     elif not is_id(entry.seller) and (entry.seller or row.seller is Need.REQUIRED):
-        yield "seller", f"must name a seller by {ID_FORM}"
+        yield ("seller",), f"must name a seller by {ID_FORM}"
     yield from _check_times(entry, row.occur_time, now)
     for name, text in check_fields(entry.fact):
-        yield f"{row.key}.{name}", text
+        yield (row.key, name), text
     if (check := CHECKS.get(kind)) is not None:
         for name, text in check(entry.fact, entry.occur_time, now):
-            yield f"{row.key}.{name}", text
+            yield (row.key, name), text
 
 
-def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[str, str]]:
+def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
     occur, report = entry.occur_time, entry.report_time
     if need is Need.REFUSED:
         if occur is not None:
-            yield "occur_time", "must be empty: the fact itself says when it happened"
+            yield ("occur_time",), "must be empty: the fact itself says when it happened"
     elif occur is None:
         if need is Need.REQUIRED:
-            yield "occur_time", "is required: when it happened"
+            yield ("occur_time",), "is required: when it happened"
     elif (wrong := TIME.wrong(occur)) is not None:
-        yield "occur_time", wrong
+        yield ("occur_time",), wrong
     elif occur > now + MAX_AHEAD:
-        yield "occur_time", f"lies in the future: the ledger's clock says {format_time(now)}"
+        yield ("occur_time",), f"lies in the future: the ledger's clock says {format_time(now)}"
     if report is not None:
         # A date without an hour is known at the end of its day, and today's is stated before that.
         if report < 0 or (report > now + MAX_AHEAD and report != _end_of_day(now)):
-            yield "report_time", f"must not lie in the future: the ledger's clock says {format_time(now)}"
+            yield ("report_time",), f"must not lie in the future: the ledger's clock says {format_time(now)}"
         elif occur is not None and report < occur:
-            yield "report_time", "must not lie before occur_time: a source learns of a fact after it happened"
+            yield ("report_time",), "must not lie before occur_time: a source learns of a fact after it happened"

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import RETRACTED, allowed_actions, next_status
 from scoring.enums import Action, Attribution, Kind, Severity, Status
-from scoring.errors import LifecycleForbids
+from scoring.errors import FieldPath, LifecycleForbids
 
 
 class Decision(NamedTuple):
@@ -76,21 +76,22 @@ class ViolationState:
         """Whether it is as if it had never been reported."""
         return self.is_away or self.status in RETRACTED
 
-    def check(self, fact: StatusChanged, path: str = "") -> Status:
+    def check(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
         """Return the status that a decision leads to. LifecycleForbids, under `path`, if it may not be taken."""
         try:
             following = next_status(self.status, Action(fact.action))
         except LifecycleForbids as error:
-            raise LifecycleForbids(f"{path}.status.action: {error.message}", error.metadata) from None
+            raise LifecycleForbids(error.text, error.metadata, (*path, "status", "action")) from None
         if fact.severity is not None and fact.severity >= self.severity:
             allowed = ", ".join(action.name.lower() for action in allowed_actions(self.status))
             raise LifecycleForbids(
-                f"{path}.status.severity: a reduction leaves less than the present severity, {self.severity.name.lower()}",
+                f"a reduction leaves less than the present severity, {self.severity.name.lower()}",
                 {"status": self.status.name, "allowed": allowed},
+                (*path, "status", "severity"),
             )
         return following
 
-    def decide(self, decision: Decision, path: str = "", origin: str | None = None) -> "ViolationState":
+    def decide(self, decision: Decision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
         """Take a decision; `origin` is the one it follows from, if the ledger takes it. LifecycleForbids, under `path`."""
         following = self.check(decision.fact, path)
         fact = decision.fact
@@ -102,12 +103,13 @@ class ViolationState:
             )
         )
 
-    def attribute(self, outcome: Attribution, path: str = "") -> "ViolationState":
+    def attribute(self, outcome: Attribution, path: FieldPath = ()) -> "ViolationState":
         """Say whose the goods were. LifecycleForbids, under `path`: what was accepted is not contested again."""
         if self.is_away and outcome is Attribution.CONTESTED:
             raise LifecycleForbids(
-                f"{path}.attribution.outcome: an attribution that is accepted cannot be contested; allowed: rejected",
+                "an attribution that is accepted cannot be contested; allowed: rejected",
                 {"status": Attribution.ACCEPTED.name, "allowed": Attribution.REJECTED.name.lower()},
+                (*path, "attribution", "outcome"),
             )
         return replace(self, attribution=outcome, decisions=self.decisions + 1)
 

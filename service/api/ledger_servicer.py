@@ -3,7 +3,6 @@
 They raise domain errors and know neither gRPC nor threads; `service.api.calls` does the rest.
 """
 
-import re
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -132,7 +131,7 @@ class LedgerServicer(EntryStreams):
         except InvalidInput as error:
             raise InvalidInput(_of_request(wrong) for wrong in error.violations) from None
         except SellertrustError as error:
-            error.message = re.sub(r"^entries\[0\]\.[a-z_.]+: ", "", error.message)
+            error.path = ()
             raise
         self._tail.saw(done.sequence)
         view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
@@ -140,6 +139,6 @@ class LedgerServicer(EntryStreams):
 
 
 def _of_request(wrong: FieldViolation) -> FieldViolation:
-    """A decision's fields lie flat in its request: `entries[0].status.actor` is `actor`, the violation is `name`."""
-    field = wrong.field.rsplit(".", 1)[-1]
-    return FieldViolation("name" if field == "violation" else field, wrong.description)
+    """Name a field of a decision as its request does, flat: `entries[0].status.actor` is `actor`, the violation `name`."""
+    field = wrong.path[-1]
+    return FieldViolation(("name" if field == "violation" else field,), wrong.description)

@@ -103,7 +103,7 @@ class ModelServicer:
         try:
             yield self._held
         except SellertrustError as error:
-            error.message = error.message.replace(f" in {self._held.place}", "")
+            error.text = error.text.replace(f" in {self._held.place}", "")
             raise
 
     def _taken_over(self) -> str:

@@ -58,7 +58,7 @@ def cut_of(ledger: Ledger, tail: Tail | None, request: ReadRequest) -> Cut:
     known_time = wrong.take(optional_time, request, "known_time")
     wanted: int = getattr(request, "at_least_sequence", 0)
     if wanted < 0:
-        wrong.fields.append(FieldViolation("at_least_sequence", "must not be negative"))
+        wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))
     wrong.refuse()
     if known_time is None and tail is not None:
         tail.reach(wanted)

@@ -51,8 +51,8 @@ def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) 
     wrong = Wrong()
     first: dict[str, int] = {}
     for index, name in enumerate(request.sellers):
-        seller = wrong.take(seller_of, name, marketplace, f"sellers[{index}]")
+        seller = wrong.take(seller_of, name, marketplace, ("sellers", index))
         if seller is not None and first.setdefault(seller, index) != index:
-            wrong.fields.append(FieldViolation(f"sellers[{index}]", f"is the same as sellers[{first[seller]}]"))
+            wrong.fields.append(FieldViolation(("sellers", index), f"is the same as sellers[{first[seller]}]"))
     wrong.refuse()
     return list(first)

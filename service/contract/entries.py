@@ -13,7 +13,7 @@ from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.field_types import Stated
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.enums import Kind
-from scoring.errors import FieldViolation, invalid
+from scoring.errors import FieldPath, FieldViolation, invalid
 from scoring.time import format_day, parse_day
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.contract.fields import Wrong, optional_time, timestamp
@@ -42,9 +42,9 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
     if len(messages) > MAX_BATCH:  # before a million of them are converted
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     wrong = Wrong()
-    entries = [entry_of(marketplace, message, f"entries[{index}]", wrong) for index, message in enumerate(messages)]
+    entries = [entry_of(marketplace, message, ("entries", index), wrong) for index, message in enumerate(messages)]
     wrong.fields += [
-        FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it")
+        FieldViolation(("entries", index, "report_time"), "must be empty: only imports may set it")
         for index, entry in enumerate(entries)
         if entry is not None and entry.report_time is not None and not isinstance(entry, ListedEntry)
     ]
@@ -52,27 +52,27 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
     return cast(list[Entry], entries)
 
 
-def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong) -> Entry | None:
+def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong: Wrong) -> Entry | None:
     """One entry, whose seller must be in `marketplace`; None if it cannot be converted, which is added to `wrong`.
 
     What is output only is ignored, so that what was listed elsewhere can be appended, but says that it was listed.
     """
-    occur_time = wrong.take(optional_time, message, "occur_time", f"{path}.occur_time")
-    report_time = wrong.take(optional_time, message, "report_time", f"{path}.report_time")
+    occur_time = wrong.take(optional_time, message, "occur_time", (*path, "occur_time"))
+    report_time = wrong.take(optional_time, message, "report_time", (*path, "report_time"))
     kind = KIND_BY_KEY.get(message.WhichOneof("fact") or "")
     if kind is None:
         text = f"must state one fact: {', '.join(FIELD_OF.values())}"
-        wrong.fields.append(FieldViolation(f"{path}.fact", text))
+        wrong.fields.append(FieldViolation((*path, "fact"), text))
         return None
     fact = wrong.take(fact_of, kind, message, path)
     seller: str | None = ""
     if message.seller or KINDS[kind].seller is Need.REQUIRED:
-        seller = wrong.take(seller_of, message.seller, marketplace, f"{path}.seller")
+        seller = wrong.take(seller_of, message.seller, marketplace, (*path, "seller"))
     if fact is None or seller is None:
         return None
     if not (message.sequence or message.HasField("record_time")):
         return Entry(message.entry_id, seller, fact, occur_time, report_time)
-    record_time = wrong.take(optional_time, message, "record_time", f"{path}.record_time") or 0
+    record_time = wrong.take(optional_time, message, "record_time", (*path, "record_time")) or 0
     own = bool(message.origin) or kind in BY_COMMAND
     return ListedEntry(
         message.entry_id,
@@ -86,14 +86,14 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: str, wrong: Wrong
     )
 
 
-def fact_of(kind: Kind, message: entry_pb2.Entry, path: str) -> Fact:
+def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
     """The fact that an entry states, field by field by its shape. InvalidInput if a day or time cannot be read."""
     row = KINDS[kind]
     stated = getattr(message, row.key)
-    return cast(Fact, row.fact(*[read(stated, f"{path}.{row.key}.{name}") for name, read in _READERS[kind]]))
+    return cast(Fact, row.fact(*[read(stated, (*path, row.key, name)) for name, read in _READERS[kind]]))
 
 
-Reader = Callable[[Any, str], Any]
+Reader = Callable[[Any, FieldPath], Any]
 
 
 def _reader(field: Stated) -> Reader:
@@ -117,7 +117,7 @@ def _reader(field: Stated) -> Reader:
     return lambda message, _: getattr(message, name)
 
 
-def _day_of(text: str, path: str) -> int:
+def _day_of(text: str, path: FieldPath) -> int:
     try:
         return parse_day(text)
     except ValueError:

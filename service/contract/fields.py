@@ -6,7 +6,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.errors import FieldViolation, InvalidInput, invalid
+from scoring.errors import FieldPath, FieldViolation, InvalidInput, invalid
 from scoring.time import MAX_TIME, SECOND
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Wrong:
             raise InvalidInput(self.fields)
 
 
-def time_of(message: Timestamp, field: str) -> int:
+def time_of(message: Timestamp, field: str | FieldPath) -> int:
     """Microseconds since 1970; what is finer is cut off. InvalidInput outside 1970 to 9999, or if `nanos` is malformed.
 
     Clients in Go and Java send nanoseconds. Cutting them off moves no event into the future, and the same text
@@ -45,7 +45,7 @@ def time_of(message: Timestamp, field: str) -> int:
     return message.seconds * SECOND + message.nanos // 1_000
 
 
-def optional_time(message: Message, field: str, path: str = "") -> int | None:
+def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | None:
     """The time in a message's field, in microseconds; None if it is not set. `path` names the field in errors."""
     return time_of(getattr(message, field), path or field) if message.HasField(field) else None
 

@@ -7,7 +7,7 @@
 from typing import NamedTuple
 
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.errors import InvalidInput, invalid
+from scoring.errors import FieldPath, InvalidInput, invalid
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
@@ -59,7 +59,7 @@ def violation_name(marketplace: str, violation: str) -> str:
     return f"marketplaces/{marketplace}/violations/{violation}"
 
 
-def parse_marketplace(name: str, field: str) -> str:
+def parse_marketplace(name: str, field: str | FieldPath) -> str:
     """The marketplace's id. InvalidInput names `field` if `name` is anything but a marketplace."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
@@ -67,7 +67,7 @@ def parse_marketplace(name: str, field: str) -> str:
     raise _wrong(field, MARKETPLACE_FORM)
 
 
-def parse_seller(name: str, field: str) -> SellerName:
+def parse_seller(name: str, field: str | FieldPath) -> SellerName:
     """Marketplace and seller. InvalidInput names `field` if `name` is anything but a seller."""
     match name.split("/"):
         case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
@@ -75,7 +75,7 @@ def parse_seller(name: str, field: str) -> SellerName:
     raise _wrong(field, SELLER_FORM)
 
 
-def parse_violation(name: str, field: str) -> ViolationName:
+def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
     """Marketplace and violation. InvalidInput names `field` if `name` is anything but a violation."""
     match name.split("/"):
         case ["marketplaces", marketplace, "violations", violation] if is_id(marketplace) and is_id(violation):
@@ -83,7 +83,7 @@ def parse_violation(name: str, field: str) -> ViolationName:
     raise _wrong(field, VIOLATION_FORM)
 
 
-def parse_parent(name: str, field: str) -> Parent:
+def parse_parent(name: str, field: str | FieldPath) -> Parent:
     """A marketplace (its seller is None) or one of its sellers. InvalidInput names `field` otherwise."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
@@ -98,7 +98,7 @@ def notifier_name(marketplace: str, notifier: str) -> str:
     return f"marketplaces/{marketplace}/notifiers/{notifier}"
 
 
-def parse_notifier(name: str, field: str) -> NotifierName:
+def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
     """Marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
     match name.split("/"):
         case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
@@ -111,7 +111,7 @@ def model_name(model: str) -> str:
     return f"models/{model}"
 
 
-def parse_model(name: str, field: str) -> str:
+def parse_model(name: str, field: str | FieldPath) -> str:
     """An alias, a digest or the beginning of one. InvalidInput names `field` if `name` is anything but a model."""
     match name.split("/"):
         case ["models", model] if is_id(model):
@@ -119,7 +119,7 @@ def parse_model(name: str, field: str) -> str:
     raise _wrong(field, MODEL_FORM)
 
 
-def seller_of(name: str, marketplace: str, field: str) -> str:
+def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
     """The seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
     if not name:
         raise invalid(field, f"is required: {SELLER_FORM}")
@@ -129,5 +129,5 @@ def seller_of(name: str, marketplace: str, field: str) -> str:
     return found.seller
 
 
-def _wrong(field: str, form: str) -> InvalidInput:
+def _wrong(field: str | FieldPath, form: str) -> InvalidInput:
     return invalid(field, f"must be {form}, each id {ID_FORM}")

@@ -69,11 +69,11 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     statuses = wrong.take(statuses_of, request.statuses)
     for name in ("expected_count", "etag"):
         if getattr(request, name) and not request.execute:
-            wrong.fields.append(FieldViolation(name, "must be empty in a dry run; set execute to decide"))
+            wrong.fields.append(FieldViolation((name,), "must be empty in a dry run; set execute to decide"))
     if request.execute and request.expected_count <= 0:
-        wrong.fields.append(FieldViolation("expected_count", "is required to execute: the count of the dry run"))
+        wrong.fields.append(FieldViolation(("expected_count",), "is required to execute: the count of the dry run"))
     if request.execute and not request.etag:
-        wrong.fields.append(FieldViolation("etag", "is required to execute: the etag of the dry run"))
+        wrong.fields.append(FieldViolation(("etag",), "is required to execute: the etag of the dry run"))
     wrong.refuse()
     return Decision(
         decision_id=request.decision_id,

@@ -18,7 +18,7 @@ def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
     known = Status.__members__.values()
     names = ", ".join(status.name.lower() for status in known)
     wrong = [
-        FieldViolation(f"statuses[{index}]", f"must be one of {names}")
+        FieldViolation(("statuses", index), f"must be one of {names}")
         for index, number in enumerate(numbers)
         if number not in known
     ]

@@ -22,7 +22,7 @@ from service.contract.entries import ListedEntry
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
-from service.ingest.partial_append import accept, spelled
+from service.ingest.partial_append import accept, format_field_error
 from service.ingest.private_files import private
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.attempts import Attempt
@@ -268,10 +268,10 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
     for line, entry in batch:
         try:
             with suppress(OccurTimeAhead):  # by when it would be appended, its time has come
-                prepare(entry, now)
+                prepare(entry, now, ())
         except InvalidInput as error:
             reject(
-                line, "; ".join(spelled(w.field.removeprefix("entry."), w.description, entry) for w in error.violations)
+                line, "; ".join(format_field_error(wrong.path, wrong.description, entry) for wrong in error.violations)
             )
         else:
             yield line, entry

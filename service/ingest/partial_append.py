@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
-from scoring.errors import EntryContentDiffers, InvalidInput, OccurTimeAhead, SellertrustError
+from scoring.errors import (
+    EntryContentDiffers,
+    FieldPath,
+    InvalidInput,
+    OccurTimeAhead,
+    SellertrustError,
+    field_name,
+    split_item,
+)
 from service.ingest.listed_entries import as_stated
 from service.ledger.records import Appended, Position
 from service.ledger.store import Ledger
 
-_INDEX = re.compile(r"entries\[(\d+)\]\.?")
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 @dataclass(slots=True)
@@ -28,18 +36,17 @@ class Accepted:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-def spelled(field: str, description: str, entry: Entry) -> str:
-    """What is wrong with a field of an entry; of its id also of which kind it is, since a row may give several, and which
-    characters it may not have.
+def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
+    """Format what is wrong with a field of an entry for a file of rejects; `path` leads from the entry to the field.
+
+    Of the entry's id the kind of the entry is named too, since a row may give several, and the characters that no id has.
     """
+    field = field_name(path)
     if field != "entry_id":
         return f"{field}: {description}"
     odd = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
     kind = KINDS[KIND_OF[type(entry.fact)]].key
     return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
-
-
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 def accept(
@@ -85,21 +92,22 @@ def _whole(
     except InvalidInput as error:
         reasons: dict[int, list[str]] = {}
         for wrong in error.violations:
-            if found := _INDEX.match(wrong.field):
-                place = int(found[1])
-                said = spelled(_INDEX.sub("", wrong.field), wrong.description, batch[place][1])
-                reasons.setdefault(place, []).append(said)
+            place, path = split_item(wrong.path)
+            if place is not None:
+                text = format_field_error(path, wrong.description, batch[place][1])
+                reasons.setdefault(place, []).append(text)
         if not reasons:
             raise
         return _without(ledger, marketplace, batch, reasons, accepted, rows)
     except SellertrustError as error:
         if isinstance(error, EntryContentDiffers) and error.entries:
-            differing = {place: [_INDEX.sub("", said)] for place, said in error.entries.items()}
+            differing = {place: [f"entry_id: {text}"] for place, text in error.entries.items()}
             return _without(ledger, marketplace, batch, differing, accepted, rows)
         if error.reason in ("LEDGER_UNAVAILABLE", ""):
             raise
         if len(batch) == 1:
-            accepted.refused[batch[0][0]] = _INDEX.sub("", error.message)
+            error.path = split_item(error.path)[1]
+            accepted.refused[batch[0][0]] = error.message
             return False
         half = len(batch) // 2
         _whole(ledger, marketplace, batch[:half], None, accepted, rows)

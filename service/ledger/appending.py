@@ -107,13 +107,15 @@ def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
     wrong = []
     for index, entry in enumerate(entries):
         if entry.report_time is not None and not imported:
-            wrong.append(FieldViolation(f"entries[{index}].report_time", "must be empty: only imports may set it"))
+            wrong.append(FieldViolation(("entries", index, "report_time"), "must be empty: only imports may set it"))
         if entry.origin:
-            wrong.append(FieldViolation(f"entries[{index}].origin", "must be empty: the ledger alone derives entries"))
+            wrong.append(
+                FieldViolation(("entries", index, "origin"), "must be empty: the ledger alone derives entries")
+            )
         if isinstance(entry.fact, SellerErased):
-            wrong.append(FieldViolation(f"entries[{index}].erasure", "is made by: sellertrust ledger erase"))
+            wrong.append(FieldViolation(("entries", index, "erasure"), "is made by: sellertrust ledger erase"))
         if isinstance(entry.fact, ClockMended):
-            wrong.append(FieldViolation(f"entries[{index}].clock", "is made by: sellertrust ledger mend-clock"))
+            wrong.append(FieldViolation(("entries", index, "clock"), "is made by: sellertrust ledger mend-clock"))
     if wrong:
         raise InvalidInput(wrong)
 
@@ -154,7 +156,7 @@ def append_batch(
             results.append(appended)
             continue
         if has_twins and found.digest != item.digest and index not in alike:  # of an entry earlier in the batch
-            raise EntryContentDiffers(_differs(index, item, found), {"entry_id": entry_id})
+            raise _differing(batch, {index: found})
         results.append(found.appended._replace(erased=alike.get(index, False)))
     sequence += rows.insert(database, connection)
     for entry_id, came_to in met.unfinished.items():
@@ -185,35 +187,40 @@ def changed_since(connection: Connection, marketplace: str, seen: AsSeen) -> set
 def other_decision(decision_id: str, entry_id: str) -> EntryContentDiffers:
     """Return the refusal of a bulk decision whose id stands for another one, by an entry of that."""
     return EntryContentDiffers(
-        f"decision_id: {decision_id!r} stands for another action, sample or selection; give a new decision a new id",
+        f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
         {"entry_id": entry_id},
+        ("decision_id",),
     )
 
 
 def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
     """EntryContentDiffers names all entries whose id stands for other content on record."""
     differing = {
-        index: _differs(index, item, found)
+        index: found
         for index, item in enumerate(batch)
         if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in alike
     }
     if differing:
-        index = min(differing)
-        raise EntryContentDiffers(differing[index], {"entry_id": batch[index].entry.entry_id}, differing)
+        raise _differing(batch, differing)
 
 
-def _differs(index: int, item: PreparedEntry, found: _Stored) -> str:
-    return (
-        f"entries[{index}].entry_id: {item.entry.entry_id!r} stands for other content (sequence"
-        f" {found.appended.sequence}); give a new fact a new entry_id"
-    )
+def _differing(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
+    """Return the error for entries whose ids stand for other content: by their index, what is stored under the id."""
+    texts = {
+        index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"
+        " fact a new entry_id"
+        for index, found in stored.items()
+    }
+    first = min(texts)
+    entry_id = batch[first].entry.entry_id
+    return EntryContentDiffers(texts[first], {"entry_id": entry_id}, ("entries", first, "entry_id"), texts)
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
     """InvalidInput if an entry that is not there yet is of the future. What is there was accepted by the clock of then."""
     for index, item in enumerate(batch):
         if item.entry.entry_id not in known:
-            prepare(item.entry, now, f"entries[{index}]")
+            prepare(item.entry, now, ("entries", index))
 
 
 def advance(connection: Connection, position: Position, sequence: int) -> None:
@@ -243,9 +250,10 @@ def taken_revision(
             other = connection.execute(_STATED_BY, {"marketplace": marketplace, **key}).scalar() or entry_id
         if other != entry_id:
             return ExposureRevisionTaken(
-                f"entries[{index}].exposure: this day, product category and revision were stated by the entry"
-                f" {other!r}; state the day again with a higher revision",
+                f"this day, product category and revision were stated by the entry {other!r}; state the day again with a"
+                " higher revision",
                 {"entry_id": other},
+                ("entries", index, "exposure"),
             )
     return None
 

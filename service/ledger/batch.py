@@ -50,7 +50,7 @@ class Batch:
     def add(self, item: PreparedEntry, index: int) -> Appended:
         """Take one entry, and what follows from it; where it will stand. Errors as `Derivation.take`."""
         sequence = self._first + len(self.derivation.following)
-        taken = self.derivation.take(item, f"entries[{index}]")
+        taken = self.derivation.take(item, ("entries", index))
         return Appended(item.entry.entry_id, sequence, self._record_time, False, taken.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:

@@ -223,7 +223,7 @@ class Ledger(ReviewReads):
         latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [
-            FieldViolation(name, f"must lie between 1970 and the ledger's now, {format_time(latest)}")
+            FieldViolation((name,), f"must lie between 1970 and the ledger's now, {format_time(latest)}")
             for name, value in times.items()
             if value is not None and not 0 <= value <= latest
         ]

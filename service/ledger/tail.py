@@ -145,7 +145,8 @@ def stopping() -> ServerStopping:
 def not_reached(field: str, sequence: int, last: int) -> SequenceNotReached:
     """What is said of a sequence that is beyond the end of the ledger."""
     return SequenceNotReached(
-        f"{field}: the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
+        f"the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
         " one of this ledger",
         {"last_sequence": str(last)},
+        (field,),
     )

@@ -147,7 +147,7 @@ class Registry:
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Points `challenger` or `shadow` at a published model; its whole digest. A champion is made by `promote`."""
         if alias not in (CHALLENGER, SHADOW):
-            raise InvalidInput([FieldViolation("alias", f"must be {CHALLENGER} or {SHADOW}")])
+            raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
         _check_said(actor=actor, reason=reason)
         digest = self.resolve(model)
         self.content(digest)
@@ -309,15 +309,15 @@ def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = 
     wrong = []
     for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
         if not text.strip():
-            wrong.append(FieldViolation(name, "is required"))
+            wrong.append(FieldViolation((name,), "is required"))
         elif len(text) > longest:
-            wrong.append(FieldViolation(name, f"must have at most {longest} characters"))
+            wrong.append(FieldViolation((name,), f"must have at most {longest} characters"))
         elif problem := wrong_line(text, longest):
-            wrong.append(FieldViolation(name, problem))
+            wrong.append(FieldViolation((name,), problem))
     for name, text in (("override", override), ("sign_off", sign_off)):
         if len(text) > MAX_NAME or (text and not text.strip()):
-            wrong.append(FieldViolation(name, f"must be a person's name of at most {MAX_NAME} characters"))
+            wrong.append(FieldViolation((name,), f"must be a person's name of at most {MAX_NAME} characters"))
         elif problem := wrong_line(text, MAX_NAME):
-            wrong.append(FieldViolation(name, problem))
+            wrong.append(FieldViolation((name,), problem))
     if wrong:
         raise InvalidInput(wrong)

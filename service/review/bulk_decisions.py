@@ -148,24 +148,24 @@ def check(decision: Decision) -> None:
     """InvalidInput names what is wrong with a decision, by the fields of the contract's request."""
     wrong = []
     if not is_id(decision.decision_id):
-        wrong.append(FieldViolation("decision_id", f"must be {ID_FORM}"))
+        wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
     if decision.action not in BULK_ACTIONS:
         known = ", ".join(action.name.lower() for action in BULK_ACTIONS)
-        wrong.append(FieldViolation("action", f"must be one of {known}; decide anything else one by one"))
+        wrong.append(FieldViolation(("action",), f"must be one of {known}; decide anything else one by one"))
     else:
         wrong += _wrong_change(decision)
         allowing = _allowing(decision.action)
         if not {*decision.statuses} <= allowing:
             allowed = ", ".join(sorted(status.name.lower() for status in allowing))
-            wrong.append(FieldViolation("statuses", f"must allow the action: {allowed}"))
+            wrong.append(FieldViolation(("statuses",), f"must allow the action: {allowed}"))
     if decision.selection == Selection():
         text = "must be stated, or notifier, seller, listing, right, reported_from or reported_before"
-        wrong.append(FieldViolation("violation_types", text))
+        wrong.append(FieldViolation(("violation_types",), text))
     for name in ("notifier", "listing", "right"):
         if (value := getattr(decision.selection, name)) and not is_id(value):
-            wrong.append(FieldViolation(name, f"must be {ID_FORM}"))
+            wrong.append(FieldViolation((name,), f"must be {ID_FORM}"))
     if not 0 < decision.sample_fraction <= 1:
-        wrong.append(FieldViolation("sample_fraction", "must lie above 0 and be at most 1; 0 stands for 0.05"))
+        wrong.append(FieldViolation(("sample_fraction",), "must lie above 0 and be at most 1; 0 stands for 0.05"))
     if wrong:
         raise InvalidInput(wrong)
 
@@ -245,9 +245,8 @@ def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
         for one in error.violations:
-            name = one.field.rsplit(".", 1)[-1]
-            if name != "entry_id":  # made of the decision's id, which is told by itself
-                yield FieldViolation(name, one.description)
+            if one.path[-1] != "entry_id":  # made of the decision's id, which is named by itself
+                yield FieldViolation(one.path[-1:], one.description)
 
 
 def _allowing(action: Action) -> set[Status]:

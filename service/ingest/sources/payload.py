@@ -42,7 +42,7 @@ def _from_protobuf(payload: bytes, marketplace: str) -> Entry:
 
 def _converted(message: entry_pb2.Entry, marketplace: str) -> Entry:
     wrong = Wrong()
-    entry = entry_of(marketplace, message, "entry", wrong)
+    entry = entry_of(marketplace, message, ("entry",), wrong)
     wrong.refuse()
     if entry is None:
         raise invalid("payload", "is not an Entry")

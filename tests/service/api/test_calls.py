@@ -172,7 +172,7 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
 
 
 def test_statuses_are_small_enough_for_the_metadata_of_any_client() -> None:
-    many = [FieldViolation(f"entries[{n}].violation.harm", "must be one of " + "x" * 500) for n in range(10_000)]
+    many = [FieldViolation(("entries", n, "violation", "harm"), "must be one of " + "x" * 500) for n in range(10_000)]
     status = status_of(InvalidInput(many))
     details = BadRequest()
     assert status.details[0].Unpack(details)
