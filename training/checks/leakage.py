@@ -55,7 +55,7 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
         single_features(train, study),
         adversarial(train, test, study),
         duplicated_histories(table, train.seller, test.seller),
-        identical_rows(join([train, test])),
+        identical_rows(join([train, test]), study),
     ]
 
 

@@ -59,6 +59,23 @@ def equal_bins(values: Floats, bins: int = BINS) -> list[Ints]:
     return [part for part in np.array_split(order, bins) if len(part)]
 
 
+def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
+    """Rows in up to `bins` parts of nearly equal numbers, by value, smallest first; equal values are in one part.
+
+    Each cut between parts goes to the nearest place where the value changes, the lower one of two as near; fewer parts are
+    left where many rows are equal. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
+    """
+    order = np.argsort(values, kind="stable")
+    changes = np.flatnonzero(np.diff(values[order])) + 1
+    if not len(changes):
+        return [order] if len(order) else []
+    wanted = len(order) * np.arange(1, bins) / bins
+    after = np.minimum(np.searchsorted(changes, wanted), len(changes) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(np.abs(changes[before] - wanted) <= np.abs(changes[after] - wanted), before, after)
+    return np.split(order, changes[np.unique(nearest)])
+
+
 class Recalibration:
     """Logistic recalibration: the line that would put the model's log-odds z right on these rows.
 

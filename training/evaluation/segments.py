@@ -9,7 +9,7 @@ import numpy as np
 from training.evaluation.arrays import Floats, Interval, Ints, Labels, groups_of
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
 from training.evaluation.jeffreys import Rate
-from training.evaluation.probability import equal_bins, losses
+from training.evaluation.probability import losses, tied_bins
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
 
@@ -54,8 +54,8 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
 
 
 def by_volume(orders: Floats) -> Parts:
-    """Tenths of the rows by orders, smallest first, named by their range; equal orders may fall into two."""
-    parts = equal_bins(orders)
+    """Tenths of the rows by orders, smallest first, named by their range; equal orders are in one, so there may be fewer."""
+    parts = tied_bins(orders)
     return [
         (f"{k + 1} of {len(parts)}: {orders[index[0]]:,.0f} to {orders[index[-1]]:,.0f} orders", index)
         for k, index in enumerate(parts)
@@ -123,12 +123,12 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 
 
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Calibration and log-loss by tenth of volume, smallest first, beside the unconstrained twin's: what the
+    """Calibration and log-loss by tenth of volume (ties together), smallest first, beside the unconstrained twin's: what the
     constraints cost, and whom.
     """
     predicted = case.probabilities()
     table = []
-    for index in equal_bins(case.orders):
+    for index in tied_bins(case.orders):
         weight = case.weight[index] / case.weight[index].sum()
         rate = Rate.of(index, predicted[CANDIDATE], case.bad, case.weight, case.seller)
         row: dict[str, Any] = {

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scoring.enums import Kind
 from scoring.time import DAY
-from training.checks.duplicates import duplicated_histories, identical_rows
+from training.checks.duplicates import agreement, duplicated_histories, identical_rows
 from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
+from training.evaluation.arrays import sigmoid
+from training.fitting.fit import Logistic
 from training.fitting.folds import folds
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join, snapshot
@@ -229,17 +233,59 @@ def test_a_short_history_is_nobodys_copy(
     assert duplicated_histories(copied, everyone, everyone).number == 0
 
 
-def test_rows_of_two_sellers_with_the_very_same_features_are_found(train: Snapshot) -> None:
-    """One row in five, given to another seller; of another day they are no copies."""
-    assert identical_rows(train).ok
+def test_rows_of_two_sellers_with_the_very_same_features_are_found_by_what_became_of_them(
+    train: Snapshot, study: Study
+) -> None:
+    """One row in two, given to another seller; of another day, or with a future of their own, they are no copies."""
+    assert identical_rows(train, study).ok
     rich = train.take(train.raw_count >= 3)
-    some = rich.take(np.arange(0, len(rich.bad), 5))
+    some = rich.take(np.arange(0, len(rich.bad), 2))
     copies = replace(some, seller=some.seller + 100_000)
-    found = identical_rows(join([rich, copies]))
+    found = identical_rows(join([rich, copies]), study)
     assert not found.ok
     assert found.number > 0.2
+    assert "agreement beyond chance 1.00" in found.text
     later = replace(copies, day=copies.day + 1)
-    assert identical_rows(join([rich, later])).ok
+    assert identical_rows(join([rich, later]), study).ok
+    rng = np.random.default_rng(3)
+    p_bad = sigmoid(Logistic(rich, study).log_odds(rich))
+    drawn = replace(rich, bad=(rng.random(len(rich.bad)) < p_bad).astype(float))
+    others = replace(drawn, seller=drawn.seller + 100_000, bad=(rng.random(len(rich.bad)) < p_bad).astype(float))
+    alike = identical_rows(join([drawn, others]), study)
+    assert alike.text.startswith("100.00%")
+    assert alike.ok, alike.text
+
+
+def test_agreement_beyond_chance_is_worked() -> None:
+    """Worked: 20 pairs at a chance of 0.5, 2 of which disagree: kappa 0.8 (0.28 to 1)."""
+    bad = np.array([0.0, 1.0] * 2 + [1.0, 1.0] * 9 + [0.0, 0.0] * 9)
+    found = agreement(np.arange(40) // 2, bad, np.full(40, 0.5), np.arange(40))
+    assert (found.observed, found.expected) == pytest.approx((0.9, 0.5))
+    kappa = found.kappa
+    assert (kappa.value, kappa.low, kappa.high) == pytest.approx((0.8, 0.2775, 1.0), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_independent_outcomes_agree_by_chance_however_their_chances_differ(size: int) -> None:
+    """Kappa 0 is below its interval in few worlds; one rate for all as chance would find agreement in most."""
+    rng, missed, taken = np.random.default_rng(4), 0, 0
+    for _ in range(100):
+        p_bad = np.repeat(rng.beta(0.5, 2, 300), size)
+        bad = (rng.random(len(p_bad)) < p_bad).astype(float)
+        group = np.repeat(np.arange(300), size)
+        missed += agreement(group, bad, p_bad, np.arange(len(bad))).kappa.low > 0
+        taken += agreement(group, bad, np.full(len(bad), bad.mean()), np.arange(len(bad))).kappa.low > 0
+    assert missed <= 6
+    assert taken > 90
+
+
+@given(st.integers(2, 60), st.integers(0, 5), st.floats(0.05, 0.95))
+def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) -> None:
+    """No pair disagrees: kappa 1, and as sure as the pairs that could have disagreed."""
+    bad = np.repeat((np.random.default_rng(seed).random(pairs) < chance).astype(float), 2)
+    found = agreement(np.arange(2 * pairs) // 2, bad, np.full(2 * pairs, chance), np.arange(2 * pairs)).kappa
+    assert found.value == found.high == 1
+    assert found.low == pytest.approx(1 - 3.6889 / (2 * pairs * chance * (1 - chance)), abs=1e-3)
 
 
 def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_what_came_later(

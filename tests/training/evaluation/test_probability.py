@@ -1,5 +1,7 @@
 """Log-loss, Brier's parts, recalibration, Jeffreys and Holm: worked numbers, others' code, and known truth."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.jeffreys import Rate, holm, jeffreys_interval, jeffreys_test
-from training.evaluation.probability import Recalibration, brier, losses
+from training.evaluation.probability import Recalibration, brier, losses, tied_bins
 from training.evaluation.resampling import draw
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -45,6 +47,25 @@ def test_the_parts_of_brier_add_up(rows: int, seed: int, bins: int) -> None:
     found = brier(p, bad, weight, bins)
     parts = found.reliability - found.resolution + found.uncertainty + found.within
     assert found.value == pytest.approx(parts, abs=1e-12)
+
+
+def test_parts_that_keep_ties_together_are_worked() -> None:
+    """Worked: 1, 1, 1, 2, 3, 3 in three parts; of all alike one part is left, of none none."""
+    values = np.array([3.0, 1.0, 2.0, 1.0, 3.0, 1.0])
+    assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
+    assert [len(part) for part in tied_bins(np.ones(7))] == [7]
+    assert tied_bins(np.array([])) == []
+    assert [len(part) for part in tied_bins(np.arange(100.0))] == [10] * 10
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 12))
+def test_parts_hold_every_row_once_and_no_value_twice(numbers: list[int], bins: int) -> None:
+    values = np.array(numbers, dtype=np.float64)
+    parts = tied_bins(values, bins)
+    assert 1 <= len(parts) <= bins
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(values)))
+    for before, after in pairwise(parts):
+        assert values[before].max() < values[after].min()
 
 
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
