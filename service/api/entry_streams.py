@@ -11,7 +11,7 @@ from scoring.errors import SellertrustError, invalid
 from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.reads import MAX_PAGE
+from service.api.reads import MAX_PAGE, page_limit
 from service.call_context import current_call
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
@@ -69,9 +69,7 @@ class EntryStreams:
         parent = parse_parent(request.parent, "parent")
         if request.after_sequence < 0:
             raise invalid("after_sequence", "must not be negative")
-        if request.page_size < 0:
-            raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {MAX_PAGE:,}")
-        limit = min(request.page_size or MAX_PAGE, MAX_PAGE)
+        limit = page_limit(request.page_size, default=MAX_PAGE)
         position, (last, _) = request.after_sequence, self._ledger.last()
         if position > last:
             raise not_reached("after_sequence", position, last)

@@ -14,11 +14,13 @@ from scoring.enums import Action
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.entry_streams import EntryStreams, fitting
-from service.api.reads import cut_of, is_number, page_of
+from service.api.reads import Reads, is_number
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
 from service.ingest.listed_entries import append_messages
+from service.ledger.store import Ledger
+from service.ledger.tail import Tail
 
 WRITES = ("AppendEntries", *(f"{action.name.capitalize()}Violation" for action in Action))
 """The methods of LedgerService that append."""
@@ -50,6 +52,10 @@ Decided = TypeVar(
 class LedgerServicer(EntryStreams):
     """LedgerService."""
 
+    def __init__(self, ledger: Ledger, tail: Tail, reads: Reads) -> None:
+        super().__init__(ledger, tail)
+        self._reads = reads
+
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         response = appended_response(append_messages(self._ledger, marketplace, request.entries))
@@ -58,8 +64,8 @@ class LedgerServicer(EntryStreams):
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
-        page = page_of(request, is_number, lambda: cut_of(self._ledger, self._tail, request))
-        after, limit = int(page.after or 0), page.limit
+        page = self._reads.page(request, is_number)
+        after, limit = page.after_number, page.limit
         found = self._ledger.entries(marketplace, page.cut, seller=seller, after_sequence=after, limit=limit + 1)
         entries = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
         more = len(entries) < len(found)
@@ -69,20 +75,20 @@ class LedgerServicer(EntryStreams):
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
         marketplace, violation = parse_violation(request.name, "name")
-        cut = cut_of(self._ledger, self._tail, request)
+        cut = self._reads.cut(request)
         view = self._ledger.violation(marketplace, violation, cut)
         return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
         marketplace, seller = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
-        page = page_of(request, is_number, lambda: cut_of(self._ledger, self._tail, request))
+        page = self._reads.page(request, is_number)
         found, following = self._ledger.violations(
             marketplace,
             page.cut,
             seller=seller,
             statuses=statuses,
-            after_sequence=int(page.after or 0),
+            after_sequence=page.after_number,
             limit=page.limit,
         )
         return ledger_pb.ListViolationsResponse(

@@ -80,7 +80,7 @@ class ModelServicer:
 
     def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:
         page = page_of(request, is_number)
-        begin = int(page.after or 0)
+        begin = page.after_number
         end = begin + page.limit
         with self._registry() as registry:
             moves = registry.history()

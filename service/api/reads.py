@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.errors import FieldViolation, invalid
-from scoring.time import MAX_TIME
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
@@ -37,36 +36,48 @@ ReadRequest = (
     | review_pb.ListNotifiersRequest
     | review_pb.ListReviewQueueRequest
 )
-ListRequest = (
+LedgerListRequest = (
     ledger_pb.ListEntriesRequest
     | ledger_pb.ListViolationsRequest
     | review_pb.ListNotifiersRequest
     | review_pb.ListReviewQueueRequest
-    | model_pb.ListModelsRequest
-    | model_pb.ListModelMovesRequest
 )
+ListRequest = LedgerListRequest | model_pb.ListModelsRequest | model_pb.ListModelMovesRequest
 
 
-def cut_of(ledger: Ledger, tail: Tail | None, request: ReadRequest) -> Cut:
-    """The cut of the ledger that a request's times ask for, once the ledger holds the sequence that it asks for.
+class Reads:
+    """The cuts and the pages of whatever is read from one ledger, whose end is followed by `tail`."""
 
-    `tail`: None for requests that cannot ask for a sequence.
-    """
-    wrong = Wrong()
-    names = [field.name for field in request.DESCRIPTOR.fields]
-    observe_time = wrong.take(optional_time, request, "observe_time") if "observe_time" in names else None
-    known_time = wrong.take(optional_time, request, "known_time")
-    wanted: int = getattr(request, "at_least_sequence", 0)
-    if wanted < 0:
-        wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))
-    wrong.refuse()
-    if known_time is None and tail is not None:
-        tail.reach(wanted)
-    cut = ledger.cut(observe_time, known_time)
-    if cut.sequence < wanted:  # whatever is appended from now on is recorded after `known_time`
-        text = f"is excluded by known_time, before which the ledger ended at {cut.sequence}; leave one of the two out"
-        raise invalid("at_least_sequence", text)
-    return cut
+    def __init__(self, ledger: Ledger, tail: Tail) -> None:
+        self._ledger = ledger
+        self._tail = tail
+
+    def cut(self, request: ReadRequest) -> Cut:
+        """Return the cut of the ledger that a request's times ask for, once the ledger holds the sequence it asks for.
+
+        InvalidInput names the times, or `at_least_sequence`; SequenceNotReached and TooManyCalls as `Tail.reach`.
+        """
+        wrong = Wrong()
+        names = [field.name for field in request.DESCRIPTOR.fields]
+        observe_time = wrong.take(optional_time, request, "observe_time") if "observe_time" in names else None
+        known_time = wrong.take(optional_time, request, "known_time")
+        wanted: int = getattr(request, "at_least_sequence", 0)
+        if wanted < 0:
+            wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))
+        wrong.refuse()
+        if known_time is None:
+            self._tail.reach(wanted)
+        cut = self._ledger.cut(observe_time, known_time)
+        if cut.sequence < wanted:  # whatever is appended from now on is recorded after `known_time`
+            text = (
+                f"is excluded by known_time, before which the ledger ended at {cut.sequence}; leave one of the two out"
+            )
+            raise invalid("at_least_sequence", text)
+        return cut
+
+    def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
+        """Return the page of a list of the ledger that a request asks for. InvalidInput as `cut` and `page_of`."""
+        return page_of(request, is_after, lambda: self.cut(request), self._ledger.has_given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,18 @@ class Page:
     """One page of a list."""
 
     request: ListRequest
+    """The request for it."""
     cut: Cut
     """What all pages of the list see: the cut of its first one."""
     after: str
-    """After what the page goes on, in the list's own words; empty for the first page."""
+    """The item that the page goes on after, as the list names its items; empty for the first page."""
     limit: int
-    """How many items it holds at most."""
+    """The largest number of items that it may hold."""
+
+    @property
+    def after_number(self) -> int:
+        """What the page goes on after in a list whose tokens hold numbers: a sequence, or a count of items."""
+        return int(self.after or 0)
 
     def token(self, after: object) -> str:
         """Return the token of the page that goes on after `after`, by the same cut."""
@@ -87,17 +104,26 @@ class Page:
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 
 
+def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
+    """Return how many items a page of the stated size holds at most. InvalidInput names `page_size`."""
+    if page_size < 0:
+        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {default:,}")
+    return min(page_size or default, MAX_PAGE)
+
+
 def page_of(
-    request: ListRequest, is_after: Callable[[str], bool], first_cut: Callable[[], Cut] = lambda: NO_CUT
+    request: ListRequest,
+    is_after: Callable[[str], bool],
+    first_cut: Callable[[], Cut] = lambda: NO_CUT,
+    has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
 ) -> Page:
     """Return the page that a list request asks for. InvalidInput names `page_size` or `page_token`.
 
-    `is_after` says what a token of this list may go on after; `first_cut` gives the cut of the first page. The token
-    binds the request's other parameters but `page_size`, which may change from page to page (AIP-158).
+    `is_after` says what a token of this list may go on after; `first_cut` gives the cut of the first page, and `has_given`
+    says of which cuts it can have been; without either the list is of no ledger. The token binds the request's other
+    parameters but `page_size`, which may change from page to page (AIP-158).
     """
-    if request.page_size < 0:
-        raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {DEFAULT_PAGE}")
-    limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    limit = page_limit(request.page_size)
     if not request.page_token:
         return Page(request, first_cut(), "", limit)
     try:
@@ -105,14 +131,14 @@ def page_of(
     except ValueError:
         token = b""
     body = token[_BINDING_BYTES:]
-    cut = Cut(*_CUT.unpack_from(body)) if len(body) > _CUT.size else Cut(-1, -1, -1)
     after = body[_CUT.size :].decode(errors="replace")
     # Anybody can forge a token, and it shows its maker nothing he may not list; what stands in it must make sense.
-    is_sound = 0 <= cut.observe_time <= MAX_TIME and 0 <= cut.known_time <= MAX_TIME and cut.sequence >= 0
-    if not (is_sound and is_after(after)) or token[:_BINDING_BYTES] != _binding(request, body):
-        text = "must be the next_page_token of the page before, with all else but page_size as in that request"
-        raise invalid("page_token", text)
-    return Page(request, cut, after, limit)
+    if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
+        cut = Cut(*_CUT.unpack_from(body))
+        if has_given(cut):
+            return Page(request, cut, after, limit)
+    text = "must be the next_page_token of the page before, with all else but page_size as in that request"
+    raise invalid("page_token", text)
 
 
 def is_number(text: str) -> bool:

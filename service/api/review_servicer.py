@@ -4,7 +4,7 @@ from scoring.entries.field_types import is_id
 from scoring.errors import NotifierNotFound
 from scoring.time import format_time
 from sellertrust.v1 import review_service_pb2 as review_pb
-from service.api.reads import cut_of, is_number, page_of
+from service.api.reads import Reads, is_number
 from service.contract.resource_names import parse_marketplace, parse_notifier
 from service.contract.review import decision_of, notifier_message, outcome_message, queue_messages
 from service.ledger.store import Ledger
@@ -19,12 +19,13 @@ REVIEW_WRITES = ("DecideViolations",)
 class ReviewServicer:
     """ReviewService."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, reads: Reads) -> None:
         self._ledger = ledger
+        self._reads = reads
 
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
         marketplace, notifier = parse_notifier(request.name, "name")
-        cut = cut_of(self._ledger, None, request)
+        cut = self._reads.cut(request)
         found = self._ledger.notifier_records(marketplace, cut, [notifier]).get(notifier)
         if found is None:
             text = f"nothing that this notifier reported was recorded by {format_time(cut.known_time)}; check its id"
@@ -33,7 +34,7 @@ class ReviewServicer:
 
     def ListNotifiers(self, request: review_pb.ListNotifiersRequest) -> review_pb.ListNotifiersResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        page = page_of(request, is_id, lambda: cut_of(self._ledger, None, request))
+        page = self._reads.page(request, is_id)
         limit = page.limit
         names = self._ledger.notifiers(marketplace, page.after, limit + 1)
         found = self._ledger.notifier_records(marketplace, page.cut, names[:limit])
@@ -44,9 +45,9 @@ class ReviewServicer:
 
     def ListReviewQueue(self, request: review_pb.ListReviewQueueRequest) -> review_pb.ListReviewQueueResponse:
         marketplace = parse_marketplace(request.parent, "parent")
-        page = page_of(request, is_number, lambda: cut_of(self._ledger, None, request))
+        page = self._reads.page(request, is_number)
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
-        begin = int(page.after or 0)  # how many items come before
+        begin = page.after_number  # how many items come before
         end = begin + page.limit
         views = self._ledger.named_violations(marketplace, [item.violation for item in items[begin:end]], page.cut)
         return review_pb.ListReviewQueueResponse(

@@ -26,6 +26,7 @@ from service.api.logs import Log, Pseudonyms, make_log
 from service.api.metrics import MetricsPort
 from service.api.model_servicer import ModelServicer
 from service.api.pools import POOLS, Pool, threads_of
+from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
 from service.api.tls_files import TlsFiles
@@ -92,10 +93,11 @@ class Server:
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest)
+        reads = Reads(ledger, self._tail)
         services = self._register(
-            LedgerServicer(ledger, self._tail),
-            TrustScoreServicer(ledger, scorer, self._tail),
-            ReviewServicer(ledger),
+            LedgerServicer(ledger, self._tail, reads),
+            TrustScoreServicer(scorer, reads),
+            ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
         )
         self._health = Health(services, ledger.ping, self.log)

@@ -2,12 +2,10 @@
 
 from scoring.errors import FieldViolation, SellertrustError, invalid
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.api.reads import cut_of
+from service.api.reads import Reads
 from service.contract.fields import Wrong
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import explanation_message, result_message, score_message, stamp_message
-from service.ledger.store import Ledger
-from service.ledger.tail import Tail
 from service.scores.scorer import Scorer
 
 MAX_SELLERS = 1_000
@@ -16,14 +14,13 @@ MAX_SELLERS = 1_000
 class TrustScoreServicer:
     """TrustScoreService."""
 
-    def __init__(self, ledger: Ledger, scorer: Scorer, tail: Tail) -> None:
-        self._ledger = ledger
+    def __init__(self, scorer: Scorer, reads: Reads) -> None:
         self._scorer = scorer
-        self._tail = tail
+        self._reads = reads
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        [outcome], stamp = self._scorer.scores(marketplace, [seller], cut_of(self._ledger, self._tail, request))
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], self._reads.cut(request))
         if isinstance(outcome, SellertrustError):
             raise outcome
         return score_pb.GetTrustScoreResponse(trust_score=score_message(request.seller, outcome, stamp_message(stamp)))
@@ -31,7 +28,7 @@ class TrustScoreServicer:
     def BatchGetTrustScores(self, request: score_pb.BatchGetTrustScoresRequest) -> score_pb.BatchGetTrustScoresResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
-        outcomes, stamp = self._scorer.scores(marketplace, sellers, cut_of(self._ledger, self._tail, request))
+        outcomes, stamp = self._scorer.scores(marketplace, sellers, self._reads.cut(request))
         message = stamp_message(stamp)
         named = zip(request.sellers, outcomes, strict=True)
         return score_pb.BatchGetTrustScoresResponse(
@@ -40,7 +37,7 @@ class TrustScoreServicer:
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        explanation, stamp = self._scorer.explain(marketplace, seller, cut_of(self._ledger, self._tail, request))
+        explanation, stamp = self._scorer.explain(marketplace, seller, self._reads.cut(request))
         return explanation_message(request.seller, explanation, stamp)
 
 

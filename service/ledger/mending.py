@@ -93,13 +93,13 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
     first, ahead = stated.first_sequence, stated.ahead_micros
     if not mendings.through < first <= last:
         raise invalid(
-            "clock.first_sequence",
+            ("clock", "first_sequence"),
             f"must be an entry after {mendings.through}, up to where it was mended before, and not after {last}, the last",
         )
     begun, before = _recorded(connection, first), _recorded(connection, first - 1)
     if not before < begun - ahead <= now:
         raise invalid(
-            "clock.ahead_micros",
+            ("clock", "ahead_micros"),
             f"must leave the entry {first}, recorded at {format_time(begun)}, after the one before it, recorded at"
             f" {format_time(before)}, and not after now, {format_time(now)}",
         )

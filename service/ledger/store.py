@@ -238,6 +238,19 @@ class Ledger(ReviewReads):
             sequence=sequence,
         )
 
+    def has_given(self, cut: Cut) -> bool:
+        """Return whether `cut` could have made this cut: its times are past, and its sequence was the last one known then.
+
+        The clock that made it may have been SKEW ahead of the present one: servers' clocks differ, and are put back.
+        """
+        if cut.observe_time < 0:
+            return False
+        try:
+            again = self.cut(max(cut.observe_time - SKEW, 0), cut.known_time)
+        except InvalidInput:
+            return False
+        return (again.known_time, again.sequence) == (cut.known_time, cut.sequence)
+
     def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
         """The number of rows that `fact_rows` now gives of each seller that has any, and how many allege a violation."""
         with self._database.read() as connection:

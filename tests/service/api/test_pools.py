@@ -15,6 +15,7 @@ from sellertrust.v1 import ledger_service_pb2
 from service.api.calls import Calls
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Pseudonyms, make_log
+from service.api.reads import Reads
 from service.api.stream_threads import Streams
 from tests.databases import database as new_database
 from tests.servers import MARKET, identity, running_server, violation
@@ -112,7 +113,8 @@ def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
         calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
         service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-        servicer = LedgerServicer(running.ledger, running.server._tail)
+        tail = running.server._tail
+        servicer = LedgerServicer(running.ledger, tail, Reads(running.ledger, tail))
         with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
             calls.handlers(service, servicer, {}, Streams(1, 1))
 
