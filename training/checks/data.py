@@ -26,6 +26,7 @@ MOST_CONSTANT = 0.5
 MOST_JUMP = 1.5
 JUMP_DEVIATIONS = 4.0
 MOST_EXCLUDED = 0.2
+MOST_UNSEEN = 0.05
 
 
 def data_checks(
@@ -48,6 +49,7 @@ def data_checks(
         features_out_of_range(study, observed),
         base_rate_jump(observed),
         left_out(observed, exclusions),
+        bad_left_out(observed, exclusions),
     ]
 
 
@@ -212,6 +214,26 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
         float(jumps[most]) <= MOST_JUMP,
         float(jumps[most]),
         f"the share of bad rows goes from {rate[most]:.2%} to {rate[most + 1]:.2%} at {day}",
+    )
+
+
+def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
+    """Bad sellers that are no rows since they settled too few orders in the window: nothing is learned of them."""
+    lost = sum(part.get("bad_without_orders_in_window", 0) for part in exclusions)
+    few = sum(part.get("bad_with_too_few_orders", 0) for part in exclusions)
+    bad = lost + few + sum(int(part.bad.sum()) for part in observed)
+    share = (lost + few) / max(bad, 1)
+    said = f"{lost + few} of {bad} bad sellers ({share:.1%}) are left out for want of orders in the window"
+    if lost + few:
+        said += f" ({lost} without any)"
+    return Check(
+        "bad_left_out",
+        share <= MOST_UNSEEN,
+        share,
+        said
+        if share <= MOST_UNSEEN
+        else f"{said}: the model never learns of them, and is judged without them; a shorter window, a smaller"
+        " bad.least_orders or a count without [exposure] keeps them",
     )
 
 

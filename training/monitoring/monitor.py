@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from scoring.enums import Kind, Tier
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import Ints
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
@@ -336,9 +335,11 @@ def _open_window(
     everyone = population(table, study, day, final)
     labels = _labels(table, study, day, end, table.as_of, final)
     observed = np.zeros(table.columns.cases)
-    kept = everyone.seller if study.reference_exposure is None else _with_orders(everyone.seller, labels)
+    kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
-    if study.reference_exposure is None:
+    if study.is_rate:
+        start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
+    elif study.reference_exposure is None:
         start = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     else:
         start = np.log(np.maximum(labels.window_orders[everyone.seller], 1.0) / study.reference_exposure)
@@ -346,7 +347,9 @@ def _open_window(
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to = np.zeros((2, table.columns.cases))
-    conduct = replace(table, columns=table.columns.take(table.columns.kind != Kind.EXPOSURE))
+    # Labels that ask for no orders are the same without what was sold, which is most of a ledger.
+    asks = study.is_rate or study.least_orders > 0 or study.bad_count == "service_failures"
+    conduct = table if asks else replace(table, columns=table.columns.take(table.columns.kind != Kind.EXPOSURE))
     for first in past:
         window = study.observation(first)
         until = min(first + age, window.window_end)
@@ -356,10 +359,6 @@ def _open_window(
         came_to += _labels(table, study, first, until, max(mature, first + age), final).outcome == Known.BAD
     bad = (labels.outcome == Known.BAD) * observed
     return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
-
-
-def _with_orders(sellers: Ints, labels: Labels) -> Ints:
-    return sellers[labels.window_orders[sellers] > 0]
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:

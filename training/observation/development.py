@@ -5,7 +5,7 @@ calibration has to be lifted. It counts sellers and not incidents: who needs two
 second, so far less of the bad ones are known than of the incidents; who had five is known with the first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,20 @@ from scoring.enums import Kind, Status
 from scoring.features.columns import Ints
 from scoring.features.facts import Facts
 from scoring.time import DAY
+from training.observation.badness import (
+    NEVER,
+    Counted,
+    amounts,
+    bad_days,
+    count_failures,
+    count_incidents,
+    market_cut,
+    matches,
+    needed,
+)
 from training.observation.delay import first_about
 from training.observation.export import LedgerTable
-from training.observation.labels import NEVER, final_facts, matches, suspensions_for
+from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
 
 Floats = NDArray[np.float64]
@@ -168,7 +179,7 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
     from its end until enough was known to count (0: by its end).
     """
     known = _known_days(table, final)
-    enough = _enough_incidents(table, study, windows, final, known)
+    enough = _enough_counted(table, study, windows, final, known)
     if study.bad_suspended:
         imposed, entry, violation = suspensions_for(final.violations, table)
         known_day = np.maximum(imposed.report_time[entry] // DAY, known[violation])
@@ -183,22 +194,59 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
     return place, np.maximum(day + 1 - windows.end[place], 0)
 
 
-def _enough_incidents(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
-    """Case, place of the window and day on which the incident became known that made the seller bad in it."""
+def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
+    """Case, place of the window and day on which so much became known that the seller was bad in it."""
     matching = np.flatnonzero(matches(final.violations, study.bad, table))
-    pair, place = windows.holding(final.violations.day[matching])
-    row = matching[pair]
-    case, incident, day = final.violations.case[row], final.violations.incident[row], known[row]
-    order = np.lexsort((day, incident, case, place))
-    case, incident, place, day = (values[order] for values in (case, incident, place, day))
-    new = _is_new(case, place, incident)
-    case, place, day = case[new], place[new], day[new]
-    order = np.lexsort((day, case, place))
-    case, place, day = case[order], place[order], day[order]
-    at = np.arange(len(case))
-    number = at - np.maximum.accumulate(np.where(_is_new(case, place), at, 0)) + 1
-    deciding = number == study.bad_at_least
-    return [case[deciding], place[deciding], day[deciding]]
+    v, known = final.violations.take(matching), known[matching]
+    amount = amounts(v, study, table)
+    if study.bad_count == "service_failures":
+        every, happened = _known_failures(table, study, final)
+    least = study.orders_needed if study.is_rate or study.least_orders else 0
+    found: list[tuple[Ints, Ints, Ints]] = []
+    for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
+        if study.bad_count == "service_failures":
+            inside = (happened >= start) & (happened < end)
+            counted = Counted(*(getattr(every, name)[inside] for name in Counted.__dataclass_fields__))
+        else:
+            inside = (v.day >= start) & (v.day < end)
+            counted = count_incidents(v.take(inside), known[inside], amount[inside], study)
+        orders = _orders(final, study, start, end)
+        cut = market_cut(study, counted.by_case(final.cases), orders)
+        day = bad_days(counted, needed(study, orders, cut), study)
+        # Who sells too little is no row, and its outcome no label.
+        case = np.flatnonzero((day < NEVER // DAY) & (orders >= least))
+        found.append((case, np.full(len(case), place), day[case]))
+    return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
+
+
+def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
+    """Settled orders of each case in a window, if bad is a matter of them; else none, which nothing reads."""
+    if not study.is_rate and not study.least_orders:
+        return np.zeros(final.cases, dtype=np.int64)
+    inside = (final.exposure_day >= start) & (final.exposure_day < end)
+    sold = np.bincount(final.exposure_case[inside], weights=final.exposure_orders[inside], minlength=final.cases)
+    return sold.astype(np.int64)
+
+
+def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
+    """The orders that failed by what stands today, each `day` the one on which so many were known; and the days that they
+    were settled on.
+    """
+    counted = count_failures(final, final, study)
+    said = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
+    if not len(said.day):
+        return counted, counted.day
+    first, span = int(said.day.min()), int(said.day.max() - said.day.min()) + 1
+    key = said.case * span + said.day - first
+    order = np.lexsort((said.report_time, key))
+    last = np.append(key[order][1:] != key[order][:-1], True)
+    keys, reported = key[order][last], said.report_time[order][last] // DAY
+    place = np.searchsorted(keys, counted.case * span + counted.day - first)
+    known = reported[np.minimum(place, len(keys) - 1)]
+    return replace(counted, day=known), counted.day
+
+
+_NOTHING = np.empty(0, dtype=np.int64)
 
 
 def _is_new(*values: Ints) -> NDArray[np.bool_]:

@@ -1,13 +1,14 @@
 """Labels: what became of each observed seller in its window, by the truth known at one fixed maturity after it.
 
-Bad: enough incidents in the window that match the bad definition, or (if the study says so) a suspension imposed in it
-that rests on a violation that counts. Less whatever was overturned since: what does not count by today's knowledge
-makes nobody bad. A seller has left if it settled no order from some day on to the end of its window, and that day came
-before the study's least share of the window was over. No entry says that an account was closed, so leaving is taken as
-that: who left, is not bad, and would be if the allegations still open at the maturity (and not retracted since) were
-upheld, closed with open claims and is indeterminate.
+Bad: enough in the window of what the bad definition counts (`training.observation.badness`), or (if the study says so) a
+suspension imposed in it that rests on a violation that counts. Less whatever was overturned since: what does not count by
+today's knowledge makes nobody bad. A seller has left if it settled no order from some day on to the end of its window, and
+that day came before the study's least share of the window was over. No entry says that an account was closed, so leaving
+is taken as that: who left, is not bad, and would be if the allegations still open at the maturity (and not retracted
+since) were upheld, closed with open claims and is indeterminate.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,16 +20,27 @@ from scoring.features.columns import EntryColumns, Ints
 from scoring.features.corrections import corrected
 from scoring.features.facts import Facts, Violations, are, resolve
 from scoring.time import DAY
+from training.observation.badness import (
+    NEVER,
+    Counted,
+    amounts,
+    bad_days,
+    count_failures,
+    count_incidents,
+    market_cut,
+    matches,
+    needed,
+    severity_weights,
+)
 from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
-from training.study.definition import BadRule, Study
+from training.study.definition import Study
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
 """A time after all others, in microseconds."""
-NEVER = np.iinfo(np.int64).max
 STRATA = 5
 """Groups of sellers by volume, in each of which the chance of staying is estimated."""
 MOST_WEIGHT = 10.0
@@ -37,6 +49,8 @@ MOST_WEIGHT = 10.0
 
 _IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 """Of each kind, by its number, whether it reports violations or decides about them."""
+_IS_OF_SALES = are(Kind.EXPOSURE, Kind.CORRECTION)
+"""Whether it states what was sold, or corrects it."""
 
 
 class Outcome(IntEnum):
@@ -63,10 +77,10 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Labels:
     """Of shape (cases,). `outcome` as in Outcome; `loss`: the severity weights of the incidents in the window that match
-    the bad definition, of each the largest, summed (unit: severity weight; 0 for those that are not bad; for a
-    suspension at least what the gravest violation weighs that it rests on); `bad_day`: when it became bad, or NEVER;
-    `left_day`: the first day from which on it settled no order up to the window's end; `window_orders`: settled orders in it;
-    `inspected`: an inspection in the window had drawn it at random.
+    the bad definition, of each the largest, summed (unit: severity weight; 0 for those that are not bad; an order that
+    failed weighs what a minor violation does; for a suspension at least what the gravest violation weighs that it rests
+    on); `bad_day`: when it became bad, or NEVER; `left_day`: the first day from which on it settled no order up to the
+    window's end; `window_orders`: settled orders in it; `inspected`: an inspection in the window had drawn it at random.
     """
 
     outcome: NDArray[np.int8]
@@ -88,44 +102,44 @@ def final_facts(table: LedgerTable) -> Facts:
     return resolve(columns, np.full(columns.cases, EVER))
 
 
-def label(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> Labels:
-    """Labels every case of the table. `final`: as of `final_facts`."""
+def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
+    """Return the rate from which on sellers are among the worst of the whole table's (`badness.market_cut`)."""
+    if study.bad_worst is None:
+        return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
-    truth_time = (windows.end + study.maturity_days) * DAY
-    mature = resolve(columns, truth_time, as_reported=True).violations
-    mature = mature.take(np.isin(mature.row, final.violations.row))
-    bad_day, loss = _bad(mature, table, study, windows)
+    _, counted = _mature(columns, table, study, windows, final)
+    _, orders = _sold(final, windows)
+    return market_cut(study, counted.by_case(final.cases), orders)
+
+
+def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
+    """Label every case of the table. `final`: as of `final_facts`; `cut`: of `market_cut_of`, where the table is a part."""
+    if cut is None:
+        cut = market_cut_of(table, study, windows, final)
+    columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
+    mature, counted = _mature(columns, table, study, windows, final)
+    left_day, orders = _sold(final, windows)
+    enough = needed(study, orders, cut)
+    bad_day = bad_days(counted, enough, study)
+    loss = np.bincount(counted.case, weights=counted.loss, minlength=final.cases)
     if study.bad_suspended:
+        truth_time = (windows.end + study.maturity_days) * DAY
         suspended_day, cost = _suspended(mature, table, study, windows, truth_time)
         bad_day, loss = np.minimum(bad_day, suspended_day), np.maximum(loss, cost)
     is_bad = bad_day < NEVER
-    left_day, orders = _sold(final, windows)
     has_left = ~is_bad & (left_day - windows.day < study.least_share * (windows.end - windows.day))
     outcome = np.where(is_bad, Outcome.BAD, Outcome.GOOD).astype(np.int8)
     if study.left != "keep":
         outcome[has_left] = Outcome.LEFT
-    outcome[_has_open_claims(columns, table, study, windows, has_left)] = Outcome.INDETERMINATE
+    outcome[_has_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
     return Labels(
         outcome=outcome,
         loss=np.where(is_bad, loss, 0.0),
         bad_day=bad_day,
         left_day=left_day,
-        window_orders=orders,
-        inspected=_inspected(table, windows, truth_time),
+        window_orders=orders.astype(np.float64),
+        inspected=_inspected(table, windows, (windows.end + study.maturity_days) * DAY),
     )
-
-
-def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Which violations one of the rules of a bad definition names."""
-    found = np.zeros(len(v.case), dtype=bool)
-    for rule in rules:
-        match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
-        if rule.violation_type is not None:
-            match &= table.violation_type[v.row] == rule.violation_type
-        if rule.category is not None:
-            match &= v.category == rule.category
-        found |= match
-    return found
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
@@ -141,38 +155,31 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
     return weight
 
 
-def _bad(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> tuple[Ints, Floats]:
-    """By case: the day of the incident that made it bad, or NEVER; and the severity weights of all that match."""
+def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
+    """The incidents in each case's window that a rule of the study names."""
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad, table))
-    case, day, weight = _incidents(v, study)
-    loss = np.bincount(case, weights=weight, minlength=len(windows.day))
-    order = np.lexsort((day, case))
-    case, day = case[order], day[order]
-    new = np.append(True, case[1:] != case[:-1])[: len(case)]
-    place = np.arange(len(case))
-    number = place - np.maximum.accumulate(np.where(new, place, 0)) + 1
-    deciding = number == study.bad_at_least
-    bad_day = np.full(len(windows.day), NEVER)
-    bad_day[case[deciding]] = day[deciding]
-    return bad_day, loss.astype(np.float64)
+    return count_incidents(v, v.day, amounts(v, study, table), study)
 
 
-def _incidents(v: Violations, study: Study) -> tuple[Ints, Ints, Ints]:
-    """Case, first day and largest severity weight of each incident of violations sorted by (case, incident)."""
-    starts = np.flatnonzero(
-        np.append(True, (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1]))[: len(v.case)]
-    )
-    if not len(starts):
-        return v.case, v.day, v.severity
-    day = np.minimum.reduceat(v.day, starts)
-    return v.case[starts], day, severity_weights(study)[np.maximum.reduceat(v.severity, starts)]
+def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
+    """The orders in each case's window that failed, as was known at the maturity, less what was taken back since."""
+    columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
+    counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
+    inside = windows.hold(counted.case, counted.day)
+    return Counted(*(getattr(counted, name)[inside] for name in Counted.__dataclass_fields__))
 
 
-def severity_weights(study: Study) -> Ints:
-    """What each severity weighs, by its number; 0 for none."""
-    weights = study.constants.severity_weights
-    return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
+def _mature(
+    columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
+) -> tuple[Violations, Counted]:
+    """The violations known at the maturity that count today too, and what counts towards bad."""
+    truth_time = (windows.end + study.maturity_days) * DAY
+    mature = resolve(columns, truth_time, as_reported=True).violations
+    mature = mature.take(np.isin(mature.row, final.violations.row))
+    if study.bad_count == "service_failures":
+        return mature, _failed(table, study, windows, final, truth_time)
+    return mature, _counted(mature, table, study, windows)
 
 
 def _suspended(
@@ -228,29 +235,29 @@ def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
     return columns.take(np.argsort(columns.row, kind="stable"))
 
 
-def _sold(final: Facts, windows: Windows) -> tuple[Ints, Floats]:
+def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     """By case: the day after the last settled order in the window (its first day if there is none), and orders in it."""
     inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
     orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
     left_day = windows.day.copy()
     np.maximum.at(left_day, case, final.exposure_day[inside] + 1)
-    return left_day, orders.astype(np.float64)
+    return left_day, orders.astype(np.int64)
 
 
 def _has_open_claims(
-    columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools
+    columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
-    """Which of those that left would be bad if the open allegations were upheld."""
-    if not has_left.any():
-        return has_left
+    """Which of those that left would be bad if the open allegations were upheld, of `enough` that count."""
+    if not has_left.any() or study.bad_count == "service_failures":
+        return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])
     upheld = np.ones(columns.cases, dtype=bool)
     truth_time = (windows.end + study.maturity_days) * DAY
     alleged = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
     today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    bad_day, _ = _bad(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)
-    return has_left & (bad_day < NEVER)
+    counted = _counted(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)
+    return has_left & (bad_days(counted, enough, study) < NEVER)
 
 
 def _inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:

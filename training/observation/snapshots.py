@@ -21,7 +21,7 @@ from training.observation.chunks import of_sellers
 from training.observation.context import fill_context
 from training.observation.events import Moved, moved_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Outcome, Windows, final_facts, label, staying_weights
+from training.observation.labels import Labels, Outcome, Windows, final_facts, label, market_cut_of, staying_weights
 from training.study.definition import Observation, Study
 
 Bools = NDArray[np.bool_]
@@ -33,7 +33,8 @@ RECENT_DAYS = 730
 """The 24 months of `raw_count`."""
 
 Exclusions = Mapping[str, int]
-"""Rows that were left out, by why: `no_orders_in_window`, `not_active_before`, `not_active_in_window`, `indeterminate`
+"""Rows that were left out, by why: `no_orders_in_window`, `bad_without_orders_in_window` (the same, of those that are bad),
+`too_few_orders_in_window` and `bad_with_too_few_orders`, `not_active_before`, `not_active_in_window`, `indeterminate`
 (closed with open claims), `left` (before enough of the window was over). The first reason that applies counts.
 """
 
@@ -43,7 +44,7 @@ class Snapshot:
     """n observed sellers in the order of (observation point, seller). Arrays of shape (n,), `x` (n, features).
 
     `seller` is the seller's code in the export, `day` the observation day, `bad` 0 or 1, `outcome` as in
-    `labels.Outcome`, `weight` how many rows it stands for (1, unless the study weights those that stayed),
+    `labels.Outcome`, `weight` how many rows it stands for (1, unless the study weights those that stayed, or by orders),
     `loss` in severity weight (see `labels.Labels`). `window_orders`: the settled orders in the window, `orders`
     those before it. `rule_points`: the hand-made points rule; `raw_count`: incidents that count of the last 24 months;
     `clean`: no incident so far. `tenure_days` since the first exposure or identity; `country` of the identity in force;
@@ -119,13 +120,18 @@ def observe(
 ) -> Observed:
     """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
     if point.last_day is not None:
-        return _together([_of_events(moved, study) for moved in moved_cases(table, study, point)])
-    final = final or final_facts(table)
+        return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
+    return _weighed(_observe_day(table, study, point, final or final_facts(table), room), study)
+
+
+def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room | None) -> Observed:
     room = room or Room(table.columns.cases, len(study.features))
+    everyone = _windows(table.columns.cases, point)
+    cut = market_cut_of(table, study, everyone, final)  # the market is the whole table, not a part of it
     parts = []
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
-        parts.append(_observe(part, study, point, final.part(cases), room, cases.start))
+        parts.append(_observe(part, study, point, final.part(cases), room, cases.start, cut))
     found = _together([Observed(part.rows, part.exclusions) for part in parts])
     if study.left != "weight":
         return found
@@ -147,12 +153,26 @@ class _Part:
     share: Floats
 
 
-def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room, first: int) -> _Part:
-    """Observes the sellers of a part of the table, whose first one is number `first` of all."""
+def _windows(cases: int, point: Observation) -> Windows:
+    return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
+
+
+def _weighed(found: Observed, study: Study) -> Observed:
+    """The rows with weights by their orders in the window, 1 on average, if the study weighs by orders."""
+    rows = found.rows
+    if study.weigh_by != "orders" or not len(rows.bad):
+        return found
+    weight = rows.weight * rows.window_orders / rows.window_orders.mean()
+    return replace(found, rows=replace(rows, weight=weight))
+
+
+def _observe(
+    table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room, first: int, cut: float
+) -> _Part:
+    """Observe the sellers of a part of the table, whose first one is number `first` of all; `cut`: of the whole market."""
     known = known_at(table, study, point)
-    everyone = table.columns.cases
-    windows = Windows(np.full(everyone, point.day), np.full(everyone, point.window_end))
-    labels = label(table, study, windows, final)
+    windows = _windows(table.columns.cases, point)
+    labels = label(table, study, windows, final, cut)
     keep, exclusions = _eligible(study, point, known.facts, final, labels)
     kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
@@ -199,7 +219,7 @@ def features_of(
 
 
 def _of_events(moved: Moved, study: Study) -> Observed:
-    found = observe(moved.table, study, moved.point)
+    found = _observe_day(moved.table, study, moved.point, final_facts(moved.table), None)
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
@@ -237,8 +257,14 @@ def _eligible(
 ) -> tuple[Bools, dict[str, int]]:
     """Which of the sellers known at the point the study asks about, and how many it does not, by why."""
     conditions = {}
-    if study.reference_exposure is not None:
-        conditions["no_orders_in_window"] = labels.window_orders > 0
+    if study.orders_needed:
+        # Who is bad and is left out is counted apart: nothing is learned of them, and nobody should miss that.
+        is_good, sold = labels.outcome != Outcome.BAD, labels.window_orders
+        conditions["bad_without_orders_in_window"] = is_good | (sold > 0)
+        conditions["no_orders_in_window"] = sold > 0
+        if study.orders_needed > 1:
+            conditions["bad_with_too_few_orders"] = is_good | (sold >= study.orders_needed)
+            conditions["too_few_orders_in_window"] = sold >= study.orders_needed
     if study.active_before_months is not None:
         since = point.day - round(study.active_before_months * 365.25 / 12)
         conditions["not_active_before"] = _active(facts, since, point.day)

@@ -73,7 +73,17 @@ def observe(step: Step, job: Job) -> Observed:
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )
+    summary += _spell_unsold(_sum(left_out))
     return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
+
+
+def _spell_unsold(left_out: Mapping[str, int]) -> str:
+    """Those that are left out for want of orders in the window, and how many of them are bad; empty if nobody is."""
+    bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
+    good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
+    if not bad + good:
+        return ""
+    return f"; {bad + good:,} left out for want of orders in the window, {bad:,} of them bad"
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:

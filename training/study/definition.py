@@ -24,6 +24,12 @@ class BadRule:
     category: Category | None = None
 
 
+COUNTS = ("incidents", "service_failures")
+"""What may make a seller bad by its number: incidents that a rule names, or settled orders that failed."""
+
+WEIGHTS = ("sellers", "orders")
+"""By what rows may weigh: each seller the same, or each settled order in the window the same."""
+
 LEFT = ("keep", "exclude", "weight")
 """What may become of sellers that leave: they stay as what was seen of them; they are left out; they are left out and
 those that stayed stand for them (inverse probability of staying)."""
@@ -46,6 +52,11 @@ class Study:
     """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
     whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
 
+    `bad_count`: what is counted, one of COUNTS. A seller is bad if its count is at least `bad_at_least`, at least
+    `bad_share` of its settled orders in the window, and among the `bad_worst` of the market by count over orders; and if
+    the amounts of what is counted are at least `bad_amount_minor` in minor units of `bad_currency`. What is None asks
+    nothing. `least_orders`: settled orders in the window that a row has at least. `weigh_by`: one of WEIGHTS.
+
     `left`: what becomes of sellers that leave before `least_share` of their window is over, one of LEFT. `embargo_days`:
     between the end of a training window's maturity and the first test point.
     """
@@ -62,6 +73,13 @@ class Study:
     bad: tuple[BadRule, ...]
     bad_at_least: int
     bad_suspended: bool
+    bad_count: str
+    bad_share: float | None
+    bad_amount_minor: int | None
+    bad_currency: str
+    bad_worst: float | None
+    least_orders: int
+    weigh_by: str
     reference_exposure: float | None
     active_before_months: int | None
     active_in_window: bool
@@ -80,6 +98,17 @@ class Study:
     gates: Gates
     monitor: Mapping[str, Any]
     digest: str
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether bad is a matter of the count over the settled orders, and not of the count alone."""
+        return self.bad_share is not None or self.bad_worst is not None
+
+    @property
+    def orders_needed(self) -> int:
+        """Settled orders in the window that a seller needs to be a row: 0 if none."""
+        asks = self.reference_exposure is not None or self.is_rate or self.weigh_by == "orders"
+        return max(self.least_orders, int(asks))
 
     def observation(self, day: int) -> Observation:
         """The observation point of a day."""

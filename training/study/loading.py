@@ -3,26 +3,23 @@
 import tomllib
 from collections.abc import Mapping
 from datetime import date
-from enum import IntEnum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from scoring.canonical import canonical_json
-from scoring.entries.violation_types import TABLES
-from scoring.enums import Category, Harm, Severity
+from scoring.enums import Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
+from training.study.bad import read_bad, word
 from training.study.context import read_context, read_events
-from training.study.definition import LEFT, BadRule, Study
+from training.study.definition import LEFT, Study
 from training.study.parameters import wrong_parameters
 from training.study.reader import Reader
-
-Word = TypeVar("Word", bound=IntEnum)
 
 
 def load_study(path: Path) -> Study:
@@ -55,8 +52,6 @@ def _plain(value: Any) -> Any:
 
 
 def _study(r: Reader, digest: str) -> Study | None:
-    bad = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _bad(r))
-    r.check(bool(bad), "bad.any must name at least one kind of violation")
     context, events = read_context(r), read_events(r)
     features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
     features = (*features, *(feature for source in context for feature in source.features))
@@ -88,9 +83,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "window_days": window_days,
         "window_months": window_months,
         "maturity_days": r.take("window.maturity_days", int, 0),
-        "bad": bad,
-        "bad_at_least": r.positive("bad.at_least", 1),
-        "bad_suspended": r.take("bad.suspended", bool, True),
+        **read_bad(r, has_exposure=bool(reference), at_events=events is not None),
         "reference_exposure": float(reference) if reference else None,
         "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
@@ -142,7 +135,7 @@ def _constants(r: Reader) -> Constants | None:
     r.check(scale > 0, "constants.exposure_scale_orders must be above 0")
 
     def make() -> Constants:
-        stated = {_word(Severity, key): _weight(value) for key, value in weights.items()}
+        stated = {word(Severity, key): _weight(value) for key, value in weights.items()}
         merged = DEFAULT_WEIGHTS | stated
         ordered = [merged[severity] for severity in Severity]
         if ordered != sorted(ordered):
@@ -157,32 +150,6 @@ def _weight(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 63:
         raise ValueError(f"{value!r} is not a whole number from 1 to 63")
     return value
-
-
-def _word(words: type[Word], text: object) -> Word:
-    try:
-        return words[str(text).upper()]
-    except KeyError:
-        known = ", ".join(word.name.lower() for word in words)
-        raise ValueError(f"{text!r} is none of {known}") from None
-
-
-def _bad(r: Reader) -> tuple[BadRule, ...]:
-    rules = []
-    for rule in r.take("bad.any", list, []):
-        values: dict[str, Any] = dict(rule)
-        for name, words in (("severity", Severity), ("harm", Harm), ("category", Category)):
-            if name in values:
-                values[name] = _word(words, values[name])
-        if unknown := sorted(set(values) - set(BadRule.__dataclass_fields__)):
-            raise ValueError(f"{', '.join(unknown)} is none of them")
-        if "violation_type" in values and values["violation_type"] not in _KNOWN_TYPES:
-            raise ValueError(f"{values['violation_type']!r} is no violation type; see: sellertrust violation types")
-        rules.append(BadRule(**values))
-    return tuple(rules)
-
-
-_KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
 
 
 def _built_in(r: Reader) -> list[Feature]:

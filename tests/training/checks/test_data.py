@@ -17,6 +17,7 @@ from tests.training.ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.checks.check import Check
 from training.checks.data import (
+    bad_left_out,
     base_rate_jump,
     constant_features,
     data_checks,
@@ -93,8 +94,8 @@ def test_a_sound_ledger_passes_every_check(
     narrow = [replace(part, x=part.x[:, kept]) for part in rows]
     found = data_checks(table, few, narrow, [point.exclusions for point in points])
     assert [check.check for check in found if not check.ok] == []
-    assert len(found) == 10
-    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "text"}] * 10
+    assert len(found) == 11
+    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "text"}] * 11
 
 
 @pytest.mark.parametrize("kind", [Kind.VIOLATION, Kind.EXPOSURE])
@@ -248,6 +249,19 @@ def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok:
     assert found.number == pytest.approx((left + 1) / (2 * SELLERS + left + 1))
     assert f"1 indeterminate, {left} left, 12 not active before" in found.text
     assert left_out(rows, []).text.startswith("80 rows remain; left out: nothing;")
+
+
+@pytest.mark.parametrize(("lost", "ok"), [(1, True), (9, False)])
+def test_bad_sellers_that_are_left_out_for_want_of_orders_are_not_dropped_in_silence(
+    rows: Sequence[Snapshot], lost: int, ok: bool
+) -> None:
+    """Of all that are bad, so many; too many are said to be wrong, with what to do."""
+    bad = [replace(part, bad=np.ones(len(part.bad))) for part in rows]
+    found = bad_left_out(bad, [{"bad_without_orders_in_window": lost}, {"no_orders_in_window": 70}])
+    kept = sum(len(part.bad) for part in bad)
+    assert (found.ok, found.number) == (ok, pytest.approx(lost / (kept + lost)))
+    assert found.text.startswith(f"{lost} of {kept + lost} bad sellers (")
+    assert ("the model never learns of them" in found.text) is not ok
 
 
 def test_an_empty_ledger_is_checked_too(study: Study, table: LedgerTable, rows: Sequence[Snapshot]) -> None:

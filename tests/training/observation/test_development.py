@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,12 +135,21 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
     assert found.factor == pytest.approx(odds, rel=0.01)
 
 
-@pytest.mark.parametrize("at_least", [1, 2])
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {"bad_at_least": 1},
+        {"bad_at_least": 2},
+        {"bad_share": 0.02, "reference_exposure": None},
+        {"bad": (), "bad_count": "service_failures", "bad_share": 0.05, "reference_exposure": None},
+    ],
+    ids=str,
+)
 def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
-    table: LedgerTable, study: Study, at_least: int
+    table: LedgerTable, study: Study, asks: dict[str, Any]
 ) -> None:
     """On a whole market, by the labels themselves: of who is bad by today's knowledge, so many are so at each maturity."""
-    asked = replace(study, bad_at_least=at_least, bad_suspended=True, left="keep")
+    asked = replace(study, bad_suspended=True, left="keep", **asks)
     found, final = development(table, asked), final_facts(table)
 
     def bad(day: int, maturity: int) -> NDArray[np.bool_]:

@@ -266,6 +266,7 @@ def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: 
     ]
     how = replace(study, active_before_months=6)
     assert observed(tmp_path / "both", how, entries).exclusions == {
+        "bad_without_orders_in_window": 0,
         "no_orders_in_window": 2,
         "not_active_before": 1,
         "indeterminate": 0,

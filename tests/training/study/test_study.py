@@ -57,6 +57,10 @@ def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
     assert (minimal.train_points, minimal.step_days, minimal.maturity_days, minimal.bad_at_least) == (4, 45, 0, 1)
     assert (minimal.reference_exposure, minimal.active_before_months, minimal.active_in_window) == (None, None, False)
     assert minimal.bad == (BadRule(Severity.MINOR, Harm.HIGH),)
+    assert (minimal.bad_count, minimal.bad_share, minimal.bad_amount_minor, minimal.bad_worst) == (
+        *("incidents", None, None, None),
+    )
+    assert (minimal.least_orders, minimal.weigh_by, minimal.is_rate, minimal.orders_needed) == (0, "sellers", False, 0)
     assert (minimal.bad_suspended, minimal.left, minimal.least_share, minimal.embargo_days) == (True, "keep", 0.5, 0)
 
 
@@ -110,6 +114,24 @@ parameters = { num_leaves = 4 }
     assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
     assert len(keys) == len(FEATURES) - 4 - 1 + 3
     assert not [key for key in keys if key.startswith(("counterfeit_mass", "tenure"))]
+
+
+def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
+    """Rules may be left out where orders that failed are counted, and only then."""
+    table = '[bad]\ncount = "service_failures"\nshare = 0.2\nleast_orders = 30\nworst = 0.1\nweigh_by = "orders"\n'
+    stated = study(tmp_path, MINIMAL[: MINIMAL.index("[bad]")] + table)
+    assert (stated.bad, stated.bad_count, stated.bad_share, stated.bad_worst) == ((), "service_failures", 0.2, 0.1)
+    assert (stated.least_orders, stated.weigh_by, stated.is_rate, stated.orders_needed) == (30, "orders", True, 30)
+    priced = study(tmp_path, MINIMAL + 'amount_minor = 500\ncurrency = "EUR"\n')
+    assert (priced.bad_amount_minor, priced.bad_currency, priced.is_rate, priced.orders_needed) == (
+        500,
+        "EUR",
+        False,
+        0,
+    )
+    events = '[observation]\nat = "inspection"\n'
+    days = 'train_from = "2020-01-01"\ntrain_to = "2020-06-01"\ntest_from = "2021-01-01"\ntest_to = "2021-06-01"\n'
+    assert "has each on a day of its own" in refusal(tmp_path, MINIMAL + "worst = 0.1\n" + events + days)
 
 
 def test_every_wrong_part_is_named_at_once(tmp_path: Path) -> None:
@@ -167,6 +189,18 @@ speed = 3
         ('{ harm = "high" }', '{ violation_type = "fraud" }', "('fraud' is no violation type; see: sellertrust"),
         ("[bad]", "[bad]\nat_least = 0", "bad.at_least must be above 0"),
         ("[bad]", '[bad]\nsuspended = "yes"', "bad.suspended has the wrong type: 'yes'"),
+        ("[bad]", '[bad]\ncount = "orders"', "bad.count must be one of incidents, service_failures"),
+        ("[bad]", '[bad]\ncount = "service_failures"', "bad.count that orders do: leave out one of both"),
+        ("[bad]", "[bad]\nshare = 0", "bad.share must be above 0 and at most 1"),
+        ("[bad]", "[bad]\nshare = 1.5", "bad.share must be above 0 and at most 1"),
+        ("[bad]", "[exposure]\nreference_orders = 9\n[bad]\nshare = 0.2", "bad.share is a matter of the count over"),
+        ("[bad]", "[exposure]\nreference_orders = 9\n[bad]\nworst = 0.2", "in place of bad.worst"),
+        ("[bad]", "[bad]\nworst = -0.1", "bad.worst must be above 0 and at most 1"),
+        ("[bad]", "[bad]\namount_minor = 5", "bad.amount_minor and bad.currency go together"),
+        ("[bad]", '[bad]\ncurrency = "EUR"', "bad.amount_minor and bad.currency go together"),
+        ("[bad]", '[bad]\namount_minor = 0\ncurrency = "EUR"', "bad.amount_minor must be above 0"),
+        ("[bad]", "[bad]\nleast_orders = -1", "bad.least_orders must not be negative"),
+        ("[bad]", '[bad]\nweigh_by = "loss"', "bad.weigh_by must be one of sellers, orders"),
         ("[bad]", '[eligible]\nleft = "drop"\n[bad]', "eligible.left must be one of keep, exclude, weight"),
         ("[bad]", "[eligible]\nleast_share = 0\n[bad]", "eligible.least_share must be above 0 and at most 1"),
         ("[bad]", "[eligible]\nleast_share = 1.01\n[bad]", "eligible.least_share must be above 0 and at most 1"),

@@ -67,7 +67,8 @@ def definitions(r: Reading) -> list[Block]:
     rows: list[tuple[str, str]] = []
     if bad := d.get("bad"):
         least = d.get("bad_at_least")
-        rows.append(("bad", "; or ".join(map(str, bad)) + (f" (at least {least})" if least and least != 1 else "")))
+        asks = [*([f"at least {least}"] if least and least != 1 else []), *map(str, d.get("bad_asks") or [])]
+        rows.append(("bad", "; or ".join(map(str, bad)) + (f" ({', and '.join(asks)})" if asks else "")))
     if "reference_exposure" in d:
         reference = d["reference_exposure"]
         rows.append(
@@ -78,6 +79,8 @@ def definitions(r: Reading) -> list[Block]:
                 else f"{count(reference)} settled orders: p_bad is the chance of bad over so many",
             )
         )
+    if d.get("weigh_by") == "orders":
+        rows.append(("weights", "by settled orders in the window: an order counts as much as any other"))
     if "window" in d:
         rows.append(("performance window", str(d["window"])))
     for key, name, what in (

@@ -1,0 +1,239 @@
+"""Bad as people state it: a share of the orders, a least number of orders, amounts, the worst of the market, weights."""
+
+from collections import defaultdict
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.entries.entry import Entry
+from scoring.enums import Harm, Kind, Severity
+from scoring.errors import ConfigurationWrong
+from scoring.time import DAY
+from tests.builders import exposure
+from tests.training.ledgers import table_of
+from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
+from training.observation.badness import market_cut, needed
+from training.observation.export import LedgerTable
+from training.observation.labels import final_facts
+from training.observation.snapshots import Observed, observe
+from training.study.definition import BadRule, Study
+
+MINOR = (BadRule(),)
+
+
+@pytest.fixture(scope="module")
+def asked(study: Study) -> Study:
+    """Any violation that counts, no exposure, and nobody bad by a suspension."""
+    return replace(study, reference_exposure=None, bad=MINOR, bad_suspended=False)
+
+
+def seen(folder: Path, study: Study, *entries: Entry) -> Observed:
+    """What is observed of the sellers of these entries."""
+    folder.mkdir(exist_ok=True)
+    return observe(table_of(folder, entries), study, study.observation(OBSERVE))
+
+
+def sold(seller: str, orders: int, day: int = END - 5, **counts: int) -> Entry:
+    return exposure(day, seller, settled_orders=orders, report_time=(day + 1) * DAY - 1, **counts)
+
+
+def incidents(number: int, **fields: object) -> list[Entry]:
+    """So many incidents of seller `s`, one a day from the tenth of the window on."""
+    return [breach(f"v{n}", (OBSERVE + 10 + n) * DAY, incident=f"i{n}", **fields) for n in range(number)]
+
+
+@pytest.mark.parametrize(("orders", "bad"), [(16, False), (15, True), (14, True)])
+def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: int, bad: bool) -> None:
+    """Three incidents are a fifth of fifteen orders, and less than a fifth of sixteen."""
+    how = replace(asked, bad_share=0.2)
+    rows = seen(tmp_path / "a", how, *standing("s", orders=orders), *incidents(3)).rows
+    assert rows.bad.tolist() == [float(bad)]
+    assert not seen(tmp_path / "b", how, *standing("s", orders=10), *incidents(1)).rows.bad.any()
+
+
+def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
+    """Who sold until then has not left: the third incident of a share of a fifth of fifteen orders came in time."""
+    how = replace(asked, bad_share=0.2, left="exclude", least_share=0.9)
+    early = sold("s", 15, OBSERVE + 1)
+    assert seen(tmp_path / "a", how, early, *standing("s", orders=0)[:1], *incidents(3)).rows.bad.tolist() == [1.0]
+    found = seen(tmp_path / "b", how, early, *standing("s", orders=0)[:1], *incidents(2))
+    assert (found.exclusions["left"], found.rows.settled().bad.tolist()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("failed", "later", "bad"), [(3, None, True), (2, None, False), (3, 2, False), (2, 3, False)], ids=str
+)
+def test_service_failures_make_bad_as_they_were_known_at_the_maturity_and_stand_today(
+    tmp_path: Path, asked: Study, failed: int, later: int | None, bad: bool
+) -> None:
+    """A revision after the maturity takes failures back, and adds none."""
+    how = replace(asked, bad=(), bad_count="service_failures", bad_share=0.2)
+    entries = [standing("s")[0], sold("s", 15, late=failed)]
+    if later is not None:
+        fields = {"revision": 1, "late": later}
+        entries.append(exposure(END - 5, "s", settled_orders=15, report_time=(TRUTH + 9) * DAY, **fields))
+    rows = seen(tmp_path, how, *entries, *incidents(20)).rows
+    assert rows.bad.tolist() == [float(bad)]
+    assert rows.loss.tolist() == [3.0 if bad else 0.0]
+
+
+def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_among_them(
+    tmp_path: Path, asked: Study
+) -> None:
+    """Of each by why; with no order no share can be told."""
+    others = [entry for n, orders in enumerate((0, 1, 4, 5, 9)) for entry in standing(f"o{n}", orders=orders)]
+    entries = [*others, *standing("s", orders=4), *incidents(2)]
+    found = seen(tmp_path / "a", replace(asked, least_orders=5), *entries)
+    assert found.rows.window_orders.tolist() == [5, 9]
+    assert {why: n for why, n in found.exclusions.items() if n} == {
+        "no_orders_in_window": 1,
+        "bad_with_too_few_orders": 1,
+        "too_few_orders_in_window": 2,
+    }
+    assert len(seen(tmp_path / "b", replace(asked, bad_share=0.1), *entries).rows.bad) == 5
+    assert len(seen(tmp_path / "c", replace(asked, weigh_by="orders"), *entries).rows.bad) == 5
+    assert len(seen(tmp_path / "d", asked, *entries).rows.bad) == 6
+    idle = seen(tmp_path / "e", replace(asked, reference_exposure=9.0), standing("s")[0], *incidents(2)).exclusions
+    assert (idle["bad_without_orders_in_window"], idle["no_orders_in_window"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("stated", "bad"), [((4000, 6000), True), ((4000, 5999), False), ((9999, 0), False), ((10_000,), True)]
+)
+def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: tuple[int, ...], bad: bool) -> None:
+    """In minor units of the study's currency; of several reports of one incident the largest counts."""
+    how = replace(asked, bad_amount_minor=10_000, bad_currency="EUR")
+    entries = [
+        priced(breach(f"v{n}-{twin}", (OBSERVE + 9 + n) * DAY, incident=f"i{n}"), amount, "EUR")
+        for n, amount in enumerate(stated)
+        for twin in range(2)
+    ]
+    assert seen(tmp_path, how, *standing("s"), *entries).rows.bad.tolist() == [float(bad)]
+
+
+def test_an_amount_in_another_currency_is_refused_where_it_would_count(tmp_path: Path, asked: Study) -> None:
+    """Nothing says what it is worth; one that does not match is nobody's concern."""
+    how = replace(asked, bad_amount_minor=1, bad_currency="EUR")
+    stranger = priced(breach("v", (OBSERVE + 9) * DAY), 5, "USD")
+    with pytest.raises(ConfigurationWrong, match="is in EUR, and 1 violations that match state an amount in another"):
+        seen(tmp_path / "a", how, *standing("s"), stranger)
+    graver = replace(how, bad=(BadRule(harm=Harm.EXTREME),))
+    assert not seen(tmp_path / "b", graver, *standing("s"), stranger).rows.bad.any()
+
+
+def priced(entry: Entry, amount: int, currency: str) -> Entry:
+    fact = replace(entry.fact, amount_minor=amount, currency=currency if amount else "")  # type: ignore[call-arg]
+    return replace(entry, fact=fact)
+
+
+def test_rows_weigh_by_their_orders_and_one_on_average(tmp_path: Path, asked: Study) -> None:
+    """Worked: 10, 20 and 60 orders weigh 1/3, 2/3 and 2."""
+    entries = [entry for name, orders in (("a", 10), ("b", 20), ("c", 60)) for entry in standing(name, orders=orders)]
+    rows = seen(tmp_path, replace(asked, weigh_by="orders"), *entries).rows
+    np.testing.assert_allclose(rows.weight, [1 / 3, 2 / 3, 2])
+
+
+VARIANTS = {
+    "share": {"bad_share": 0.02},
+    "share_at_least": {"bad_share": 0.004, "bad_at_least": 2},
+    "worst": {"bad_worst": 0.1},
+    "worst_of_active": {"bad_worst": 0.07, "least_orders": 40},
+    "failures": {"bad": (), "bad_count": "service_failures", "bad_at_least": 12},
+    "failures_share": {"bad": (), "bad_count": "service_failures", "bad_share": 0.04, "least_orders": 20},
+    "failures_worst": {"bad": (), "bad_count": "service_failures", "bad_worst": 0.2},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, asked: Study, name: str) -> None:
+    """Over a whole market, from the final facts one by one in plain Python; the market's maturity is long over."""
+    how = replace(asked, maturity_days=200, **VARIANTS[name])
+    point = how.observation(table.as_of - 400)
+    found = observe(table, how, point).rows
+    counted, orders = _plainly_counted(table, how, point.day, point.window_end)
+    market = {seller: n for seller, n in orders.items() if n >= max(how.least_orders, 1)}
+    rates = {seller: Fraction(counted[seller], n) for seller, n in market.items()}
+
+    def is_bad(seller: int) -> bool:
+        count = counted[seller]
+        holds = [count >= how.bad_at_least]
+        if how.bad_share is not None:
+            holds.append(Fraction(count) >= Fraction(str(how.bad_share)) * orders[seller])
+        if how.bad_worst is not None:
+            as_bad = sum(rate >= rates[seller] for rate in rates.values())
+            holds.append(count > 0 and Fraction(as_bad) <= Fraction(str(how.bad_worst)) * len(rates))
+        return all(holds)
+
+    if how.orders_needed:
+        assert set(found.seller.tolist()) <= set(market)
+    assert found.bad.tolist() == [float(is_bad(seller)) for seller in found.seller.tolist()]
+    assert 3 < found.bad.sum() < len(found.bad) - 3
+
+
+def _plainly_counted(table: LedgerTable, study: Study, start: int, end: int) -> tuple[dict[int, int], dict[int, int]]:
+    """What counts and the settled orders in a window, by seller."""
+    final = final_facts(table)
+    counted: dict[int, int] = defaultdict(int)
+    orders: dict[int, int] = defaultdict(int)
+    incident: set[tuple[int, int]] = set()
+    sales = zip(*(final.exposure_case, final.exposure_day, final.exposure_orders, final.exposure_failures), strict=True)
+    for case, day, settled, failed in sales:
+        if start <= day < end:
+            orders[int(case)] += int(settled)
+            counted[int(case)] += int(failed) if study.bad_count == "service_failures" else 0
+    v = final.violations
+    for case, day, number, severity in zip(v.case, v.day, v.incident, v.severity, strict=True):
+        if start <= day < end and severity >= Severity.MINOR and study.bad_count == "incidents":
+            incident.add((int(case), int(number)))
+    for case, _ in incident:
+        counted[case] += 1
+    assert (table.columns.kind == Kind.EXPOSURE).any()
+    return counted, orders
+
+
+@given(
+    share=st.integers(1, 999).map(lambda n: n / 1000),
+    orders=st.integers(0, 10**7),
+    at_least=st.integers(1, 5),
+)
+def test_the_needed_count_is_the_least_whose_share_is_enough(
+    asked: Study, share: float, orders: int, at_least: int
+) -> None:
+    """Exactly, whatever floats make of it: 0.07 of 100 is 7."""
+    how = replace(asked, bad_share=share, bad_at_least=at_least)
+    (found,) = needed(how, np.array([orders]), np.inf).tolist()
+    wanted = Fraction(str(share)) * orders
+    assert found == max(at_least, -(-wanted.numerator // wanted.denominator))
+
+
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=30),
+    worst=st.integers(1, 100).map(lambda n: n / 100),
+)
+def test_the_worst_of_a_market_are_never_more_than_the_share_and_as_many_as_ties_allow(
+    asked: Study, counts: list[tuple[int, int]], worst: float
+) -> None:
+    """Who counts enough is bad exactly where so few are as bad, and nobody without anything that counts."""
+    how = replace(asked, bad_worst=worst)
+    count, orders = np.array(counts, dtype=np.int64).T
+    enough = needed(how, orders, market_cut(how, count, orders))
+    rates = [Fraction(int(c), int(n)) for c, n in zip(count, orders, strict=True) if n]
+    expected = [
+        bool(n and c and sum(r >= Fraction(int(c), int(n)) for r in rates) <= Fraction(str(worst)) * len(rates))
+        for c, n in zip(count, orders, strict=True)
+    ]
+    assert ((count >= enough) & (orders > 0)).tolist() == expected
+
+
+def test_the_worked_numbers_of_the_worst(asked: Study) -> None:
+    """Rates 0, 0, 0.1, 0.1 and 0.5: the worst 0.4 begin at 0.5, the worst 0.6 at 0.1."""
+    count, orders = np.array([0, 0, 1, 2, 5]), np.array([10, 20, 10, 20, 10])
+    assert market_cut(replace(asked, bad_worst=0.4), count, orders) == 0.5
+    assert market_cut(replace(asked, bad_worst=0.6), count, orders) == 0.1
+    how = replace(asked, bad_share=0.2, bad_at_least=2)
+    assert needed(how, np.array([11, 5]), np.inf).tolist() == [3, 2]

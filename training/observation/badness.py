@@ -1,0 +1,204 @@
+"""Bad as a study states it: what is counted, how much of it makes a seller bad, and on which day there was so much.
+
+Counted are incidents that a rule of the study names, or settled orders that failed. How many are enough may be a number,
+a share of the seller's settled orders in the window, or more than all but the worst of the market have; amounts may be
+asked for beside. All that is stated must hold.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from scoring.errors import ConfigurationWrong
+from scoring.features.columns import Ints
+from scoring.features.facts import Facts, Violations
+from training.observation.export import LedgerTable
+from training.study.definition import BadRule, Study
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+NEVER = np.iinfo(np.int64).max
+"""A day after all others."""
+FINEST_SHARE = 1_000_000
+"""Shares are taken as fractions of whole numbers up to this one, so that 0.07 of 100 orders is 7 and not a little more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """n things that count towards bad, int64 of shape (n,)."""
+
+    case: Ints
+    day: Ints
+    number: Ints
+    """How many each is: 1 of an incident, of a day's orders those that failed."""
+    amount: Ints
+    """Value concerned, in minor units of the study's currency."""
+    loss: Ints
+    """What each weighs, in severity weight."""
+
+    def by_case(self, cases: int) -> Ints:
+        """How many there are of each case, shape (cases,)."""
+        return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
+
+
+def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
+    """Return which violations one of the rules of a bad definition names."""
+    found = np.zeros(len(v.case), dtype=bool)
+    for rule in rules:
+        match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
+        if rule.violation_type is not None:
+            match &= table.violation_type[v.row] == rule.violation_type
+        if rule.category is not None:
+            match &= v.category == rule.category
+        found |= match
+    return found
+
+
+def severity_weights(study: Study) -> Ints:
+    """Return what each severity weighs, by its number; 0 for none."""
+    weights = study.constants.severity_weights
+    return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
+
+
+def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
+    """Return the amount of each violation in minor units, 0 for what states none; all 0 where the study asks for none.
+
+    ConfigurationWrong if one is stated in another currency than the study's: there is no rate to convert it by.
+    """
+    if study.bad_amount_minor is None or not len(v.row):
+        return np.zeros(len(v.row), dtype=np.int64)
+    stated = table.statements.gather(np.searchsorted(table.statement_rows, v.row))
+    found: Ints = _numbers(stated.str.json_path_match("$.amount_minor"))
+    other = stated.str.json_path_match("$.currency").fill_null("").to_numpy() != study.bad_currency
+    if (other & (found > 0)).any():
+        raise ConfigurationWrong(
+            f"bad.amount_minor of the study is in {study.bad_currency}, and {int((other & (found > 0)).sum())} violations"
+            " that match state an amount in another currency: convert them in the mapping, or name others in bad.any"
+        )
+    return found
+
+
+def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
+    """Count the incidents of violations sorted by (case, incident): of each the first `day`, the largest amount and the
+    largest severity weight.
+    """
+    starts = np.flatnonzero(_is_new(v.case, v.incident))
+    if not len(starts):
+        return Counted(v.case, v.day, v.case, v.case, v.case)
+    return Counted(
+        case=v.case[starts],
+        day=np.minimum.reduceat(day, starts),
+        number=np.ones(len(starts), dtype=np.int64),
+        amount=np.maximum.reduceat(amount, starts),
+        loss=severity_weights(study)[np.maximum.reduceat(v.severity, starts)],
+    )
+
+
+def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
+    """Count the settled orders that failed, day by day: as many as `sold` says, but no more than `final` says of the same
+    case, day and product category. Each weighs what a minor violation does.
+    """
+    kinds = int(max(sold.exposure_product.max(initial=0), final.exposure_product.max(initial=0))) + 2
+    first = int(min(sold.exposure_day.min(initial=0), final.exposure_day.min(initial=0)))
+    span = int(max(sold.exposure_day.max(initial=0), final.exposure_day.max(initial=0))) - first + 1
+
+    def key(facts: Facts) -> Ints:
+        return (facts.exposure_case * span + facts.exposure_day - first) * kinds + facts.exposure_product + 1
+
+    theirs = key(final)
+    order = np.argsort(theirs, kind="stable")
+    wanted = key(sold)
+    place = np.minimum(np.searchsorted(theirs[order], wanted), max(len(theirs) - 1, 0))
+    stands = theirs[order][place] == wanted if len(theirs) else np.zeros(len(wanted), dtype=bool)
+    number = np.zeros(len(wanted), dtype=np.int64)
+    number[stands] = np.minimum(sold.exposure_failures[stands], final.exposure_failures[order][place[stands]])
+    some = number > 0
+    number = number[some]
+    return Counted(
+        case=sold.exposure_case[some],
+        day=sold.exposure_day[some],
+        number=number,
+        amount=np.zeros(len(number), dtype=np.int64),
+        loss=number * severity_weights(study)[1],
+    )
+
+
+def market_cut(study: Study, count: Ints, orders: Ints) -> float:
+    """Return the least count over orders of the worst `study.bad_worst` of a market; infinity if there are none.
+
+    The market is who settled enough orders in the window (`study.orders_needed`). Who has none that counts is not among
+    the worst, and of sellers with the same rate all are or none, so that the worst are never more than the share.
+    Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst 0.6 they give 0.1.
+    """
+    if study.bad_worst is None:
+        return math.inf
+    market = orders >= study.orders_needed
+    rate, number = np.unique(count[market] / orders[market], return_counts=True)
+    so_bad = number[::-1].cumsum()[::-1]
+    share = _fraction(study.bad_worst)
+    worst = rate[(so_bad * share.denominator <= share.numerator * int(market.sum())) & (rate > 0)]
+    return float(worst.min()) if len(worst) else math.inf
+
+
+def needed(study: Study, orders: Ints, cut: float) -> Ints:
+    """Return how many must be counted that a seller is bad, by its settled orders in the window.
+
+    `cut`: of `market_cut`. Worked: a share of 0.2 asks for 3 of 11 orders, and at least 2 of 5 where `bad_at_least` is 2.
+    """
+    found = np.full(len(orders), study.bad_at_least, dtype=np.int64)
+    if study.bad_share is not None:
+        share = _fraction(study.bad_share)
+        found = np.maximum(found, -(-share.numerator * orders // share.denominator))
+    if study.bad_worst is not None:
+        found = np.maximum(found, _reaching(cut, orders)) if cut < math.inf else np.full(len(orders), NEVER)
+    return found
+
+
+def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
+    """Return the day on which each case had `enough` of what counts, and the amount that the study asks for; or NEVER."""
+    order = np.lexsort((counted.day, counted.case))
+    case, day = counted.case[order], counted.day[order]
+    starts = _is_new(case)
+    is_bad = _running(counted.number[order], starts) >= enough[case]
+    if study.bad_amount_minor is not None:
+        is_bad &= _running(counted.amount[order], starts) >= study.bad_amount_minor
+    found = np.full(len(enough), NEVER)
+    np.minimum.at(found, case[is_bad], day[is_bad])
+    return found
+
+
+def _reaching(cut: float, orders: Ints) -> Ints:
+    """The least count whose rate, as a float, is at least `cut`; where there are no orders, 0."""
+    some = np.maximum(orders, 1)
+    found = np.ceil(cut * some).astype(np.int64)
+    found -= (found - 1) / some >= cut
+    found += found / some < cut
+    return np.where(orders > 0, found, 0)
+
+
+def _fraction(share: float) -> Fraction:
+    return Fraction(str(share)).limit_denominator(FINEST_SHARE)
+
+
+def _running(values: Ints, new: Bools) -> Ints:
+    """Running sums that begin anew where `new` says so."""
+    total = np.cumsum(values)
+    before = np.where(new, total - values, 0)
+    starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
+    running: Ints = total - before[starts]
+    return running
+
+
+def _is_new(*values: Ints) -> Bools:
+    """Where one of the sorted values is another than before."""
+    new = np.ones(len(values[0]), dtype=bool)
+    new[1:] = np.any([value[1:] != value[:-1] for value in values], axis=0)
+    return new
+
+
+def _numbers(texts: pl.Series) -> Ints:
+    return texts.cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64)

@@ -1,0 +1,93 @@
+"""What a study says of bad: which violations, counted how, beside which orders, and what a row weighs."""
+
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from scoring.entries.violation_types import TABLES
+from scoring.enums import Category, Harm, Severity
+from training.study.definition import COUNTS, WEIGHTS, BadRule
+from training.study.reader import Reader
+
+Word = TypeVar("Word", bound=IntEnum)
+_NUMBER = (int, float)
+
+
+def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> dict[str, Any]:
+    """Read `[bad]` of a study: the fields of `Study` about it. What does not go together is named in the reader."""
+    counted = _one_of(r, "bad.count", COUNTS)
+    rules = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _rules(r))
+    if counted == "service_failures":
+        r.check(not rules, "bad.any says which violations count, and bad.count that orders do: leave out one of both")
+    else:
+        r.check(bool(rules), "bad.any must name at least one kind of violation")
+    share, worst = _part(r, "bad.share"), _part(r, "bad.worst")
+    amount, currency = r.positive("bad.amount_minor", None), r.take("bad.currency", str, "")
+    r.check(bool(amount) == bool(currency), "bad.amount_minor and bad.currency go together: state both or neither")
+    r.check(
+        amount is None or counted != "service_failures",
+        "bad.amount_minor is of violations, and service failures have no amount: leave out one of both",
+    )
+    for name, value in (("share", share), ("worst", worst)):
+        r.check(
+            value is None or not has_exposure,
+            f"bad.{name} is a matter of the count over the orders, which exposure.reference_orders would account for a"
+            f" second time: leave out [exposure], or state bad.at_least in place of bad.{name}",
+        )
+    r.check(
+        worst is None or not at_events,
+        "bad.worst compares the sellers of one day, and observation.at has each on a day of its own: state bad.share",
+    )
+    least = r.take("bad.least_orders", int, 0)
+    r.check((least or 0) >= 0, "bad.least_orders must not be negative")
+    return {
+        "bad": rules,
+        "bad_at_least": r.positive("bad.at_least", 1),
+        "bad_suspended": r.take("bad.suspended", bool, True),
+        "bad_count": counted,
+        "bad_share": share,
+        "bad_amount_minor": amount,
+        "bad_currency": currency,
+        "bad_worst": worst,
+        "least_orders": least,
+        "weigh_by": _one_of(r, "bad.weigh_by", WEIGHTS),
+    }
+
+
+def word(words: type[Word], text: object) -> Word:
+    """Return the member of an enumeration that a text names. ValueError lists those that there are."""
+    try:
+        return words[str(text).upper()]
+    except KeyError:
+        known = ", ".join(word.name.lower() for word in words)
+        raise ValueError(f"{text!r} is none of {known}") from None
+
+
+def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
+    value: str = r.take(path, str, words[0])
+    r.check(value in words, f"{path} must be one of {', '.join(words)}")
+    return value
+
+
+def _part(r: Reader, path: str) -> float | None:
+    """A share above 0 and at most 1."""
+    value = r.take(path, _NUMBER, None)
+    r.check(value is None or 0 < value <= 1, f"{path} must be above 0 and at most 1")
+    return None if value is None else float(value)
+
+
+def _rules(r: Reader) -> tuple[BadRule, ...]:
+    rules = []
+    for rule in r.take("bad.any", list, []):
+        values: dict[str, Any] = dict(rule)
+        for name, words in (("severity", Severity), ("harm", Harm), ("category", Category)):
+            if name in values:
+                values[name] = word(words, values[name])
+        if unknown := sorted(set(values) - set(BadRule.__dataclass_fields__)):
+            raise ValueError(f"{', '.join(unknown)} is none of them")
+        if "violation_type" in values and values["violation_type"] not in _KNOWN_TYPES:
+            raise ValueError(f"{values['violation_type']!r} is no violation type; see: sellertrust violation types")
+        rules.append(BadRule(**values))
+    return tuple(rules)
+
+
+_KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
