@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from scoring.entries.field_types import Stated
+from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import KINDS, KindRow
 
 ENTRY = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1" / "entry.proto"
@@ -45,7 +45,7 @@ def _sentence(row: KindRow) -> str:
     return (row.fact.__doc__ or "").split(". ")[0].split(".\n")[0].strip().rstrip(".") + "."
 
 
-def _type(field: Stated) -> str:
+def _type(field: FactField) -> str:
     return f"repeated {field.shape.proto}" if field.shape.kind == "ids" else field.shape.proto
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer.main
 
-from scoring.entries.field_types import names
+from scoring.entries.field_types import list_names
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
 from scoring.entries.violation_types import TABLES
@@ -194,7 +194,7 @@ def _kinds() -> Iterator[str]:
         yield "| field | type | |"
         yield "|---|---|---|"
         for field in row.fields:
-            kind = names(field.shape.words) if field.shape.words else field.shape.kind
+            kind = list_names(field.shape.words) if field.shape.words else field.shape.kind
             yield f"| `{field.name}` | {kind} | {field.text} |"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scoring.entries.entry import Entry, prepare
-from scoring.entries.field_types import Stated
+from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import KINDS, Need
 from scoring.enums import Kind
 from scoring.errors import InvalidInput
@@ -52,7 +52,7 @@ def _allowed(kind: Kind, entry_id: str, values: dict[str, Any]) -> Entry:
         return entry
 
 
-def _value(field: Stated, kind: Kind, text: str) -> Any:
+def _value(field: FactField, kind: Kind, text: str) -> Any:
     named: dict[str, Any] = {
         "violation_type": "counterfeit_goods",
         "violation": "later" if kind is Kind.STATUS else "v0",
@@ -76,7 +76,7 @@ def _value(field: Stated, kind: Kind, text: str) -> Any:
     if field.shape.kind in by_shape:
         return by_shape[field.shape.kind]
     free = text if field.shape.sealed else "article 7"
-    return next(value for value in (free, *_TEXTS) if field.shape.wrong(value) is None)
+    return next(value for value in (free, *_TEXTS) if field.shape.describe_error(value) is None)
 
 
 def message_of(entry: Entry, kind: Kind) -> entry_pb2.Entry:

@@ -1,18 +1,21 @@
-"""What follows from an entry: the entries that the ledger derives from it, and where each stands. Pure.
+"""Derivation: the entries that follow from the entries of a batch, and the status and seller of each. Pure.
 
-Three things follow. A decision that waits is taken when its violation, or the change it waited for, comes. A violation of a
-product reaches every seller who listed it, before or after. What is decided about it is decided about each of these, until
-somebody decides about one by itself. What follows is an entry of its own, with `origin`, of the seller it is about, so that a
-score rests on the entries of its seller alone.
+Three things follow from an entry:
 
-The ledger loads what the entries of a batch meet (`Known`), asks once (`Derivation`), and inserts what it gets.
+- A decision that waits is applied when its violation, or the decision it waited for, is appended.
+- A violation of a product reaches every seller who listed the product, before or after.
+- A decision about a violation of a product is repeated for each violation derived from it, until somebody decides about
+  that one by itself.
+
+What follows is an entry of its own, with `origin`, of the seller it is about, so that a score rests on the entries of its
+seller alone. The ledger loads what is on record (`DerivationContext`), runs `Derivation` once, and inserts its `new_entries`.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from scoring.entries.entry import Entry, PreparedEntry, prepared
-from scoring.entries.incidents import AUTO, derived_id, incident_of
+from scoring.entries.entry import Entry, PreparedEntry, prepare_trusted
+from scoring.entries.incidents import DERIVED_ID_PREFIX, assign_incident, derived_id
 from scoring.entries.kinds.conduct import (
     AttributionStated,
     IncidentChanged,
@@ -25,36 +28,41 @@ from scoring.entries.kinds.conduct import (
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.lifecycle import COUNTING
-from scoring.entries.violation_state import Decision, ViolationState
+from scoring.entries.violation_state import TimedDecision, ViolationState
 from scoring.enums import CorrectionKind, Kind, MeasureKind, MeasureState, Severity, Status
 from scoring.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
 from scoring.time import format_time
 
-About = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
+FactAboutViolation = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
 """Facts that name the violation they are about."""
 
-VIOLATIONS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
-MEETS_NOTHING = (
+VIOLATION_KINDS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+"""Kinds that report a violation."""
+
+INDEPENDENT_KINDS = (
     frozenset(Kind)
-    - VIOLATIONS
+    - VIOLATION_KINDS
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
 )
-"""Kinds that neither look at what is on record nor have anything follow from them."""
+"""Kinds that depend on no recorded entry, and from which nothing follows."""
 
-NOT_CORRECTED = frozenset(
+UNCORRECTABLE_KINDS = frozenset(
     {
         *(Kind.STATUS, Kind.ATTRIBUTION, Kind.EXPOSURE, Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
         *(Kind.PRODUCT, Kind.PRODUCT_VIOLATION),
     }
 )
-"""Kinds that are stated anew, or from which entries have followed that would have to follow again."""
+"""Kinds that are stated anew instead, or whose derived entries would have to be derived again."""
 
-STATED_BEFORE = "stated before the violation was on record"
-DECIDED_FOR_ALL = "decided about the product, for all who listed it"
+REASON_WAITED = "stated before the violation was on record"
+"""Reason on record of a decision that waited."""
+
+REASON_PRODUCT_DECIDED = "decided about the product, for all who listed it"
+"""Reason on record of a decision that follows one about the product."""
 
 
 class Listing(NamedTuple):
-    """That a seller listed a product; times in microseconds."""
+    """A seller's listing of a product; times in microseconds."""
 
     seller: str
     occur_time: int
@@ -63,7 +71,7 @@ class Listing(NamedTuple):
 
 
 class ProductReport(NamedTuple):
-    """A violation of a product; times in microseconds."""
+    """A report of a violation of a product; times in microseconds."""
 
     entry_id: str
     occur_time: int
@@ -71,104 +79,110 @@ class ProductReport(NamedTuple):
     fact: ProductViolationReported
 
     def concerns(self, listing: Listing) -> bool:
-        """Whether the listed goods are the ones it is about; what one side leaves open matches anything."""
+        """Return whether the listed goods are those of the report; what one side leaves empty matches anything."""
         pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
 
-class Corrected(NamedTuple):
-    """An entry that is corrected: its kind, its seller and when its source knew of it (microseconds)."""
+class CorrectionTarget(NamedTuple):
+    """An entry that another entry corrects."""
 
     kind: Kind
     seller: str
     report_time: int
+    """When its source learned of the fact, in microseconds."""
     entry: Entry
 
 
 @dataclass(slots=True)
-class Known:
-    """What the entries of a batch meet on record, by id."""
+class DerivationContext:
+    """What is on record and concerns the entries of a batch, by id."""
 
     states: dict[str, ViolationState] = field(default_factory=dict)
-    """Violations that entries are about, and what may follow for them."""
-    waiting: dict[str, list[Decision]] = field(default_factory=dict)
-    """By violation, the decisions that were appended before it was on record, taken since or not."""
+    """The violations that the batch is about, and those derived from them."""
+    waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
+    """By violation, the decisions that were appended before it was on record, applied since or not."""
     listings: dict[str, list[Listing]] = field(default_factory=dict)
-    """By product, who listed it: for the violations of products in the batch."""
+    """By product, its listings, for the violations of products in the batch."""
     reports: dict[str, list[ProductReport]] = field(default_factory=dict)
-    """By product, the violations reported of it: for the listings in the batch."""
-    changes: dict[str, list[Decision]] = field(default_factory=dict)
-    """By violation of a product, what was decided about it, in its order."""
-    reached: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By violation of a product, by seller, the violation that was derived from it."""
-    corrected: dict[str, Corrected] = field(default_factory=dict)
-    """Entries that the batch corrects."""
-    awaited: set[str] = field(default_factory=set)
-    """Ids under which a report would meet something: a decision that waits for it, or an entry of the batch about it."""
-    to_correct: set[str] = field(default_factory=set)
-    """Ids of all entries that the batch corrects, its own included."""
+    """By product, the violations reported of it, for the listings in the batch."""
+    product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
+    """By violation of a product, the decisions about it, in the order of their sequence."""
+    derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By violation of a product and by seller, the id of the violation derived from it."""
+    correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
+    """The recorded entries that the batch corrects."""
+    awaited_ids: set[str] = field(default_factory=set)
+    """Ids of violations for which a decision waits, or which an entry of the batch is about."""
+    corrected_ids: set[str] = field(default_factory=set)
+    """Ids of all entries that the batch corrects, those within the batch included."""
 
 
-class Following(NamedTuple):
-    """An entry to be inserted: as it was stated or as it was derived.
-
-    `status`: the one it leads to, if not its own on arrival; `incident`: of a correction, that of the week it moves to.
-    """
+class NewEntry(NamedTuple):
+    """An entry to be inserted, stated by a caller or derived."""
 
     item: PreparedEntry
     seller: str
+    """The seller that the entry concerns."""
     status: Status | None = None
+    """Status to which a decision leads; None: that of the entry on arrival."""
     is_pending: bool = False
+    """Whether it is a decision that waits for its violation."""
     incident: str | None = None
+    """Of a correction that moves a report, the incident of the week to which it moves."""
 
 
 class Derivation:
-    """One batch: what stands while its entries are taken in their order, and all that is to be inserted.
+    """The derivation of one batch: processes its entries in their order and collects all that is to be inserted."""
 
-    `date` stands for the times that entries leave open; nothing is derived as of later than `record_time` (microseconds).
-    Errors name the entry by its path.
-    """
+    def __init__(self, context: DerivationContext, date: int, record_time: int) -> None:
+        """Start a batch on what is on record; times in microseconds.
 
-    def __init__(self, known: Known, date: int, record_time: int) -> None:
-        self.following: list[Following] = []
-        self._known = known
+        `date` stands for the times that entries leave empty; no derived entry is dated later than `record_time`.
+        """
+        self.new_entries: list[NewEntry] = []
+        """All entries to be inserted, in their order: each stated entry, then those that follow from it."""
+        self._context = context
         self._date = date
         self._latest = record_time
 
-    def take(self, item: PreparedEntry, path: FieldPath) -> Following:
-        """Take one entry, which what follows comes behind; return it as it is to be inserted.
+    def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
+        """Add one entry and those that follow from it to `new_entries`; return the entry as it is to be inserted.
 
-        ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the violation's.
+        ViolationNotFound, EntryNotFound or LifecycleForbids; InvalidInput for another seller than the violation's. Messages
+        name the entry by `path`.
         """
         entry, fact = item.entry, item.entry.fact
-        if item.kind in MEETS_NOTHING or (item.kind is Kind.VIOLATION and entry.entry_id not in self._known.awaited):
-            plain = Following(item, entry.seller)
-            if not self._known.to_correct:  # nothing of what a batch mostly holds is looked at again
-                self.following.append(plain)
+        if item.kind in INDEPENDENT_KINDS or (
+            item.kind is Kind.VIOLATION and entry.entry_id not in self._context.awaited_ids
+        ):
+            plain = NewEntry(item, entry.seller)
+            if not self._context.corrected_ids:  # no correction refers to it: most entries end here
+                self.new_entries.append(plain)
                 return plain
-            return self._add(plain)
+            return self._append(plain)
         if isinstance(fact, StatusChanged):
-            return self._decide(item, fact, path)
-        added = self._add(self._placed(item, path))
+            return self._process_decision(item, fact, path)
+        added = self._append(self._with_seller(item, path))
         if isinstance(fact, ViolationReported):
-            self._resolve(entry.entry_id)
+            self._apply_waiting_decisions(entry.entry_id)
         elif isinstance(fact, ProductListed):
-            listing = Listing(entry.seller, entry.occur_time or 0, self._reported(entry), fact)
-            self._known.listings.setdefault(fact.product, []).append(listing)
-            for report in self._known.reports.get(fact.product, ()):
-                self.reach(report, listing)
+            listing = Listing(entry.seller, entry.occur_time or 0, self._report_time_of(entry), fact)
+            self._context.listings.setdefault(fact.product, []).append(listing)
+            for report in self._context.reports.get(fact.product, ()):
+                self.derive_violation(report, listing)
         elif isinstance(fact, ProductViolationReported):
-            report = ProductReport(entry.entry_id, entry.occur_time or 0, self._reported(entry), fact)
-            self._known.reports.setdefault(fact.product, []).append(report)
-            for listing in self._known.listings.get(fact.product, ()):
-                self.reach(report, listing)
-            self._resolve(entry.entry_id)
+            report = ProductReport(entry.entry_id, entry.occur_time or 0, self._report_time_of(entry), fact)
+            self._context.reports.setdefault(fact.product, []).append(report)
+            for listing in self._context.listings.get(fact.product, ()):
+                self.derive_violation(report, listing)
+            self._apply_waiting_decisions(entry.entry_id)
         return added
 
-    def reach(self, report: ProductReport, listing: Listing) -> None:
-        """Derive the violation of one seller from one of a product, and what was decided about it since."""
-        reached = self._known.reached.setdefault(report.entry_id, {})
-        if listing.seller in reached or not report.concerns(listing):
+    def derive_violation(self, report: ProductReport, listing: Listing) -> None:
+        """Derive the violation of one seller from one of a product, and repeat the decisions about that one."""
+        by_seller = self._context.derived_violations.setdefault(report.entry_id, {})
+        if listing.seller in by_seller or not report.concerns(listing):
             return
         about = report.fact
         fact = ViolationReported(
@@ -185,66 +199,68 @@ class Derivation:
             batch=about.batch or listing.fact.batch,
         )
         violation = derived_id(report.entry_id, listing.seller)
-        # Who lists what is known to be unsafe does so when it lists it; what a clock that ran ahead dated is known by now.
+        # A product known to be unsafe is breached when it is listed; times that a fast clock gave are bounded by now.
         occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
         occur, known = min(occur, self._latest), min(known, self._latest)
         entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
-        self._add(Following(prepared(entry, Kind.VIOLATION), listing.seller))
-        reached[listing.seller] = violation
-        self.follow(report.entry_id, violation)
+        self._append(NewEntry(prepare_trusted(entry, Kind.VIOLATION), listing.seller))
+        by_seller[listing.seller] = violation
+        self.repeat_decisions(report.entry_id, violation)
 
-    def follow(self, report: str, violation: str) -> None:
-        """Decide a derived violation as that of its product was, until somebody has decided about it by itself.
+    def repeat_decisions(self, report: str, violation: str) -> None:
+        """Repeat the decisions about a product's violation for a derived one, until somebody decided about it by itself.
 
-        In the order of all decisions about the product: one that an interrupted append has left is not overtaken by the next.
+        They are repeated in their order, also after an interrupted append, so that none overtakes an earlier one.
         """
-        for decision in self._known.changes.get(report, ()):
-            state = self._known.states[violation]
-            if state.decided_time is None and decision.entry_id not in state.taken:
-                self._derive(decision._replace(fact=replace(decision.fact, units=0)), violation, DECIDED_FOR_ALL)
+        for decision in self._context.product_decisions.get(report, ()):
+            state = self._context.states[violation]
+            if state.own_decision_time is None and decision.entry_id not in state.derived_decisions:
+                self._derive_decision(
+                    decision._replace(fact=replace(decision.fact, units=0)), violation, REASON_PRODUCT_DECIDED
+                )
 
-    def _placed(self, item: PreparedEntry, path: FieldPath) -> Following:
-        """The entry under the seller it is about, once what it says of others holds."""
+    def _with_seller(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
+        """Return the entry under the seller that it concerns, after checking what it refers to."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._corrected_seller(fact, seller, path)
-            return Following(item, owner, incident=self._week_incident(fact))
+            return NewEntry(item, owner, incident=self._week_incident(fact))
         if isinstance(fact, MeasureChanged):
             self._check_measure(fact, seller, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
-            state = self._state_of(fact, seller, path)
+            state = self._find_state(fact, seller, path)
             seller = state.seller
             if isinstance(fact, AttributionStated):
-                self._known.states[fact.violation] = state.attribute(fact.outcome, path)
-        return Following(item, seller or entry.seller)
+                self._context.states[fact.violation] = state.set_attribution(fact.outcome, path)
+        return NewEntry(item, seller or entry.seller)
 
-    def _add(self, following: Following) -> Following:
-        """Have an entry inserted, and keep what stands after it."""
-        self.following.append(following)
-        item, entry = following.item, following.item.entry
-        if item.kind in VIOLATIONS and (entry.origin or entry.entry_id in self._known.awaited):
-            self._known.states[entry.entry_id] = ViolationState(
-                following.seller,
+    def _append(self, new: NewEntry) -> NewEntry:
+        """Add an entry to `new_entries`, and remember what later entries of the batch need of it."""
+        self.new_entries.append(new)
+        item, entry = new.item, new.item.entry
+        if item.kind in VIOLATION_KINDS and (entry.origin or entry.entry_id in self._context.awaited_ids):
+            self._context.states[entry.entry_id] = ViolationState(
+                new.seller,
                 item.kind,
                 Status(item.status or 0),
                 Severity(item.severity or 0),
-                self._reported(entry),
+                self._report_time_of(entry),
             )
-        if entry.entry_id in self._known.to_correct:
-            corrected = Corrected(item.kind, following.seller, self._reported(entry), entry)
-            self._known.corrected[entry.entry_id] = corrected
-        return following
+        if entry.entry_id in self._context.corrected_ids:
+            target = CorrectionTarget(item.kind, new.seller, self._report_time_of(entry), entry)
+            self._context.correction_targets[entry.entry_id] = target
+        return new
 
-    def _decide(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> Following:
-        """A decision about a violation; it waits if the violation is not on record and the seller is named."""
-        entry, known = item.entry, self._known
+    def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
+        """Add a decision about a violation; it waits if the violation is not on record and the entry names a seller."""
+        entry, known = item.entry, self._context
         occur_time = self._date if entry.occur_time is None else entry.occur_time
-        decision = Decision(entry.entry_id, entry.seller, occur_time, self._reported(entry), fact)
-        # An id of the ledger's own making is on record or a mistake: nobody can know it before.
-        if fact.violation not in known.states and entry.seller and not fact.violation.startswith(AUTO):
-            known.waiting.setdefault(fact.violation, []).append(decision)
-            return self._add(Following(item, entry.seller, is_pending=True))
-        state = self._state_of(fact, entry.seller, path)
+        decision = TimedDecision(entry.entry_id, entry.seller, occur_time, self._report_time_of(entry), fact)
+        # The ledger's own ids are either on record or mistaken: nobody can know one before.
+        if fact.violation not in known.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
+            known.waiting_decisions.setdefault(fact.violation, []).append(decision)
+            return self._append(NewEntry(item, entry.seller, is_pending=True))
+        state = self._find_state(fact, entry.seller, path)
         is_of_product = state.kind is Kind.PRODUCT_VIOLATION
         if is_of_product and fact.units:
             raise invalid(
@@ -253,17 +269,17 @@ class Derivation:
                 " units of the seller's own violation that was derived of it",
             )
         state = known.states[fact.violation] = state.decide(decision, path)
-        added = self._add(Following(item, state.seller, state.status))
+        added = self._append(NewEntry(item, state.seller, state.status))
         if is_of_product:
-            known.changes.setdefault(fact.violation, []).append(decision)
-            for violation in [*known.reached.get(fact.violation, {}).values()]:
-                self.follow(fact.violation, violation)
-        self._resolve(fact.violation)
+            known.product_decisions.setdefault(fact.violation, []).append(decision)
+            for violation in [*known.derived_violations.get(fact.violation, {}).values()]:
+                self.repeat_decisions(fact.violation, violation)
+        self._apply_waiting_decisions(fact.violation)
         return added
 
-    def _state_of(self, fact: About, seller: str, path: FieldPath) -> ViolationState:
-        """The violation an entry is about, which is to be of the seller it names, if it names one."""
-        state = self._known.states.get(fact.violation)
+    def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
+        """Return the state of the violation that an entry is about; it must be of the seller that the entry names, if any."""
+        state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None:
             more = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
@@ -283,15 +299,20 @@ class Derivation:
         return state
 
     def _check_measure(self, fact: MeasureChanged, seller: str, path: FieldPath) -> None:
-        """A suspension rests on confirmed violations of its seller: the model never punishes alone."""
+        """Refuse a suspension that does not rest on confirmed violations of its seller: the model never punishes alone."""
         if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is not MeasureState.IMPOSED:
             return
         for name in fact.violations:
-            state = self._known.states.get(name)
-            if state is not None and state.seller == seller and state.status in COUNTING and not state.is_away:
+            state = self._context.states.get(name)
+            if (
+                state is not None
+                and state.seller == seller
+                and state.status in COUNTING
+                and not state.is_of_another_seller
+            ):
                 continue
             stands = "not on record" if state is None else state.status.name.lower()
-            if state is not None and (state.seller != seller or state.is_away):
+            if state is not None and (state.seller != seller or state.is_of_another_seller):
                 stands = "of another seller"
             raise LifecycleForbids(
                 f"{name!r} is {stands}; a suspension rests on confirmed violations of its seller",
@@ -300,15 +321,15 @@ class Derivation:
             )
 
     def _corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
-        """The seller of the entry that is corrected."""
-        if fact.entry not in self._known.corrected:
+        """Return the seller of the corrected entry, after checking that it may be corrected like this."""
+        if fact.entry not in self._context.correction_targets:
             raise EntryNotFound(
                 f"no entry {fact.entry!r} is recorded; append it first",
                 {"entry_id": fact.entry},
                 (*path, "correction", "entry"),
             )
-        kind, owner, report_time, _ = self._known.corrected[fact.entry]
-        if kind in NOT_CORRECTED or (kind is Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
+        kind, owner, report_time, _ = self._context.correction_targets[fact.entry]
+        if kind in UNCORRECTABLE_KINDS or (kind is Kind.VIOLATION and fact.correction is CorrectionKind.VOID):
             raise invalid(
                 (*path, "correction", "entry"),
                 f"{fact.entry!r} is of the kind {FIELD_OF[kind]}, which is not corrected like this:"
@@ -325,30 +346,35 @@ class Derivation:
         return owner
 
     def _week_incident(self, fact: EntryCorrected) -> str | None:
-        """The incident of the week to which a report is moved. Whether it goes there is for whoever reads it to say:
-        `violation_state.incident_after_moves`.
+        """Return the incident of the week to which a report is moved, or None for other corrections.
+
+        Readers decide whether the report belongs to it: `violation_state.incident_after_moves`.
         """
-        about = self._known.corrected[fact.entry].entry.fact
+        about = self._context.correction_targets[fact.entry].entry.fact
         if fact.moved_to is None or not isinstance(about, ViolationReported):
             return None
-        return incident_of(fact.entry, about, fact.moved_to)
+        return assign_incident(fact.entry, about, fact.moved_to)
 
-    def _resolve(self, violation: str) -> None:
-        """Take the waiting decisions that the violation allows by now, in the order in which they happened."""
-        waiting = self._known.waiting.get(violation)
-        while waiting and any(
-            self._derive(one, violation, STATED_BEFORE) for one in self._known.states[violation].may_take(waiting)
+    def _apply_waiting_decisions(self, violation: str) -> None:
+        """Apply the waiting decisions that the violation now allows, in the order in which they happened."""
+        waiting_decisions = self._context.waiting_decisions.get(violation)
+        while waiting_decisions and any(
+            self._derive_decision(one, violation, REASON_WAITED)
+            for one in self._context.states[violation].select_applicable(waiting_decisions)
         ):
             pass
 
-    def _derive(self, decision: Decision, violation: str, reason: str) -> bool:
-        """Take a decision for a violation, if that may be: as of when its source and those before it knew."""
-        state, fact = self._known.states[violation], decision.fact
+    def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
+        """Derive a decision about a violation, and return whether the violation allows it.
+
+        It is dated by when the sources of it and of all before it learned of them.
+        """
+        state, fact = self._context.states[violation], decision.fact
         try:
             state = state.decide(decision, origin=decision.entry_id)
         except LifecycleForbids:
             return False
-        self._known.states[violation] = state
+        self._context.states[violation] = state
         known_time = min(state.known_time, self._latest)
         entry = Entry(
             derived_id(decision.entry_id, violation),
@@ -358,8 +384,8 @@ class Derivation:
             known_time,
             origin=decision.entry_id,
         )
-        self._add(Following(prepared(entry, Kind.STATUS), state.seller, state.status))
+        self._append(NewEntry(prepare_trusted(entry, Kind.STATUS), state.seller, state.status))
         return True
 
-    def _reported(self, entry: Entry) -> int:
+    def _report_time_of(self, entry: Entry) -> int:
         return self._date if entry.report_time is None else entry.report_time

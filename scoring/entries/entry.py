@@ -1,7 +1,7 @@
-"""Entries: what a caller may state, checked and made ready for the ledger.
+"""Entries as callers state them, and as the ledger stores them.
 
-`prepare` is the one gate. It validates an `Entry` by the table of kinds, gives it its severity and its canonical content,
-and returns the `PreparedEntry` that the ledger stores: typed values for whatever is folded, canonical JSON for the whole.
+`prepare` is the one gate. It validates an `Entry` by the table of kinds, adds its severity and its canonical content, and
+returns the `PreparedEntry` that the ledger stores: typed values for whatever is folded, canonical JSON for the whole.
 """
 
 import json
@@ -12,9 +12,9 @@ from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from scoring.entries.checks import CHECKS, check_fields, status_on_arrival
-from scoring.entries.field_types import ID_FORM, TIME, Stated, is_id, stated_fields
-from scoring.entries.incidents import AUTO
+from scoring.entries.checks import CHECKS, check_fields, initial_status
+from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
+from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import ExposureStated
@@ -24,63 +24,73 @@ from scoring.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhe
 from scoring.time import DAY, SECOND, format_time, parse_time
 
 MAX_BATCH = 10_000
+"""Entries of one batch."""
+
 MAX_AHEAD = 5 * SECOND
-"""How far an entry may lie ahead of the ledger's clock and be worth a retry, in microseconds: clocks differ."""
+"""Microseconds that an entry may lie ahead of the ledger's clock and be worth a retry, since clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact about one seller as a caller states it. Times in microseconds; None means the contract's default.
-
-    `seller` is the bare id within the marketplace; where the table of kinds says so it may or must be empty. `origin` is
-    the id of the entry that the ledger derived this one from; callers leave it empty.
-    """
+    """One fact about one seller as a caller states it."""
 
     entry_id: str
+    """Id of the entry, unique in the marketplace; the caller's own."""
     seller: str
+    """Id of the seller within the marketplace; may or must be empty where the table of kinds says so."""
     fact: Fact
+    """What the entry states."""
     occur_time: int | None = None
+    """When it happened, in microseconds; None: the contract's default."""
     report_time: int | None = None
+    """When its source learned of it, in microseconds; None: the contract's default."""
     origin: str = ""
+    """Id of the entry from which the ledger derived this one; callers leave it empty."""
 
 
 class PreparedEntry(NamedTuple):
-    """A validated entry. `content` is canonical JSON, without what must be sealed, which is canonical JSON in `sealed`
-    (empty: nothing); `digest` is the SHA-256 of both as one; the rest is what the ledger folds.
-    """
+    """A validated entry with the values that the ledger stores."""
 
     entry: Entry
     kind: Kind
     content: str
+    """The entry as canonical JSON, without the fields that must be sealed."""
     sealed: str
+    """The fields that must be sealed, as canonical JSON; empty if there are none."""
     digest: bytes
+    """SHA-256 of the canonical JSON of all fields."""
     occur_time: int | None
+    """When it happened, in microseconds; of exposure the start of its day."""
     category: int | None = None
+    """Category of a violation."""
     severity: int | None = None
+    """Severity of a violation."""
     status: int | None = None
+    """Status of a violation on arrival."""
 
 
 def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
-    """Validates one entry against the ledger's clock `now` (microseconds). InvalidInput names every wrong field.
+    """Validate one entry and return it as the ledger stores it; `now` is the ledger's clock (microseconds).
 
-    OccurTimeAhead if nothing is wrong but that it lies at most MAX_AHEAD ahead of the clock.
+    InvalidInput names every wrong field below `path`. OccurTimeAhead if nothing else is wrong than that the entry lies at
+    most MAX_AHEAD ahead of the clock.
     """
     kind = KIND_OF[type(entry.fact)]
-    wrong = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
-    if wrong:
-        raise InvalidInput(wrong)
+    problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
+    if problems:
+        raise InvalidInput(problems)
     _refuse_ahead(entry, now, path)
-    return _reported_by(now, prepared(entry, kind))
+    return _drop_report_time_of_today(now, prepare_trusted(entry, kind))
 
 
-def prepared(entry: Entry, kind: Kind) -> PreparedEntry:
-    """An entry that is known to be sound, ready for the ledger."""
-    content, sealed, digest = contents(entry)
+def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
+    """Return a valid entry as the ledger stores it, without checking it."""
+    content, sealed, digest = encode_content(entry)
     fact = entry.fact
     if isinstance(fact, ViolationReported | ProductViolationReported):
         row = violation_types(entry.occur_time or 0)[fact.violation_type]
         severity = severity_of(row, fact.source, fact.harm)
-        status = status_on_arrival(fact)
+        status = initial_status(fact)
         return PreparedEntry(
             entry, kind, content, sealed, digest, entry.occur_time, int(row.category), severity, status
         )
@@ -89,30 +99,31 @@ def prepared(entry: Entry, kind: Kind) -> PreparedEntry:
 
 
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
-    """Validates a batch; InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`.
+    """Validate a batch and return its entries as the ledger stores them.
 
+    InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of the batch.
     OccurTimeAhead names the first entry that lies ahead of the clock, if nothing else is wrong.
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     batch: list[PreparedEntry] = []
-    wrong: list[FieldViolation] = []
+    problems: list[FieldViolation] = []
     for index, entry in enumerate(entries):
         kind = KIND_OF[type(entry.fact)]
         found = [*_check(entry, kind, now)]
         if found:
-            wrong += [FieldViolation(("entries", index, *below), text) for below, text in found]
+            problems += [FieldViolation(("entries", index, *below), text) for below, text in found]
         else:
-            batch.append(_reported_by(now, prepared(entry, kind)))
-    if wrong:
-        raise InvalidInput(wrong)
+            batch.append(_drop_report_time_of_today(now, prepare_trusted(entry, kind)))
+    if problems:
+        raise InvalidInput(problems)
     for index, entry in enumerate(entries):
         _refuse_ahead(entry, now, ("entries", index))
     return batch
 
 
 def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
-    """Raises OccurTimeAhead for an entry that happened, or was reported, after `now`; a report dated today was not."""
+    """Raise OccurTimeAhead for an entry that happened or was reported after `now`; a report dated today was not."""
     occur, report = entry.occur_time or 0, entry.report_time or 0
     ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
     if ahead > 0:
@@ -127,12 +138,12 @@ def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
 
 
 def _end_of_day(now: int) -> int:
-    """The last microsecond of the UTC day."""
+    """Return the last microsecond of the UTC day that holds `now`."""
     return (now // DAY + 1) * DAY - 1
 
 
-def _reported_by(now: int, item: PreparedEntry) -> PreparedEntry:
-    """Return the entry as recorded at `now`: a report dated today, whose day has not ended, is known from then on.
+def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
+    """Return the entry without the report time of a day that has not ended: its report is known from `now` on.
 
     Content and digest keep the end of the day, so that the same row is the same entry tomorrow.
     """
@@ -143,13 +154,13 @@ def _reported_by(now: int, item: PreparedEntry) -> PreparedEntry:
 
 
 def canonical_content(entry: Entry) -> str:
-    """The entry as canonical JSON: sorted keys, no blanks, defaults left out. Equal facts have equal content."""
-    return _json(sorted(_members(entry)))
+    """Return the entry as canonical JSON: sorted keys, no blanks, defaults left out. Equal facts have equal content."""
+    return _json(sorted(_encode_members(entry)))
 
 
-def contents(entry: Entry) -> tuple[str, str, bytes]:
-    """(canonical content without what must be sealed, what must be sealed likewise or empty, SHA-256 of the whole)."""
-    members = _members(entry)
+def encode_content(entry: Entry) -> tuple[str, str, bytes]:
+    """Return the canonical JSON of the open fields, that of the sealed fields (or empty), and the SHA-256 of all."""
+    members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]
     sealed = [member for member in members if member[0] in sealed_keys] if sealed_keys else []
     whole = _json(members)
@@ -160,9 +171,9 @@ def contents(entry: Entry) -> tuple[str, str, bytes]:
 
 
 def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
-    """The entry that `contents` wrote: `entry_from_content(e.entry_id, *contents(e)[:2]) == e`.
+    """Return the entry that `encode_content` wrote: `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`.
 
-    Both come from the ledger and are trusted: anything else ends in a KeyError, TypeError or ValueError.
+    Both texts come from the ledger and are trusted: anything else ends in a KeyError, TypeError or ValueError.
     """
     values: dict[str, Any] = json.loads(content)
     values.pop("sealed", None)
@@ -179,14 +190,15 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
 
 
 Member = tuple[str, str]
+"""One member of a JSON object: ('"key":', value as JSON)."""
 
 
 def _json(members: Sequence[Member]) -> str:
     return "{" + ",".join([key + text for key, text in members]) + "}"
 
 
-def _members(entry: Entry) -> list[Member]:
-    """('"key":', JSON) of everything that is not a default, in the order of the keys."""
+def _encode_members(entry: Entry) -> list[Member]:
+    """Return every field of an entry that is not a default as a JSON member, in the order of the keys."""
     values_of, layout = _LAYOUTS[type(entry.fact)]
     return [
         (key, write(value))
@@ -198,10 +210,10 @@ def _members(entry: Entry) -> list[Member]:
 Write = Callable[[Any], str]
 
 
-def _layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
-    """How entries of one kind are written, key by key in the order of the keys: 2 us, where `json.dumps` takes 8.
+def _build_layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
+    """Return how to write entries of one kind: a getter of their values, and ('"key":', writer, whether 0 counts) of each.
 
-    That is: what takes an entry's values out, and for each of them ('"key":', how it is written, whether 0 counts).
+    The keys are in their order. An entry is written in 2 us, where `json.dumps` takes 8.
     """
     kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
     members: dict[str, tuple[str, Write, bool]] = {
@@ -211,41 +223,41 @@ def _layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[t
         "occur_time": ("occur_time", TIME.write, True),
         "report_time": ("report_time", TIME.write, True),
     }
-    for field in stated_fields(fact_type):
+    for field in fact_fields(fact_type):
         members[field.name] = (f"fact.{field.name}", field.shape.write, field.shape.zero)
     layout = [(f'"{key}":', write, zero) for key, (_, write, zero) in sorted(members.items())]
     return attrgetter(*(place for _, (place, _, _) in sorted(members.items()))), layout
 
 
-_LAYOUTS = {row.fact: _layout(row.fact) for row in KINDS.values()}
+_LAYOUTS = {row.fact: _build_layout(row.fact) for row in KINDS.values()}
 _SEALED = {row.fact: frozenset(f'"{f.name}":' for f in row.fields if f.shape.sealed) for row in KINDS.values()}
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
-ERASED = "[erased]"
-"""What stands in place of a required text whose key is gone."""
+ERASED_TEXT = "[erased]"
+"""Stands in place of a required text whose key is gone."""
 
 
-def _reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
-    """How the values of a kind are read, by key, and what a required field is that was left out: 0, or erased."""
+def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
+    """Return the readers of a kind's values by key, and the values of required fields that were left out: 0 or erased."""
     fields = KINDS[kind].fields
-    left_out = [f for f in fields if f.required and _may_be_left_out(f)]
-    defaults: dict[str, object] = {f.name: ERASED if f.shape.sealed else 0 for f in left_out}
+    omissible = [f for f in fields if f.required and _may_be_absent(f)]
+    defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
     return {f.name: f.shape.read for f in fields}, defaults
 
 
-def _may_be_left_out(field: Stated) -> bool:
+def _may_be_absent(field: FactField) -> bool:
     return field.shape.sealed or field.shape.kind == "count"
 
 
-_READERS = {kind: _reader(kind) for kind in KINDS}
+_READERS = {kind: _build_reader(kind) for kind in KINDS}
 
 
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:
-    """Every wrong field of an entry: (path below the entry, what it should be)."""
+    """Yield every wrong field of an entry: (path below the entry, what it should be)."""
     row = KINDS[kind]
     if not is_id(entry.entry_id):
         yield ("entry_id",), f"must be {ID_FORM}"
-    elif entry.entry_id.startswith(AUTO):
-        yield ("entry_id",), f"must not begin with {AUTO}: such ids are the ledger's own"
+    elif entry.entry_id.startswith(DERIVED_ID_PREFIX):
+        yield ("entry_id",), f"must not begin with {DERIVED_ID_PREFIX}: such ids are the ledger's own"
     if row.seller is Need.REFUSED:
         if entry.seller:
             yield ("seller",), "must be empty: the fact is about a product, whoever sells it"
@@ -260,6 +272,7 @@ def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]
 
 
 def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
+    """Yield the wrong times of an entry, likewise."""
     occur, report = entry.occur_time, entry.report_time
     if need is Need.REFUSED:
         if occur is not None:
@@ -267,8 +280,8 @@ def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath
     elif occur is None:
         if need is Need.REQUIRED:
             yield ("occur_time",), "is required: when it happened"
-    elif (wrong := TIME.wrong(occur)) is not None:
-        yield ("occur_time",), wrong
+    elif (error := TIME.describe_error(occur)) is not None:
+        yield ("occur_time",), error
     elif occur > now + MAX_AHEAD:
         yield ("occur_time",), f"lies in the future: the ledger's clock says {format_time(now)}"
     if report is not None:

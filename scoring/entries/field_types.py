@@ -1,6 +1,6 @@
-"""Shapes of what a fact states: how a value is checked, written as canonical JSON, read back, and read from a text.
+"""Shapes of field values: how a value is checked, written as canonical JSON, read back and parsed from text.
 
-A fact is a dataclass whose fields are made by `stated`; the table of kinds (`kinds/table.py`) is made of such facts, and
+A fact is a dataclass whose fields are made by `fact_field`; the table of kinds (`kinds/table.py`) is made of such facts, and
 code, contract, command line, import and documents follow it.
 """
 
@@ -25,55 +25,59 @@ _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIGITS = re.compile(r"-?[0-9]{1,30}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL = "must hold no control characters (U+0000 to U+001F, U+007F): write it on one line"
-_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One shape. `kind` names it to the shell, `proto` is its type in the contract.
-
-    `wrong(value)` is what the value should be, or None if it is sound; `write` gives canonical JSON, `read` takes what
-    `json.loads` made of it, `parse` a text of somebody's file (ValueError). `sealed`: it may hold what names a person, so
-    it is stored under the seller's key. `zero`: 0 is a value of its own, not the default.
-    """
+    """The shape of a field's values: how they are checked, written and read."""
 
     kind: str
+    """Name of the shape for service and documents, such as `count` or `time`."""
     proto: str
-    wrong: Callable[[Any], str | None]
+    """Type of the field in the contract."""
+    describe_error: Callable[[Any], str | None]
+    """Returns what a wrong value should be, or None for a valid one."""
     write: Callable[[Any], str] = encode_basestring
+    """Returns a value as canonical JSON."""
     read: Callable[[Any], Any] = lambda value: value
+    """Returns the value from what `json.loads` made of its canonical JSON."""
     parse: Callable[[str], Any] = lambda text: text
+    """Returns the value from a text of an imported file. ValueError."""
     words: type[IntEnum] | None = None
+    """The enumeration whose members are the values; None for other shapes."""
     sealed: bool = False
+    """Whether a value may name a person, so that it is stored under the seller's key."""
     zero: bool = False
+    """Whether 0 is a value of its own and not the default."""
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is an identifier: 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
+    """Return whether `text` is an identifier: 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
     return _ID.fullmatch(text) is not None
 
 
-def names(words: type[IntEnum]) -> str:
-    """The words of an enumeration, as a message lists them."""
+def list_names(words: type[IntEnum]) -> str:
+    """Return the names of an enumeration's members in lower case, joined by commas."""
     return ", ".join(name.lower() for name in words.__members__)
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """A word of an enumeration, called `proto` in the contract (default: as in `words`)."""
+    """Return the shape of a member of the enumeration `words`, named `proto` in the contract (default: as in Python)."""
     known = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
 
     def parse(text: str) -> IntEnum:
         if text.lower() not in by_name:
-            raise ValueError(f"{text!r} is none of {names(words)}")
+            raise ValueError(f"{text!r} is none of {list_names(words)}")
         return by_name[text.lower()]
 
     return Shape(
         "word",
         proto or words.__name__,
-        lambda value: None if value in known else f"must be one of {names(words)}",
+        lambda value: None if value in known else f"must be one of {list_names(words)}",
         written.__getitem__,
         by_name.__getitem__,
         parse,
@@ -81,30 +85,32 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
     )
 
 
-def count(most: int, least: int = 0, proto: str = "int64") -> Shape:
-    """A whole number from `least` to `most`."""
-    text = f"must be {least:,} to {most:,}"
-    return Shape("count", proto, lambda v: None if least <= v <= most else text, int.__repr__, parse=whole_number)
+def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
+    """Return the shape of a whole number from `minimum` to `maximum`."""
+    text = f"must be {minimum:,} to {maximum:,}"
+    return Shape(
+        "count", proto, lambda v: None if minimum <= v <= maximum else text, int.__repr__, parse=parse_whole_number
+    )
 
 
-def amount(most: int) -> Shape:
-    """An amount of money in minor units (cents), 0 to `most`."""
-    return replace(count(most), parse=minor_units)
+def amount(maximum: int) -> Shape:
+    """Return the shape of an amount of money in minor units (cents), 0 to `maximum`."""
+    return replace(count(maximum), parse=parse_minor_units)
 
 
-def text(most: int, *, sealed: bool = False) -> Shape:
-    """Free text of at most `most` characters, none of them a control character; `sealed` if it may name a person."""
-    return Shape("text", "string", lambda value: _wrong_text(value, most), sealed=sealed)
+def text(max_length: int, *, sealed: bool = False) -> Shape:
+    """Return the shape of free text without control characters; `sealed` if it may name a person."""
+    return Shape("text", "string", lambda value: _describe_text_error(value, max_length), sealed=sealed)
 
 
-def pattern(form: str, wrong: str) -> Shape:
-    """Text of a form given by a regular expression."""
-    compiled = re.compile(form)
-    return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else wrong)
+def pattern(regex: str, error: str) -> Shape:
+    """Return the shape of text that matches a regular expression; `error` says what other text should be."""
+    compiled = re.compile(regex)
+    return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else error)
 
 
-def whole_number(text: str) -> int:
-    """A whole number in a text such as `12` or `12.0`. ValueError."""
+def parse_whole_number(text: str) -> int:
+    """Parse a whole number from text such as `12` or `12.0`. ValueError."""
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:
@@ -114,8 +120,8 @@ def whole_number(text: str) -> int:
     return int(number)
 
 
-def minor_units(text: str) -> int:
-    """An amount in minor units in a text, in digits alone. ValueError.
+def parse_minor_units(text: str) -> int:
+    """Parse an amount in minor units from text that has digits alone. ValueError.
 
     `1999.00` may be 1999 cents or 1999 euros, and nobody can tell: a wrong guess is wrong a hundredfold.
     """
@@ -124,8 +130,8 @@ def minor_units(text: str) -> int:
     return int(text)
 
 
-def is_unicode(text: str) -> bool:
-    """False for half a surrogate pair, which JSON can smuggle into a text and no encoding can write."""
+def is_encodable(text: str) -> bool:
+    """Return whether `text` can be encoded: no half of a surrogate pair, which JSON can smuggle in."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -133,23 +139,27 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def wrong_line(value: str, most: int) -> str | None:
-    """What a line that is printed as it is should be, or None: at most `most` characters, none of which moves the cursor,
-    breaks the line or turns the direction of writing.
+def describe_line_error(value: str, max_length: int) -> str | None:
+    """Return what a line for a terminal should be, or None if it may be printed as it is.
+
+    It may have at most `max_length` characters, none of which moves the cursor, breaks the line or turns the direction of
+    writing.
     """
-    if wrong := _wrong_text(value, most):
-        return wrong
+    if error := _describe_text_error(value, max_length):
+        return error
     return (
-        "must hold no control characters or signs that turn the direction of writing" if shown(value) != value else None
+        "must hold no control characters or signs that turn the direction of writing"
+        if escape_unprintable(value) != value
+        else None
     )
 
 
-def shown(text: str) -> str:
-    """A text for a terminal: what would move its cursor, break the line or turn the writing is spelt by its code point."""
-    return _UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def escape_unprintable(text: str) -> str:
+    r"""Replace what moves a terminal's cursor, breaks the line or turns the writing by its code point, as in `\u202e`."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _truth(text: str) -> bool:
+def _parse_flag(text: str) -> bool:
     if text.lower() in ("1", "true", "yes"):
         return True
     if text.lower() in ("", "0", "false", "no"):
@@ -157,37 +167,42 @@ def _truth(text: str) -> bool:
     raise ValueError(f"{text!r} is neither true nor false")
 
 
-def _wrong_ids(values: tuple[str, ...]) -> str | None:
+def _describe_ids_error(values: tuple[str, ...]) -> str | None:
     if len(values) > MAX_IDS:
         return f"has {len(values)} ids; at most {MAX_IDS}"
     return None if all(map(is_id, values)) else f"must hold ids of {ID_FORM}"
 
 
-def _wrong_attributes(attributes: Mapping[str, str]) -> str | None:
+def _describe_attributes_error(attributes: Mapping[str, str]) -> str | None:
     if len(attributes) > MAX_ATTRIBUTES:
         return f"has {len(attributes)} keys; at most {MAX_ATTRIBUTES}"
     for key, value in attributes.items():
         if not _ATTRIBUTE_KEY.fullmatch(key):
             return "must have keys of the form [a-z][a-z0-9_]{0,62}"
-        if wrong := _wrong_text(value, MAX_ATTRIBUTE_LENGTH):
-            return f"{key}: {wrong}"
+        if error := _describe_text_error(value, MAX_ATTRIBUTE_LENGTH):
+            return f"{key}: {error}"
     return None
 
 
-def _wrong_text(value: str, most: int) -> str | None:
-    if len(value) > most or not is_unicode(value):
-        return f"must have at most {most} characters"
+def _describe_text_error(value: str, max_length: int) -> str | None:
+    if len(value) > max_length or not is_encodable(value):
+        return f"must have at most {max_length} characters"
     # PostgreSQL reads no JSON that holds U+0000, and the others forge lines in logs and files.
     return _NO_CONTROL if _CONTROL.search(value) else None
 
 
-_NO_ID = f"must be {ID_FORM}"
+_ID_ERROR = f"must be {ID_FORM}"
 _matches = _ID.fullmatch
-ID = Shape("id", "string", lambda value: None if _matches(value) else _NO_ID)
+ID = Shape("id", "string", lambda value: None if _matches(value) else _ID_ERROR)
 IDS = Shape(
-    "ids", "string", _wrong_ids, lambda ids: _encode(list(ids)), tuple, lambda t: tuple(filter(None, t.split(" ")))
+    "ids",
+    "string",
+    _describe_ids_error,
+    lambda ids: _encode(list(ids)),
+    tuple,
+    lambda t: tuple(filter(None, t.split(" "))),
 )
-FLAG = Shape("flag", "bool", lambda _: None, lambda _: "true", parse=_truth)
+FLAG = Shape("flag", "bool", lambda _: None, lambda _: "true", parse=_parse_flag)
 DAY = Shape(
     "day",
     "string",
@@ -206,43 +221,52 @@ TIME = Shape(
     parse_time,
     zero=True,
 )
-ATTRIBUTES = Shape("attributes", "map<string, string>", _wrong_attributes, lambda attributes: _encode(dict(attributes)))
+ATTRIBUTES = Shape(
+    "attributes", "map<string, string>", _describe_attributes_error, lambda attributes: _encode(dict(attributes))
+)
 CURRENCY = pattern("[A-Z]{3}", "must be an ISO 4217 code such as CNY")
 COUNTRY = pattern("[A-Z]{2}", "must be an ISO 3166-1 alpha-2 code such as CN")
 SHA256 = pattern("[0-9a-f]{64}", "must be a SHA-256 in 64 lower-case hexadecimal digits")
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """One field of a fact: its number in the contract, its shape, and its full-sentence text.
-
-    `column`: the column of the ledger that holds it, if it is folded or looked up. `required`: whether it must be given;
-    `needed`: what is said where it is missing, if that is more than what it must be.
-    """
+class FactField:
+    """The definition of one field of a fact."""
 
     name: str
+    """Name of the field in Python, in the contract and in files."""
     number: int
+    """Number of the field in the contract."""
     shape: Shape
+    """How its values are checked, written and read."""
     text: str
+    """Its documentation in full sentences, for the contract and the documents."""
     column: str
+    """Column of the ledger that holds it, if it is folded or looked up; else empty."""
     required: bool
-    needed: str
+    """Whether a value must be given."""
+    missing_text: str
+    """The error where the value is missing; empty: the error of a wrong value."""
 
 
-def stated(number: int, shape: Shape, text: str, *, default: Any = MISSING, column: str = "", needed: str = "") -> Any:
-    """A field of a fact, as dataclass field; `default` makes it optional."""
-    metadata = {"number": number, "shape": shape, "text": text, "column": column, "needed": needed}
+def fact_field(
+    number: int, shape: Shape, text: str, *, default: Any = MISSING, column: str = "", missing_text: str = ""
+) -> Any:
+    """Return a dataclass field that carries the definition of a fact's field; `default` makes it optional."""
+    metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing_text": missing_text}
     if default is dict:
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def stated_fields(fact: type) -> tuple[Stated, ...]:
-    """The fields of a fact in the order of their numbers."""
-    return tuple(sorted((_stated(f) for f in fields(fact)), key=lambda s: s.number))
+def fact_fields(fact: type) -> tuple[FactField, ...]:
+    """Return the field definitions of a fact, in the order of their numbers."""
+    return tuple(sorted((_fact_field_of(f) for f in fields(fact)), key=lambda s: s.number))
 
 
-def _stated(field: "Field[Any]") -> Stated:
+def _fact_field_of(field: "Field[Any]") -> FactField:
     data = field.metadata
     required = field.default is MISSING and field.default_factory is MISSING
-    return Stated(field.name, data["number"], data["shape"], data["text"], data["column"], required, data["needed"])
+    return FactField(
+        field.name, data["number"], data["shape"], data["text"], data["column"], required, data["missing_text"]
+    )

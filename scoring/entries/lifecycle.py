@@ -1,4 +1,4 @@
-"""The lifecycle of a violation, as one table. Code, contract comments, CLI and docs follow it."""
+"""The lifecycle of a violation as one table, which code, contract comments, CLI and docs follow."""
 
 from types import MappingProxyType
 
@@ -28,24 +28,25 @@ TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
         (Status.OVERTURNED, Action.REINSTATE): Status.CONFIRMED,
     }
 )
+"""The status after each allowed action, by (status, action)."""
 
 COUNTING = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED})
-"""Statuses under which a violation counts in the score; what is appealed counts until it is overturned."""
+"""Statuses of violations that count in the score; an appealed one counts until it is overturned."""
 
 OPEN = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
-"""Statuses under which a violation is an open allegation."""
+"""Statuses of open allegations."""
 
 RETRACTED = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
-"""Statuses under which a violation is as if it had never been reported."""
+"""Statuses of violations that are as if they had never been reported."""
 
 
 def allowed_actions(status: Status) -> tuple[Action, ...]:
-    """The actions that `status` allows, in the order of their numbers."""
+    """Return the actions that `status` allows, in the order of their numbers."""
     return tuple(action for (known, action) in TRANSITIONS if known is status)
 
 
 def next_status(status: Status, action: Action) -> Status:
-    """The status after `action`. LifecycleForbids names the allowed actions.
+    """Return the status after `action`. LifecycleForbids names the allowed actions.
 
     `next_status(Status.ALLEGED, Action.CONFIRM) is Status.CONFIRMED`.
     """

@@ -1,11 +1,11 @@
-"""What stands about one violation after the entries about it so far: the one state machine of a violation.
+"""The state of one violation after the entries about it so far: the one state machine of a violation.
 
-    state = ViolationState.of_report(...)       what was reported, on arrival
-    state = state.decide(decision)              a decision that may be taken, or LifecycleForbids
-    state = state.apply(change)                 an entry that is on record already
+    state = ViolationState(...)                 as reported
+    state = state.decide(decision)              after a new decision, or LifecycleForbids
+    state = state.apply(change)                 after an entry that is on record already
 
-The ledger decides by it while it appends, reads show it, bulk decisions and the queue look at it. The fold works the same out
-over columns, for speed, and the parity gate by itself, on purpose; property tests hold the three equal.
+The ledger decides by it while it appends; reads, bulk decisions and the queue show it. The fold computes the same over
+columns, for speed, and the parity gate computes it independently, on purpose; property tests hold the three equal.
 """
 
 from collections.abc import Iterable
@@ -18,36 +18,39 @@ from scoring.enums import Action, Attribution, Kind, Severity, Status
 from scoring.errors import FieldPath, LifecycleForbids
 
 
-class Decision(NamedTuple):
-    """A status change with the times at which it happened and its source knew of it, in microseconds."""
+class TimedDecision(NamedTuple):
+    """A status change with its times, which are always set; in microseconds."""
 
     entry_id: str
     seller: str
+    """The seller that the entry names; may be empty."""
     occur_time: int
     report_time: int
     fact: StatusChanged
 
 
-class Change(NamedTuple):
-    """A recorded entry about a violation, as far as it moves what stands. Times in microseconds.
-
-    `status` is the status that a decision led to, or the outcome of an attribution; `origin` the entry that a derived one
-    follows from, or None.
-    """
+class RecordedChange(NamedTuple):
+    """The values of a recorded entry about a violation that can change the violation's state."""
 
     kind: Kind
     entry_id: str
     status: int
+    """The status to which a decision led, or the outcome of an attribution."""
     severity: int | None
+    """The severity that a reduction left; None: as before."""
     origin: str | None
+    """The entry from which a derived one follows; None for stated ones."""
     occur_time: int
+    """When it happened, in microseconds."""
     report_time: int
+    """When its source learned of it, in microseconds."""
     held_back: bool = False
+    """Whether it is a bulk decision that leaves the violation to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationState:
-    """One violation as it stands. A value: every step gives another one."""
+    """The state of one violation. Immutable: each step returns a new state."""
 
     seller: str
     kind: Kind
@@ -55,29 +58,30 @@ class ViolationState:
     status: Status
     severity: Severity
     known_time: int
-    """When the last of the sources learned what it said (report time, microseconds)."""
+    """The latest report time of the entries so far, in microseconds."""
     attribution: Attribution | None = None
-    decided_time: int | None = None
-    """When the last decision happened that somebody took about this violation by itself; None if nobody did."""
-    taken: frozenset[str] = frozenset()
-    """Ids of the decisions that the ledger took for it: those that waited, and those about its product."""
-    decisions: int = 0
-    """Decisions and attributions so far."""
+    """Outcome of the last statement on whose the goods were; None if there was none."""
+    own_decision_time: int | None = None
+    """When the last decision about this violation by itself happened, in microseconds; None if there was none."""
+    derived_decisions: frozenset[str] = frozenset()
+    """Origins of its derived decisions: ids of decisions that waited, or that were about its product."""
+    decision_count: int = 0
+    """Number of decisions and attributions so far."""
     is_held_back: bool = False
-    """Whether its last decision was that of a bulk decision which left it to a person."""
+    """Whether its last decision was a bulk decision that left it to a person."""
 
     @property
-    def is_away(self) -> bool:
-        """Whether the goods were somebody else's."""
+    def is_of_another_seller(self) -> bool:
+        """Return whether it is accepted that the goods were another seller's."""
         return self.attribution is Attribution.ACCEPTED
 
     @property
     def is_retracted(self) -> bool:
-        """Whether it is as if it had never been reported."""
-        return self.is_away or self.status in RETRACTED
+        """Return whether the violation is as if it had never been reported."""
+        return self.is_of_another_seller or self.status in RETRACTED
 
-    def check(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
-        """Return the status that a decision leads to. LifecycleForbids, under `path`, if it may not be taken."""
+    def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
+        """Return the status to which a decision leads. LifecycleForbids, naming `path`, if it is not allowed."""
         try:
             following = next_status(self.status, Action(fact.action))
         except LifecycleForbids as error:
@@ -91,93 +95,102 @@ class ViolationState:
             )
         return following
 
-    def decide(self, decision: Decision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
-        """Take a decision; `origin` is the one it follows from, if the ledger takes it. LifecycleForbids, under `path`."""
-        following = self.check(decision.fact, path)
+    def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
+        """Return the state after a new decision. LifecycleForbids, naming `path`, if it is not allowed.
+
+        `origin`: the decision from which the ledger derives this one, if it does.
+        """
+        following = self.check_decision(decision.fact, path)
         fact = decision.fact
         severity = None if fact.severity is None else int(fact.severity)
         return self.apply(
-            Change(
+            RecordedChange(
                 *(Kind.STATUS, decision.entry_id, int(following), severity, origin),
                 *(decision.occur_time, decision.report_time, fact.held_back),
             )
         )
 
-    def attribute(self, outcome: Attribution, path: FieldPath = ()) -> "ViolationState":
-        """Say whose the goods were. LifecycleForbids, under `path`: what was accepted is not contested again."""
-        if self.is_away and outcome is Attribution.CONTESTED:
+    def set_attribution(self, outcome: Attribution, path: FieldPath = ()) -> "ViolationState":
+        """Return the state after a statement on whose the goods were.
+
+        LifecycleForbids, naming `path`, if an accepted attribution is contested again.
+        """
+        if self.is_of_another_seller and outcome is Attribution.CONTESTED:
             raise LifecycleForbids(
                 "an attribution that is accepted cannot be contested; allowed: rejected",
                 {"status": Attribution.ACCEPTED.name, "allowed": Attribution.REJECTED.name.lower()},
                 (*path, "attribution", "outcome"),
             )
-        return replace(self, attribution=outcome, decisions=self.decisions + 1)
+        return replace(self, attribution=outcome, decision_count=self.decision_count + 1)
 
-    def apply(self, change: Change) -> "ViolationState":
-        """Apply an entry that is on record: a decision or an attribution. Others change nothing that stands."""
+    def apply(self, change: RecordedChange) -> "ViolationState":
+        """Return the state after a recorded entry: a decision or an attribution; other kinds change nothing."""
         if change.kind is Kind.ATTRIBUTION:
-            return replace(self, attribution=Attribution(change.status), decisions=self.decisions + 1)
+            return replace(self, attribution=Attribution(change.status), decision_count=self.decision_count + 1)
         if change.kind is not Kind.STATUS:
             return self
-        decided, taken = self.decided_time, self.taken
+        decided, derived_decisions = self.own_decision_time, self.derived_decisions
         if change.origin is None:
             decided = change.occur_time if decided is None else max(decided, change.occur_time)
         else:
-            taken |= {change.origin}
+            derived_decisions |= {change.origin}
         return replace(
             self,
             status=Status(change.status),
             severity=Severity(change.severity or self.severity),
             known_time=max(self.known_time, change.report_time),
-            decided_time=decided,
-            taken=taken,
-            decisions=self.decisions + 1,
+            own_decision_time=decided,
+            derived_decisions=derived_decisions,
+            decision_count=self.decision_count + 1,
             is_held_back=change.held_back,
         )
 
-    def may_take(self, waiting: Iterable[Decision]) -> list[Decision]:
-        """Of the decisions that wait for it, return those that may be taken yet, in the order in which they happened.
+    def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
+        """Return the waiting decisions that may still be applied, in the order in which they happened.
 
-        One that happened before another decision that stands is retired for ever: it would undo what came after it.
+        One that happened before a decision that stands is retired for ever: it would undo a later one.
         """
         mine = [decision for decision in waiting if decision.seller == self.seller]
-        last = max((decision.occur_time for decision in mine if decision.entry_id in self.taken), default=0)
-        last = max(last, self.decided_time or 0)
-        left = [one for one in mine if one.entry_id not in self.taken and one.occur_time >= last]
+        last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
+        last = max(last, self.own_decision_time or 0)
+        left = [one for one in mine if one.entry_id not in self.derived_decisions and one.occur_time >= last]
         return sorted(left, key=lambda decision: (decision.occur_time, decision.entry_id))
 
 
-def is_left_to_a_person(changes: Iterable[Change]) -> bool:
-    """Return whether the last decision among these is one by which a bulk decision left the violation to a person."""
+def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
+    """Return whether the last decision among changes is a bulk decision that left the violation to a person."""
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 
 
 Incident = TypeVar("Incident", str, int)
-"""An incident by its id, or by its code in columns."""
+"""An incident: its id, or its code in columns."""
 
 
-class Move(NamedTuple, Generic[Incident]):
-    """A correction that moved a report in time: its sequence, and the incident of the week that it moved to."""
+class ReportMove(NamedTuple, Generic[Incident]):
+    """A correction that moved a report in time."""
 
     sequence: int
     incident: Incident
+    """The incident of the week to which it moved the report."""
 
 
-class Naming(NamedTuple, Generic[Incident]):
-    """A merge or a split that names incidents; a split whose violation is retracted names none."""
+class IncidentMention(NamedTuple, Generic[Incident]):
+    """A merge or a split, with the incidents that it names."""
 
     sequence: int
     incidents: tuple[Incident, ...]
+    """The incidents named; none if it is a split whose violation is retracted."""
 
 
 def incident_after_moves(
-    reported: Incident, moves: Iterable[Move[Incident]], namings: Iterable[Naming[Incident]]
+    reported: Incident, moves: Iterable[ReportMove[Incident]], namings: Iterable[IncidentMention[Incident]]
 ) -> Incident:
-    """Return the incident of a report that was moved in time: that of the week it moved to, unless its own was named before.
+    """Return the incident of a report after corrections of its time.
 
-    A date does not undo what somebody decided. Worked: reported in w1 and moved to w2 it belongs to w2; moved on to w3 after
-    a merge that named w2 it stays in w2; when only a split named w2 whose violation was overturned since, it belongs to w3.
+    A move puts it into the incident of the new week, unless a merge or split named its present incident before: a date does
+    not undo what somebody decided. Worked: reported in w1 and moved to w2 it belongs to w2; moved on to w3 after a merge that
+    named w2 it stays in w2; when only a split named w2 whose violation was overturned since, it belongs to w3.
     """
     incident = reported
     named = sorted(namings)

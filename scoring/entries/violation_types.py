@@ -1,7 +1,7 @@
-"""The table of violation types: key, category, and severity by harm and source. Versioned by date in force.
+"""The tables of violation types: key, category, and severity by harm and source.
 
-Severity follows from (violation type, source, harm) by the table in force at `occur_time`; a later table never changes
-what was recorded under an earlier one.
+Each table is in force from a date on. Severity follows from (violation type, source, harm) by the table in force at
+`occur_time`; a later table never changes what was recorded under an earlier one.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ from scoring.enums import AUTHORITIES, Category, Harm, Severity, Source
 
 @dataclass(frozen=True, slots=True)
 class ViolationType:
-    """One row: severities for harm low, medium, high and extreme; an authority's act weighs at least `floor`."""
+    """One type of violation."""
 
     key: str
+    """Its name in entries and files, such as `counterfeit_goods`."""
     category: Category
+    """The family that it belongs to."""
     severities: tuple[Severity, Severity, Severity, Severity]
+    """Severity for low, medium, high and extreme harm."""
     floor: Severity
+    """Lowest severity if an authority stands behind the report."""
     description: str
+    """What it is, in a few words."""
 
 
 _PLAIN = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR, Severity.CRITICAL)
@@ -85,11 +90,11 @@ _ROWS = (
 TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
     (0, MappingProxyType({row.key: row for row in _ROWS})),
 )
-"""(first microsecond in force, table), in the order of time. A new table is added, none is changed."""
+"""(first microsecond in force, table by key), in the order of time. A new table is added, none is changed."""
 
 
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
-    """The table in force at `occur_time` (microseconds)."""
+    """Return the table of violation types in force at `occur_time` (microseconds), by key."""
     for since, table in reversed(TABLES):
         if since <= occur_time:
             return table
@@ -97,7 +102,7 @@ def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
 
 
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
-    """Severity of a violation: by harm, raised to the type's floor if an authority stands behind it.
+    """Return the severity of a violation: by harm, raised to the type's floor if an authority reported it.
 
     Counterfeit goods of medium harm are major; a misleading listing of low harm is minor from a buyer and moderate from
     a market regulator.

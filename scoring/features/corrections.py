@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.entries.violation_state import Move, Naming, incident_after_moves
+from scoring.entries.violation_state import IncidentMention, ReportMove, incident_after_moves
 from scoring.enums import CorrectionKind, IncidentChange, Kind
 from scoring.features.columns import EntryColumns, Ints
 
@@ -49,17 +49,17 @@ def moved(
     """
     if not len(moves.case):
         return reports
-    namings: dict[int, list[Naming[int]]] = {}
+    namings: dict[int, list[IncidentMention[int]]] = {}
     for place in range(len(changes.case)):
         case, violation = int(changes.case[place]), int(changes.violation[place])
         if changes.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
             continue
         names = (int(changes.incident[place]), int(changes.target[place]))
-        namings.setdefault(case, []).append(Naming(int(changes.sequence[place]), names))
-    moved_to: dict[tuple[int, int], list[Move[int]]] = {}
+        namings.setdefault(case, []).append(IncidentMention(int(changes.sequence[place]), names))
+    moved_to: dict[tuple[int, int], list[ReportMove[int]]] = {}
     for place in range(len(moves.case)):
         key = int(moves.case[place]), int(moves.target[place])
-        moved_to.setdefault(key, []).append(Move(int(moves.sequence[place]), int(moves.incident[place])))
+        moved_to.setdefault(key, []).append(ReportMove(int(moves.sequence[place]), int(moves.incident[place])))
     incident = reports.incident.copy()
     for place in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
         case = int(reports.case[place])

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.canonical import canonical_json
-from scoring.entries.field_types import wrong_line
+from scoring.entries.field_types import describe_line_error
 from scoring.enums import Severity
 from scoring.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES, decay_table
@@ -238,7 +238,7 @@ def _is_number(value: object, least: float, most: float) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != "" and wrong_line(value, MAX_STUDY) is None
+    return isinstance(value, str) and value != "" and describe_line_error(value, MAX_STUDY) is None
 
 
 def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from scoring.entries.field_types import names
+from scoring.entries.field_types import list_names
 from scoring.entries.kinds.table import KINDS
 from scoring.errors import invalid
 from service.cli.output import Format, Output, emit
@@ -34,7 +34,7 @@ def kinds(
         [
             {
                 "field": field.name,
-                "type": names(field.shape.words) if field.shape.words else field.shape.kind,
+                "type": list_names(field.shape.words) if field.shape.words else field.shape.kind,
                 "required": field.required,
                 "text": field.text,
             }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from scoring.entries.field_types import shown
+from scoring.entries.field_types import escape_unprintable
 from sellertrust.models import Models
 from sellertrust.v1.model_service_pb2 import Model, ModelMove
 from service.bootstrap import open_registry
@@ -231,9 +231,10 @@ def _moved(move: ModelMove, output: Format) -> dict[str, Any]:
         "time": move.move_time.ToJsonString() if move.HasField("move_time") else None,
         "alias": move.alias,
         "digest": digest[:12] if table else digest,
-        "actor": shown(move.actor) if table else move.actor,  # logs of earlier releases hold what is refused today
-        "reason": shown(move.reason) if table else move.reason,
-        "figures": " ".join(f"{shown(name)}={shown(_short(value))}" for name, value in figures.items())
+        # logs of earlier releases hold characters that are refused today
+        "actor": escape_unprintable(move.actor) if table else move.actor,
+        "reason": escape_unprintable(move.reason) if table else move.reason,
+        "figures": " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
         if table
         else figures,
     }

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.entries.entry import prepared
-from scoring.entries.incidents import incident_of
+from scoring.entries.entry import prepare_trusted
+from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
@@ -37,7 +37,7 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
     reports: dict[str, ViolationReported] = {}
     rows = []
     for message, entry in zip(messages, entries_of(marketplace, messages), strict=True):
-        item = prepared(entry, KIND_OF[type(entry.fact)])
+        item = prepare_trusted(entry, KIND_OF[type(entry.fact)])
         row = row_of(item, message.sequence, marketplace, seller, time_of(message.record_time, "record_time"))
         fact = entry.fact
         if isinstance(fact, ViolationReported):
@@ -47,7 +47,7 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
             following = next_status(Status(statuses[fact.violation]), fact.action)
             statuses[fact.violation] = row[PLACE["status"]] = int(following)
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
-            row[PLACE["incident"]] = incident_of(fact.entry, reports[fact.entry], fact.moved_to)
+            row[PLACE["incident"]] = assign_incident(fact.entry, reports[fact.entry], fact.moved_to)
         rows.append(_fact_row(row, fact.attributes if isinstance(fact, IdentityVerified) else None))
     return rows
 

@@ -6,7 +6,7 @@ import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from scoring.entries.field_types import names
+from scoring.entries.field_types import list_names
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Harm as HarmWord
 from scoring.enums import Severity as SeverityWord
@@ -164,7 +164,7 @@ def _severity(text: str) -> Severity.ValueType:
     try:
         return Severity.ValueType(SeverityWord[text.upper()])
     except KeyError:
-        raise invalid("--severity", f"{text!r} is none of {names(SeverityWord)}") from None
+        raise invalid("--severity", f"{text!r} is none of {list_names(SeverityWord)}") from None
 
 
 def status_of(text: str) -> ViolationStatus.ValueType:

@@ -10,7 +10,7 @@ from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
 from scoring.entries.entry import MAX_BATCH, Entry
-from scoring.entries.field_types import Stated
+from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
 from scoring.enums import Kind
 from scoring.errors import FieldPath, FieldViolation, invalid
@@ -96,7 +96,7 @@ def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
 Reader = Callable[[Any, FieldPath], Any]
 
 
-def _reader(field: Stated) -> Reader:
+def _reader(field: FactField) -> Reader:
     """How a field is read from the message of its fact."""
     name, shape, required = field.name, field.shape, field.required
     if shape.words is not None:

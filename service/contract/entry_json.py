@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from scoring.entries.field_types import minor_units
+from scoring.entries.field_types import parse_minor_units
 from scoring.entries.kinds.table import KINDS
 from scoring.time import is_date, parse_day
 from sellertrust.v1.entry_pb2 import Entry
@@ -69,7 +69,7 @@ def _entry(values: dict[str, Any], marketplace: str) -> Entry:
         if isinstance(fields, dict):
             for name in _AMOUNTS[fact] & fields.keys():
                 if isinstance(fields[name], float | str):  # JSON's 1999.00 and 1e3 are floats to Python
-                    fields[name] = _read(f"{fact}.{name}", minor_units, str(fields[name]))
+                    fields[name] = _read(f"{fact}.{name}", parse_minor_units, str(fields[name]))
             for name, prefix in words.items():
                 word = fields.get(name)
                 if isinstance(word, str) and not word.startswith(prefix):
@@ -96,7 +96,7 @@ _AMOUNTS = {
     row.key: {
         name
         for f in row.fields
-        if f.shape.parse is minor_units
+        if f.shape.parse is parse_minor_units
         for name in (f.name, re.sub("_([a-z])", lambda letter: letter[1].upper(), f.name))  # protobuf's JSON has both
     }
     for row in KINDS.values()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from scoring.entries.derivation import Derivation, Following
+from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
 from service.ledger.clock import Present
 from service.ledger.database import Database
@@ -48,18 +48,18 @@ class Batch:
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
-        """Take one entry, and what follows from it; where it will stand. Errors as `Derivation.take`."""
-        sequence = self._first + len(self.derivation.following)
-        taken = self.derivation.take(item, ("entries", index))
-        return Appended(item.entry.entry_id, sequence, self._record_time, False, taken.is_pending)
+        """Take one entry, and what follows from it; where it will stand. Errors as `Derivation.process`."""
+        sequence = self._first + len(self.derivation.new_entries)
+        new = self.derivation.process(item, ("entries", index))
+        return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:
         """Insert all rows, sealed; how many they are."""
         rows, sealed = [], {}
-        for number, following in enumerate(self.derivation.following):
-            rows.append(self._row(following, self._first + number))
-            if following.item.sealed:
-                sealed[number] = following.item.sealed
+        for number, new in enumerate(self.derivation.new_entries):
+            rows.append(self._row(new, self._first + number))
+            if new.item.sealed:
+                sealed[number] = new.item.sealed
         if rows:
             seal_texts(connection, self._marketplace, rows, sealed)
             leaves: list[bytes] = []
@@ -67,10 +67,10 @@ class Batch:
             seal(connection, self._first, leaves)
         return len(rows)
 
-    def _row(self, following: Following, sequence: int) -> Row:
-        row = row_of(following.item, sequence, self._marketplace, following.seller, self._record_time, self._date)
-        if following.incident is not None:
-            row[PLACE["incident"]] = following.incident
-        if following.status is not None:
-            row[PLACE["status"]] = int(following.status)
+    def _row(self, new: NewEntry, sequence: int) -> Row:
+        row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._date)
+        if new.incident is not None:
+            row[PLACE["incident"]] = new.incident
+        if new.status is not None:
+            row[PLACE["status"]] = int(new.status)
         return row

@@ -103,9 +103,9 @@ def _recall(
     report = ProductReport(entry_id, occur_time, report_time, fact)
     listings, more = load_listings(connection, marketplace, fact.product, after)
     load_reached_sellers(connection, marketplace, met, [(report, listing.seller) for listing in listings])
-    met.changes = load_changes(connection, marketplace, [entry_id])
+    met.product_decisions = load_changes(connection, marketplace, [entry_id])
     for listing in listings:
-        batch.derivation.reach(report, listing)
+        batch.derivation.derive_violation(report, listing)
     return more
 
 
@@ -123,8 +123,8 @@ def _decision(
 ) -> int:
     """Decide the next of the violations that were derived from the product's."""
     report = cast(StatusChanged, entry_from_content("", content).fact).violation
-    met.changes = load_changes(connection, marketplace, [report])
+    met.product_decisions = load_changes(connection, marketplace, [report])
     more = load_reached(connection, marketplace, met, report, after)
-    for violation in met.reached.get(report, {}).values():
-        batch.derivation.follow(report, violation)
+    for violation in met.derived_violations.get(report, {}).values():
+        batch.derivation.repeat_decisions(report, violation)
     return more

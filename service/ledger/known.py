@@ -5,7 +5,14 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, Text, bindparam, select
 
-from scoring.entries.derivation import MEETS_NOTHING, VIOLATIONS, Corrected, Known, Listing, ProductReport
+from scoring.entries.derivation import (
+    INDEPENDENT_KINDS,
+    VIOLATION_KINDS,
+    CorrectionTarget,
+    DerivationContext,
+    Listing,
+    ProductReport,
+)
 from scoring.entries.entry import PreparedEntry, entry_from_content
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
@@ -17,7 +24,7 @@ from scoring.entries.kinds.conduct import (
     StatusChanged,
 )
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.entries.violation_state import Change, Decision, ViolationState
+from scoring.entries.violation_state import RecordedChange, TimedDecision, ViolationState
 from scoring.enums import Kind, Severity, Status
 from service.ledger.expressions import Texts, among, of_kind, only
 from service.ledger.tables import ENTRY
@@ -80,7 +87,7 @@ _NEXT_OF_TARGET = (
 _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content).where(_HERE, among(_E.entry_id, _NAMES))
 
 
-class Met(Known):
+class Met(DerivationContext):
     """What a batch meets, and of what follows from it that which is too much for one append.
 
     `unfinished`: by the id of a violation of a product, or of a decision about one, the sequence of the last listing or
@@ -95,15 +102,17 @@ class Met(Known):
 def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> Met:
     """Return what the entries of a batch meet, each violation of a product and each decision about one up to CHUNK others."""
     met = Met()
-    facts = [item.entry.fact for item in fresh if item.kind not in MEETS_NOTHING and item.kind is not Kind.VIOLATION]
+    facts = [
+        item.entry.fact for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION
+    ]
     about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
     about |= {name for f in facts if isinstance(f, MeasureChanged) for name in f.violations}
-    reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATIONS}
-    met.to_correct = {f.entry for f in facts if isinstance(f, EntryCorrected)}
-    met.waiting = load_decisions(connection, _WAITING, marketplace, about | reports)
+    reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATION_KINDS}
+    met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
+    met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, about | reports)
     met.states = load_states(connection, marketplace, about)
-    met.awaited = {*about, *met.waiting}
-    met.awaited |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
+    met.awaited_ids = {*about, *met.waiting_decisions}
+    met.awaited_ids |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
     _load_reports_of_listed(connection, marketplace, met, fresh)
     rest: dict[str, int] = {}
     for item in fresh:
@@ -115,11 +124,11 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
                 met.unfinished[item.entry.entry_id] = rest[fact.product]
         elif isinstance(fact, StatusChanged) and _is_of_product(met, fact.violation):
             if fact.violation not in rest:
-                met.changes |= load_changes(connection, marketplace, [fact.violation])
+                met.product_decisions |= load_changes(connection, marketplace, [fact.violation])
                 rest[fact.violation] = load_reached(connection, marketplace, met, fact.violation)
             if rest[fact.violation]:
                 met.unfinished[item.entry.entry_id] = rest[fact.violation]
-    if met.to_correct:
+    if met.corrected_ids:
         _load_corrected(connection, marketplace, met)
     return met
 
@@ -127,7 +136,7 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
 _ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
 
 
-def _is_of_product(met: Known, violation: str) -> bool:
+def _is_of_product(met: DerivationContext, violation: str) -> bool:
     state = met.states.get(violation)
     return state is not None and state.kind is Kind.PRODUCT_VIOLATION
 
@@ -144,17 +153,17 @@ def _load_reports_of_listed(connection: Connection, marketplace: str, met: Met, 
         met.reports.setdefault(row.target, []).append(report)
     pairs = [(report, seller) for seller, product in listed for report in met.reports.get(product, ())]
     load_reached_sellers(connection, marketplace, met, pairs)
-    met.changes |= load_decisions(connection, _CHANGES, marketplace, {report.entry_id for report, _ in pairs})
+    met.product_decisions |= load_decisions(connection, _CHANGES, marketplace, {report.entry_id for report, _ in pairs})
 
 
 def load_reached_sellers(
-    connection: Connection, marketplace: str, met: Known, pairs: Iterable[tuple[ProductReport, str]]
+    connection: Connection, marketplace: str, met: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
     """Load which of these sellers got their violation of these violations of products, by the ids that those have."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in _rows(connection, _NAMED, marketplace, ids):
         report, seller = ids[row.entry_id]
-        met.reached.setdefault(report, {})[seller] = row.entry_id
+        met.derived_violations.setdefault(report, {})[seller] = row.entry_id
 
 
 def load_listings(
@@ -173,20 +182,20 @@ def load_listings(
 
 
 def load_reached(
-    connection: Connection, marketplace: str, met: Known, report: str, after: int = 0, most: int = CHUNK
+    connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, most: int = CHUNK
 ) -> int:
     """Load the first violations derived from one of a product after a sequence, and where they stand.
 
     Returns the sequence of the last of them if there are more, else 0.
     """
     rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, most + 1)
-    reached = {row.seller: row.entry_id for row in rows[:most]}
-    met.reached.setdefault(report, {}).update(reached)
-    met.states |= load_states(connection, marketplace, reached.values())
+    derived_violations = {row.seller: row.entry_id for row in rows[:most]}
+    met.derived_violations.setdefault(report, {}).update(derived_violations)
+    met.states |= load_states(connection, marketplace, derived_violations.values())
     return rows[most - 1].sequence if len(rows) > most else 0
 
 
-def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[Decision]]:
+def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[TimedDecision]]:
     """Return the decisions about these violations, in their order."""
     return load_decisions(connection, _CHANGES, marketplace, names)
 
@@ -197,28 +206,30 @@ def load_states(connection: Connection, marketplace: str, names: Collection[str]
     for name, entry_id, kind, seller, severity, status, target, occur, report in _rows(
         connection, _ABOUT, marketplace, names
     ):
-        if kind in VIOLATIONS:
+        if kind in VIOLATION_KINDS:
             found[name] = ViolationState(seller, Kind(kind), Status(status), Severity(severity), report)
         elif name in found and status is not None:
-            found[name] = found[name].apply(Change(Kind(kind), entry_id, status, severity, target, occur, report))
+            found[name] = found[name].apply(
+                RecordedChange(Kind(kind), entry_id, status, severity, target, occur, report)
+            )
     return found
 
 
 def load_decisions(
     connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]
-) -> dict[str, list[Decision]]:
+) -> dict[str, list[TimedDecision]]:
     """Return decisions by the violation that they are about, in their order."""
-    found: dict[str, list[Decision]] = {}
+    found: dict[str, list[TimedDecision]] = {}
     for name, entry_id, seller, occur, report, content in _rows(connection, query, marketplace, names):
         fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)
-        found.setdefault(name, []).append(Decision(entry_id, seller, occur, report, fact))
+        found.setdefault(name, []).append(TimedDecision(entry_id, seller, occur, report, fact))
     return found
 
 
-def _load_corrected(connection: Connection, marketplace: str, met: Known) -> None:
-    for entry_id, kind, seller, report_time, content in _rows(connection, _NAMED, marketplace, met.to_correct):
+def _load_corrected(connection: Connection, marketplace: str, met: DerivationContext) -> None:
+    for entry_id, kind, seller, report_time, content in _rows(connection, _NAMED, marketplace, met.corrected_ids):
         entry = entry_from_content(entry_id, content)
-        met.corrected[entry_id] = Corrected(Kind(kind), seller, report_time, entry)
+        met.correction_targets[entry_id] = CorrectionTarget(Kind(kind), seller, report_time, entry)
 
 
 def _next_of(connection: Connection, marketplace: str, target: str, kind: Kind, after: int, most: int) -> Sequence[Any]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Connection, Text, and_, bindparam, case, func, literal_column, or_, select, text
 
-from scoring.entries.violation_state import Change, ViolationState
+from scoring.entries.violation_state import RecordedChange, ViolationState
 from scoring.enums import Attribution, Category, Kind, Severity, Source, Status
 from scoring.time import day_of
 from service.ledger.expressions import Texts, among, member, of_kind, only
@@ -216,14 +216,14 @@ def open_violations(
 
 def histories(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
-) -> dict[str, list[Change]]:
+) -> dict[str, list[RecordedChange]]:
     """The decisions about these violations up to a sequence, in their order."""
-    found: dict[str, list[Change]] = {}
+    found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
     for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
         held_back = str(flag).lower() in ("1", "true")  # of JSON a flag is text on PostgreSQL, and a number on SQLite
-        change = Change(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
+        change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
         found.setdefault(violation, []).append(change)
     return found
 

@@ -12,7 +12,13 @@ from sqlalchemy import Connection, bindparam, select
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.lifecycle import allowed_actions
-from scoring.entries.violation_state import Change, Move, Naming, ViolationState, incident_after_moves
+from scoring.entries.violation_state import (
+    IncidentMention,
+    RecordedChange,
+    ReportMove,
+    ViolationState,
+    incident_after_moves,
+)
 from scoring.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
 from scoring.features.corrections import root
 from service.ledger.expressions import Texts, among, of_kind
@@ -85,15 +91,17 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
         merged, remaining = root(into, row.seller, row.incident), root(into, row.seller, row.target)
         if merged != remaining:
             into[row.seller, merged] = remaining
-    namings: dict[str, list[Naming[str]]] = {}
+    namings: dict[str, list[IncidentMention[str]]] = {}
     if any(row.incident for history in histories.values() for row in history.corrections):
         namings = _namings(ask, [row for row in regroupings if row.entry_id not in voided])
     return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
 
 
-def change_of(row: Any) -> Change:
+def change_of(row: Any) -> RecordedChange:
     """Return what a row about a violation changes."""
-    return Change(Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time)
+    return RecordedChange(
+        Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time
+    )
 
 
 class _Asking:
@@ -114,19 +122,19 @@ def _arrived(report: Any) -> ViolationState:
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 
 
-def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Naming[str]]]:
+def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
     """Which incidents merges and splits named, by seller. A split whose violation is retracted named none."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):
         is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
         states[row.violation] = _arrived(row) if is_report else states[row.violation].apply(change_of(row))
-    found: dict[str, list[Naming[str]]] = {}
+    found: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
             continue
         names = tuple(name for name in (row.incident, row.target) if name is not None)
-        found.setdefault(row.seller, []).append(Naming(row.sequence, names))
+        found.setdefault(row.seller, []).append(IncidentMention(row.sequence, names))
     return found
 
 
@@ -137,11 +145,11 @@ def _voided(corrections: Iterator[Any]) -> set[str]:
 
 
 def _view(
-    report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[Naming[str]]
+    report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[IncidentMention[str]]
 ) -> ViolationView:
     fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
     state, entries = history.state, history.entries(report)
-    moves = [Move(row.sequence, row.incident) for row in history.corrections if row.incident]
+    moves = [ReportMove(row.sequence, row.incident) for row in history.corrections if row.incident]
     incident = incident_after_moves(report.incident, moves, namings)
     moved = history.corrections[-1] if history.corrections else report
     return ViolationView(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from scoring.entries.violation_state import Change
+from scoring.entries.violation_state import RecordedChange
 from scoring.enums import Source
 from service.ledger import notifiers
 from service.ledger.database import Database
@@ -40,7 +40,7 @@ class ReviewReads:
         with self._reading(cut.sequence) as connection:
             return notifiers.open_violations(connection, marketplace, cut, count, is_safety=is_safety)
 
-    def histories(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[Change]]:
+    def histories(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[RecordedChange]]:
         """Return the decisions about these violations up to a sequence, in their order."""
         with self._database.read() as connection:
             return notifiers.histories(connection, marketplace, sequence, names)

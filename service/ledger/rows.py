@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scoring.entries.entry import PreparedEntry
-from scoring.entries.incidents import incident_of
+from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import KINDS
@@ -50,7 +50,7 @@ def row_of(
     if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
         incident = entry.entry_id
         if isinstance(fact, ViolationReported):
-            incident = incident_of(entry.entry_id, fact, entry.occur_time or 0)
+            incident = assign_incident(entry.entry_id, fact, entry.occur_time or 0)
         row[8:13] = (entry.entry_id, incident, item.category, int(item.severity or 0), int(item.status or 0))
     if entry.origin:
         row[PLACE["target"]] = entry.origin

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.entries.field_types import wrong_line
+from scoring.entries.field_types import describe_line_error
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.time import format_time
@@ -312,12 +312,12 @@ def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = 
             wrong.append(FieldViolation((name,), "is required"))
         elif len(text) > longest:
             wrong.append(FieldViolation((name,), f"must have at most {longest} characters"))
-        elif problem := wrong_line(text, longest):
+        elif problem := describe_line_error(text, longest):
             wrong.append(FieldViolation((name,), problem))
     for name, text in (("override", override), ("sign_off", sign_off)):
         if len(text) > MAX_NAME or (text and not text.strip()):
             wrong.append(FieldViolation((name,), f"must be a person's name of at most {MAX_NAME} characters"))
-        elif problem := wrong_line(text, MAX_NAME):
+        elif problem := describe_line_error(text, MAX_NAME):
             wrong.append(FieldViolation((name,), problem))
     if wrong:
         raise InvalidInput(wrong)

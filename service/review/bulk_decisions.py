@@ -19,7 +19,7 @@ from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import TRANSITIONS
-from scoring.entries.violation_state import Change, is_left_to_a_person
+from scoring.entries.violation_state import RecordedChange, is_held_back_for_person
 from scoring.enums import Action, Kind, Status
 from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
@@ -284,7 +284,7 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
             found = _standing(prefix, report, changes.get(report.violation, ()))
             if found is None or found.status not in wanted:
                 continue
-            if not found.done and any(is_left_to_a_person(changes.get(name, ())) for name in sellers):
+            if not found.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
                 continue
             count += 1
             yield replace(found, lot=_lot(report), reach=len(sellers))
@@ -297,7 +297,7 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
         after = page[-1].sequence
 
 
-def _standing(prefix: str, report: Report, changes: Sequence[Change]) -> Selected | None:
+def _standing(prefix: str, report: Report, changes: Sequence[RecordedChange]) -> Selected | None:
     """Where a violation stood before the decision whose entries' ids begin with `prefix`; None if it is a person's to
     decide, or as if never reported.
     """
@@ -306,6 +306,6 @@ def _standing(prefix: str, report: Report, changes: Sequence[Change]) -> Selecte
         if change.entry_id.startswith(prefix):
             return Selected(report.violation, state.status, True, change.held_back)
         state = state.apply(change)
-    if state.is_away or state.is_held_back:
+    if state.is_of_another_seller or state.is_held_back:
         return None
-    return Selected(report.violation, state.status, False, changes=state.decisions)
+    return Selected(report.violation, state.status, False, changes=state.decision_count)

@@ -1,6 +1,6 @@
 """The review queue of a marketplace: open violations of the ledger, put in order by the core."""
 
-from scoring.entries.violation_state import is_left_to_a_person
+from scoring.entries.violation_state import is_held_back_for_person
 from scoring.enums import Category, Severity, Status
 from service.ledger.notifiers import OpenViolation
 from service.ledger.records import Cut
@@ -41,4 +41,4 @@ def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenVio
     """Those under review whose last change says that a bulk decision left them to a person."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
     histories = ledger.histories(marketplace, cut.sequence, names)
-    return {name for name, changes in histories.items() if is_left_to_a_person(changes)}
+    return {name for name, changes in histories.items() if is_held_back_for_person(changes)}

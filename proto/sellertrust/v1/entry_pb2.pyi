@@ -760,7 +760,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def identity(self) -> Global___IdentityVerified:
-        """What was verified of a seller's identity, and attributes that a study may declare as features."""
+        """How far a seller's identity was verified, and attributes that a study may declare as features."""
 
     @_builtins.property
     def attribution(self) -> Global___AttributionStated:
@@ -828,7 +828,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def clock(self) -> Global___ClockMended:
-        """Record times ran ahead, from an entry on and by how much; or a clock is right after a long rest."""
+        """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed."""
 
     def __init__(
         self,
@@ -1138,7 +1138,7 @@ Global___ExposureStated: _TypeAlias = ExposureStated  # noqa: Y015
 
 @_typing.final
 class IdentityVerified(_message.Message):
-    """What was verified of a seller's identity, and attributes that a study may declare as features. Effect on the score:
+    """How far a seller's identity was verified, and attributes that a study may declare as features. Effect on the score:
     level, tenure and attributes.
     """
 
@@ -1317,8 +1317,8 @@ Global___DisputeResolved: _TypeAlias = DisputeResolved  # noqa: Y015
 
 @_typing.final
 class InspectionDone(_message.Message):
-    """An inspection or a test buy, passed or failed. What it found wrong is reported as a violation of its own. Effect on
-    the score: on record only: training's context.
+    """An inspection or a test buy, passed or failed. A breach that it found is reported as a violation of its own. Effect
+    on the score: on record only: training's context.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1710,8 +1710,8 @@ Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
 
 @_typing.final
 class MeasureChanged(_message.Message):
-    """A measure against a seller was imposed or lifted. That it has expired is derived from `until`, never stored. Effect
-    on the score: on record only.
+    """A measure against a seller was imposed or lifted. Its expiry is derived from `until`, never stored. Effect on the
+    score: on record only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1936,7 +1936,7 @@ Global___SellerErased: _TypeAlias = SellerErased  # noqa: Y015
 
 @_typing.final
 class ClockMended(_message.Message):
-    """Record times ran ahead, from an entry on and by how much; or a clock is right after a long rest. Appended by
+    """Record times ran ahead, from which entry on and by how much; or a clock that rested long is confirmed. Appended by
     `sellertrust ledger mend-clock` alone, in one marketplace for all. Effect on the score: record times that ran ahead
     read as they should have been.
     """

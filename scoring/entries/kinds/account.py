@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, ID_FORM, IDS, stated
-from scoring.entries.kinds.common import ACTOR, REASON, REASON_TEXT, WHO, WHY, word_of
+from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, ID_FORM, IDS, fact_field
+from scoring.entries.kinds.common import ACTOR, ACTOR_MISSING, REASON, REASON_MISSING, REASON_TEXT, word_field
 from scoring.enums import BusinessModel, ControlReason, IdentityLevel, LinkState, Source
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityVerified:
-    """What was verified of a seller's identity, and attributes that a study may declare as features."""
+    """How far a seller's identity was verified, and attributes that a study may declare as features."""
 
-    level: IdentityLevel = word_of(1, IdentityLevel, "How far identity was verified. Required.", "identity_level")
-    country: str = stated(
+    level: IdentityLevel = word_field(1, IdentityLevel, "How far identity was verified. Required.", "identity_level")
+    country: str = fact_field(
         2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional.", default=""
     )
-    attributes: Mapping[str, str] = stated(
+    attributes: Mapping[str, str] = fact_field(
         3,
         ATTRIBUTES,
         "Further attributes that a study may declare as features, or by which files of authorities find their seller: at most"
@@ -31,20 +31,24 @@ class IdentityVerified:
 class ProfileStated:
     """How and where a seller sells."""
 
-    business_model: BusinessModel = word_of(1, BusinessModel, "In what role the seller sells. Required.")
-    product_categories: tuple[str, ...] = stated(2, IDS, "What it sells, at most 100 ids. Optional.", default=())
-    country: str = stated(3, COUNTRY, "ISO 3166-1 alpha-2 country it ships from. Optional.", default="")
+    business_model: BusinessModel = word_field(1, BusinessModel, "In what role the seller sells. Required.")
+    product_categories: tuple[str, ...] = fact_field(2, IDS, "What it sells, at most 100 ids. Optional.", default=())
+    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country it ships from. Optional.", default="")
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorStated:
     """The legal entity behind the account, the same on every marketplace."""
 
-    operator: str = stated(
-        1, ID, "The entity (a pseudonym of its registration). Required.", column="target", needed=f"must be {ID_FORM}"
+    operator: str = fact_field(
+        1,
+        ID,
+        "The entity (a pseudonym of its registration). Required.",
+        column="target",
+        missing_text=f"must be {ID_FORM}",
     )
-    source: Source = word_of(2, Source, "Who established it. Required.")
-    identifier_verified: bool = stated(
+    source: Source = word_field(2, Source, "Who established it. Required.")
+    identifier_verified: bool = fact_field(
         3, FLAG, "Whether by a verified identifier, not by a name. Default false.", default=False
     )
 
@@ -53,21 +57,28 @@ class OperatorStated:
 class ControlChanged:
     """The account came into other hands: what was sold before no longer counts, violations stay."""
 
-    cause: ControlReason = word_of(1, ControlReason, "Whether it was sold or taken over. Required.", "status")
-    actor: str = stated(2, ID, ACTOR, needed=WHO)
-    reason: str = stated(3, REASON, REASON_TEXT, needed=WHY)
+    cause: ControlReason = word_field(1, ControlReason, "Whether it was sold or taken over. Required.", "status")
+    actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
+    reason: str = fact_field(3, REASON, REASON_TEXT, missing_text=REASON_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
     """A link between two sellers was observed, contested or severed. The last statement about the two counts."""
 
-    other: str = stated(
-        1, ID, "The other seller's id in the same marketplace. Required.", column="target", needed=f"must be {ID_FORM}"
+    other: str = fact_field(
+        1,
+        ID,
+        "The other seller's id in the same marketplace. Required.",
+        column="target",
+        missing_text=f"must be {ID_FORM}",
     )
-    state: LinkState = word_of(2, LinkState, "Where the link stands. Required.", "status")
-    basis: str = stated(
-        3, ID, "What it rests on, such as `shared_payout_account`. Required.", needed="must say what the link rests on"
+    state: LinkState = word_field(2, LinkState, "Where the link stands. Required.", "status")
+    basis: str = fact_field(
+        3,
+        ID,
+        "What it rests on, such as `shared_payout_account`. Required.",
+        missing_text="must say what the link rests on",
     )
-    actor: str = stated(4, ID, ACTOR, needed=WHO)
-    reason: str = stated(5, REASON, REASON_TEXT, needed=WHY)
+    actor: str = fact_field(4, ID, ACTOR, missing_text=ACTOR_MISSING)
+    reason: str = fact_field(5, REASON, REASON_TEXT, missing_text=REASON_MISSING)

@@ -1,9 +1,9 @@
-"""What the fields of facts have in common: bounds, shapes and texts."""
+"""Bounds, shapes and texts that fields of several facts share."""
 
 from enum import IntEnum
 from typing import Any
 
-from scoring.entries.field_types import ID_FORM, amount, count, stated, text, word
+from scoring.entries.field_types import ID_FORM, amount, count, fact_field, text, word
 
 MAX_ORDERS = 100_000_000
 MAX_UNITS = 10_000_000_000
@@ -17,8 +17,8 @@ URI = text(MAX_REASON, sealed=True)
 GROUND = text(MAX_GROUND)
 ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), amount(MAX_VALUE_MINOR)
 
-WHO = f"must say who decided, by {ID_FORM}"
-WHY = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
+ACTOR_MISSING = f"must say who decided, by {ID_FORM}"
+REASON_MISSING = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
 ACTOR = "Who decided (a pseudonym or a role, an id). Required."
 REASON_TEXT = f"Why, in 1 to {MAX_REASON} characters. Required. Shown to the seller; must not name persons. Sealed."
 GROUND_TEXT = f"The legal or policy ground, such as an article, in at most {MAX_GROUND} characters. Optional."
@@ -30,6 +30,6 @@ FINAL = "Whether the source's act is final, with no ordinary remedy left. Defaul
 CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
 
 
-def word_of(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
-    """A required field whose value is a word of an enumeration."""
-    return stated(number, word(words), text, column=column)
+def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
+    """Return a required field of a fact whose value is a member of the enumeration `words`."""
+    return fact_field(number, word(words), text, column=column)

@@ -1,8 +1,8 @@
-"""The table of kinds of entries: what each states, field by field, and what it does.
+"""The table of the kinds of entries: the fields of each, and its effect.
 
-It is the one place: validation, canonical content, the ledger's columns, the conversion from and to the contract, the
-import of foreign rows, the command line and the documents follow it, and the messages of `entry.proto` are generated
-from it. A kind's number is its number in `scoring.enums.Kind`; its field in the contract's `Entry` has that number + 6.
+Everything about a kind follows from it: validation, canonical content, the ledger's columns, the conversion from and to the
+contract, the import of files, the command line and the documents; the messages of `entry.proto` are generated from it. The
+number of a kind is that of `scoring.enums.Kind`; its field in the contract's `Entry` has that number + 6.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from scoring.entries.field_types import Stated, stated_fields
+from scoring.entries.field_types import FactField, fact_fields
 from scoring.entries.kinds.account import ControlChanged, IdentityVerified, LinkChanged, OperatorStated, ProfileStated
 from scoring.entries.kinds.conduct import (
     AttributionStated,
@@ -51,7 +51,7 @@ Fact = (
 
 
 class Need(Enum):
-    """Whether something must be there, may be, or must not."""
+    """Whether a value is required, optional or refused."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -60,18 +60,23 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """One kind: its fact, its field's name in the contract, whether seller and `occur_time` are stated, what it does."""
+    """One kind of entry."""
 
     fact: type
+    """The dataclass of what it states."""
     key: str
+    """Name of the fact's field in the contract, and of the kind in content and files."""
     seller: Need
+    """Whether an entry names a seller."""
     occur_time: Need
+    """Whether an entry states when it happened."""
     effect: str
+    """Its effect on the score, in a few words."""
 
     @property
-    def fields(self) -> tuple[Stated, ...]:
-        """The fields of its fact, in the order of their numbers."""
-        return stated_fields(self.fact)
+    def fields(self) -> tuple[FactField, ...]:
+        """Return the field definitions of its fact, in the order of their numbers."""
+        return fact_fields(self.fact)
 
 
 _MUST, _MAY, _NOT = Need.REQUIRED, Need.OPTIONAL, Need.REFUSED
@@ -108,14 +113,16 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         ),
     }
 )
-"""Every kind of entry. Expiry is derived, never stored."""
+"""Every kind of entry by number. Expiry is derived, never stored."""
 
 BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
-"""Kinds that commands of the operator append, and no caller."""
+"""Kinds that only commands of the operator append."""
 
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
+"""Kind by the dataclass of its fact."""
+
 FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
-"""Name of the fact's field in the contract, for error paths."""
+"""Name of the fact's field in the contract by kind, for error paths."""
 
 __all__ = [
     "BY_COMMAND",

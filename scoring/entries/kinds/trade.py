@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, stated
+from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, fact_field
 from scoring.entries.kinds.common import (
     ACTOR,
+    ACTOR_MISSING,
     CURRENCY_TEXT,
     EVIDENCE,
     EVIDENCE_HASH,
@@ -17,8 +18,7 @@ from scoring.entries.kinds.common import (
     UNITS,
     URI,
     VALUE,
-    WHO,
-    word_of,
+    word_field,
 )
 from scoring.enums import DisputeOutcome, InspectionMethod, InspectionResult, Source
 
@@ -30,21 +30,21 @@ class ExposureStated:
     day on.
     """
 
-    day: int = stated(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
-    settled_orders: int = stated(
+    day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
+    settled_orders: int = fact_field(
         4,
         ORDERS,
         "Settled orders, 0 to 100,000,000. Required to be at least each of the counts of failures below.",
         column="settled_orders",
     )
-    product_category: str = stated(
+    product_category: str = fact_field(
         2,
         ID,
         "What was sold, in the marketplace's own words (an id). Default empty: everything.",
         default="",
         column="product_category",
     )
-    revision: int = stated(
+    revision: int = fact_field(
         3,
         count(MAX_REVISION, proto="int32"),
         "Number of this statement of the day, 0 to 1,000,000; the highest one counts. The same day, product category and"
@@ -52,30 +52,30 @@ class ExposureStated:
         default=0,
         column="revision",
     )
-    units: int = stated(5, UNITS, "Units in these orders, 0 to 10,000,000,000.", default=0)
-    value_minor: int = stated(
+    units: int = fact_field(5, UNITS, "Units in these orders, 0 to 10,000,000,000.", default=0)
+    value_minor: int = fact_field(
         6, VALUE, "Value of these orders in minor units of `currency` (cents), 0 to 10^15.", default=0
     )
-    currency: str = stated(7, CURRENCY, "ISO 4217 code, such as `CNY`. Required if there is a value.", default="")
-    cancelled: int = stated(
+    currency: str = fact_field(7, CURRENCY, "ISO 4217 code, such as `CNY`. Required if there is a value.", default="")
+    cancelled: int = fact_field(
         8,
         ORDERS,
         "Orders the seller cancelled. Like the three below, a service failure: 0 to `settled_orders`.",
         default=0,
     )
-    late: int = stated(9, ORDERS, "Orders handed over late.", default=0)
-    returned: int = stated(10, ORDERS, "Orders returned because of a defect.", default=0)
-    not_received: int = stated(11, ORDERS, "Orders paid for and not received.", default=0)
-    value_in_claim_window_minor: int = stated(
+    late: int = fact_field(9, ORDERS, "Orders handed over late.", default=0)
+    returned: int = fact_field(10, ORDERS, "Orders returned because of a defect.", default=0)
+    not_received: int = fact_field(11, ORDERS, "Orders paid for and not received.", default=0)
+    value_in_claim_window_minor: int = fact_field(
         12, VALUE, "Value paid out to the seller inside its claim window, in minor units, 0 to 10^15.", default=0
     )
-    value_held_minor: int = stated(
+    value_held_minor: int = fact_field(
         13, VALUE, "Value held back from the seller at the end of the day, in minor units, 0 to 10^15.", default=0
     )
 
     @property
     def service_failures(self) -> int:
-        """Orders with a service failure: the sum of the four counts, at most all settled orders."""
+        """Return the orders with a service failure: the sum of the four counts, at most all settled orders."""
         return min(self.cancelled + self.late + self.returned + self.not_received, self.settled_orders)
 
 
@@ -83,55 +83,57 @@ class ExposureStated:
 class RatingGiven:
     """A buyer's rating of an order."""
 
-    stars: int = stated(1, count(5, least=1), "One (bad) to five (good). Required.", needed="must be 1 to 5")
-    order: str = stated(2, ID, "The order rated (a pseudonym). Optional.", default="")
-    listing: str = stated(3, ID, "The listing rated. Optional.", default="")
-    product_category: str = stated(4, ID, PRODUCT_CATEGORY, default="")
+    stars: int = fact_field(
+        1, count(5, minimum=1), "One (bad) to five (good). Required.", missing_text="must be 1 to 5"
+    )
+    order: str = fact_field(2, ID, "The order rated (a pseudonym). Optional.", default="")
+    listing: str = fact_field(3, ID, "The listing rated. Optional.", default="")
+    product_category: str = fact_field(4, ID, PRODUCT_CATEGORY, default="")
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeResolved:
     """A dispute between a buyer and the seller was resolved."""
 
-    outcome: DisputeOutcome = word_of(1, DisputeOutcome, "For whom it was decided. Required.", "status")
-    actor: str = stated(2, ID, ACTOR, needed=WHO)
-    order: str = stated(3, ID, "The order disputed (a pseudonym). Optional.", default="")
-    amount_minor: int = stated(
+    outcome: DisputeOutcome = word_field(1, DisputeOutcome, "For whom it was decided. Required.", "status")
+    actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
+    order: str = fact_field(3, ID, "The order disputed (a pseudonym). Optional.", default="")
+    amount_minor: int = fact_field(
         4, VALUE, "What the buyer got back, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
     )
-    currency: str = stated(5, CURRENCY, CURRENCY_TEXT, default="")
-    product_category: str = stated(6, ID, PRODUCT_CATEGORY, default="")
-    ground: str = stated(7, GROUND, GROUND_TEXT, default="")
+    currency: str = fact_field(5, CURRENCY, CURRENCY_TEXT, default="")
+    product_category: str = fact_field(6, ID, PRODUCT_CATEGORY, default="")
+    ground: str = fact_field(7, GROUND, GROUND_TEXT, default="")
 
 
 @dataclass(frozen=True, slots=True)
 class InspectionDone:
-    """An inspection or a test buy, passed or failed. What it found wrong is reported as a violation of its own."""
+    """An inspection or a test buy, passed or failed. A breach that it found is reported as a violation of its own."""
 
-    result: InspectionResult = word_of(1, InspectionResult, "What it found. Required.", "status")
-    method: InspectionMethod = word_of(2, InspectionMethod, "How it was done. Required.")
-    source: Source = word_of(3, Source, "Who did it. Required.")
-    selection_probability_ppm: int = stated(
+    result: InspectionResult = word_field(1, InspectionResult, "What it found. Required.", "status")
+    method: InspectionMethod = word_field(2, InspectionMethod, "How it was done. Required.")
+    source: Source = word_field(3, Source, "Who did it. Required.")
+    selection_probability_ppm: int = fact_field(
         4,
         count(1_000_000),
         "Probability, in parts per million, that this seller was selected when it was, by a random draw. Default 0: it"
         " was not drawn at random, or nobody knows.",
         default=0,
     )
-    product: str = stated(5, ID, "The product inspected (an id). Optional.", default="")
-    batch: str = stated(6, ID, "The batch of the product (an id). Optional.", default="")
-    listing: str = stated(7, ID, "The listing inspected. Optional.", default="")
-    product_category: str = stated(8, ID, PRODUCT_CATEGORY, default="")
-    incident: str = stated(9, ID, "The incident under which its violations are reported. Optional.", default="")
-    evidence_uri: str = stated(10, URI, EVIDENCE, default="")
-    evidence_sha256: str = stated(11, SHA256, EVIDENCE_HASH, default="")
-    inspector: str = stated(
+    product: str = fact_field(5, ID, "The product inspected (an id). Optional.", default="")
+    batch: str = fact_field(6, ID, "The batch of the product (an id). Optional.", default="")
+    listing: str = fact_field(7, ID, "The listing inspected. Optional.", default="")
+    product_category: str = fact_field(8, ID, PRODUCT_CATEGORY, default="")
+    incident: str = fact_field(9, ID, "The incident under which its violations are reported. Optional.", default="")
+    evidence_uri: str = fact_field(10, URI, EVIDENCE, default="")
+    evidence_sha256: str = fact_field(11, SHA256, EVIDENCE_HASH, default="")
+    inspector: str = fact_field(
         12,
         ID,
         "Who inspected (a pseudonym, an id). Optional. Training may take it as context; no answer rests on it.",
         default="",
     )
-    attributes: Mapping[str, str] = stated(
+    attributes: Mapping[str, str] = fact_field(
         13,
         ATTRIBUTES,
         "Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys"

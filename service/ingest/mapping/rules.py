@@ -38,7 +38,7 @@ from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from scoring.entries.entry import Entry
-from scoring.entries.field_types import ID_FORM, Stated, is_id
+from scoring.entries.field_types import ID_FORM, FactField, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
 from scoring.enums import IdentityLevel
@@ -357,7 +357,7 @@ def _readable(read: Callable[[Row], T], row: Row) -> T | None:
 Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
-def _step(kind: str, field: Stated, is_mapped: bool) -> Step:
+def _step(kind: str, field: FactField, is_mapped: bool) -> Step:
     """How a field is made of its text: (name, how the text is read, what the field is without one or None: its default).
 
     RowRejected where the words of a required field are empty.

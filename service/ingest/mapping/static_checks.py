@@ -5,7 +5,7 @@ that no row could mend.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scoring.entries.field_types import Shape, Stated
+from scoring.entries.field_types import FactField, Shape
 from scoring.entries.violation_types import TABLES
 from scoring.errors import ConfigurationWrong
 
@@ -21,13 +21,13 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, k
         raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
-def never_given(kind: str, data: Mapping[str, Any], fields: tuple[Stated, ...]) -> list[str]:
+def never_given(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
     """The required fields that a rule does not name. An identity's level is none where it is left out."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
-def never_right(data: Mapping[str, Any], fields: tuple[Stated, ...], where: str) -> list[str]:
+def never_right(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
     """What is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
     wrong = []
     for field in fields:
@@ -54,7 +54,7 @@ def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
         yield where, stated
 
 
-def _wrong(field: Stated, text: str) -> str | None:
+def _wrong(field: FactField, text: str) -> str | None:
     if field.name == "violation_type":
         return None if text in _TYPES else f"{text!r} is no violation type; see: sellertrust violation types"
     return _unreadable(field.shape, text)
@@ -67,5 +67,5 @@ def _unreadable(shape: Shape, text: str) -> str | None:
         value = shape.parse(text)
     except ValueError as error:
         return str(error)
-    wrong = shape.wrong(value)
+    wrong = shape.describe_error(value)
     return None if wrong is None else f"{text!r} {wrong}"

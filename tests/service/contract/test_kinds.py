@@ -59,7 +59,7 @@ def test_each_required_field_that_is_missing_is_named_by_its_path(tmp_path: Path
             continue
         for field in row.fields:
             message = message_of(entry, kind)
-            if field.required and (field.shape.kind != "count" or field.shape.wrong(0) is not None):
+            if field.required and (field.shape.kind != "count" or field.shape.describe_error(0) is not None):
                 getattr(message, row.key).ClearField(field.name)
                 cases.append((message, f"entries[0].{row.key}.{field.name}"))
         for name, need in (("seller", row.seller), ("occur_time", row.occur_time)):
