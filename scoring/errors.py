@@ -162,6 +162,18 @@ class SequenceNotReached(SellertrustError):
     reason = "SEQUENCE_NOT_REACHED"
 
 
+class Unauthenticated(SellertrustError):
+    """The call shows nobody, or what it shows proves nobody."""
+
+    reason = "CALLER_UNAUTHENTICATED"
+
+
+class PermissionDenied(SellertrustError):
+    """The caller is not granted what the call asks for, whether that exists or not."""
+
+    reason = "CALLER_NOT_GRANTED"
+
+
 class TooManyCalls(SellertrustError):
     """No thread is left for one more stream, or for one more read that waits."""
 

@@ -84,6 +84,14 @@ def _is_registry(place: Path | str) -> Path | str:
     return text
 
 
+def _is_socket(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise ValueError("must lie in a folder that is there")
+    if len(os.fsencode(path)) > 100:  # what an address of the kernel holds
+        raise ValueError("must be a path of at most 100 bytes")
+    return path
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -130,6 +138,18 @@ class Settings(BaseModel):
         default=None,
         description="Authorities whose certificates clients must show, PEM; empty: no client certificates",
     )
+    grants: OptionalFile = Field(
+        default=None,
+        description="File of who may do what, TOML; empty: whoever reaches a server on loopback may do everything",
+    )
+    mesh_tls: bool = Field(
+        default=False,
+        description="Whether a mesh ends TLS before the server, which speaks plain text: only tokens name callers",
+    )
+    socket: Annotated[Path, AfterValidator(_absolute), AfterValidator(_is_socket)] | None = Field(
+        default=None,
+        description="Unix socket to listen on besides, by which this user may do everything; empty: none",
+    )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )
@@ -174,6 +194,7 @@ class Settings(BaseModel):
         default=None, description="Certificate chain to show it when it asks for one, PEM"
     )
     target_key: OptionalFile = Field(default=None, description="Private key of that certificate, PEM")
+    target_token: OptionalFile = Field(default=None, description="File of a bearer token to show it")
 
 
 class Row(NamedTuple):
@@ -243,6 +264,11 @@ def is_loopback(address: str) -> bool:
         return host.lower() == "localhost"
 
 
+def _is_this_machine(target: str) -> bool:
+    """Whether a target is a Unix socket or an address of loopback."""
+    return target.startswith("unix:") or (bool(_ADDRESS.fullmatch(target)) and is_loopback(target))
+
+
 def _validated(values: Mapping[str, str]) -> Settings:
     """Settings of values as texts."""
     return Settings.model_validate(dict(values))
@@ -281,23 +307,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             tls,
             f"{_variable(missing)} is missing: TLS needs a certificate and its key, so set it, or unset both",
         )
-    elif settings.tls_certificate is None:
-        if settings.tls_client_ca is not None:
-            text = f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
-            yield {*tls, "tls_client_ca"}, text
-        if not is_loopback(settings.address):
-            yield (
-                {*tls, "address"},
-                f"{_variable('address')} = {settings.address!r}: other machines can reach it, and there is no TLS; set"
-                f" {_TLS}, or listen on 127.0.0.1 behind a proxy that ends TLS",
-            )
-    elif settings.tls_client_ca is None and not is_loopback(settings.address):
-        yield (
-            {*tls, "tls_client_ca", "address"},
-            f"{_variable('address')} = {settings.address!r}: other machines can reach it, and whoever reaches it may do"
-            f" everything, since there is no authorisation yet; ask for client certificates: set"
-            f" {_variable('tls_client_ca')}, or listen on 127.0.0.1 behind a proxy that lets in nobody else",
-        )
+    elif settings.tls_certificate is None and settings.tls_client_ca is not None:
+        yield {*tls, "tls_client_ca"}, f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
+    yield from _reachable(settings)
     shown = {"target_certificate", "target_key"}
     if (settings.target_certificate is None) != (settings.target_key is None):
         missing = "target_key" if settings.target_key is None else "target_certificate"
@@ -306,6 +318,35 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     elif settings.target_certificate is not None and settings.target_ca is None:
         text = f"{_variable('target_certificate')} needs TLS to the server: set {_variable('target_ca')}"
         yield {*shown, "target_ca"}, text
+    if settings.target_token is not None and settings.target_ca is None and not _is_this_machine(settings.target):
+        text = f"{_variable('target_token')} is shown over TLS alone: set {_variable('target_ca')}"
+        yield {"target_token", "target_ca", "target"}, text
+
+
+def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """What lets in whoever comes: (settings concerned, problem and remedy)."""
+    tls, mesh = {"tls_certificate", "tls_key"}, _variable("mesh_tls")
+    if settings.mesh_tls and settings.tls_certificate is not None:
+        yield (
+            {*tls, "mesh_tls"},
+            f"{mesh} says that a mesh ends TLS, and {_TLS} that the server does; unset one of them",
+        )
+    if settings.mesh_tls and settings.grants is None:
+        yield {"mesh_tls", "grants"}, f"{mesh} needs {_variable('grants')}, since a sidecar brings calls of everybody"
+    if is_loopback(settings.address):
+        return
+    reached = f"{_variable('address')} = {settings.address!r}: other machines can reach it"
+    if settings.tls_certificate is None and not settings.mesh_tls:
+        yield (
+            {*tls, "mesh_tls", "address"},
+            f"{reached}, and there is no TLS; set {_TLS}, or {mesh} if a mesh ends TLS, or listen on 127.0.0.1",
+        )
+    if settings.grants is None and not settings.mesh_tls:
+        yield (
+            {"grants", "mesh_tls", "address"},
+            f"{reached}, and nothing says who may do what; set {_variable('grants')} to a file of grants, or listen on"
+            f" 127.0.0.1",
+        )
 
 
 def _shown(name: str, value: object) -> str:

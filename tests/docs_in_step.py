@@ -24,6 +24,7 @@ from service.ledger.notifiers import ORDER_DAYS
 from service.review.priority import HARM_WEIGHTS
 from service.review.reliability import AGAINST, PRIORS, Prior
 from tests import contract
+from tests.docs_of_access import access_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -48,7 +49,16 @@ WHERE = {
         ),
     ),
     "These need neither": (
-        *("violation types", "ledger kinds", "ledger examples", "ledger unmatched", "model", "config show", "doctor"),
+        *(
+            "access",
+            "violation types",
+            "ledger kinds",
+            "ledger examples",
+            "ledger unmatched",
+            "model",
+            "config show",
+            "doctor",
+        ),
     ),
 }
 """Where the commands work; a group stands for all of its commands that are not named elsewhere."""
@@ -76,6 +86,7 @@ currency = "EUR"
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
     makers: dict[str, Callable[[], Iterator[str]]] = {
+        "access.md": access_page,
         "cli.md": _cli,
         "features.md": _features,
         "kinds.md": _kinds,

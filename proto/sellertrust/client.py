@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 
 import grpc
 
+from sellertrust.channel import CallerChannel, CallerFiles
 from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
 from sellertrust.models import Models
@@ -81,8 +82,9 @@ class Client(Decisions, Models):
 
     `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
     is a file of root certificates or gRPC credentials; without it the connection is in plain text. `certificate` and
-    `key` are files of the certificate that is shown to a server which asks for one, in PEM. Methods raise
-    SellertrustCallError. `channel` is there for further services of the same server, such as health.
+    `key` are files of the certificate that is shown to a server which asks for one, in PEM, and `token` is a file of the
+    bearer token that goes with each call; files are read again when they change. Methods raise SellertrustCallError.
+    `channel` is there for further services of the same server, such as health.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Client(Decisions, Models):
         tls: grpc.ChannelCredentials | str | Path | None = None,
         certificate: str | Path | None = None,
         key: str | Path | None = None,
+        token: str | Path | None = None,
         service_config: Mapping[str, Any] | str | None = None,
     ) -> None:
         self._read_seconds = deadline_seconds or READ_SECONDS
@@ -109,13 +112,11 @@ class Client(Decisions, Models):
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.min_reconnect_backoff_ms", 5_000),  # in spite of its name: how long one try may take
         )
-        if (certificate is None) != (key is None) or (certificate is not None and not isinstance(tls, str | Path)):
-            raise ValueError("certificate and key go together, with tls as a file of root certificates")
-        if isinstance(tls, str | Path):
-            shown = (None if path is None else Path(path).read_bytes() for path in (key, certificate))
-            tls = grpc.ssl_channel_credentials(Path(tls).read_bytes(), *shown)
-        self.channel = (
-            grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
+        self.channel: grpc.Channel = CallerChannel(
+            CallerFiles(target, tls, certificate, key, token),
+            lambda shown: (
+                grpc.insecure_channel(target, options) if shown is None else grpc.secure_channel(target, shown, options)
+            ),
         )
         self._closed = threading.Event()
         self._scores = TrustScoreServiceStub(self.channel)

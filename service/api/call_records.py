@@ -13,6 +13,7 @@ from google.rpc.status_pb2 import Status
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from scoring.errors import InvalidInput, SellertrustError
+from service.api.gate import Caller
 from service.api.logs import Log, Pseudonyms, redact
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
@@ -43,6 +44,8 @@ class Passage:
         """The method that is called."""
         self.call = call
         """What servicers may know of the call: its deadline, its caller, its counts."""
+        self.caller: Caller | None = None
+        """Who calls, once that is found out."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.request: Message | None = None
@@ -107,6 +110,8 @@ class CallRecords:
             histogram = self._stream_seconds if method.gives_stream else self._seconds
             histogram.labels(method.name, code).observe(seconds)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
+            if passage.caller is not None:
+                fields["caller"] = passage.caller.name
             fields |= {"model": self._model_digest()[:12], **self._parties(passage), **details}
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)

@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 
 from scoring.errors import invalid
 from service.api.call_records import CallRecords, Method, Passage
+from service.api.gate import Gate, require_rows
 from service.api.logs import Log, Pseudonyms
 from service.api.stream_threads import Streams
 from service.call_context import LATE_SECONDS, Call, answer_call
@@ -51,8 +52,14 @@ class Calls:
     """The mechanism around each RPC; `registry` gets its counters, `log` its lines. It knows how many calls run."""
 
     def __init__(
-        self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
+        self,
+        log: Log,
+        pseudonyms: Pseudonyms,
+        registry: CollectorRegistry,
+        model_digest: Callable[[], str],
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate or Gate()
         self._records = CallRecords(log, pseudonyms, registry, model_digest)
         self._running: Tally[str] = Tally()
         self._ended = threading.Condition()
@@ -67,8 +74,10 @@ class Calls:
         """Return a handler for every method of `service`: the servicer's method of the same name, with all around it.
 
         `pools` has the threads of each `Service/Method`; streaming methods get those of `streams`. TypeError if a method
-        has no implementation, if there are no threads for it, or if only its requests are a stream.
+        has no implementation or no row in the table of rights, if there are no threads for it, or if only its requests are
+        a stream.
         """
+        require_rows([_method_of(descriptor).name for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         for descriptor in service.methods:
             implementation = getattr(servicer, descriptor.name, None)
@@ -104,7 +113,7 @@ class Calls:
     def _behaviour(self, method: Method, implementation: Callable[[Any], Message]) -> Behaviour:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
             with self._passing(method, context) as passage:
-                passage.response = implementation(next(self._requests(passage, [data])))
+                passage.response = implementation(next(self._requests(passage, [data], context)))
                 return passage.response.SerializeToString()
             return b""  # not reached: what ends the body otherwise aborts
 
@@ -116,9 +125,12 @@ class Calls:
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
             """`incoming` is the bytes of the request, or an iterator of those of all requests."""
             with self._passing(method, context, streams) as passage:
-                requests = self._requests(passage, streams.messages(incoming) if method.takes_stream else [incoming])
+                messages = streams.messages(incoming) if method.takes_stream else [incoming]
+                requests = self._requests(passage, messages, context)
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
+                        if not method.takes_stream:
+                            self._require(passage, context)
                         self._records.count_message(passage, "sent")
                         yield response.SerializeToString()
 
@@ -130,15 +142,17 @@ class Calls:
     ) -> Iterator[Passage]:
         """Do for a call, of whatever kind, all that every call needs before and after its work, which the body does.
 
-        Before a byte of a request is parsed: the call becomes the current one, with its deadline; a stream takes its
-        place (TooManyCalls); the call counts among those that run. Whoever may turn a call away for what it is or whom it
-        comes from does so here, by a domain error. After: what was raised becomes a status, a line in the log and a count.
+        Before a byte of a request is parsed: the call becomes the current one, with its deadline; who calls is found out
+        (Unauthenticated); a stream takes its place (TooManyCalls); the call counts among those that run. Whoever may turn a
+        call away for what it is or whom it comes from does so here, by a domain error. After: what was raised becomes a
+        status, a line in the log and a count.
         """
         passage = Passage(method, _call_of(context))
         status, details = Status(), dict[str, Any]()
         answer_call(passage.call)
         try:
             with ExitStack() as held:
+                passage.caller = self._gate.identify(context)
                 if streams is not None:
                     held.enter_context(streams.place(_client_of(context)))
                     held.enter_context(self._records.open_streams.labels(method.name).track_inprogress())
@@ -158,7 +172,9 @@ class Calls:
         if is_awaited and status.code != code_pb2.OK:
             context.abort_with_status(rpc_status.to_status(status))
 
-    def _requests(self, passage: Passage, messages: Iterable[bytes]) -> Iterator[Message]:
+    def _requests(
+        self, passage: Passage, messages: Iterable[bytes], context: grpc.ServicerContext
+    ) -> Iterator[Message]:
         """Yield the requests of a call, one or many, each parsed as it is asked for. InvalidInput about `request`.
 
         No request reaches a servicer but through here: whoever may refuse one for what it asks for does so here.
@@ -167,7 +183,18 @@ class Calls:
             if passage.method.gives_stream:
                 self._records.count_message(passage, "received")
             passage.request = parse(passage.method.request_type, data)
+            self._require(passage, context)
             yield passage.request
+
+    def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
+        """Refuse what the caller of a call is not granted: Unauthenticated, PermissionDenied, or as `Gate.require`.
+
+        A stream may outlive what its caller was granted, and the token that it showed, so who calls is asked anew.
+        """
+        if passage.method.gives_stream:
+            passage.caller = self._gate.identify(context)
+        if passage.caller is not None and passage.request is not None:
+            self._gate.require(passage.caller, passage.method.name, passage.request)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ answers: one thread asks it, and no health call waits for it.
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -23,6 +24,25 @@ PROBE_SECONDS = 1.0
 
 WITHOUT_LEDGER = ("sellertrust.v1.ModelService",)
 """Services that answer without the ledger."""
+
+
+class _EndedLater:
+    """The context of a watch whose end is told by a thread of `pool` instead of gRPC's own.
+
+    The servicer sends under its lock, and takes it when a watch ends; gRPC's one thread, waiting for it there, would
+    never see that what is being sent has gone out, and a drain while a client goes away would not end.
+    """
+
+    def __init__(self, context: grpc.ServicerContext, pool: ThreadPoolExecutor) -> None:
+        self._context = context
+        self._pool = pool
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        def tell() -> None:
+            with suppress(RuntimeError):  # the server has stopped, and with it all watches
+                self._pool.submit(callback)
+
+        return bool(self._context.add_callback(tell))
 
 
 class Health:
@@ -46,7 +66,7 @@ class Health:
         def watch(
             request: HealthCheckRequest, context: grpc.ServicerContext, send_response_callback: Any = None
         ) -> Any:
-            return self._servicer.Watch(request, context, send_response_callback)
+            return self._servicer.Watch(request, _EndedLater(context, self._pool), send_response_callback)
 
         check.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
         watch.experimental_thread_pool = self._pool  # type: ignore[attr-defined]

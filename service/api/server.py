@@ -6,10 +6,12 @@
 import os
 import signal
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,8 +20,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
+from service.access.grants_file import GrantsFile
 from service.api.calls import Calls
 from service.api.garbage_collection import settle
+from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Log, Pseudonyms, make_log
@@ -34,7 +38,7 @@ from service.api.trust_score_servicer import TrustScoreServicer
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail
 from service.scores.scorer import Scorer
-from service.settings import Settings, host_and_port
+from service.settings import Settings, host_and_port, is_loopback
 
 STOP_SECONDS = 10.0
 """How long calls that have begun may take to end when the server stops; appends have deadlines of that size."""
@@ -92,7 +96,9 @@ class Server:
         self._grpc = grpc.server(self._pools[Pool.READ], options=OPTIONS)
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
-        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest)
+        self._grants = None if settings.grants is None else GrantsFile(settings.grants, self._report_grants)
+        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls)
+        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
         reads = Reads(ledger, self._tail)
         services = self._register(
             LedgerServicer(ledger, self._tail, reads),
@@ -118,9 +124,14 @@ class Server:
         """Listens and says SERVING; the address. ConfigurationWrong if an address or the TLS files cannot be used."""
         settings = self.settings
         try:
+            if self._grants is not None:
+                self._require_names(self._grants)
+                self._grants.start()
             if settings.metrics_address:  # first, since gRPC keeps a port that it took and never served
                 self.metrics_address = self._offer_metrics(settings.metrics_address)
             self.address = self._listen(settings.address)
+            if settings.socket is not None:
+                self._listen_locally(settings.socket)
         except BaseException:
             self.stop(grace_seconds=0)
             raise
@@ -156,6 +167,8 @@ class Server:
             pool.shutdown(wait=not self.unfinished)
         self._streams.shutdown(wait=not self.unfinished)
         self._health.stop()
+        if self._grants is not None:
+            self._grants.stop()
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
@@ -180,6 +193,37 @@ class Server:
         except RuntimeError:
             raise _cannot_listen(address, "SELLERTRUST_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{port}"
+
+    def _listen_locally(self, path: Path) -> None:
+        """Listens on a Unix socket that this user alone can open. ConfigurationWrong if it cannot."""
+        before = os.umask(0o077)
+        try:
+            self._grpc.add_insecure_port(f"unix:{path}")
+        except RuntimeError:
+            raise ConfigurationWrong(f"cannot listen on {path}; name another path by SELLERTRUST_SOCKET") from None
+        finally:
+            os.umask(before)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise ConfigurationWrong(
+                f"{path} has the mode {mode:o}, by which others can open it; it needs a folder of Unix"
+            )
+
+    def _require_names(self, grants: GrantsFile) -> None:
+        """See that a server with grants can find out who calls: ConfigurationWrong if neither way is open."""
+        settings = self.settings
+        has_other_door = settings.socket is not None and is_loopback(settings.address)
+        if settings.tls_client_ca is None and not grants.rules.has_issuers and not has_other_door:
+            raise ConfigurationWrong(
+                "SELLERTRUST_GRANTS is set, and nobody can show who calls; ask for client certificates: set"
+                " SELLERTRUST_TLS_CLIENT_CA, or name issuers of tokens in the grants file"
+            )
+
+    def _report_grants(self, event: str, problem: str) -> None:
+        if problem:
+            self.log.error(event, problem=problem)
+        else:
+            self.log.info(event)
 
     def _offer_metrics(self, address: str) -> str:
         host, port = host_and_port(address)

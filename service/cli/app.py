@@ -11,6 +11,7 @@ from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.version import CORE_VERSION
 from sellertrust.errors import SellertrustCallError
 from service.cli import (
+    access,
     backtest,
     backups,
     imports,
@@ -60,6 +61,7 @@ monitor.register(models.app)
 backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
+app.add_typer(access.app, name="access")
 app.add_typer(ledger.app, name="ledger")
 review.register(violations.app)
 app.add_typer(violations.app, name="violation")
@@ -127,5 +129,7 @@ _NEXT = {
 }
 _NEXT_OF = {
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
+    "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
+    "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",
     "OCCUR_TIME_AHEAD": "send it again in some seconds; whoever states the time has a clock that runs fast",
 }

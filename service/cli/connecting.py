@@ -45,6 +45,7 @@ def connected(
         tls=settings.target_ca,
         certificate=settings.target_certificate,
         key=settings.target_key,
+        token=settings.target_token,
         deadline_seconds=deadline_seconds,
         service_config=service_config,
     ) as client:

@@ -78,6 +78,8 @@ _BY_STATUS = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
     grpc.StatusCode.ALREADY_EXISTS: Exit.REFUSED,
     grpc.StatusCode.FAILED_PRECONDITION: Exit.REFUSED,
+    grpc.StatusCode.UNAUTHENTICATED: Exit.REFUSED,
+    grpc.StatusCode.PERMISSION_DENIED: Exit.REFUSED,
     grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,

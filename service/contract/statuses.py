@@ -24,12 +24,14 @@ from scoring.errors import (
     ModelNotFound,
     NotifierNotFound,
     OccurTimeAhead,
+    PermissionDenied,
     SelectionChanged,
     SellerNotFound,
     SellertrustError,
     SequenceNotReached,
     ServerStopping,
     TooManyCalls,
+    Unauthenticated,
     ViolationNotFound,
 )
 from sellertrust.v1 import errors_pb2
@@ -49,6 +51,8 @@ CODES: dict[type[SellertrustError], int] = {
     ClockInDoubt: code_pb2.UNAVAILABLE,
     OccurTimeAhead: code_pb2.UNAVAILABLE,
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
+    Unauthenticated: code_pb2.UNAUTHENTICATED,
+    PermissionDenied: code_pb2.PERMISSION_DENIED,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
     CallerGone: code_pb2.CANCELLED,

@@ -69,22 +69,39 @@ def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
     }
 
 
-def test_an_address_that_others_can_reach_needs_tls_and_client_certificates() -> None:
-    """Until there is authorisation, whoever reaches the server may do everything."""
+GRANTS = {"SELLERTRUST_GRANTS": str(CERTIFICATES / "README.md")}
+"""A file that can be read: what stands in it is looked at when a server starts."""
+
+
+def test_an_address_that_others_can_reach_needs_tls_and_grants() -> None:
     for address in ("0.0.0.0:50051", "[::]:50051", "10.0.0.7:50051", "trust.example:50051"):
-        [problem] = problems(ADDRESS=address)
-        assert "no TLS" in problem
-        assert "SELLERTRUST_TLS_CERTIFICATE" in problem
-        with pytest.raises(
-            ConfigurationWrong, match=r"no authorisation yet; .* set SELLERTRUST_TLS_CLIENT_CA"
-        ) as caught:
+        no_tls, no_grants = problems(ADDRESS=address)
+        assert "no TLS" in no_tls
+        assert "SELLERTRUST_TLS_CERTIFICATE" in no_tls
+        assert "set SELLERTRUST_GRANTS" in no_grants
+        with pytest.raises(ConfigurationWrong, match="nothing says who may do what") as caught:
             load({"SELLERTRUST_ADDRESS": address, **TLS})
         assert caught.value.message.startswith(f"SELLERTRUST_ADDRESS = {address!r}: ")
-        known = TLS | {"SELLERTRUST_TLS_CLIENT_CA": str(CERTIFICATES / "ca.pem")}
-        assert load({"SELLERTRUST_ADDRESS": address, **known}).address == address
+        assert load({"SELLERTRUST_ADDRESS": address, **TLS, **GRANTS}).address == address
+        assert load({"SELLERTRUST_ADDRESS": address, "SELLERTRUST_MESH_TLS": "true", **GRANTS}).mesh_tls
     for address in ("127.0.0.1:0", "localhost:50051", "[::1]:50051", "127.9.9.9:1"):
         assert load({"SELLERTRUST_ADDRESS": address}).address == address
         assert load({"SELLERTRUST_ADDRESS": address, **TLS}).address == address
+
+
+def test_a_mesh_needs_grants_also_on_loopback_and_leaves_tls_to_its_sidecars() -> None:
+    [problem] = problems(MESH_TLS="1")
+    assert problem.startswith("SELLERTRUST_MESH_TLS needs SELLERTRUST_GRANTS")
+    with pytest.raises(ConfigurationWrong, match="unset one of them"):
+        load({"SELLERTRUST_MESH_TLS": "1", **TLS, **GRANTS})
+
+
+def test_a_token_is_shown_over_tls_or_to_this_machine_alone() -> None:
+    token = str(CERTIFICATES / "README.md")
+    assert problems(TARGET_TOKEN=token, TARGET="trust.example:50051")[0].startswith("SELLERTRUST_TARGET_TOKEN is shown")
+    assert problems(TARGET_TOKEN=token, TARGET="dns:///localhost.example:50051")
+    for target in ("127.0.0.1:50051", "[::1]:50051", "unix:/run/sellertrust.sock"):
+        assert load({"SELLERTRUST_TARGET_TOKEN": token, "SELLERTRUST_TARGET": target}).target_token
 
 
 def test_a_client_certificate_needs_its_key_and_tls_to_the_server() -> None:
@@ -103,7 +120,8 @@ def test_half_of_tls_is_a_problem() -> None:
 
 
 def test_a_bad_value_is_not_taken_for_a_further_problem() -> None:
-    [problem] = problems(TLS_CERTIFICATE="/nowhere", TLS_KEY=TLS["SELLERTRUST_TLS_KEY"], ADDRESS="0.0.0.0:1")
+    known = {"TLS_KEY": TLS["SELLERTRUST_TLS_KEY"], "GRANTS": GRANTS["SELLERTRUST_GRANTS"]}
+    [problem] = problems(TLS_CERTIFICATE="/nowhere", ADDRESS="0.0.0.0:1", **known)
     assert problem.startswith("SELLERTRUST_TLS_CERTIFICATE = '/nowhere'")
 
 

@@ -76,6 +76,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
     again after the RetryInfo's delay. Metadata: `entry_id`.
     """
+    ERROR_REASON_CALLER_UNAUTHENTICATED: _ErrorReason.ValueType  # 18
+    """UNAUTHENTICATED: the call shows neither a client certificate nor a bearer token, or what it shows proves nobody: it has
+    expired, is of an issuer or an audience that is not known here, or comes in plain text. The message says which.
+    """
+    ERROR_REASON_CALLER_NOT_GRANTED: _ErrorReason.ValueType  # 19
+    """PERMISSION_DENIED: the caller is not granted what the call asks for. The same whether it exists or not. Metadata:
+    `right`, the one that the method needs.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
@@ -132,6 +140,14 @@ longer what the call takes it for. Metadata: `model`, its digest.
 ERROR_REASON_OCCUR_TIME_AHEAD: ErrorReason.ValueType  # 17
 """UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
 again after the RetryInfo's delay. Metadata: `entry_id`.
+"""
+ERROR_REASON_CALLER_UNAUTHENTICATED: ErrorReason.ValueType  # 18
+"""UNAUTHENTICATED: the call shows neither a client certificate nor a bearer token, or what it shows proves nobody: it has
+expired, is of an issuer or an audience that is not known here, or comes in plain text. The message says which.
+"""
+ERROR_REASON_CALLER_NOT_GRANTED: ErrorReason.ValueType  # 19
+"""PERMISSION_DENIED: the caller is not granted what the call asks for. The same whether it exists or not. Metadata:
+`right`, the one that the method needs.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -1,0 +1,204 @@
+"""A channel that shows who calls: a client certificate and a bearer token, of files that are read again when they change.
+
+A connection keeps the certificate with which it was made, so a renewed one is shown by a new connection; calls that run
+end on the old one. A token goes with each call, in the header `authorization`.
+"""
+
+import ipaddress
+import re
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+LOOK_SECONDS = 1.0
+"""How often the files are looked at, when calls are made."""
+
+Credentials = grpc.ChannelCredentials | str | Path | None
+
+
+class CallerFiles:
+    """The files by which a client knows its server and shows itself. ValueError if they do not go together.
+
+    `tls` is a file of root certificates, gRPC's credentials, or None for plain text, over which a token is shown to this
+    machine alone, as to the sidecar of a mesh.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        tls: Credentials,
+        certificate: str | Path | None,
+        key: str | Path | None,
+        token: str | Path | None,
+    ) -> None:
+        if (certificate is None) != (key is None) or (certificate is not None and not isinstance(tls, str | Path)):
+            raise ValueError("certificate and key go together, with tls as a file of root certificates")
+        if token is not None and tls is None and not is_this_machine(target):
+            raise ValueError("a token is shown over TLS alone: give tls")
+        self._tls = tls
+        self._shown = [Path(path) for path in (certificate, key) if path is not None]
+        self._token = None if token is None else Path(token)
+        self._token_text = "" if self._token is None else _read_token(self._token)
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """Return the credentials of the files as they are; None for plain text. OSError if they cannot be used."""
+        if not isinstance(self._tls, str | Path):
+            return self._tls
+        if self._shown:  # gRPC would take files that do not fit together, and fail each handshake
+            certificate_file, key_file = self._shown
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file, key_file, password=lambda: b"")
+        certificate, key = [path.read_bytes() for path in self._shown] or (None, None)
+        return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with each call: the token, if there is one."""
+        return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
+
+    def state(self) -> object:
+        """Something that changes when a certificate's files do; None if they cannot be looked at now."""
+        paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
+        try:
+            return [_state(path) for path in paths]
+        except OSError:
+            return None
+
+    def renew_token(self) -> None:
+        """Read the token again. One that cannot be read leaves the last one in use."""
+        if self._token is not None:
+            try:
+                self._token_text = _read_token(self._token)
+            except (OSError, ValueError):
+                return
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _read_token(path: Path) -> str:
+    text = path.read_text(encoding="ascii").strip()
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"{path} holds no token: one line of printable characters")
+    return text
+
+
+def is_this_machine(target: str) -> bool:
+    """Whether a target of gRPC is this machine by its own word: `unix:` or an address of loopback."""
+    if target.startswith("unix:"):
+        return True
+    host = target.rpartition("/")[2].rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class CallerChannel(grpc.Channel):
+    """A channel over others, of which a new one is made when the files of the caller's certificate have changed.
+
+    `make` makes one with the credentials that it is given. OSError if the files cannot be used at first; later ones that
+    cannot leave the last good ones in use.
+    """
+
+    def __init__(self, files: CallerFiles, make: Callable[[grpc.ChannelCredentials | None], grpc.Channel]) -> None:
+        self._files = files
+        self._make = make
+        self._lock = threading.Lock()
+        self._state = files.state()
+        self.current = make(files.credentials())
+        """The channel of new calls."""
+        self._retired: grpc.Channel | None = None
+        self._looked = monotonic()
+
+    def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
+        """Return the channel of a new call, and what goes with it, by the files as they are now."""
+        if monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._looked = monotonic()
+                self._files.renew_token()
+                self._renew()
+            finally:
+                self._lock.release()
+        return self.current, self._files.metadata()
+
+    def _renew(self) -> None:
+        state = self._files.state()
+        if state is None or state == self._state:
+            return
+        try:
+            fresh = self._make(self._files.credentials())
+        except OSError:  # ssl.SSLError is one: half of them is renewed
+            return
+        self._state = state
+        if self._retired is not None:
+            self._retired.close()
+        self._retired, self.current = self.current, fresh
+
+    def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
+        self.current.subscribe(callback, bool(try_to_connect))
+
+    def unsubscribe(self, callback: Any) -> None:
+        self.current.unsubscribe(callback)
+
+    def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        return _MultiCallable(self, "unary_unary", arguments, options)
+
+    def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        return _MultiCallable(self, "unary_stream", arguments, options)
+
+    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        return _MultiCallable(self, "stream_unary", arguments, options)
+
+    def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        return _MultiCallable(self, "stream_stream", arguments, options)
+
+    def close(self) -> None:
+        with self._lock:
+            for channel in (self.current, self._retired):
+                if channel is not None:
+                    channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _MultiCallable:
+    """A method of a `CallerChannel`, in each of the forms that gRPC calls it."""
+
+    def __init__(self, channel: CallerChannel, form: str, arguments: Sequence[Any], options: dict[str, Any]) -> None:
+        self._channel = channel
+        self._make: Callable[[Any], Any] = lambda current: getattr(current, form)(*arguments, **options)
+        self._made: tuple[grpc.Channel | None, Any] = (None, None)
+
+    def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        method, shown = self._method(metadata)
+        return method(request, timeout=timeout, metadata=shown, **options)
+
+    def with_call(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        method, shown = self._method(metadata)
+        return method.with_call(request, timeout=timeout, metadata=shown, **options)
+
+    def future(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        method, shown = self._method(metadata)
+        return method.future(request, timeout=timeout, metadata=shown, **options)
+
+    def _method(self, metadata: Any) -> tuple[Any, Any]:
+        """The method on the channel of now, and the call's metadata with who calls."""
+        current, shown = self._channel.renewed()
+        made, method = self._made
+        if made is not current:
+            method = self._make(current)
+            self._made = (current, method)
+        return method, (*(metadata or ()), *shown) or None

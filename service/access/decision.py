@@ -1,0 +1,96 @@
+"""The decision: whether the principals of a call may do all that it asks for. Pure, and denied unless granted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.access.principals import LOCAL, Pattern, Principal
+from service.access.rights import BOUND, Right
+
+EVERY = frozenset({"*"})
+"""Stands for every value of a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One thing that a call asks for. One grant must cover it whole."""
+
+    right: Right
+    marketplace: str = ""
+    """The marketplace's id; empty for the server as a whole."""
+    seller: str | None = None
+    """The seller's id; None for every seller, or for one that is not known before the work."""
+    kind: str | None = None
+    """The kind of the entry; None if none of a kind is appended. The same for the next three."""
+    source: str | None = None
+    notifier: str | None = None
+    entry_id: str | None = None
+    action: str | None = None
+    """What is done to a violation; None if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who may do what, where. A limit that is empty covers only what does not ask for it; `EVERY` covers everything."""
+
+    principals: tuple[Pattern, ...]
+    rights: frozenset[Right]
+    marketplaces: frozenset[str]
+    sellers: frozenset[str] = EVERY
+    kinds: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    notifiers: frozenset[str] = frozenset()
+    entry_ids: tuple[str, ...] = ()
+    """Prefixes of entry ids; `*` for any."""
+    actions: frozenset[str] = frozenset()
+
+    def names(self, principal: str) -> bool:
+        """Whether it is for a principal, by its name."""
+        return any(pattern.matches(principal) for pattern in self.principals)
+
+    def covers(self, asked: Asked) -> bool:
+        """Whether it gives what is asked for, whoever asks."""
+        return (
+            asked.right in self.rights
+            and _holds(self.marketplaces, asked.marketplace or "*")
+            and _holds(self.sellers, asked.seller or "*")
+            and (asked.kind is None or _holds(self.kinds, asked.kind))
+            and (asked.source is None or _holds(self.sources, asked.source))
+            and (asked.notifier is None or _holds(self.notifiers, asked.notifier))
+            and (asked.action is None or _holds(self.actions, asked.action))
+            and (asked.entry_id is None or self._may_use(asked.entry_id))
+        )
+
+    def _may_use(self, entry_id: str) -> bool:
+        return any(prefix == "*" or entry_id.startswith(prefix) for prefix in self.entry_ids)
+
+
+def _holds(limit: frozenset[str], value: str) -> bool:
+    return value in limit or "*" in limit
+
+
+def allowed(principals: Sequence[Principal], grants: Sequence[Grant], call: Iterable[Asked]) -> bool:
+    """Return whether a call is allowed: each of its principals is granted, by one grant, each thing that it asks for.
+
+    Without a principal nothing is. `local` may do everything. A right of `BOUND` asks for a principal that is bound to the
+    connection besides, and a token's issuer speaks for its own marketplaces alone.
+    """
+    if not principals:
+        return False
+    held = [(who, [grant for grant in grants if grant.names(who.name)]) for who in principals if who != LOCAL]
+    has_bound = any(who.is_bound for who in principals)
+    for asked in call if held else ():
+        if asked.right in BOUND and not has_bound:
+            return False
+        for who, given in held:
+            if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
+                return False
+            if not any(grant.covers(asked) for grant in given):
+                return False
+    return True
+
+
+def is_granted_anything(principals: Sequence[Principal], grants: Sequence[Grant]) -> bool:
+    """Return whether each principal is named by some grant: nobody else need hear what is wrong with a request."""
+    return bool(principals) and all(
+        who == LOCAL or any(grant.names(who.name) for grant in grants) for who in principals
+    )

@@ -1,0 +1,237 @@
+"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is told at once.
+
+[[issuers]]
+issuer = "https://login.acme.example"
+audience = "sellertrust"
+keys = "https://login.acme.example/jwks.json"        # or a file, from the folder of this one
+algorithms = ["RS256", "ES256"]
+marketplaces = ["acme"]
+
+[[grants]]
+principals = ["spiffe://acme.example/ns/*/sa/checkout"]
+rights = ["read_scores"]
+marketplaces = ["acme"]
+"""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.table import BY_COMMAND, KINDS
+from scoring.enums import Source
+from scoring.errors import ConfigurationWrong
+from service.access.decision import EVERY, Grant
+from service.access.key_sets import ALGORITHMS
+from service.access.principals import Pattern, is_issuer
+from service.access.rights import ACTIONS, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
+
+MAX_FILE_BYTES = 1 << 20
+
+SOURCES = frozenset(source.name.lower() for source in Source)
+APPENDABLE = frozenset(row.key for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND and kind not in BY_COMMAND)
+"""Kinds of entries that the right `append` is about."""
+
+_WITH = {
+    name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
+    for name in ("source", "notifier")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """An issuer of tokens, and what its tokens are believed."""
+
+    issuer: str
+    audience: str
+    keys: str
+    """Where its keys lie: an absolute path, or a URL of https."""
+    algorithms: frozenset[str]
+    marketplaces: frozenset[str]
+    authorities: Path | None = None
+    """Authorities to trust when the keys are fetched; None: those of the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a grants file says."""
+
+    issuers: tuple[Issuer, ...] = ()
+    grants: tuple[Grant, ...] = ()
+
+
+def load_grants(path: Path) -> Grants:
+    """Read a grants file. ConfigurationWrong tells all that is wrong with it, a line each."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigurationWrong(f"{path}: is larger than {MAX_FILE_BYTES:,} bytes")
+        content = tomllib.loads(data.decode())
+    except OSError as error:
+        raise ConfigurationWrong(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except ValueError as error:  # no TOML, no UTF-8
+        raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
+    return grants_of(content, path)
+
+
+def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
+    """Return what the content of a grants file says; `path` is for messages, and where relative files are looked for."""
+    problems = [f"{key}: is not known; known are issuers and grants" for key in content if key not in _TABLES]
+    issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
+    grants = [_grant(table) for table in _tables(content, "grants", problems)]
+    seen: set[str] = set()
+    for table, issuer in issuers:
+        if issuer.issuer in seen:
+            table.say("issuer", "is that of an issuer above")
+        seen.add(issuer.issuer)
+    for table, grant in grants:
+        for pattern in grant.principals:
+            if pattern.text.startswith("jwt:") and pattern.text[4:].partition("#")[0] not in seen:
+                table.say("principals", f"{pattern.text!r} is of an issuer that no [[issuers]] names")
+    for table, _ in [*issuers, *grants]:
+        problems += table.problems
+    if problems:
+        raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in problems))
+    return Grants(tuple(issuer for _, issuer in issuers), tuple(grant for _, grant in grants))
+
+
+_TABLES = ("issuers", "grants")
+_REQUIRED_TEXT = "is required: a text of at most 512 characters"
+
+
+class _Table:
+    """One table of the file, whose values are taken one by one; `problems` gathers what is wrong."""
+
+    def __init__(self, place: str, values: Mapping[str, Any]) -> None:
+        self.problems: list[str] = []
+        self._place = place
+        self._values = dict(values)
+
+    def say(self, key: str, problem: str) -> None:
+        self.problems.append(f"{self._place}.{key}: {problem}")
+
+    def text(self, key: str, *, required: bool = True) -> str:
+        """A text; empty if it is wrong or left out."""
+        value = self._values.pop(key, None)
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str) or not 0 < len(value) <= 512:
+            self.say(key, _REQUIRED_TEXT if required else "must be a text of at most 512 characters")
+            return ""
+        return value
+
+    def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
+        """A list of texts, each of which is known; empty if it is left out."""
+        value = self._values.pop(key, None)
+        if value is None and not required:
+            return []
+        if not isinstance(value, list) or not value:
+            self.say(key, f"must be a list of at least one: {form}")
+            return []
+        is_known = known if callable(known) else {*known}.__contains__
+        for one in value:
+            if not isinstance(one, str) or not is_known(one):
+                self.say(key, f"{one!r} must be {form}")
+        return [one for one in value if isinstance(one, str)]
+
+    def end(self) -> None:
+        """Say which keys nobody took."""
+        for key in self._values:
+            self.say(key, "is not known here")
+
+
+def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[_Table]:
+    found = content.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        problems.append(f"{name}: must be tables, each under [[{name}]]")
+        return []
+    return [_Table(f"{name}[{number}]", values) for number, values in enumerate(found)]
+
+
+def _issuer(table: _Table, folder: Path) -> tuple[_Table, Issuer]:
+    issuer = table.text("issuer")
+    if issuer and not is_issuer(issuer):
+        table.say("issuer", "must be printable ASCII without blanks, # and *")
+    keys = table.text("keys")
+    if keys.startswith("http:"):
+        table.say("keys", "must be fetched by https")
+    elif keys and not keys.startswith("https://"):
+        keys = str(folder / Path(keys).expanduser())
+    authorities = table.text("authorities", required=False)
+    if authorities and not (folder / authorities).is_file():
+        table.say("authorities", "must be a file of certificates in PEM")
+    found = Issuer(
+        issuer=issuer,
+        audience=table.text("audience"),
+        keys=keys,
+        algorithms=frozenset(
+            table.words("algorithms", ALGORITHMS, f"one of {', '.join(sorted(ALGORITHMS))}", required=True)
+        ),
+        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
+        authorities=folder / authorities if authorities else None,
+    )
+    table.end()
+    return table, found
+
+
+def _grant(table: _Table) -> tuple[_Table, Grant]:
+    patterns = []
+    for text in table.words("principals", lambda _: True, "patterns of principals", required=True):
+        try:
+            patterns.append(Pattern(text))
+        except ValueError as error:
+            table.say("principals", str(error))
+    known = {right.value: right for right in Right}
+    words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
+    rights = frozenset(known[word] for word in words if word in known)
+    appends = Right.APPEND in rights
+    kinds = table.words("kinds", {"*", *APPENDABLE}, f"* or one of {', '.join(sorted(APPENDABLE))}", required=appends)
+    meant = APPENDABLE if "*" in kinds else frozenset(kinds)
+    grant = Grant(
+        principals=tuple(patterns),
+        rights=rights,
+        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
+        sellers=frozenset(table.words("sellers", _is_id_or_every, f"* or {ID_FORM}", required=False)) or EVERY,
+        kinds=meant | _kinds_beside(rights),
+        sources=frozenset(
+            table.words(
+                "sources",
+                {"*", *SOURCES},
+                f"* or one of {', '.join(sorted(SOURCES))}",
+                required=appends and bool(meant & _WITH["source"]),
+            )
+        ),
+        notifiers=frozenset(
+            table.words(
+                "notifiers", _is_id_or_every, f"* or {ID_FORM}", required=appends and bool(meant & _WITH["notifier"])
+            )
+        ),
+        entry_ids=tuple(
+            table.words("entry_ids", _is_id_or_every, "* or how entry ids begin", required=bool(rights & WRITING))
+        ),
+        actions=frozenset(
+            table.words(
+                "actions",
+                {"*", *ACTIONS},
+                f"* or one of {', '.join(sorted(ACTIONS))}",
+                required=Right.DECIDE in rights or Right.BULK_DECIDE in rights,
+            )
+        ),
+    )
+    if rights & OF_SERVER and "*" not in grant.marketplaces:
+        names = ", ".join(sorted(right.value for right in rights & OF_SERVER))
+        table.say("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
+    table.end()
+    return table, grant
+
+
+def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
+    """The kinds that rights other than `append` carry."""
+    return frozenset(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in rights)
+
+
+def _is_id_or_every(text: str) -> bool:
+    return text == "*" or is_id(text)

@@ -1,0 +1,87 @@
+"""The rules in force: what the grants file says, and the keys of its issuers, taken over while the server runs."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring.errors import ConfigurationWrong
+from service.access.decision import Grant
+from service.access.grants import Grants, Issuer, load_grants
+from service.access.key_sets import KeySource
+from service.access.tokens import Tokens
+
+LOOK_SECONDS = 0.5
+"""How often the file is looked at. It is taken over once it has stayed the same from one look to the next."""
+
+Report = Callable[[str, str], object]
+"""Is told an event and what is wrong, empty if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is granted now, and by whose tokens."""
+
+    grants: tuple[Grant, ...]
+    tokens: Tokens
+    has_issuers: bool
+
+
+class GrantsFile:
+    """The rules of a grants file, followed from `start` until `stop`. What is wrong leaves the last good ones in force."""
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self._path = path
+        self._report = report
+        self._sources: dict[Issuer, KeySource] = {}
+        self._is_ending = threading.Event()
+        self._taken = self._state()
+        self.rules = self._build(load_grants(path))
+        """Replaced, never changed."""
+
+    def start(self) -> None:
+        """Follow the file and its issuers' keys."""
+        threading.Thread(target=self._follow, name="grants", daemon=True).start()
+
+    def stop(self) -> None:
+        self._is_ending.set()
+        for source in self._sources.values():
+            source.stop()
+
+    def _follow(self) -> None:
+        before = self._taken
+        while not self._is_ending.wait(LOOK_SECONDS):
+            state = self._state()
+            if state == before and state != self._taken:
+                self._taken = state
+                try:
+                    self.rules = self._build(load_grants(self._path))
+                    self._report("grants taken over", "")
+                except ConfigurationWrong as error:
+                    self._report("grants refused, the last good ones stay in force", error.message)
+            before = state
+
+    def _state(self) -> object:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    def _build(self, found: Grants) -> Rules:
+        """The rules of a file's content. Keys of issuers that stay the same are kept; ConfigurationWrong for a bad file."""
+        sources = {issuer: self._sources.get(issuer) or self._open(issuer) for issuer in found.issuers}
+        for issuer, source in self._sources.items():
+            if issuer not in sources:
+                source.stop()
+        self._sources = sources
+        tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
+        return Rules(found.grants, tokens, bool(sources))
+
+    def _open(self, issuer: Issuer) -> KeySource:
+        def report(problem: str) -> None:
+            self._report("keys of an issuer refused, the last good ones stay in use", f"{issuer.issuer}: {problem}")
+
+        source = KeySource(issuer.keys, issuer.authorities, report)
+        source.start()
+        return source

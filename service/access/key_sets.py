@@ -1,0 +1,201 @@
+"""The keys of an issuer: a JSON Web Key Set of a file or a URL, kept up to date by a thread of its own, off every call."""
+
+import json
+import ssl
+import threading
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import MappingProxyType
+from typing import Any
+from urllib.error import URLError
+
+import jwt
+
+from scoring.errors import ConfigurationWrong
+
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+"""Signatures with a public key. Never `none`, and never one with a shared secret."""
+
+LOOK_SECONDS = 1.0
+"""How often a file is looked at."""
+REFRESH_SECONDS = 300.0
+"""How often a URL is asked."""
+REFETCH_SECONDS = 30.0
+"""How soon a URL is asked again: for an unknown key, or after a failure."""
+MAX_SILENT_SECONDS = 86_400.0
+"""How long keys are believed while their URL does not answer."""
+FETCH_SECONDS = 5.0
+MAX_SET_BYTES = 256 << 10
+MAX_KEYS = 100
+MIN_RSA_BITS = 2_048
+
+_ALGORITHM_OF = {
+    ("EC", "P-256"): "ES256",
+    ("EC", "P-384"): "ES384",
+    ("EC", "P-521"): "ES512",
+    ("OKP", "Ed25519"): "EdDSA",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key, with the one algorithm that it is for."""
+
+    algorithm: str
+    key: Any
+
+
+def read_key_set(data: bytes) -> Mapping[str, Key]:
+    """Return the keys of a JSON Web Key Set by their ids. ValueError if it is none.
+
+    Keys of other uses, of unknown types and algorithms, and without an id are left out. A set that holds a private or
+    shared key, a weak one, two of one id, or more than 100 is refused whole: who publishes that makes mistakes.
+    """
+    if len(data) > MAX_SET_BYTES:
+        raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
+    try:
+        content = json.loads(data)
+        listed = content["keys"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError("is no JSON Web Key Set") from None
+    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        raise ValueError(f"must list at most {MAX_KEYS} keys")
+    found: dict[str, Key] = {}
+    for one in listed:
+        if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+            continue
+        if one.get("kty") == "oct" or "d" in one:
+            raise ValueError("holds a private or shared key")
+        name, algorithm = one.get("kid"), _algorithm_of(one)
+        if not isinstance(name, str) or not 0 < len(name) <= 256 or algorithm is None:
+            continue
+        if name in found:
+            raise ValueError("holds two keys of one id")
+        found[name] = Key(algorithm, _public_key(one, algorithm))
+    return MappingProxyType(found)
+
+
+def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
+    """The algorithm that fits a key's type, and is the one it states; None if there is none."""
+    kind, stated = jwk.get("kty"), jwk.get("alg")
+    if kind == "RSA":
+        algorithm = "RS256" if stated is None else stated
+        return algorithm if algorithm in ALGORITHMS and algorithm[:2] in {"RS", "PS"} else None
+    fitting = _ALGORITHM_OF.get((str(kind), str(jwk.get("crv"))))
+    return fitting if stated in {None, fitting} else None
+
+
+def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
+    try:
+        key = jwt.PyJWK(dict(jwk), algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        raise ValueError("holds a malformed key") from None
+    if jwk.get("kty") == "RSA" and key.key_size < MIN_RSA_BITS:
+        raise ValueError(f"holds an RSA key of less than {MIN_RSA_BITS:,} bits")
+    return key
+
+
+class KeySource:
+    """The keys of one place, kept up to date from `start` until `stop`. The last good ones stay in use.
+
+    `report` is told what is wrong with the place, once each time that it changes.
+    """
+
+    def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
+        self.keys: Mapping[str, Key] = MappingProxyType({})
+        """By key id. Replaced, never changed."""
+        self.generation = 0
+        """Counts the replacements."""
+        self._place = place
+        self._is_url = place.startswith("https://")
+        self._authorities = authorities
+        self._report = report
+        self._problem = ""
+        self._seen: object = None
+        self._confirmed = self._asked = -MAX_SILENT_SECONDS
+        self._is_missing = False
+        self._is_ending = threading.Event()
+
+    def start(self) -> None:
+        """Begin to look after the place; a file is read at once, a URL soon. ConfigurationWrong if a file is not sound."""
+        if not self._is_url:
+            self.look()
+            if self._problem:
+                raise ConfigurationWrong(f"{self._place}: {self._problem}")
+        threading.Thread(target=self._follow, name="key-set", daemon=True).start()
+
+    def stop(self) -> None:
+        self._is_ending.set()
+
+    def report_missing(self) -> None:
+        """Have the place asked soon, since a key is not known: at most once in 30 s, and never by the caller."""
+        self._is_missing = True
+
+    def _follow(self) -> None:
+        while not self._is_ending.is_set():
+            self.look()
+            self._is_ending.wait(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Take up what has changed, if it is time to look."""
+        if self._is_url:
+            now = monotonic()
+            wait = REFETCH_SECONDS if self._is_missing or self._problem else REFRESH_SECONDS
+            if now - self._asked < wait:
+                return
+            self._asked, self._is_missing = now, False
+        try:
+            data = self._fetch() if self._is_url else self._read()
+            if data is not None:
+                self._take(read_key_set(data))
+        except (OSError, ValueError) as error:
+            self._fail(str(getattr(error, "reason", None) or error))
+        else:
+            self._confirmed, self._problem = monotonic(), ""
+
+    def _take(self, keys: Mapping[str, Key]) -> None:
+        self.keys = keys
+        self.generation += 1
+
+    def _fail(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._report(problem)
+        if self._is_url and self.keys and monotonic() - self._confirmed > MAX_SILENT_SECONDS:
+            self._take(MappingProxyType({}))
+
+    def _read(self) -> bytes | None:
+        """The file's content if it has changed."""
+        path = Path(self._place)
+        stat = path.stat()
+        state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if state == self._seen:
+            if self._problem:
+                raise ValueError(self._problem)
+            return None
+        self._seen = state
+        with path.open("rb") as file:
+            return file.read(MAX_SET_BYTES + 1)
+
+    def _fetch(self) -> bytes:
+        """What the URL answers, within `FETCH_SECONDS` and without a redirect."""
+        context = ssl.create_default_context(cafile=self._authorities)
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirects)
+        until = monotonic() + FETCH_SECONDS
+        data = b""
+        with opener.open(urllib.request.Request(self._place), timeout=FETCH_SECONDS) as answer:  # noqa: S310 (https alone)
+            while part := answer.read1(64 << 10):
+                data += part
+                if len(data) > MAX_SET_BYTES or monotonic() > until:
+                    raise URLError("is too large, or too slow")
+        return data
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: whoever can cause one would name the keys."""
+
+    def redirect_request(self, *_: Any) -> None:
+        raise URLError("redirects, which is not followed")

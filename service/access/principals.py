@@ -1,0 +1,125 @@
+"""Principals: the authenticated caller of a call, as one text, and the patterns by which grants name callers.
+
+    spiffe://acme.example/ns/shop/sa/checkout     the URI of a certificate that is a SPIFFE id
+    uri:https://acme.example/checkout             any other URI of a certificate
+    dns:checkout.acme.example                     the DNS name of a certificate without a URI
+    jwt:https://login.acme.example#user-17        the issuer and the subject of a bearer token
+    local                                         whoever reaches a server that only this machine reaches
+
+A pattern is a principal in which a `*` may stand for one whole segment: between slashes of a URI, between dots of a DNS
+name, between slashes or colons of a subject. A trust domain, a host and an issuer are always exact.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+LOCAL_NAME = "local"
+MAX_NAME = 2_048
+"""Characters of a principal: the limit of SPIFFE."""
+
+_TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
+_SPIFFE = re.compile(rf"spiffe://{_TRUST_DOMAIN}(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")  # printable ASCII but *
+_DNS = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_SUBJECT = re.compile(r"[!-)+-~]{1,255}")
+_ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")  # no #, which ends it
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One authenticated identity that a call shows."""
+
+    name: str
+    """As the module says."""
+    is_bound: bool
+    """Whether it proves itself on this connection (a certificate, `local`); a token that was copied does not."""
+    expires: float = inf
+    """Seconds since 1970 at which it ends to be one."""
+    marketplaces: frozenset[str] | None = None
+    """The marketplaces that its issuer may speak for; None: all."""
+
+
+LOCAL = Principal(LOCAL_NAME, is_bound=True)
+
+
+def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
+    """Return the principal's name of a certificate by its subject alternative names.
+
+    The one URI, else the one DNS name. ValueError if there is none, if there are several, or if it is malformed.
+    `certificate_name([], ["checkout.acme.example"]) == "dns:checkout.acme.example"`.
+    """
+    found = [*uris]
+    if not found:
+        names = [name.lower() for name in dns_names]
+        if len(names) != 1 or not _DNS.fullmatch(names[0]):
+            raise ValueError(
+                f"its certificate has {len(names)} DNS names and no URI; it needs one of either, no wildcard"
+            )
+        return f"dns:{names[0]}"
+    if len(found) != 1 or len(found[0]) > MAX_NAME:
+        raise ValueError(f"its certificate has {len(found)} URIs; it needs one, of at most {MAX_NAME:,} characters")
+    if found[0].lower().startswith("spiffe:"):
+        if not _SPIFFE.fullmatch(found[0]):
+            raise ValueError("its certificate has a malformed SPIFFE id")
+        return found[0]
+    if not _URI.fullmatch(found[0]):
+        raise ValueError("its certificate has a malformed URI")
+    return f"uri:{found[0]}"
+
+
+def token_name(issuer: str, subject: object) -> str:
+    """Return the principal's name of a token; ValueError if the subject is none: 1 to 255 printable ASCII without `*`."""
+    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+        raise ValueError("its subject must be 1 to 255 printable ASCII characters without blanks and *")
+    return f"jwt:{issuer}#{subject}"
+
+
+def is_issuer(text: str) -> bool:
+    """Whether it may stand as the issuer in a principal: 1 to 512 printable ASCII characters without `#` and `*`."""
+    return _ISSUER.fullmatch(text) is not None
+
+
+class Pattern:
+    """A pattern of principals. ValueError if it is none.
+
+    `Pattern("dns:*.acme.example").matches("dns:checkout.acme.example")`, and not `dns:a.b.acme.example`.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._regex = re.compile(_pattern_regex(text))
+
+    def matches(self, name: str) -> bool:
+        return self._regex.fullmatch(name) is not None
+
+
+def _pattern_regex(text: str) -> str:
+    """The regular expression of a pattern."""
+    scheme, _, rest = text.partition(":")
+    exact = text.replace("*", "x")  # a pattern is well formed if a principal that it matches is
+    match scheme:
+        case "spiffe" if _SPIFFE.fullmatch(exact):
+            return _segments(text, "/", exact_before=3)
+        case "uri" if _URI.fullmatch(exact.removeprefix("uri:")):
+            return _segments(text, "/", exact_before=3)
+        case "dns" if _DNS.fullmatch(exact.removeprefix("dns:")):
+            if "*" in rest.rpartition(".")[2]:
+                raise ValueError(f"{text!r}: the last label must not be *")
+            return "dns:" + _segments(rest, ".", exact_before=0)
+        case "jwt" if "#" in rest:
+            issuer, _, subject = rest.partition("#")
+            if is_issuer(issuer) and _SUBJECT.fullmatch(subject.replace("*", "x")):
+                return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0)
+    forms = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT"
+    raise ValueError(f"{text!r} is no principal: it must be {forms}, in lower case where case means nothing")
+
+
+def _segments(text: str, separators: str, exact_before: int) -> str:
+    """The regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact."""
+    parts = re.split(f"([{separators}])", text)
+    for number, part in enumerate(parts[::2]):
+        if "*" in part and (part != "*" or number < exact_before):
+            raise ValueError(f"{text!r}: a * stands for one whole segment, and not in a trust domain, host or issuer")
+    return "".join(f"[^{separators}]+" if part == "*" else re.escape(part) for part in parts)

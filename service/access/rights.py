@@ -1,0 +1,126 @@
+"""The rights, and the one table of the right that each method needs. A method without a row stops the server's start.
+
+`docs/access.md`, `sellertrust access show` and the check before every call come from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from scoring.entries.kinds.table import KINDS
+from scoring.enums import Action, Kind
+
+
+class Right(Enum):
+    """What a grant gives."""
+
+    READ_SCORES = "read_scores"
+    """Trust scores."""
+    EXPLAIN = "explain"
+    """Trust scores with the facts behind every point."""
+    READ_LEDGER = "read_ledger"
+    """Entries, violations, notifiers and the review queue."""
+    APPEND = "append"
+    """Appends facts, of the kinds, sources, notifiers and entry ids that the grant names."""
+    DECIDE = "decide"
+    """Decides about violations one by one, corrects entries, and moves violations between incidents."""
+    BULK_DECIDE = "bulk_decide"
+    """Decides about many violations at once."""
+    OVERRIDE = "override"
+    """Appends overrides, which set a seller's tier and badge."""
+    IMPOSE_MEASURES = "impose_measures"
+    """Appends measures against a seller."""
+    READ_MODELS = "read_models"
+    """Reads published models, their figures and reports."""
+    MODELS = "models"
+    """Promotes models and rolls them back."""
+
+
+class Scope(Enum):
+    """What of a marketplace, or of the server, a call concerns, and where its request says so."""
+
+    SELLER = "the seller in `seller`"
+    SELLERS = "each seller in `sellers`"
+    PARENT = "the marketplace or the seller in `parent`"
+    MARKETPLACE = "every seller of the marketplace in `parent`"
+    VIOLATION = "every seller of the marketplace of the violation in `name`"
+    NOTIFIER = "every seller of the marketplace of the notifier in `name`"
+    ENTRIES = "each entry in `entries`"
+    DECISION = "every seller of the marketplace of the violation in `name`, the action and `entry_id`"
+    SERVER = "the server: every marketplace"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """What one method needs."""
+
+    right: Right
+    scope: Scope
+    action: str = ""
+    """The action on a violation that the method takes, as grants name it; empty for methods that take none."""
+
+
+def _decision(action: str) -> MethodRow:
+    return MethodRow(Right.DECIDE, Scope.DECISION, action)
+
+
+METHODS: Mapping[str, MethodRow] = MappingProxyType(
+    {
+        "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER),
+        "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
+        "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
+        "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
+        "LedgerService/StreamEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
+        "LedgerService/ListEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),
+        "LedgerService/WatchEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),
+        "LedgerService/GetViolation": MethodRow(Right.READ_LEDGER, Scope.VIOLATION),
+        "LedgerService/ListViolations": MethodRow(Right.READ_LEDGER, Scope.PARENT),
+        "LedgerService/ReviewViolation": _decision("review"),
+        "LedgerService/ConfirmViolation": _decision("confirm"),
+        "LedgerService/DismissViolation": _decision("dismiss"),
+        "LedgerService/WithdrawViolation": _decision("withdraw"),
+        "LedgerService/AppealViolation": _decision("appeal"),
+        "LedgerService/ReduceViolation": _decision("reduce"),
+        "LedgerService/OverturnViolation": _decision("overturn"),
+        "LedgerService/ReinstateViolation": _decision("reinstate"),
+        "ReviewService/GetNotifier": MethodRow(Right.READ_LEDGER, Scope.NOTIFIER),
+        "ReviewService/ListNotifiers": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
+        "ReviewService/ListReviewQueue": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
+        "ReviewService/DecideViolations": MethodRow(Right.BULK_DECIDE, Scope.MARKETPLACE),
+        "ModelService/ListModels": MethodRow(Right.READ_MODELS, Scope.SERVER),
+        "ModelService/GetModel": MethodRow(Right.READ_MODELS, Scope.SERVER),
+        "ModelService/DiffModels": MethodRow(Right.READ_MODELS, Scope.SERVER),
+        "ModelService/ListModelMoves": MethodRow(Right.READ_MODELS, Scope.SERVER),
+        "ModelService/GetModelReport": MethodRow(Right.READ_MODELS, Scope.SERVER),
+        "ModelService/PromoteModel": MethodRow(Right.MODELS, Scope.SERVER),
+        "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER),
+    }
+)
+"""What each method needs. Health is open to all and has no row."""
+
+RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
+    {
+        Kind.STATUS: Right.DECIDE,
+        Kind.ATTRIBUTION: Right.DECIDE,
+        Kind.INCIDENT: Right.DECIDE,
+        Kind.CORRECTION: Right.DECIDE,
+        Kind.OVERRIDE: Right.OVERRIDE,
+        Kind.MEASURE: Right.IMPOSE_MEASURES,
+    }
+)
+"""The right to append entries of these kinds; of every other kind it is `append`."""
+
+BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS})
+"""Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
+
+OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS})
+"""Rights over the server as a whole: a grant of them is for every marketplace."""
+
+ACTIONS = frozenset(action.name.lower() for action in Action) | {
+    KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right is Right.DECIDE and kind is not Kind.STATUS
+}
+"""What a grant of `decide` names: the actions on violations, and the kinds of entries that decide without one."""
+
+WRITING = frozenset({Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES})
+"""Rights that append entries under ids that the caller chooses."""

@@ -1,0 +1,166 @@
+"""Bearer tokens: JSON Web Tokens of the issuers that the grants file names, verified and turned into a principal.
+
+What is refused, whatever the signature says: a token longer than 8 KB or good for more than an hour; an algorithm other
+than that of the key, or that the issuer does not list; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which
+a token would name its own key or change its own rules; a key id that the issuer does not publish; another audience; a
+token that is bound to another certificate than the call shows (`cnf`).
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from math import inf
+from typing import Any
+
+import jwt
+
+from service.access.grants import Issuer
+from service.access.key_sets import Key, KeySource
+from service.access.principals import Principal, token_name
+
+MAX_TOKEN_BYTES = 8 << 10
+MAX_LIFE_SECONDS = 3_600
+SKEW_SECONDS = 30
+"""How far an issuer's clock may differ."""
+REMEMBERED_SECONDS = 60
+"""How long a verification is believed."""
+MAX_REMEMBERED = 10_000
+
+_REFUSED_HEADERS = frozenset({"jku", "x5u", "x5c", "jwk", "crit", "b64", "zip", "enc"})
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+
+
+class TokenRefused(Exception):
+    """A token proves nobody. The message says why, and nothing that stands in the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What a verification found."""
+
+    principal: Principal
+    thumbprint: str | None
+    """The certificate that the token is bound to; None: it is bound to none."""
+    until: float
+    """Until when it is believed, in seconds since 1970."""
+    generation: int
+    """Of the issuer's keys, when it was verified."""
+    source: KeySource
+
+
+class Tokens:
+    """Verifies tokens of issuers, each with the place of its keys. For any number of threads."""
+
+    def __init__(self, issuers: Mapping[str, tuple[Issuer, KeySource]], clock: Callable[[], float] = time.time) -> None:
+        self._issuers = issuers
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    def principal(self, token: str, thumbprint: str | None = None) -> Principal:
+        """Return the principal that a token proves; `thumbprint`: of the certificate that the call shows. TokenRefused."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
+        digest = sha256(token.encode("utf-8", "replace")).digest()
+        now = self._clock()
+        found = self._remembered.get(digest)
+        if found is None or now >= found.until or found.generation != found.source.generation:
+            found = self._verify(token, now)
+            with self._lock:
+                self._remembered[digest] = found
+                if len(self._remembered) > MAX_REMEMBERED:
+                    self._remembered.popitem(last=False)
+        if found.thumbprint is not None and found.thumbprint != thumbprint:
+            raise TokenRefused("is bound to another certificate than the call shows")
+        return found.principal
+
+    def _verify(self, token: str, now: float) -> _Verified:
+        header, claims = _unverified(token)
+        known = self._issuers.get(str(claims.get("iss", "")))
+        if known is None:
+            raise TokenRefused("is of an issuer that is not known here")
+        issuer, source = known
+        generation = source.generation
+        key = _key_of(header, issuer, source)
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                audience=issuer.audience,
+                issuer=issuer.issuer,
+                options={
+                    "require": ["exp", "iat", "sub"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+        except jwt.InvalidAudienceError:
+            raise TokenRefused("is for another audience") from None
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise TokenRefused("is not signed by its issuer, or lacks exp, iat or sub") from None
+        expires = _expiry(claims, now)
+        try:
+            name = token_name(issuer.issuer, claims["sub"])
+        except ValueError as error:
+            raise TokenRefused(str(error).removeprefix("its ")) from None
+        principal = Principal(name, is_bound=False, expires=expires, marketplaces=issuer.marketplaces)
+        return _Verified(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
+
+
+def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The header and the claims of a token, of which nothing is known yet."""
+    try:
+        parts = jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise TokenRefused("is no JSON Web Token") from None
+    header, claims = parts["header"], parts["payload"]
+    if _REFUSED_HEADERS & header.keys():
+        raise TokenRefused("has a header that would change how it is verified")
+    if not isinstance(header.get("typ", "JWT"), str) or header.get("typ", "JWT").lower() not in _TYPES:
+        raise TokenRefused("is of another type than JWT")
+    return header, claims
+
+
+def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key:
+    """The key that a token names, whose algorithm must be the token's and one that the issuer lists."""
+    name = header.get("kid")
+    key = source.keys.get(name) if isinstance(name, str) else None
+    if key is None:
+        source.report_missing()
+        raise TokenRefused("is signed by a key that its issuer does not publish")
+    if header.get("alg") != key.algorithm or key.algorithm not in issuer.algorithms:
+        raise TokenRefused("has another algorithm than its key, or one that is not listed for its issuer")
+    return key
+
+
+def _expiry(claims: Mapping[str, Any], now: float) -> float:
+    """When a token expires, by its own words; TokenRefused if it has, is not good yet, or is good for too long."""
+    times = [claims.get(name) for name in ("exp", "iat", "nbf")]
+    if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
+        raise TokenRefused("states times that are none")
+    expires, issued, begins = (float(time) if time is not None else -inf for time in times)
+    if not expires < inf or not issued < inf:
+        raise TokenRefused("states times that are none")
+    if now >= expires + SKEW_SECONDS:
+        raise TokenRefused("has expired")
+    if max(issued, begins) > now + SKEW_SECONDS:
+        raise TokenRefused("is not good yet")
+    if expires - issued > MAX_LIFE_SECONDS:
+        raise TokenRefused(f"is good for more than {MAX_LIFE_SECONDS:,} seconds")
+    return expires + SKEW_SECONDS
+
+
+def _bound_to(claims: Mapping[str, Any]) -> str | None:
+    """The thumbprint of the certificate that a token is bound to (RFC 8705)."""
+    confirmation = claims.get("cnf")
+    if confirmation is None:
+        return None
+    match confirmation:
+        case {"x5t#S256": str(thumbprint), **rest} if not rest:
+            return thumbprint
+    raise TokenRefused("is bound by other means than a certificate")

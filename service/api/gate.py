@@ -1,0 +1,123 @@
+"""The gate: who calls, and whether the caller may, asked once before every call's work, and at each message of a stream.
+
+A server that only this machine can reach, with neither a grants file nor a mesh before it, lets `local` do everything; so
+does its Unix socket, which only its own user can open. Anywhere else whoever shows nobody is refused, and so is whatever
+is not granted. Headers by which a proxy forwards a certificate are never read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import grpc
+from google.protobuf.message import Message
+
+from scoring.errors import InvalidInput, PermissionDenied, Unauthenticated
+from service.access.certificates import Certificate, CertificateRefused, Certificates
+from service.access.decision import allowed, is_granted_anything
+from service.access.grants_file import GrantsFile, Rules
+from service.access.principals import LOCAL, Principal
+from service.access.rights import METHODS
+from service.access.tokens import TokenRefused
+from service.contract.asked import asked_of
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: every principal that the call shows."""
+
+    principals: tuple[Principal, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of its principals, as logs and records show them."""
+        return " ".join(principal.name for principal in self.principals)
+
+
+LOCAL_CALLER = Caller((LOCAL,))
+
+
+class Gate:
+    """Finds out who calls and refuses what is not granted. Without a grants file every caller is `local`.
+
+    `has_socket`: whether calls by a Unix socket come from the server's own user. `is_mesh`: whether a mesh has ended TLS
+    before the server, so that tokens in plain text were not on the wire.
+    """
+
+    def __init__(self, grants: GrantsFile | None = None, *, has_socket: bool = False, is_mesh: bool = False) -> None:
+        self._grants = grants
+        self._has_socket = has_socket
+        self._is_mesh = is_mesh
+        self._certificates = Certificates()
+
+    def identify(self, context: grpc.ServicerContext) -> Caller:
+        """Return who calls. Unauthenticated if the call shows nobody, or anything that proves nobody."""
+        if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
+            return LOCAL_CALLER
+        properties = cast(Mapping[str, list[bytes]], context.auth_context())  # its stub says bytes
+        certificate = self._certificate(properties.get("x509_pem_cert"))
+        token = _bearer_token(context)
+        found = [] if certificate is None else [certificate.principal]
+        if token is not None:
+            if not self._is_mesh and properties.get("transport_security_type") != [b"ssl"]:
+                raise _unauthenticated("a token is taken over TLS alone")
+            found.append(_token_principal(self._grants.rules, token, certificate))
+        if not found:
+            raise _unauthenticated("the call shows neither a client certificate nor a bearer token")
+        return Caller(tuple(found))
+
+    def require(self, caller: Caller, method: str, request: Message) -> None:
+        """Refuse a request of `Service/Method` that is not granted: PermissionDenied, before anything is looked up.
+
+        InvalidInput, to callers who are granted anything at all, if a name that says where is malformed.
+        """
+        if self._grants is None or caller.principals == (LOCAL,):
+            return
+        row = METHODS[method]
+        grants = self._grants.rules.grants
+        try:
+            is_allowed = allowed(caller.principals, grants, asked_of(row, request))
+        except InvalidInput:
+            if is_granted_anything(caller.principals, grants):
+                raise
+            is_allowed = False
+        if not is_allowed:
+            text = f"the caller is not granted what the call asks for; the method needs the right {row.right.value}"
+            raise PermissionDenied(text, {"right": row.right.value})
+
+    def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
+        if not pems:
+            return None
+        try:
+            return self._certificates.read(pems[0])
+        except CertificateRefused as error:
+            raise _unauthenticated(str(error)) from None
+
+
+def require_rows(methods: list[str]) -> None:
+    """See that every method of the server has a row in the table of rights. TypeError names those that have none."""
+    missing = [method for method in methods if method not in METHODS]
+    if missing:
+        raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
+
+
+def _bearer_token(context: grpc.ServicerContext) -> str | None:
+    """The bearer token of a call; Unauthenticated if it has several, or credentials of another kind."""
+    shown = [value for key, value in context.invocation_metadata() if key == "authorization"]
+    if not shown:
+        return None
+    scheme, _, token = str(shown[0]).partition(" ")
+    if len(shown) > 1 or scheme.lower() != "bearer" or not token:
+        raise _unauthenticated("the authorization header must be one bearer token")
+    return token
+
+
+def _token_principal(rules: Rules, token: str, certificate: Certificate | None) -> Principal:
+    try:
+        return rules.tokens.principal(token, certificate.thumbprint if certificate else None)
+    except TokenRefused as error:
+        raise _unauthenticated(f"the token {error}") from None
+
+
+def _unauthenticated(problem: str) -> Unauthenticated:
+    return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")

@@ -1,0 +1,90 @@
+"""What a request asks for, as the access rules see it: rights over marketplaces, sellers and entries."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from scoring.entries.kinds.table import FIELD_OF
+from scoring.enums import Source
+from scoring.errors import InvalidInput
+from sellertrust.v1 import entry_pb2
+from service.access.decision import Asked
+from service.access.rights import RIGHT_OF_KIND, MethodRow, Right, Scope
+from service.contract.resource_names import (
+    parse_marketplace,
+    parse_notifier,
+    parse_parent,
+    parse_seller,
+    parse_violation,
+    seller_of,
+)
+
+_KIND_OF_KEY = {key: kind for kind, key in FIELD_OF.items()}
+_SOURCES = {int(source): source.name.lower() for source in Source}
+
+
+def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
+    """Yield all that a request asks for. InvalidInput if a name that says where is malformed, as the method refuses it."""
+    match row.scope:
+        case Scope.SELLER:
+            yield Asked(row.right, *parse_seller(request.seller, "seller"))
+        case Scope.PARENT:
+            yield Asked(row.right, *parse_parent(request.parent, "parent"))
+        case Scope.SELLERS:
+            marketplace = parse_marketplace(request.parent, "parent")
+            for name in dict.fromkeys(request.sellers):
+                yield Asked(row.right, marketplace, _seller(name, marketplace))
+        case Scope.MARKETPLACE:
+            yield Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))
+        case Scope.VIOLATION:
+            yield Asked(row.right, parse_violation(request.name, "name").marketplace)
+        case Scope.NOTIFIER:
+            yield Asked(row.right, parse_notifier(request.name, "name").marketplace)
+        case Scope.DECISION:
+            marketplace, _ = parse_violation(request.name, "name")
+            yield Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)
+        case Scope.ENTRIES:
+            marketplace = parse_marketplace(request.parent, "parent")
+            yield from [entry_asked(marketplace, entry) for entry in request.entries] or [Asked(row.right, marketplace)]
+        case Scope.SERVER:
+            yield Asked(row.right)
+
+
+def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
+    """Return what it takes to append an entry. What cannot be read asks for everything, and is refused by its checks.
+
+    An entry that decides names a violation, of whichever seller: it asks for every seller.
+    """
+    key = entry.WhichOneof("fact") or ""
+    kind = _KIND_OF_KEY.get(key)
+    fact: Any = getattr(entry, key) if key else entry
+    names = fact.DESCRIPTOR.fields_by_name if key else {}
+    right = Right.APPEND if kind is None else RIGHT_OF_KIND.get(kind, Right.APPEND)
+    decides = right is Right.DECIDE
+    return Asked(
+        right=right,
+        marketplace=marketplace,
+        seller=None if decides else _seller(entry.seller, marketplace),
+        kind=key or "*",
+        source=_SOURCES.get(fact.source, "*") if "source" in names else None,
+        notifier=(fact.notifier or "*") if "notifier" in names else None,
+        entry_id=entry.entry_id,
+        action=(_action_name(fact.action) if "action" in names else key) if decides else None,
+    )
+
+
+def _seller(name: str, marketplace: str) -> str | None:
+    """The seller's id; None, which is every seller, if the name is none of the marketplace."""
+    try:
+        return seller_of(name, marketplace, "seller")
+    except InvalidInput:
+        return None
+
+
+def _bulk_action(row: MethodRow, request: Any) -> str | None:
+    return _action_name(request.action) if row.right is Right.BULK_DECIDE else None
+
+
+def _action_name(number: int) -> str:
+    """The action as grants name it; `*` for a number that is none."""
+    names = entry_pb2.Action.DESCRIPTOR.values_by_number
+    return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

@@ -1,0 +1,120 @@
+"""The page on access, `docs/access.md`: its words, and the tables of rights and methods. Written by `tests.docs_in_step`."""
+
+import inspect
+from collections.abc import Iterator
+
+from scoring.entries.kinds.table import KINDS
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right
+
+ACCESS = """
+# Who may do what
+
+A server that only this machine can reach (`SELLERTRUST_ADDRESS` on loopback) and that has no grants file lets every caller
+do everything, as `local`. Anywhere else it needs `SELLERTRUST_GRANTS`: a file of who may do what. What it does not grant is
+denied. It is read again when it changes; a file with an error in it is logged and the last good one stays in force.
+
+    [[issuers]]                                          # of bearer tokens; leave it out where certificates are enough
+    issuer = "https://login.acme.example"
+    audience = "sellertrust"
+    keys = "https://login.acme.example/jwks.json"        # or a file beside this one
+    algorithms = ["ES256", "RS256"]
+    marketplaces = ["acme"]                              # its tokens say nothing about others
+    # authorities = "our-ca.pem"                         # to trust when the keys are fetched; default: the system's
+
+    [[grants]]
+    principals = ["spiffe://acme.example/ns/*/sa/checkout"]
+    rights = ["read_scores"]
+    marketplaces = ["acme"]
+
+    [[grants]]
+    principals = ["dns:gateway.brand.example"]
+    rights = ["append"]
+    marketplaces = ["acme"]
+    kinds = ["violation"]
+    sources = ["brand"]
+    notifiers = ["brand-17"]
+    entry_ids = ["b17-"]
+
+    [[grants]]
+    principals = ["jwt:https://login.acme.example#*"]
+    rights = ["decide", "read_ledger", "explain", "read_scores"]
+    marketplaces = ["acme"]
+    entry_ids = ["*"]
+    actions = ["review", "confirm", "dismiss"]
+
+`sellertrust access check FILE` tells every error in a file and shows what it grants; `sellertrust access show
+--principal NAME` shows the methods that it gives to one caller.
+
+## Who calls
+
+| principal | is shown by |
+|---|---|
+| `spiffe://DOMAIN/PATH` | a client certificate whose one URI is a SPIFFE id |
+| `uri:URI` | a client certificate with one other URI |
+| `dns:NAME` | a client certificate with one DNS name and no URI |
+| `jwt:ISSUER#SUBJECT` | a bearer token in the header `authorization` |
+| `local` | whoever reaches a server on loopback without grants, or opens its Unix socket (`SELLERTRUST_SOCKET`, mode 0700) |
+
+A certificate's common name is never read, nor a header by which a proxy forwards a certificate. A certificate with two
+URIs, or with two DNS names and no URI, names nobody. Who shows a certificate and a token needs both granted.
+Health is open to all.
+
+Client certificates are asked for with `SELLERTRUST_TLS_CLIENT_CA`; then every caller needs one, whether it shows a token
+besides or not. Without it tokens alone name callers. Behind a mesh that ends TLS, set `SELLERTRUST_MESH_TLS`: the server
+speaks plain text, and tokens alone name callers, also on loopback, since sidecars come from there.
+
+A token is a JSON Web Token, at most 8 KB and good for at most an hour, with `iss`, `aud`, `sub`, `iat`, `exp` and a key id
+(`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ by 30 s.
+Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s: publish a
+new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate. Since a token
+that was copied can be replayed, some rights ask for a certificate besides.
+
+A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
+of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
+
+## Limits of a grant
+
+| limit | of | default |
+|---|---|---|
+| `marketplaces` | every right | required; `*` for all |
+| `sellers` | rights over sellers; what concerns the whole marketplace then is not granted | all |
+| `kinds`, `sources`, `notifiers` | `append` | required where the kinds state them; a `notifier` that is left out needs `*` |
+| `entry_ids` | whatever appends: how the ids that a caller chooses must begin | required |
+| `actions` | `decide`, `bulk_decide`: the actions, and `attribution`, `incident` and `correction` | required |
+
+What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A refusal
+is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not. Streams are
+checked at every message: a grant that is withdrawn, or a token that expires, ends them within seconds.
+"""
+
+
+def access_page() -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield ACCESS.strip()
+    yield ""
+    yield "## Rights"
+    yield ""
+    yield "| right | what it gives | asks for a certificate |"
+    yield "|---|---|---|"
+    for right, text in _texts_of_rights().items():
+        yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
+    yield ""
+    yield "Entries need the right of their kind, whichever call brings them: `append`, but for"
+    yield ""
+    yield "| kind of entry | right |"
+    yield "|---|---|"
+    for kind, right in RIGHT_OF_KIND.items():
+        yield f"| `{KINDS[kind].key}` | `{right.value}` |"
+    yield ""
+    yield "## Methods"
+    yield ""
+    yield "| method | right | over |"
+    yield "|---|---|---|"
+    for method, row in METHODS.items():
+        yield f"| `{method}` | `{row.right.value}` | {row.scope.value} |"
+
+
+def _texts_of_rights() -> dict[Right, str]:
+    """What each right gives, by the text under it."""
+    source = inspect.getsource(Right)
+    return {right: source.split(f'= "{right.value}"')[1].split('"""')[1].strip() for right in Right}

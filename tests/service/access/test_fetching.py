@@ -1,0 +1,134 @@
+"""Keys of a URL: fetched off the calls, over https alone, without redirects, and never in excess."""
+
+import http.server
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from service.access import key_sets
+from service.access.key_sets import KeySource
+from tests.callers import Authority, public_jwk
+
+
+class Site:
+    """A server of https on this machine; `answer` says what it answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority(folder)
+        self.asked = 0
+        keys = {"keys": [public_jwk("k1", ec.generate_private_key(ec.SECP256R1()))]}
+        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, json.dumps(keys).encode())
+        site = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked += 1
+                status, headers, body = site.answer
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        shown = self.authority.certificate(dns=["localhost"], addresses=["127.0.0.1"])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(shown.certificate, shown.key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self._server.server_port}/keys"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock of the key sets on."""
+    now = [1_000_000.0]
+    monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+def test_keys_are_fetched_anew_every_five_minutes_and_for_an_unknown_one_at_most_twice_a_minute(
+    site: Site, later: Callable[[float], None]
+) -> None:
+    source = KeySource(site.url, site.authority.ca)
+    source.look()
+    assert [*source.keys] == ["k1"]
+    for _ in range(100):
+        source.report_missing()
+        later(0.1)
+        source.look()
+    assert site.asked == 1
+    later(21)
+    source.look()
+    assert site.asked == 2
+    later(299)
+    source.look()
+    assert site.asked == 2
+    later(2)
+    source.look()
+    assert site.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ((302, {"Location": "https://127.0.0.1:1/keys"}, b""), "redirects"),
+        ((500, {}, b""), "Internal Server Error"),
+        ((200, {}, b"x" * (300 << 10)), "too large"),
+        ((200, {}, b"<html>"), "no JSON Web Key Set"),
+        ((200, {}, json.dumps({"keys": [{"kty": "EC", "kid": str(n)} for n in range(10_000)]}).encode()), "too large"),
+        ((200, {}, json.dumps({"keys": [{"kid": str(n)} for n in range(5_000)]}).encode()), "at most 100"),
+    ],
+)
+def test_a_site_that_answers_badly_leaves_the_last_good_keys(
+    site: Site, later: Callable[[float], None], answer: tuple[int, dict[str, str], bytes], problem: str
+) -> None:
+    told: list[str] = []
+    source = KeySource(site.url, site.authority.ca, told.append)
+    source.look()
+    site.answer = answer
+    for _ in range(3):
+        later(301)
+        source.look()
+    assert len(told) == 1
+    assert problem in told[0]
+    assert [*source.keys] == ["k1"]
+    later(86_401)
+    source.look()
+    assert [*source.keys] == []  # a day without an answer
+
+
+def test_a_site_that_is_down_or_not_trusted_gives_no_keys(site: Site, tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other").ca
+    for source in (KeySource(site.url, other, told.append), KeySource("https://127.0.0.1:1/", None, told.append)):
+        source.look()
+        assert not source.keys
+    assert "CERTIFICATE_VERIFY_FAILED" in told[0]
+    assert "refused" in told[1]
+    assert site.asked == 0

@@ -1,0 +1,92 @@
+"""The grants file: what it grants, and every error in it at once."""
+
+from pathlib import Path
+
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from service.access.grants import load_grants
+from service.access.rights import Right
+from tests.callers import TokenIssuer, grant
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """What is wrong with a file of this text, without its path."""
+    path = folder / "grants.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationWrong) as caught:
+        load_grants(path)
+    lines = caught.value.message.splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "grants.toml"
+    issuer = TokenIssuer(tmp_path)
+    path.write_text(
+        issuer.table()
+        + grant("dns:checkout.example", ["read_scores"])
+        + grant(
+            "jwt:https://login.example#*",
+            ["append", "decide"],
+            kinds=["violation"],
+            sources=["brand"],
+            notifiers=["brand-1"],
+            entry_ids=["b1-"],
+            actions=["withdraw"],
+        )
+    )
+    found = load_grants(path)
+    assert found.issuers[0].keys == str(issuer.path)
+    assert found.grants[0].rights == {Right.READ_SCORES}
+    assert found.grants[0].sellers == {"*"}
+    assert found.grants[1].kinds == {"violation", "status", "attribution", "incident", "correction"}
+
+
+def test_every_error_is_told_at_once(tmp_path: Path) -> None:
+    text = (
+        'version = 2\n[[issuers]]\nissuer = "a#b"\naudience = 3\nkeys = "http://x.example/keys"\n'
+        'algorithms = ["none", "HS256"]\nmarketplaces = []\n'
+        + grant("customs", ["append", "rule"], marketplaces=["a b"], kinds=["override"], extra=["x"])
+        + grant("jwt:https://other.example#u", ["models", "decide"])
+    )
+    told = problems(tmp_path, text)
+    for beginning in (
+        "version: is not known",
+        "issuers[0].issuer: must be printable",
+        "issuers[0].audience: is required",
+        "issuers[0].keys: must be fetched by https",
+        "issuers[0].algorithms: 'none' must be one of ES256",
+        "issuers[0].algorithms: 'HS256' must be",
+        "issuers[0].marketplaces: must be a list",
+        "grants[0].principals: 'customs' is no principal",
+        "grants[0].rights: 'rule' must be one of read_scores",
+        "grants[0].marketplaces: 'a b' must be",
+        "grants[0].kinds: 'override' must be * or one of",
+        "grants[0].entry_ids: must be a list",
+        "grants[0].extra: is not known here",
+        "grants[1].principals: 'jwt:https://other.example#u' is of an issuer that no",
+        'grants[1].marketplaces: must be ["*"] with models',
+        "grants[1].entry_ids: must be a list",
+        "grants[1].actions: must be a list",
+    ):
+        assert any(line.startswith(beginning) for line in told), (beginning, told)
+    assert len(told) == 17
+
+
+def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> None:
+    told = problems(tmp_path, grant("dns:a.example", ["append"], kinds=["violation"], entry_ids=["*"]))
+    assert [line.split(":")[0] for line in told] == ["grants[0].sources", "grants[0].notifiers"]
+    path = tmp_path / "grants.toml"
+    path.write_text(grant("dns:a.example", ["append"], kinds=["exposure"], entry_ids=["*"]))
+    assert load_grants(path).grants[0].kinds == {"exposure"}
+
+
+@pytest.mark.parametrize("text", ["[[grants]\n", "grants = 3\n", "issuers = [1]\n", "\xff"])
+def test_what_is_no_file_of_grants_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "grants.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigurationWrong, match=r"is no TOML file|must be tables"):
+        load_grants(tmp_path / "grants.toml")
+    with pytest.raises(ConfigurationWrong, match="cannot be read"):
+        load_grants(tmp_path / "absent.toml")

@@ -1,0 +1,159 @@
+"""The rules in force follow their files while the server runs, and keep the last good ones."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sellertrust.client import SellertrustCallError
+from service.access.rights import Right
+from service.ingest.listed_entries import append_messages
+from tests.callers import Authority, TokenIssuer, grant
+from tests.servers import MARKET, Running, running_server, violation
+
+SECONDS = 20
+
+
+def eventually(is_so: object, seconds: float = SECONDS) -> None:
+    """Waits until a function answers true."""
+    until = monotonic() + seconds
+    while not is_so():  # type: ignore[operator]
+        assert monotonic() < until, "it did not come to be so"
+        sleep(0.02)
+
+
+def write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+class Server:
+    """A server with grants, and its files."""
+
+    def __init__(self, running: Running, folder: Path, authority: Authority, issuer: TokenIssuer) -> None:
+        self.running, self.folder, self.authority, self.issuer = running, folder, authority, issuer
+        self.grants = folder / "grants.toml"
+
+    def rules(self) -> list[frozenset[Right]]:
+        assert self.running.server._grants is not None
+        return [one.rights for one in self.running.server._grants.rules.grants]
+
+    def append(self) -> None:
+        """Appends an entry beside the server's calls."""
+        append_messages(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
+
+    def take(self, text: str) -> None:
+        """Replaces the grants and waits until they are taken over."""
+        before = len(self.running.lines("grants taken over"))
+        write(self.grants, self.issuer.table() + text)
+        eventually(lambda: len(self.running.lines("grants taken over")) > before)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
+    (tmp_path / "grants.toml").write_text(issuer.table() + grant("dns:reader.example", ["read_ledger"]))
+    settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
+    with running_server(tmp_path, **settings) as running:
+        yield Server(running, tmp_path, authority, issuer)
+
+
+def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> None:
+    with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
+        assert [*reader.list_entries(MARKET)] == []
+        refusal = "grants refused, the last good ones stay in force"
+        for count, bad in enumerate(("[[grants]]\nprincipals = [", "[[grants]]\n"), 1):
+            server.grants.write_text(bad)
+            eventually(lambda count=count: len(server.running.lines(refusal)) == count)
+            assert [*reader.list_entries(MARKET)] == []
+        server.grants.unlink()
+        eventually(lambda: len(server.running.lines(refusal)) == 3)
+        assert [*reader.list_entries(MARKET)] == []
+        server.take(grant("dns:other.example", ["read_ledger"]))
+        with pytest.raises(SellertrustCallError) as caught:
+            [*reader.list_entries(MARKET)]
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
+    ended: list[SellertrustCallError] = []
+    with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
+        responses = reader.watch_entries(MARKET)
+        next(responses)
+
+        def follow() -> None:
+            try:
+                for _ in responses:
+                    pass
+            except SellertrustCallError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        server.take(grant("dns:other.example", ["read_ledger"]))
+        server.append()  # which the watch would send; a quiet one has its next message within 5 s
+        thread.join(SECONDS)
+    assert [error.code for error in ended] == [grpc.StatusCode.PERMISSION_DENIED]
+
+
+def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
+    server.take(grant("dns:reader.example", ["read_ledger"]) + grant("jwt:https://login.example#*", ["read_ledger"]))
+    shown = server.authority.certificate(dns=["reader.example"])
+    token = server.issuer.token_file(seconds=-28)  # and 30 s of skew
+    with server.running.client(**shown.options(), token=token) as reader:
+        responses = reader.watch_entries(MARKET)
+        next(responses)
+        sleep(2)
+        server.append()
+        with pytest.raises(SellertrustCallError) as caught:
+            next(responses)
+    assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
+    assert "has expired" in caught.value.message
+
+
+def test_rotated_keys_and_tokens_are_taken_up_while_calls_go_on(server: Server) -> None:
+    every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
+    server.take(
+        "".join(grant(name, ["append"], **every) for name in ("dns:writer.example", "jwt:https://login.example#*"))
+    )
+    token = server.issuer.token_file()
+    shown = server.authority.certificate(dns=["writer.example"])
+    is_over = threading.Event()
+    done = [0]
+    with server.running.client(**shown.options(), token=token) as client:
+
+        def work() -> None:
+            while not is_over.is_set():
+                client.append_entries(MARKET, [violation(f"v-{done[0]}", "s-1")])
+                done[0] += 1
+
+        failures: list[BaseException] = []
+        thread = threading.Thread(target=lambda: _kept(work, failures))
+        thread.start()
+        for number in range(2, 4):
+            server.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
+            server.issuer.publish()
+            sleep(1.5)
+            write(token, server.issuer.token(key=f"k{number}"))
+            renewed = server.authority.certificate(dns=["writer.example"])
+            write(shown.key, renewed.key.read_text())
+            write(shown.certificate, renewed.certificate.read_text())
+            sleep(1.5)
+        before = done[0]
+        server.issuer.publish("k3")  # the first key is withdrawn: nobody uses it any more
+        eventually(lambda: done[0] > before + 3)
+        is_over.set()
+        thread.join(SECONDS)
+    assert failures == []
+
+
+def _kept(work: object, failures: list[BaseException]) -> None:
+    try:
+        work()  # type: ignore[operator]
+    except BaseException as error:  # noqa: BLE001 (told by the test)
+        failures.append(error)

@@ -1,0 +1,206 @@
+"""Bearer tokens: what proves a principal, and what is refused whatever its signature says."""
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+from time import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from scoring.errors import ConfigurationWrong
+from service.access.grants import load_grants
+from service.access.key_sets import KeySource, read_key_set
+from service.access.tokens import TokenRefused, Tokens
+from tests.callers import TokenIssuer, public_jwk
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> TokenIssuer:
+    return TokenIssuer(tmp_path)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def tokens_of(issuer: TokenIssuer, clock: Clock, *algorithms: str) -> tuple[Tokens, KeySource]:
+    path = issuer.folder / "grants.toml"
+    path.write_text(issuer.table())
+    [stated] = load_grants(path).issuers
+    if algorithms:
+        stated = replace(stated, algorithms=frozenset(algorithms))
+    source = KeySource(stated.keys, report=lambda _: None)
+    source.look()
+    return Tokens({stated.issuer: (stated, source)}, clock), source
+
+
+def test_a_sound_token_proves_issuer_and_subject(issuer: TokenIssuer, clock: Clock) -> None:
+    tokens, _ = tokens_of(issuer, clock)
+    found = tokens.principal(issuer.token("user-17"))
+    assert found.name == "jwt:https://login.example#user-17"
+    assert found.marketplaces == {"acme"}
+    assert not found.is_bound
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"aud": "other"}, "audience"),
+        ({"aud": None}, "audience|lacks"),
+        ({"iss": "https://login.example.evil"}, "issuer"),
+        ({"iss": None}, "issuer"),
+        ({"sub": None}, "lacks"),
+        ({"sub": "a b"}, "subject"),
+        ({"exp": None}, "lacks"),
+        ({"iat": None}, "lacks"),
+        ({"exp": time() - 60}, "expired"),
+        ({"iat": time() + 900, "exp": time() + 1_200}, "not good yet"),
+        ({"nbf": time() + 900}, "not good yet"),
+        ({"iat": time() - 600, "exp": time() + 3_600}, "more than"),
+        ({"exp": "tomorrow"}, "times|signed"),
+        ({"exp": True}, "times|signed"),
+        ({"cnf": {"jkt": "x"}}, "other means"),
+        ({"cnf": {"x5t#S256": "x", "jkt": "y"}}, "other means"),
+        ({"cnf": {"x5t#S256": "x"}}, "another certificate"),
+        ({"headers": {"jku": "https://evil.example/keys"}}, "header"),
+        ({"headers": {"x5u": "https://evil.example/keys"}}, "header"),
+        ({"headers": {"jwk": {"kty": "EC"}}}, "header"),
+        ({"headers": {"crit": ["exp"]}}, "header|no JSON"),
+        ({"headers": {"typ": "JWE"}}, "type"),
+        ({"headers": {"kid": "k2"}}, "key"),
+        ({"blob": "x" * 8_192}, "longer"),
+    ],
+)
+def test_what_does_not_prove_anybody_is_refused(
+    issuer: TokenIssuer, clock: Clock, changes: dict[str, Any], problem: str
+) -> None:
+    tokens, _ = tokens_of(issuer, clock)
+    for _ in range(2):  # remembering must not help
+        with pytest.raises(TokenRefused, match=problem):
+            tokens.principal(issuer.token(**changes))
+
+
+def segments(header: object, claims: object, signature: bytes = b"") -> str:
+    parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def test_no_signature_a_shared_secret_and_a_mixed_up_key_prove_nobody(issuer: TokenIssuer, clock: Clock) -> None:
+    tokens, _ = tokens_of(issuer, clock, "ES256", "RS256")
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    public = issuer.keys["k1"].public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    pem = public.public_bytes(serialization.Encoding.PEM, form)
+    import hashlib
+    import hmac
+
+    unsigned = segments({"alg": "HS256", "kid": "k1", "typ": "JWT"}, claims).rstrip(".")
+    by_secret = hmac.digest(pem, unsigned.encode(), hashlib.sha256)
+    forged = [
+        segments({"alg": "none", "kid": "k1", "typ": "JWT"}, claims),
+        segments({"alg": "ES256", "kid": "k1", "typ": "JWT"}, claims),
+        segments({"alg": "HS256", "kid": "k1", "typ": "JWT"}, claims, by_secret),
+        jwt.encode(claims, rsa.generate_private_key(65537, 2048), "RS256", headers={"kid": "k1"}),
+        jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), "ES256", headers={"kid": "k1"}),
+        issuer.token()[:-4] + "AAAA",
+        segments([], claims),
+        segments({"alg": "ES256", "kid": "k1"}, []),
+        "",
+        "a.b.c",
+        "x" * 9_000,
+    ]
+    for token in forged:
+        with pytest.raises(TokenRefused):
+            tokens.principal(token)
+
+
+def test_a_token_bound_to_a_certificate_needs_that_one(issuer: TokenIssuer, clock: Clock) -> None:
+    tokens, _ = tokens_of(issuer, clock)
+    token = issuer.token(cnf={"x5t#S256": "thumb"})
+    assert tokens.principal(token, "thumb").name.endswith("#user-17")
+    for other in (None, "other"):
+        with pytest.raises(TokenRefused, match="another certificate"):
+            tokens.principal(token, other)
+
+
+def test_what_is_remembered_ends_with_the_token_and_with_its_key(issuer: TokenIssuer, clock: Clock) -> None:
+    tokens, source = tokens_of(issuer, clock)
+    token = issuer.token(seconds=20)
+    tokens.principal(token)
+    clock.now += 49  # 20 s, and 30 s of skew
+    tokens.principal(token)
+    clock.now += 2
+    with pytest.raises(TokenRefused, match="expired"):
+        tokens.principal(token)
+    fresh = issuer.token()
+    tokens.principal(fresh)
+    issuer.keys["k2"] = ec.generate_private_key(ec.SECP256R1())
+    issuer.publish("k2")
+    source.look()
+    with pytest.raises(TokenRefused, match="does not publish"):
+        tokens.principal(fresh)
+    assert tokens.principal(issuer.token(key="k2")).name.endswith("#user-17")
+
+
+def test_key_sets_that_cannot_be_trusted_are_refused_whole() -> None:
+    good = public_jwk("k", ec.generate_private_key(ec.SECP256R1()))
+    weak = public_jwk("r", rsa.generate_private_key(65537, 1024))
+    for keys, problem in (
+        ([good, good], "two keys"),
+        ([good | {"d": "AA"}], "private"),
+        ([{"kty": "oct", "k": "AA", "kid": "s"}], "private or shared"),
+        ([weak], "RSA"),
+        ([good | {"kid": str(n)} for n in range(10_000)], "larger|at most"),
+        ([good | {"x": "AA"}], "malformed"),
+        ("k", "list"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            read_key_set(json.dumps({"keys": keys}).encode())
+    for data in (b"", b"[]", b"{", b"null", b"[" * 100_000):
+        with pytest.raises(ValueError, match="no JSON Web Key Set"):
+            read_key_set(data)
+
+
+def test_a_key_has_the_one_algorithm_that_fits_it() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    listed = [
+        public_jwk("a", key),
+        public_jwk("b", key) | {"alg": "RS256"},
+        public_jwk("c", key) | {"use": "enc"},
+        public_jwk("d", rsa.generate_private_key(65537, 2048)) | {"alg": "PS256"},
+        public_jwk("e", rsa.generate_private_key(65537, 2048)) | {"alg": "HS256"},
+        {"kty": "new"},
+        {**public_jwk("f", key), "kid": 3},
+    ]
+    found = read_key_set(json.dumps({"keys": listed}).encode())
+    assert {name: one.algorithm for name, one in found.items()} == {"a": "ES256", "d": "PS256"}
+
+
+def test_a_file_of_keys_that_breaks_leaves_the_last_good_ones(issuer: TokenIssuer) -> None:
+    told: list[str] = []
+    source = KeySource(str(issuer.path), report=told.append)
+    source.look()
+    before = source.keys
+    for _ in range(3):
+        issuer.path.write_text("{")
+        source.look()
+    assert source.keys is before
+    assert told == ["is no JSON Web Key Set"]
+    with pytest.raises(ConfigurationWrong, match=r"(?i)no such file"):
+        KeySource(str(issuer.path.with_name("absent")), report=told.append).start()

@@ -1,0 +1,270 @@
+"""The gate before every call: who calls, over real connections, and what is refused before any work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import entry_pb2
+from service.api.gate import require_rows
+from tests.callers import Authority, Shown, TokenIssuer, grant
+from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
+
+CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
+BRAND = "dns:brand.example"
+GRANTS = (
+    grant("dns:checkout.example", ["read_scores"])
+    + grant(
+        BRAND,
+        ["append", "read_ledger"],
+        kinds=["violation"],
+        sources=["brand"],
+        notifiers=["brand-1"],
+        entry_ids=["b1-"],
+    )
+    + grant(
+        "spiffe://acme.example/ns/*/sa/customs",
+        ["append", "decide"],
+        kinds=["violation", "identity"],
+        sources=["customs"],
+        notifiers=["*"],
+        entry_ids=["c-"],
+        actions=["confirm"],
+    )
+    + grant("dns:staff.example", ["decide", "read_ledger"], entry_ids=["*"], actions=["*"])
+    + grant("jwt:https://login.example#*", ["read_scores", "decide"], entry_ids=["*"], actions=["*"])
+)
+
+
+class Callers:
+    """A server with grants, and clients of several identities."""
+
+    def __init__(self, running: Running, authority: Authority, issuer: TokenIssuer) -> None:
+        self.running, self.authority, self.issuer = running, authority, issuer
+        self._shown: dict[str, Shown] = {}
+
+    def client(self, name: str, **options: Any) -> Client:
+        """A client whose certificate names `spiffe://...` or a DNS name."""
+        if name not in self._shown:
+            uris, dns = ([name], []) if ":" in name else ([], [name])
+            self._shown[name] = self.authority.certificate(uris, dns)
+        return self.running.client(**self._shown[name].options(), **options)
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    folder = tmp_path_factory.mktemp("callers")
+    authority, issuer = Authority(folder), TokenIssuer(folder)
+    (folder / "grants.toml").write_text(issuer.table() + GRANTS)
+    settings = authority.server_settings() | {"grants": folder / "grants.toml", "socket": folder / "s"}
+    with running_server(folder, **settings) as running:
+        yield Callers(running, authority, issuer)
+
+
+def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
+    """The refusal of a call that is not granted."""
+    with pytest.raises(SellertrustCallError) as caught:
+        call(*arguments, **options)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
+    return caught.value
+
+
+def refused(call: Any, *arguments: Any, **options: Any) -> str:
+    """Why a caller is not believed."""
+    with pytest.raises(SellertrustCallError) as caught:
+        call(*arguments, **options)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
+    return caught.value.message
+
+
+def customs_report(entry_id: str, seller: str = "s-1") -> entry_pb2.Entry:
+    return violation(entry_id, seller, source=entry_pb2.SOURCE_CUSTOMS, final=True, identifier_verified=True)
+
+
+def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> None:
+    with callers.client(CUSTOMS) as customs, callers.client("brand.example") as brand:
+        customs.append_entries(MARKET, [customs_report("c-1")])
+        brand.append_entries(MARKET, [violation("b1-1", "s-1", notifier="brand-1")])
+        assert [one.entry_id for one in brand.list_entries(MARKET)] == ["c-1", "b1-1"]
+        for entry in (
+            customs_report("b1-2"),  # a brand as customs
+            violation("c-2", "s-1", notifier="brand-1"),  # an id of customs
+            violation("b1-2", "s-1", notifier="brand-2"),  # another brand
+            violation("b1-2", "s-1"),  # nobody
+            identity("b1-2", "s-1"),  # another kind
+        ):
+            denied(brand.append_entries, MARKET, [violation("b1-3", "s-1", notifier="brand-1"), entry])
+        denied(brand.append_entries, "other", [violation("b1-2", "s-1", notifier="brand-1")])
+        denied(brand.confirm_violation, MARKET, "b1-1", actor="court", reason="so")
+        denied(customs.overturn_violation, MARKET, "b1-1", actor="court", reason="so", entry_id="c-3")
+        customs.confirm_violation(MARKET, "b1-1", actor="customs", reason="so", entry_id="c-3")
+        denied(customs.get_violation, MARKET, "b1-1")
+        denied(brand.explain_trust_score, MARKET, "s-1")
+        assert len([*brand.list_entries(MARKET)]) == 3
+
+
+def test_an_entry_that_decides_needs_the_right_to_decide(callers: Callers) -> None:
+    decision = entry_pb2.Entry(entry_id="b1-9")
+    decision.status.violation, decision.status.action = "c-1", entry_pb2.ACTION_OVERTURN
+    decision.status.actor, decision.status.reason = "brand", "so"
+    with callers.client("brand.example") as brand:
+        denied(brand.append_entries, MARKET, [decision])
+    decision.entry_id = "c-9"
+    with callers.client(CUSTOMS) as customs:
+        denied(customs.append_entries, MARKET, [decision])
+
+
+def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Callers) -> None:
+    with callers.client("staff.example") as staff, callers.client("checkout.example") as checkout:
+        told = {
+            str(denied(checkout.get_violation, market, name))
+            for market in (MARKET, "no-market")
+            for name in ("c-1", "none")
+        }
+        assert len(told) == 1
+        told = {str(denied(staff.get_trust_score, market, name)) for market in (MARKET, "no") for name in ("s-1", "x")}
+        assert len(told) == 1
+        error = denied(staff.get_trust_score, MARKET, "s-1")
+        assert error.metadata == {"right": "read_scores"}
+
+
+def test_a_malformed_name_is_explained_only_to_whom_something_is_granted(callers: Callers) -> None:
+    with callers.client("staff.example") as staff, callers.client("stranger.example") as stranger:
+        with pytest.raises(SellertrustCallError) as caught:
+            staff.get_violation("a b", "v")
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        denied(stranger.get_violation, "a b", "v")
+
+
+def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_read(callers: Callers) -> None:
+    authority = callers.authority
+    for shown, problem in (
+        (authority.certificate(common_name="staff.example"), "no subject alternative name"),
+        (authority.certificate(dns=["a.example", "staff.example"]), "2 DNS names"),
+        (authority.certificate(dns=["*.example"]), "no wildcard"),
+    ):
+        with callers.running.client(**shown.options()) as client:
+            assert problem in refused(client.get_violation, MARKET, "c-1")
+
+
+def test_certificates_of_another_authority_and_of_another_time_open_no_connection(
+    callers: Callers, tmp_path: Path
+) -> None:
+    foreign = Authority(tmp_path, "foreign").certificate(dns=["staff.example"])
+    shown = [
+        Shown(callers.authority.ca, foreign.certificate, foreign.key),
+        callers.authority.certificate(dns=["staff.example"], days=(-2, -1)),
+        callers.authority.certificate(dns=["staff.example"], days=(1, 2)),
+    ]
+    for one in shown:
+        with callers.running.client(**one.options()) as client, pytest.raises(SellertrustCallError) as caught:
+            client.get_violation(MARKET, "c-1", deadline_seconds=5)
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> None:
+    token = callers.issuer.token_file("user-17")
+    options: dict[str, Any] = {"actor": "user", "reason": "so", "entry_id": "t-1"}
+    with callers.client("staff.example", token=token) as both, callers.client("brand.example", token=token) as half:
+        denied(both.get_violation, MARKET, "c-1")  # the token may not read the ledger
+        denied(half.confirm_violation, MARKET, "c-1", **options)
+    name = "spiffe://acme.example/ns/gateways/sa/customs"
+    bound = callers.authority.certificate([name])
+    for thumbprint, is_right in ((bound.thumbprint, True), ("x", False)):
+        token = callers.issuer.token_file("user-17", cnf={"x5t#S256": thumbprint})
+        with callers.running.client(**bound.options(), token=token) as client:
+            if is_right:
+                denied(client.get_trust_score, MARKET, "s-1")  # the certificate may not
+            else:
+                assert "another certificate" in refused(client.get_trust_score, MARKET, "s-1")
+
+
+def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None:
+    with callers.client("staff.example") as client:
+        method = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
+        for values in (["Basic abc"], ["Bearer"], ["Bearer x"], ["Bearer x", "Bearer y"], [callers.issuer.token()]):
+            with pytest.raises(grpc.RpcError) as caught:
+                method(b"", metadata=[("authorization", value) for value in values], timeout=5)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_the_log_names_the_caller_and_nothing_else_that_it_shows(callers: Callers) -> None:
+    canary = "canary-7c1f"
+    shown = callers.authority.certificate(dns=["brand.example"], common_name=canary)
+    with callers.running.client(**shown.options()) as client:
+        method = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
+        for metadata in ([("x-forwarded-client-cert", canary)], [("authorization", f"Bearer {canary}")]):
+            with pytest.raises(grpc.RpcError) as caught:
+                method(b"", metadata=[*metadata, ("x-canary", canary)], timeout=5)
+            assert canary not in str(caught.value.details()) + repr(caught.value.trailing_metadata())
+    lines = callers.running.lines()
+    assert lines[-2]["caller"] == BRAND
+    assert "caller" not in lines[-1]
+    assert canary not in callers.running.log.getvalue()
+
+
+def test_whoever_opens_the_socket_is_local_and_others_cannot(callers: Callers) -> None:
+    path = callers.running.server.settings.socket
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o700
+    with Client(f"unix:{path}") as client:
+        client.append_entries(MARKET, [violation("x-1", "s-2")])
+    assert callers.running.lines()[-1]["caller"] == "local"
+
+
+def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
+    issuer = TokenIssuer(tmp_path)
+    (tmp_path / "grants.toml").write_text(issuer.table() + GRANTS)
+    token = issuer.token_file("user-17")
+    for mesh, message in ((False, "over TLS alone"), (True, "")):
+        settings = {"grants": tmp_path / "grants.toml", "mesh_tls": mesh}
+        with running_server(tmp_path, **settings) as running:
+            with running.client() as nobody:
+                assert "neither" in refused(nobody.get_trust_score, MARKET, "s")
+            with running.client(token=token) as client:
+                if mesh:
+                    with pytest.raises(SellertrustCallError) as caught:
+                        client.get_trust_score(MARKET, "s")
+                    assert caught.value.reason == "SELLER_NOT_FOUND"
+                    denied(client.get_trust_score, "other", "s")
+                    options = {"actor": "user", "reason": "so", "entry_id": "t-1"}
+                    denied(client.confirm_violation, MARKET, "v", **options)  # a token alone can be replayed
+                else:
+                    assert message in refused(client.get_trust_score, MARKET, "s")
+
+
+def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        with running.client() as client:
+            client.append_entries(MARKET, [violation("x-1", "s-2")])
+        with pytest.raises(grpc.RpcError) as caught:
+            call_bytes(running.address, "LedgerService/GetViolation", b"\xff")
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert {line["caller"] for line in running.lines()} == {"local"}
+
+
+def test_health_is_open_to_all(callers: Callers) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with callers.client("stranger.example") as client:
+        answer = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_grants_by_which_nobody_can_show_who_calls_stop_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "grants.toml"
+    path.write_text(grant("dns:checkout.example", ["read_scores"]))
+    with pytest.raises(ConfigurationWrong, match="nobody can show"), running_server(tmp_path, grants=path):
+        pass
+    path.write_text("[[grants]]")
+    with pytest.raises(ConfigurationWrong, match=r"grants\[0\].principals"), running_server(tmp_path, grants=path):
+        pass
+
+
+def test_a_method_without_a_row_stops_the_start() -> None:
+    with pytest.raises(TypeError, match="LedgerService/Forget"):
+        require_rows(["LedgerService/ListEntries", "LedgerService/Forget"])
