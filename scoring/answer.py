@@ -1,4 +1,4 @@
-"""What the core answers: a trust score, its explanation, and the stamp of what made it."""
+"""The answers of the core: a trust score, its explanation, and the stamp of what made it."""
 
 from dataclasses import dataclass
 
@@ -7,81 +7,106 @@ from scoring.enums import Category, ScoreState, Severity, Tier
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What an answer is made from; from these it can be replayed to the same bits. Times in microseconds."""
+    """What an answer is made from; from these it can be replayed to the same bits."""
 
     observe_time: int
+    """The time that the answer is for, in microseconds."""
     known_time: int
+    """The answer rests on what was recorded before this time, in microseconds."""
     ledger_sequence: int
+    """Sequence of the last entry recorded before `known_time`."""
     model_digest: str
+    """SHA-256 of the model's content in hex; empty without a model."""
     policy_digest: str
+    """SHA-256 of the policy's content in hex."""
     core_version: str
+    """Version of the scoring core."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustScore:
-    """How far a seller deserves trust. Points (0 to 1000) and `p_bad` are there only if the state is RATED.
-
-    `points_low` <= `points` <= `points_high`: the points at the ends of the 90 % interval of the seller's own rates.
-    `points_if_upheld`: the points if every open allegation were upheld, of very many the gravest. `tier_points`: the lowest
-    of the points now and at the last 14 day-ends; `tier` is its band, None if the state is UNKNOWN, or what the entry
-    `override` says while it is in force.
-    """
+    """How far a seller deserves trust. All points (0 to 1000) and `p_bad` are None unless the state is RATED."""
 
     state: ScoreState
     tier: Tier | None
+    """Band of `tier_points`, or the tier of an override in force; None if the state is UNKNOWN."""
     badge: str
+    """What buyers see: the policy's badge of the tier."""
     points: int | None = None
+    """The points at the observe time; higher is better."""
     points_low: int | None = None
+    """The points at the bad end of the 90 % interval of the seller's own rates; at most `points`."""
     points_high: int | None = None
+    """The points at the good end of that interval; at least `points`."""
     points_if_upheld: int | None = None
+    """The points if every open allegation were upheld; of very many the gravest."""
     tier_points: int | None = None
+    """The lowest of the points now and at the last 14 day-ends."""
     p_bad: float | None = None
+    """Probability of bad over the reference exposure, 0 to 1. Shown, and used for nothing."""
     reason_codes: tuple[str, ...] = ()
+    """Why the points are not higher, the gravest reason first."""
     counted_incidents: int = 0
+    """Incidents that count: confirmed, appealed or reduced."""
     open_allegations: int = 0
+    """Violations alleged or under review, which do not count."""
     override: str = ""
+    """Id of the entry by which a person set tier and badge, while it is in force."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentEffect:
-    """What one incident does: `points_if_overturned` (>= 0) is an exact refold without it. `entries` by entry id."""
+    """The effect of one incident on a seller's points."""
 
     incident: str
+    """Id of the incident."""
     category: Category
+    """Category of its gravest violation."""
     severity: Severity
+    """Severity of its gravest violation."""
     occur_time: int
+    """When its latest violation happened, in microseconds."""
     points_if_overturned: int
+    """Points gained if the whole incident were overturned, by an exact refold without it; at least 0."""
     entries: tuple[str, ...]
+    """Ids of the entries it is made of: each report, by `occur_time`, followed by its decisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Share of the gap to the baseline seller, in points, that a group of incidents (or HISTORY) explains.
-
-    `incidents` are those of the group with the largest effect, and `incidents_omitted` the number of the others.
-    """
+    """The share of the gap to the baseline seller that a group of incidents, or HISTORY, explains."""
 
     reason_code: str
     points: int
+    """The share in points: at most 0 for incidents, of either sign for HISTORY."""
     incidents: tuple[IncidentEffect, ...] = ()
+    """The incidents of the group with the largest effect, that one first."""
     incidents_omitted: int = 0
+    """Number of the group's other incidents."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinFile:
-    """What keeps a seller unrated: what there is, and what the policy asks for."""
+    """The reason why a seller is unrated: its history, and the history that the policy requires."""
 
     settled_orders: int
+    """Settled orders so far."""
     settled_orders_needed: int
+    """Settled orders that the policy requires."""
     tenure_days: int
+    """Days since the first exposure or identity."""
     tenure_days_needed: int
+    """Days that the policy requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A trust score with the facts behind every point. The shares sum to `points - baseline_points`, exactly."""
+    """A trust score with the facts behind every point."""
 
     score: TrustScore
     baseline_points: int | None = None
+    """Points of the model's clean baseline seller; only if rated."""
     reasons: tuple[Reason, ...] = ()
+    """The shares of the gap, which sum to `points - baseline_points` exactly; only if rated."""
     thin_file: ThinFile | None = None
+    """Only if unrated."""

@@ -1,4 +1,4 @@
-"""The words of the field as numbers: the same numbers on the wire, in the ledger and in the arrays of the fold.
+"""The enumerations of the field, with the same numbers on the wire, in the ledger and in the arrays of the fold.
 
 `tests/proto/test_words_are_the_contracts.py` keeps them equal to the enums of `proto/sellertrust/v1`.
 """
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """What an entry states; `scoring.entries.kinds.table` is their table."""
+    """The kind of an entry; `scoring.entries.kinds.table` is the table of kinds."""
 
     VIOLATION = 1
     STATUS = 2
@@ -42,7 +42,7 @@ class Harm(IntEnum):
 
 
 class Severity(IntEnum):
-    """What a violation weighs."""
+    """How grave a violation is."""
 
     MINOR = 1
     MODERATE = 2
@@ -64,7 +64,7 @@ class Category(IntEnum):
 
 
 class Source(IntEnum):
-    """Who stands behind a report."""
+    """Who made or established a report."""
 
     COURT = 1
     POLICE = 2
@@ -93,7 +93,7 @@ AUTHORITIES = frozenset(
 
 
 class Action(IntEnum):
-    """What can be done to a violation."""
+    """A decision that can be made about a violation."""
 
     REVIEW = 1
     CONFIRM = 2
@@ -106,7 +106,7 @@ class Action(IntEnum):
 
 
 class Status(IntEnum):
-    """Where a violation stands."""
+    """The status of a violation."""
 
     ALLEGED = 1
     UNDER_REVIEW = 2
@@ -151,7 +151,7 @@ class InspectionResult(IntEnum):
 
 
 class BusinessModel(IntEnum):
-    """In what role a seller sells."""
+    """The role in which a seller sells."""
 
     OWN_BRAND = 1
     RESELLER = 2
@@ -160,14 +160,14 @@ class BusinessModel(IntEnum):
 
 
 class ControlReason(IntEnum):
-    """Why an account is in other hands."""
+    """Why an account came into other hands."""
 
     SOLD = 1
     TAKEN_OVER = 2
 
 
 class LinkState(IntEnum):
-    """Where a link between two sellers stands."""
+    """The status of a link between two sellers."""
 
     OBSERVED = 1
     CONTESTED = 2
@@ -175,7 +175,7 @@ class LinkState(IntEnum):
 
 
 class MeasureKind(IntEnum):
-    """What the marketplace does about a seller."""
+    """The kind of a measure that the marketplace takes against a seller."""
 
     DEPOSIT = 1
     SETTLEMENT_HOLD = 2
@@ -191,14 +191,14 @@ class MeasureState(IntEnum):
 
 
 class IncidentChange(IntEnum):
-    """How violations are put into other incidents."""
+    """How a violation or an incident is put into another incident."""
 
     MERGED = 1
     SPLIT = 2
 
 
 class CorrectionKind(IntEnum):
-    """What a correction does to the entry it names."""
+    """What a correction does to the entry that it names."""
 
     MOVED = 1
     VOID = 2
@@ -222,7 +222,7 @@ class ScoreState(IntEnum):
 
 
 class Tier(IntEnum):
-    """Band of points."""
+    """A band of points, or UNRATED."""
 
     UNRATED = 1
     PROBATION = 2

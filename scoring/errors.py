@@ -1,4 +1,4 @@
-"""Everything that can be wrong, as types. The shell maps each to one gRPC status and one exit code.
+"""Every foreseen error as a type, which the service maps to one gRPC status and one exit code.
 
 A message says what is wrong, why, and what to do next. It never holds a stack trace, SQL or personal data.
 """
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FieldPath = tuple[str | int, ...]
-"""The way to a field of a request: names, and after the name of a list the place in it, from 0. Empty: the whole."""
+"""The path of a field in a request: names, and after the name of a list the index in it. Empty: the whole request."""
 
 
 def field_name(path: FieldPath) -> str:
-    """Return a path as callers see it: `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`."""
+    """Return a path as text: `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`."""
     name = ""
     for part in path:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
@@ -19,7 +19,7 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
-    """Return the place of an item in the list of a request, and the path within it; None and the path if it is in none.
+    """Return the index of an item in a request's list and the path within the item; None and the path if there is none.
 
     `split_item(("entries", 17, "violation", "harm")) == (17, ("violation", "harm"))`.
     """
@@ -29,9 +29,10 @@ def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
 
 
 class SellertrustError(Exception):
-    """Base of every foreseen error. `reason` is a stable name of `ErrorReason` in the contract, `metadata` its data."""
+    """The base of every foreseen error."""
 
     reason: str = ""
+    """Name of `ErrorReason` in the contract, without its prefix; empty if no caller can cause the error."""
 
     def __init__(self, text: str, metadata: Mapping[str, str] | None = None, path: FieldPath = ()) -> None:
         super().__init__(text)
@@ -40,11 +41,11 @@ class SellertrustError(Exception):
         self.metadata = dict(metadata or {})
         """The data of the reason, as the contract states it."""
         self.path = path
-        """The field that it is about; empty if it is about none."""
+        """The path of the wrong field; empty if the error is about no field."""
 
     @property
     def message(self) -> str:
-        """The text behind the field that it is about, as callers see it."""
+        """Return the text for callers: the path of the wrong field, if any, and what is wrong."""
         return f"{field_name(self.path)}: {self.text}" if self.path else self.text
 
     def __str__(self) -> str:
@@ -56,53 +57,53 @@ class FieldViolation:
     """One wrong field."""
 
     path: FieldPath
-    """The way to it in the request."""
+    """Its path in the request."""
     description: str
     """What it should be."""
 
     @property
     def field(self) -> str:
-        """The path as callers see it, as in `entries[17].violation.harm`."""
+        """Return the path as text, as in `entries[17].violation.harm`."""
         return field_name(self.path)
 
 
 class InvalidInput(SellertrustError):
-    """The input is wrong whatever the state of the ledger. `violations` names every wrong field; what is shown to a
-    caller is `shown`, the first 20 of them.
-    """
+    """The input is wrong whatever the state of the ledger."""
 
     def __init__(self, violations: Iterable[FieldViolation]) -> None:
         self.violations = tuple(violations)
-        self.shown = self.violations[:20]
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.shown))
+        """Every wrong field."""
+        self.first_violations = self.violations[:20]
+        """The wrong fields that callers get."""
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.first_violations))
 
 
 class SellerNotFound(SellertrustError):
-    """Nothing that stands is recorded of the seller."""
+    """The ledger has nothing on record that stands about the seller."""
 
     reason = "SELLER_NOT_FOUND"
 
 
 class ViolationNotFound(SellertrustError):
-    """No violation of this name was recorded by then."""
+    """No violation of this id was recorded by the known time."""
 
     reason = "VIOLATION_NOT_FOUND"
 
 
 class EntryNotFound(SellertrustError):
-    """No entry of this id was recorded by then."""
+    """No entry of this id was recorded by the known time."""
 
     reason = "ENTRY_NOT_FOUND"
 
 
 class NotifierNotFound(SellertrustError):
-    """Nothing that this notifier reported was recorded by then."""
+    """No report of this notifier was recorded by the known time."""
 
     reason = "NOTIFIER_NOT_FOUND"
 
 
 class EntryContentDiffers(SellertrustError):
-    """The `entry_id` stands for other content."""
+    """The `entry_id` was used for other content."""
 
     reason = "ENTRY_CONTENT_DIFFERS"
 
@@ -115,7 +116,7 @@ class EntryContentDiffers(SellertrustError):
     ) -> None:
         super().__init__(text, metadata, path)
         self.entries = dict(entries or {})
-        """What is wrong with the id of each such entry of a batch, by its index."""
+        """All such entries of a batch: what is wrong, by index."""
 
 
 class ExposureRevisionTaken(SellertrustError):
@@ -131,7 +132,7 @@ class LifecycleForbids(SellertrustError):
 
 
 class SelectionChanged(SellertrustError):
-    """What a bulk decision would decide is not what its dry run showed."""
+    """A bulk decision would decide other violations than its dry run showed."""
 
     reason = "SELECTION_CHANGED"
 
@@ -143,11 +144,11 @@ class LedgerUnavailable(SellertrustError):
 
 
 class ClockInDoubt(LedgerUnavailable):
-    """Other evidence contradicts the clock by which an append would be recorded; nothing was."""
+    """Other evidence contradicts the clock that would date an append; nothing was appended."""
 
 
 class OccurTimeAhead(SellertrustError):
-    """An entry is of a time that comes within seconds by the ledger's clock; a retry after `seconds` succeeds."""
+    """An entry lies at most seconds ahead of the ledger's clock; a retry after `seconds` succeeds."""
 
     reason = "OCCUR_TIME_AHEAD"
 
@@ -157,7 +158,7 @@ class OccurTimeAhead(SellertrustError):
 
 
 class SequenceNotReached(SellertrustError):
-    """The ledger does not hold the sequence that is asked for, or not soon enough."""
+    """The ledger does not hold the requested sequence, or not within the time of the call."""
 
     reason = "SEQUENCE_NOT_REACHED"
 
@@ -175,35 +176,35 @@ class PermissionDenied(SellertrustError):
 
 
 class TooManyCalls(SellertrustError):
-    """No thread is left for one more stream, or for one more read that waits."""
+    """The server has no thread left for one more stream, or for one more read that waits."""
 
     reason = "TOO_MANY_CALLS"
 
 
 class ServerStopping(SellertrustError):
-    """The server is about to stop; another one, or the same one later, answers."""
+    """The server is about to stop; another server, or this one later, answers."""
 
     reason = "SERVER_STOPPING"
 
 
 class CallerGone(SellertrustError):
-    """Nobody waits for the answer any more, since the caller has cancelled its call; no caller sees it."""
+    """The caller has cancelled its call, so nobody waits for the answer; no caller sees this error."""
 
 
 class DeadlinePassed(CallerGone):
-    """Nobody waits for the answer any more, since the call's deadline has passed; no caller sees it."""
+    """The call's deadline has passed, so nobody waits for the answer; no caller sees this error."""
 
 
 class SourceUnavailable(SellertrustError):
-    """A broker or file that entries are read from does not answer; a retry may succeed."""
+    """A broker or file from which entries are read does not answer; a retry may succeed."""
 
 
 class LedgerVersionUnknown(SellertrustError):
-    """The database's schema is newer, older or other than this release knows."""
+    """The database's schema is not one that this release knows."""
 
 
 class BackupRefused(SellertrustError):
-    """A backup is damaged, does not verify or is of a newer release, or has no place to go to."""
+    """A backup is damaged, fails verification, is of a newer release, or has no place to be restored to."""
 
 
 class ArtifactRefused(SellertrustError):
@@ -213,19 +214,19 @@ class ArtifactRefused(SellertrustError):
 
 
 class ModelNotFound(SellertrustError):
-    """No published model has this name, or no attachment of the kind that is asked for."""
+    """No published model has this name, or it has no attachment of the requested kind."""
 
     reason = "MODEL_NOT_FOUND"
 
 
 class GatesFailed(SellertrustError):
-    """Gates that the model failed forbid its promotion, or ask for a named person."""
+    """Gates that the model failed forbid its promotion, or require a named person."""
 
     reason = "GATES_FAILED"
 
 
 class PolicyRefused(SellertrustError):
-    """A policy does not hold together."""
+    """A policy's parts are missing, wrong or contradict each other."""
 
 
 class ConfigurationWrong(SellertrustError):

@@ -1,9 +1,9 @@
-"""Reasons are facts: which incidents the gap in points comes from, and what overturning each would give back.
+"""Reasons: the incidents that cost a seller points, and what overturning each would give back.
 
-The players are groups of the seller's incidents, one a category, at most eight. v(S) is the points of the fold of
-exposure, identity and the incidents in S. Shapley shares over the 2^8 subsets sum to the gap between the seller without
-violations and the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. What
-remains to the clean baseline seller is one item, HISTORY, of either sign.
+The players are groups of the seller's incidents, one a category, at most eight. v(S) is the points of the fold of exposure,
+identity and the incidents in S. Shapley shares over the 2^8 subsets sum to the gap between the seller without violations and
+the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. The gap from there to the
+clean baseline seller is one item, HISTORY, of either sign.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ from scoring.features.selections import IncidentSums, fold_each_incident
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 
-MAX_LISTED = 1_000
-"""Incidents that a reason names, those with the largest effect; of the others it states the number."""
+MAX_LISTED_INCIDENTS = 1_000
+"""Incidents that a reason lists, those with the largest effect; of the others it states the number."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 HISTORY = "HISTORY"
@@ -42,25 +42,29 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         NO_MODEL: "No model is served, so there is no score",
     }
 )
-"""Every reason code, stable, with its meaning."""
+"""Every reason code with its meaning. Codes are stable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One incident of one seller: `members` are places in `Violations`; the gravest one gives category and severity."""
+    """One incident of one seller, with its counted violations."""
 
     code: int
+    """The incident's number in the columns."""
     category: Category
+    """Category of its gravest violation."""
     severity: Severity
-    members: tuple[int, ...]
+    """Severity of its gravest violation."""
+    places: tuple[int, ...]
+    """Indices of its violations in `Violations`."""
 
 
-def incidents_of(violations: Violations, members: Sequence[int]) -> list[Incident]:
-    """The incidents of one seller's counted violations, in the order of their codes."""
-    places = np.array(members, dtype=np.int64)
+def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
+    """Return the incidents of one seller in the order of their codes; `places`: indices of its counted violations."""
+    index = np.array(places, dtype=np.int64)
     columns = (violations.incident, violations.severity, violations.category)
     by_code: dict[int, list[tuple[int, int, int]]] = {}
-    for place, code, severity, category in zip(members, *(c[places].tolist() for c in columns), strict=True):
+    for place, code, severity, category in zip(places, *(c[index].tolist() for c in columns), strict=True):
         by_code.setdefault(code, []).append((-severity, category, place))
     found = []
     for code, of_code in sorted(by_code.items()):
@@ -70,12 +74,12 @@ def incidents_of(violations: Violations, members: Sequence[int]) -> list[Inciden
 
 
 def reason_code(category: Category) -> str:
-    """The reason code of incidents of a category, such as `COUNTERFEIT_CONFIRMED`."""
+    """Return the reason code of a category's incidents, such as `COUNTERFEIT_CONFIRMED`."""
     return f"{category.name}_CONFIRMED"
 
 
-def reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
-    """Reason codes of a seller's incidents, the gravest category first."""
+def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
+    """Return the reason codes of a seller's incidents, the gravest category first."""
     worst: dict[Category, tuple[int, int]] = {}
     for incident in incidents:
         severity, count = worst.get(incident.category, (0, 0))
@@ -84,32 +88,32 @@ def reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
     return tuple(reason_code(category) for category in ranked)
 
 
-def reasons_of(
+def compute_reasons(
     facts: Facts,
     artifact: Artifact,
     rows: Sequence[FactRow],
     attributes: Mapping[str, str],
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Reason, ...]:
-    """The reasons of one seller (`facts` of a single case): groups of incidents by share, then HISTORY.
+    """Return the reasons of one seller (`facts` of a single case): groups of incidents by share, then HISTORY.
 
     Their points sum to the seller's points less the artifact's `baseline_points`, exactly. `check` is called between the
-    parts of the work, and ends it by what it raises.
+    parts of the work and may raise to end it.
     """
-    incidents = incidents_of(facts.violations, range(len(facts.violations.case)))
+    incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
     sums, history = fold_each_incident(facts, artifact.folder)
     subsets, without_each = sums.of_subsets(group, len(categories)), sums.without_each()
-    points = _points_of([*subsets.parts(), *without_each.parts()], history, artifact, attributes, check)
+    points = _score_selections([*subsets.parts(), *without_each.parts()], history, artifact, attributes, check)
     values, without = points[: len(subsets)].tolist(), points[len(subsets) :]
 
     gains = dict(zip((incident.code for incident in incidents), (without - values[-1]).tolist(), strict=True))
-    names, rows = names_of(rows), _corrected(rows)
-    entries = _entries_by_violation(rows)
+    names, rows = names_of(rows), _apply_corrections(rows)
+    entries = _group_entries(rows)
     effects = {
         category: [
-            _effect(incident, names[incident.code], gains[incident.code], facts.violations, rows, entries)
+            _build_effect(incident, names[incident.code], gains[incident.code], facts.violations, rows, entries)
             for incident in incidents
             if incident.category is category
         ]
@@ -118,14 +122,14 @@ def reasons_of(
     reasons = []
     for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
         ranked = sorted(effects[category], key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
-        listed = tuple(ranked[:MAX_LISTED])
+        listed = tuple(ranked[:MAX_LISTED_INCIDENTS])
         reasons.append(Reason(reason_code(category), share, listed, len(ranked) - len(listed)))
     reasons.sort(key=lambda reason: (reason.points, reason.reason_code))
     return (*reasons, Reason(HISTORY, values[0] - artifact.baseline_points))
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
-    """Whole-number Shapley shares of players; `values[s]` is the worth of the subset whose bits are `s`.
+    """Return the whole-number Shapley shares of players; `values[s]` is the worth of the subset whose bits are `s`.
 
     `values` must not rise when a player joins. Exact in integers; rounded by the largest remainder, so the shares sum to
     `values[-1] - values[0]` and none is positive. Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has
@@ -149,14 +153,14 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
     return [-share for share in shares]
 
 
-def _points_of(
+def _score_selections(
     parts: Iterable[IncidentSums],
     history: Sums,
     artifact: Artifact,
     attributes: Mapping[str, str],
     check: Callable[[], None],
 ) -> Ints:
-    """Points of one seller for each selection of its incidents, part by part."""
+    """Return the points of one seller for each selection of its incidents, computed part by part."""
     found = []
     for part in parts:
         check()
@@ -165,8 +169,8 @@ def _points_of(
     return np.concatenate(found)
 
 
-def _corrected(rows: Sequence[FactRow]) -> list[FactRow]:
-    """The rows at their places, as corrected; those that are void state nothing about a violation."""
+def _apply_corrections(rows: Sequence[FactRow]) -> list[FactRow]:
+    """Return the rows with corrections applied; a void row is about no violation."""
     corrections = sorted((row for row in rows if row.kind == Kind.CORRECTION), key=lambda r: r.sequence)
     last = {row.target: row for row in corrections}
     found = []
@@ -179,7 +183,8 @@ def _corrected(rows: Sequence[FactRow]) -> list[FactRow]:
     return found
 
 
-def _entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
+def _group_entries(rows: Sequence[FactRow]) -> dict[str, list[str]]:
+    """Return the ids of the entries about each violation, in the order of their sequence."""
     entries: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda r: r.sequence):
         if row.kind in _ABOUT_VIOLATIONS and row.violation is not None:
@@ -187,7 +192,7 @@ def _entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
     return entries
 
 
-def _effect(
+def _build_effect(
     incident: Incident,
     name: str,
     gain: int,
@@ -196,7 +201,7 @@ def _effect(
     entries: Mapping[str, Sequence[str]],
 ) -> IncidentEffect:
     reports = sorted(
-        (rows[violations.row[member]] for member in incident.members), key=lambda r: (r.occur_time, r.entry_id)
+        (rows[violations.row[place]] for place in incident.places), key=lambda r: (r.occur_time, r.entry_id)
     )
     return IncidentEffect(
         incident=name,

@@ -1,4 +1,4 @@
-"""score(): facts in, trust score out. One pure function for one seller and for many; no clock, no file, no network."""
+"""Trust scores and explanations from the ledger's rows: pure functions, for one seller and for many."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,32 +23,37 @@ from scoring.reasons import (
     OVERRIDDEN,
     THIN_FILE,
     Incident,
-    incidents_of,
-    reason_codes,
-    reasons_of,
+    compute_reasons,
+    group_incidents,
+    rank_reason_codes,
 )
 from scoring.time import DAY
 
 MANY_ALLEGATIONS = 100
-"""Alleged violations of a request's sellers from which it pays to find those that count in no view."""
+"""Number of alleged violations above which those that count in no view are left out of the middle views, for speed."""
 
 MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
-    """Every seller now, at the last day-ends, and now if every allegation were upheld, all by the same knowledge.
+class SellerViews:
+    """The views of every seller that answers need, all by the same knowledge.
 
-    View k of seller i is case `k * n + i`; how many allegations are open, and what stands of a seller, is known of the
-    first view alone. `x` is the model's input, float64 of shape (views x n, features); behind the views it has two more:
-    now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
+    The views are: now, each of the last day-ends, and now if every open allegation were upheld. View k of seller i is case
+    `k * n + i`.
     """
 
     n: int
+    """Number of sellers."""
     facts: Facts
+    """Facts of the cases. Open allegations are counted, and existence is known, in the first view alone."""
     sums: Sums
+    """Sums of the cases."""
     x: NDArray[np.float64]
+    """The model's input, of shape ((views + 2) x n, features): behind the views now at the low and at the high end of the
+    seller's own rates (see `scoring.model.interval`).
+    """
 
 
 def score(
@@ -60,40 +65,42 @@ def score(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, int] = MappingProxyType({}),
 ) -> list[TrustScore | None]:
-    """Trust scores of `sellers`, in their order, from the ledger's rows about them; None: nothing stands of the seller.
+    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
-    `observe_time` in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called
-    between the parts of the work, and ends it by what it raises. `omitted` is how many more allegations are open of a
-    seller, beside those among the rows: they are counted, and that is all.
+    A score is None if nothing that stands is on record of the seller. `observe_time` is in microseconds. Without an artifact
+    the state is UNKNOWN and there are no points. `check` is called between the parts of the work and may raise to end it.
+    `omitted`: by seller, the number of open allegations that are not among the rows, which are only counted.
     """
     check()
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
         # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
         halves = sellers[: len(sellers) // 2], sellers[len(sellers) // 2 :]
-        parts = [score(_rows_of(rows, half), half, observe_time, artifact, policy, check, omitted) for half in halves]
+        parts = [
+            score(_select_rows(rows, half), half, observe_time, artifact, policy, check, omitted) for half in halves
+        ]
         return [answer for part in parts for answer in part]
     if artifact is None:
-        facts = _resolve(rows, sellers, [observe_time])
-        members = _members(facts, len(sellers))
-        unknown = [_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
-        return [_with_omitted(answer, omitted.get(s, 0)) for answer, s in zip(unknown, sellers, strict=True)]
+        facts = _resolve_views(rows, sellers, [observe_time])
+        members = _group_by_seller(facts, len(sellers))
+        unknown = [_build_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
+        return [_add_omitted(answer, omitted.get(s, 0)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
     check()
-    answers = judge(views, artifact.raw_score(views.x), artifact, policy)
-    counted = [_with_omitted(answer, omitted.get(s, 0)) for answer, s in zip(answers, sellers, strict=True)]
-    return [_overridden(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
+    answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
+    counted = [_add_omitted(answer, omitted.get(s, 0)) for answer, s in zip(answers, sellers, strict=True)]
+    return [_apply_override(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
 
 
-def _with_omitted(answer: TrustScore | None, omitted: int) -> TrustScore | None:
+def _add_omitted(answer: TrustScore | None, omitted: int) -> TrustScore | None:
     if answer is None or not omitted:
         return answer
     return replace(answer, open_allegations=answer.open_allegations + omitted)
 
 
-def _overridden(
+def _apply_override(
     answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
 ) -> TrustScore | None:
-    """The answer with the tier and badge that a person set, if an override is in force; the points stay."""
+    """Return the answer with the tier and badge of the override in force, if there is one; the points stay."""
     if answer is None or not facts.override[case]:
         return answer
     tier = Tier(facts.override[case])
@@ -106,27 +113,29 @@ def _overridden(
     )
 
 
-def _rows_of(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:
+def _select_rows(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:
     wanted = set(sellers)
     return [row for row in rows if row.seller in wanted]
 
 
 def fold_views(
     rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact, policy: Policy
-) -> Views:
-    """Folds the views that answers need: now, `policy.clear_days` day-ends back, and now if upheld."""
+) -> SellerViews:
+    """Fold the views that answers need: now, `policy.clear_days` past day-ends, and now with allegations upheld."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
-    facts = _resolve(rows, sellers, times)
+    facts = _resolve_views(rows, sellers, times)
     n = len(sellers)
     sums = artifact.folder.fold(facts)
-    attributes = _attributes(rows, facts)
+    attributes = _list_attributes(rows, facts)
     ends = with_ends(sums, facts, n, artifact.prior, artifact.folder)
-    return Views(n, facts, sums, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
+    return SellerViews(n, facts, sums, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
 
 
-def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """The answers that follow from the raw scores of the rows of `views.x`, shape (rows,)."""
+def build_answers(
+    views: SellerViews, raw: NDArray[np.float64], artifact: Artifact, policy: Policy
+) -> list[TrustScore | None]:
+    """Return the answers from `raw`, the raw scores of the rows of `views.x`, shape (rows,)."""
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
     lowest = np.min(seen, axis=0)
@@ -134,18 +143,18 @@ def judge(views: Views, raw: NDArray[np.float64], artifact: Artifact, policy: Po
     is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
     rated = (is_guilty | ~is_thin)[:n]
     answers: list[TrustScore | None] = []
-    for case, members in enumerate(_members(facts, n)):
+    for case, members in enumerate(_group_by_seller(facts, n)):
         allegations = int(facts.allegations[case])
         if not facts.exists[case]:
             answers.append(None)
         elif not rated[case]:
-            answers.append(_unrated(allegations, policy))
+            answers.append(_build_unrated(allegations, policy))
         else:
             # Thin days count too: were they left out, an order of then that is reported late could add a low day.
-            points = Points(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
+            points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
-            incidents = incidents_of(facts.violations, members)
-            answers.append(_rated(points, p_bad, incidents, allegations, policy))
+            incidents = group_incidents(facts.violations, members)
+            answers.append(_build_rated(points, p_bad, incidents, allegations, policy))
     return answers
 
 
@@ -158,9 +167,9 @@ def explain(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, int] = MappingProxyType({}),
 ) -> Explanation | None:
-    """The trust score of one seller with the facts behind every point; None: nothing stands of the seller.
+    """Return the trust score of one seller with the facts behind every point, or None as `score` does.
 
-    `check` and `omitted` as for `score`.
+    Parameters are those of `score`.
     """
     answer = score(rows, [seller], observe_time, artifact, policy, check, omitted)[0]
     if answer is None:
@@ -176,18 +185,18 @@ def explain(
         return Explanation(answer, thin_file=thin)
     if artifact is None:
         return Explanation(answer)
-    reasons = reasons_of(facts, artifact, rows, _attributes(rows, facts)[0], check)
+    reasons = compute_reasons(facts, artifact, rows, _list_attributes(rows, facts)[0], check)
     return Explanation(answer, artifact.baseline_points, reasons)
 
 
-def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[int]) -> Facts:
-    """Facts of every seller at each of the times; in the last of several, open allegations count as upheld."""
+def _resolve_views(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[int]) -> Facts:
+    """Return the facts of every seller at each of the times; in the last of several, allegations count as upheld."""
     n = len(sellers)
     upheld = np.zeros(len(times), dtype=bool)
     upheld[-1] = len(times) > 1
     columns = settle(columns_of(rows, sellers))
     views = [columns] * len(times)
-    if len(times) > 1 and _alleged(columns) > MANY_ALLEGATIONS:
+    if len(times) > 1 and _count_alleged(columns) > MANY_ALLEGATIONS:
         # Only the first view counts allegations, and only the last one upholds them.
         views[1:-1] = [columns.take(~never_counted(columns, times[0]))] * (len(times) - 2)
     observed = np.repeat(np.array(times, dtype=np.int64), n)
@@ -195,13 +204,13 @@ def _resolve(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[in
     return resolve(stack_columns(views), observed, reported_before=times[0], upheld=np.repeat(upheld, n))
 
 
-def _alleged(columns: EntryColumns) -> int:
-    """Count the reports that alleged a violation, whatever became of it."""
+def _count_alleged(columns: EntryColumns) -> int:
+    """Return the number of reports that alleged a violation, whatever became of it."""
     return int(np.count_nonzero((columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)))
 
 
-def _members(facts: Facts, n: int) -> list[list[int]]:
-    """Places of each seller's counted violations in the first view."""
+def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
+    """Return, by seller, the indices of its counted violations in the first view."""
     members: list[list[int]] = [[] for _ in range(n)]
     for place, case in enumerate(facts.violations.case.tolist()):
         if case < n:
@@ -209,21 +218,28 @@ def _members(facts: Facts, n: int) -> list[list[int]]:
     return members
 
 
-def _attributes(rows: Sequence[FactRow], facts: Facts) -> list[Mapping[str, str]]:
+def _list_attributes(rows: Sequence[FactRow], facts: Facts) -> list[Mapping[str, str]]:
+    """Return the identity attributes of each case."""
     return [(rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
 
 
-class Points(NamedTuple):
+class ViewPoints(NamedTuple):
     """The points of one seller in its views."""
 
     now: int
     low: int
+    """At the bad end of the interval of its own rates."""
     high: int
+    """At the good end of that interval."""
     upheld: int
+    """If every open allegation were upheld."""
     lowest: int
+    """The lowest of now and the last day-ends."""
 
 
-def _rated(points: Points, p_bad: float, incidents: Sequence[Incident], allegations: int, policy: Policy) -> TrustScore:
+def _build_rated(
+    points: ViewPoints, p_bad: float, incidents: Sequence[Incident], allegations: int, policy: Policy
+) -> TrustScore:
     tier = policy.tier(points.lowest)
     pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
     return TrustScore(
@@ -236,23 +252,23 @@ def _rated(points: Points, p_bad: float, incidents: Sequence[Incident], allegati
         points_if_upheld=points.upheld,
         tier_points=points.lowest,
         p_bad=p_bad,
-        reason_codes=(*reason_codes(incidents), *pending),
+        reason_codes=(*rank_reason_codes(incidents), *pending),
         counted_incidents=len(incidents),
         open_allegations=allegations,
     )
 
 
-def _unrated(allegations: int, policy: Policy) -> TrustScore:
+def _build_unrated(allegations: int, policy: Policy) -> TrustScore:
     badge = policy.badges[Tier.UNRATED]
     return TrustScore(ScoreState.UNRATED, Tier.UNRATED, badge, reason_codes=(THIN_FILE,), open_allegations=allegations)
 
 
-def _unknown(facts: Facts, case: int, counted: Sequence[int], policy: Policy) -> TrustScore:
+def _build_unknown(facts: Facts, case: int, counted: Sequence[int], policy: Policy) -> TrustScore:
     return TrustScore(
         state=ScoreState.UNKNOWN,
         tier=None,
         badge=policy.badges[None],
         reason_codes=(NO_MODEL,),
-        counted_incidents=len(incidents_of(facts.violations, counted)),
+        counted_incidents=len(group_incidents(facts.violations, counted)),
         open_allegations=int(facts.allegations[case]),
     )

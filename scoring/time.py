@@ -1,7 +1,7 @@
-"""Time as integers: microseconds since 1970-01-01T00:00:00Z, and whole UTC days.
+"""Times as integers: microseconds since 1970-01-01T00:00:00Z, and whole UTC days.
 
-The core has no clock: time always arrives as an argument. `parse_time` and `format_time` are the one way to and from
-text (RFC 3339).
+The core has no clock: a time is always an argument. `parse_time` and `format_time` are the one way from and to text
+(RFC 3339).
 """
 
 import re
@@ -10,6 +10,8 @@ from functools import lru_cache
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+"""Microseconds of a second and of a day."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DATE = date(1970, 1, 1)
 MAX_TIME = 253_402_300_799 * SECOND + 999_999  # 9999-12-31T23:59:59.999999Z
@@ -19,12 +21,12 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def day_of(time: int) -> int:
-    """The UTC day (days since 1970-01-01) that holds `time` (microseconds): `day_of(86_400_000_000) == 1`."""
+    """Return the UTC day (days since 1970-01-01) that holds `time` (microseconds): `day_of(86_400_000_000) == 1`."""
     return time // DAY
 
 
 def parse_day(text: str) -> int:
-    """`YYYY-MM-DD` as days since 1970-01-01: `parse_day("1970-01-02") == 1`. ValueError if it is not a date."""
+    """Return `YYYY-MM-DD` as days since 1970-01-01: `parse_day("1970-01-02") == 1`. ValueError if it is not a date."""
     if not _DATE.fullmatch(text):
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DD")
     try:
@@ -35,17 +37,17 @@ def parse_day(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def format_day(day: int) -> str:
-    """Days since 1970-01-01 as `YYYY-MM-DD`: `format_day(1) == "1970-01-02"`."""
+    """Return days since 1970-01-01 as `YYYY-MM-DD`: `format_day(1) == "1970-01-02"`."""
     return (_EPOCH_DATE + timedelta(days=day)).isoformat()
 
 
 def is_date(text: str) -> bool:
-    """Whether `text` has the form of a date without a time."""
+    """Return whether `text` has the form of a date without a time."""
     return _DATE.fullmatch(text) is not None
 
 
 def parse_time(text: str) -> int:
-    """RFC 3339 text, or a date for its first microsecond, as microseconds. ValueError says what is missing.
+    """Return RFC 3339 text as microseconds; a date is its first microsecond. ValueError says what is missing.
 
     `parse_time("1970-01-01T00:00:01Z") == 1_000_000`; a time without an offset is refused rather than guessed.
     """
@@ -62,7 +64,7 @@ def parse_time(text: str) -> int:
 
 
 def format_time(time: int) -> str:
-    """Microseconds as RFC 3339 in UTC: `format_time(1_000_000) == "1970-01-01T00:00:01Z"`."""
+    """Return microseconds as RFC 3339 in UTC: `format_time(1_000_000) == "1970-01-01T00:00:01Z"`."""
     seconds = time // SECOND
     micros = time % SECOND
     fraction = f".{micros:06d}Z" if micros else "Z"

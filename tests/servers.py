@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from scoring.policy import policy_of
+from scoring.policy import parse_policy
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
 from service.api.logs import make_log
@@ -76,7 +76,7 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
     configuration = settings_of(data_dir=folder, **settings)
     log = io.StringIO()
     with Ledger.open(configuration.database_url, create=True) as ledger:
-        policy = policy_of(tomllib.loads(POLICY.read_text(encoding="utf-8")))
+        policy = parse_policy(tomllib.loads(POLICY.read_text(encoding="utf-8")))
         scorer = build_scorer(ledger, policy, None if artifact is None else Shelf(artifact))
         with Server(configuration, ledger, scorer, log=make_log("json", "debug", log)) as server:
             yield Running(server, ledger, scorer, database, log)

@@ -137,7 +137,7 @@ class CallRecords:
 def _logged(error: SellertrustError) -> dict[str, Any]:
     """Return what the log says of a foreseen error: its reason, or the wrong fields; never texts, which may hold names."""
     if isinstance(error, InvalidInput):
-        return {"fields": [wrong.field for wrong in error.shown]}
+        return {"fields": [wrong.field for wrong in error.first_violations]}
     return {"reason": error.reason}
 
 

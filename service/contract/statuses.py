@@ -88,7 +88,7 @@ def status_of(error: SellertrustError) -> Status:
 
 def item_error(error: SellertrustError) -> errors_pb2.ItemError:
     """A domain error as the outcome of one item of a batch or of a stream, which goes on."""
-    fields = error.shown if isinstance(error, InvalidInput) else ()
+    fields = error.first_violations if isinstance(error, InvalidInput) else ()
     reason = "" if fields else error.reason or "INTERNAL"
     return errors_pb2.ItemError(
         code=code_of(error),
@@ -107,7 +107,7 @@ def internal_status(error_id: str) -> Status:
 
 def _bad_request(error: InvalidInput) -> Status:
     details = BadRequest()
-    for wrong in error.shown:
+    for wrong in error.first_violations:
         details.field_violations.add(field=wrong.field, description=wrong.description)
         if details.ByteSize() > MAX_DETAIL_BYTES and len(details.field_violations) > 1:
             del details.field_violations[-1]

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from scoring.errors import PolicyRefused
-from scoring.policy import Policy, policy_of
+from scoring.policy import Policy, parse_policy
 from service.settings import Settings
 
 SHIPPED_POLICY = Path(__file__).with_name("default.toml")
@@ -14,6 +14,6 @@ def load_policy(settings: Settings) -> Policy:
     """The configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
     path = settings.policy or SHIPPED_POLICY
     try:
-        return policy_of(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyRefused(f"the policy {path} cannot be read: {error}") from None

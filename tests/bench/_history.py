@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from scoring.entries.entry import Entry
-from scoring.policy import policy_of
+from scoring.policy import parse_policy
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, all_rows, is_sqlite, new_databases, sqlite_of
@@ -101,7 +101,7 @@ def _measure(
 ) -> Sequence[float]:
     """The ratios, large over small, of every case."""
     artifact = model(versions()[-1])
-    policy = policy_of(tomllib.loads(POLICY.read_text(encoding="utf-8")))
+    policy = parse_policy(tomllib.loads(POLICY.read_text(encoding="utf-8")))
     scorers = {size: build_scorer(ledger, policy, Shelf(artifact)) for size, ledger in ledgers.items()}
     halves = {size: _half_time(ledger, size) for size, ledger in ledgers.items()}
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from scoring.model.artifact import Artifact, load
-from scoring.score import fold_views, judge
+from scoring.score import build_answers, fold_views
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server
@@ -88,7 +88,7 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
         with _timed(times["predict"]):
             raw = artifact.raw_score(views.x)
         with _timed(times["policy"]):
-            answer = judge(views, raw, artifact, policy)[0]
+            answer = build_answers(views, raw, artifact, policy)[0]
         if answer is not None:
             stamp = build_scorer(ledger, policy)._stamp(cut, artifact)
             with _timed(times["encode"]):

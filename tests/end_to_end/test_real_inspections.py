@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.policy import policy_of
+from scoring.policy import parse_policy
 from scoring.score import score
 from scoring.time import DAY, parse_day
 from sellertrust.client import Client
@@ -90,7 +90,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     registry = Registry(tmp_path / "registry")
     beside = {"gates.json": gates_json()}
     digest = registry.publish(trained.parts, actor="test", reason="end to end", now=1, attachments=beside)
-    policy = policy_of(tomllib.loads(POLICY))
+    policy = parse_policy(tomllib.loads(POLICY))
     scorer = build_scorer(ledger, policy, registry)
     settings = load(
         {"SELLERTRUST_ADDRESS": "127.0.0.1:0", "SELLERTRUST_METRICS_ADDRESS": ""}

@@ -140,7 +140,7 @@ def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others
     """Of each reason; the shares in points are those of all incidents."""
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(80, Status.CONFIRMED)])
     whole = explain(rows, "s", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.reasons.MAX_LISTED", 3)
+    monkeypatch.setattr("scoring.reasons.MAX_LISTED_INCIDENTS", 3)
     short = explain(rows, "s", NOW, artifact(), policy())
     assert short.score == whole.score
     for reason, all_of_it in zip(short.reasons, whole.reasons, strict=True):

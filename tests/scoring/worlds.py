@@ -15,7 +15,7 @@ from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, matrix
 from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.model.scale import Scale
-from scoring.policy import Policy, policy_of
+from scoring.policy import Policy, parse_policy
 from scoring.time import DAY, parse_day
 
 TODAY = parse_day("2026-03-01")
@@ -138,4 +138,4 @@ def artifact() -> Artifact:
 def policy() -> Policy:
     """The policy that is shipped."""
     path = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
-    return policy_of(tomllib.loads(path.read_text()))
+    return parse_policy(tomllib.loads(path.read_text()))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scoring.enums import Kind
 from scoring.features.facts import Facts, resolve
 from scoring.model.artifact import Artifact
-from scoring.reasons import incidents_of, reason_codes
+from scoring.reasons import group_incidents, rank_reason_codes
 from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
@@ -58,7 +58,7 @@ def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any
         for place, case in enumerate(facts.violations.case.tolist()):
             members[case].append(place)
         for found in members:
-            counts.update(reason_codes(incidents_of(facts.violations, found)))
+            counts.update(rank_reason_codes(group_incidents(facts.violations, found)))
     return [
         {"reason_code": code, "rows": count, "share": count / len(chosen)}
         for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

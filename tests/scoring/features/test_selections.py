@@ -12,7 +12,7 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.features.selections import fold_each_incident
-from scoring.reasons import incidents_of
+from scoring.reasons import group_incidents
 from tests.scoring.worlds import NOW, TODAY, exposure, numbered, sellers, violation
 
 FOLDER = Folder(Constants(dict(zip(Severity, (1, 9, 40, 63), strict=True))))
@@ -38,9 +38,9 @@ def assert_equal_bits(found: Sums, case: int, expected: Sums) -> None:
 
 def check_all(facts: Facts, groups: int) -> None:
     violations = facts.violations
-    incidents = incidents_of(violations, range(len(violations.case)))
+    incidents = group_incidents(violations, range(len(violations.case)))
     group = np.array([place % groups for place in range(len(incidents))], dtype=np.int64)
-    of_violation = np.repeat(group, [len(incident.members) for incident in incidents])
+    of_violation = np.repeat(group, [len(incident.places) for incident in incidents])
     sums, history = fold_each_incident(facts, FOLDER)
     subsets = sums.of_subsets(group, groups).joined_with(history)
     for subset in range(1 << groups):

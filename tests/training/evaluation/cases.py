@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from scoring.model.scale import Scale
-from scoring.policy import policy_of
+from scoring.policy import parse_policy
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 
-POLICY = policy_of(tomllib.loads((Path(__file__).parents[3] / "service/policy/default.toml").read_text()))
+POLICY = parse_policy(tomllib.loads((Path(__file__).parents[3] / "service/policy/default.toml").read_text()))
 SCALE = Scale.from_calibration(0.0, 1.0)
 
 

@@ -15,7 +15,7 @@ from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Source
 from scoring.errors import ArtifactRefused, ConfigurationWrong
 from scoring.features.table import ContextFeature, at_reference
 from scoring.model.artifact import load
-from scoring.policy import policy_of
+from scoring.policy import parse_policy
 from scoring.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
@@ -207,7 +207,7 @@ World = tuple[Ledger, LedgerTable, Study, Trained]
 def test_training_sees_context_and_serving_never_does(world: World) -> None:
     """The model leans on who looked; the answer, and every reason, is the same whoever looked and however often."""
     ledger, table, _, trained = world
-    artifact, policy = load(trained.parts), policy_of(POLICY)
+    artifact, policy = load(trained.parts), parse_policy(POLICY)
     auc = trained.evaluation["auc"]
     assert auc["with_context"]["value"] > auc["lightgbm"]["value"] + 0.1
     # Calibrated as it is served: what is predicted at the mild inspector is what strict and mild ones find together.
