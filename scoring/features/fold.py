@@ -45,11 +45,12 @@ DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, S
 
 @dataclass(frozen=True, slots=True)
 class ExposureSums:
-    """Exposure by case, float64 of shape (cases,): orders and failures by half-life (decayed), all orders (not)."""
+    """Exposure by case, float64 of shape (cases,): orders and failures by half-life (decayed), all of both (not)."""
 
     orders: Mapping[int, Floats]
     failures: Mapping[int, Floats]
     total_orders: Floats
+    total_failures: Floats
 
     def tile(self, times: int) -> "ExposureSums":
         """The same for `times` copies of the cases, copy after copy."""
@@ -57,6 +58,7 @@ class ExposureSums:
             {h: np.tile(v, times) for h, v in self.orders.items()},
             {h: np.tile(v, times) for h, v in self.failures.items()},
             np.tile(self.total_orders, times),
+            np.tile(self.total_failures, times),
         )
 
 
@@ -64,7 +66,8 @@ class ExposureSums:
 class Sums:
     """Everything the feature table is computed from; arrays of shape (cases,), `category_mass` (cases, categories).
 
-    Masses are in units of today's weight: an incident of weight 1 today has mass 1. `days_since` by severity floor.
+    Masses are in units of today's weight: an incident of weight 1 today has mass 1. `ever`: incidents without decay, and
+    `days_since`, by severity floor.
     """
 
     cases: int
@@ -73,15 +76,21 @@ class Sums:
     category_mass: Mapping[int, Floats]
     weighted_mass: Mapping[int, Floats]
     incident_mass: Mapping[tuple[Severity, int], Floats]
-    incidents: Floats
+    ever: Mapping[Severity, Floats]
     recent: Floats
     worst: Floats
     days_since: Mapping[Severity, Ints]
     orders: Mapping[int, Floats]
     failures: Mapping[int, Floats]
     total_orders: Floats
+    total_failures: Floats
     tenure_days: Ints
     level: Floats
+
+    @property
+    def incidents(self) -> Floats:
+        """All incidents, without decay."""
+        return self.ever[Severity.MINOR]
 
 
 class Folder:
@@ -103,12 +112,13 @@ class Folder:
             orders=exposure.orders,
             failures=exposure.failures,
             total_orders=exposure.total_orders,
+            total_failures=exposure.total_failures,
             tenure_days=facts.observe_day - facts.start_day,
             level=facts.level.astype(np.float64),
         )
 
     def exposure(self, facts: Facts) -> ExposureSums:
-        """Decayed orders and failures by half-life, and all orders, of every case."""
+        """Decayed orders and failures by half-life, and all of both, of every case."""
         case, cases = facts.exposure_case, facts.cases
         age = facts.observe_day[case] - facts.exposure_day
         orders, failures = {}, {}
@@ -116,7 +126,8 @@ class Folder:
             weight = weights(table, age)
             orders[half_life] = exact_sums(weight * facts.exposure_orders, case, cases) / float(1 << EXPOSURE_BITS)
             failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(1 << EXPOSURE_BITS)
-        return ExposureSums(orders, failures, exact_sums(facts.exposure_orders, case, cases))
+        totals = (exact_sums(values, case, cases) for values in (facts.exposure_orders, facts.exposure_failures))
+        return ExposureSums(orders, failures, *totals)
 
     def told(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Of the first n cases: the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a
@@ -151,6 +162,10 @@ class Folder:
                 counted = _largest(np.where(v.severity >= floor, weight, 0), by_incident)
                 incident_mass[floor, half_life] = exact_sums(counted, incident_case, cases) / UNIT
 
+        ever = {
+            floor: exact_sums(_largest((v.severity >= floor).astype(np.int64), by_incident), incident_case, cases)
+            for floor in FLOORS
+        }
         youngest = -_largest(-age, by_incident)
         days_since = {floor: np.full(cases, NEVER, dtype=np.int64) for floor in (Severity.MINOR, Severity.MAJOR)}
         for floor, days in days_since.items():
@@ -167,13 +182,14 @@ class Folder:
             category_mass=category_mass,
             weighted_mass=weighted_mass,
             incident_mass=incident_mass,
-            incidents=np.bincount(incident_case, minlength=cases).astype(np.float64),
+            ever=ever,
             recent=np.bincount(incident_case[youngest < RECENT_DAYS], minlength=cases).astype(np.float64),
             worst=worst.astype(np.float64),
             days_since=days_since,
             orders={},
             failures={},
             total_orders=nothing,
+            total_failures=nothing,
             tenure_days=np.zeros(cases, dtype=np.int64),
             level=nothing,
         )

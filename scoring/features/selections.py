@@ -35,7 +35,7 @@ class IncidentSums:
     low: Ints
     """The lowest 24 bits of the masses. Added up by themselves, so that no sum wraps."""
     counts: Ints
-    """Incidents, and recent ones; shape (n, 2)."""
+    """Incidents of each lowest severity, and recent ones; shape (n, 4)."""
     worst: Ints
     """The worst recent severity, or 0; shape (n, 1)."""
     days_since: Ints
@@ -47,7 +47,8 @@ class IncidentSums:
     def of_subsets(self, group: Ints, groups: int) -> "IncidentSums":
         """Sums of the 2^groups unions of groups: selection s has those whose bits are in s. `group` of each incident."""
         bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
-        added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (2 * self.high.shape[1] + 2, 1))
+        width = 2 * self.high.shape[1] + self.counts.shape[1]
+        added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (width, 1))
         days_since = np.full((groups, len(_SEVERE)), NEVER, dtype=np.int64)
         np.add.at(added, group, np.hstack([self.high, self.low, self.counts]))
         np.maximum.at(worst, group, self.worst)
@@ -92,13 +93,14 @@ class IncidentSums:
                 for place, floor in enumerate(FLOORS)
                 for h, m in of_half_life.items()
             },
-            incidents=self.counts[:, 0].astype(np.float64),
-            recent=self.counts[:, 1].astype(np.float64),
+            ever={floor: self.counts[:, place].astype(np.float64) for place, floor in enumerate(FLOORS)},
+            recent=self.counts[:, -1].astype(np.float64),
             worst=self.worst[:, 0].astype(np.float64),
             days_since={floor: self.days_since[:, place] for place, floor in enumerate(_SEVERE)},
             orders={h: np.repeat(orders, n) for h, orders in history.orders.items()},
             failures={h: np.repeat(failures, n) for h, failures in history.failures.items()},
             total_orders=np.repeat(history.total_orders, n),
+            total_failures=np.repeat(history.total_failures, n),
             tenure_days=np.repeat(history.tenure_days, n),
             level=np.repeat(history.level, n),
         )
@@ -127,7 +129,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
     each = IncidentSums(
         high=whole >> LIMB_BITS,
         low=whole & ((1 << LIMB_BITS) - 1),
-        counts=np.column_stack([sums.incidents, sums.recent]).astype(np.int64),
+        counts=np.column_stack([*(sums.ever[f] for f in FLOORS), sums.recent]).astype(np.int64),
         worst=sums.worst.astype(np.int64)[:, None],
         days_since=np.column_stack([sums.days_since[floor] for floor in _SEVERE]),
     )

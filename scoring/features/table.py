@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 MAX_DAYS = 3650
 """Days beyond which time makes no difference to a feature; also the value of "never"."""
 
+HALF_AN_EVENT = 0.5
+"""What rates without decay expect of a seller in `rate_damping` orders before its first one, as `interval.default_prior`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -60,6 +63,10 @@ def _weighted_rate(half_life: int) -> Callable[[Sums], Floats]:
 
 def _failure_rate(half_life: int) -> Callable[[Sums], Floats]:
     return lambda sums: sums.failures[half_life] / (sums.orders[half_life] + sums.rate_damping)
+
+
+def _rate_ever(floor: Severity) -> Callable[[Sums], Floats]:
+    return lambda sums: (sums.ever[floor] + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping)
 
 
 def _rows() -> list[Feature]:
@@ -120,7 +127,28 @@ def _rows() -> list[Feature]:
                 _failure_rate(half_life),
             ),
         ]
-    return rows + _SINGLES
+    return rows + _ever() + _SINGLES
+
+
+def _ever() -> list[Feature]:
+    """Rates without decay, damped toward the market's: a newcomer is not taken for a proven clean seller."""
+    damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
+    return [
+        *(
+            Feature(
+                f"{name}_rate_ever", 1, "incidents per order", -1, f"{title} that count, {damped}", _rate_ever(floor)
+            )
+            for floor, name, title in _FLOORS
+        ),
+        Feature(
+            "service_failure_rate_ever",
+            1,
+            "failed orders per order",
+            -1,
+            f"Orders cancelled, late, returned or not received, {damped}",
+            lambda s: (s.total_failures + HALF_AN_EVENT) / (s.total_orders + s.rate_damping),
+        ),
+    ]
 
 
 _FLOORS = (

@@ -20,8 +20,8 @@ one from k = 0.1 on; the lower one is too low below k = 2, the safe side.
 
 At such a rate the seller would be expected to have, by its own decayed orders E_h of each half-life, the mass w q / X x E_h.
 The low end of points is the model at the larger of this, for 95 %, and the seller's own mass; the high end at the smaller of
-the two, for 5 %. Counts of incidents follow by their orders likewise. Days since an incident and the worst severity are
-facts, not rates, and stay; so do attributes, identity, tenure and exposure.
+the two, for 5 %. Counts without decay follow by all orders likewise, those of the last year by its orders. Days since an
+incident and the worst severity are facts, not rates, and stay; so do attributes, identity, tenure and exposure.
 
 If every true rate lies between its quantiles, so does each feature between its ends, and with a certified model the points
 at the true rates lie between `points_low` and `points_high`. And since a further incident lowers no k, confirming one raises
@@ -137,14 +137,25 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
     events, priors, grain = _columns(prior)
     k = (events + c * own[-1]) / grain
     x = priors + c * orders[-1]
-    incidents, recent = [sums.incidents], [sums.recent]
+    ever, recent, failed = (
+        {floor: [counts] for floor, counts in sums.ever.items()},
+        [sums.recent],
+        [sums.total_failures],
+    )
     low, high = ends(k)
     for place, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
         rates = grain * quantile / x
         series[:, :, place : place + n] = further(own, rates * orders[:, None])
-        incidents.append(further(sums.incidents[:n], rates[_INCIDENTS] * sums.total_orders[:n]))
+        for floor, counts in ever.items():
+            counts.append(further(sums.ever[floor][:n], rates[_FLOOR_PLACES[floor]] * sums.total_orders[:n]))
+        failed.append(further(sums.total_failures[:n], rates[_FAILURES] * sums.total_orders[:n]))
         recent.append(further(sums.recent[:n], rates[_INCIDENTS] * recent_orders))
-    return _of_series(sums, n, series, np.concatenate(incidents), np.concatenate(recent))
+    return replace(
+        _of_series(sums, n, series),
+        ever={floor: np.concatenate(counts) for floor, counts in ever.items()},
+        recent=np.concatenate(recent),
+        total_failures=np.concatenate(failed),
+    )
 
 
 @lru_cache(maxsize=8)
@@ -176,8 +187,8 @@ def _series(sums: Sums, room: int) -> Floats:
     return series
 
 
-def _of_series(sums: Sums, n: int, series: Floats, incidents: Floats, recent: Floats) -> Sums:
-    """The sums with the cases of both ends behind them; what does not move is the seller's own."""
+def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
+    """The sums with the cases of both ends behind them; what does not move is the seller's own, counts are as they were."""
     places = {h: i for i, h in enumerate(HALF_LIVES)}
 
     def kept(values: NDArray[T]) -> NDArray[T]:
@@ -190,8 +201,6 @@ def _of_series(sums: Sums, n: int, series: Floats, incidents: Floats, recent: Fl
         weighted_mass={h: series[i, _WEIGHTED] for h, i in places.items()},
         incident_mass={(floor, h): series[places[h], _FLOOR_PLACES[floor]] for floor, h in sums.incident_mass},
         failures={h: series[i, _FAILURES] for h, i in places.items()},
-        incidents=incidents,
-        recent=recent,
         worst=kept(sums.worst),
         days_since={floor: kept(days) for floor, days in sums.days_since.items()},
         orders={h: kept(orders) for h, orders in sums.orders.items()},

@@ -12,12 +12,15 @@ from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.enums import Action, Harm, Severity, Source, Status, Tier
 from scoring.errors import LifecycleForbids
+from scoring.features.columns import columns_of
 from scoring.features.decay import HALF_LIVES, decay_table, exact_sums
+from scoring.features.facts import resolve
+from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
 from scoring.model.scale import Scale
 from scoring.reasons import shapley_shares
 from scoring.time import day_of, format_day, format_time, parse_day, parse_time
-from tests.scoring.worlds import policy
+from tests.scoring.worlds import CONSTANTS, NOW, TODAY, exposure, numbered, policy
 
 
 def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
@@ -123,3 +126,17 @@ def test_every_feature_states_its_definition_unit_and_direction() -> None:
         assert feature.definition
         assert feature.unit
         assert feature.direction in (-1, +1)
+
+
+def test_rates_without_decay_tell_newcomers_from_proven_sellers() -> None:
+    """Half an event in `rate_damping` (50) orders before the first: 0.5 / 50 for who sold nothing, 0.5 / 2,000 for who sold
+    1,950 orders without a fault, long ago or not; decayed rates say 0 of both.
+    """
+
+    def rates(orders: int, age: int) -> list[float]:
+        rows = numbered([exposure("x", TODAY - age, orders)])
+        sums = Folder(CONSTANTS).fold(resolve(columns_of(rows, ["s"]), np.array([NOW])))
+        return [float(FEATURES[f"{name}@1"].compute(sums)[0]) for name in ("severe_rate_ever", "severe_rate_365d")]
+
+    assert rates(0, 1) == [0.01, 0.0]
+    assert rates(1_950, 1) == rates(1_950, 2_000) == [0.00025, 0.0]

@@ -94,7 +94,8 @@ def at_true_rates(made: Market, sums: Sums) -> Sums:
         weighted_mass={h: m * made.mix[several] for h, m in mass.items()},
         incident_mass={(floor, h): mass[h] * places[floor] for floor, h in sums.incident_mass},
         failures={h: made.failing * orders for h, orders in sums.orders.items()},
-        incidents=made.hazard * sums.total_orders,
+        ever={floor: made.hazard * sums.total_orders * places[floor] for floor in sums.ever},
+        total_failures=made.failing * sums.total_orders,
         recent=made.hazard * recent,
     )
 
@@ -122,11 +123,11 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
 
 def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_thick_files() -> None:
     """Nominally 90 %: 90 % to 98.5 % in each by a prior fitted on other sellers, since the worst of every rate is taken at
-    once; the thickest files have the narrowest interval.
+    once; thick files have a narrower interval than medium ones. Points of thin ones rest on what is expected of anybody.
     """
     found = [covered(market(4000, orders, 10 + i), fitted()) for i, orders in enumerate(SIZES.values())]
     assert all(0.90 <= share <= 0.985 for share, _ in found), found
-    assert found[2][1] < min(found[0][1], found[1][1])
+    assert found[2][1] < found[1][1]
 
 
 @pytest.mark.parametrize("orders", SIZES.values(), ids=SIZES)
