@@ -1,6 +1,6 @@
 """`sellertrust model backtest`: what a model would have answered on past days, and the tiers it would have changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +9,7 @@ import typer
 
 from scoring.enums import Tier
 from scoring.errors import ConfigurationWrong, invalid
+from scoring.progress import Progress
 from scoring.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import Marketplace, marketplace_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from training.observation.export import LedgerTable
     from training.study.definition import Study
 
-Progress = Callable[[str, int, int], None]
 Export = Annotated[
     Path | None,
     typer.Option("--export", metavar="FILE", help="Look at this export instead of the ledger as it is now."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from service.ingest.file_import import ImportReport
 
 
-MOST_REASONS = 10
+MAX_REASONS = 10
 """Reasons of rejection that a dry run shows."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
@@ -134,10 +134,10 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
         say(f"{told(len(report.unmatched), 'row')} found no seller")
     reasons = Counter((file, reason) for file, _, reason in report.rejects)
     first = {(file, reason): line for file, line, reason in reversed(report.rejects)}
-    for (file, reason), number in reasons.most_common(MOST_REASONS):
+    for (file, reason), number in reasons.most_common(MAX_REASONS):
         say(f"{file}: {number:,} x {reason} (first in line {first[file, reason]:,})")
-    if len(reasons) > MOST_REASONS:
-        say(f"and {told(len(reasons) - MOST_REASONS, 'other reason')}")
+    if len(reasons) > MAX_REASONS:
+        say(f"and {told(len(reasons) - MAX_REASONS, 'other reason')}")
     say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
     if report.rejects:
         rows = len({(file, line) for file, line, _ in report.rejects})

@@ -20,7 +20,7 @@ from service.settings import host_and_port, load
 if TYPE_CHECKING:
     from training.monitoring.monitor import Report
 
-MOST_FEATURES = 10
+MAX_FEATURES = 10
 """Features shown to a person; JSON and Prometheus have them all."""
 
 
@@ -165,7 +165,7 @@ def _emit(report: "Report", output: Format) -> None:
         output,
     )
     write("\n")
-    drift = [row["score"], *row["features"][:MOST_FEATURES]]
+    drift = [row["score"], *row["features"][:MAX_FEATURES]]
     emit([{**d, "value": round(d["value"], 4), "critical": round(d["critical"], 4)} for d in drift], output)
     write("\n")
     bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}, "estimated": row["estimated"]}

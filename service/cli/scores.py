@@ -19,7 +19,7 @@ from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entr
 from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
 NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
-MOST_INCIDENTS = 5
+MAX_INCIDENTS = 5
 """Incidents of one reason shown to a person; JSON has them all."""
 
 
@@ -189,7 +189,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
     table.add_row("clean baseline seller", str(row["baseline_points"]))
     for reason in row["explanation"]:
         table.add_row(reason["reason_code"], f"{reason['points']:+d}")
-        for effect in reason["incidents"][:MOST_INCIDENTS]:
+        for effect in reason["incidents"][:MAX_INCIDENTS]:
             table.add_row(
                 f"  {effect['incident']} ({effect['severity']}, {effect['occur_time'][:10]})",
                 "",
@@ -197,7 +197,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
                 " ".join(effect["entries"]),
             )
         omitted = reason["incidents_omitted"]
-        if (more := len(reason["incidents"]) + omitted - MOST_INCIDENTS) > 0:
+        if (more := len(reason["incidents"]) + omitted - MAX_INCIDENTS) > 0:
             table.add_row(f"  and {more} more, with -o json" + (f" all but {omitted}" if omitted else ""))
     table.add_row("points", str(row["points"]))
     print_table(table)

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
 from scoring.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead, invalid
+from scoring.progress import Progress
 from service.contract.entries import ListedEntry
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
@@ -30,7 +31,6 @@ from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
 
-Progress = Callable[[str, int, int], None]
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 """How files of the contract's entries end, one JSON object a line, which need no mapping."""

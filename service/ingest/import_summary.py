@@ -12,7 +12,7 @@ from scoring.time import DAY, format_time
 EARLY = 631_152_000_000_000
 """1990-01-01T00:00:00Z: before it hardly anything was sold online. Seconds read as milliseconds lie in January 1970."""
 
-MOST_EARLY = 0.01
+MAX_EARLY = 0.01
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Spans:
     @property
     def doubt(self) -> str:
         """Why the times cannot be right; empty if they may be."""
-        if self.early <= MOST_EARLY * self.timed:
+        if self.early <= MAX_EARLY * self.timed:
             return ""
         return (
             f"{self.early:,} of {self.timed:,} entries happened before 1990: look at the unit of epoch times, seconds or"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from scoring.entries.field_types import FLAG, ID_FORM, is_id
 from scoring.errors import ConfigurationWrong, invalid
-from service.ingest.file_import import ImportReport, Progress, import_files, import_rows
+from scoring.progress import Progress
+from service.ingest.file_import import ImportReport, import_files, import_rows
 from service.ingest.mapping.matching import Match
 from service.ingest.mapping.rules import ForeignMapping
 from service.ingest.private_files import private

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, func, inspect, select
 
 from scoring.errors import BackupRefused, LedgerVersionUnknown
+from scoring.progress import Progress
 from scoring.time import format_time
 from service.ledger.database import Database
 from service.ledger.rights import KEYS
@@ -30,8 +31,6 @@ from service.ledger.tables import SEAL, LedgerTable
 MANIFEST = "manifest.json"
 ROWS = 2_000  # held in memory at once
 _LEVEL = 4  # of compression: a tenth larger than the default, in half the time
-
-Progress = Callable[[str, int, int], None]
 
 
 class BackupTable(BaseModel):

@@ -82,7 +82,7 @@ _NEXT_OF_TARGET = (
         _E.sequence > bindparam("after"),
     )
     .order_by(_E.target, _E.sequence)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content).where(_HERE, among(_E.entry_id, _NAMES))
 
@@ -167,32 +167,32 @@ def load_reached_sellers(
 
 
 def load_listings(
-    connection: Connection, marketplace: str, product: str, after: int = 0, most: int = CHUNK
+    connection: Connection, marketplace: str, product: str, after: int = 0, limit: int = CHUNK
 ) -> tuple[list[Listing], int]:
     """Return the first listings of a product after a sequence, and the sequence of the last of them if there are more."""
-    rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, most + 1)
+    rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, limit + 1)
     found = [
         Listing(
             *(row.seller, row.occur_time, row.report_time),
             cast(ProductListed, entry_from_content(row.entry_id, row.content).fact),
         )
-        for row in rows[:most]
+        for row in rows[:limit]
     ]
-    return found, rows[most - 1].sequence if len(rows) > most else 0
+    return found, rows[limit - 1].sequence if len(rows) > limit else 0
 
 
 def load_reached(
-    connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, most: int = CHUNK
+    connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, limit: int = CHUNK
 ) -> int:
     """Load the first violations derived from one of a product after a sequence, and where they stand.
 
     Returns the sequence of the last of them if there are more, else 0.
     """
-    rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, most + 1)
-    derived_violations = {row.seller: row.entry_id for row in rows[:most]}
+    rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, limit + 1)
+    derived_violations = {row.seller: row.entry_id for row in rows[:limit]}
     met.derived_violations.setdefault(report, {}).update(derived_violations)
     met.states |= load_states(connection, marketplace, derived_violations.values())
-    return rows[most - 1].sequence if len(rows) > most else 0
+    return rows[limit - 1].sequence if len(rows) > limit else 0
 
 
 def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[TimedDecision]]:
@@ -232,8 +232,10 @@ def _load_corrected(connection: Connection, marketplace: str, met: DerivationCon
         met.correction_targets[entry_id] = CorrectionTarget(Kind(kind), seller, report_time, entry)
 
 
-def _next_of(connection: Connection, marketplace: str, target: str, kind: Kind, after: int, most: int) -> Sequence[Any]:
-    values = {"marketplace": marketplace, "target": target, "kind": int(kind), "after": after, "most": most}
+def _next_of(
+    connection: Connection, marketplace: str, target: str, kind: Kind, after: int, limit: int
+) -> Sequence[Any]:
+    values = {"marketplace": marketplace, "target": target, "kind": int(kind), "after": after, "limit": limit}
     return connection.execute(_NEXT_OF_TARGET, values).all()
 
 

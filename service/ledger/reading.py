@@ -55,9 +55,9 @@ _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
     *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, EXPOSED)),
-    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("most")).subquery()),
+    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
-_GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("most"))
+_GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
 _NAMED = select(*_FACT_COLUMNS).where(
     *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
 )
@@ -105,20 +105,20 @@ def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], 
 
 
 def facts_of_seller(
-    connection: Connection, marketplace: str, seller: str, cut: Cut, most: int
+    connection: Connection, marketplace: str, seller: str, cut: Cut, limit: int
 ) -> tuple[list[FactRow], int]:
-    """As `fact_rows` for one seller, but of more than `most` allegations the gravest, and the number of the others.
+    """As `fact_rows` for one seller, but of more than `limit` allegations the gravest, and the number of the others.
 
     The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
     """
     here = {"marketplace": marketplace, "last": cut.sequence}
     of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
-    rows = _fact_rows(connection.execute(_FACTS_OF_SELLER, of_seller | {"most": most + 1}))
+    rows = _fact_rows(connection.execute(_FACTS_OF_SELLER, of_seller | {"limit": limit + 1}))
     others = [row for row in rows if not _alleges(row)]
     omitted = 0
-    if len(rows) - len(others) > most:
+    if len(rows) - len(others) > limit:
         named = {name for row in others for name in (row.violation, row.target) if name is not None}
-        gravest = _fact_rows(connection.execute(_GRAVEST, of_seller | {"most": most}))
+        gravest = _fact_rows(connection.execute(_GRAVEST, of_seller | {"limit": limit}))
         named -= {row.entry_id for row in (*others, *gravest)}
         found = _fact_rows(connection.execute(_NAMED, here | {"names": sorted(named)}))
         allegations = [*gravest, *(row for row in found if row.seller == seller)]

@@ -24,7 +24,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, LargeBinary, Table, func, select
 
 from scoring.errors import BackupRefused
-from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, Progress, ledger_tables, member_of
+from scoring.progress import Progress
+from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, member_of
 from service.ledger.database import CONFLICT, Database, insert_rows, lift_limits
 from service.ledger.rights import KEYS
 from service.ledger.schema import bring_to, head, knows, version_of

@@ -261,13 +261,13 @@ class Ledger(ReviewReads):
         with self._reading(sequence) as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 
-    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, most: int) -> tuple[list[FactRow], int]:
-        """As `fact_rows` for one seller, but of more than `most` allegations the gravest, and the number of the others.
+    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], int]:
+        """As `fact_rows` for one seller, but of more than `limit` allegations the gravest, and the number of the others.
 
         The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
         """
         with self._reading(cut.sequence) as connection:
-            return reading.facts_of_seller(connection, marketplace, seller, cut, most)
+            return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
 
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100

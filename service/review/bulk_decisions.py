@@ -29,8 +29,8 @@ from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
 
 BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, Action.OVERTURN)
-MOST_SELECTED = 100_000
-MOST_A_CALL = 10_000
+MAX_SELECTED = 100_000
+MAX_PER_CALL = 10_000
 BATCH = 2_000
 """Entries appended at once: the ledger's lock is held for a fraction of a second, and others come in between."""
 
@@ -189,15 +189,15 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
 
 
 def execute(
-    ledger: Ledger, marketplace: str, decision: Decision, expected_count: int, etag: str = "", most: int = MOST_A_CALL
+    ledger: Ledger, marketplace: str, decision: Decision, expected_count: int, etag: str = "", limit: int = MAX_PER_CALL
 ) -> Outcome:
-    """Carries a decision out, at most `most` entries a call, in batches that are each appended whole or not at all.
+    """Carries a decision out, at most `limit` entries a call, in batches that are each appended whole or not at all.
 
     SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)
-    to_do = [one for one in outcome.selected if one.is_to_do][:most]
+    to_do = [one for one in outcome.selected if one.is_to_do][:limit]
     for begin in range(0, len(to_do), BATCH):
         part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
         seen = {name: one for name, (one, _) in part.items()}
@@ -288,9 +288,9 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
                 continue
             count += 1
             yield replace(found, lot=_lot(report), reach=len(sellers))
-        if count > MOST_SELECTED:
+        if count > MAX_SELECTED:
             raise invalid(
-                "violation_types", f"and the other conditions select over {MOST_SELECTED:,}; state more of them"
+                "violation_types", f"and the other conditions select over {MAX_SELECTED:,}; state more of them"
             )
         if len(page) < _PAGE:
             return

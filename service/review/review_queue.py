@@ -8,16 +8,16 @@ from service.ledger.store import Ledger
 from service.review.priority import QueueItem, ranked
 from service.review.reliability import assess, probability_upheld
 
-MOST_OPEN = 20_000
+MAX_OPEN = 20_000
 """Open violations that are put in order: the newest of safety, and as many of the others, which cannot crowd those out."""
 
 
-def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OPEN) -> tuple[list[QueueItem], bool]:
-    """The open violations as of the cut, the most urgent first; and whether there are more than the `most` newest
-    of safety, or the `most` newest others.
+def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
+    """The open violations as of the cut, the most urgent first; and whether there are more than the `limit` newest
+    of safety, or the `limit` newest others.
     """
-    found = [ledger.open_violations(marketplace, cut, most + 1, is_safety=is_safety) for is_safety in (True, False)]
-    waiting = [violation for newest in found for violation in newest[:most]]
+    found = [ledger.open_violations(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)]
+    waiting = [violation for newest in found for violation in newest[:limit]]
     names = {violation.notifier for violation in waiting if violation.notifier}
     judged = {name: assess(records) for name, records in ledger.notifier_records(marketplace, cut, names).items()}
     orders = ledger.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
@@ -34,7 +34,7 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, most: int = MOST_OP
         )
         for violation in waiting
     ]
-    return ranked(items), any(len(newest) > most for newest in found)
+    return ranked(items), any(len(newest) > limit for newest in found)
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:

@@ -22,9 +22,9 @@ from scoring.policy import Policy
 from scoring.score import score
 
 ALIAS = "shadow"
-MOST_WAITING = 256
+MAX_WAITING = 256
 """Requests that may wait to be scored again."""
-MOST_ROWS = 200_000
+MAX_ROWS = 200_000
 """Entries that they may rest on together: about 100 MB."""
 SHARE = 0.25
 MAX_BYTES = 128 << 20
@@ -69,7 +69,7 @@ class Shadow:
         self._report = report
         self._look_seconds = look_seconds
         self._artifact: Artifact | None = None
-        self._waiting: queue.Queue[Answered] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[Answered] = queue.Queue(MAX_WAITING)
         self._rows = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -94,7 +94,7 @@ class Shadow:
         if self._artifact is None:
             return
         with self._lock:
-            if self._rows + len(answered.rows) <= MOST_ROWS and not self._waiting.full():
+            if self._rows + len(answered.rows) <= MAX_ROWS and not self._waiting.full():
                 self._rows += len(answered.rows)
                 self._waiting.put_nowait(answered)
             else:

@@ -12,7 +12,7 @@ import numpy as np
 from scoring.model.scale import MAX_POINTS
 from service.scores.shadow import file_of
 
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
@@ -57,7 +57,7 @@ class ShadowReport:
         if old is not None and abs(old[1] - old[0]) >= abs(after - before):
             return
         self.sellers[seller] = (before, after)
-        if len(self.sellers) > MOST_SHOWN:
+        if len(self.sellers) > MAX_SHOWN:
             least = min(self.sellers, key=lambda s: (abs(self.sellers[s][1] - self.sellers[s][0]), s))
             del self.sellers[least]
 

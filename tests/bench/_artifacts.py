@@ -28,6 +28,7 @@ from scoring.features.table import FEATURES
 from scoring.model.artifact import MANIFEST
 from scoring.model.certificate import certify
 from scoring.model.trees import evaluate, parse_model
+from scoring.progress import Progress
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from service.registry.registry import Registry
@@ -38,7 +39,6 @@ from tests.service.registry.models import parts_of, publish
 
 ROOT = Path(__file__).parents[2]
 Show = Callable[[str, float], None]
-Progress = Callable[[str, int, int], None]
 
 
 def run(show: Show, progress: Progress, count: int = 10_000, seed: int = 4) -> None:

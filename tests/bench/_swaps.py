@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scoring.progress import Progress
 from scoring.score import score
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
@@ -27,7 +28,6 @@ from tests.service.registry.models import publish
 from tests.service.shells import serving, shell_of
 
 Show = Callable[[str, float], None]
-Progress = Callable[[str, int, int], None]
 
 ASKERS = 4
 PAUSE_SECONDS = 0.005

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scoring.progress import Progress
 from service.cli.progress import StepProgress
 from service.cli.train import Training
 from service.ledger.schema import upgrade
@@ -25,7 +26,6 @@ from training.study.definition import Study
 from training.study.loading import load_study
 
 Show = Callable[[str, float], None]
-Progress = Callable[[str, int, int], None]
 
 
 def _study() -> Study:

@@ -69,12 +69,12 @@ class KafkaSource:
             raise self._told(error.args[0]) from None
         self._at_end[partition] = False
 
-    def poll(self, most: int, seconds: float) -> Sequence[Message]:
+    def poll(self, limit: int, seconds: float) -> Sequence[Message]:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise self._told(failure)
         found: list[Message] = []
-        for message in self._consumer.consume(most, seconds):
+        for message in self._consumer.consume(limit, seconds):
             partition, error = message.partition(), message.error()
             if error is None and partition is not None:
                 self._at_end[partition] = False

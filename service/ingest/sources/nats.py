@@ -58,8 +58,8 @@ class NatsSource:
         self._next = position
         self._run(self._begin())
 
-    def poll(self, most: int, seconds: float) -> Sequence[Message]:
-        return self._run(self._fetch(most, seconds))
+    def poll(self, limit: int, seconds: float) -> Sequence[Message]:
+        return self._run(self._fetch(limit, seconds))
 
     def caught_up(self) -> bool:
         return self._run(self._is_caught_up())
@@ -138,11 +138,11 @@ class NatsSource:
                 " messages expired unread. Restate their facts, and read on under another --source name"
             )
 
-    async def _fetch(self, most: int, seconds: float) -> list[Message]:
+    async def _fetch(self, limit: int, seconds: float) -> list[Message]:
         consumer = self._consumer or await self._begin()
         began = time.monotonic()
         try:
-            fetched = await consumer.fetch(most, timeout=seconds)
+            fetched = await consumer.fetch(limit, timeout=seconds)
         except TimeoutError:
             fetched = []
         found: list[Message] = []

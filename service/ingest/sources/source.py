@@ -33,7 +33,7 @@ class Source(Protocol):
     def seek(self, partition: int, position: int | None) -> None:
         """Has reading of a partition begin at a position; None: with the first message that there is."""
 
-    def poll(self, most: int, seconds: float) -> Sequence[Message]:
+    def poll(self, limit: int, seconds: float) -> Sequence[Message]:
         """At most so many next messages, those of a partition in order; empty if none came within `seconds`."""
 
     def caught_up(self) -> bool:

@@ -20,7 +20,7 @@ from tests.databases import postgresql
 
 MEBIBYTES = {"sqlite": 4, "postgresql": 16}
 MORE_MEBIBYTES = 2
-MOST_BATCHES = 20_000
+MAX_BATCHES = 20_000
 
 
 class SmallDisk:
@@ -89,18 +89,18 @@ def disk_full(backend: str, folder: Path, sizes: Sizes, chance: random.Random) -
     } | found
 
 
-def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MOST_BATCHES) -> tuple[int, bool]:
+def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_BATCHES) -> tuple[int, bool]:
     """Appends until refused, at most so many batches; (next number, whether it ended as it should)."""
     for _ in range(most):
         try:
             ledger.append(MARKETPLACE, batch(number))
         except LedgerUnavailable as error:
-            return number, most == MOST_BATCHES and "disk" in error.message
+            return number, most == MAX_BATCHES and "disk" in error.message
         except Exception:  # noqa: BLE001 (any other is the breach that is counted)
             return number, False
         acknowledged.add(number)
         number += 1
-    return number, most != MOST_BATCHES
+    return number, most != MAX_BATCHES
 
 
 def _wrong_reads(ledger: Ledger, acknowledged: set[int]) -> int:

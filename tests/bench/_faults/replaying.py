@@ -24,7 +24,7 @@ from tests.service.ingest.sources.brokers import PARTITIONS, kafka, produce
 from tests.service.ingest.sources.payloads import MARKET, message
 
 REPLAYS = 3
-MOST_AT_ONCE = 7
+MAX_AT_ONCE = 7
 """Messages of one partition that are taken at once, so that partitions mix."""
 
 
@@ -43,13 +43,13 @@ class Shuffled:
     def seek(self, partition: int, position: int | None) -> None:
         self._source.seek(partition, position)
 
-    def poll(self, most: int, seconds: float) -> Sequence[Message]:
+    def poll(self, limit: int, seconds: float) -> Sequence[Message]:
         if not self._source.caught_up():
-            for found in self._source.poll(most, seconds):
+            for found in self._source.poll(limit, seconds):
                 self._waiting.setdefault(found.partition, []).append(found)
             return []
         partition = self._chance.choice([p for p, rows in self._waiting.items() if rows] or [-1])
-        count = self._chance.randint(1, MOST_AT_ONCE)
+        count = self._chance.randint(1, MAX_AT_ONCE)
         rows = self._waiting.get(partition, [])
         taken, self._waiting[partition] = rows[:count], rows[count:]
         return taken

@@ -144,9 +144,9 @@ def test_the_queue_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
 
 def test_a_queue_that_is_too_long_says_so_and_holds_the_newest(ledger: Ledger) -> None:
     ledger.append(MARKET, [by("n", f"v{n}") for n in range(5)])
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), most=3)
+    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)
     assert ([item.violation for item in items], is_truncated) == (["v2", "v3", "v4"], True)
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), most=5)
+    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=5)
     assert (len(items), is_truncated) == (5, False)
 
 
@@ -154,12 +154,12 @@ def test_a_flood_of_reports_does_not_crowd_safety_out_of_the_queue(ledger: Ledge
     """The newest of safety are put in order by themselves; what is left out on either side is said."""
     unsafe = [violation(f"unsafe{n}", violation_type="unsafe_product", harm=Harm.LOW) for n in range(3)]
     ledger.append(MARKET, [*unsafe, *(by("flood", f"v{n}") for n in range(9))])
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), most=3)
+    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)
     assert [item.violation for item in items] == ["unsafe0", "unsafe1", "unsafe2", "v6", "v7", "v8"]
     assert is_truncated
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), most=9)
+    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=9)
     assert (len(items), is_truncated) == (12, False)
-    _, is_truncated = review_queue(ledger, "elsewhere", ledger.cut(), most=1)
+    _, is_truncated = review_queue(ledger, "elsewhere", ledger.cut(), limit=1)
     assert not is_truncated
     ledger.append("elsewhere", unsafe)
-    assert review_queue(ledger, "elsewhere", ledger.cut(), most=2)[1]
+    assert review_queue(ledger, "elsewhere", ledger.cut(), limit=2)[1]

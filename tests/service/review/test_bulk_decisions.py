@@ -109,7 +109,7 @@ def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(led
     shown = dry_run(ledger, MARKET, DISMISS)
     remaining = []
     for _ in range(4):
-        done = execute(ledger, MARKET, DISMISS, 25, shown.etag, most=10)
+        done = execute(ledger, MARKET, DISMISS, 25, shown.etag, limit=10)
         remaining.append(done.remaining)
         assert (done.held_back, done.etag) == (shown.held_back, shown.etag)
         assert done.remaining == dry_run(ledger, MARKET, DISMISS).remaining

@@ -52,7 +52,7 @@ def test_what_is_executed_is_what_the_dry_run_showed(ledger: Ledger, way: str) -
 def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None:
     """From its first entry on; another id may stand for another, and the first one is still answered."""
     report(ledger, 10)
-    execute(ledger, MARKET, DISMISS, 10, most=1)
+    execute(ledger, MARKET, DISMISS, 10, limit=1)
     other = replace(DISMISS, **OTHERWISE[way])
     for call in (lambda: dry_run(ledger, MARKET, other), lambda: execute(ledger, MARKET, other, 10)):
         with pytest.raises(EntryContentDiffers, match="case-9"):
@@ -70,7 +70,7 @@ def test_a_decision_id_stands_for_the_first_of_two_that_come_at_once(
 
     def come_second(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(ledger, "append", append)
-        execute(ledger, MARKET, other, 10, most=1)
+        execute(ledger, MARKET, other, 10, limit=1)
         return append(*arguments, **options)
 
     monkeypatch.setattr(ledger, "append", come_second)

@@ -171,7 +171,7 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full queue holds nobody up; the report says how many requests it cost, after the server has ended."""
-    monkeypatch.setattr(shadowing, "MOST_ROWS", 0)
+    monkeypatch.setattr(shadowing, "MAX_ROWS", 0)
     challenger = other()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
         wait_until(lambda: shadow._artifact is not None)

@@ -40,7 +40,7 @@ class Rows:
     def seek(self, partition: int, position: int | None) -> None:
         self.at[partition] = position or 0
 
-    def poll(self, most: int, seconds: float) -> Sequence[Message]:
+    def poll(self, limit: int, seconds: float) -> Sequence[Message]:
         if self.fails:
             self.fails -= 1
             raise SourceUnavailable("not now")

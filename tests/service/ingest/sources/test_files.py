@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from scoring.errors import ConfigurationWrong, InvalidInput
+from scoring.progress import Progress
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport, import_entries, import_files
 from service.ingest.mapping.rules import mapping_of
@@ -42,7 +43,7 @@ def imported(
     return import_files(ledger, mapping_of(data), folder, breaking(breaks_after), folder / "imports")
 
 
-def breaking(batches: int) -> importing.Progress:
+def breaking(batches: int) -> Progress:
     left = batches
 
     def progress(step: str, done: int, total: int) -> None:
