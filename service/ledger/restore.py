@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 _MANIFEST_BYTES = 1 << 20
 _LINE_BYTES = 16 << 20
 """At most this much of a backup is held in memory: of what was made by hand, a few bytes may unpack to any number."""
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_MIN_BIGINT, _MAX_BIGINT = -(2**63), 2**63 - 1
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
     *(struct.error, OverflowError),
@@ -203,7 +203,7 @@ def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int and _LEAST <= value <= _MOST
+    return type(value) is int and _MIN_BIGINT <= value <= _MAX_BIGINT
 
 
 def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:

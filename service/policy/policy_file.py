@@ -11,7 +11,7 @@ SHIPPED_POLICY = Path(__file__).with_name("default.toml")
 
 
 def load_policy(settings: Settings) -> Policy:
-    """The configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
+    """Return the configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
     path = settings.policy or SHIPPED_POLICY
     try:
         return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))

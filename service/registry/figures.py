@@ -21,13 +21,17 @@ class Row:
     """One figure of two models side by side; None where a model does not state it."""
 
     section: str
+    """What the figure belongs to: features, parameters, an evaluation."""
     name: str
+    """Its name, with dots for what is nested."""
     first: Any
+    """Its value in the first model."""
     second: Any
+    """Its value in the second one."""
 
 
 def headline(parts: Mapping[str, bytes]) -> dict[str, Figure]:
-    """The figures that the log keeps of a model: `auc` and `log_loss` of the test period, as far as they are stated."""
+    """Return the figures that the log keeps of a model: `auc` and `log_loss` of the test period, where stated."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -35,20 +39,21 @@ def headline(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
-    """The keys of a model's features as `model show` names them, in order."""
+    """Return the keys of a model's features as `model show` names them, in order."""
     return [_key(row) for row in manifest["features"]]
 
 
 def _key(row: Mapping[str, Any]) -> str:
-    """A feature's own key; that of a feature which this release does not know is as the manifest states it."""
+    """Return a feature's own key; that of a feature which this release does not know is as the manifest states it."""
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
 def difference(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[Row]:
-    """How two models differ: features of one alone; parameters, scale and lineage where they differ; every figure of the
-    evaluation, side by side.
+    """Return how two models differ, figure by figure.
+
+    That is: features of one alone; parameters, scale and lineage where they differ; every figure of the evaluation.
     """
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
@@ -79,7 +84,7 @@ def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 
 def flat(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
-    """Nested JSON as names with dots; lists as their JSON, or left out."""
+    """Return nested JSON as names with dots; lists as their JSON, or left out."""
     found: Flat = {}
     for name, item in value.items():
         if isinstance(item, Mapping):

@@ -102,7 +102,7 @@ class Folder:
 
     @contextmanager
     def _writing(self) -> Iterator[BinaryIO]:
-        """The log, while no other process or thread writes to the registry."""
+        """Hold the log open while no other process or thread writes to the registry."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("a+b") as log:
             fcntl.flock(log, fcntl.LOCK_EX)

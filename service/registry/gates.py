@@ -19,19 +19,29 @@ NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate: a hard one must hold or be overridden, an advisory one must hold or be signed off."""
+    """One gate of a model: a hard one must hold or be overridden, an advisory one must hold or be signed off."""
 
     gate: str
+    """Its name."""
     is_hard: bool
+    """Whether a promotion past it takes an override."""
     ok: bool
+    """Whether it holds."""
     number: float | None
+    """What was measured; None if nothing was."""
     limit: float | None
+    """What it is measured against; None without one."""
     text: str
+    """What was found, in words."""
     overridable: bool
+    """Whether a person may override it."""
 
 
 def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
-    """The gates in `gates.json`; None without one. ArtifactRefused if it is none, or one that leaves out the promises."""
+    """Return the gates in `gates.json`; None without one.
+
+    ArtifactRefused if it is none, or one that leaves out the promises.
+    """
     if data is None:
         return None
     try:
@@ -47,23 +57,23 @@ def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
 
 
 def verdict(gates: Sequence[Gate] | None) -> str:
-    """`none` without gates, `passed` if every hard one holds, else `failed`."""
+    """Return the verdict of gates: `none` without any, `passed` if every hard one holds, else `failed`."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
 def failed(gates: Sequence[Gate] | None) -> list[str]:
-    """The names of the gates that do not hold, the hard ones first."""
+    """Return the names of the gates that do not hold, the hard ones first."""
     return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
 
 
 def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
-    """What the log is to say of a promotion past these gates: verdict, who overrode which and signed off which.
-    `served`: the model was champion before; unless it was, to have no gates is a failure, too.
+    """Return what the log states of a promotion past these gates: verdict, who overrode which, who signed off which.
 
-    GatesFailed if it takes an override or a signature that is not given, or one that nobody can give. InvalidInput if one
-    is given and none is asked for: the log would say of a person what he had no reason to do.
+    `served`: the model was champion before; unless it was, to have no gates is a failure, too. GatesFailed if the promotion
+    needs an override or a signature that is not given, or one that nobody can give. InvalidInput if one is given that no gate
+    asks for: the log would say of a person what he had no reason to do.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]

@@ -33,7 +33,10 @@ _LENGTH = struct.Struct(">Q")
 
 
 def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> str:
-    """Loads a model in a process of its own; its digest. ArtifactRefused if that refuses, dies or does not end in time."""
+    """Load a model in a process of its own, and return its digest.
+
+    ArtifactRefused if that refuses, dies or does not end in time.
+    """
     try:
         done = subprocess.run(
             [*_COMMAND, str(PROCESSOR_SECONDS), str(memory_bytes)],
@@ -58,7 +61,7 @@ def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_byte
 
 
 def main() -> int:
-    """Limits itself, loads what stdin holds, and says what came of it."""
+    """Limit itself, load what stdin holds, and says what came of it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]), int(sys.argv[1])))
     resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]), int(sys.argv[2])))
@@ -95,7 +98,7 @@ def _unpacked(data: bytes) -> dict[str, bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing but what Python needs: no password of a database, no key."""
+    """Return the environment of the process: only what Python needs, no password of a database, no key."""
     kept = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     path = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return kept | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path)}

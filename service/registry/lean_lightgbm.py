@@ -6,7 +6,7 @@ _OPTIONAL = ("dask", "graphviz", "matplotlib", "pandas", "pyarrow", "sklearn")
 
 
 def leave_out_optional() -> None:
-    """Keeps LightGBM, not yet imported, from importing packages that no model needs.
+    """Keep LightGBM, not yet imported, from importing packages that no model needs.
 
     With the packages of training installed that takes 0.25 s instead of 1. Whoever imports one of them afterwards in this
     process gets a ModuleNotFoundError.

@@ -22,32 +22,40 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of an alias. `time` is RFC 3339. `figures` is flat: how good the model is, the verdict of its gates, the
-    SHA-256 of what lies beside it (`gates_sha256`), who overrode or signed off what; empty in logs of before 0.3.
-    """
+    """One move of an alias."""
 
     alias: str
+    """The alias that moved."""
     digest: str
+    """The model that it points at since."""
     actor: str
+    """Who moved it."""
     reason: str
+    """Why."""
     time: str
+    """When, in RFC 3339."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    """How good the model is, the verdict of its gates, the SHA-256 of what lies beside it (`gates_sha256`), who
+    overrode or signed off what; empty in logs of before 0.3.
+    """
 
 
 def is_digest(text: str) -> bool:
-    """Whether it is a whole digest: 64 hexadecimal digits."""
+    """Return whether it is a whole digest: 64 hexadecimal digits."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def line_of(move: Move) -> bytes:
-    """A move as one line of JSON, with its end. No line break within: JSON escapes them."""
+    """Return a move as one line of JSON, with its end. No line break within: JSON escapes them."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def move_of(line: bytes) -> Move:
-    """A line of the log as a move; what a later release adds is passed over. ValueError, TypeError or RecursionError if it
-    is none: every field a text, the digest a digest, each figure a text or a number.
+    """Return a line of the log as a move; what a later release adds is passed over.
+
+    ValueError, TypeError or RecursionError if it is none: every field a text, the digest a digest, each figure a text
+    or a number.
     """
     stated = json.loads(line)
     if not isinstance(stated, dict):
@@ -71,7 +79,7 @@ def _is_figure(value: object) -> bool:
 
 
 def is_move(line: bytes) -> bool:
-    """Whether a line is a whole move."""
+    """Return whether a line is a whole move."""
     try:
         move_of(line)
     except (ValueError, TypeError, RecursionError):
@@ -80,7 +88,7 @@ def is_move(line: bytes) -> bool:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
-    """Where each alias points after these moves: `previous` is the last champion that the present one is not."""
+    """Return where each alias points after these moves: `previous` is the last champion that the present one is not."""
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)
@@ -92,6 +100,6 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
-    """What the last move of a model that says it says of it."""
+    """Return a figure of a model from its last move that states it; None if no move does."""
     said = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return said[-1] if said else None

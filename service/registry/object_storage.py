@@ -108,7 +108,7 @@ class Objects:
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 
     def stamp(self) -> object:
-        """The number of the last move. One request that asks for the next one, unless it is there."""
+        """Return the number of the last move. One request that asks for the next one, unless it is there."""
         last = max(self._read, default=0)
         self._fs.invalidate_cache()
         if self._fs.exists(self._path(last + 1)):
@@ -127,14 +127,15 @@ class Objects:
         return sorted(int(match[1]) for name in names if (match := _NUMBER.fullmatch(str(name).rsplit("/", 1)[-1])))
 
     def _refuse_half(self, numbers: list[int], attempt: int) -> None:
-        """A last object that is no move (or came this moment) is waited for; one that stays so is for a person."""
+        """Wait for a last object that is no move yet, or came this moment; refuse one that stays so."""
         if attempt >= MAX_TRIES // 2:
             raise ConfigurationWrong(f"{self._path(numbers[-1])} is half written; if no command runs, remove it")
         time.sleep(0.02)
 
     def _refuse_shared_numbers(self) -> None:
-        """Creates one object twice, once a process: the second time must fail. What fsspec itself does for a store that
-        knows no better is to look first and write then, which only seems to.
+        """Create one object twice, once a process: the second time must fail.
+
+        What fsspec itself does for a store that knows no better is to look first and write then, which only seems to.
         """
         if self._is_exclusive:
             return

@@ -8,7 +8,7 @@ from service.registry.storage import Storage
 
 
 def storage_of(place: Path | str) -> Storage:
-    """The storage at a path or a URL. ConfigurationWrong if there is none of this kind."""
+    """Return the storage at a path or a URL. ConfigurationWrong if there is none of this kind."""
     text = str(place)
     if isinstance(place, Path) or "://" not in text:
         return Folder(Path(place))

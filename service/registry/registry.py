@@ -53,7 +53,7 @@ class Registry:
         return self._storage.look_seconds
 
     def stamp(self) -> object:
-        """Another value once an alias has moved; cheap."""
+        """Return a value that changes once an alias has moved; cheap."""
         return self._storage.stamp()
 
     def publish(
@@ -65,14 +65,15 @@ class Registry:
         now: int,
         attachments: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Verifies and stores an artifact with its attachments (`gates.json`, `report.html`); its digest. What can be read
-        without LightGBM is verified first, then a throwaway process loads it, and only then this one.
+        """Verify and store an artifact with its attachments (`gates.json`, `report.html`), and return its digest.
+
+        What can be read without LightGBM is verified first, then a throwaway process loads it, and only then this one.
 
         Where none is champion, a model becomes it if its gates allow a promotion; any other one, and one without gates,
         becomes challenger. Publishing the same content again changes nothing but the log and the attachments, and mends
         what was damaged.
         """
-        _check_said(actor=actor, reason=reason)
+        _check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
@@ -100,13 +101,13 @@ class Registry:
         return digest
 
     def promote(self, model: str, *, actor: str, reason: str, now: int, override: str = "", sign_off: str = "") -> str:
-        """Makes a published model champion, after a throwaway process has loaded it; its whole digest.
+        """Make a published model champion, after a throwaway process has loaded it, and return its whole digest.
 
         Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
         A model without gates that never was champion takes `override`, too.
         GatesFailed says what it takes; ModelNotFound; ArtifactRefused; InvalidInput.
         """
-        _check_said(actor=actor, reason=reason, override=override, sign_off=sign_off)
+        _check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
         self._allowed(digest, self.history(), override, sign_off)
         self._try(digest, self._verified(digest))
@@ -120,11 +121,13 @@ class Registry:
         return digest
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "") -> str:
-        """Makes `previous` champion again; its digest. At once: it served before, so its bytes are compared by SHA-256
-        and not tried anew, and no gate is asked. With `champion`, the digest that is to be taken back, a second call
-        changes nothing. ModelNotFound if no other model was champion before; ArtifactRefused.
+        """Make `previous` champion again, and return its digest.
+
+        At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
+        `champion`, the digest that is to be taken back, a second call changes nothing. ModelNotFound if no other model
+        was champion before; ArtifactRefused.
         """
-        _check_said(actor=actor, reason=reason)
+        _check_actor_and_reason(actor=actor, reason=reason)
 
         def decide(moves: list[Move]) -> Move | None:
             aliases = aliases_of(moves)
@@ -145,33 +148,36 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
-        """Points `challenger` or `shadow` at a published model; its whole digest. A champion is made by `promote`."""
+        """Point `challenger` or `shadow` at a published model, and return its whole digest.
+
+        A champion is made by `promote`.
+        """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
-        _check_said(actor=actor, reason=reason)
+        _check_actor_and_reason(actor=actor, reason=reason)
         digest = self.resolve(model)
         self.content(digest)
         self._storage.append(lambda _: Move(alias, digest, actor, reason, format_time(now)))
         return digest
 
     def champion(self) -> str | None:
-        """The champion's digest; None if nothing was ever published."""
+        """Return the champion's digest; None if nothing was ever published."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
-        """Where each alias points now."""
+        """Return where each alias points now."""
         return aliases_of(self.history())
 
     def history(self) -> list[Move]:
-        """Every move of an alias, oldest first."""
+        """Return every move of an alias, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> Iterator[str]:
-        """Digests of all published models, in order."""
+        """Yield the digests of all published models, in order."""
         yield from self._storage.digests()
 
     def resolve(self, name: str) -> str:
-        """The whole digest for an alias or the beginning of a digest. ModelNotFound says where to look."""
+        """Return the whole digest for an alias or the beginning of a digest. ModelNotFound says where to look."""
         if name in (aliases := self.aliases()):
             return aliases[name]
         found = [digest for digest in self.digests() if len(name) >= 6 and digest.startswith(name)]
@@ -181,11 +187,14 @@ class Registry:
         return found[0]
 
     def read(self, digest: str) -> dict[str, bytes]:
-        """The parts of a published model as they lie there, unverified."""
+        """Return the parts of a published model as they lie there, unverified."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
     def attachment(self, digest: str, name: str) -> bytes:
-        """What was published beside a model, the last time. ModelNotFound without one, ArtifactRefused if it is another."""
+        """Return what was published beside a model, the last time.
+
+        ModelNotFound without one, ArtifactRefused if it differs.
+        """
         return self._attachment(digest, name, self.history())
 
     def _attachment(self, digest: str, name: str, moves: list[Move]) -> bytes:
@@ -199,7 +208,10 @@ class Registry:
         return data
 
     def gates(self, digest: str) -> tuple[Gate, ...] | None:
-        """The gates of a published model; None if it has none. ArtifactRefused if they are not those of the log."""
+        """Return the gates of a published model; None if it has none.
+
+        ArtifactRefused if they are not those of the log.
+        """
         return self._gates(digest, self.history())
 
     def _gates(self, digest: str, moves: list[Move]) -> tuple[Gate, ...] | None:
@@ -209,15 +221,18 @@ class Registry:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """The parts of a published model, compared with its digest, which takes milliseconds and no LightGBM."""
+        """Return the parts of a published model, compared with its digest, which takes milliseconds and no LightGBM."""
         return self._compared(digest, self.read(digest), verify_content)
 
     def load(self, digest: str) -> Artifact:
-        """A published model, verified whole. ArtifactRefused says which model, what does not match and what to do."""
+        """Return a published model, verified whole.
+
+        ArtifactRefused says which model, what does not match and what to do.
+        """
         return self._ready(digest, self._verified(digest))
 
     def admit(self, digest: str) -> Artifact:
-        """The same for a server: between the strict reading and LightGBM, a throwaway process loads the model first."""
+        """Return a published model as `load` does, for a server: a throwaway process loads it first."""
         parts = self._verified(digest)
         self._try(digest, parts)
         return self._ready(digest, parts)
@@ -229,7 +244,7 @@ class Registry:
             raise self._refused(digest, error.message) from error
 
     def _verified(self, digest: str) -> dict[str, bytes]:
-        """The parts, after all that can be verified without LightGBM."""
+        """Return the parts, after all that can be verified without LightGBM."""
 
         def digest_of(parts: Mapping[str, bytes]) -> str:
             found = verify(parts)
@@ -246,7 +261,7 @@ class Registry:
     def _compared(
         self, digest: str, parts: dict[str, bytes], digest_of: Callable[[Mapping[str, bytes]], str]
     ) -> dict[str, bytes]:
-        """The parts, if they are those of this digest."""
+        """Return the parts, if they are those of this digest."""
         try:
             found = digest_of(parts)
         except ArtifactRefused as error:
@@ -265,7 +280,10 @@ class Registry:
         )
 
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
-        """What the log is to say of a promotion, with the SHA-256 of the gates, after these moves. Raises as `allow`."""
+        """Return what the log states of a promotion after these moves, with the SHA-256 of the gates.
+
+        Raises as `allow`.
+        """
         gates = self._gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))
@@ -283,12 +301,12 @@ class Registry:
 
 
 def _sha_name(attachment: str) -> str:
-    """`gates.json` is `gates_sha256` among the figures."""
+    """Return the figure that holds the SHA-256 of an attachment: `gates_sha256` for `gates.json`."""
     return f"{attachment.partition('.')[0]}_sha256"
 
 
 def _is_allowed(gates: tuple[Gate, ...] | None) -> bool:
-    """Whether a model may be champion without any person's name."""
+    """Return whether a model may be champion without any person's name."""
     try:
         allow(gates, "", "")
     except GatesFailed:
@@ -304,8 +322,8 @@ def _check_attachments(attachments: Mapping[str, bytes]) -> None:
             raise ArtifactRefused(f"{name} of the model is larger than {MAX_ATTACHMENT_BYTES >> 20} MB")
 
 
-def _check_said(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
-    """Who and why are said, and fit on a page. InvalidInput names what does not."""
+def _check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
+    """Check that an actor and a reason are stated and fit on a page. InvalidInput names what does not."""
     wrong = []
     for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
         if not text.strip():

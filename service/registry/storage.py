@@ -21,28 +21,28 @@ class Storage(Protocol):
     """How often a follower may look at `stamp`."""
 
     def digests(self) -> list[str]:
-        """Digests of the models that are there whole, in order."""
+        """Return the digests of the models that are there whole, in order."""
 
     def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
-        """What is there of these parts of a model. ArtifactRefused if one is larger than MAX_PART_BYTES."""
+        """Return what is there of these parts of a model. ArtifactRefused if one is larger than MAX_PART_BYTES."""
 
     def store(self, digest: str, parts: Mapping[str, bytes]) -> None:
-        """Puts a model in its place, whole or not at all; what was there, damaged, makes way."""
+        """Put a model in its place, whole or not at all; what was there, damaged, make way."""
 
     def attach(self, digest: str, attachments: Mapping[str, bytes]) -> None:
-        """Lays files beside a model that is there, each whole or not at all, in place of those of the same name."""
+        """Lay files beside a model that is there, each whole or not at all, in place of those of the same name."""
 
     def moves(self) -> list[Move]:
-        """Every move, oldest first. ConfigurationWrong names what is damaged."""
+        """Return every move, oldest first. ConfigurationWrong names what is damaged."""
 
     def append(self, decide: Decide) -> Move | None:
-        """Adds the move that `decide` makes of all moves before it, if any: none is lost, and none comes between."""
+        """Add the move that `decide` makes of all moves before it, if any: none is lost, and none comes between."""
 
     def stamp(self) -> object:
-        """Another value once the log has changed; cheap enough to be asked for all the time."""
+        """Return a value that changes once the log has changed; cheap enough to be asked for all the time."""
 
 
 def refuse_size(digest: str, name: str, size: int) -> None:
-    """ArtifactRefused if a part is too large to be read."""
+    """Raise ArtifactRefused if a part is too large to be read."""
     if size > MAX_PART_BYTES:
         raise ArtifactRefused(f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB")

@@ -40,35 +40,44 @@ _PAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done, by whom and why, to which violations. `statuses`: empty for all that allow the action, but
-    for what is dismissed, which is taken up again only if that is said.
-    """
+    """What is to be done to which violations, by whom and why."""
 
     decision_id: str
+    """The caller's own id: a call again with it goes on where the one before ended."""
     action: Action
+    """One of BULK_ACTIONS."""
     actor: str
+    """Who decides."""
     reason: str
+    """Why, in plain words."""
     ground: str
+    """The legal or contractual ground; may be empty."""
     selection: Selection
+    """Which violations."""
     statuses: tuple[Status, ...] = ()
+    """Statuses to decide; empty for all that allow the action but DISMISSED, which is taken up again only if it is stated."""
     sample_fraction: float = SAMPLE_FRACTION
+    """The share, above 0 and at most 1, that is drawn at random and left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """One selected violation: where it stood before this decision, and whether this decision has changed it already.
-
-    `changes`: decisions about it on record when it was looked at; `lot`: from 0 to below 1, the lowest are held back;
-    `reach`: violations of sellers that are decided with it, if it is of a product.
-    """
+    """One selected violation."""
 
     violation: str
+    """Its id."""
     status: Status
+    """Where it stood before this decision."""
     done: bool
+    """Whether this decision has changed it already."""
     held_back: bool = False
+    """Whether it is left to a person."""
     changes: int = 0
+    """Decisions about it on record when it was looked at."""
     lot: float = 0.0
+    """From 0 to below 1; the lowest are held back."""
     reach: int = 0
+    """Violations of sellers that are decided with it, if it is of a product."""
 
     @property
     def is_to_do(self) -> bool:
@@ -78,14 +87,16 @@ class Selected:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a bulk decision selects, and how far it has come. `etag` stands for the set of violations and for all
-    parameters but the decision's id. `changed`: what somebody else decided after it was looked at, and so is left alone.
-    """
+    """What a bulk decision selects, and how far it has come."""
 
     selected: Sequence[Selected]
+    """The selected violations, by the sequence of their reports."""
     etag: str
+    """Stands for the set of violations and for all parameters but the decision's id."""
     appended: set[str] = field(default_factory=set)
+    """Ids of the violations that this call has changed."""
     changed: list[str] = field(default_factory=list)
+    """What somebody else decided after it was looked at, and so is left alone."""
 
     @property
     def by_status(self) -> Mapping[Status, int]:
@@ -120,23 +131,23 @@ class Outcome:
 
 
 def parameters_of(decision: Decision) -> str:
-    """Digest of all that a decision says but its id, in 16 hexadecimal digits."""
+    """Return the digest of all that a decision says but its id, in 16 hexadecimal digits."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
 def prefix_of(decision: Decision) -> str:
-    """How the ids of a decision's entries begin, before the digest of its parameters."""
+    """Return how the ids of a decision's entries begin, before the digest of its parameters."""
     return f"bulk~{_digest(decision.decision_id, 16)}~"
 
 
 def own_prefix_of(decision: Decision) -> str:
-    """How they begin with the digest."""
+    """Return how they begin with the digest."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
 def entry_id_of(decision: Decision, violation: str) -> str:
-    """The id of the change that a bulk decision makes to a violation, the same each time."""
+    """Return the id of the change that a bulk decision makes to a violation, the same each time."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 
@@ -145,7 +156,7 @@ def _digest(text: str, digits: int) -> str:
 
 
 def check(decision: Decision) -> None:
-    """InvalidInput names what is wrong with a decision, by the fields of the contract's request."""
+    """Check the parameters of a decision. InvalidInput names each wrong one as the contract's request does."""
     wrong = []
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
@@ -171,8 +182,9 @@ def check(decision: Decision) -> None:
 
 
 def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
-    """What a decision selects, and which of it is held back. InvalidInput; EntryContentDiffers if the id stands for
-    another decision.
+    """Return what a decision selects, and which of it is held back.
+
+    InvalidInput; EntryContentDiffers if the id stands for another decision.
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
@@ -191,7 +203,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
 def execute(
     ledger: Ledger, marketplace: str, decision: Decision, expected_count: int, etag: str = "", limit: int = MAX_PER_CALL
 ) -> Outcome:
-    """Carries a decision out, at most `limit` entries a call, in batches that are each appended whole or not at all.
+    """Carry a decision out, at most `limit` entries a call, in batches that are each appended whole or not at all.
 
     SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
     """
@@ -215,7 +227,7 @@ def execute(
 
 
 def _require_own_id(ledger: Ledger, marketplace: str, decision: Decision) -> None:
-    """EntryContentDiffers if entries of another decision are on record under this decision's id."""
+    """Raise EntryContentDiffers if entries of another decision are on record under this decision's id."""
     prefix = prefix_of(decision)
     for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
         if not name.startswith(own_prefix_of(decision)):
@@ -240,7 +252,7 @@ def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
 
 
 def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
-    """What is wrong with the change itself: checked on one that is made up, so that a dry run tells too."""
+    """Yield what is wrong with the change itself, checked on a made-up violation so that a dry run finds it too."""
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
@@ -250,7 +262,7 @@ def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
 
 
 def _allowing(action: Action) -> set[Status]:
-    """The statuses that allow an action."""
+    """Return the statuses that allow an action."""
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
@@ -263,13 +275,13 @@ def _change(decision: Decision, one: Selected) -> Entry:
 
 
 def _lot(report: Report) -> float:
-    """A number from 0 to below 1 that a violation draws, the same each time."""
+    """Return the number from 0 to below 1 that a violation draws, the same each time."""
     drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
 def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
-    """The violations of the selection that this decision may change, or has changed, by the sequence of their reports."""
+    """Yield the violations that this decision may change, or has changed, by the sequence of their reports."""
     wanted = {*decision.statuses} or _allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0
@@ -298,8 +310,9 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
 
 
 def _standing(prefix: str, report: Report, changes: Sequence[RecordedChange]) -> Selected | None:
-    """Where a violation stood before the decision whose entries' ids begin with `prefix`; None if it is a person's to
-    decide, or as if never reported.
+    """Return where a violation stood before the decision; None if it is a person's to decide, or as if never reported.
+
+    The ids of the decision's own entries begin with `prefix`.
     """
     state = report.state
     for change in changes:

@@ -14,19 +14,22 @@ HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:
-    """An open violation with what its priority is made of.
-
-    `recent_orders`: orders that the seller settled in the last 30 days, a proxy for those still shipping, which the
-    ledger does not know. `held_back`: left to a person by a bulk decision. `sequence`: that of its report.
-    """
+    """An open violation with what its priority is made of."""
 
     violation: str
+    """Its id."""
     sequence: int
+    """The sequence of its report."""
     category: Category
+    """Its category."""
     severity: Severity
+    """Its present severity."""
     probability_upheld: float
+    """The probability that its report is upheld, 0 to 1."""
     recent_orders: int
+    """Orders that the seller settled in the last 30 days: a proxy for those still shipping, which nobody states."""
     held_back: bool
+    """Whether a bulk decision left it to a person."""
 
     @property
     def harm_weight(self) -> int:
@@ -48,5 +51,5 @@ class QueueItem:
 
 
 def ranked(items: Iterable[QueueItem]) -> list[QueueItem]:
-    """Safety first, then by falling priority; of equals what was reported earlier."""
+    """Return the items in order: safety first, then by falling priority; of equals the earlier report."""
     return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

@@ -16,11 +16,14 @@ from service.ledger.records import Outcome, Record
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is assumed of a notifier before any of its reports was decided: Beta(`upheld`, `failed`), as so many reports."""
+    """What is assumed of a notifier before any of its reports was decided: Beta(`upheld`, `failed`)."""
 
     upheld: float
+    """Reports that count as upheld."""
     failed: float
+    """Reports that count as failed."""
     reason: str
+    """Why these numbers."""
 
     @property
     def mean(self) -> float:
@@ -58,26 +61,31 @@ class Reliability:
     """The probability that a decided report of a notifier is upheld: posterior mean, 90 % interval, and prior mean."""
 
     mean: float
+    """The posterior mean."""
     low: float
+    """The lower end of the 90 % interval."""
     high: float
+    """The upper end."""
     prior: float
+    """The mean of the prior."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A notifier's record as far as it is judged, by the prior of `source`; beside it its reports as an authority.
-
-    `source` and `reliability` are None if it reported as an authority alone.
-    """
+    """A notifier's record as far as it is judged, and beside it its reports as an authority."""
 
     record: Record
+    """Its reports that are judged, by what became of them."""
     authority_reports: int
+    """Its reports as an authority, which are not judged."""
     source: Source | None
+    """The source whose prior it is judged by; None if it reported as an authority alone."""
     reliability: Reliability | None
+    """None if it reported as an authority alone."""
 
 
 def reliability_of(record: Record, source: Source) -> Reliability:
-    """The posterior of a record, by the prior of a source that is no authority.
+    """Return the posterior of a record, by the prior of a source that is no authority.
 
     A buyer's prior is Beta(4, 4), 0.5. With 20 reports dismissed the posterior is Beta(4, 24): mean 0.143, interval 0.052
     to 0.263. With 3 upheld, 1 overturned and 2 withdrawn it is Beta(7, 6): mean 0.538, interval 0.315 to 0.755.
@@ -90,7 +98,7 @@ def reliability_of(record: Record, source: Source) -> Reliability:
 
 
 def assess(records: Mapping[Source, Record]) -> Assessment:
-    """A notifier by its records under each source.
+    """Assess a notifier by its records under each source.
 
     The prior is that of the source under which it reported most; of equals the lower one.
     """
@@ -104,7 +112,10 @@ def assess(records: Mapping[Source, Record]) -> Assessment:
 
 
 def probability_upheld(source: Source, notifier: Assessment | None = None) -> float:
-    """The probability that a report is upheld: of an authority 1, else its notifier's reliability, else the prior's mean."""
+    """Return the probability that a report is upheld.
+
+    That of an authority is 1; else it is its notifier's reliability, else the prior's mean.
+    """
     if source in AUTHORITIES:
         return 1.0
     if notifier is not None and notifier.reliability is not None:

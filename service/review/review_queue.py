@@ -13,8 +13,9 @@ MAX_OPEN = 20_000
 
 
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
-    """The open violations as of the cut, the most urgent first; and whether there are more than the `limit` newest
-    of safety, or the `limit` newest others.
+    """Return the open violations as of the cut, the most urgent first, and whether some were left out.
+
+    Some are left out if there are more than the `limit` newest of safety, or the `limit` newest others.
     """
     found = [ledger.open_violations(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)]
     waiting = [violation for newest in found for violation in newest[:limit]]
@@ -38,7 +39,7 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
-    """Those under review whose last change says that a bulk decision left them to a person."""
+    """Return those under review whose last change says that a bulk decision left them to a person."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
     histories = ledger.histories(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}

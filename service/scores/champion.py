@@ -17,7 +17,9 @@ _NEVER = object()
 
 
 class Champion:
-    """Holds the model that answers and the one before it. Shared by threads: a swap replaces one reference.
+    """The model that answers and the one before it.
+
+    Shared by threads: a swap replaces one reference.
 
     Without a registry there is never a model. ArtifactRefused if the registry's champion is not sound.
     """
@@ -41,9 +43,10 @@ class Champion:
         return self._artifact.digest if self._artifact else ""
 
     def refresh(self) -> bool:
-        """Takes over the registry's champion, if it is another one; whether it did. The new model is tried in a throwaway
-        process, verified and loaded before the old one is let go; ArtifactRefused leaves the old one in place. The old one
-        is kept: to go back to it takes no more than a look at its bytes.
+        """Take over the registry's champion, if it is another one, and return whether it did.
+
+        The new model is tried in a throwaway process, verified and loaded before the old one is let go; ArtifactRefused
+        leaves the old one in place. The old one is kept: to go back to it takes no more than a look at its bytes.
         """
         registry = self.registry
         with self._changing:
@@ -59,8 +62,10 @@ class Champion:
             return True
 
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
-        """Takes promotions over until `stop` is set, looking every `seconds` (default: what suits the registry's place)
-        whether an alias has moved. What is refused is reported, once each, and tried again more and more rarely.
+        """Take promotions over until `stop` is set, looking every `seconds` whether an alias has moved.
+
+        By default as often as suits the registry's place. What is refused is reported, once each, and tried again more and
+        more rarely.
         """
         registry = self.registry
         if registry is None:
@@ -85,7 +90,7 @@ class Champion:
                     report(refused := str(error))
 
     def _keep_previous(self, registry: Registry) -> None:
-        """Loads the model that a rollback would bring back, so that a server that has just started goes back at once too."""
+        """Load the model that a rollback would bring back, so that a server that has just started goes back at once."""
         previous = registry.aliases().get(PREVIOUS)
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return

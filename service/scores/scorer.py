@@ -37,7 +37,7 @@ class Scorer:
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
-        """One trust score a seller, or why there is none, all from the same cut of the ledger and the same model.
+        """Return one trust score a seller, or why there is none, all by one cut of the ledger and one model.
 
         The sellers' entries are read and scored a part at a time, so that memory is bounded. CallerGone between two parts
         if nobody waits for the answer any more.
@@ -59,7 +59,7 @@ class Scorer:
         return found, stamp
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """The sellers in parts that have at most MAX_ROWS rows together and of none too many allegations, or are of one."""
+        """Yield the sellers in parts of at most MAX_ROWS rows; whoever has too many rows or allegations is alone."""
         if len(sellers) == 1:
             yield sellers
             return
@@ -81,8 +81,9 @@ class Scorer:
             yield part
 
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
-        """One seller's score with the facts behind it. SellerNotFound if nothing stands of the seller; CallerGone if nobody
-        waits for it any more.
+        """Return one seller's score with the facts behind it.
+
+        SellerNotFound if nothing stands of the seller; CallerGone if nobody waits for it any more.
         """
         artifact = self.champion.artifact
         check = current_call().require_caller
@@ -94,7 +95,7 @@ class Scorer:
         return explanation, self._stamp(cut, artifact)
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, int]]:
-        """The rows of a part, and of a seller with very many open allegations how many are not among them."""
+        """Return the rows of a part, and of a seller with very many open allegations how many are not among them."""
         if len(sellers) > 1:
             return self._ledger.fact_rows(marketplace, sellers, cut.sequence), {}
         [seller] = sellers

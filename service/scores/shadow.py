@@ -36,20 +36,25 @@ class Models(Protocol):
     """The part of a registry that a shadow needs."""
 
     def aliases(self) -> dict[str, str]:
-        """Where each alias points now."""
+        """Return where each alias points now."""
 
     def admit(self, digest: str) -> Artifact:
-        """A published model, loaded and verified; ArtifactRefused if it is not sound."""
+        """Return a published model, loaded and verified; ArtifactRefused if it is not sound."""
 
 
 class Answered(NamedTuple):
     """A request, what it was answered from, and the champion's answers."""
 
     marketplace: str
+    """Whose sellers they are."""
     rows: Sequence[FactRow]
+    """The sellers' entries, as the fold reads them."""
     sellers: Sequence[str]
+    """The sellers that were asked for."""
     answers: Sequence[TrustScore | None]
+    """One a seller, in their order; None where there was no score."""
     stamp: Stamp
+    """What made the answers."""
 
 
 class Shadow:
@@ -90,7 +95,7 @@ class Shadow:
         self._attempt(self._tell_counts)
 
     def offer(self, answered: Answered) -> None:
-        """Takes a request to be scored again, if there is a shadow and room; never waits."""
+        """Take a request to be scored again, if there is a shadow and room; never waits."""
         if self._artifact is None:
             return
         with self._lock:
@@ -116,7 +121,7 @@ class Shadow:
             self._stop.wait(min((time.thread_time() - began) * (1 / SHARE - 1), 1.0))
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Whether it worked; if not, its problem is told, unless it is the last one again."""
+        """Run a step and return whether it worked; report its problem, unless it is the last one again."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
@@ -128,7 +133,7 @@ class Shadow:
         return True
 
     def _look(self) -> None:
-        """Takes over where the alias points. A refused model is tried again later; meanwhile there is no shadow."""
+        """Take over where the alias points. A refused model is tried again later; meanwhile there is no shadow."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._look_seconds
@@ -165,7 +170,7 @@ class Shadow:
         self.counts["compared"] += len(lines)
 
     def _tell_counts(self) -> None:
-        """Writes how many requests were dropped and failed since it was last written."""
+        """Write how many requests were dropped and failed since it was last written."""
         artifact, now = self._artifact, dict(self.counts)
         news = {name: now[name] - self._told[name] for name in ("dropped", "failed")}
         if artifact is not None and any(news.values()):
@@ -173,7 +178,7 @@ class Shadow:
             self._told = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Appends lines in one write, so that several servers may share a folder."""
+        """Append lines in one write, so that several servers may share a folder."""
         if not lines:
             return
         path = file_of(self._folder, digest)
@@ -190,7 +195,7 @@ class Shadow:
 
 
 def file_of(folder: Path, digest: str) -> Path:
-    """The file of a shadow's comparisons; what was put aside before it ends with `.1.jsonl`."""
+    """Return the file of a shadow's comparisons; what was put aside before it ends with `.1.jsonl`."""
     return folder / f"{digest[:16]}.jsonl"
 
 

@@ -18,25 +18,31 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 @dataclass(slots=True)
 class ShadowReport:
-    """Points of the shadow less those of the champion, and tiers, of every compared answer.
-
-    `differences[d + MAX_POINTS]`: answers that differ by d points. `moves` by (champion's tier, shadow's). `sellers`: the
-    largest difference of each seller that is among those shown. `damaged`: lines that are none.
-    """
+    """Points of the shadow less those of the champion, and tiers, of every compared answer."""
 
     compared: int = 0
+    """Answers that were compared."""
     dropped: int = 0
+    """Requests that were not scored again for want of time."""
     failed: int = 0
+    """Requests that could not be scored again."""
     damaged: int = 0
+    """Lines of the file that are no comparison."""
     differences: Any = field(default_factory=lambda: np.zeros(2 * MAX_POINTS + 1, dtype=np.int64))
+    """`differences[d + MAX_POINTS]`: answers that differ by d points."""
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Answers by (champion's tier, shadow's tier)."""
     champions: Counter[str] = field(default_factory=Counter)
+    """Answers by the digest of the champion."""
     sellers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """(champion's points, shadow's points) of the largest difference of each seller that is shown."""
     first: int | None = None
+    """The first time of an answer, in microseconds; None without one."""
     last: int | None = None
+    """The last one."""
 
     def add(self, line: dict[str, Any]) -> None:
-        """Takes one line in."""
+        """Take one line in."""
         if "seller" not in line:
             self.dropped += int(line["dropped"])
             self.failed += int(line["failed"])
@@ -62,7 +68,7 @@ class ShadowReport:
             del self.sellers[least]
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values; None where nothing was compared."""
+        """Return the report as JSON values; None where nothing was compared."""
         n = self.compared
         values = np.arange(-MAX_POINTS, MAX_POINTS + 1)
         ranks = np.cumsum(self.differences)
@@ -95,7 +101,7 @@ class ShadowReport:
 
 
 def report_of(folder: Path, digest: str) -> ShadowReport:
-    """What all comparisons of a model say, those put aside first. A line that is none is counted and passed by."""
+    """Read all comparisons of a model, those put aside first. A line that is none is counted and passed over."""
     found = ShadowReport()
     path = file_of(folder, digest)
     for line in _lines(path.with_suffix(".1.jsonl"), path):
