@@ -25,6 +25,10 @@ class Call:
         """Whether the caller still waits for an answer."""
         self.counts: Counter[str] = Counter()
         """What the log's line says besides, by field."""
+        self.caller = ""
+        """Who calls, by the names of its principals; empty outside of a call."""
+        self.visible_sellers: frozenset[str] | None = None
+        """The sellers of whom alone the answer may hold anything; None: whatever the request names."""
         self._add_callback = add_callback
         self._told: set[Callable[[], None]] = set()
 

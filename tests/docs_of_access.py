@@ -77,10 +77,14 @@ of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issu
 | limit | of | default |
 |---|---|---|
 | `marketplaces` | every right | required; `*` for all |
-| `sellers` | rights over sellers; what concerns the whole marketplace then is not granted | all |
+| `sellers` | rights over sellers; of what concerns the whole marketplace see below | all |
 | `kinds`, `sources`, `notifiers` | `append` | required where the kinds state them; a `notifier` that is left out needs `*` |
 | `entry_ids` | whatever appends: how the ids that a caller chooses must begin | required |
 | `actions` | `decide`, `bulk_decide`: the actions, and `attribution`, `incident` and `correction` | required |
+
+Who may see some sellers of a marketplace is shown theirs alone by ListEntries, ListViolations, WatchEntries and
+BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied.
+A page token goes on for the caller to whom it was given, and while that one may see the same sellers.
 
 What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A refusal
 is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not. Streams are

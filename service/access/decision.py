@@ -1,6 +1,6 @@
 """The decision: whether the principals of a call may do all that it asks for. Pure, and denied unless granted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.access.principals import LOCAL, Pattern, Principal
@@ -68,13 +68,13 @@ def _holds(limit: frozenset[str], value: str) -> bool:
     return value in limit or "*" in limit
 
 
-def allowed(principals: Sequence[Principal], grants: Sequence[Grant], call: Iterable[Asked]) -> bool:
+def allowed(principals: Sequence[Principal], grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
     """Return whether a call is allowed: each of its principals is granted, by one grant, each thing that it asks for.
 
-    Without a principal nothing is. `local` may do everything. A right of `BOUND` asks for a principal that is bound to the
-    connection besides, and a token's issuer speaks for its own marketplaces alone.
+    Without a principal nothing is, nor a call that asks for nothing. `local` may do everything. A right of `BOUND` asks for
+    a principal that is bound to the connection besides, and a token's issuer speaks for its own marketplaces alone.
     """
-    if not principals:
+    if not principals or not call:
         return False
     held = [(who, [grant for grant in grants if grant.names(who.name)]) for who in principals if who != LOCAL]
     has_bound = any(who.is_bound for who in principals)
@@ -87,6 +87,28 @@ def allowed(principals: Sequence[Principal], grants: Sequence[Grant], call: Iter
             if not any(grant.covers(asked) for grant in given):
                 return False
     return True
+
+
+def visible_sellers(
+    principals: Sequence[Principal], grants: Sequence[Grant], right: Right, marketplace: str
+) -> frozenset[str]:
+    """Return the sellers of a marketplace over which each principal is granted a right; `EVERY` for all of them."""
+    visible = EVERY
+    for who in principals:
+        speaks = who.marketplaces is None or _holds(who.marketplaces, marketplace)
+        own: frozenset[str] = frozenset().union(
+            *(
+                grant.sellers
+                for grant in grants
+                if speaks
+                and right in grant.rights
+                and _holds(grant.marketplaces, marketplace)
+                and grant.names(who.name)
+            )
+        )
+        if who != LOCAL and "*" not in own:
+            visible = own if visible == EVERY else visible & own
+    return visible if principals else frozenset()
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: Sequence[Grant]) -> bool:

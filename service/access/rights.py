@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from scoring.entries.kinds.table import KINDS
 from scoring.enums import Action, Kind
+from scoring.errors import PermissionDenied
 
 
 class Right(Enum):
@@ -124,3 +125,12 @@ ACTIONS = frozenset(action.name.lower() for action in Action) | {
 
 WRITING = frozenset({Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES})
 """Rights that append entries under ids that the caller chooses."""
+
+FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
+"""Scopes over many sellers of which a caller who may see some is shown those, and nothing of the others."""
+
+
+def not_granted(right: Right) -> PermissionDenied:
+    """Return the refusal of what is not granted: by the right that it needs, and the same whether it exists or not."""
+    text = f"the caller is not granted what the call asks for; the method needs the right {right.value}"
+    return PermissionDenied(text, {"right": right.value})

@@ -46,6 +46,8 @@ class Passage:
         """What servicers may know of the call: its deadline, its caller, its counts."""
         self.caller: Caller | None = None
         """Who calls, once that is found out."""
+        self.is_granted = False
+        """Whether a request of the call was found to be granted."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.request: Message | None = None

@@ -26,7 +26,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import invalid
+from scoring.errors import Unauthenticated, invalid
 from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate, require_rows
 from service.api.logs import Log, Pseudonyms
@@ -194,7 +194,11 @@ class Calls:
         if passage.method.gives_stream:
             passage.caller = self._gate.identify(context)
         if passage.caller is not None and passage.request is not None:
-            self._gate.require(passage.caller, passage.method.name, passage.request)
+            visible = self._gate.require(passage.caller, passage.method.name, passage.request)
+            call = passage.call
+            if passage.is_granted and visible != call.visible_sellers:
+                raise Unauthenticated("what the caller may see has changed since the stream began; open it again")
+            passage.is_granted, call.visible_sellers, call.caller = True, visible, passage.caller.name
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from scoring.time import MAX_TIME
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import MAX_PAGE, page_limit
+from service.api.visible import visible_entries
 from service.call_context import current_call
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
@@ -93,9 +94,7 @@ class EntryStreams:
         # All that is recorded, whenever it occurred: what the end of the ledger is does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
-            found = self._ledger.entries(
-                parent.marketplace, cut, seller=parent.seller, after_sequence=after, limit=limit + 1
-            )
+            found = visible_entries(self._ledger, parent, cut, after, limit + 1)
             page = fitting([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         return page, last if len(page) == len(found) else page[-1].sequence
 

@@ -12,12 +12,12 @@ from typing import cast
 import grpc
 from google.protobuf.message import Message
 
-from scoring.errors import InvalidInput, PermissionDenied, Unauthenticated
+from scoring.errors import InvalidInput, Unauthenticated
 from service.access.certificates import Certificate, CertificateRefused, Certificates
-from service.access.decision import allowed, is_granted_anything
+from service.access.decision import allowed, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
-from service.access.rights import METHODS
+from service.access.rights import FILTERED, METHODS, Scope, not_granted
 from service.access.tokens import TokenRefused
 from service.contract.asked import asked_of
 
@@ -66,24 +66,29 @@ class Gate:
             raise _unauthenticated("the call shows neither a client certificate nor a bearer token")
         return Caller(tuple(found))
 
-    def require(self, caller: Caller, method: str, request: Message) -> None:
+    def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Refuse a request of `Service/Method` that is not granted: PermissionDenied, before anything is looked up.
 
+        Returns the sellers of whom alone the answer may hold anything, for a request over many; None for all that it names.
         InvalidInput, to callers who are granted anything at all, if a name that says where is malformed.
         """
         if self._grants is None or caller.principals == (LOCAL,):
-            return
+            return None
         row = METHODS[method]
         grants = self._grants.rules.grants
         try:
-            is_allowed = allowed(caller.principals, grants, asked_of(row, request))
+            asked = [*asked_of(row, request)]
         except InvalidInput:
             if is_granted_anything(caller.principals, grants):
                 raise
-            is_allowed = False
-        if not is_allowed:
-            text = f"the caller is not granted what the call asks for; the method needs the right {row.right.value}"
-            raise PermissionDenied(text, {"right": row.right.value})
+            raise not_granted(row.right) from None
+        if allowed(caller.principals, grants, asked):
+            return None
+        is_of_many = row.scope in FILTERED and (row.scope is not Scope.PARENT or asked[0].seller is None)
+        visible = is_of_many and visible_sellers(caller.principals, grants, row.right, asked[0].marketplace)
+        if not visible:
+            raise not_granted(row.right)
+        return visible
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:

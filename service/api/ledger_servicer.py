@@ -15,6 +15,7 @@ from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.entry_streams import EntryStreams, fitting
 from service.api.reads import Reads, is_number
+from service.api.visible import visible_entries, visible_violations
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
@@ -63,11 +64,11 @@ class LedgerServicer(EntryStreams):
         return response
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
-        marketplace, seller = parse_parent(request.parent, "parent")
+        parent = parse_parent(request.parent, "parent")
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
-        found = self._ledger.entries(marketplace, page.cut, seller=seller, after_sequence=after, limit=limit + 1)
-        entries = fitting([entry_message(marketplace, recorded) for recorded in found[:limit]])
+        found = visible_entries(self._ledger, parent, page.cut, after, limit + 1)
+        entries = fitting([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         more = len(entries) < len(found)
         return ledger_pb.ListEntriesResponse(
             entries=entries, next_page_token=page.token(entries[-1].sequence) if more else ""
@@ -80,19 +81,12 @@ class LedgerServicer(EntryStreams):
         return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
-        marketplace, seller = parse_parent(request.parent, "parent")
+        parent = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
         page = self._reads.page(request, is_number)
-        found, following = self._ledger.violations(
-            marketplace,
-            page.cut,
-            seller=seller,
-            statuses=statuses,
-            after_sequence=page.after_number,
-            limit=page.limit,
-        )
+        found, following = visible_violations(self._ledger, parent, page.cut, statuses, page.after_number, page.limit)
         return ledger_pb.ListViolationsResponse(
-            violations=[violation_message(marketplace, view) for view in found],
+            violations=[violation_message(parent.marketplace, view) for view in found],
             next_page_token="" if following is None else page.token(following),
         )
 

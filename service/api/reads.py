@@ -12,6 +12,7 @@ from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.call_context import current_call
 from service.contract.fields import Wrong, optional_time
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -147,10 +148,16 @@ def is_number(text: str) -> bool:
 
 
 def _binding(request: ListRequest, body: bytes) -> bytes:
-    """Ties a token to its request. A checksum and no seal: a forged token shows its maker nothing he may not list."""
+    """Ties a token to its request, to who made it, and to whom that caller may see.
+
+    A checksum and no seal: a forged token shows its maker nothing he may not list.
+    """
     same = type(request)()
     same.MergeFrom(request)  # type: ignore[arg-type]
     for field in ("page_size", "page_token"):
         same.ClearField(field)
     text = same.DESCRIPTOR.full_name.encode() + same.SerializeToString(deterministic=True)
+    call = current_call()
+    sellers = "*" if call.visible_sellers is None else " ".join(sorted(call.visible_sellers))
+    text += f"\0{call.caller}\0{sellers}".encode()
     return sha256(text + b"\0" + body).digest()[:_BINDING_BYTES]

@@ -2,7 +2,9 @@
 
 from scoring.errors import FieldViolation, SellertrustError, invalid
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.access.rights import Right, not_granted
 from service.api.reads import Reads
+from service.call_context import current_call
 from service.contract.fields import Wrong
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import explanation_message, result_message, score_message, stamp_message
@@ -28,11 +30,18 @@ class TrustScoreServicer:
     def BatchGetTrustScores(self, request: score_pb.BatchGetTrustScoresRequest) -> score_pb.BatchGetTrustScoresResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
-        outcomes, stamp = self._scorer.scores(marketplace, sellers, self._reads.cut(request))
-        message = stamp_message(stamp)
-        named = zip(request.sellers, outcomes, strict=True)
+        visible = current_call().visible_sellers
+        shown = [seller for seller in sellers if visible is None or seller in visible]
+        if not shown:
+            raise not_granted(Right.READ_SCORES)
+        outcomes, stamp = self._scorer.scores(marketplace, shown, self._reads.cut(request))
+        found = dict(zip(shown, outcomes, strict=True))
+        message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
         return score_pb.BatchGetTrustScoresResponse(
-            results=[result_message(name, outcome, message) for name, outcome in named]
+            results=[
+                result_message(name, found.get(seller, refusal), message)
+                for name, seller in zip(request.sellers, sellers, strict=True)
+            ]
         )
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:

@@ -31,8 +31,8 @@ def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
             yield Asked(row.right, *parse_parent(request.parent, "parent"))
         case Scope.SELLERS:
             marketplace = parse_marketplace(request.parent, "parent")
-            for name in dict.fromkeys(request.sellers):
-                yield Asked(row.right, marketplace, _seller(name, marketplace))
+            names = dict.fromkeys(request.sellers) or ("",)
+            yield from (Asked(row.right, marketplace, _seller(name, marketplace)) for name in names)
         case Scope.MARKETPLACE:
             yield Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))
         case Scope.VIOLATION:

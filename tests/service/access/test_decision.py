@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access.decision import EVERY, Asked, Grant, allowed
+from service.access.decision import EVERY, Asked, Grant, allowed, visible_sellers
 from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
@@ -114,3 +114,14 @@ def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
     mixed = Asked(Right.APPEND, "m1", "s1", kind="violation", source="customs", notifier="n", entry_id="x")
     assert not allowed([who], [by_brand, inspections], [mixed])
     assert allowed([who], [by_brand, inspections], [Asked(Right.APPEND, "m1", "s1", "violation", "brand", "n", "x")])
+
+
+@given(st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.sampled_from(IDS))
+def test_visible_are_the_sellers_for_each_of_whom_the_call_is_allowed(
+    who: list[Principal], given_grants: list[Grant], market: str
+) -> None:
+    visible = visible_sellers(who, given_grants, Right.READ_LEDGER, market)
+    for seller in ("s1", "s2", "s3"):
+        asked_for = [Asked(Right.READ_LEDGER, market, seller)]
+        assert (seller in visible or "*" in visible) == allowed(who, given_grants, asked_for)
+    assert ("*" in visible) == allowed(who, given_grants, [Asked(Right.READ_LEDGER, market)])

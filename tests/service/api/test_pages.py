@@ -48,7 +48,8 @@ def body_of(method: str, cut: Cut) -> bytes:
 
 def forged(request: Message, body: bytes) -> str:
     """A token of this body under the checksum that anybody can compute."""
-    bound = request.DESCRIPTOR.full_name.encode() + request.SerializeToString(deterministic=True) + b"\0" + body
+    text = request.DESCRIPTOR.full_name.encode() + request.SerializeToString(deterministic=True)
+    bound = text + b"\0local\0*\0" + body
     return base64.urlsafe_b64encode(sha256(bound).digest()[:12] + body).decode()
 
 

@@ -1,0 +1,138 @@
+"""A caller who may see some sellers is shown these, and nothing of the others: in lists, watches, batches and pages."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from tests.callers import Authority, Shown, grant
+from tests.servers import MARKET, Running, exposure, running_server, violation
+
+SELLERS = ("a", "b", "c", "d")
+MINE = ("a", "c")
+
+
+class Callers:
+    """A server with entries of four sellers, a caller who may see two of them, and one who may see all."""
+
+    def __init__(self, running: Running, some: Shown, every: Shown) -> None:
+        self.running, self._some, self._every = running, some, every
+
+    def some(self) -> Client:
+        return self.running.client(**self._some.options())
+
+    def every(self) -> Client:
+        return self.running.client(**self._every.options())
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    folder = tmp_path_factory.mktemp("visible")
+    authority = Authority(folder)
+    rights = ["read_ledger", "read_scores"]
+    path = folder / "grants.toml"
+    limits = {"kinds": ["*"], "sources": ["*"], "notifiers": ["*"], "entry_ids": ["*"]}
+    path.write_text(
+        grant("dns:some.example", rights, sellers=MINE)
+        + grant("dns:every.example", [*rights, "append"], **limits)
+        + grant("dns:more.example", rights, sellers=[*MINE, "d"])
+    )
+    shown = [authority.certificate(dns=[f"{name}.example"]) for name in ("some", "every")]
+    with running_server(folder, grants=path, **authority.server_settings()) as running:
+        callers = Callers(running, *shown)
+        with callers.every() as client:
+            for round_ in range(5):
+                batch = [violation(f"v-{seller}-{round_}", seller) for seller in SELLERS]
+                product = entry_pb2.Entry(entry_id=f"p-{round_}")
+                product.occur_time.GetCurrentTime()
+                product.product_violation.CopyFrom(
+                    entry_pb2.ProductViolationReported(
+                        violation_type="unsafe_product",
+                        harm=entry_pb2.HARM_HIGH,
+                        source=entry_pb2.SOURCE_BRAND,
+                        product="gtin-1",
+                    )
+                )
+                product.occur_time.seconds -= 86_400
+                client.append_entries(MARKET, [exposure(f"x-{round_}", "b", days=60 + round_), *batch, product])
+        yield callers
+
+
+def mine(entry: entry_pb2.Entry) -> bool:
+    return entry.seller in {seller_name(MARKET, seller) for seller in MINE}
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1_000])
+def test_lists_hold_what_the_caller_may_see_in_the_order_of_the_whole(callers: Callers, page_size: int) -> None:
+    with callers.every() as every, callers.some() as some:
+        whole = [entry for entry in every.list_entries(MARKET) if mine(entry)]
+        assert [*some.list_entries(MARKET, page_size=page_size)] == whole
+        violations = [one for one in every.list_violations(MARKET) if one.seller[-1] in MINE]
+        assert len(violations) == 10
+        assert [*some.list_violations(MARKET, page_size=page_size)] == violations
+        confirmed = [entry_pb2.VIOLATION_STATUS_CONFIRMED]
+        assert [*some.list_violations(MARKET, page_size=page_size, statuses=confirmed)] == []
+
+
+def test_a_watch_sends_what_the_caller_may_see(callers: Callers) -> None:
+    with callers.every() as every, callers.some() as some:
+        seen: list[entry_pb2.Entry] = []
+        for response in some.watch_entries(MARKET, page_size=3):
+            seen += response.entries
+            if len(seen) >= 10:
+                break
+        assert seen == [entry for entry in every.list_entries(MARKET) if mine(entry)]
+
+
+def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_not(callers: Callers) -> None:
+    with callers.some() as some:
+        assert len([*some.list_entries(MARKET, "a")]) == 5
+        told = set()
+        for seller in ("b", "nobody"):
+            for call in (some.list_entries, some.list_violations):
+                with pytest.raises(SellertrustCallError) as caught:
+                    [*call(MARKET, seller)]
+                told.add(str(caught.value))
+        assert len(told) == 1
+        assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_or_not(callers: Callers) -> None:
+    names = ["a", *(f"x-{number}" for number in range(50)), "b", "c"]
+    with callers.some() as some, callers.every() as every:
+        results = some.batch_get_trust_scores(MARKET, names)
+        assert [result.seller.rpartition("/")[2] for result in results] == names
+        codes = {result.error.code for result in results[1:-1]}
+        assert codes == {grpc.StatusCode.PERMISSION_DENIED.value[0]}
+        assert {result.error.message for result in results[1:-1]} == {results[1].error.message}
+        whole = every.batch_get_trust_scores(MARKET, ["a", "c"])
+        assert [results[0].WhichOneof("outcome"), results[-1].WhichOneof("outcome")] == ["trust_score"] * 2
+        assert results[0].trust_score.points == whole[0].trust_score.points
+        with pytest.raises(SellertrustCallError) as caught:
+            some.batch_get_trust_scores(MARKET, ["b", "nobody"])
+        assert caught.value.reason == "CALLER_NOT_GRANTED"
+
+
+def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers: Callers) -> None:
+    request = ledger_pb.ListEntriesRequest(parent=f"marketplaces/{MARKET}", page_size=2)
+    with callers.every() as every, callers.some() as some:
+        stubs = {name: client._ledger.ListEntries for name, client in (("every", every), ("some", some))}
+        tokens = {name: stub(request, timeout=5).next_page_token for name, stub in stubs.items()}
+        for name, stub in stubs.items():
+            for whose, token in tokens.items():
+                request.page_token = token
+                if name == whose:
+                    assert stub(request, timeout=5).entries
+                    continue
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub(request, timeout=5)
+                assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_what_cannot_be_shown_in_part_is_denied(callers: Callers) -> None:
+    with callers.some() as some, pytest.raises(SellertrustCallError) as caught:
+        some.get_violation(MARKET, "v-a-0")
+    assert caught.value.reason == "CALLER_NOT_GRANTED"
