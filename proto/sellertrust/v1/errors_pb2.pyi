@@ -26,128 +26,200 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Not stated."""
+    """Not stated: the details are a BadRequest that names the wrong fields."""
     ERROR_REASON_SELLER_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """NOT_FOUND: nothing that stands is recorded of this seller. Metadata: `seller`."""
+    """NOT_FOUND: nothing that stands is recorded of this seller. Metadata: `seller`, the name in the request.
+    Example: {"reason": "SELLER_NOT_FOUND", "domain": "sellertrust", "metadata": {"seller": "marketplaces/de/sellers/s-1"}}
+    """
     ERROR_REASON_VIOLATION_NOT_FOUND: _ErrorReason.ValueType  # 2
-    """NOT_FOUND: no violation of this name was recorded by then. Metadata: `violation`."""
+    """NOT_FOUND: no violation of this id was recorded by the known time. Metadata: `violation`, the id.
+    Example: {"reason": "VIOLATION_NOT_FOUND", "domain": "sellertrust", "metadata": {"violation": "v-17"}}
+    """
     ERROR_REASON_ENTRY_CONTENT_DIFFERS: _ErrorReason.ValueType  # 3
-    """ALREADY_EXISTS: the `entry_id` was used for other content. Use a new one for a new fact. Metadata: `entry_id`."""
+    """ALREADY_EXISTS: the `entry_id` was used for other content. Use a new one for a new fact. Metadata: `entry_id`.
+    Example: {"reason": "ENTRY_CONTENT_DIFFERS", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
+    """
     ERROR_REASON_EXPOSURE_REVISION_TAKEN: _ErrorReason.ValueType  # 4
-    """ALREADY_EXISTS: this day, product category and revision were stated by another entry. Use a higher revision.
-    Metadata: `entry_id`, of the other entry.
+    """ALREADY_EXISTS: another entry stated this day, product category and revision. Use a higher revision. Metadata:
+    `entry_id`, of the other entry.
+    Example: {"reason": "EXPOSURE_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
     """
     ERROR_REASON_LIFECYCLE_FORBIDS: _ErrorReason.ValueType  # 5
-    """FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`, `allowed`."""
+    """FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`, and `allowed`, the allowed
+    actions with commas between, or `none`.
+    Example: {"reason": "LIFECYCLE_FORBIDS", "domain": "sellertrust",
+      "metadata": {"status": "OVERTURNED", "allowed": "reinstate"}}
+    """
     ERROR_REASON_LEDGER_UNAVAILABLE: _ErrorReason.ValueType  # 6
-    """UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
+    """UNAVAILABLE: the ledger's database does not answer. Retry with backoff.
+    Example: {"reason": "LEDGER_UNAVAILABLE", "domain": "sellertrust"}
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 7
-    """INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
+    """INTERNAL: an unforeseen error; the operator finds it in the log by its id. Metadata: `error_id`.
+    Example: {"reason": "INTERNAL", "domain": "sellertrust", "metadata": {"error_id": "0f8fad5bd9cb469fa16570867728950e"}}
+    """
     ERROR_REASON_SEQUENCE_NOT_REACHED: _ErrorReason.ValueType  # 8
-    """FAILED_PRECONDITION: the ledger does not hold the sequence asked for, or not in the call's time. Ask again.
-    Metadata: `last_sequence`.
+    """FAILED_PRECONDITION: the ledger does not hold the requested sequence, or not within the call's time. Retry. Metadata:
+    `last_sequence`, of the ledger.
+    Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
     """
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
-    sequence; or this client, by its certificate or else its host, has as many streams open as one client may. Close one,
-    or try again later or elsewhere. Metadata: `limit`.
+    """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a sequence;
+    or this client, by its certificate or else its host, has as many streams open as one client may. Close one, or retry
+    later or on another server. Metadata: `limit`, the streams or reads allowed.
+    Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
     """
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
-    """UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
+    """UNAVAILABLE: the server is about to stop. Call again, which reaches another server; streams resume from their position.
+    Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
+    """
     ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
+    """NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`.
+    Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
+    """
     ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
+    """NOT_FOUND: no report of this notifier was recorded by the known time. Metadata: `notifier`, the name in the request.
+    Example: {"reason": "NOTIFIER_NOT_FOUND", "domain": "sellertrust",
+      "metadata": {"notifier": "marketplaces/de/notifiers/brand-watch"}}
+    """
     ERROR_REASON_SELECTION_CHANGED: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
-    by another dry run. Metadata: `count`, `etag`, of now.
+    by another dry run. Metadata: `count` and `etag` of the present selection.
+    Example: {"reason": "SELECTION_CHANGED", "domain": "sellertrust",
+      "metadata": {"count": "412", "etag": "5f2b0c9e1d7a4e63"}}
     """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """NOT_FOUND: no published model has this name, or it was published without the report that is asked for. Metadata: `model`."""
+    """NOT_FOUND: no published model has this name, or it was published without the requested report. Metadata: `model`, the
+    name in the request or the model's digest.
+    Example: {"reason": "MODEL_NOT_FOUND", "domain": "sellertrust", "metadata": {"model": "challenger"}}
+    """
     ERROR_REASON_GATES_FAILED: _ErrorReason.ValueType  # 15
-    """FAILED_PRECONDITION: gates that the model failed forbid its promotion or ask for a named person. Metadata, each a list of
-    gates with commas between: `fixed` (nobody may pass them), `hard` (to be overridden), `advisory` (to be signed off).
+    """FAILED_PRECONDITION: gates that the model failed forbid its promotion or require a named person. Metadata, each a list
+    of gates with commas between: `fixed` (nobody may pass them), `hard` (need an override), `advisory` (need a signature).
+    Example: {"reason": "GATES_FAILED", "domain": "sellertrust",
+      "metadata": {"fixed": "", "hard": "calibration", "advisory": "impact,drift"}}
     """
     ERROR_REASON_MODEL_REFUSED: _ErrorReason.ValueType  # 16
-    """FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
-    longer what the call takes it for. Metadata: `model`, its digest.
+    """FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or
+    is not the champion that the call names. Metadata: `model`, its digest.
+    Example: {"reason": "MODEL_REFUSED", "domain": "sellertrust",
+      "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
     """
     ERROR_REASON_OCCUR_TIME_AHEAD: _ErrorReason.ValueType  # 17
-    """UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
-    again after the RetryInfo's delay. Metadata: `entry_id`.
+    """UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send
+    it again after the RetryInfo's delay. Metadata: `entry_id`.
+    Example: {"reason": "OCCUR_TIME_AHEAD", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
     """
     ERROR_REASON_CALLER_UNAUTHENTICATED: _ErrorReason.ValueType  # 18
     """UNAUTHENTICATED: the call shows neither a client certificate nor a bearer token, or what it shows proves nobody: it has
-    expired, is of an issuer or an audience that is not known here, or comes in plain text. The message says which.
+    expired, is of an unknown issuer or for an unknown audience, or comes in plain text. The message says which.
+    Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
     """
     ERROR_REASON_CALLER_NOT_GRANTED: _ErrorReason.ValueType  # 19
-    """PERMISSION_DENIED: the caller is not granted what the call asks for. The same whether it exists or not. Metadata:
-    `right`, the one that the method needs.
+    """PERMISSION_DENIED: the caller is not granted what the call asks for, which may exist or not. Metadata: `right`, the one
+    that the method needs.
+    Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """The `reason` of the `google.rpc.ErrorInfo` in a failed call's details, without the prefix `ERROR_REASON_`; its domain
-    is `sellertrust`. Names are stable.
+    """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
+    has the domain `sellertrust`. Each example is an ErrorInfo as JSON. Names are stable.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Not stated."""
+"""Not stated: the details are a BadRequest that names the wrong fields."""
 ERROR_REASON_SELLER_NOT_FOUND: ErrorReason.ValueType  # 1
-"""NOT_FOUND: nothing that stands is recorded of this seller. Metadata: `seller`."""
+"""NOT_FOUND: nothing that stands is recorded of this seller. Metadata: `seller`, the name in the request.
+Example: {"reason": "SELLER_NOT_FOUND", "domain": "sellertrust", "metadata": {"seller": "marketplaces/de/sellers/s-1"}}
+"""
 ERROR_REASON_VIOLATION_NOT_FOUND: ErrorReason.ValueType  # 2
-"""NOT_FOUND: no violation of this name was recorded by then. Metadata: `violation`."""
+"""NOT_FOUND: no violation of this id was recorded by the known time. Metadata: `violation`, the id.
+Example: {"reason": "VIOLATION_NOT_FOUND", "domain": "sellertrust", "metadata": {"violation": "v-17"}}
+"""
 ERROR_REASON_ENTRY_CONTENT_DIFFERS: ErrorReason.ValueType  # 3
-"""ALREADY_EXISTS: the `entry_id` was used for other content. Use a new one for a new fact. Metadata: `entry_id`."""
+"""ALREADY_EXISTS: the `entry_id` was used for other content. Use a new one for a new fact. Metadata: `entry_id`.
+Example: {"reason": "ENTRY_CONTENT_DIFFERS", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
+"""
 ERROR_REASON_EXPOSURE_REVISION_TAKEN: ErrorReason.ValueType  # 4
-"""ALREADY_EXISTS: this day, product category and revision were stated by another entry. Use a higher revision.
-Metadata: `entry_id`, of the other entry.
+"""ALREADY_EXISTS: another entry stated this day, product category and revision. Use a higher revision. Metadata:
+`entry_id`, of the other entry.
+Example: {"reason": "EXPOSURE_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
 """
 ERROR_REASON_LIFECYCLE_FORBIDS: ErrorReason.ValueType  # 5
-"""FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`, `allowed`."""
+"""FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`, and `allowed`, the allowed
+actions with commas between, or `none`.
+Example: {"reason": "LIFECYCLE_FORBIDS", "domain": "sellertrust",
+  "metadata": {"status": "OVERTURNED", "allowed": "reinstate"}}
+"""
 ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 6
-"""UNAVAILABLE: the ledger's database does not answer. Retry with backoff."""
+"""UNAVAILABLE: the ledger's database does not answer. Retry with backoff.
+Example: {"reason": "LEDGER_UNAVAILABLE", "domain": "sellertrust"}
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 7
-"""INTERNAL: unforeseen; the operator finds it in the log by the id. Metadata: `error_id`."""
+"""INTERNAL: an unforeseen error; the operator finds it in the log by its id. Metadata: `error_id`.
+Example: {"reason": "INTERNAL", "domain": "sellertrust", "metadata": {"error_id": "0f8fad5bd9cb469fa16570867728950e"}}
+"""
 ERROR_REASON_SEQUENCE_NOT_REACHED: ErrorReason.ValueType  # 8
-"""FAILED_PRECONDITION: the ledger does not hold the sequence asked for, or not in the call's time. Ask again.
-Metadata: `last_sequence`.
+"""FAILED_PRECONDITION: the ledger does not hold the requested sequence, or not within the call's time. Retry. Metadata:
+`last_sequence`, of the ledger.
+Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
 """
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a
-sequence; or this client, by its certificate or else its host, has as many streams open as one client may. Close one,
-or try again later or elsewhere. Metadata: `limit`.
+"""RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a sequence;
+or this client, by its certificate or else its host, has as many streams open as one client may. Close one, or retry
+later or on another server. Metadata: `limit`, the streams or reads allowed.
+Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
 """
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
-"""UNAVAILABLE: the server is about to stop. Call again, which reaches another one; streams resume where they were."""
+"""UNAVAILABLE: the server is about to stop. Call again, which reaches another server; streams resume from their position.
+Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
+"""
 ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 11
-"""NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`."""
+"""NOT_FOUND: no entry of this id was recorded, so it cannot be corrected. Metadata: `entry_id`.
+Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
+"""
 ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
-"""NOT_FOUND: nothing that this notifier reported was recorded by then. Metadata: `notifier`."""
+"""NOT_FOUND: no report of this notifier was recorded by the known time. Metadata: `notifier`, the name in the request.
+Example: {"reason": "NOTIFIER_NOT_FOUND", "domain": "sellertrust",
+  "metadata": {"notifier": "marketplaces/de/notifiers/brand-watch"}}
+"""
 ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION: the violations that a bulk decision would decide are not those of its dry run. Look at them again
-by another dry run. Metadata: `count`, `etag`, of now.
+by another dry run. Metadata: `count` and `etag` of the present selection.
+Example: {"reason": "SELECTION_CHANGED", "domain": "sellertrust",
+  "metadata": {"count": "412", "etag": "5f2b0c9e1d7a4e63"}}
 """
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 14
-"""NOT_FOUND: no published model has this name, or it was published without the report that is asked for. Metadata: `model`."""
+"""NOT_FOUND: no published model has this name, or it was published without the requested report. Metadata: `model`, the
+name in the request or the model's digest.
+Example: {"reason": "MODEL_NOT_FOUND", "domain": "sellertrust", "metadata": {"model": "challenger"}}
+"""
 ERROR_REASON_GATES_FAILED: ErrorReason.ValueType  # 15
-"""FAILED_PRECONDITION: gates that the model failed forbid its promotion or ask for a named person. Metadata, each a list of
-gates with commas between: `fixed` (nobody may pass them), `hard` (to be overridden), `advisory` (to be signed off).
+"""FAILED_PRECONDITION: gates that the model failed forbid its promotion or require a named person. Metadata, each a list
+of gates with commas between: `fixed` (nobody may pass them), `hard` (need an override), `advisory` (need a signature).
+Example: {"reason": "GATES_FAILED", "domain": "sellertrust",
+  "metadata": {"fixed": "", "hard": "calibration", "advisory": "impact,drift"}}
 """
 ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 16
-"""FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or no
-longer what the call takes it for. Metadata: `model`, its digest.
+"""FAILED_PRECONDITION: the model, or what lies beside it, is damaged, altered, uncertified, made for another release, or
+is not the champion that the call names. Metadata: `model`, its digest.
+Example: {"reason": "MODEL_REFUSED", "domain": "sellertrust",
+  "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
 """
 ERROR_REASON_OCCUR_TIME_AHEAD: ErrorReason.ValueType  # 17
-"""UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send it
-again after the RetryInfo's delay. Metadata: `entry_id`.
+"""UNAVAILABLE: an entry's `occur_time` lies at most 5 s ahead of the ledger's clock, as by a clock that runs fast. Send
+it again after the RetryInfo's delay. Metadata: `entry_id`.
+Example: {"reason": "OCCUR_TIME_AHEAD", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
 """
 ERROR_REASON_CALLER_UNAUTHENTICATED: ErrorReason.ValueType  # 18
 """UNAUTHENTICATED: the call shows neither a client certificate nor a bearer token, or what it shows proves nobody: it has
-expired, is of an issuer or an audience that is not known here, or comes in plain text. The message says which.
+expired, is of an unknown issuer or for an unknown audience, or comes in plain text. The message says which.
+Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
 """
 ERROR_REASON_CALLER_NOT_GRANTED: ErrorReason.ValueType  # 19
-"""PERMISSION_DENIED: the caller is not granted what the call asks for. The same whether it exists or not. Metadata:
-`right`, the one that the method needs.
+"""PERMISSION_DENIED: the caller is not granted what the call asks for, which may exist or not. Metadata: `right`, the one
+that the method needs.
+Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
