@@ -57,11 +57,11 @@ class CallerFiles:
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with each call: the token, if there is one."""
+        """Return the metadata of each call: the token, if there is one."""
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:
-        """Something that changes when a certificate's files do; None if they cannot be looked at now."""
+        """Return a value that changes when a certificate's files do; None if they cannot be read now."""
         paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
         try:
             return [_state(path) for path in paths]
@@ -90,7 +90,7 @@ def _read_token(path: Path) -> str:
 
 
 def is_this_machine(target: str) -> bool:
-    """Whether a target of gRPC is this machine by its own word: `unix:` or an address of loopback."""
+    """Return whether a gRPC target names this machine: `unix:` or a loopback address."""
     if target.startswith("unix:"):
         return True
     host = target.rpartition("/")[2].rpartition(":")[0].strip("[]")
@@ -195,7 +195,7 @@ class _MultiCallable:
         return method.future(request, timeout=timeout, metadata=shown, **options)
 
     def _method(self, metadata: Any) -> tuple[Any, Any]:
-        """The method on the channel of now, and the call's metadata with who calls."""
+        """Return the method on the present channel, and the call's metadata with the caller's token."""
         current, shown = self._channel.renewed()
         made, method = self._made
         if made is not current:

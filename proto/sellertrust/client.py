@@ -57,7 +57,7 @@ __all__ = [
 READ_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
-"""How long a stream without a message is opened again before it fails."""
+"""Seconds for which a stream without a message is opened again before it fails."""
 MAX_MESSAGE_BYTES = 16 << 20
 """As the server's: a batch of 10,000 entries is larger than gRPC's default of 4 MB."""
 
@@ -72,7 +72,7 @@ _LOG = logging.getLogger("sellertrust.client")
 
 
 def unknown_score(name: str) -> TrustScore:
-    """The answer in place of one that cannot be had: state SCORE_STATE_UNKNOWN, badge `unknown`, nothing invented."""
+    """Return the answer for a seller whose score is not known: state SCORE_STATE_UNKNOWN, badge `unknown`, no points."""
     state = trust_score_service_pb2.SCORE_STATE_UNKNOWN
     return TrustScore(seller=name, state=state, badge="unknown")
 
@@ -132,7 +132,7 @@ class Client(Decisions, Models):
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls and streams that run are cancelled."""
+        """Close the connection; running calls and streams are cancelled."""
         self._closed.set()
         self.channel.close()
 
@@ -147,7 +147,7 @@ class Client(Decisions, Models):
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> TrustScore:
-        """One seller's trust score.
+        """Return one seller's trust score.
 
         With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
         such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
@@ -174,7 +174,7 @@ class Client(Decisions, Models):
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[Result]:
-        """The trust scores of up to 1,000 sellers from one snapshot of the ledger: one result each, in their order.
+        """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger: one result each, in their order.
 
         A result holds a `trust_score`, or the `error` of that seller alone. With `on_error="unknown"` each holds a
         trust score: `unknown_score` where there is none, as for all of them if the call fails (see `get_trust_score`).
@@ -206,7 +206,7 @@ class Client(Decisions, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-        """One seller's trust score with the facts behind every point of it."""
+        """Return one seller's trust score with the facts behind every point of it."""
         request = trust_score_service_pb2.ExplainTrustScoreRequest(
             seller=seller_name(marketplace, seller), **bounds(observe_time, known_time, at_least_sequence)
         )
@@ -215,7 +215,7 @@ class Client(Decisions, Models):
     def append_entries(
         self, marketplace: str, entries: Iterable[entry_pb2.Entry], *, deadline_seconds: float | None = None
     ) -> list[ledger_service_pb2.AppendEntriesResponse.Result]:
-        """Appends 1 to 10,000 entries, all or none; what became of each, in their order.
+        """Append 1 to 10,000 entries, all or none, and return the result of each, in their order.
 
         After DEADLINE_EXCEEDED nobody knows whether they were appended: call again with the same entry ids.
         """
@@ -229,7 +229,7 @@ class Client(Decisions, Models):
         *,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[Acknowledgement]:
-        """Appends batches of 1 to 10,000 entries, each all or none, in order; one acknowledgement each, as they come.
+        """Append batches of 1 to 10,000 entries, each all or none, in order; yield one acknowledgement a batch.
 
         It runs while its acknowledgements are taken. Batches are read a few ahead, in a thread of their own; what they
         raise is raised here once all before it are answered. A batch that is refused has an `error` in its
@@ -248,7 +248,7 @@ class Client(Decisions, Models):
         page_size: int = 1_000,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
-        """The entries of a marketplace, or of one seller, after a sequence: what is there, then what is appended.
+        """Yield the entries of a marketplace, or of one seller, after a sequence: those on record, then new ones.
 
         Each response has `entries`, none in a heartbeat, and the `sequence` to resume from with `after_sequence`, once
         the entries are dealt with. It resumes by itself after a broken connection, without loss and without repeats, and
@@ -270,7 +270,7 @@ class Client(Decisions, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[entry_pb2.Entry]:
-        """The entries of a marketplace, or of one seller, in their sequence; fetched page by page, all as of page one.
+        """Yield the entries of a marketplace, or of one seller, by sequence, page by page, all as of the first page.
 
         `deadline_seconds` is for one page.
         """
@@ -295,7 +295,7 @@ class Client(Decisions, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation:
-        """One violation, by the `entry_id` of its report, resolved from its entries."""
+        """Return one violation, by the `entry_id` of its report, resolved from its entries."""
         request = ledger_service_pb2.GetViolationRequest(
             name=violation_name(marketplace, violation),
             **bounds(known_time=known_time, at_least_sequence=at_least_sequence),
@@ -314,7 +314,7 @@ class Client(Decisions, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[ledger_service_pb2.Violation]:
-        """The violations of a marketplace, or of one seller, in the order of their report; paged as `list_entries`.
+        """Yield the violations of a marketplace, or of one seller, in the order of their report; paged as `list_entries`.
 
         Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
         """
@@ -333,7 +333,7 @@ class Client(Decisions, Models):
 
 
 def _must_raise(on_error: OnError, error: Exception) -> bool:
-    """Whether an error goes to the caller; if not, it is logged, without its message, which may name the seller."""
+    """Return whether the caller gets an error; if not, log it, without its message, which may name the seller."""
     if on_error != "unknown":
         return True
     what = f"{error.code.name} {error.reason}" if isinstance(error, SellertrustCallError) else type(error).__name__

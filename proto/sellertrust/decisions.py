@@ -9,24 +9,24 @@ from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 
-class _Stated(TypedDict):
+class _RequiredFields(TypedDict):
     actor: str
     reason: str
 
 
-class Decision(_Stated, total=False):
-    """What is said of a decision: `actor` and `reason`, and where it applies the rest.
-
-    `ground`: the legal or policy ground, required to reinstate. `severity`: the one that remains, to reduce. `units`:
-    distinct units adjudicated, to confirm or reinstate. `entry_id` makes a repeated call safe; by default one is made,
-    which covers retries.
-    """
+class Decision(_RequiredFields, total=False):
+    """The fields of a decision: `actor` and `reason` are required, the others depend on the action."""
 
     ground: str
+    """The legal or policy ground; required to reinstate."""
     severity: "entry_pb2.Severity.ValueType"
+    """The severity that remains, to reduce."""
     units: int
+    """Distinct units adjudicated, to confirm or reinstate."""
     entry_id: str | None
+    """Makes a repeated call safe; by default one is made, which covers retries."""
     deadline_seconds: float | None
+    """Replaces the client's deadline."""
 
 
 class Decided(Protocol):
@@ -44,50 +44,50 @@ class Decisions:
     _ledger: LedgerServiceStub
     _write_seconds: float
 
-    def review_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Takes an alleged violation up for review, or a dismissed one up again."""
-        return self.decide_violation("review", marketplace, violation, **said)
+    def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Take an alleged violation up for review, or a dismissed one up again."""
+        return self.decide_violation("review", marketplace, violation, **fields)
 
-    def confirm_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Confirms a violation: from now on it counts."""
-        return self.decide_violation("confirm", marketplace, violation, **said)
+    def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Confirm a violation: from now on it counts."""
+        return self.decide_violation("confirm", marketplace, violation, **fields)
 
-    def dismiss_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Dismisses a violation as untrue or unproven."""
-        return self.decide_violation("dismiss", marketplace, violation, **said)
+    def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Dismiss a violation as untrue or unproven."""
+        return self.decide_violation("dismiss", marketplace, violation, **fields)
 
-    def withdraw_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Withdraws a violation on behalf of its notifier."""
-        return self.decide_violation("withdraw", marketplace, violation, **said)
+    def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Withdraw a violation on behalf of its notifier."""
+        return self.decide_violation("withdraw", marketplace, violation, **fields)
 
-    def appeal_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Appeals a confirmed or reduced violation on behalf of the seller; it counts until it is overturned."""
-        return self.decide_violation("appeal", marketplace, violation, **said)
+    def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Appeal a confirmed or reduced violation on behalf of the seller; it counts until it is overturned."""
+        return self.decide_violation("appeal", marketplace, violation, **fields)
 
-    def reduce_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Confirms a violation with the lower `severity`."""
-        return self.decide_violation("reduce", marketplace, violation, **said)
+    def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Confirm a violation with the lower `severity`."""
+        return self.decide_violation("reduce", marketplace, violation, **fields)
 
-    def overturn_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Overturns a violation: scores are then as if it had never been reported."""
-        return self.decide_violation("overturn", marketplace, violation, **said)
+    def overturn_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Overturn a violation: scores are then as if it had never been reported."""
+        return self.decide_violation("overturn", marketplace, violation, **fields)
 
-    def reinstate_violation(self, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Confirms a dismissed or overturned violation again, by the legal order that `ground` names."""
-        return self.decide_violation("reinstate", marketplace, violation, **said)
+    def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Confirm a dismissed or overturned violation again, by the legal order that `ground` names."""
+        return self.decide_violation("reinstate", marketplace, violation, **fields)
 
-    def decide_violation(self, action: str, marketplace: str, violation: str, **said: Unpack[Decision]) -> Decided:
-        """Decides by a word: review, confirm, dismiss, withdraw, appeal, reduce, overturn or reinstate.
+    def decide_violation(self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
+        """Make the decision that `action` names: review, confirm, dismiss, withdraw, appeal, reduce, overturn, reinstate.
 
-        SellertrustCallError; ValueError if the action is no such word or takes no such argument.
+        SellertrustCallError; ValueError for another action, or for an argument that the action does not take.
         """
         name = f"{action.capitalize()}Violation"
         kind: Any = getattr(ledger_service_pb2, f"{name}Request", None)
         if kind is None:
             raise ValueError(f"{action!r} is no decision about a violation")
-        stated: dict[str, Any] = {**said}
-        seconds = stated.pop("deadline_seconds", None) or self._write_seconds
-        head = decision(marketplace, violation, stated.pop("actor"), stated.pop("reason"), stated.pop("entry_id", None))
+        given: dict[str, Any] = {**fields}
+        seconds = given.pop("deadline_seconds", None) or self._write_seconds
+        head = decision(marketplace, violation, given.pop("actor"), given.pop("reason"), given.pop("entry_id", None))
         method: grpc.UnaryUnaryMultiCallable[Any, Any] = getattr(self._ledger, name)
-        decided: Decided = invoke(method, kind(**head, **stated), seconds)
+        decided: Decided = invoke(method, kind(**head, **given), seconds)
         return decided

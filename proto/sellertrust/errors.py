@@ -1,4 +1,4 @@
-"""What a failed call tells, decoded."""
+"""The error of a failed call, with its details decoded."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -11,11 +11,7 @@ from sellertrust.v1.errors_pb2 import ItemError
 
 
 class SellertrustCallError(Exception):
-    """A call failed, with the details decoded.
-
-    `reason` is a name of `ErrorReason` without its prefix, such as `SELLER_NOT_FOUND`, and `metadata` its data;
-    `fields` are the (path, description) of what is wrong in the request; `retry_delay` is in seconds.
-    """
+    """A failed call, with its details decoded."""
 
     def __init__(
         self,
@@ -29,19 +25,23 @@ class SellertrustCallError(Exception):
         self.code = code
         self.message = message
         self.reason = reason
+        """Name of `ErrorReason` without its prefix, such as `SELLER_NOT_FOUND`."""
         self.metadata = dict(metadata or {})
+        """Data of the reason."""
         self.fields = list(fields)
+        """The wrong fields of the request: (path, description)."""
         self.retry_delay = retry_delay
+        """Seconds to wait before a retry; None if the server states none."""
         super().__init__(code, message, reason, self.metadata, self.fields, retry_delay)
 
     def __str__(self) -> str:
-        told = [f"{path}: {description}" for path, description in self.fields]
-        fields = "" if told == [self.message] else "".join(f"\n  {one}" for one in told)
+        lines = [f"{path}: {description}" for path, description in self.fields]
+        fields = "" if lines == [self.message] else "".join(f"\n  {line}" for line in lines)
         return f"{self.code.name}{self.reason and ' ' + self.reason}: {self.message}{fields}"
 
     @classmethod
     def of(cls, error: grpc.RpcError) -> Self:
-        """The error of a call as gRPC raises it."""
+        """Return the error of a call from the error that gRPC raises."""
         code, message = grpc.StatusCode.UNKNOWN, str(error)
         if isinstance(error, grpc.Call):
             code, message = error.code(), error.details() or ""
@@ -51,19 +51,19 @@ class SellertrustCallError(Exception):
         except ValueError:  # details that contradict the code, as a proxy on the way may make them
             status = None
         for detail in status.details if status else ():
-            result._take(detail)
+            result._read_detail(detail)
         result.args = (code, message, result.reason, result.metadata, result.fields, result.retry_delay)
         return result
 
     @classmethod
     def of_item(cls, error: ItemError) -> Self:
-        """The error of one item of a batch or of a stream, as if it had been a call."""
+        """Return the error of one item of a batch or of a stream, as if it had been a call."""
         codes = {code.value[0]: code for code in grpc.StatusCode}
         fields = [(wrong.field, wrong.description) for wrong in error.fields]
         code = codes.get(error.code, grpc.StatusCode.UNKNOWN)
         return cls(code, error.message, error.reason, error.metadata, fields)
 
-    def _take(self, detail: Any) -> None:
+    def _read_detail(self, detail: Any) -> None:
         info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             self.reason, self.metadata = info.reason, dict(info.metadata)

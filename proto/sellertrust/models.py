@@ -25,7 +25,7 @@ from sellertrust.v1.model_service_pb2 import (
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
 
 MODEL_SECONDS = 15.0
-"""Models are read and compared with their digests; people wait for it, no checkout does."""
+"""Models are read and compared with their digests; people wait for that, no checkout does."""
 
 PROMOTE_SECONDS = 120.0
 """A throwaway process loads the model first."""
@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.1
 
 
 def model_name(model: str) -> str:
-    """`model_name("champion") == "models/champion"`; a digest or its beginning likewise."""
+    """Return the name of a model from an alias, a digest or its beginning: `model_name("champion") == "models/champion"`."""
     return model if model.startswith("models/") else f"models/{model}"
 
 
@@ -44,7 +44,7 @@ class Models:
     _models: ModelServiceStub
 
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
-        """The published models in the order of their digests, fetched page by page. `deadline_seconds` is for one page."""
+        """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""
         request = ListModelsRequest(page_size=page_size)
         while True:
             page = invoke(self._models.ListModels, request, deadline_seconds)
@@ -54,11 +54,11 @@ class Models:
             request.page_token = page.next_page_token
 
     def get_model(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> GetModelResponse:
-        """One model, and `serving_digest`: the one that the server answers with now."""
+        """Return one model, and `serving_digest`, the digest of the model with which the server answers now."""
         return invoke(self._models.GetModel, GetModelRequest(name=model_name(model)), deadline_seconds)
 
     def diff_models(self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS) -> DiffModelsResponse:
-        """How two models differ, and their evaluations side by side."""
+        """Return how two models differ, and their evaluations side by side."""
         request = DiffModelsRequest(first=model_name(first), second=model_name(second))
         return invoke(self._models.DiffModels, request, deadline_seconds)
 
@@ -72,7 +72,7 @@ class Models:
         sign_off: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse:
-        """Makes a model champion. `override` and `sign_off` name the persons who answer for gates that failed."""
+        """Make a model champion. `override` and `sign_off` name the persons who answer for gates that failed."""
         request = PromoteModelRequest(
             name=model_name(model), actor=actor, reason=reason, override=override, sign_off=sign_off
         )
@@ -81,8 +81,10 @@ class Models:
     def rollback_model(
         self, *, actor: str, reason: str, champion: str | None = None, deadline_seconds: float = PROMOTE_SECONDS
     ) -> RollbackModelResponse:
-        """Makes the model before champion again. `champion` is the digest that is taken back, so that a repeated call does
-        not bring it back; by default the one that is champion now, for which the server is asked first.
+        """Make the previous champion champion again.
+
+        `champion` is the digest to be replaced, so that a repeated call does not bring it back; by default that of the
+        present champion, which takes one more call.
         """
         if champion is None:
             champion = self.get_model("champion", deadline_seconds=deadline_seconds).model.digest
@@ -90,7 +92,7 @@ class Models:
         return invoke(self._models.RollbackModel, request, deadline_seconds)
 
     def list_model_moves(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[ModelMove]:
-        """Every move of an alias, oldest first, fetched page by page. `deadline_seconds` is for one page."""
+        """Yield every move of an alias, oldest first. `deadline_seconds` is for one page."""
         request = ListModelMovesRequest(page_size=page_size)
         while True:
             page = invoke(self._models.ListModelMoves, request, deadline_seconds)
@@ -100,13 +102,14 @@ class Models:
             request.page_token = page.next_page_token
 
     def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes:
-        """The HTML report that was published with a model."""
+        """Return the HTML report that was published with a model."""
         request = GetModelReportRequest(name=model_name(model))
         return invoke(self._models.GetModelReport, request, deadline_seconds).html
 
     def wait_for_model(self, digest: str, *, timeout_seconds: float = 60.0) -> bool:
-        """Waits until the server answers with the model of this whole digest; False if it does not within the time. A
-        server that cannot be reached may come back meanwhile; any other failure is raised.
+        """Wait until the server answers with the model of this whole digest; return False if the time runs out.
+
+        A server that cannot be reached may come back meanwhile; any other failure is raised.
         """
         deadline = time.monotonic() + timeout_seconds
         while (left := deadline - time.monotonic()) > 0:

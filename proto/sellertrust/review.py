@@ -32,7 +32,7 @@ from sellertrust.v1.review_service_pb2 import (
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 
 READ_SECONDS = 10.0
-"""The queue is put in order for each page: people wait for it, no checkout does."""
+"""The queue is sorted for each page; people wait for that, no checkout does."""
 
 DECIDE_SECONDS = 60.0
 """For up to 10,000 decisions."""
@@ -43,12 +43,12 @@ Response = TypeVar("Response", bound=Message)
 
 
 def notifier_name(marketplace: str, notifier: str) -> str:
-    """`notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    """Return the name of a notifier: `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
     return f"marketplaces/{marketplace}/notifiers/{notifier}"
 
 
 class ReviewClient:
-    """ReviewService over a client's connection, which stays the client's to close. Methods raise SellertrustCallError."""
+    """ReviewService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
 
     def __init__(self, client: Client) -> None:
         self._stub = ReviewServiceStub(client.channel)
@@ -62,7 +62,7 @@ class ReviewClient:
         known_time: Time | None = None,
         deadline_seconds: float = READ_SECONDS,
     ) -> Notifier:
-        """One notifier's record and reliability."""
+        """Return one notifier's record and reliability."""
         times = _times(observe_time=observe_time, known_time=known_time)
         request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **times)
         return _call(self._stub.GetNotifier, request, deadline_seconds).notifier
@@ -76,7 +76,7 @@ class ReviewClient:
         page_size: int = 100,
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[Notifier]:
-        """The notifiers of a marketplace in the order of their ids, fetched page by page, all as of page one."""
+        """Yield the notifiers of a marketplace in the order of their ids, page by page, all as of the first page."""
         times = _times(observe_time=observe_time, known_time=known_time)
         request = ListNotifiersRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
         while True:
@@ -95,7 +95,7 @@ class ReviewClient:
         page_size: int = 100,
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[QueueItem]:
-        """The open violations, the most urgent first, fetched page by page, all as of page one."""
+        """Yield the open violations, the most urgent first, page by page, all as of the first page."""
         times = _times(observe_time=observe_time, known_time=known_time)
         request = ListReviewQueueRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
         while True:
@@ -128,11 +128,11 @@ class ReviewClient:
         etag: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse:
-        """One action on every violation selected, but for a sample held back; a dry run unless `execute`.
+        """Take one action on every selected violation but a sample that is held back; a dry run unless `execute`.
 
-        To execute takes a `decision_id`, which makes calls again safe, and the `count` and `etag` of the dry run. A
-        call decides at most 10,000: call again with the same arguments while `remaining`. ValueError without a `decision_id`
-        to execute.
+        To execute takes a `decision_id`, which makes a repeated call safe, and the `count` and `etag` of the dry run. A call
+        decides at most 10,000: call again with the same arguments while `remaining` is above 0. ValueError without a
+        `decision_id` to execute.
         """
         if execute and not decision_id:
             raise ValueError("decision_id is required to execute: it makes a call again safe")

@@ -37,20 +37,20 @@ _LOG = logging.getLogger("sellertrust.client")
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """The answer to one batch: it is recorded, or `error` says why nothing of it is."""
+    """The answer to one batch: it is recorded, or refused as a whole."""
 
     index: int
-    """Which of the batches, from 0. Acknowledgements come in order, one for each."""
+    """Index of the batch, from 0. Acknowledgements come in order, one for each."""
     results: list[AppendEntriesResponse.Result] = field(default_factory=list)
-    """What became of each entry, in their order; empty if the batch was refused."""
+    """The result of each entry, in their order; empty if the batch was refused."""
     sequence: int = 0
     """The highest sequence of the batch; 0 if it was refused."""
     error: SellertrustCallError | None = None
-    """Why the batch was refused; its paths are of the batch, as in `entries[17].violation.harm`."""
+    """Why the batch was refused, with paths as in `entries[17].violation.harm`; None if it is recorded."""
 
 
 class Patience:
-    """How long a stream is opened again after failures that pass: `seconds` from the first on, or until `closed`."""
+    """The limit of retries of a stream: `seconds` after the first failure in a row, or until `closed`."""
 
     def __init__(self, seconds: float, closed: threading.Event) -> None:
         self._seconds = seconds
@@ -59,14 +59,14 @@ class Patience:
         self._until: float | None = None
         self._pause = FIRST_PAUSE_SECONDS
 
-    def progress(self) -> None:
-        """A message has come: patience is as at the beginning."""
+    def reset(self) -> None:
+        """Record that a message has arrived, which starts the limit anew."""
         self._has_begun = True
         self._until = None
         self._pause = FIRST_PAUSE_SECONDS
 
     def wait(self, error: SellertrustCallError) -> None:
-        """Waits before the next try; raises `error` if it will not pass, or if patience is at an end."""
+        """Wait before the next try; raise `error` if it is permanent or the limit is reached."""
         pause = max(uniform(0.5, 1) * self._pause, error.retry_delay or 0)  # noqa: S311 (no secret)
         now = monotonic()
         if self._until is None:
@@ -87,7 +87,7 @@ class Patience:
 
 
 class Outbox:
-    """The batches on their way: what is read ahead, sent, and not answered. A thread of its own reads them."""
+    """The batches that are read ahead or sent, and not yet answered. A thread of its own reads them."""
 
     def __init__(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         self._changed = threading.Condition()
@@ -101,15 +101,15 @@ class Outbox:
         threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
-        """What a new connection has to send, all that is not answered first; it ends when another one is made."""
+        """Yield the batches for a new connection, unanswered ones first; ends when another connection is made."""
         with self._changed:
             self._connection += 1
             self._sent = 0
             self._changed.notify_all()
             return iter(self._next_for(self._connection), None)
 
-    def take(self, response: StreamEntriesResponse) -> Acknowledgement:
-        """The answer to the oldest batch, which is done with."""
+    def acknowledge(self, response: StreamEntriesResponse) -> Acknowledgement:
+        """Return the acknowledgement of the oldest batch, and forget the batch."""
         with self._changed:
             self._waiting.popleft()
             self._sent -= 1
@@ -122,7 +122,7 @@ class Outbox:
         return Acknowledgement(index, list(done.results), done.sequence)
 
     def is_done(self) -> bool:
-        """Whether every batch is answered. Raises what the batches raised, if they ended by an error."""
+        """Return whether every batch is answered. Raises the error by which the batches ended, if any."""
         with self._changed:
             if not self._has_all or self._waiting:
                 return False
@@ -131,13 +131,13 @@ class Outbox:
             return True
 
     def close(self) -> None:
-        """Lets the thread go, and whoever waits."""
+        """End the thread that reads batches, and wake all that wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
-        def following() -> StreamEntriesRequest | None:
+        def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
                 self._changed.wait_for(
                     lambda: (
@@ -152,7 +152,7 @@ class Outbox:
                 self._sent += 1
                 return self._waiting[self._sent - 1]
 
-        return following
+        return next_batch
 
     def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         try:
@@ -177,15 +177,15 @@ def stream_entries(
     batches: Iterable[Sequence[Entry]],
     patience: Patience,
 ) -> Iterator[Acknowledgement]:
-    """One acknowledgement a batch, over as many connections as it takes."""
+    """Send batches and yield one acknowledgement each, over as many connections as it takes."""
     outbox = Outbox(parent, batches)
     try:
         while not outbox.is_done():
             call = method(outbox.requests(), timeout=CONNECTION_SECONDS)
             try:
                 for response in call:
-                    patience.progress()
-                    yield outbox.take(response)
+                    patience.reset()
+                    yield outbox.acknowledge(response)
                 if not outbox.is_done():
                     patience.wait(_ended_early())
             except grpc.RpcError as error:
@@ -201,12 +201,12 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """What follows the request's `after_sequence`, for ever, over as many connections as it takes."""
+    """Yield what follows the request's `after_sequence`, for ever, over as many connections as it takes."""
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:
             for response in call:
-                patience.progress()
+                patience.reset()
                 request.after_sequence = response.sequence
                 yield response
             patience.wait(_ended_early())

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Violation(_message.Message):
-    """One breach, resolved from its entries as of the time asked for."""
+    """One breach, resolved from its entries as of the requested time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,7 +62,7 @@ class Violation(_message.Message):
     notifier: _builtins.str
     """Who reported it; empty if not stated."""
     status: _entry_pb2.ViolationStatus.ValueType
-    """Where it stands."""
+    """Its status."""
     attribution: _entry_pb2.Attribution.ValueType
     """Whether it was contested that the goods were the seller's, and how that ended; once accepted it is as if never
     reported, whatever its status. Not stated if nobody contested it.
@@ -85,7 +85,7 @@ class Violation(_message.Message):
 
     @_builtins.property
     def allowed_actions(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.Action.ValueType]:
-        """What may be done to it now."""
+        """The decisions that its status allows now."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class AppendEntriesResponse(_message.Message):
 
     @_typing.final
     class Result(_message.Message):
-        """What was appended or found under one `entry_id`."""
+        """The entry that was appended or found under one `entry_id`."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -255,7 +255,7 @@ class StreamEntriesResponse(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Which request message of this stream is answered, from 0. Answers come in order, without a gap."""
+    """Index of the request message of this stream that is answered, from 0. Answers come in order, without a gap."""
     @_builtins.property
     def acknowledgement(self) -> Global___AppendEntriesResponse:
         """The batch is recorded: what AppendEntries would have answered."""
@@ -300,7 +300,7 @@ class ListEntriesRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     at_least_sequence: _builtins.int
-    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    """The read waits until the ledger holds this sequence, such as one that an append returned: at most until shortly
     before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
     INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
     """
@@ -434,7 +434,7 @@ class GetViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     at_least_sequence: _builtins.int
-    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    """The read waits until the ledger holds this sequence, such as one that an append returned: at most until shortly
     before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
     INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
     """
@@ -501,7 +501,7 @@ class ListViolationsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     at_least_sequence: _builtins.int
-    """The read waits until the ledger holds this sequence, such as one that an append has answered: at most until shortly
+    """The read waits until the ledger holds this sequence, such as one that an append returned: at most until shortly
     before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
     INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
     """

@@ -124,9 +124,9 @@ class LedgerServiceServicer(object):
     """
 
     def AppendEntries(self, request, context):
-        """Appends a batch atomically: all of it or nothing, in the given order. Entries known already (same `entry_id`, same
-        content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
-        as in `entries[17].violation.harm`.
+        """Appends a batch atomically: all of it or nothing, in the given order. Entries that are on record already (same
+        `entry_id`, same content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first
+        wrong fields, as in `entries[17].violation.harm`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,7 +154,7 @@ class LedgerServiceServicer(object):
 
     def WatchEntries(self, request, context):
         """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
-        appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+        appended, by whichever server or import, within a second. Each response has the position to resume from, so
         that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
         ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
         ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one

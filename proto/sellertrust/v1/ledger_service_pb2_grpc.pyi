@@ -41,9 +41,9 @@ class LedgerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     AppendEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AppendEntriesRequest, _ledger_service_pb2.AppendEntriesResponse]
-    """Appends a batch atomically: all of it or nothing, in the given order. Entries known already (same `entry_id`, same
-    content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
-    as in `entries[17].violation.harm`.
+    """Appends a batch atomically: all of it or nothing, in the given order. Entries that are on record already (same
+    `entry_id`, same content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first
+    wrong fields, as in `entries[17].violation.harm`.
     """
     StreamEntries: _grpc.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]
     """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
@@ -58,7 +58,7 @@ class LedgerServiceStub:
     """Lists entries in the order of their sequence, as of any time."""
     WatchEntries: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]
     """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
-    appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+    appended, by whichever server or import, within a second. Each response has the position to resume from, so
     that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
     ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
     ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
@@ -98,9 +98,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AppendEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AppendEntriesRequest, _ledger_service_pb2.AppendEntriesResponse]  # type: ignore[assignment]
-    """Appends a batch atomically: all of it or nothing, in the given order. Entries known already (same `entry_id`, same
-    content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
-    as in `entries[17].violation.harm`.
+    """Appends a batch atomically: all of it or nothing, in the given order. Entries that are on record already (same
+    `entry_id`, same content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first
+    wrong fields, as in `entries[17].violation.harm`.
     """
     StreamEntries: _aio.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]  # type: ignore[assignment]
     """Appends one batch after the other on one stream. Each request message is one batch, atomic as in AppendEntries, and is
@@ -115,7 +115,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Lists entries in the order of their sequence, as of any time."""
     WatchEntries: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]  # type: ignore[assignment]
     """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
-    appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+    appended, by whichever server or import, within a second. Each response has the position to resume from, so
     that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
     ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
     ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one
@@ -158,9 +158,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.AppendEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.AppendEntriesResponse, _abc.Awaitable[_ledger_service_pb2.AppendEntriesResponse]]:
-        """Appends a batch atomically: all of it or nothing, in the given order. Entries known already (same `entry_id`, same
-        content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first wrong fields,
-        as in `entries[17].violation.harm`.
+        """Appends a batch atomically: all of it or nothing, in the given order. Entries that are on record already (same
+        `entry_id`, same content) are answered as the first time, and the rest is appended. INVALID_ARGUMENT names the first
+        wrong fields, as in `entries[17].violation.harm`.
         """
 
     @_abc_1.abstractmethod
@@ -193,7 +193,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.WatchEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.WatchEntriesResponse]]:
         """Streams the entries after a position in the order of their sequence: what is there, page by page, then what is
-        appended, by whichever server or import, within a second. Each response tells the position to resume from, so
+        appended, by whichever server or import, within a second. Each response has the position to resume from, so
         that after a broken stream (UNAVAILABLE, as when a server stops) nothing is lost and nothing comes twice. The stream
         ends only by the client or an error: FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position lies beyond the
         ledger's end, RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the server has no thread left for a stream, or none for one

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Looks into the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
+    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
     requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
     before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
     """
@@ -75,7 +75,7 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Looks into the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
+    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
     requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
     before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
     """
@@ -114,7 +114,7 @@ class ModelServiceServicer(object):
 
     def RollbackModel(self, request, context):
         """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
-        with its digest and no gate is asked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
+        with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
         `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -183,7 +183,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Looks into the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
+    """Reads the model registry and moves its aliases. A model is immutable and named by its digest; `champion` answers
     requests, `challenger` is the latest one trained beside it, `shadow` is scored beside it, and `previous` was champion
     before. Servers that share a registry take a move over within a second, each after it has verified the model by itself.
     """

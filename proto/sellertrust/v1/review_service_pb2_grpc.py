@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class ReviewServiceStub(object):
-    """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
-    decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
+    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
+    does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel):
@@ -62,11 +62,11 @@ class ReviewServiceStub(object):
 
 
 class ReviewServiceServicer(object):
-    """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
-    decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
+    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
+    does not. The empty name is SERVING as long as the server takes calls.
     """
 
     def GetNotifier(self, request, context):
@@ -134,11 +134,11 @@ def add_ReviewServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReviewService(object):
-    """Helps people who decide: judges notifiers by what became of their reports, orders the open violations, and takes bulk
-    decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
+    """Helps people who decide: judges notifiers by what was decided about their reports, orders the open violations, and takes
+    bulk decisions. Nothing of it enters a score: a score rests on what was decided about violations, never on who reported.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.ReviewService` whether the ledger answers: NOT_SERVING if it
+    does not. The empty name is SERVING as long as the server takes calls.
     """
 
     @staticmethod

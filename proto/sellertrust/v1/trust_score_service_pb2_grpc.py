@@ -77,7 +77,7 @@ class TrustScoreServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTrustScores(self, request, context):
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger. What fails, fails an item at a time.
+        """Returns many sellers' trust scores from one consistent snapshot of the ledger. A failure concerns its item alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
