@@ -43,6 +43,7 @@ from service.settings import load
 from training.evaluation.ranking import auc
 from training.market.files import write_market
 from training.market.simulate import simulate
+from training.observation.points import choose_points
 from training.study.loading import load_study
 
 temporary = tempfile.TemporaryDirectory()
@@ -206,15 +207,15 @@ with StepProgress() as progress:
 pl.DataFrame({"step": list(planned.lines), "says": list(planned.lines.values())})
 
 # %%
-train_points, test_points = study.observations(training.job.table.as_of)
+points = choose_points(training.job.table, study)
 windows = pl.DataFrame(
     [
         {"used to": use, "observed": format_day(p.day), "window ends": format_day(p.window_end)}
-        for use, points in (("train", train_points), ("test", test_points))
-        for p in points
+        for use, used in (("train", points.train), ("test", points.test))
+        for p in used
     ]
 )
-assert all(p.window_end + study.maturity_days <= test_points[0].day for p in train_points)
+assert all(p.window_end + study.maturity_days <= points.test[0].day for p in points.train)
 windows
 
 # %% [markdown]

@@ -13,7 +13,7 @@ from scoring.progress import Progress
 from scoring.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import Marketplace, marketplace_of
-from service.cli.output import Format, Output, emit, emit_one, training_missing, write
+from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scoring.features.columns import Ints
+    from scoring.model.artifact import Artifact
+    from service.registry.registry import Registry
     from training.monitoring.backtest import Backtest, Step
     from training.observation.export import LedgerTable
     from training.study.definition import Study
@@ -39,8 +41,14 @@ class KnowledgeOption(StrEnum):
     TODAY = "today"
 
 
+NOBODY = "none"
 Against = Annotated[
-    str, typer.Option("--against", metavar="MODEL", help="The model to compare with, seller by seller.")
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="MODEL",
+        help="The model to compare with, seller by seller; none: with nobody. Default: the champion, if there is one.",
+    ),
 ]
 JudgedBy = Annotated[
     Path | None,
@@ -68,7 +76,7 @@ def backtest(
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day.")],
     step: Annotated[int, typer.Option("--step", metavar="DAYS", min=1, help="Days between two looks.")] = 28,
-    against: Against = "champion",
+    against: Against = None,
     study: JudgedBy = None,
     knowledge: Knowing = KnowledgeOption.THEN,
     export: Export = None,
@@ -90,7 +98,7 @@ def backtest(
     policy = load_policy(settings)
     registry = open_registry(settings)
     artifact = registry.load(registry.resolve(model))
-    other = registry.load(registry.resolve(against))
+    other = _other(registry, artifact, against)
     days = run.days_between(_day(first, "--from"), _day(last, "--to"), step)
     stated = None if study is None else as_the_model_sees(study_of(study), artifact)
     where = stated.marketplace if stated and marketplace is None else marketplace_of(marketplace, settings)
@@ -101,20 +109,34 @@ def backtest(
             artifact,
             policy,
             days,
-            against=None if other.digest == artifact.digest else other,
+            against=other,
             study=stated,
             knowledge=run.Knowledge(knowledge.value),
             progress=progress,
         )
     total = {
         "model": artifact.digest,
-        "against": None if other.digest == artifact.digest else other.digest,
+        "against": None if other is None else other.digest,
         "policy": policy.digest,
         "marketplace": where,
         "knowledge": knowledge.value,
         **_total(found),
     }
     _show(total, found.steps, output)
+
+
+def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
+    """The model to compare with: the one that is named, or the champion; None if nobody is, or it is the model itself."""
+    if against == NOBODY:
+        return None
+    if against is None:
+        champion = registry.champion()
+        if champion is None:
+            say("there is no champion to compare with; another model: --against MODEL")
+            return None
+        against = champion
+    other = registry.load(registry.resolve(against))
+    return None if other.digest == artifact.digest else other
 
 
 def study_of(path: Path) -> "Study":

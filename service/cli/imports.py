@@ -2,7 +2,6 @@
 
 import shutil
 import tomllib
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 MAX_REASONS = 10
-"""Reasons of rejection that a dry run shows."""
+"""Reasons of rejection that are shown."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
@@ -132,17 +131,25 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
     _doubt(report)
     if report.unmatched:
         say(f"{told(len(report.unmatched), 'row')} found no seller")
-    reasons = Counter((file, reason) for file, _, reason in report.rejects)
-    first = {(file, reason): line for file, line, reason in reversed(report.rejects)}
-    for (file, reason), number in reasons.most_common(MAX_REASONS):
-        say(f"{file}: {number:,} x {reason} (first in line {first[file, reason]:,})")
-    if len(reasons) > MAX_REASONS:
-        say(f"and {told(len(reasons) - MAX_REASONS, 'other reason')}")
+    _say_reasons(report)
     say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
     if report.rejects:
         rows = len({(file, line) for file, line, _ in report.rejects})
         say(f"error: {told(rows, 'row')} would be rejected, with {told(len(report.rejects), 'reason')}")
         raise typer.Exit(Exit.REFUSED)
+
+
+def _say_reasons(report: "ImportReport") -> None:
+    """Says why rows were rejected: of each reason how many, an example, and what to write."""
+    from service.ingest.reject_summary import group_rejects
+
+    groups = group_rejects(report.rejects)
+    for group in groups[:MAX_REASONS]:
+        say(f"{group.file}: {group.number:,} x {group.reason} (first in line {group.line:,})")
+        if group.remedy:
+            say(f"    {group.remedy}")
+    if len(groups) > MAX_REASONS:
+        say(f"and {told(len(groups) - MAX_REASONS, 'other reason')}")
 
 
 def _doubt(report: "ImportReport") -> None:
@@ -158,7 +165,9 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         say(f"{name}: was read to its end before, by the import that was interrupted, and is not counted here")
     for name, line in report.resumed.items():
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
-    say(f"{told(report.appended, 'entry')} appended to {marketplace}, {report.already_present:,} were there already")
+    before = report.already_present - report.repeated
+    repeated = f", {report.repeated:,} repeated in this import" if report.repeated else ""
+    say(f"{told(report.appended, 'entry')} appended to {marketplace}, {before:,} were there already{repeated}")
     if report.left_out:
         say(f"{told(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures")
     _doubt(report)
@@ -168,6 +177,7 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         say(f"{told(waiting, 'row')} found no seller and {'waits' if waiting == 1 else 'wait'} for a person: {queue}")
     if report.rejects:
         write_rejects(report, rejects)
+        _say_reasons(report)
         rows = len({(file, line) for file, line, _ in report.rejects})
         say(
             f"error: {told(rows, 'row')} rejected, with {told(len(report.rejects), 'reason')}; mend them and import again:"

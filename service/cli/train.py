@@ -49,6 +49,10 @@ def train(
         bool, typer.Option("--fresh", help="Begin anew, whatever an interrupted run left behind.")
     ] = False,
     report: Annotated[Path | None, typer.Option("--report", help="Write the HTML report to this file too.")] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", metavar="FILE", help="Write the scored test rows to this .csv or .parquet file."),
+    ] = None,
     output: Output = Format.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
 ) -> None:
@@ -63,12 +67,16 @@ def train(
     """
     form = Format.JSON if as_json else output
     training = Training(load(), study, recalibrate=recalibrate, verify=verify, trials=trials, fresh=fresh)
+    if rows is not None:
+        training.check_rows(rows, dry_run=dry_run)
     with StepProgress() as progress:
         training.read(export, progress)
         if dry_run:
             _show_plan(training.plan(progress), form)
             return
         trained = training.run(progress)
+    if rows is not None:
+        training.write_rows(trained, rows)
     row = training.finish(trained, publish=publish, report=report)
     _show(trained, row, form, progress.seconds)
     if not trained.passed:
@@ -198,6 +206,20 @@ class Training:
         if self.job.kept.used:
             say(f"taken as an earlier run of the same training left it: {', '.join(self.job.kept.used)}; anew: --fresh")
         return trained
+
+    def check_rows(self, file: Path, *, dry_run: bool) -> None:
+        """Check before anything is trained that rows can be written to a file."""
+        from training.pipeline.rows import check_rows_file
+
+        if dry_run:
+            raise ConfigurationWrong("a dry run scores nothing: leave out --rows or --dry-run")
+        check_rows_file(file)
+
+    def write_rows(self, trained: "Trained", file: Path) -> None:
+        """Write the scored test rows as a file, and say so."""
+        from training.pipeline.rows import write_rows
+
+        say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
         """Makes the report and registers the model; what became of it, as JSON values."""

@@ -39,8 +39,8 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 @dataclass(slots=True)
 class ImportReport:
     """What became of an import: entries appended, those of them that wait for the report they are about, entries found
-    there already, rows rejected, by (file, line, reason), and rows that found no seller. `left_out`: listed entries that
-    a ledger had made by itself, as this one does.
+    there already, of these `repeated` ones that this import had appended itself before, rows rejected, by (file, line,
+    reason), and rows that found no seller. `left_out`: listed entries that a ledger had made by itself, as this one does.
 
     `resumed`: where the import of a file went on, by its line, if another was interrupted before; `read_before`: the files
     that the other one had read to their end, of which nothing is counted here but their rejects. `spans`: what the sound
@@ -49,6 +49,7 @@ class ImportReport:
 
     appended: int = 0
     already_present: int = 0
+    repeated: int = 0
     waiting: int = 0
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     unmatched: list[UnmatchedRow] = field(default_factory=list)
@@ -140,6 +141,7 @@ class _Run:
         self._marketplace = marketplace
         self._progress = progress
         self._dry_now = dry_now
+        self._begun = None if dry_now is not None else ledger.cut().sequence
         # What rows state again is one entry; the ledger would know, a dry run has to.
         self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
@@ -257,10 +259,12 @@ class _Run:
             *(self._ledger, self._marketplace, [entry for _, entry in batch], position),
             lambda refused: attempt.keep((batch[index][0], reason) for index, reason in refused.items()),
             [line for line, _ in batch],
+            self._begun,
         )
         self._report.appended += done.appended
         self._report.waiting += done.waiting
         self._report.already_present += done.already_present
+        self._report.repeated += done.repeated
 
 
 def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:

@@ -27,12 +27,16 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 @dataclass(slots=True)
 class Accepted:
     """What became of a batch: entries appended, those of them that wait for the report they are about, entries found there
-    already, and why others were refused, by their index.
+    already, of these `repeated` ones that were appended after the ledger's sequence `begun`, and why others were refused,
+    by their index.
     """
+
+    begun: int | None = None
 
     appended: int = 0
     waiting: int = 0
     already_present: int = 0
+    repeated: int = 0
     refused: dict[int, str] = field(default_factory=dict)
 
 
@@ -56,6 +60,7 @@ def accept(
     position: Position | None = None,
     before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
     rows: Sequence[int] | None = None,
+    begun: int | None = None,
 ) -> Accepted:
     """Appends a batch as an import does; what is refused does not hold up the rest. What this ledger listed is recognised.
 
@@ -64,9 +69,10 @@ def accept(
     position stands where it stood, and the same batch may be given again.
 
     `rows`: of which row each entry was made. What is about a violation whose report on the same row is refused is refused
-    too: it would wait for that report, and nobody would know.
+    too: it would wait for that report, and nobody would know. `begun`: the ledger's sequence when the import began; what
+    is there already from after it was repeated by the import.
     """
-    accepted = Accepted()
+    accepted = Accepted(begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
     if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
         return accepted
@@ -115,6 +121,8 @@ def _whole(
         return False
     present = sum(result.already_present for result in results)
     accepted.already_present += present
+    if accepted.begun is not None:
+        accepted.repeated += sum(r.already_present and r.sequence > accepted.begun for r in results)
     accepted.appended += len(results) - present
     accepted.waiting += sum(result.pending and not result.already_present for result in results)
     return True

@@ -18,6 +18,7 @@ from tests.bench._crowd import MARKETPLACE, crowd, write_ledger, write_table
 from tests.training.ledgers import POLICY, STUDIES
 from training.fitting.fit import fit_lightgbm
 from training.observation.export import read_export
+from training.observation.points import choose_points
 from training.observation.snapshots import join, snapshot
 from training.pipeline.job import Job
 from training.pipeline.run import run
@@ -48,7 +49,7 @@ def over_bare(show: Show, progress: Progress, rows: int) -> None:
         started = time.perf_counter()
         table = read_export(path)
         show("train.read_s", _since(started))
-        points, _ = study.observations(table.as_of)
+        points = choose_points(table, study).train
         for number in range(3):
             if number == 1:
                 trained = run(Job(table, study, POLICY, verify=False), progress)

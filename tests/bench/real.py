@@ -15,6 +15,7 @@ from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
 from training.fitting.fit import Logistic, at_reference, offset
 from training.observation.export import LedgerTable
+from training.observation.points import choose_points
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.job import Trained
 from training.study.definition import Study
@@ -46,9 +47,9 @@ def run(say: Say) -> dict[str, float]:
                 started = time.perf_counter()
                 trained = train(table, study)
                 figures[f"{task}.train_s"] = round(time.perf_counter() - started, 2)
-                train_points, test_points = study.observations(table.as_of)
-                rows = join([snapshot(table, study, point) for point in train_points])
-                test = join([snapshot(table, study, point) for point in test_points])
+                points = choose_points(table, study)
+                rows = join([snapshot(table, study, point) for point in points.train])
+                test = join([snapshot(table, study, point) for point in points.test])
                 found = _scores(trained, study, rows, test)
                 if city == "chicago":
                     found |= {"city": _city(data, table, test, figures), **scores}

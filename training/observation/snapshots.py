@@ -140,6 +140,19 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
     return replace(found, rows=replace(found.rows, weight=weight))
 
 
+def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
+    """Count the bad rows of one observation point, which is no span of events, without making their features."""
+    cut = market_cut_of(table, study, _windows(table.columns.cases, point), final)
+    found = 0
+    for cases, columns in of_sellers(table.columns, AT_ONCE):
+        part, theirs = replace(table, columns=columns), final.part(cases)
+        labels = label(part, study, _windows(columns.cases, point), theirs, cut)
+        known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
+        keep, _ = _eligible(study, point, known, theirs, labels)
+        found += int((keep & (labels.outcome == Outcome.BAD)).sum())
+    return found
+
+
 AT_ONCE = 100_000
 """Entries that are observed at a time: their columns stay in the processor's cache."""
 

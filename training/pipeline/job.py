@@ -78,7 +78,8 @@ class Planned:
 class Trained:
     """A trained model: the artifact as named bytes, its gates, its out-of-time evaluation, and its test rows.
 
-    `seconds` by step, `apart` what was timed apart from them, `lines` what each step came to.
+    `seconds` by step, `apart` what was timed apart from them, `lines` what each step came to. Of the test rows, shape (n,):
+    `test_scores` by model, higher is worse; `test_points` as served; `test_p_bad` over each row's own exposure.
     """
 
     parts: dict[str, bytes]
@@ -89,6 +90,8 @@ class Trained:
     lines: Mapping[str, str]
     test: Snapshot
     test_scores: Mapping[str, Floats]
+    test_points: NDArray[np.int64]
+    test_p_bad: Floats
 
     @property
     def passed(self) -> bool:

@@ -11,6 +11,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.time import DAY, format_day
 from training.observation.labels import final_facts
+from training.observation.points import choose_points
 from training.observation.snapshots import Room, Snapshot, join
 from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
@@ -52,11 +53,12 @@ class Observed:
 
 def observe(step: Step, job: Job) -> Observed:
     """Observes every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
-    train_points, test_points = job.study.observations(job.table.as_of)
+    final = final_facts(job.table)
+    chosen = choose_points(job.table, job.study, final)
+    train_points, test_points = chosen.train, chosen.test
     points = [*train_points, *test_points]
     found: list[Snapshot] = []
     left_out: list[Mapping[str, int]] = []
-    final = final_facts(job.table)
     room = Room(len(points) * job.table.columns.cases, len(job.study.features))
     for done, point in enumerate(points):
         step(done, len(points))
@@ -73,6 +75,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )
+    summary += f"; {chosen.why}" if chosen.why else ""
     summary += _spell_unsold(_sum(left_out))
     return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
 

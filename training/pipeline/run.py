@@ -52,4 +52,6 @@ def run(job: Job, progress: Progress = silent) -> Trained:
         lines=steps.lines,
         test=compared.test,
         test_scores=compared.scores,
+        test_points=compared.points,
+        test_p_bad=compared.p_bad,
     )

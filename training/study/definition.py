@@ -116,8 +116,9 @@ class Study:
             return Observation(day, day + self.window_days)
         return Observation(day, _add_months(day, self.window_months or 0))
 
-    def observations(self, as_of: int) -> tuple[list[Observation], list[Observation]]:
-        """Training and test points, in order. `as_of`: the day up to which the ledger is complete.
+    def observations(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
+        """Training and test points, in order. `as_of`: the day up to which the ledger is complete; `test_day`: the test
+        point in place of the latest, where the study states none (`training.observation.points` looks for it).
 
         Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal ones
         to train, so that the latest can be held out. Without any, the test point is the latest whose window and maturity
@@ -133,7 +134,7 @@ class Study:
             test = [self.observation(parse_day(day)) for day in self.test]
             train = [self.observation(parse_day(day)) for day in self.train]
         else:
-            test = [self._latest_over_by(as_of)]
+            test = [self._latest_over_by(as_of) if test_day is None else self.observation(test_day)]
             last = self._latest_over_by(test[0].day - self.embargo_days).day
             train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
         first_test = min(o.day for o in test)

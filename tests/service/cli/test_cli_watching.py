@@ -65,6 +65,22 @@ def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
     assert today["steps"] != alone["steps"]
 
 
+def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
+    """Without one, or asked for nobody, the model is answered by itself; a champion that is none is an error."""
+    home = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry"
+    alone = shell.json("model", "backtest", "challenger", *SPAN, "--against", "none")
+    registry = Registry(tmp_path)
+    digest = registry.publish(Registry(home).read(alone["model"]), actor="tests", reason="ungated", now=1)
+    assert registry.champion() is None
+    found = shell.json("model", "backtest", digest[:12], *SPAN, registry=tmp_path)
+    assert (found["against"], found["steps"]) == (None, alone["steps"])
+    _, said = shell("model", "backtest", digest[:12], *SPAN, registry=tmp_path)
+    assert "there is no champion to compare with; another model: --against MODEL" in said
+    assert "names no model" in shell.error(
+        3, "model", "backtest", digest[:12], *SPAN, "--against", "champion", registry=tmp_path
+    )
+
+
 def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(shell: Shell) -> None:
     """Each with the option that is wrong."""
     assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")

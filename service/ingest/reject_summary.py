@@ -1,0 +1,82 @@
+"""Rejected rows by what is wrong with them: how many there are of each, one example, and what to write."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_NUMBERED = re.compile(r"(?<![\[\w])[\w.~-]*\d[\w.:~-]*")
+
+REMEDIES: Sequence[tuple[str, str]] = (
+    (
+        r"is no date|is not a date|not a time such as|is not of the form|no offset from UTC",
+        'state how dates are written: dates = "%d/%m/%Y", or { format = ..., offset = ... } for times; leave out rows without'
+        " one by when = { column = ..., filled = true }",
+    ),
+    (
+        r" is not in .* in column | in column .* is not in ",
+        'add the text to the map, or state what any other is by default = "..."',
+    ),
+    (
+        r"is not a (whole )?number|is not a number",
+        "leave such rows out by when = { column = ..., not_in = [...] }, or round by { column = ..., multiply = 1 }",
+    ),
+    (
+        r"stands for other content",
+        "two rows make one id of different content: add to entry_id what tells them apart, such as {line} or a date; what was"
+        " meant to change is stated by a correction or a higher revision",
+    ),
+    (
+        r"^entry_id: .* that of the ",
+        "make entry_id of columns that are never empty and hold no other characters; {line} always is one",
+    ),
+    (r"^seller: ", "give the column that holds the seller's id; leave out rows without one by filled = true"),
+    (
+        r"is none of ",
+        'translate your words: { column = ..., map = { yours = "ours" }, default = "ours" }',
+    ),
+    (r"its report on this row was rejected", "mend the report on the same row"),
+    (
+        r"ALREADY|lifecycle|is not allowed|may follow|forbids",
+        "the decision does not follow from the one before it: look at the order of the rows and their times",
+    ),
+)
+"""What helps against a reason, by a pattern that it matches; the first that does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of a file that were rejected for one reason, but for the values in it."""
+
+    file: str
+    number: int
+    line: int
+    """The first of them."""
+    reason: str
+    """As it stands for that one."""
+    remedy: str
+    """What to write; empty if nothing is known."""
+
+
+def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
+    """Group rejects, (file, line, reason), by file and reason, the most frequent first; of like ones in their order.
+
+    Reasons are the same if they differ in what they quote or number: 'x' is no date, 'y' is no date.
+    """
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for file, line, reason in rejects:
+        found.setdefault((file, _form(reason)), []).append((line, reason))
+    groups = []
+    for (file, _), rows in found.items():
+        line, reason = min(rows, key=lambda row: row[0])
+        groups.append(Group(file, len(rows), line, reason, _remedy(reason)))
+    return sorted(groups, key=lambda group: -group.number)
+
+
+def _form(reason: str) -> str:
+    """The reason without the values in it."""
+    return _NUMBERED.sub("...", _QUOTED.sub("...", reason))
+
+
+def _remedy(reason: str) -> str:
+    return next((remedy for pattern, remedy in REMEDIES if re.search(pattern, reason)), "")

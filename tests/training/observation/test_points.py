@@ -1,0 +1,95 @@
+"""The test point that a study does not state: the latest with enough bad rows, and why it is that one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scoring.time import DAY, format_day
+from tests.builders import exposure
+from tests.training.ledgers import table_of
+from tests.training.observation.test_labels import OBSERVE, breach, standing
+from training.observation import points as choosing
+from training.observation.export import LedgerTable
+from training.observation.labels import final_facts
+from training.observation.points import choose_points
+from training.observation.snapshots import count_bad, snapshot
+from training.study.definition import BadRule, Study
+
+
+@pytest.fixture(scope="module")
+def short(study: Study) -> Study:
+    """Windows of ten days, a week apart, no maturity: any violation counts."""
+    return replace(
+        study,
+        window_days=10,
+        maturity_days=0,
+        step_days=7,
+        train_points=2,
+        bad=(BadRule(),),
+        bad_suspended=False,
+        reference_exposure=None,
+        bad_share=None,
+    )
+
+
+def fading(folder: Path, *bad: int) -> LedgerTable:
+    """Sellers known from long ago on; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
+    end = OBSERVE + 400
+    entries = [entry for n in range(max(bad)) for entry in standing(f"s{n}")[:1]]
+    for week, number in enumerate(bad):
+        moment = (end - 2 - 7 * week) * DAY
+        entries += [replace(breach(f"v{week}-{n}", moment), seller=f"s{n}") for n in range(number)]
+    return table_of(folder, [*entries, exposure(end - 1, "s0", report_time=end * DAY - 1)])
+
+
+@pytest.fixture
+def enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five bad rows are enough, so that ledgers can be small."""
+    monkeypatch.setattr(choosing, "ENOUGH_BAD", 5)
+
+
+@pytest.mark.usefixtures("enough")
+def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short: Study) -> None:
+    """The last window, of ten days, holds two bad ones, the one before it two and six."""
+    table = fading(tmp_path, 2, 0, 6)
+    found = choose_points(table, short)
+    latest = short.observations(table.as_of)[1][0].day
+    assert found.test == [short.observation(latest - 7)]
+    assert [point.window_end <= found.test[0].day for point in found.train] == [True, True]
+    assert found.why == (
+        f"test point {format_day(latest - 7)} is the latest with 5 bad rows (6); 1 later ones have 2 at most"
+    )
+
+
+@pytest.mark.usefixtures("enough")
+def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_path: Path, short: Study) -> None:
+    """And it says which of the two."""
+    (tmp_path / "a").mkdir()
+    table = fading(tmp_path / "a", 7, 3)
+    found, latest = choose_points(table, short), short.observations(table.as_of)
+    assert (found.train, found.test) == latest
+    assert found.why == f"test point {format_day(latest[1][0].day)} is the latest with 5 bad rows (7)"
+    (tmp_path / "b").mkdir()
+    few = fading(tmp_path / "b", 2, 0, 4)
+    found = choose_points(few, short)
+    assert (found.train, found.test) == short.observations(few.as_of)
+    assert "has 2 bad rows and not the 5 that a comparison needs; none of " in found.why
+    assert found.why.endswith("earlier ones has so many, 4 at most")
+
+
+def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
+    """However few are bad there."""
+    stated = replace(study, train=("2024-05-01",), test=("2025-02-01",), bad_at_least=1000)
+    found = choose_points(table, stated)
+    assert ((found.train, found.test), found.why) == (stated.observations(table.as_of), "")
+
+
+@pytest.mark.parametrize("asks", [{}, {"reference_exposure": None, "active_before_months": 3}, {"least_orders": 30}])
+def test_bad_rows_are_counted_as_the_snapshot_holds_them(
+    table: LedgerTable, study: Study, asks: dict[str, object]
+) -> None:
+    """Without making features."""
+    how = replace(study, **asks)  # type: ignore[arg-type]
+    point = how.observation(table.as_of - 300)
+    assert count_bad(table, how, point, final_facts(table)) == snapshot(table, how, point).bad.sum() > 3

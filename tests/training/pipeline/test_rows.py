@@ -1,0 +1,57 @@
+"""The scored test rows as a file: what the evaluation was made of, so that anybody can compare on the same rows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from scoring.errors import ConfigurationWrong
+from scoring.model.artifact import load
+from scoring.time import format_day
+from tests.training.ledgers import train
+from training.evaluation.ranking import auc
+from training.observation.export import LedgerTable
+from training.pipeline.job import Trained
+from training.pipeline.rows import write_rows
+from training.study.definition import Study
+
+
+@pytest.fixture(scope="module")
+def trained(table: LedgerTable, study: Study) -> Trained:
+    return train(table, replace(study, rounds=20))
+
+
+@pytest.mark.parametrize(("ending", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])
+def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
+    table: LedgerTable, trained: Trained, tmp_path: Path, ending: str, read: object
+) -> None:
+    """Points as the packed model gives them, and every model's ranking as the evaluation has it."""
+    file = tmp_path / f"rows.{ending}"
+    assert write_rows(table, trained, file) == len(trained.test.bad)
+    rows: pl.DataFrame = read(file)  # type: ignore[operator]
+    test, model = trained.test, load(trained.parts)
+    assert rows["seller"].to_list() == [table.sellers[code] for code in test.seller]
+    assert rows["observe_day"].cast(pl.String).to_list() == [format_day(day) for day in test.day.tolist()]
+    assert rows["bad"].to_list() == test.bad.tolist()
+    assert rows["points"].to_list() == model.scale.points(model.raw_score(test.x)).tolist()
+    assert rows["p_bad"].is_between(0, 1).all()
+    np.testing.assert_array_equal(rows["orders_in_window"], test.window_orders)
+    bad = rows["bad"].to_numpy().astype(np.float64)
+    assert {"score_logistic", "score_points_rule", "score_raw_count", "score_unconstrained"} <= set(rows.columns)
+    for name in ("logistic", "points_rule"):
+        score = rows[f"score_{name}"].to_numpy().astype(np.float64)
+        found = auc(score, bad, rows["weight"].to_numpy())
+        assert found == pytest.approx(trained.evaluation["auc"][name]["value"], abs=1e-9)
+
+
+def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
+    """By its ending, its folder, or because it is a folder itself."""
+    with pytest.raises(ConfigurationWrong, match=r"rows.txt must end in .csv or .parquet"):
+        write_rows(table, trained, tmp_path / "rows.txt")
+    with pytest.raises(ConfigurationWrong, match=r"there is no folder .*none"):
+        write_rows(table, trained, tmp_path / "none" / "rows.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigurationWrong, match=r"rows cannot be written to .*folder.csv"):
+        write_rows(table, trained, tmp_path / "folder.csv")

@@ -1,0 +1,63 @@
+"""The observation points of a study on a ledger: as it states them, or the latest that can tell models apart."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.features.facts import Facts
+from scoring.time import DAY, format_day
+from training.observation.export import LedgerTable
+from training.observation.labels import final_facts
+from training.observation.snapshots import count_bad
+from training.study.definition import Observation, Study
+
+ENOUGH_BAD = 50
+"""Bad rows that a test point should have: with fewer, the interval of an AUC is wider than most differences."""
+MAX_TRIED = 24
+"""Test points that are tried, back from the latest by the study's `step_days`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Training and test points, in order; `why` the test point is this one, empty where the study states it."""
+
+    train: list[Observation]
+    test: list[Observation]
+    why: str
+
+
+def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
+    """Return the points that a study states, or the latest test point with ENOUGH_BAD bad rows and what goes before it.
+
+    Tried are the latest whose window and maturity are over, and earlier ones by `step_days`, as long as the first training
+    point lies within the ledger. If none has enough, it is the latest. ConfigurationWrong as of `Study.observations`.
+    """
+    train, test = study.observations(table.as_of)
+    if study.test or study.events is not None:
+        return Points(train, test, "")
+    final = final or final_facts(table)
+    columns = table.columns
+    begin = int(columns.report_time.min()) // DAY if len(columns.case) else table.as_of
+    found: list[int] = []
+    day = test[0].day
+    while len(found) < MAX_TRIED:
+        tried = study.observations(table.as_of, day)
+        if found and tried[0][0].day <= begin:
+            break
+        found.append(count_bad(table, study, tried[1][0], final))
+        if found[-1] >= ENOUGH_BAD:
+            return Points(*tried, _spell(day, found))
+        day -= study.step_days
+    return Points(train, test, _spell(test[0].day, found))
+
+
+def _spell(day: int, bad: list[int]) -> str:
+    """Why the test point is this day, of the bad rows of those that were tried."""
+    if bad[-1] < ENOUGH_BAD:
+        others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""
+        return (
+            f"test point {format_day(day)}, the latest whose window is over, has {bad[0]} bad rows and not the"
+            f" {ENOUGH_BAD} that a comparison needs{others}"
+        )
+    passed = f"; {len(bad) - 1} later ones have {int(np.max(bad[:-1]))} at most" if bad[:-1] else ""
+    return f"test point {format_day(day)} is the latest with {ENOUGH_BAD} bad rows ({bad[-1]}){passed}"
