@@ -34,7 +34,7 @@ from scoring.version import CORE_VERSION
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_STUDY = 128
-MAX_CONSTANT, MAX_SCALE = 1e9, 1e6
+MAX_CONSTANT, MAX_SCALE, MAX_EXPOSURE_SLOPE = 1e9, 1e6, 100
 PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
 
 
@@ -42,7 +42,8 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
     the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
-    `prior` of the sellers' own rates (default: `thin.default_prior`).
+    `prior` of the sellers' own rates (default: `thin.default_prior`). `exposure_slope`: by how much the log-odds of a
+    training row rose with ln(its own orders); None: not stated, which means 1.
     """
 
     study: str
@@ -56,6 +57,7 @@ class ModelParts:
     evaluation: Mapping[str, Any]
     lineage: Mapping[str, Any]
     prior: Prior | None = None
+    exposure_slope: float | None = None
 
 
 class Artifact:
@@ -80,6 +82,15 @@ class Artifact:
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """Points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
+
+    @property
+    def exposure_slope(self) -> float:
+        """By how much the log-odds of bad rise with ln(orders); 1 where the manifest does not say, as of earlier releases.
+
+        Nothing that is served depends on it: answers are for the reference exposure. Training and monitoring compare sellers
+        with what became of them over their own exposure.
+        """
+        return float(self.manifest.get("exposure_slope", 1.0))
 
     def model_text(self) -> str:
         """The model as LightGBM holds it, written out anew."""
@@ -126,6 +137,8 @@ def pack(model: ModelParts) -> dict[str, bytes]:
     }
     if model.prior is not None:
         manifest["prior"] = asdict(model.prior)
+    if model.exposure_slope is not None:
+        manifest["exposure_slope"] = model.exposure_slope
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 
@@ -222,6 +235,10 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
     if reference is not None and not _is_number(reference, 1 / MAX_CONSTANT, MAX_CONSTANT):
         raise ArtifactRefused(
             f"reference_exposure of the artifact must be above 0 and at most {MAX_CONSTANT:g}, or null"
+        )
+    if not _is_number(manifest.get("exposure_slope", 1.0), -MAX_EXPOSURE_SLOPE, MAX_EXPOSURE_SLOPE):
+        raise ArtifactRefused(
+            f"exposure_slope of the artifact must be a number from -{MAX_EXPOSURE_SLOPE} to {MAX_EXPOSURE_SLOPE}"
         )
     for name in ("study", "core_version"):
         if not _is_name(manifest[name]):

@@ -83,22 +83,59 @@ def fit_additive(
     `start`: log-odds that each row has already. `directions` as of features: +1 never raises the log-odds, -1 never
     lowers them, 0 is free. More than MOST_ROWS rows are thinned evenly.
     """
-    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(np.int64))
-    x, bad, start = x[some], bad[some], start[some]
-    knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
-    used = [place for place, values in enumerate(knots) if len(values) > 1]
-    if not used:
+    some = _thinned(len(x))
+    weight = np.ones(len(bad)) if weight is None else weight
+    columns = _columns(x[some], directions)
+    if not columns.used:
         return []
-    tables = [_table(x[:, place], knots[place]) for place in used]
-    design = np.hstack([table[bins] for table, bins in tables])
-    signs = np.repeat([-directions[place] for place in used], 2)
-    weights = _fit(design, bad, start, np.ones(len(bad)) if weight is None else weight[some], signs)
+    weights = _fit(columns.design, bad[some], start[some], weight[some], columns.signs)
     found = []
-    for place, (table, _), own in zip(used, tables, weights.reshape(-1, 2), strict=True):
+    for place, (table, _), own in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
         values = np.round(table @ own, DIGITS)
         if values.min() < values.max():
-            found.append(Steps(place, knots[place][:-1], values))
+            found.append(Steps(place, columns.knots[place][:-1], values))
     return found
+
+
+def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
+    """The slope of one more column, `own`, in the log-odds beside what each feature adds, all fitted at once. It is not
+    penalised and of any sign.
+    """
+    some = _thinned(len(x))
+    columns = _columns(x[some], directions)
+    # The penalty is on the weights: of a column so large, that of a slope is nothing.
+    design = np.column_stack([columns.design, own[some] * UNPENALISED])
+    start = np.zeros(len(some))
+    weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))
+    return float(weights[-1]) * UNPENALISED
+
+
+UNPENALISED = 100.0
+
+
+def _thinned(rows: int) -> NDArray[np.int64]:
+    """At most MOST_ROWS places, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The design of the regression, two columns for each of the features `used`, and the sign of each column's weight."""
+
+    knots: list[Floats]
+    used: list[int]
+    tables: list[tuple[Floats, NDArray[np.intp]]]
+    signs: NDArray[np.int64]
+    design: Floats
+
+
+def _columns(x: Floats, directions: Sequence[int]) -> _Columns:
+    knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
+    used = [place for place, values in enumerate(knots) if len(values) > 1]
+    tables = [_table(x[:, place], knots[place]) for place in used]
+    signs = np.repeat(np.array([-directions[place] for place in used], dtype=np.int64), 2)
+    design = np.hstack([np.zeros((len(x), 0)), *(table[bins] for table, bins in tables)])
+    return _Columns(knots, used, tables, signs, design)
 
 
 def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:

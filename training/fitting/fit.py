@@ -50,14 +50,20 @@ FIXED: dict[str, Any] = {
 
 
 def offset(snapshot: Snapshot, study: Study) -> Floats:
-    """Each row's own exposure as log-odds: ln(window orders / reference orders), 0 without a reference exposure.
+    """Each row's own exposure as log-odds: slope x ln(window orders / reference orders), 0 without a reference exposure.
 
     Added to the raw score in training and evaluation only; serving answers for the reference exposure. Worked: a row
-    that settles 500 orders in its window, with 1,000 as reference, has ln 0.5 = -0.693.
+    that settles 500 orders in its window, with 1,000 as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
     """
+    slope = 1.0 if study.exposure_slope is None else study.exposure_slope
+    return slope * log_exposure(snapshot.window_orders, study)
+
+
+def log_exposure(window_orders: Floats, study: Study) -> Floats:
+    """ln(window orders / reference orders) of each row; 0 without a reference exposure."""
     if study.reference_exposure is None:
-        return np.zeros(len(snapshot.bad))
-    return np.log(np.maximum(snapshot.window_orders, 1.0) / study.reference_exposure)
+        return np.zeros(len(window_orders))
+    return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.reference_exposure))
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:

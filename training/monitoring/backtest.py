@@ -10,7 +10,7 @@ and the tier with its look back over day-ends, thin files, overrides. Two states
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -219,7 +219,7 @@ def _figures(
 ) -> Figures | None:
     if study is None or not is_mature(table, study, day):
         return None
-    seen = outcome(table, study, day)
+    seen = outcome(table, replace(study, exposure_slope=artifact.exposure_slope), day)
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
     def ranked(model: Artifact, given: Answers) -> float:

@@ -24,6 +24,7 @@ from scoring.policy import Policy
 from scoring.time import DAY, format_day
 from training.evaluation.arrays import Interval, of_few, plain
 from training.evaluation.stability import Samples
+from training.fitting.fit import log_exposure
 from training.monitoring.backtest import answers_at
 from training.monitoring.outcomes import (
     Outcome,
@@ -337,12 +338,15 @@ def _open_window(
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
+    # As if everybody went on to sell as it has: so much exposure the whole window would have, of which a part has passed.
+    passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
         start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
     elif study.reference_exposure is None:
-        start = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
+        start = passed
     else:
-        start = np.log(np.maximum(labels.window_orders[everyone.seller], 1.0) / study.reference_exposure)
+        own = log_exposure(labels.window_orders[everyone.seller], study)
+        start = passed + artifact.exposure_slope * (own - passed)
     outcome_of_all = Outcome(day, everyone.seller, np.zeros(0), start)
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))

@@ -72,12 +72,13 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
 
 
 def seen_by(study: Study, artifact: Artifact) -> Study:
-    """The study with the features and constants that a model reads, and of its context what the model knows."""
+    """The study with the features and constants that a model reads, its exposure slope, and of its context what it knows."""
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
     # A verified artifact's decay tables are the core's own, which is what a study without any means.
     constants = replace(artifact.folder.constants, decay=None)
-    return replace(study, features=artifact.features, constants=constants, context=context)
+    slope = artifact.exposure_slope
+    return replace(study, features=artifact.features, constants=constants, context=context, exposure_slope=slope)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:

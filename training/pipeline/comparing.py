@@ -154,7 +154,8 @@ def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: S
     """A champion's log-odds at the maturity, over each row's own exposure. The reference exposure that it answers for need
     not be the study's.
     """
-    own = offset(test, replace(study, reference_exposure=champion.manifest["reference_exposure"]))
+    reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
+    own = offset(test, replace(study, reference_exposure=reference, exposure_slope=slope))
     lift = float(lineage_of(champion).get("calibration_lift", 0.0))
     return champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own
 

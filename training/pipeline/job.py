@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
+from training.fitting.slope import Slope
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
 from training.pipeline.steps import Kept
@@ -50,7 +51,8 @@ class Shell:
 class Job:
     """One training. `recalibrate`: the champion's trees stay, only the intercept of its scale is fitted anew.
 
-    `verify`: train twice and compare. `trials`: sets of parameters to search, 0 for those of the study.
+    `verify`: train twice and compare. `trials`: sets of parameters to search, 0 for those of the study. `slope`: of the
+    exposure, once it is known, which the study then states too; None without a reference exposure.
     """
 
     table: LedgerTable
@@ -60,6 +62,7 @@ class Job:
     recalibrate: bool = False
     verify: bool = True
     trials: int = 0
+    slope: Slope | None = None
     kept: Kept = field(default_factory=lambda: Kept(None))
     shell: Shell = field(default_factory=Shell)
 

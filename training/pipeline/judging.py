@@ -23,6 +23,7 @@ from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_f
 from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed, observe
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
+from training.pipeline.sloped import find_slope, with_slope
 from training.pipeline.steps import Kept, Step
 from training.study.words import definition
 
@@ -71,6 +72,7 @@ def assess(
         evaluation={},
         lineage=lineage(job, observed, calibrated),
         prior=fit_prior(job.table, job.study, observed.train_points[-1]),
+        exposure_slope=None if job.slope is None else job.slope.value,
     )
     bare = load(pack(model))
     ends_of = {point.day: point.window_end for point in observed.test_points}
@@ -83,7 +85,8 @@ def assess(
             ),
         }
     certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}
-    evaluation = compared.figures | shown | checked.evaluation | {"certificate": certificate}
+    evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
+    evaluation["certificate"] = certificate
     parts = pack(replace(model, evaluation=evaluation))
     return Impact(load(parts), parts, evaluation, _impact(evaluation))
 
@@ -138,6 +141,8 @@ def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tu
     if job.verify:
         again = replace(job, kept=Kept(None))
         seen = observe(step, again)
+        if job.slope is not None:
+            again = find_slope(step, again, seen).job
         other = fit(step, again, seen)
         found.append(_digest(other.text, calibrate_fit(step, again, seen, other, calibrated.lift)))
     return tuple(found)
@@ -172,6 +177,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
         "calibration": calibrated.summary,
         "calibration_lift": calibrated.lift,
+        "exposure_slope": None if job.slope is None else job.slope.text,
         "versions": {
             "lightgbm": lightgbm.__version__,
             "numpy": np.__version__,

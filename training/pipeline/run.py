@@ -8,6 +8,7 @@ from training.pipeline.fitting import calibrate_fit, certify_fit, fit
 from training.pipeline.job import Job, Planned, Trained
 from training.pipeline.judging import assess, check_gates
 from training.pipeline.observing import observe
+from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Progress, Steps
 from training.pipeline.tuned import search
 
@@ -34,6 +35,8 @@ def run(job: Job, progress: Progress = silent) -> Trained:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed)
+    if job.study.reference_exposure is not None:
+        job = steps.take("exposure slope", find_slope, job, observed).job
     if job.trials and not job.recalibrate:
         job = steps.take("tune", search, job, observed).job
     fitted = steps.take("train", fit, job, observed)

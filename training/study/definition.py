@@ -50,7 +50,9 @@ class Observation:
 @dataclass(frozen=True, slots=True)
 class Study:
     """A checked study. Days since 1970-01-01. `reference_exposure` in settled orders; None: bad counts over the window
-    whatever the seller sells. `active_before_months`: only sellers with an exposure or violation so lately.
+    whatever the seller sells. `exposure_slope`: how much the log-odds of bad rise with ln(orders in the window); None: what
+    the training points say (`training.fitting.slope`), 1 until they have been asked. `active_before_months`: only sellers
+    with an exposure or violation so lately.
 
     `bad_count`: what is counted, one of COUNTS. A seller is bad if its count is at least `bad_at_least`, at least
     `bad_share` of its settled orders in the window, and among the `bad_worst` of the market by count over orders; and if
@@ -81,6 +83,7 @@ class Study:
     least_orders: int
     weigh_by: str
     reference_exposure: float | None
+    exposure_slope: float | None
     active_before_months: int | None
     active_in_window: bool
     left: str

@@ -63,6 +63,11 @@ def _study(r: Reader, digest: str) -> Study | None:
     r.check((window_days is None) != (window_months is None), "window must give either days or months")
     reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
+    slope = r.take("exposure.slope", _NUMBER, None)
+    r.check(
+        slope is None or abs(slope) <= MOST_SLOPE, f"exposure.slope must lie between -{MOST_SLOPE} and {MOST_SLOPE}"
+    )
+    r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
     train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
@@ -85,6 +90,7 @@ def _study(r: Reader, digest: str) -> Study | None:
         "maturity_days": r.take("window.maturity_days", int, 0),
         **read_bad(r, has_exposure=bool(reference), at_events=events is not None),
         "reference_exposure": float(reference) if reference else None,
+        "exposure_slope": None if slope is None else float(slope),
         "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
         **_left(r),
@@ -110,6 +116,9 @@ def _study(r: Reader, digest: str) -> Study | None:
 _NUMBER = (int, float)
 MOST_ROUNDS = 20_000
 """Trees that a study may ask for."""
+
+MOST_SLOPE = 10
+"""Of the log-odds in ln(orders), either way: a count of k incidents rises by at most k."""
 
 
 def _left(r: Reader) -> dict[str, Any]:

@@ -205,6 +205,7 @@ def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refuse
         ("constants.rate_damping", 5e-324),
         ("constants.exposure_scale", 5e-324),
         *(("reference_exposure", value) for value in ("x", -1, 0, float("nan"), [], True, 10**400)),
+        *(("exposure_slope", value) for value in ("1", None, 101, -101, float("nan"), [], True, 10**400)),
         *(("study", value) for value in ([1], None, "", "two\nlines", "turned \u202eround")),
         *(("format", value) for value in (True, 1.0, "1", None)),
         *(("core_version", value) for value in (1, None)),

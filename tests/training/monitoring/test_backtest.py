@@ -240,7 +240,9 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     )
     lift = json.loads(trained.parts["lineage.json"])["calibration_lift"]
     scale = model.scale
-    logit = scale.p_intercept - lift + scale.p_slope * model.raw_score(trained.test.x) + offset(trained.test, study)
+    own = offset(trained.test, replace(study, exposure_slope=model.exposure_slope))
+    assert model.exposure_slope != 1
+    logit = scale.p_intercept - lift + scale.p_slope * model.raw_score(trained.test.x) + own
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
     assert step.against is not None
     assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves

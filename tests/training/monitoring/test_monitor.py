@@ -91,8 +91,9 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
     assert days[0] - days[1] == study.step_days
     rows = [snapshot(world.table, study, study.observation(day)) for day in days]
     scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
+    sloped = replace(study, exposure_slope=world.model.exposure_slope)
     expected = sum(
-        sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, study)).sum()
+        sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, sloped)).sum()
         for r in rows
     )
     assert found.rows == sum(len(r.bad) for r in rows)

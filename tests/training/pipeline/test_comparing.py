@@ -52,6 +52,7 @@ def as_served(trained: Trained, champion: Artifact, table: LedgerTable, study: S
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
     own = np.log(np.maximum(rows.window_orders, 1.0) / champion.manifest["reference_exposure"])
+    own *= champion.manifest["exposure_slope"]
     lift = json.loads(champion.parts["lineage.json"])["calibration_lift"]
     return np.asarray(champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own)
 

@@ -51,8 +51,9 @@ def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, stud
     told: list[tuple[str, int, int]] = []
     trained = run(Job(table, study, POLICY, verify=False), lambda *step: told.append(step))
     ended = [step for step, done, total in told if done == total]
-    assert ended == [f"{number}/9 {name}" for number, name in enumerate(NAMES, 1)]
-    assert list(trained.lines) == list(NAMES)
+    numbered = [f"{number}/9 {name}" for number, name in enumerate(NAMES, 1)]
+    assert ended == [*numbered[:3], "exposure slope", *numbered[3:]]
+    assert list(trained.lines) == [*NAMES[:3], "exposure slope", *NAMES[3:]]
     assert all(trained.lines.values())
     assert ("4/9 train", 29, 30) in told
 
@@ -75,7 +76,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
         run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("calibrate"))
     kept = Kept(tmp_path)
     again = run(Job(table, study, POLICY, verify=False, kept=kept))
-    assert kept.used == ["model"]
+    assert kept.used == ["exposure-slope", "model"]
     assert again.parts == trained.parts
 
 
@@ -84,9 +85,9 @@ def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trai
     with pytest.raises(KeyboardInterrupt):
         run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("compare"))
     halved = list(tmp_path.glob("*.txt"))
-    assert {file.stem for file in halved} == {"model", "fold-1", "fold-2", "fold-3"}
+    assert {file.stem for file in halved} == {"exposure-slope", "model", "fold-1", "fold-2", "fold-3"}
     for file in halved:
-        file.write_bytes(file.read_bytes()[:1000])
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path))).parts == trained.parts
 
 

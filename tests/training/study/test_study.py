@@ -83,6 +83,7 @@ at_least = 2
 any = [{ severity = "major", category = "ip" }, { violation_type = "fake_reviews" }]
 [exposure]
 reference_orders = 500
+slope = 1
 [eligible]
 active_before_months = 24
 active_in_window = true
@@ -109,6 +110,7 @@ parameters = { num_leaves = 4 }
     )
     assert stated.constants.severity_weights[Severity.CRITICAL] == 60
     assert stated.constants.rate_damping == 5.0
+    assert (stated.reference_exposure, stated.exposure_slope) == (500.0, 1.0)
     assert (stated.rounds, stated.seed, dict(stated.parameters)) == (7, 3, {"num_leaves": 4})
     keys = [feature.key for feature in stated.features]
     assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
@@ -205,6 +207,8 @@ speed = 3
         ("[bad]", "[eligible]\nleast_share = 0\n[bad]", "eligible.least_share must be above 0 and at most 1"),
         ("[bad]", "[eligible]\nleast_share = 1.01\n[bad]", "eligible.least_share must be above 0 and at most 1"),
         ("[bad]", "[observation]\nembargo_days = -1\n[bad]", "observation.embargo_days must not be negative"),
+        ("[bad]", "[exposure]\nslope = 1\n[bad]", "exposure.slope needs exposure.reference_orders beside it"),
+        ("[bad]", "[exposure]\nreference_orders = 5\nslope = 11\n[bad]", "exposure.slope must lie between -10 and 10"),
         ("[bad]", "[constants]\nrate_damping_orders = 0\n[bad]", "constants.rate_damping_orders must be above 0"),
         ("[bad]", "[constants]\nexposure_scale_orders = -1\n[bad]", "constants.exposure_scale_orders must be above"),
         ("[bad]", "[constants]\nrate_damping_orders = inf\n[bad]", "numbers must be finite"),

@@ -81,6 +81,8 @@ def definitions(r: Reading) -> list[Block]:
         )
     if d.get("weigh_by") == "orders":
         rows.append(("weights", "by settled orders in the window: an order counts as much as any other"))
+    if slope := r.lineage.get("exposure_slope"):
+        rows.append(("slope of exposure", f"{slope}; beside a seller's own orders alone, never in an answer"))
     if "window" in d:
         rows.append(("performance window", str(d["window"])))
     for key, name, what in (

@@ -1,0 +1,56 @@
+"""The slope of exposure in a training: asked of the training points, stated wherever somebody may look for it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from scoring.model.artifact import load
+from tests.training.ledgers import POLICY, STUDIES, train
+from training.observation.export import LedgerTable
+from training.pipeline.job import Job
+from training.pipeline.observing import observe
+from training.pipeline.run import silent
+from training.pipeline.sloped import find_slope
+from training.pipeline.steps import Step
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return replace(load_study(STUDIES / "marketplace.toml"), rounds=30)
+
+
+def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
+    """Other outcomes at test change nothing of it; manifest, lineage, evaluation and checks of the data state it."""
+    job, trained = Job(table, study, POLICY), train(table, study)
+    observed = observe(Step("1", silent), job)
+    turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))
+    slope = find_slope(Step("slope", silent), job, turned).job.slope
+    manifest, lineage = (json.loads(trained.parts[name]) for name in ("manifest.json", "lineage.json"))
+    assert slope is not None
+    assert slope.how == "estimated"
+    assert slope.value not in (0, 1)
+    assert manifest["exposure_slope"] == load(trained.parts).exposure_slope == slope.value
+    assert lineage["exposure_slope"] == slope.text == trained.lines["exposure slope"]
+    shown = trained.evaluation["exposure_slope"]
+    assert (shown["value"], shown["low"], shown["high"]) == (slope.value, slope.low, slope.high)
+    assert [row["ok"] for row in trained.evaluation["checks"]["data"] if row["check"] == "exposure_slope"] == [
+        shown["at_test"]["agrees"]
+    ]
+
+
+def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none(
+    table: LedgerTable, study: Study
+) -> None:
+    """Fixed at 1, as models of earlier releases have it without saying so."""
+    job = Job(table, replace(study, exposure_slope=1.0), POLICY)
+    observed = observe(Step("1", silent), job)
+    slope = find_slope(Step("slope", silent), job, observed).job.slope
+    assert slope is not None
+    assert (slope.value, slope.how, slope.low) == (1.0, "stated", None)
+    free = train(table, replace(study, reference_exposure=None))
+    assert "exposure_slope" not in json.loads(free.parts["manifest.json"])
+    assert "exposure_slope" not in free.evaluation
+    assert load(free.parts).exposure_slope == 1

@@ -1,0 +1,71 @@
+"""Between the checks and the training, for a study with a reference exposure: the slope of exposure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import lightgbm
+
+from training.checks.check import Check
+from training.evaluation.arrays import plain
+from training.fitting.crossfit import MOST_FITTED
+from training.fitting.fit import fit_lightgbm
+from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, Tested, estimate, tested
+from training.observation.snapshots import Snapshot
+from training.pipeline.fitting import Fitted
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed, sampled
+from training.pipeline.steps import Step
+from training.study.definition import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Sloped:
+    """The job with the slope that it trains with."""
+
+    job: Job
+    summary: str
+
+
+def find_slope(step: Step, job: Job, observed: Observed) -> Sloped:
+    """Estimates the slope inside the training points, unless the study states it; the test rows are not touched."""
+    slope = _slope(step, job, observed)
+    return Sloped(replace(job, study=replace(job.study, exposure_slope=slope.value), slope=slope), slope.text)
+
+
+def _slope(step: Step, job: Job, observed: Observed) -> Slope:
+    study = job.study
+    if job.recalibrate and job.champion is not None:
+        return Slope(job.champion.exposure_slope, CHAMPIONS)
+    if study.exposure_slope is not None and (job.slope is None or job.slope.how == STATED):
+        return Slope(study.exposure_slope, STATED)
+    rows = sampled(observed.rows, MOST_FITTED, study.seed)
+
+    def fit(fold: int, part: Snapshot, near: Study) -> lightgbm.Booster:
+        step(fold, 3)
+        return fit_lightgbm(part, near)
+
+    def found() -> str:
+        return json.dumps(asdict(estimate(rows, replace(study, exposure_slope=None), fit)))
+
+    return Slope(**json.loads(job.kept.text("exposure-slope", found)))
+
+
+def with_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluation with the slope beside what the test rows say of it, which is one more check of the data. `test` with
+    context at its reference. As it was without a slope.
+    """
+    if job.slope is None:
+        return dict(evaluation)
+    at_test = tested(job.slope, fitted.raw(test.x), test, job.study)
+    shown = asdict(job.slope) | {"text": job.slope.text, "at_test": None if at_test is None else asdict(at_test)}
+    checks = evaluation["checks"]
+    data = [*checks["data"], _check(at_test).as_dict()]
+    return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": plain(shown)}
+
+
+def _check(at_test: Tested | None) -> Check:
+    if at_test is None:
+        return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
+    return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)
