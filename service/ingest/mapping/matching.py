@@ -18,9 +18,11 @@ have it, nobody is matched: a person is to say whose the row is. A match is veri
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scoring.enums import IdentityLevel
+from scoring.errors import ConfigurationWrong
+from service.ingest.mapping.cells import are_tables, value_of
 from service.ledger.records import Identity
 
 Row = Mapping[str, str]
@@ -95,3 +97,21 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
     if not tried:
         return Unmatched(f"the row gives no {' and no '.join(i.attribute for i in identifiers)}")
     return Unmatched(f"no seller has {' or '.join(tried)}")
+
+
+def identifiers_of(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
+    """Return the identifiers of `match`, in the order in which they are tried; none if there is no match."""
+    if "match" not in data:
+        return ()
+    stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []
+    if not are_tables(stated) or set(data["match"]) != {"identifiers"}:
+        raise ConfigurationWrong(f"{where}.match must give identifiers, a list of tables, and nothing else")
+    found = []
+    for number, item in enumerate(stated):
+        place = f"{where}.match.identifiers[{number}]"
+        attribute, verified = item.get("attribute"), item.get("verified", False)
+        named = isinstance(attribute, str) and isinstance(item.get("value"), str | Mapping)
+        if not named or not isinstance(verified, bool) or not set(item) <= {"attribute", "value", "verified"}:
+            raise ConfigurationWrong(f"{place} must give attribute, value, and at most verified, true or false")
+        found.append(Identifier(attribute, value_of(item["value"], f"{place}.value"), verified))
+    return tuple(found)

@@ -21,7 +21,7 @@ Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, wi
 distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,
 after the last row. A day is the UTC day of a time. Dates in other forms than RFC 3339 are stated by `dates`, for the
 mapping or a file (`dates.py`); a file without a header names its `columns`; a `join` adds the columns of another
-file (`joins.py`).
+file (`joins.py`); a `count_so_far` adds columns that count what the file said before a row (`so_far.py`).
 
 A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 
@@ -48,7 +48,8 @@ from service.ingest.mapping.cells import Row, RowRejected, Value, are_tables, te
 from service.ingest.mapping.counting import COUNTS, Count, Tally
 from service.ingest.mapping.dates import PLAIN, Dates, dates_of, day_text
 from service.ingest.mapping.joins import Join, joins_of
-from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier
+from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
+from service.ingest.mapping.so_far import CountSoFar
 from service.ingest.mapping.static_checks import never_given, never_right, refuse_unknown
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class MappedFile:
     identifiers: tuple[Identifier, ...] = ()
     columns: tuple[str, ...] = ()
     joins: tuple[Join, ...] = ()
+    so_far: CountSoFar | None = None
 
     @property
     def matched(self) -> "MappedFile":
@@ -112,19 +114,29 @@ class MappedFile:
         for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
             _readable(identifier.value, asked)
         brought = {name for join in self.joins for name in join.take}
+        if self.so_far is not None:
+            brought |= set(self.so_far.columns)
+            self.so_far.ask(asked)
         return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
 
     @property
     def counts(self) -> bool:
         """Whether a rule counts rows, so that every row of the file is needed."""
-        return any(rule.counts for rule in self.rules)
+        return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
         for rule in self.rules:
             rule.forget()
+        if self.so_far is not None:
+            self.so_far.forget()
         for line, row in rows:
             numbered = {**row, "line": str(line)}
+            try:
+                numbered |= {} if self.so_far is None else self.so_far.counted(numbered)
+            except RowRejected as error:
+                yield line, error
+                continue
             for rule in self.rules:
                 try:
                     entry = rule.apply(numbered)
@@ -160,13 +172,18 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
         where = f"files[{number}]"
         if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
+        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "count_so_far", "entries"]), where)
         own = dates_of(file["dates"], where) if "dates" in file else dates
         rules = _rules(file["entries"], where, own)
-        identifiers = _identifiers(file, where) if "match" in file else _identifiers(data, "the mapping")
+        identifiers = identifiers_of(file, where) if "match" in file else identifiers_of(data, "the mapping")
         if not identifiers and any(rule.needs_match for rule in rules):
             raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
-        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
+        so_far = CountSoFar(file["count_so_far"], f"{where}.count_so_far", own) if "count_so_far" in file else None
+        if so_far is not None and any(rule.needs_match for rule in rules):
+            raise ConfigurationWrong(
+                f"{where}.count_so_far: rows that find their seller by the match cannot be counted"
+            )
+        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where), so_far))
     content = json.dumps(data, sort_keys=True, default=str)
     return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
 
@@ -194,24 +211,6 @@ def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
     ):
         raise ConfigurationWrong(f"{where}.columns must name the columns of a file without a header, each once")
     return tuple(names)
-
-
-def _identifiers(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
-    """The identifiers of `match`, in the order in which they are tried; none if there is no match."""
-    if "match" not in data:
-        return ()
-    stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []
-    if not are_tables(stated) or set(data["match"]) != {"identifiers"}:
-        raise ConfigurationWrong(f"{where}.match must give identifiers, a list of tables, and nothing else")
-    found = []
-    for number, item in enumerate(stated):
-        place = f"{where}.match.identifiers[{number}]"
-        attribute, verified = item.get("attribute"), item.get("verified", False)
-        named = isinstance(attribute, str) and isinstance(item.get("value"), str | Mapping)
-        if not named or not isinstance(verified, bool) or not set(item) <= {"attribute", "value", "verified"}:
-            raise ConfigurationWrong(f"{place} must give attribute, value, and at most verified, true or false")
-        found.append(Identifier(attribute, value_of(item["value"], f"{place}.value"), verified))
-    return tuple(found)
 
 
 def _of_match(data: object) -> bool:

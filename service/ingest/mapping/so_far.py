@@ -1,0 +1,144 @@
+"""Columns that count what a file said before a row: of the same rater, or of the other side of the row. Pure.
+
+[files.count_so_far]
+at = "{time}"
+[files.count_so_far.columns]
+given = { by = "{rater}" }
+received = { by = "{rater}", among = "{rated}", when = { column = "stars", above = 3 } }
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from scoring.errors import ConfigurationWrong
+from scoring.time import parse_time
+from service.ingest.mapping.cells import Row, RowRejected, Test, cell, number, tests_of, value_of, whole
+from service.ingest.mapping.dates import PLAIN, Dates
+from service.ingest.mapping.static_checks import refuse_unknown
+
+_PARTS = frozenset(["by", "among", "when", "distinct", "sum"])
+Added = tuple[str, str]
+"""What a row adds to a count: whose it is, and a number or a value to tell apart."""
+
+
+class Column:
+    """One column: how many rows so far have in `among` what this row has in `by`, of those for which `when` holds.
+
+    `distinct`: how many values of a column they have between them; `sum`: the sum of a column, to the nearest whole number.
+    An empty text is nobody: of it nothing is counted.
+    """
+
+    def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
+        refuse_unknown(data, _PARTS, where)
+        if "by" not in data:
+            raise ConfigurationWrong(f'{where} must give by, the text whose rows are counted, such as "{{rater}}"')
+        self._distinct, self._sum = data.get("distinct"), data.get("sum")
+        columns = [name for name in (self._distinct, self._sum) if name is not None]
+        if len(columns) > 1 or not all(isinstance(name, str) for name in columns):
+            raise ConfigurationWrong(f"{where} must give at most one of distinct and sum, the name of a column")
+        self._by = value_of(data["by"], f"{where}.by", dates)
+        self._among = value_of(data.get("among", data["by"]), f"{where}.among", dates)
+        self._when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
+        self._name = where.rsplit(".", 1)[-1]
+        self.forget()
+
+    def read(self, row: Row) -> str:
+        """What was counted so far for this row."""
+        key = self._by(row).strip()
+        if self._distinct is not None:
+            return str(len(self._seen.get(key, ())))
+        return whole(self._total.get(key, Decimal(0)))
+
+    def adds(self, row: Row) -> Added | None:
+        """What this row adds for later ones; None if it adds nothing."""
+        key = self._among(row).strip()
+        if not key or not all(test(row) for test in self._when):
+            return None
+        column = self._distinct or self._sum
+        text = "1" if column is None else cell(row, column).strip()
+        if self._distinct is None:
+            number(text or "0", self._name)  # a row that cannot be added is rejected itself, and not a later one
+        return (key, text) if text else None
+
+    def add(self, added: Added) -> None:
+        """Counts what an earlier row adds."""
+        key, text = added
+        if self._distinct is not None:
+            self._seen[key].add(text)
+        else:
+            self._total[key] += Decimal(text)
+
+    @property
+    def reads(self) -> tuple[Callable[[Row], object], ...]:
+        """All that is read of a row, one by one."""
+        columns = [partial(cell, column=name) for name in (self._distinct, self._sum) if name is not None]
+        return (self._by, self._among, *self._when, *columns)
+
+    def forget(self) -> None:
+        """Begins counting anew."""
+        self._seen: defaultdict[str, set[str]] = defaultdict(set)
+        self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
+
+
+class CountSoFar:
+    """The columns that count what was said before each row of a file, by the time `at` of its rows, which must not fall.
+
+    Rows of one time do not count each other: which of them came first nobody knows.
+    """
+
+    def __init__(self, data: Any, where: str, dates: Dates = PLAIN) -> None:
+        if not isinstance(data, Mapping) or "at" not in data or not isinstance(data.get("columns"), Mapping):
+            raise ConfigurationWrong(f"{where} must give at, the date or time of a row, and columns, a table of counts")
+        refuse_unknown(data, frozenset(["at", "columns"]), where)
+        if not data["columns"] or not all(isinstance(column, Mapping) for column in data["columns"].values()):
+            raise ConfigurationWrong(
+                f'{where}.columns must name new columns, each a table such as {{ by = "{{rater}}" }}'
+            )
+        self._at, self._dates = value_of(data["at"], f"{where}.at", dates), dates
+        self.columns = {
+            name: Column(column, f"{where}.columns.{name}", dates) for name, column in data["columns"].items()
+        }
+        self.forget()
+
+    def counted(self, row: Row) -> dict[str, str]:
+        """The new columns of a row. RowRejected if its time cannot be read, or lies before that of a row before it."""
+        moment = self._moment(row)
+        if moment < self._latest:
+            raise RowRejected(
+                "at: the row lies before one above it in the file, and what was said so far cannot be counted; sort the file"
+                " by the time of count_so_far"
+            )
+        if moment > self._latest:
+            for column, added in self._waiting:
+                column.add(added)
+            self._waiting, self._latest = [], moment
+        found = {name: column.read(row) for name, column in self.columns.items()}
+        # All or nothing: a row that is rejected counts for nobody.
+        adds = [(column, column.adds(row)) for column in self.columns.values()]
+        self._waiting += [(column, added) for column, added in adds if added is not None]
+        return found
+
+    def ask(self, row: Row) -> None:
+        """Reads all that may be read of a row, to find out which columns that is."""
+        for read in (self._at, *(read for column in self.columns.values() for read in column.reads)):
+            try:
+                read(row)
+            except RowRejected:
+                continue
+
+    def forget(self) -> None:
+        """Begins counting anew."""
+        self._latest = -1
+        self._waiting: list[tuple[Column, Added]] = []
+        for column in self.columns.values():
+            column.forget()
+
+    def _moment(self, row: Row) -> int:
+        text = self._at(row).strip()
+        try:
+            return parse_time(self._dates.canonical(text))
+        except ValueError as error:
+            raise RowRejected(f"at: {error}") from None

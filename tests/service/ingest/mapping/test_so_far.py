@@ -1,0 +1,118 @@
+"""Columns that count what a file said before a row: of the same rater, or of the other side of the row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import IdentityVerified
+from scoring.errors import ConfigurationWrong
+from service.ingest.mapping.cells import RowRejected
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
+
+COLUMNS: dict[str, Any] = {
+    "given": {"by": "{rater}"},
+    "got": {"by": "{rater}", "among": "{shop}", "when": {"column": "stars", "above": 3}},
+    "shops": {"by": "{rater}", "distinct": "shop"},
+    "stars_given": {"by": "{rater}", "sum": "stars"},
+}
+SHOWN = {name: f"{{{name}}}" for name in COLUMNS}
+Rating = tuple[int, str, str, int]
+"""Day, rater, shop, stars."""
+
+
+def mapping(columns: Any = COLUMNS, **changes: Any) -> ForeignMapping:
+    rule = {"kind": "identity", "entry_id": "i-{line}", "seller": "s", "occur_time": "{day}", "attributes": SHOWN}
+    so_far = {"at": "{day}", "columns": columns}
+    file = {"path": "ratings.csv", "count_so_far": so_far, "entries": [rule]}
+    return mapping_of({"marketplace": "acme", "files": [file | changes]})
+
+
+def made(ratings: Sequence[Rating]) -> list[Entry | RowRejected]:
+    rows = [
+        {"day": f"2026-01-{day:02}", "rater": rater, "shop": shop, "stars": str(stars)}
+        for day, rater, shop, stars in ratings
+    ]
+    return [entry for _, entry in mapping().files[0].entries(enumerate(rows, 2))]
+
+
+def counts(entry: Entry | RowRejected) -> dict[str, int]:
+    assert isinstance(entry, Entry), entry
+    assert isinstance(entry.fact, IdentityVerified)
+    return {name: int(value) for name, value in entry.fact.attributes.items()}
+
+
+PEOPLE = st.sampled_from(["a", "b", "c", ""])
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), PEOPLE, PEOPLE, st.integers(1, 5)), max_size=30))
+def test_each_column_counts_the_earlier_rows_and_no_others(ratings: list[Rating]) -> None:
+    """Against every pair of rows, one by one; rows of one day do not count each other, and nobody is nobody."""
+    ratings.sort(key=lambda rating: rating[0])
+    for rating, entry in zip(ratings, made(ratings), strict=True):
+        day, rater, _, _ = rating
+        before = [r for r in ratings if r[0] < day and rater]
+        own = [r for r in before if r[1] == rater]
+        assert counts(entry) == {
+            "given": len(own),
+            "got": sum(r[2] == rater and r[3] > 3 for r in before),
+            "shops": len({r[2] for r in own if r[2]}),
+            "stars_given": sum(r[3] for r in own),
+        }
+
+
+def test_a_row_that_lies_before_one_above_it_is_rejected_and_counts_for_nobody() -> None:
+    """As is one without a time, and one of whom a number cannot be read."""
+    entries = made([(3, "a", "x", 5), (2, "a", "x", 5), (4, "a", "x", 5)])
+    assert "sort the file by the time of count_so_far" in str(entries[1])
+    assert counts(entries[2])["given"] == 1
+    rows = [{"day": day, "rater": "a", "shop": "x", "stars": stars} for day, stars in (("soon", "5"), ("", "5"))]
+    rows += [{"day": "2026-01-01", "rater": "a", "shop": "x", "stars": "five"}]
+    rows += [{"day": "2026-01-02", "rater": "a", "shop": "x", "stars": "5"}]
+    *wrong, (_, last) = mapping().files[0].entries(enumerate(rows, 2))
+    assert [str(error).split(":")[0] for _, error in wrong] == ["at", "at", "stars"]
+    assert counts(last)["given"] == 0
+
+
+def test_a_file_that_is_read_again_is_counted_anew() -> None:
+    """What the first reading counted is forgotten."""
+    file = mapping().files[0]
+    rows = [{"day": "2026-01-01", "rater": "a", "shop": "x", "stars": "5"}]
+    for _ in range(2):
+        ((_, entry),) = file.entries(enumerate(rows, 2))
+        assert counts(entry)["given"] == 0
+
+
+def test_columns_that_are_counted_are_no_columns_of_the_file_and_those_that_they_read_are() -> None:
+    """So that a file which lacks one is refused before any row is read; and an interrupted import begins it anew."""
+    file = mapping().files[0]
+    assert file.asked == {"line", "day", "rater", "shop", "stars"}
+    assert file.counts
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "message"),
+    [
+        ({}, {}, "count_so_far.columns must name new columns"),
+        ({"a": {"among": "{b}"}}, {}, "count_so_far.columns.a must give by"),
+        ({"a": {"by": "{b}", "each": 1}}, {}, "each is no part of a mapping; there are among, by, distinct, sum, when"),
+        ({"a": {"by": "{b}", "sum": "c", "distinct": "c"}}, {}, "at most one of distinct and sum"),
+        ({"a": {"by": "{b}", "sum": 3}}, {}, "at most one of distinct and sum"),
+        (COLUMNS, {"count_so_far": {"columns": COLUMNS}}, "must give at"),
+    ],
+)
+def test_a_count_that_cannot_be_made_is_refused(columns: Any, changes: Any, message: str) -> None:
+    """By its place, before a row is read."""
+    with pytest.raises(ConfigurationWrong, match=message):
+        mapping(columns, **changes)
+
+
+def test_rows_that_find_their_seller_by_the_match_cannot_be_counted() -> None:
+    """They come back one by one from the queue, without what stood before them."""
+    rule = {"kind": "identity", "entry_id": "i-{line}", "seller": "{@seller}", "occur_time": "{day}"}
+    match = {"identifiers": [{"attribute": "a", "value": "{b}"}]}
+    with pytest.raises(ConfigurationWrong, match="count_so_far: rows that find their seller by the match"):
+        mapping(entries=[rule], match=match)
