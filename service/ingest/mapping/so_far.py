@@ -43,7 +43,8 @@ class Column:
         self._among = value_of(data.get("among", data["by"]), f"{where}.among", dates)
         self._when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
         self._name = where.rsplit(".", 1)[-1]
-        self.forget()
+        self._seen: defaultdict[str, set[str]] = defaultdict(set)
+        self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def read(self, row: Row) -> str:
         """What was counted so far for this row."""
@@ -79,8 +80,8 @@ class Column:
 
     def forget(self) -> None:
         """Begins counting anew."""
-        self._seen: defaultdict[str, set[str]] = defaultdict(set)
-        self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._seen.clear()
+        self._total.clear()
 
 
 class CountSoFar:
@@ -101,7 +102,8 @@ class CountSoFar:
         self.columns = {
             name: Column(column, f"{where}.columns.{name}", dates) for name, column in data["columns"].items()
         }
-        self.forget()
+        self._latest = -1
+        self._waiting: list[tuple[Column, Added]] = []
 
     def counted(self, row: Row) -> dict[str, str]:
         """The new columns of a row. RowRejected if its time cannot be read, or lies before that of a row before it."""
@@ -131,8 +133,7 @@ class CountSoFar:
 
     def forget(self) -> None:
         """Begins counting anew."""
-        self._latest = -1
-        self._waiting: list[tuple[Column, Added]] = []
+        self._latest, self._waiting = -1, []
         for column in self.columns.values():
             column.forget()
 
