@@ -14,8 +14,9 @@ from types import MappingProxyType
 import numpy as np
 
 from scoring.answer import IncidentEffect, Reason
+from scoring.arrays import Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
-from scoring.features.columns import FactRow, Ints, names_of
+from scoring.features.columns import FactRow, names_of
 from scoring.features.facts import Facts, Violations
 from scoring.features.fold import Sums
 from scoring.features.selections import IncidentSums, fold_each_incident

@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.answer import Explanation, ThinFile, TrustScore
+from scoring.arrays import Floats
 from scoring.enums import Kind, ScoreState, Status, Tier
 from scoring.features.columns import EntryColumns, FactRow, columns_of, stack_columns
 from scoring.features.facts import Facts, never_counted, resolve, settle
@@ -50,7 +50,7 @@ class SellerViews:
     """Facts of the cases. Open allegations are counted, and existence is known, in the first view alone."""
     sums: Sums
     """Sums of the cases."""
-    x: NDArray[np.float64]
+    x: Floats
     """The model's input, of shape ((views + 2) x n, features): behind the views now at the low and at the high end of the
     seller's own rates (see `scoring.model.interval`).
     """
@@ -132,9 +132,7 @@ def fold_views(
     return SellerViews(n, facts, sums, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
 
 
-def build_answers(
-    views: SellerViews, raw: NDArray[np.float64], artifact: Artifact, policy: Policy
-) -> list[TrustScore | None]:
+def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
     """Return the answers from `raw`, the raw scores of the rows of `views.x`, shape (rows,)."""
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from scoring.arrays import Bools
+from scoring.arrays import Ints as Ints  # noqa: PLC0414 (training imports it from here)
 
 
 class FactRow(NamedTuple):
@@ -77,7 +78,7 @@ class EntryColumns:
     units: Ints
     until: Ints
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | Ints | slice) -> "EntryColumns":
+    def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
         """The entries at `index`, for the same cases; no column is copied before it is asked for, and none of a slice."""
         if isinstance(index, slice):
             return _Lazy(self, index)

@@ -4,13 +4,12 @@ from collections.abc import Collection, MutableMapping
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Bools, Ints, last_of_runs
 from scoring.entries.violation_state import IncidentMention, ReportMove, incident_after_moves
 from scoring.enums import CorrectionKind, IncidentChange, Kind
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 
-Bools = NDArray[np.bool_]
 K = TypeVar("K", int, str)
 
 
@@ -27,7 +26,7 @@ def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bool
     key = columns.case[corrections] * span + columns.target[corrections]
     order = np.lexsort((columns.sequence[corrections], key))
     corrections, key = corrections[order], key[order]
-    last = np.append(key[1:] != key[:-1], True)
+    last = last_of_runs(key)
     corrections, key = corrections[last], key[last]
 
     wanted = columns.case * span + columns.entry

@@ -8,7 +8,8 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+
+from scoring.arrays import Floats, Ints
 
 HALF_LIVES = (7, 30, 90, 365)
 """Half-lives in days."""
@@ -44,12 +45,12 @@ def decay_table(half_life: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-def weights(table: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.int64]:
+def weights(table: Ints, age: Ints) -> Ints:
     """Weights of `age` (days, >= 0, shape (n,)) by one table; 0 beyond its end."""
     return np.where(age < len(table), table[np.minimum(age, len(table) - 1)], 0).astype(np.int64)
 
 
-def exact_sums(values: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
     """Sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
 
     Added in two limbs of 24 and 39 bits, so nothing wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Bools, Ints, first_of_runs, last_of_runs
 from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.features.corrections import corrected, moved, regrouped
 from scoring.time import DAY
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +221,7 @@ def _by_violation(entries: EntryColumns) -> NDArray[np.intp]:
 
 def _first_of_each(entries: EntryColumns) -> Bools:
     """Mark the first entry of each violation; entries by (case, violation)."""
-    first = np.ones(len(entries.case), dtype=bool)
-    first[1:] = (entries.case[1:] != entries.case[:-1]) | (entries.violation[1:] != entries.violation[:-1])
-    return first
+    return first_of_runs(entries.case, entries.violation)
 
 
 def _violations(
@@ -317,8 +314,7 @@ def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
     """The violations with severities raised by their incident's units, but for those whose severity a reduction left."""
     if not units.any():
         return v
-    new = np.ones(len(v.case), dtype=bool)
-    new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
+    new = first_of_runs(v.case, v.incident)
     total = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(new))[np.cumsum(new) - 1]
     steps = np.zeros(len(v.case), dtype=np.int64)
     for least, step in UNIT_STEPS:
@@ -353,10 +349,7 @@ def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:
     order = np.lexsort((sold.revision, sold.product, sold.day, sold.case))
     if not len(order):
         return order
-    case, day, product = sold.case[order], sold.day[order], sold.product[order]
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = (case[1:] != case[:-1]) | (day[1:] != day[:-1]) | (product[1:] != product[:-1])
-    return order[last]
+    return order[last_of_runs(sold.case[order], sold.day[order], sold.product[order])]
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:

@@ -10,19 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import NEVER, Floats, Ints, first_of_runs
 from scoring.enums import Category, Severity
-from scoring.features.columns import Ints
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, weights
 from scoring.features.facts import Facts, Violations
-
-Floats = NDArray[np.float64]
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
 """Severities from which incidents are counted."""
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
-NEVER = 1 << 40  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +139,8 @@ class Folder:
 
     def _violations(self, v: Violations, observe_day: Ints, cases: int) -> Sums:
         age = observe_day[v.case] - v.day
-        new_incident = np.ones(len(v.case), dtype=bool)
-        new_incident[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
-        new_category = new_incident.copy()
-        new_category[1:] |= v.category[1:] != v.category[:-1]
-        by_incident, by_category = np.flatnonzero(new_incident), np.flatnonzero(new_category)
+        by_incident = np.flatnonzero(first_of_runs(v.case, v.incident))
+        by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
         incident_case = v.case[by_incident]
         category_slot = v.case[by_category] * len(Category) + v.category[by_category] - 1
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from scoring.arrays import NEVER, Ints, first_of_runs
 from scoring.enums import Category, Severity
-from scoring.features.columns import Ints
 from scoring.features.decay import HALF_LIVES, UNIT
 from scoring.features.facts import Facts
-from scoring.features.fold import FLOORS, NEVER, Folder, Sums
+from scoring.features.fold import FLOORS, Folder, Sums
 
 PART = 4_096
 """Selections whose inputs are made at once: about 10 MB."""
@@ -110,7 +110,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
     """Fold one seller (`facts` of a single case): the sums of each of its incidents, in order, and those of none."""
     v = facts.violations
     history = folder.fold(replace(facts, violations=v.take(slice(0, 0))))
-    is_first = np.append(True, v.incident[1:] != v.incident[:-1])[: len(v.incident)]
+    is_first = first_of_runs(v.incident)
     cases = int(is_first.sum())
     alone = replace(
         facts,

@@ -15,11 +15,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES
 from scoring.features.fold import Sums
-
-Floats = NDArray[np.float64]
 
 MAX_DAYS = 3650
 """Days beyond which time makes no difference to a feature; also the value of "never"."""
@@ -301,7 +300,7 @@ def matrix(
     sums: Sums,
     features: "tuple[AnyFeature, ...]",
     attributes: "Sequence[Mapping[str, str]] | None" = None,
-    cases: "NDArray[np.int64] | None" = None,
+    cases: "Ints | None" = None,
     out: Floats | None = None,
 ) -> Floats:
     """The model's input: float64 of shape (n, features), context at its reference.
@@ -322,7 +321,7 @@ def _column(
     sums: Sums,
     feature: "AnyFeature",
     attributes: "Sequence[Mapping[str, str]] | None",
-    cases: "NDArray[np.int64] | None",
+    cases: "Ints | None",
     rows: int,
 ) -> Floats:
     if isinstance(feature, Feature):

@@ -39,13 +39,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.enums import Category, Severity
 from scoring.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts
 from scoring.features.fold import Constants, Folder, Sums
 
-Floats = NDArray[np.float64]
 T = TypeVar("T", np.float64, np.int64)
 
 LONGEST = max(HALF_LIVES)

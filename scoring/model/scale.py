@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from scoring.arrays import Floats, Ints
 
 BASE_POINTS = 600.0
 BASE_ODDS = 20.0
@@ -40,7 +41,7 @@ class Scale:
             p_slope=p_slope,
         )
 
-    def points(self, raw: NDArray[np.float64]) -> NDArray[np.int64]:
+    def points(self, raw: Floats) -> Ints:
         """Points (0 to 1000) of raw scores, shape (n,)."""
         return np.clip(np.rint(self.intercept + self.slope * raw), 0, MAX_POINTS).astype(np.int64)
 

@@ -1,0 +1,38 @@
+"""Types of arrays, and runs of equal values."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NEVER = int(np.iinfo(np.int64).max)
+"""Stands for a time or a day that never comes, or never came."""
+
+
+def first_of_runs(*keys: NDArray[Any]) -> Bools:
+    """Return whether each row begins a run of rows with equal keys; each key has shape (rows,).
+
+    `first_of_runs([3, 3, 5]) == [True, False, True]`. With keys a and b a run ends where either changes.
+    """
+    first = np.ones(len(keys[0]), dtype=np.bool_)
+    first[1:] = _changes(keys)
+    return first
+
+
+def last_of_runs(*keys: NDArray[Any]) -> Bools:
+    """Return whether each row ends a run of rows with equal keys: `last_of_runs([3, 3, 5]) == [False, True, True]`."""
+    last = np.ones(len(keys[0]), dtype=np.bool_)
+    last[:-1] = _changes(keys)
+    return last
+
+
+def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:
+    """Return whether each row but the first differs from the row before it in any key."""
+    changes: Bools = keys[0][1:] != keys[0][:-1]
+    for key in keys[1:]:
+        changes |= key[1:] != key[:-1]
+    return changes

@@ -1,0 +1,24 @@
+"""Runs of equal values."""
+
+from itertools import groupby
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.arrays import first_of_runs, last_of_runs
+
+
+def test_the_worked_runs() -> None:
+    key = np.array([3, 3, 5])
+    assert first_of_runs(key).tolist() == [True, False, True]
+    assert last_of_runs(key).tolist() == [False, True, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"))))
+def test_runs_are_those_of_a_plain_walk(rows: list[tuple[int, str]]) -> None:
+    """Also of none, of one row, and of keys of other types."""
+    keys = np.array([number for number, _ in rows], dtype=np.int64), np.array([text for _, text in rows], dtype=object)
+    runs = [len(list(run)) for _, run in groupby(rows)]
+    assert first_of_runs(*keys).tolist() == [place == 0 for length in runs for place in range(length)]
+    assert last_of_runs(*keys).tolist() == [place == length - 1 for length in runs for place in range(length)]
