@@ -92,6 +92,10 @@ AUTHORITIES = frozenset(
 )
 
 
+INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
+"""Sources whose inspections a score hears: no seller can order one from them, and no competitor is among them."""
+
+
 class Action(IntEnum):
     """A decision that can be made about a violation."""
 

@@ -2,12 +2,13 @@
 
 The players are groups of the seller's incidents, one a category, at most eight. v(S) is the points of the fold of exposure,
 identity and the incidents in S. Shapley shares over the 2^8 subsets sum to the gap between the seller without violations and
-the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. The gap from there to the
-clean baseline seller is one item, HISTORY, of either sign.
+the seller, exactly, in whole numbers; with a certified model no share can have the wrong sign. What failed inspections and
+lost disputes cost the seller without violations comes next, kind by kind, never above 0. The gap from there to the clean
+baseline seller is one item, HISTORY, of either sign.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import factorial
 from types import MappingProxyType
 
@@ -18,9 +19,10 @@ from scoring.arrays import Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, names_of
 from scoring.features.facts import Facts, Violations
-from scoring.features.fold import Sums
+from scoring.features.findings import Finding
+from scoring.features.fold import Floats, Sums
 from scoring.features.selections import IncidentSums, fold_each_incident
-from scoring.features.table import matrix
+from scoring.features.table import Feature, matrix
 from scoring.model.artifact import Artifact
 
 MAX_LISTED_INCIDENTS = 1_000
@@ -28,6 +30,11 @@ MAX_LISTED_INCIDENTS = 1_000
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 HISTORY = "HISTORY"
+FINDING_CODES: Mapping[Finding, str] = MappingProxyType(
+    {Finding.INSPECTION_FAILED: "INSPECTIONS_FAILED", Finding.DISPUTE_LOST: "DISPUTES_LOST"}
+)
+"""Reason codes of findings that can cost points, in the order in which an explanation takes them away."""
+
 THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
 NO_MODEL = "NO_MODEL"
@@ -36,6 +43,8 @@ OVERRIDDEN = "OVERRIDDEN"
 REASON_CODES: Mapping[str, str] = MappingProxyType(
     {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
     | {
+        FINDING_CODES[Finding.INSPECTION_FAILED]: "Inspections failed, of authorities, test buys or random audits",
+        FINDING_CODES[Finding.DISPUTE_LOST]: "Disputes decided for the buyer",
         HISTORY: "What exposure, tenure, identity and attributes explain, against the clean baseline seller",
         THIN_FILE: "Too little history to rate",
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
@@ -126,7 +135,33 @@ def compute_reasons(
         listed = tuple(ranked[:MAX_LISTED_INCIDENTS])
         reasons.append(Reason(reason_code(category), share, listed, len(ranked) - len(listed)))
     reasons.sort(key=lambda reason: (reason.points, reason.reason_code))
-    return (*reasons, Reason(HISTORY, values[0] - artifact.baseline_points))
+    found, left = _reasons_of_findings(history, values[0], artifact, attributes)
+    return (*reasons, *found, Reason(HISTORY, left - artifact.baseline_points))
+
+
+def _reasons_of_findings(
+    history: Sums, points: int, artifact: Artifact, attributes: Mapping[str, str]
+) -> tuple[list[Reason], int]:
+    """Return what findings cost a seller without violations, kind by kind, and its points without any of them.
+
+    `history` are the sums of no incidents, which give `points`. A kind costs what it costs once those before it are gone.
+    """
+    reasons = []
+    for finding, code in FINDING_CODES.items():
+        kept = np.arange(1, len(Finding) + 1) != finding
+        history = replace(history, findings={h: found * kept for h, found in history.findings.items()})
+        without = int(artifact.points(matrix(history, artifact.features, [attributes]))[0])
+        if without != points:
+            reasons.append(Reason(code, points - without))
+        points = without
+    return reasons, points
+
+
+def finding_codes(findings: Mapping[int, Floats], case: int, artifact: Artifact) -> tuple[str, ...]:
+    """Return the reason codes of what was found of a case, of the kinds that the model hears; `findings` as in `Sums`."""
+    heard = {feature.hears for feature in artifact.features if isinstance(feature, Feature)}
+    found = findings[max(findings)][case]
+    return tuple(code for finding, code in FINDING_CODES.items() if finding in heard and found[finding - 1] > 0)
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:

@@ -22,8 +22,8 @@ from scoring.reasons import (
     NO_MODEL,
     OVERRIDDEN,
     THIN_FILE,
-    Incident,
     compute_reasons,
+    finding_codes,
     group_incidents,
     rank_reason_codes,
 )
@@ -152,7 +152,8 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
             points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = group_incidents(facts.violations, members)
-            answers.append(_build_rated(points, p_bad, incidents, allegations, policy))
+            codes = (*rank_reason_codes(incidents), *finding_codes(sums.findings, case, artifact))
+            answers.append(_build_rated(points, p_bad, codes, len(incidents), allegations, policy))
     return answers
 
 
@@ -236,7 +237,7 @@ class ViewPoints(NamedTuple):
 
 
 def _build_rated(
-    points: ViewPoints, p_bad: float, incidents: Sequence[Incident], allegations: int, policy: Policy
+    points: ViewPoints, p_bad: float, codes: tuple[str, ...], incidents: int, allegations: int, policy: Policy
 ) -> TrustScore:
     tier = policy.tier(points.lowest)
     pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
@@ -250,8 +251,8 @@ def _build_rated(
         points_if_upheld=points.upheld,
         tier_points=points.lowest,
         p_bad=p_bad,
-        reason_codes=(*rank_reason_codes(incidents), *pending),
-        counted_incidents=len(incidents),
+        reason_codes=(*codes, *pending),
+        counted_incidents=incidents,
         open_allegations=allegations,
     )
 

@@ -20,7 +20,7 @@ class FactRow(NamedTuple):
 
     `violation` is the violation's id; `status` the one an entry leads to, or its word of outcome
     (`scoring.entries.kinds.table`); `target` what else it is about; `units` distinct ones; `until_time` its end;
-    `attributes` is set for identities.
+    `source` who inspected, for inspections; `attributes` is set for identities.
     """
 
     sequence: int
@@ -43,6 +43,7 @@ class FactRow(NamedTuple):
     target: str | None = None
     units: int | None = None
     until_time: int | None = None
+    source: int | None = None
     attributes: Mapping[str, str] | None = None
 
 
@@ -77,6 +78,7 @@ class EntryColumns:
     target: Ints
     units: Ints
     until: Ints
+    source: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
         """The entries at `index`, for the same cases; no column is copied before it is asked for, and none of a slice."""
@@ -145,7 +147,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     # fmt: off
     for row, (
         sequence, entry, seller, kind, occur_time, report_time, violation, incident, category, severity, status, day,
-        product, revision, orders, failures, level, target, units, until, _,
+        product, revision, orders, failures, level, target, units, until, source, _,
     ) in enumerate(rows):
         flat += (
             case_of[seller], row, sequence, kind, occur_time, report_time,
@@ -156,10 +158,10 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
             revision or 0, orders or 0, failures or 0, level or 0,
             names.setdefault(entry, len(names)),
             -1 if target is None else names.setdefault(target, len(names)),
-            units or 0, until or 0,
+            units or 0, until or 0, source or 0,
         )
     # fmt: on
-    table = np.array(flat, dtype=np.int64).reshape(-1, 21)
+    table = np.array(flat, dtype=np.int64).reshape(-1, 22)
     return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
 
 

@@ -3,6 +3,8 @@
 This is the one place that says which entries a score may see:
 
 - violations, identities, changes of control and overrides that occurred and were reported before the observe time;
+- inspections by who cannot be ordered (`INSPECTORS`), and disputes that a buyer won, likewise; inspections that were
+  passed from the last change of control on;
 - exposure of days before the day of the observe time, reported before it, by the highest revision, from the last change
   of control on;
 - every decision about other entries (status changes, attributions, changes of incidents, corrections) among the given
@@ -21,6 +23,7 @@ from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import corrected, moved, regrouped
+from scoring.features.findings import FINDING_KINDS, findings_of
 from scoring.time import DAY
 
 
@@ -46,7 +49,8 @@ class Violations:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stands for each case. Columns of shape (cases,), those of exposure by (case, day); days since 1970-01-01.
+    """What stands for each case. Columns of shape (cases,), those of exposure by (case, day), those of findings by
+    case; days since 1970-01-01.
 
     `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
     in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
@@ -61,6 +65,9 @@ class Facts:
     exposure_orders: Ints
     exposure_failures: Ints
     exposure_product: Ints
+    finding_case: Ints
+    finding_day: Ints
+    finding: Ints
     start_day: Ints
     level: Ints
     identity_row: Ints
@@ -74,6 +81,7 @@ class Facts:
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
+        found = slice(*np.searchsorted(self.finding_case, (first, end)).tolist())
         violations = self.violations.take(guilty)
         own = {name: getattr(self, name)[cases] for name in _BY_CASE}
         sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
@@ -81,6 +89,9 @@ class Facts:
             cases=end - first,
             violations=replace(violations, case=violations.case - first),
             exposure_case=self.exposure_case[sold] - first,
+            finding_case=self.finding_case[found] - first,
+            finding_day=self.finding_day[found],
+            finding=self.finding[found],
             **own,
             **sales,
         )
@@ -103,12 +114,15 @@ def are(*kinds: Kind) -> Bools:
 
 
 _DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-COUNTING_KINDS = frozenset((*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE))
+COUNTING_KINDS = FINDING_KINDS.union(
+    (*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE)
+)
 """Kinds of entries that `resolve` reads: all others change no score."""
 
 _IS_DECISION = are(*_DECISIONS)
 _IS_SETTLED = are(Kind.INCIDENT, Kind.CORRECTION)
 _IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+_IS_FINDING = are(*FINDING_KINDS)
 
 
 def resolve(
@@ -153,6 +167,7 @@ def resolve(
     controlled = _control_days(columns.take((columns.kind == Kind.CONTROL) & before))
     sold = sold.take(sold.day >= controlled[sold.case])
     start = np.maximum(start, controlled)
+    finding_case, finding_day, finding = findings_of(columns.take(_IS_FINDING[columns.kind] & before), controlled)
     return Facts(
         cases=cases,
         observe_day=day,
@@ -162,6 +177,9 @@ def resolve(
         exposure_orders=sold.orders,
         exposure_failures=sold.failures,
         exposure_product=sold.product,
+        finding_case=finding_case,
+        finding_day=finding_day,
+        finding=finding,
         start_day=np.where(has_start, start, day),
         level=level,
         identity_row=identity_row,

@@ -14,9 +14,13 @@ from scoring.arrays import NEVER, Floats, Ints, first_of_runs
 from scoring.enums import Category, Severity
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, weights
 from scoring.features.facts import Facts, Violations
+from scoring.features.findings import Finding
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
 """Severities from which incidents are counted."""
+
+FINDING_HALF_LIVES = (90, 365)
+"""Half-lives by which findings count, in days: inspections are rare."""
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
@@ -64,7 +68,7 @@ class Sums:
     """Everything the feature table is computed from; arrays of shape (cases,), `category_mass` (cases, categories).
 
     Masses are in units of today's weight: an incident of weight 1 today has mass 1. `ever`: incidents without decay, and
-    `days_since`, by severity floor.
+    `days_since`, by severity floor. `findings`: by half-life decayed numbers of each `Finding`, (cases, findings).
     """
 
     cases: int
@@ -81,6 +85,7 @@ class Sums:
     failures: Mapping[int, Floats]
     total_orders: Floats
     total_failures: Floats
+    findings: Mapping[int, Floats]
     tenure_days: Ints
     level: Floats
 
@@ -110,6 +115,7 @@ class Folder:
             failures=exposure.failures,
             total_orders=exposure.total_orders,
             total_failures=exposure.total_failures,
+            findings=self._findings(facts),
             tenure_days=facts.observe_day - facts.start_day,
             level=facts.level.astype(np.float64),
         )
@@ -125,6 +131,17 @@ class Folder:
             failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(1 << EXPOSURE_BITS)
         totals = (exact_sums(values, case, cases) for values in (facts.exposure_orders, facts.exposure_failures))
         return ExposureSums(orders, failures, *totals)
+
+    def _findings(self, facts: Facts) -> dict[int, Floats]:
+        """Decayed numbers of findings by half-life, shape (cases, findings); one array for all where there are none."""
+        if not len(facts.finding):
+            return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((facts.cases, len(Finding))))
+        age = facts.observe_day[facts.finding_case] - facts.finding_day
+        slot = facts.finding_case * len(Finding) + facts.finding - 1
+        found = {
+            h: exact_sums(weights(self._tables[h], age), slot, facts.cases * len(Finding)) for h in FINDING_HALF_LIVES
+        }
+        return {h: sums.reshape(facts.cases, len(Finding)) / UNIT for h, sums in found.items()}
 
     def told(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Of the first n cases: the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a
@@ -184,6 +201,7 @@ class Folder:
             failures={},
             total_orders=nothing,
             total_failures=nothing,
+            findings={},
             tenure_days=np.zeros(cases, dtype=np.int64),
             level=nothing,
         )

@@ -101,6 +101,7 @@ class IncidentSums:
             failures={h: np.repeat(failures, n) for h, failures in history.failures.items()},
             total_orders=np.repeat(history.total_orders, n),
             total_failures=np.repeat(history.total_failures, n),
+            findings={h: np.repeat(found, n, axis=0) for h, found in history.findings.items()},
             tenure_days=np.repeat(history.tenure_days, n),
             level=np.repeat(history.level, n),
         )
@@ -119,6 +120,9 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         observe_day=np.repeat(facts.observe_day, cases),
         start_day=np.repeat(facts.start_day, cases),
         level=np.repeat(facts.level, cases),
+        finding_case=facts.finding_case[:0],  # the history has what was found
+        finding_day=facts.finding_day[:0],
+        finding=facts.finding[:0],
     )
     sums = folder.fold(alone, folder.exposure(facts).tile(cases))
     masses = [

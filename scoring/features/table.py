@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scoring.arrays import Floats, Ints
 from scoring.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES
-from scoring.features.fold import Sums
+from scoring.features.findings import Finding
+from scoring.features.fold import FINDING_HALF_LIVES, Sums
 
 MAX_DAYS = 3650
 """Days beyond which time makes no difference to a feature; also the value of "never"."""
@@ -29,7 +30,10 @@ HALF_AN_EVENT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite."""
+    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite.
+
+    `hears`: what it counts of what others found, if it is about that. `by_choice`: only studies that name it have it.
+    """
 
     name: str
     version: int
@@ -37,6 +41,8 @@ class Feature:
     direction: int
     definition: str
     compute: Callable[[Sums], Floats]
+    hears: Finding | None = None
+    by_choice: bool = False
 
     @property
     def key(self) -> str:
@@ -126,7 +132,47 @@ def _rows() -> list[Feature]:
                 _failure_rate(half_life),
             ),
         ]
-    return rows + _ever() + _SINGLES
+    return rows + _ever() + [row for half_life in FINDING_HALF_LIVES for row in _found(half_life)] + _SINGLES
+
+
+def _failed_share(half_life: int) -> Callable[[Sums], Floats]:
+    def share(sums: Sums) -> Floats:
+        passed, failed, _ = sums.findings[half_life].T
+        return np.asarray(failed / (failed + passed + 1.0))
+
+    return share
+
+
+def _lost_rate(half_life: int) -> Callable[[Sums], Floats]:
+    lost = Finding.DISPUTE_LOST - 1
+    return lambda sums: sums.findings[half_life][:, lost] / (sums.orders[half_life] + sums.rate_damping)
+
+
+def _found(half_life: int) -> list[Feature]:
+    """What others found. 0 for who was never inspected, the best there is: passing only makes up for failing."""
+    return [
+        Feature(
+            f"failed_inspection_share_{half_life}d",
+            1,
+            "share",
+            -1,
+            "Inspections failed by decay, over those failed and passed by the same decay (half-life "
+            f"{half_life} days) plus one; by authorities, test buys and random audits alone; 0 without any",
+            _failed_share(half_life),
+            Finding.INSPECTION_FAILED,
+        ),
+        Feature(
+            f"lost_dispute_rate_{half_life}d",
+            1,
+            "disputes per order",
+            -1,
+            "Disputes decided for the buyer by decay, over settled orders by the same decay (half-life "
+            f"{half_life} days) plus the artifact's rate_damping; for studies that name it in features.with",
+            _lost_rate(half_life),
+            Finding.DISPUTE_LOST,
+            by_choice=True,
+        ),
+    ]
 
 
 def _ever() -> list[Feature]:

@@ -21,7 +21,8 @@ one from k = 0.1 on; the lower one is too low below k = 2, the safe side.
 At such a rate the seller would be expected to have, by its own decayed orders E_h of each half-life, the mass w q / X x E_h.
 The low end of points is the model at the larger of this, for 95 %, and the seller's own mass; the high end at the smaller of
 the two, for 5 %. Counts without decay follow by all orders likewise, those of the last year by its orders. Days since an
-incident and the worst severity are facts, not rates, and stay; so do attributes, identity, tenure and exposure.
+incident and the worst severity are facts, not rates, and stay; so do inspections, disputes, attributes,
+identity, tenure and exposure.
 
 If every true rate lies between its quantiles, so does each feature between its ends, and with a certified model the points
 at the true rates lie between `points_low` and `points_high`. And since a further incident lowers no k, confirming one raises
@@ -205,6 +206,7 @@ def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
         days_since={floor: kept(days) for floor, days in sums.days_since.items()},
         orders={h: kept(orders) for h, orders in sums.orders.items()},
         total_orders=kept(sums.total_orders),
+        findings={h: kept(found) for h, found in sums.findings.items()},
         tenure_days=kept(sums.tenure_days),
         level=kept(sums.level),
     )

@@ -15,6 +15,7 @@ from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import KIND_OF
+from scoring.entries.kinds.trade import InspectionDone
 from scoring.entries.lifecycle import next_status
 from scoring.enums import Status
 from scoring.features.columns import FactRow, columns_of
@@ -28,7 +29,7 @@ from service.contract.fields import time_of
 from service.ledger.rows import PLACE, Row, row_of
 
 Floats = NDArray[np.float64]
-_COLUMNS = [PLACE[name] for name in FactRow._fields[:-1]]
+_COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
@@ -48,12 +49,13 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
             statuses[fact.violation] = row[PLACE["status"]] = int(following)
         elif isinstance(fact, EntryCorrected) and fact.moved_to is not None and fact.entry in reports:
             row[PLACE["incident"]] = assign_incident(fact.entry, reports[fact.entry], fact.moved_to)
-        rows.append(_fact_row(row, fact.attributes if isinstance(fact, IdentityVerified) else None))
+        source = int(fact.source) if isinstance(fact, InspectionDone) else None
+        rows.append(_fact_row(row, source, fact.attributes if isinstance(fact, IdentityVerified) else None))
     return rows
 
 
-def _fact_row(row: Row, attributes: object) -> FactRow:
-    return FactRow._make([*(row[place] for place in _COLUMNS), attributes or None])
+def _fact_row(row: Row, source: int | None, attributes: object) -> FactRow:
+    return FactRow._make([*(row[place] for place in _COLUMNS), source, attributes or None])
 
 
 def inputs_of(

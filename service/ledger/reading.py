@@ -20,13 +20,13 @@ from sqlalchemy import (
 )
 
 from scoring.entries.entry import entry_from_content
-from scoring.enums import Kind, Status
+from scoring.enums import Kind, Source, Status
 from scoring.features.columns import FactRow
-from service.ledger.expressions import Texts, among, of_kind, only
+from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
 from service.ledger.sealing import Key, key_id_of, keys, unsealed
-from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, SOURCE_POSITION
+from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, SOURCE_POSITION
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
@@ -34,27 +34,31 @@ EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"ma
 reported, which never enters a model.
 """
 
-_FACT_COLUMNS = (*(_E[name] for name in FactRow._fields[:-1]), case((_E.kind == int(Kind.IDENTITY), _E.content)))
+_FACT_COLUMNS = (
+    *(_E[name] for name in FactRow._fields[:-2]),
+    case((_E.kind == int(Kind.INSPECTION), member(_E.content, literal_column("'source'")))),
+    case((_E.kind == int(Kind.IDENTITY), _E.content)),
+)
 # The plus keeps SQLite from walking another index for the sake of the bound, which nearly all entries are within.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
 _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
 _SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("observe_time"))
 _FACTS = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, EXPOSED, ALLEGED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, EXPOSED, ALLEGED)),
 )
 _NUMBERS = union_all(
     *(
         select(_E.seller, func.count(), literal_column(number))
         .where(_E.marketplace == bindparam("marketplace"), _OF_SELLERS[-1], text(which))
         .group_by(_E.seller)
-        for which, number in ((COUNTING, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
+        for which, number in ((COUNTING, "0"), (FOUND, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
     ),
 )
 _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, EXPOSED)),
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, EXPOSED)),
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
 _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
@@ -130,7 +134,13 @@ def facts_of_seller(
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
     make = FactRow._make
-    return [make(row) if row[-1] is None else make((*row[:-1], _attributes(row[-1]))) for row in rows]
+    return [make(row) if row[-1] is None and row[-2] is None else _fact_row(row) for row in rows]
+
+
+def _fact_row(row: Any) -> FactRow:
+    *columns, source, content = row
+    said = None if source is None else int(Source[source.upper()])
+    return FactRow._make((*columns, said, None if content is None else _attributes(content)))
 
 
 def _alleges(row: FactRow) -> bool:

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from scoring.enums import Kind, Status
 from scoring.features.facts import COUNTING_KINDS
+from scoring.features.findings import FINDING_KINDS
 
 
 class LedgerTable(SQLModel, registry=registry()):
@@ -24,13 +25,14 @@ def _index(name: str, *columns: str, unique: bool = False, where: str | None = N
     return Index(name, *columns, unique=unique, sqlite_where=partial, postgresql_where=partial)
 
 
-_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - {Kind.VIOLATION, Kind.EXPOSURE}))
+_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - FINDING_KINDS - {Kind.VIOLATION, Kind.EXPOSURE}))
 _REPORT = f"kind = {int(Kind.VIOLATION)} AND status ="
 COUNTING = f"(kind IN ({_SURE}) OR {_REPORT} {int(Status.CONFIRMED)})"
+FOUND = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(FINDING_KINDS))})"
 EXPOSED = f"kind = {int(Kind.EXPOSURE)}"
 ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
-"""The conditions of the indexes `entry_counting`, `entry_exposure_once` and `entry_alleged`, as a query has to spell them:
-without parameters.
+"""The conditions of the indexes `entry_counting`, `entry_found`, `entry_exposure_once` and `entry_alleged`, as a query has to
+spell them: without parameters.
 
 Together they hold what a score may read; allegations apart, since anybody can make them, so that they can be passed over;
 exposure apart, since its index is there in any case, and most entries are exposure.
@@ -92,6 +94,7 @@ class EntryRow(LedgerTable, table=True):
             *("marketplace", "seller", "severity", "sequence", "occur_time", "report_time", "kind", "status"),
             where=ALLEGED,
         ),
+        _index("entry_found", "marketplace", "seller", "sequence", "kind", where=FOUND),
         _index("entry_of_violation", "marketplace", "violation", "sequence", where="violation IS NOT NULL"),
         _index("entry_reports", "marketplace", "sequence", where="kind = 1"),
         _index("entry_of_target", "marketplace", "target", "sequence", where="target IS NOT NULL"),

@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 from hypothesis import strategies as st
 
-from scoring.enums import Category, Kind, Severity, Status
+from scoring.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
@@ -54,6 +54,16 @@ def identity(name: str, day: int, level: int = 3) -> FactRow:
     return FactRow(0, name, "s", Kind.IDENTITY, day * DAY, day * DAY, identity_level=level)
 
 
+def inspection(name: str, day: int, result: InspectionResult, source: Source = Source.MARKET_REGULATOR) -> FactRow:
+    """An inspection of seller `s` on `day`, known that day."""
+    return FactRow(0, name, "s", Kind.INSPECTION, day * DAY, day * DAY + 1, status=int(result), source=int(source))
+
+
+def dispute(name: str, day: int, outcome: DisputeOutcome) -> FactRow:
+    """A dispute resolved on `day`."""
+    return FactRow(0, name, "s", Kind.DISPUTE, day * DAY, day * DAY + 1, status=int(outcome))
+
+
 def numbered(rows: list[FactRow]) -> list[FactRow]:
     """The rows with sequences in their order."""
     return [row._replace(sequence=i + 1) for i, row in enumerate(rows)]
@@ -75,16 +85,27 @@ exposures = st.lists(
 ).map(lambda items: [exposure(f"x{i}", d, orders, min(f, orders)) for i, (d, orders, f) in enumerate(items)])
 
 
+findings = st.lists(
+    st.one_of(
+        st.tuples(st.just(inspection), days, st.sampled_from([*InspectionResult])),
+        st.tuples(st.just(dispute), days, st.sampled_from([*DisputeOutcome])),
+    ),
+    max_size=6,
+).map(lambda items: [make(f"f{i}", day, word) for i, (make, day, word) in enumerate(items)])
+
+
 @st.composite
 def sellers(draw: st.DrawFn) -> list[FactRow]:
-    """A seller's rows: an identity, exposure, violations confirmed or alleged, in up to six incidents."""
-    return [identity("i0", TODAY - 600, draw(st.integers(1, 4))), *draw(exposures), *draw(violations)]
+    """A seller's rows: an identity, exposure, inspections, disputes, violations confirmed or alleged, in up to six
+    incidents.
+    """
+    return [identity("i0", TODAY - 600, draw(st.integers(1, 4))), *draw(exposures), *draw(findings), *draw(violations)]
 
 
 @cache
 def population() -> tuple[np.ndarray, np.ndarray]:
     """The inputs of 1,500 random sellers over every feature, and whether each turned out bad."""
-    rng = np.random.default_rng(7)
+    rng, found = np.random.default_rng(7), np.random.default_rng(8)
     rows: list[FactRow] = []
     names = [f"s{i}" for i in range(1500)]
     for name in names:
@@ -97,6 +118,16 @@ def population() -> tuple[np.ndarray, np.ndarray]:
         mine += [
             violation(f"v{i}", TODAY - 1 - int(rng.integers(0, SPAN)), int(rng.integers(1, 9)), int(rng.integers(1, 5)))
             for i in range(rng.poisson(2 * guilt))
+        ]
+        mine += [
+            inspection(
+                f"n{i}", TODAY - 1 - int(found.integers(0, SPAN)), InspectionResult(1 + (found.random() < guilt / 2))
+            )
+            for i in range(found.poisson(1))
+        ]
+        mine += [
+            dispute(f"d{i}", TODAY - 1 - int(found.integers(0, SPAN)), DisputeOutcome.BUYER)
+            for i in range(found.poisson(guilt))
         ]
         rows += [row._replace(seller=name) for row in mine]
     facts = resolve(columns_of(numbered(rows), names), np.full(len(names), NOW))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.enums import Harm, Kind
+from scoring.enums import Harm, Kind, Source
 from scoring.errors import ConfigurationWrong
 from scoring.features.columns import EntryColumns, Ints
 from scoring.time import DAY
@@ -103,6 +103,7 @@ def read_export(path: Path) -> LedgerTable:
         **_names(table),
         product=_codes(table["product_category"]),
         **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
+        source=_sources(table),
     )
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
@@ -139,6 +140,7 @@ def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
 
 
 _HARMS = {harm.name.lower(): int(harm) for harm in Harm}
+_SOURCES = {source.name.lower(): int(source) for source in Source}
 _INTEGERS = {
     "sequence": "sequence",
     "kind": "kind",
@@ -159,6 +161,12 @@ _INTEGERS = {
 
 def _ints(column: pl.Series) -> Ints:
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
+
+
+def _sources(table: pl.DataFrame) -> Ints:
+    """Who inspected, of inspections; 0 of all other entries, which are not parsed."""
+    inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
+    return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _codes(column: pl.Series) -> Ints:

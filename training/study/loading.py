@@ -162,12 +162,18 @@ def _weight(value: object) -> int:
 
 
 def _built_in(r: Reader) -> list[Feature]:
-    left_out = tuple(map(str, r.take("features.without", list, [])))
-    for prefix in left_out:
-        r.check(
-            any(f.name.startswith(prefix) for f in FEATURES.values()), f"features.without: no feature is {prefix}..."
-        )
-    return [feature for feature in FEATURES.values() if not feature.name.startswith(left_out)]
+    chosen: dict[str, tuple[str, ...]] = {}
+    for choice in ("with", "without"):
+        chosen[choice] = tuple(map(str, r.take(f"features.{choice}", list, [])))
+        for prefix in chosen[choice]:
+            known = any(f.name.startswith(prefix) for f in FEATURES.values())
+            r.check(known, f"features.{choice}: no feature is {prefix}...")
+    return [
+        feature
+        for feature in FEATURES.values()
+        if (not feature.by_choice or feature.name.startswith(chosen["with"]))
+        and not feature.name.startswith(chosen["without"])
+    ]
 
 
 def _declared(r: Reader) -> list[AttributeFeature]:

@@ -1272,7 +1272,9 @@ Global___RatingGiven: _TypeAlias = RatingGiven  # noqa: Y015
 
 @_typing.final
 class DisputeResolved(_message.Message):
-    """A dispute between a buyer and the seller was resolved. Effect on the score: on record only."""
+    """A dispute between a buyer and the seller was resolved. Effect on the score: decided for the buyer it counts, where a
+    study asks for it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1319,7 +1321,7 @@ Global___DisputeResolved: _TypeAlias = DisputeResolved  # noqa: Y015
 @_typing.final
 class InspectionDone(_message.Message):
     """An inspection or a test buy, passed or failed. A breach that it found is reported as a violation of its own. Effect
-    on the score: on record only: training's context.
+    on the score: of an authority, a test buy or a random audit: failed it counts, passed it makes up for failed ones.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

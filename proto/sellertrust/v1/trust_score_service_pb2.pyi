@@ -221,9 +221,9 @@ class Reason(_message.Message):
     INCIDENTS_FIELD_NUMBER: _builtins.int
     INCIDENTS_OMITTED_FIELD_NUMBER: _builtins.int
     reason_code: _builtins.str
-    """Stable string, such as `COUNTERFEIT_CONFIRMED`, or `HISTORY` for what exposure and identity explain."""
+    """Stable string, such as `COUNTERFEIT_CONFIRMED`, `INSPECTIONS_FAILED`, or `HISTORY` for what exposure and identity explain."""
     points: _builtins.int
-    """Share of the gap in points: never above 0 for incidents, of either sign for `HISTORY`. The shares of all reasons sum
+    """Share of the gap in points: of either sign for `HISTORY`, never above 0 for all others. The shares of all reasons sum
     to `points` less `baseline_points`, exactly.
     """
     incidents_omitted: _builtins.int

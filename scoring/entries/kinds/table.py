@@ -90,8 +90,16 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
             AttributionStated, "attribution", _MAY, _MAY, "accepted: the violation is as if never reported"
         ),
         Kind.RATING: KindRow(RatingGiven, "rating", _MUST, _MUST, "on record only: ratings can be bought"),
-        Kind.DISPUTE: KindRow(DisputeResolved, "dispute", _MUST, _MUST, "on record only"),
-        Kind.INSPECTION: KindRow(InspectionDone, "inspection", _MUST, _MUST, "on record only: training's context"),
+        Kind.DISPUTE: KindRow(
+            DisputeResolved, "dispute", _MUST, _MUST, "decided for the buyer it counts, where a study asks for it"
+        ),
+        Kind.INSPECTION: KindRow(
+            InspectionDone,
+            "inspection",
+            _MUST,
+            _MUST,
+            "of an authority, a test buy or a random audit: failed it counts, passed it makes up for failed ones",
+        ),
         Kind.PROFILE: KindRow(ProfileStated, "profile", _MUST, _MUST, "on record only"),
         Kind.OPERATOR: KindRow(OperatorStated, "operator", _MUST, _MUST, "on record only"),
         Kind.CONTROL: KindRow(

@@ -9,13 +9,17 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import BY_COMMAND
+from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
 from scoring.enums import (
     Action,
     Category,
     CorrectionKind,
+    DisputeOutcome,
     Harm,
     IdentityLevel,
     IncidentChange,
+    InspectionMethod,
+    InspectionResult,
     Kind,
     Severity,
     Source,
@@ -270,9 +274,13 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
             exposure(TODAY - 3, settled_orders=9, product_category="toys", revision=2, late=2, returned=1),
             identity("i1", attributes={"channel": "shop"}),
             identity("i2", level=IdentityLevel.BASIC),
+            Entry(
+                "n1", "s1", InspectionDone(InspectionResult.PASSED, InspectionMethod.SITE_VISIT, Source.CUSTOMS), ago(7)
+            ),
+            Entry("d1", "s1", DisputeResolved(DisputeOutcome.SHARED, "staff-7"), ago(6)),
         ],
     )
-    assert ledger.fact_rows(MARKET, ["s1"], 5) == [
+    assert ledger.fact_rows(MARKET, ["s1"], 7) == [
         FactRow(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
         FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
         FactRow(
@@ -285,11 +293,13 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
         ),
         FactRow(4, "i1", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=3, attributes={"channel": "shop"}),
         FactRow(5, "i2", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=2, attributes={}),
+        FactRow(6, "n1", "s1", Kind.INSPECTION, ago(7), NOW, status=InspectionResult.PASSED, source=Source.CUSTOMS),
+        FactRow(7, "d1", "s1", Kind.DISPUTE, ago(6), NOW, status=DisputeOutcome.SHARED),
     ]
 
 
 def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) -> None:
-    """Ratings, disputes, measures and the like stay where they are; the count by seller agrees."""
+    """Ratings, measures and the like stay where they are; the count by seller agrees."""
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
     sequence = ledger.last()[0]
@@ -378,7 +388,7 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     plain = '{"action":"confirm","actor":"staff-7","kind":"status","violation":"v1","sealed":"'
     assert table[1]["content"].startswith(plain)
     facts = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
-    shared = [name for name in FactRow._fields if name != "attributes"]
+    shared = [name for name in FactRow._fields if name not in ("source", "attributes")]
     assert [[row[name] for name in shared] for row in table] == [
         [getattr(fact, name) for name in shared] for fact in facts
     ]

@@ -53,7 +53,7 @@ def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
 
 def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
     """Every built-in feature, four points, no reference exposure."""
-    assert minimal.features == tuple(FEATURES.values())
+    assert minimal.features == tuple(feature for feature in FEATURES.values() if not feature.by_choice)
     assert (minimal.train_points, minimal.step_days, minimal.maturity_days, minimal.bad_at_least) == (4, 45, 0, 1)
     assert (minimal.reference_exposure, minimal.active_before_months, minimal.active_in_window) == (None, None, False)
     assert minimal.bad == (BadRule(Severity.MINOR, Harm.HIGH),)
@@ -91,7 +91,8 @@ active_in_window = true
 severity_weights = { critical = 60 }
 rate_damping_orders = 5
 [features]
-without = ["counterfeit_mass", "tenure"]
+without = ["counterfeit_mass", "tenure", "lost_dispute_rate_90d"]
+with = ["lost_dispute"]
 [model]
 rounds = 7
 seed = 3
@@ -114,7 +115,8 @@ parameters = { num_leaves = 4 }
     assert (stated.rounds, stated.seed, dict(stated.parameters)) == (7, 3, {"num_leaves": 4})
     keys = [feature.key for feature in stated.features]
     assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
-    assert len(keys) == len(FEATURES) - 4 - 1 + 3
+    assert len(keys) == len(FEATURES) - 4 - 1 - 1 + 3
+    assert "lost_dispute_rate_365d@1" in keys
     assert not [key for key in keys if key.startswith(("counterfeit_mass", "tenure"))]
 
 

@@ -1,0 +1,37 @@
+"""Findings: of what the ledger holds beside violations, that which a score hears.
+
+An inspection counts if who did it cannot be ordered by the seller nor has a stake in the result (`INSPECTORS`), whether it
+was passed or failed. A dispute counts if it was decided for the buyer: one that the seller won can be staged with a friend.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+from scoring.enums import INSPECTORS, DisputeOutcome, InspectionResult, Kind, Source
+from scoring.features.columns import EntryColumns, Ints
+from scoring.time import DAY
+
+FINDING_KINDS = frozenset({Kind.INSPECTION, Kind.DISPUTE})
+_IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))
+
+
+class Finding(IntEnum):
+    """What others found, or decided."""
+
+    INSPECTION_PASSED = 1
+    INSPECTION_FAILED = 2
+    DISPUTE_LOST = 3
+
+
+def findings_of(entries: EntryColumns, controlled: Ints) -> tuple[Ints, Ints, Ints]:
+    """Case, day and `Finding` of what was found, by case. What was passed before a change of control counts no longer."""
+    day = entries.occur_time // DAY
+    inspected = (entries.kind == Kind.INSPECTION) & _IS_HEARD[entries.source]
+    passed = inspected & (entries.status == InspectionResult.PASSED) & (day >= controlled[entries.case])
+    failed = inspected & (entries.status == InspectionResult.FAILED)
+    lost = (entries.kind == Kind.DISPUTE) & (entries.status == DisputeOutcome.BUYER)
+    finding = passed * Finding.INSPECTION_PASSED + failed * Finding.INSPECTION_FAILED + lost * Finding.DISPUTE_LOST
+    kept = np.flatnonzero(finding)
+    kept = kept[np.argsort(entries.case[kept], kind="stable")]
+    return entries.case[kept], day[kept], finding[kept].astype(np.int64)

@@ -1,0 +1,99 @@
+"""Inspections and disputes: what was found moves scores one way, leaves no trace once it is void, and none is no fault."""
+
+import numpy as np
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scoring.enums import (
+    INSPECTORS,
+    CorrectionKind,
+    DisputeOutcome,
+    InspectionResult,
+    Kind,
+    Source,
+)
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.features.fold import Folder
+from scoring.features.table import FEATURES
+from scoring.reasons import FINDING_CODES, HISTORY
+from scoring.score import explain, score
+from tests.scoring.features.test_directions import assert_no_better, models, seen
+from tests.scoring.test_decisions import decision
+from tests.scoring.test_promises import COUNTING
+from tests.scoring.worlds import CONSTANTS, NOW, TODAY, days, dispute, exposure, inspection, numbered, policy, sellers
+
+PASSED, FAILED = InspectionResult.PASSED, InspectionResult.FAILED
+HEARD = st.sampled_from(sorted(INSPECTORS))
+
+
+def share(rows: list[FactRow], name: str = "failed_inspection_share_365d@1") -> float:
+    sums = Folder(CONSTANTS).fold(resolve(columns_of(numbered(rows), ["s"]), np.array([NOW])))
+    return float(FEATURES[name].compute(sums)[0])
+
+
+@COUNTING
+@given(sellers(), days, HEARD)
+def test_what_was_failed_or_lost_never_raises_points_and_what_was_passed_never_lowers_them(
+    rows: list[FactRow], day: int, source: Source
+) -> None:
+    assert_no_better([*rows, inspection("new", day, FAILED, source)], rows, {})
+    assert_no_better(rows, [*rows, inspection("new", day, PASSED, source)], {})
+    assert_no_better([*rows, dispute("new", day, DisputeOutcome.BUYER)], rows, {})
+
+
+@COUNTING
+@given(sellers(), days, st.sampled_from([*InspectionResult]))
+def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
+    rows: list[FactRow], day: int, result: InspectionResult
+) -> None:
+    """An inspection by a brand or a partner, a dispute that the seller won or both, and all that a correction made void."""
+    void = [
+        decision(Kind.CORRECTION, "c", target="new", status=CorrectionKind.VOID),
+        decision(Kind.CORRECTION, "c2", target="lost", status=CorrectionKind.VOID),
+    ]
+    made = [inspection("new", day, result), dispute("lost", day, DisputeOutcome.BUYER)]
+    unheard = [inspection(source.name, day, result, source) for source in set(Source) - INSPECTORS]
+    others = [dispute(outcome.name, day, outcome) for outcome in (DisputeOutcome.SELLER, DisputeOutcome.SHARED)]
+    inputs, points = seen((rows, [*rows, *made, *void], [*rows, *unheard, *others]), {})
+    assert (inputs == inputs[0]).all()
+    assert (points == points[:, :1]).all()
+
+
+@COUNTING
+@given(sellers(), st.lists(days, min_size=1, max_size=4))
+def test_who_was_never_inspected_is_no_worse_than_who_passed_every_time(rows: list[FactRow], passed: list[int]) -> None:
+    """Passing makes up for failing alone, so that nobody needs inspections who has not failed one."""
+    rows = [row for row in rows if row.kind != Kind.INSPECTION]
+    inputs, points = seen((rows, [*rows, *(inspection(f"p{n}", day, PASSED) for n, day in enumerate(passed))]), {})
+    assert (inputs[0] == inputs[1]).all()
+    assert (points[:, 0] == points[:, 1]).all()
+
+
+def test_a_share_is_of_what_counts_and_passes_do_not_survive_a_change_of_control() -> None:
+    """Of today: one failed of one 1/2, of three 1/4; after the account was sold, the passes are another's."""
+    failed = [inspection("f", TODAY, FAILED)]
+    passed = [inspection(f"p{n}", TODAY - 0, PASSED) for n in range(2)]
+    assert (share([]), share(failed), share([*failed, *passed])) == (0.0, 0.5, 0.25)
+    early = [inspection(f"p{n}", TODAY - 365, PASSED) for n in range(2)]
+    assert share([*failed, *early]) == 1 / 3
+    assert share([*failed, *early, decision(Kind.CONTROL, "sold", TODAY - 9, status=1)]) == 0.5
+    lost = dispute("d", TODAY, DisputeOutcome.BUYER)
+    assert share([lost, exposure("x", TODAY - 365, 100)], "lost_dispute_rate_365d@1") == 0.01
+
+
+@COUNTING
+@given(sellers(), days)
+def test_an_explanation_names_what_findings_cost_and_sums_to_the_points(rows: list[FactRow], day: int) -> None:
+    """The shares sum exactly; a kind that costs is never above 0, and its code stands among those of the score."""
+    rows = numbered([*rows, inspection("new", day, FAILED), dispute("lost", day, DisputeOutcome.BUYER)])
+    for model in models()[:2]:
+        answer = score(rows, ["s"], NOW, model, policy())[0]
+        assume(answer is not None and answer.points is not None)
+        found = explain(rows, "s", NOW, model, policy())
+        assert found is not None
+        assert sum(reason.points for reason in found.reasons) == answer.points - found.baseline_points
+        codes = [reason.reason_code for reason in found.reasons]
+        assert codes[-1] == HISTORY
+        assert all(reason.points < 0 for reason in found.reasons if reason.reason_code in FINDING_CODES.values())
+        assert set(FINDING_CODES.values()) & set(codes) <= set(answer.reason_codes)
