@@ -15,12 +15,12 @@ from types import MappingProxyType
 import numpy as np
 
 from scoring.answer import IncidentEffect, Reason
-from scoring.arrays import Ints
+from scoring.arrays import Floats, Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, names_of
 from scoring.features.facts import Facts, Violations
 from scoring.features.findings import Finding
-from scoring.features.fold import Floats, Sums
+from scoring.features.fold import Sums
 from scoring.features.selections import IncidentSums, fold_each_incident
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import Artifact

@@ -8,8 +8,9 @@ from enum import IntEnum
 
 import numpy as np
 
+from scoring.arrays import Ints
 from scoring.enums import INSPECTORS, DisputeOutcome, InspectionResult, Kind, Source
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.time import DAY
 
 FINDING_KINDS = frozenset({Kind.INSPECTION, Kind.DISPUTE})
