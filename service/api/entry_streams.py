@@ -20,7 +20,7 @@ from service.contract.statuses import code_of, item_error
 from service.ingest.listed_entries import append_messages
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.ledger.tail import Tail, not_reached, stopping
+from service.ledger.tail import Tail, sequence_not_reached_error, server_stopping_error
 
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 HEARTBEAT_SECONDS = 5.0
@@ -62,7 +62,7 @@ class EntryStreams:
                 response.error.CopyFrom(item_error(error))
                 counts["refused"] += 1
             else:
-                self._tail.saw(response.acknowledgement.sequence)
+                self._tail.note(response.acknowledgement.sequence)
                 counts["items"] += len(appended)
             yield response
 
@@ -73,8 +73,8 @@ class EntryStreams:
         limit = page_limit(request.page_size, default=MAX_PAGE)
         position, (last, _) = request.after_sequence, self._ledger.last()
         if position > last:
-            raise not_reached("after_sequence", position, last)
-        self._tail.saw(last)
+            raise sequence_not_reached_error("after_sequence", position, last)
+        self._tail.note(last)
         call, told = current_call(), -inf
         while call.is_active():
             page: list[entry_pb.Entry] = []
@@ -87,7 +87,7 @@ class EntryStreams:
             if position == last:
                 last = max(last, self._tail.wait(position + 1, told + HEARTBEAT_SECONDS - monotonic()))
             elif self._tail.is_closed:  # a stream that catches up does not wait
-                raise stopping()
+                raise server_stopping_error()
 
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
         """The first page of entries after a sequence and up to `last`, and the position behind it."""

@@ -60,7 +60,7 @@ class LedgerServicer(EntryStreams):
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")
         response = appended_response(append_messages(self._ledger, marketplace, request.entries))
-        self._tail.saw(response.sequence)
+        self._tail.note(response.sequence)
         return response
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
@@ -133,7 +133,7 @@ class LedgerServicer(EntryStreams):
         except SellertrustError as error:
             error.path = ()
             raise
-        self._tail.saw(done.sequence)
+        self._tail.note(done.sequence)
         view = self._ledger.violation(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
         return response(violation=violation_message(marketplace, view), sequence=done.sequence)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from scoring.errors import FieldViolation, invalid
+from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.call_context import current_call
 from service.contract.fields import Wrong, optional_time
+from service.ledger.clock import SKEW
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail
@@ -78,7 +79,20 @@ class Reads:
 
     def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
         """Return the page of a list of the ledger that a request asks for. InvalidInput as `cut` and `page_of`."""
-        return page_of(request, is_after, lambda: self.cut(request), self._ledger.has_given)
+        return page_of(request, is_after, lambda: self.cut(request), self.has_given)
+
+    def has_given(self, cut: Cut) -> bool:
+        """Return whether a request can have got this cut: its times are past, its sequence was the last one known then.
+
+        The clock that made it may have been SKEW ahead of the present one: servers' clocks differ, and are put back.
+        """
+        if cut.observe_time < 0:
+            return False
+        try:
+            again = self._ledger.cut(max(cut.observe_time - SKEW, 0), cut.known_time)
+        except InvalidInput:
+            return False
+        return (again.known_time, again.sequence) == (cut.known_time, cut.sequence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from scoring.errors import TooManyCalls
-from service.ledger.tail import stopping
+from service.ledger.tail import server_stopping_error
 
 
 class Streams:
@@ -55,12 +55,12 @@ class Streams:
             while True:
                 ready.clear()
                 if self._stopping:
-                    raise stopping()
+                    raise server_stopping_error()
                 reading = self._readers.submit(next, incoming, None)
                 reading.add_done_callback(lambda _: ready.set())
                 ready.wait()
                 if not reading.done():
-                    raise stopping()
+                    raise server_stopping_error()
                 data = reading.result()
                 if data is None:
                     return

@@ -54,56 +54,65 @@ _ALL = 2**63 - 1  # of the ledger's sequences
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An entry that is there: what is answered, and its idempotency digest."""
+    """An entry that is on record."""
 
     appended: Appended
+    """What is answered."""
     digest: bytes
+    """Its idempotency digest."""
 
 
 class Done(NamedTuple):
-    """What became of a batch, by entry; and the entries from which more follows than one append derives."""
+    """What became of a batch."""
 
     results: list[Appended]
+    """What became of each entry, in order."""
     unfinished: list[str]
+    """Ids of the entries from which more follows than one append derives."""
 
 
 class End(NamedTuple):
-    """The end of the ledger: the last sequence and its record time (0, 0 if there is none), the last entry that puts
-    record times right (0 if there is none), and the database's clock.
-    """
+    """The end of the ledger."""
 
     sequence: int
+    """The last sequence; 0 if there is none."""
     record_time: int
+    """Its record time, in microseconds; 0 if there is none."""
     mended: int
+    """The sequence of the last entry that puts record times right; 0 if there is none."""
     clock: int | None
+    """The database's clock, in microseconds; None if it was not asked."""
 
 
 def end(connection: Connection, *, asks_clock: bool) -> End:
-    """The end of the ledger, and if it is asked, and has one, the database's own clock."""
+    """Return the end of the ledger, and if it is asked, and has one, the database's own clock."""
     is_asked = asks_clock and connection.dialect.name == "postgresql"
     sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
     return End(sequence or 0, record_time or 0, mended or 0, clock)
 
 
 def last(connection: Connection) -> tuple[int, int]:
-    """(sequence, record_time) of the last entry; (0, 0) if there is none."""
+    """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
-    """Whether an entry of this id is on record."""
+    """Return whether an entry of this id is on record."""
     return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
 
 
 def check_marketplace(marketplace: str) -> None:
-    """InvalidInput unless the name of a marketplace is in the form of an id."""
+    """Raise InvalidInput unless the name of a marketplace is in the form of an id."""
     if not is_id(marketplace):
         raise invalid("marketplace", f"must be {ID_FORM}")
 
 
 def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
-    """InvalidInput names what callers may not state: links, erasures, mended clocks, and report times unless they import."""
+    """Refuse what callers may not state: links, erasures, mended clocks, and report times unless they import.
+
+    InvalidInput names each.
+    """
     wrong = []
     for index, entry in enumerate(entries):
         if entry.report_time is not None and not imported:
@@ -128,7 +137,9 @@ def append_batch(
     present: Present,
     position: Position | None = None,
 ) -> "Done":
-    """Appends what is not there yet, in order, and what follows from it. The caller holds the lock, and commits.
+    """Append what is not there yet, in order, and what follows from it.
+
+    The caller holds the lock, and commits.
 
     `present` is the time by a clock that nothing contradicts.
 
@@ -194,7 +205,7 @@ def other_decision(decision_id: str, entry_id: str) -> EntryContentDiffers:
 
 
 def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
-    """EntryContentDiffers names all entries whose id stands for other content on record."""
+    """Refuse a batch with entries whose ids stand for other content on record; EntryContentDiffers names all of them."""
     differing = {
         index: found
         for index, item in enumerate(batch)
@@ -217,14 +228,17 @@ def _differing(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) ->
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
-    """InvalidInput if an entry that is not there yet is of the future. What is there was accepted by the clock of then."""
+    """Raise InvalidInput if an entry that is not there yet is of the future.
+
+    What is there was accepted by the clock of then.
+    """
     for index, item in enumerate(batch):
         if item.entry.entry_id not in known:
             prepare(item.entry, now, ("entries", index))
 
 
 def advance(connection: Connection, position: Position, sequence: int) -> None:
-    """Commits how far a source is read, unless the ledger knows it to be read as far. The caller holds the lock."""
+    """Commit how far a source is read, unless the ledger knows it to be read as far. The caller holds the lock."""
     known = position_of(connection, position.source, position.partition)
     if known is None or known < position.next_position:
         connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
@@ -233,7 +247,7 @@ def advance(connection: Connection, position: Position, sequence: int) -> None:
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """The first exposure of a refused batch whose day, product category and revision another entry has stated."""
+    """Return the first exposure of a refused batch whose day, product category and revision another entry has stated."""
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id
@@ -259,7 +273,7 @@ def taken_revision(
 
 
 def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
-    """Of the batch's entries those that are there, by entry id."""
+    """Return those of the batch's entries that are on record, by entry id."""
     ids = [item.entry.entry_id for item in batch]
     rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
     return {
@@ -271,8 +285,9 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
 def _alike(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
-    """By their places those of the known entries whose text is sealed and which state the same: whether it was erased,
-    so that nobody can say any more what the text was; the rest is the same.
+    """Return the places of known entries whose text is sealed and that state the same, each with whether it was erased.
+
+    Of an erased text nobody can say any more what it was; the rest is the same.
     """
     doubtful = [
         (index, item)

@@ -34,13 +34,17 @@ _LEVEL = 4  # of compression: a tenth larger than the default, in half the time
 
 
 class BackupTable(BaseModel):
-    """One table of a backup: how many rows, their columns in order, which of them are bytes (base64), the digest."""
+    """One table of a backup."""
 
     model_config = ConfigDict(extra="forbid")
     rows: int = Field(ge=0)
+    """How many rows it has."""
     columns: list[str]
+    """Its columns, in order."""
     bytes_columns: list[str]
+    """Those of them that are bytes, as base64."""
     sha256: str
+    """The digest of its rows."""
 
 
 class Manifest(BaseModel):
@@ -49,21 +53,30 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal["sellertrust-backup-1"] = "sellertrust-backup-1"
     made: str
+    """When it was made, in RFC 3339."""
     schema_version: str
+    """The version of the schema that it was made of."""
     sequence: int = Field(ge=0)
+    """The last sequence."""
     chain: str = Field(pattern="[0-9a-f]{64}")
+    """The chain value of the last seal, in hexadecimal."""
     left_out: list[str]
+    """The tables that are left out."""
     tables: dict[str, BackupTable]
+    """The tables that it holds, by name."""
 
 
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
 ) -> Manifest:
-    """Writes the ledger to a new file, readable by this user alone; `now` in microseconds. What the manifest says.
+    """Write the ledger to a new file, readable by this user alone; `now` in microseconds.
 
-    BackupRefused if the file exists, or another backup has become it meanwhile; LedgerVersionUnknown without a ledger, or
-    for a schema newer than this release, which knows not all of its tables. It is written beside FILE under a name of its
-    own (FILE.RANDOM.partial), which no other file and no link can have, and which a process that is killed leaves behind.
+    What the manifest says.
+
+    BackupRefused if the file exists, or another backup has become it meanwhile; LedgerVersionUnknown without a ledger,
+    or for a schema newer than this release, which knows not all of its tables. It is written beside FILE under a name
+    of its own (FILE.RANDOM.partial), which no other file and no link can have, and which a process that is killed
+    leaves behind.
     """
     if file.exists() or file.is_symlink():
         raise _exists(file)
@@ -84,7 +97,7 @@ def write_backup(
 
 
 def _claim(file: Path) -> None:
-    """Creates the file, empty, for this backup alone: of several at once, one gets it. BackupRefused for the others."""
+    """Create the file, empty, for this backup alone: of several at once, one gets it. BackupRefused for the others."""
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -92,7 +105,7 @@ def _claim(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """The ledger's tables as the database has them, whatever its version, in an order that their references allow."""
+    """Return the ledger's tables as the database has them, whatever its version, in the order of their references."""
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in LedgerTable.metadata.sorted_tables):
@@ -104,12 +117,12 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
 
 
 def member_of(table: str) -> str:
-    """The name of a table's rows within the file."""
+    """Return the name of a table's rows within the file."""
     return f"{table}.jsonl"
 
 
 def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
-    """All but the digests."""
+    """Return all but the digests."""
     version = version_of(connection)
     if version is None:
         raise _no_ledger()
@@ -138,7 +151,7 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
 
 
 def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
-    """Writes the file, which is new and this user's alone, and the tables' digests into the manifest."""
+    """Write the file, which is new and this user's alone, and the tables' digests into the manifest."""
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
@@ -151,7 +164,7 @@ def _write(connection: Connection, manifest: Manifest, staging: Path, progress: 
 
 
 def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:
-    """Writes a table's rows; their digest."""
+    """Write a table's rows; their digest."""
     digest, done = sha256(), 0
     progress(f"back up {name}", 0, about.rows)
     for text in _lines(connection, ledger_tables(connection)[name], about):
@@ -183,7 +196,7 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 
 def _keep_name(folder: Path) -> None:
-    """Sees that the file's new name outlives a crash too."""
+    """See that the file's new name outlives a crash too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,11 +9,11 @@ from scoring.entries.entry import PreparedEntry
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.known import Met, load_known
-from service.ledger.mending import reading_right
+from service.ledger.mending import read_mended_times
 from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
 from service.ledger.sealing import seal_texts
-from service.ledger.seals import leaving, seal
+from service.ledger.seals import collect_leaves, seal
 
 
 class Batch:
@@ -42,8 +42,8 @@ class Batch:
         last_time: int,
         present: Present,
     ) -> tuple["Batch", Met]:
-        """A batch of these entries, and what it meets on record."""
-        with reading_right(connection, present.mendings):
+        """Return a batch of these entries, and what it meets on record."""
+        with read_mended_times(connection, present.mendings):
             met = load_known(connection, marketplace, fresh)
         return cls(marketplace, met, first, last_time, present), met
 
@@ -63,7 +63,7 @@ class Batch:
         if rows:
             seal_texts(connection, self._marketplace, rows, sealed)
             leaves: list[bytes] = []
-            database.insert(connection, leaving(rows, leaves))
+            database.insert(connection, collect_leaves(rows, leaves))
             seal(connection, self._first, leaves)
         return len(rows)
 

@@ -26,7 +26,7 @@ from scoring.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """The signing key in a PEM file that only its owner can read; made if the file is absent."""
+    """Return the signing key in a PEM file that only its owner can read; made if the file is absent."""
     if not path.exists():
         key = Ed25519PrivateKey.generate()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
-    """Appends a signed checkpoint to a file; what was written. `time` is RFC 3339."""
+    """Append a signed checkpoint to a file; what was written. `time` is RFC 3339."""
     checkpoint = {
         "sequence": sequence,
         "chain": chain.hex(),
@@ -61,8 +61,9 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 
 
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
-    """(sequence, chain) of a file's checkpoints. ConfigurationWrong names the line that is damaged, or that this key
-    (hex) did not sign.
+    """Return (sequence, chain) of a file's checkpoints.
+
+    ConfigurationWrong names the line that is damaged, or that this key (hex) did not sign.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

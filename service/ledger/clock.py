@@ -34,21 +34,21 @@ CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 class Present(NamedTuple):
-    """What time it is for an append, by a clock that nothing contradicts (microseconds).
-
-    `taken`: spans of record times that were given before and put right since. `ahead`: by how much the last record time
-    lies ahead, as this very append says.
-    """
+    """What time it is for an append, by a clock that nothing contradicts. Times in microseconds."""
 
     clock: int
+    """The clock."""
     taken: tuple[tuple[int, int], ...] = ()
+    """Spans of record times that were given before and put right since."""
     ahead: int = 0
+    """By how much the last record time lies ahead, as this very append says."""
     mendings: tuple[Any, ...] = ()
     """`mending.Mending`: what is known of record times that were put right, for what the append reads."""
 
     def record_time(self, last_record_time: int) -> int:
-        """The record time of the append: later than all before, so that "known before t" is one set for ever, also of
-        appends in one microsecond, and none that was given before.
+        """Return the record time of the append: later than all before, and none that was given before.
+
+        So "known before t" is one set for ever, also of appends in one microsecond.
         """
         record_time = max(self.clock, last_record_time - self.ahead + 1)
         for first, last in self.taken:
@@ -57,42 +57,43 @@ class Present(NamedTuple):
         return record_time
 
     def at_end(self, last_record_time: int) -> int:
-        """The ledger's present, given its last record time: that one, if the clock lags behind it by the skew at most.
+        """Return the ledger's present: its last record time if the clock lags by the skew at most, else the clock.
 
         `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
         """
         return max(self.clock, min(last_record_time, self.clock + SKEW))
 
     def dates(self, record_time: int) -> int:
-        """What is taken for times that are not stated: the record time, unless it lies ahead of the clock by more than the
-        skew: then the clock.
-        """
+        """Return the time for times that are not stated: the record time, or the clock if that lags by more than the skew."""
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 
 def wall_clock() -> int:
-    """Now, in microseconds since 1970."""
+    """Return the present, in microseconds since 1970."""
     return time.time_ns() // 1_000
 
 
 def steady_clock() -> int:
-    """Microseconds since some moment, which nobody can set: time in which the machine slept counts where the system can
-    say so.
+    """Return microseconds since some moment, by a clock that nobody can set.
+
+    Time in which the machine slept counts where the system can tell it.
     """
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
 
 
 def database_clock(*, is_asked: bool) -> ColumnElement[int]:
-    """A column of a query: the database's own clock; NULL where the server's is the only one."""
+    """Return a column of a query: the database's own clock; NULL where the server's is the only one."""
     return literal_column(CLOCK if is_asked else "NULL")
 
 
 class LedgerClock:
-    """The clock of one server, and what is known of it. Shared by threads.
+    """The clock of one server, and what is known of it.
 
-    `wall` is the server's clock. `is_witnessed`: whether other clocks are held against it; a clock that stands in for all
-    of them, as in a test, is not.
+    Shared by threads.
+
+    `wall` is the server's clock. `is_witnessed`: whether other clocks are held against it; a clock that stands in for
+    all of them, as in a test, is not.
     """
 
     def __init__(self, wall: Callable[[], int], *, is_witnessed: bool) -> None:
@@ -101,14 +102,14 @@ class LedgerClock:
         self._sound = (steady_clock(), wall())
 
     def now(self, database: int | None) -> int:
-        """The present, for reads: the database's clock, or the server's unless it has jumped ahead."""
+        """Return the present, for reads: the database's clock, or the server's unless it has jumped ahead."""
         if database is not None:
             return database
         wall, expected = self._compared()
         return wall if wall - expected <= TOLERANCE else expected
 
     def present(self, database: int | None) -> Present:
-        """The present, for an append. `database`: what its own clock says, if it has one. ClockInDoubt."""
+        """Return the present, for an append. `database`: what its own clock says, if it has one. ClockInDoubt."""
         wall, expected = self._compared()
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
@@ -124,7 +125,7 @@ class LedgerClock:
         return Present(wall if database is None else database)
 
     def _compared(self) -> tuple[int, int]:
-        """(what the clock says, what it should say by the time that has passed since it was last seen to be sound)."""
+        """Return what the clock says, and what it should say by the time that has passed since it was last sound."""
         # Read in this order so that a process that is paused in between sees its clock lag, never jump.
         before, wall = steady_clock(), self._wall()
         steady, sound = self._sound
@@ -137,7 +138,7 @@ class LedgerClock:
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """ClockInDoubt if the last record lies longer back than REST: a ledger that rested, or a clock that is wrong."""
+    """Raise ClockInDoubt if the last record lies longer back than REST: a ledger that rested, or a clock that is wrong."""
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"
@@ -154,7 +155,7 @@ def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
 
 
 def runs_ahead(ahead: int) -> str:
-    """What an operator should know of a ledger whose last record time lies `ahead` of the clock (microseconds)."""
+    """Return the caution for a ledger whose last record time lies `ahead` of the clock (microseconds)."""
     return (
         f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"
         " ahead, and what it dated by that clock is not seen until then; say so by: sellertrust ledger mend-clock"

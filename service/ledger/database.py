@@ -90,13 +90,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that reads what is committed, each statement by itself. LedgerUnavailable."""
+        """Open a connection that reads what is committed, each statement by itself. LedgerUnavailable."""
         with self._answering(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds the ledger's one lock, over all processes, until it is committed.
+        """Open a transaction that holds the ledger's one lock, over all processes, until it is committed.
 
         An error rolls it back. LedgerUnavailable, after which a commit may or may not have happened; ConfigurationWrong
         if another process writes to the SQLite file, or PostgreSQL might lose what it has committed.
@@ -111,7 +111,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A connection all of whose statements see one moment, however long they take; writers go on meanwhile."""
+        """Open a connection all of whose statements see one moment, however long they take; writers go on meanwhile."""
         with self._answering(), self._readers.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")  # the driver begins nothing by itself
@@ -125,7 +125,7 @@ class Database:
             yield connection
 
     def claim(self) -> None:
-        """Makes this the only writer of a SQLite file until it is closed; PostgreSQL has many, and orders them.
+        """Make this the only writer of a SQLite file until it is closed; PostgreSQL has many, and orders them.
 
         ConfigurationWrong if another process writes to the file, or PostgreSQL might lose what it has committed.
         """
@@ -136,7 +136,7 @@ class Database:
             _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
 
     def about(self) -> dict[str, str]:
-        """The database by name, its version, and how safe a commit is in it: for the log and for `doctor`."""
+        """Return the database by name, its version, and how safe a commit is in it: for the log and for `doctor`."""
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
@@ -144,7 +144,7 @@ class Database:
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
-        """What the operator should know: each a sentence."""
+        """Return what the operator should know, each a sentence."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
         found = []
@@ -158,12 +158,13 @@ class Database:
         return found
 
     def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Inserts entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
+        """Insert entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
 
     def maintain(self, statement: str) -> list[Any]:
-        """Runs a maintenance statement, which is no part of a transaction, on the connection that writes; its rows, on
-        SQLite, which is where they say what became of it.
+        """Run a maintenance statement, which is no part of a transaction, on the connection that writes.
+
+        Return its rows on SQLite, where they say what became of it.
         """
         with self._answering(), self._writer.connect() as connection:
             if self._lock:
@@ -179,7 +180,7 @@ class Database:
             return []
 
     def close(self) -> None:
-        """Closes all connections; the writer last, so that it is the one that folds SQLite's WAL back."""
+        """Close all connections, and return the writer last, so that it is the one that folds SQLite's WAL back."""
         self._closed = True
         self._readers.dispose()
         self._writer.dispose()
@@ -187,12 +188,12 @@ class Database:
             self._lock.release()
 
     def _make_private(self) -> None:
-        """Makes the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
+        """Make the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
         with suppress(OSError):  # SQLite tells of a folder that cannot be written
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
-        """A pool of connections; `settings` are PostgreSQL's for a session, as its command line takes them."""
+        """Return a pool of connections; `settings` are PostgreSQL's for a session, as its command line takes them."""
         if self.is_sqlite:
             given = set(self.url.query)
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
@@ -247,7 +248,7 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
-    """Lets the statements of a PostgreSQL transaction, and the pauses between, take as long as they need.
+    """Let the statements of a PostgreSQL transaction, and the pauses between, take as long as they need.
 
     For what reads or makes whole tables. A server that falls silent is given up all the same.
     """
@@ -258,7 +259,9 @@ def lift_limits(connection: Connection) -> None:
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Inserts rows with some of a table's columns. One of CONFLICT if the database refuses one.
+    """Insert rows with some of a table's columns.
+
+    One of CONFLICT if the database refuses one.
 
     PostgreSQL takes 12 us a row by COPY where executemany takes 85.
     """
@@ -274,13 +277,13 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
 
 
 def _writer_options() -> str:
-    """PostgreSQL's settings for who writes: how long it waits for the lock, and holds it without a word."""
+    """Return PostgreSQL's settings for a writer: how long it waits for the lock, and holds it without a word."""
     return f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
 
 
 @cache
 def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
-    """The statement; names of columns are the schema's own, and quoted, since some are words of SQL."""
+    """Return the statement; names of columns are the schema's own, and quoted, since some are words of SQL."""
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
@@ -303,7 +306,7 @@ _FORMS = "write sqlite:///ledger.db or postgresql://user@host/database"
 
 
 def lacks_rights() -> ConfigurationWrong:
-    """The refusal of a PostgreSQL role that may not do what a server has to."""
+    """Return the refusal of a PostgreSQL role that may not do what a server has to."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
         " they need by: sellertrust db grant ROLE (or --eraser ROLE, to erase)"
@@ -314,7 +317,7 @@ _RELAXED_CAUTION = f"what is committed can be lost in a crash, as {RELAXED} = re
 
 
 def _begin(connection: Connection) -> None:
-    """Takes the lock that orders all writes, and sees in the same round trip that a commit will be safe."""
+    """Take the lock that orders all writes, and sees in the same round trip that a commit will be safe."""
     found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
     if connection.dialect.name == "postgresql":
         row = found.one()._mapping
@@ -323,13 +326,13 @@ def _begin(connection: Connection) -> None:
 
 
 def locked_at(connection: Connection) -> int | None:
-    """What PostgreSQL's own clock said when the transaction of `Database.write` had the lock (microseconds)."""
+    """Return what PostgreSQL's own clock said when the transaction of `Database.write` had the lock (microseconds)."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found
 
 
 def _require_durable(settings: Mapping[Any, Any]) -> None:
-    """ConfigurationWrong if PostgreSQL acknowledges a commit that a crash can undo, unless it is said to be meant."""
+    """Raise ConfigurationWrong if PostgreSQL acknowledges a commit that a crash can undo, unless that is meant."""
     off = [name for name in ("synchronous_commit", "fsync") if settings[name] == "off"]
     if off and settings["durability"] != "relaxed":
         raise ConfigurationWrong(
@@ -353,7 +356,7 @@ def _set(connection: Any, pragmas: Sequence[str]) -> None:
 
 
 def _is_silence(error: Exception) -> bool:
-    """Whether the database did not answer, as opposed to having refused what it was asked."""
+    """Return whether the database did not answer, as opposed to having refused what it was asked."""
     cause = _cause(error)
     refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
     answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
@@ -361,18 +364,18 @@ def _is_silence(error: Exception) -> bool:
 
 
 def _cause(error: Exception) -> BaseException | None:
-    """The driver's own error."""
+    """Return the driver's own error."""
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
 def _forget_rows(error: Exception) -> None:
-    """Leaves of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
+    """Leave of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
     if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
         said = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
         cause.args = error.args = (f"PostgreSQL refused it: {said} ({cause.sqlstate})",)
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether the database had no room to write. Reads go on meanwhile."""
+    """Return whether the database had no room to write. Reads go on meanwhile."""
     cause = _cause(error)
     return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

@@ -23,7 +23,9 @@ PATIENCE = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
-    """Appends the erasure and deletes the seller's key, together. InvalidInput names every wrong field.
+    """Append the erasure and delete the seller's key, together.
+
+    InvalidInput names every wrong field.
 
     SellerNotFound if nothing is on record of the seller; LedgerUnavailable, with how to finish, if all of that is done
     but SQLite's journal still holds the key, since somebody reads it. A retry by the same entry id finishes.
@@ -48,7 +50,10 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
 
 
 def _drive_out(database: Database, entry_id: str) -> None:
-    """Deleted bytes: SQLite overwrites them (`secure_delete`) and empties its journal; PostgreSQL writes the table anew."""
+    """Remove deleted bytes from the disk.
+
+    SQLite overwrites them (`secure_delete`) and empties its journal; PostgreSQL writes the table anew.
+    """
     if database.is_sqlite:
         deadline = time.monotonic() + PATIENCE
         while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):

@@ -51,7 +51,7 @@ def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) 
 
 
 def of_kind(kind: Kind) -> TextClause:
-    """`kind = 3` for Kind.EXPOSURE, without a parameter, so that a partial index of the kind serves."""
+    """Return `kind = 3` for Kind.EXPOSURE, without a parameter, so that a partial index of the kind serves."""
     return text(f"kind = {int(kind)}")
 
 

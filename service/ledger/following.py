@@ -17,7 +17,7 @@ from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
 from service.ledger.known import Met, load_changes, load_listings, load_reached, load_reached_sellers
-from service.ledger.mending import reading_right
+from service.ledger.mending import read_mended_times
 from service.ledger.records import Position
 from service.ledger.tables import ENTRY, SOURCE_POSITION
 
@@ -54,7 +54,7 @@ def unfinished(connection: Connection) -> list[tuple[str, str, int]]:
 
 
 def unfinished_of(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    """The same of these entries alone."""
+    """Return the same of these entries alone."""
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
     found = connection.execute(query, {"names": names}).all() if names else ()
@@ -76,12 +76,12 @@ def follow_on(
     record_time).
     """
     sequence, last_time = last
-    with reading_right(connection, present.mendings):
+    with read_mended_times(connection, present.mendings):
         kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
     met = Met()
     batch = Batch(marketplace, met, sequence + 1, last_time, present)
     part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
-    with reading_right(connection, present.mendings):
+    with read_mended_times(connection, present.mendings):
         more = part(connection, marketplace, met, batch, after, *stated)
     return sequence + batch.insert(database, connection), more
 

@@ -38,20 +38,25 @@ _HAS_VERIFIED = frozenset(
 
 
 class StatedMatch(NamedTuple):
-    """Whose an entry on record is; whether by a verified identifier, None if its kind does not say."""
+    """The match with a seller that an entry on record states."""
 
     seller: str
+    """Whose it is."""
     verified: bool | None
+    """Whether by a verified identifier; None if its kind does not say."""
 
 
 def rows_between(connection: Connection, marketplace: str, after: int, through: int) -> Sequence[Any]:
-    """The identities and corrections after a sequence and up to another."""
+    """Return the identities and corrections after a sequence and up to another."""
     bounds = {"marketplace": marketplace, "after": after, "through": through}
     return connection.execute(_IDENTITIES, bounds).all()
 
 
 def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
-    """The identity of each seller that is in force as of the cut: corrected, the latest by occur time, then by sequence."""
+    """Yield the identity of each seller that is in force as of the cut.
+
+    Identities are corrected; the latest by occur time is in force, of equals the latest by sequence.
+    """
     corrections: dict[str, Any] = {}
     stated: list[Any] = []
     for row in rows:
@@ -73,7 +78,7 @@ def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
 
 
 def stated_matches(connection: Connection, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-    """Of these entries those that are on record and of a seller, by entry id."""
+    """Return those of these entries that are on record and of a seller, by entry id."""
     rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
     return {
         row.entry_id: StatedMatch(

@@ -54,31 +54,35 @@ _END = 2**62
 
 
 class Mending(NamedTuple):
-    """The entries `first` to `last` were recorded `ahead` microseconds too late, as was said at `said` (microseconds).
-
-    `taken` are the record times of the first and the last of them, as they stand.
-    """
+    """A run of entries that were recorded too late, and by how much. Times in microseconds."""
 
     first: int
+    """The sequence of the first."""
     last: int
+    """The sequence of the last."""
     ahead: int
+    """By how much they were recorded too late."""
     said: int
+    """When that was stated."""
     taken: tuple[int, int]
+    """The record times of the first and the last of them, as they stand."""
 
 
 class Mendings(NamedTuple):
-    """All that is known up to the entry `through` of the kind `clock`, in the order of their sequences."""
+    """All mendings that are on record."""
 
     through: int = 0
+    """The last entry of the kind `clock`; 0 if there is none."""
     all: tuple[Mending, ...] = ()
+    """In the order of their sequences."""
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
-        """Those that a cut up to a sequence knows."""
+        """Return those that a cut up to a sequence knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
 def load(connection: Connection) -> Mendings:
-    """All mendings on record."""
+    """Return all mendings on record."""
     found, through = [], 0
     for sequence, said, content in connection.execute(_MENDINGS).all():
         fact, through = entry_from_content("", content).fact, sequence
@@ -89,7 +93,7 @@ def load(connection: Connection) -> Mendings:
 
 
 def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
-    """InvalidInput unless the entries from the stated one to the last lay ahead, and come after those before them still."""
+    """Refuse a mending unless its entries lay ahead, and come after those before them still. InvalidInput."""
     first, ahead = stated.first_sequence, stated.ahead_micros
     if not mendings.through < first <= last:
         raise invalid(
@@ -106,7 +110,7 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
 
 
 def sequence_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
-    """(sequence, record time) of the last entry recorded before `known_time` (microseconds); (0, 0) if there is none.
+    """Return (sequence, record time) of the last entry recorded before `known_time` (microseconds); (0, 0) without one.
 
     By the times as they are put right; but what was answered by one that had run ahead is answered by it for ever.
     """
@@ -123,8 +127,11 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
     return 0, 0
 
 
-def mended(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """The statement, reading times that are put right. Only columns of entries change: `FROM entry` gets a subquery."""
+def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
+    """Return the statement as it reads times that are put right.
+
+    Only columns of entries change: `FROM entry` gets a subquery.
+    """
     columns: dict[str, ColumnElement[Any]] = {column.name: column for column in _E}
     for mending in mendings:
         recorded = columns["record_time"]
@@ -143,14 +150,14 @@ def mended(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 
 @contextmanager
-def reading_right(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
+def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
     """Have a connection read the times of entries as the mendings put them right."""
     if not mendings:
         yield
         return
 
     def right(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
-        return mended(statement, mendings), several, values
+        return mend_statement(statement, mendings), several, values
 
     event.listen(connection, "before_execute", right, retval=True)
     try:
@@ -160,7 +167,7 @@ def reading_right(connection: Connection, mendings: Sequence[Mending]) -> Iterat
 
 
 def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """(first sequence, last, by how much they lie ahead) of all entries in stretches, the last one first."""
+    """Yield all entries in stretches, the last one first: first sequence, last, and by how much they lie ahead."""
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0
@@ -178,7 +185,7 @@ def _before(connection: Connection, known_time: int, first: int, last: int) -> t
 
 
 def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
-    """The record times of the first and the last of a run of entries, as they stand."""
+    """Return the record times of the first and the last of a run of entries, as they stand."""
     return _recorded(connection, first), _recorded(connection, last)
 
 

@@ -5,17 +5,17 @@ from hashlib import sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """SHA-256(0x00 || data). Of the empty leaf: 6e340b9c..., the test vector of RFC 6962 implementations."""
+    """Return SHA-256(0x00 || data). Of the empty leaf: 6e340b9c..., the test vector of RFC 6962 implementations."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256(0x01 || left || right)."""
+    """Return SHA-256(0x01 || left || right)."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaf hashes, in order; an unpaired last node moves up as it is, which is RFC 6962's tree.
+    """Return the root over leaf hashes, in order; an unpaired last node moves up as it is, which is RFC 6962's tree.
 
     Of no leaves: SHA-256 of nothing. Of one: itself.
     """

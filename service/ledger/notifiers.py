@@ -28,8 +28,9 @@ _VISIBLE = (
 
 
 def _latest(kind: Kind) -> Any:
-    """The last word of a kind about the report in hand. As in the score, by knowledge alone: what is decided today
-    corrects what is said of an earlier time.
+    """Return the last word of a kind about the report in hand.
+
+    As in the score, by knowledge alone: what is decided today corrects what is said of an earlier time.
     """
     return (
         select(_C.status)
@@ -143,44 +144,60 @@ class OpenViolation(NamedTuple):
     """A violation that waits for a decision, as of a cut."""
 
     violation: str
+    """Its id."""
     sequence: int
+    """The sequence of its report."""
     seller: str
+    """Whose it is."""
     category: int
+    """The number of its category."""
     severity: int
+    """The number of its present severity."""
     notifier: str | None
+    """Who reported it; None if nobody is named."""
     source: Source
+    """The source of its report."""
     status: Status
+    """ALLEGED or UNDER_REVIEW."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which reports a bulk decision is about: what all conditions agree on; None or empty is no condition.
-
-    Times, in microseconds, are those at which the source learned of it.
-    """
+    """Which reports a bulk decision is about: those that all conditions agree on. Times in microseconds."""
 
     violation_types: tuple[str, ...] = ()
+    """Any of these; empty: all."""
     notifier: str = ""
+    """Reported by this notifier."""
     seller: str = ""
+    """Of this seller."""
     reported_from: int | None = None
+    """Learned of by the source at this time or later; None: whenever."""
     reported_before: int | None = None
+    """Learned of by the source before this time; None: whenever."""
     listing: str = ""
+    """About this listing."""
     right: str = ""
+    """About this right."""
 
 
 class Report(NamedTuple):
-    """A report that a selection names: where it stood on arrival, and when it was recorded (microseconds)."""
+    """A report that a selection names."""
 
     sequence: int
+    """Its sequence."""
     violation: str
+    """The id of the violation."""
     record_time: int
+    """When it was recorded, in microseconds."""
     state: ViolationState
+    """Where it stood on arrival."""
 
 
 def records(
     connection: Connection, marketplace: str, cut: Cut, names: Collection[str]
 ) -> dict[str, dict[Source, Record]]:
-    """What became of these notifiers' reports, by source; notifiers without a report as of the cut are left out."""
+    """Return what became of these notifiers' reports, by source; notifiers without a report as of the cut are left out."""
     found: dict[str, dict[Source, dict[str, int]]] = {}
     values = _bounds(marketplace, cut) | {"names": list(names)}
     rows: Sequence[Any] = connection.execute(_COUNTS, values).all() if names else ()
@@ -195,7 +212,7 @@ def records(
 
 
 def notifiers(connection: Connection, marketplace: str, after: str, count: int) -> list[str]:
-    """The first `count` notifiers of a marketplace whose id comes after `after`, in the order of their ids."""
+    """Return the first `count` notifiers of a marketplace whose id comes after `after`, in the order of their ids."""
     values = {"marketplace": marketplace, "after": after, "count": count}
     return list(connection.execute(_NOTIFIERS, values).scalars())
 
@@ -203,8 +220,9 @@ def notifiers(connection: Connection, marketplace: str, after: str, count: int) 
 def open_violations(
     connection: Connection, marketplace: str, cut: Cut, count: int, *, is_safety: bool
 ) -> list[OpenViolation]:
-    """The `count` newest violations that are alleged or under review as of the cut, newest first: those of the category
-    safety, or all others.
+    """Return the `count` newest violations that are alleged or under review as of the cut, newest first.
+
+    They are those of the category safety, or all others.
     """
     values = _bounds(marketplace, cut) | {"count": count, "is_safety": is_safety}
     rows: Sequence[Any] = connection.execute(_OPEN, values).all()
@@ -217,7 +235,7 @@ def open_violations(
 def histories(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
-    """The decisions about these violations up to a sequence, in their order."""
+    """Return the decisions about these violations up to a sequence, in their order."""
     found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
@@ -229,7 +247,10 @@ def histories(
 
 
 def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
-    """Orders that each seller settled in the last 30 days before the cut's day, as known at the cut; 0 is left out."""
+    """Return the orders that each seller settled in the last 30 days before the cut's day, as known at the cut.
+
+    Sellers without any are left out.
+    """
     day = day_of(cut.observe_time)
     values = _bounds(marketplace, cut) | {"names": sorted(set(sellers)), "day": day, "first_day": day - ORDER_DAYS}
     return {seller: int(orders) for seller, orders in connection.execute(_ORDERS, values)}
@@ -238,7 +259,7 @@ def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: I
 def selected(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
 ) -> list[Report]:
-    """The first `count` reports that a selection names, after a sequence."""
+    """Return the first `count` reports that a selection names, after a sequence."""
     columns = (_E.sequence, _E.entry_id, _E.record_time, _E.seller, _E.kind, _E.status, _E.severity, _E.report_time)
     query = select(*columns).where(*_VISIBLE, _E.sequence > after)
     derived = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
@@ -269,7 +290,7 @@ def selected(
 
 
 def reached(connection: Connection, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:
-    """The sellers' violations that were derived from these violations of products, up to a sequence."""
+    """Return the sellers' violations that were derived from these violations of products, up to a sequence."""
     found: dict[str, list[str]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     for report, violation in connection.execute(_REACHED, values) if names else ():
@@ -278,7 +299,7 @@ def reached(connection: Connection, marketplace: str, sequence: int, names: Coll
 
 
 def ends_of_ids(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    """The first and the last id of the marketplace's entries from `first` to before `end`; none if there is none."""
+    """Return the first and the last id of the marketplace's entries from `first` to before `end`; empty without one."""
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())
     found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]

@@ -45,7 +45,7 @@ class WriterLock:
         """Whether this system and the ledger's folder know such locks; else nobody is refused."""
 
     def share(self) -> None:
-        """Holds it for the local commands of this process, from now on. ConfigurationWrong while another has it."""
+        """Hold it for the local commands of this process, from now on. ConfigurationWrong while another has it."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
@@ -59,13 +59,13 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Holds it for a server, from now on. ConfigurationWrong if anybody has it, this process included."""
+        """Hold it for a server, from now on. ConfigurationWrong if anybody has it, this process included."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Lets go. The file is removed by the last who held it: a ledger at rest is one file."""
+        """Let go. The file is removed by the last who held it: a ledger at rest is one file."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return
@@ -83,7 +83,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """The file's descriptor once the lock is held in this role; None where there are no locks."""
+        """Return the file's descriptor once the lock is held in this role; None where there are no locks."""
         begun = time.monotonic()
         while True:
             descriptor = self._opened()
@@ -112,7 +112,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _opened(self) -> int | None:
-        """The file, opened, with the ledger's own permissions; None without a folder, which SQLite will tell of."""
+        """Return the file, opened, with the ledger's own permissions; None without a folder, which SQLite will tell of."""
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with suppress(OSError):  # who did not make it may not change it
@@ -127,14 +127,14 @@ class WriterLock:
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Whether the file is the one that others will find, and not one that its last holder has removed."""
+        """Return whether the file is the one that others will find, and not one that its last holder has removed."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._file.stat())
         except FileNotFoundError:
             return False
 
     def _refuse(self, role: bytes, holder: bytes) -> NoReturn:
-        """Says who holds it, and what whoever wanted it can do."""
+        """Say who holds it, and what whoever wanted it can do."""
         if holder == _COMMAND:
             then = "start the server" if role == _SERVER else "run this command"
             raise ConfigurationWrong(
@@ -154,10 +154,12 @@ class WriterLock:
 
 @dataclass(slots=True)
 class _Held:
-    """The lock that the local commands of this process share: its descriptor, and how many hold it."""
+    """The lock that the local commands of this process share."""
 
     descriptor: int
+    """The descriptor of its file."""
     holders: int = 0
+    """How many hold it."""
 
 
 _COMMANDS: dict[Path, _Held] = {}

@@ -41,7 +41,7 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
-        """Has an engine's connections made here; an answer may take `limit_seconds`, or `PING_SECONDS` in the pool."""
+        """Have an engine's connections made here; an answer may take `limit_seconds`, or `PING_SECONDS` in the pool."""
 
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
@@ -56,7 +56,7 @@ class Connector:
         event.listen(engine, "checkout", limit(limit_seconds))
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
-        """Returns a new connection. StillSilent, or what psycopg raises."""
+        """Return a new connection. StillSilent, or what psycopg raises."""
         alone = self._is_silent
         if alone and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")
@@ -74,7 +74,7 @@ class Connector:
         return connection
 
     def _is_answering(self, *arguments: Any, **parameters: Any) -> bool:
-        """Whether PostgreSQL lets somebody in, or at least says why not."""
+        """Return whether PostgreSQL lets somebody in, or at least says why not."""
         try:
             self.connect(*arguments, **parameters).close()
         except (StillSilent, psycopg.errors.ConnectionTimeout):
@@ -94,11 +94,11 @@ class PatientConnection(psycopg.Connection[Any]):
     """Whether the server lets anybody in: set by the `Connector`."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        """Runs one exchange with the server, as psycopg does, and sees that it does not wait in vain."""
+        """Run one exchange with the server, as psycopg does, and sees that it does not wait in vain."""
         return super().wait(self._watched(gen), *arguments, **named)
 
     def _watched(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """The exchange; psycopg resumes it with what is ready, or every 0.1 s with nothing."""
+        """Yield the exchange; psycopg resumes it with what is ready, or every 0.1 s with nothing."""
         heard, patience = monotonic(), QUIET_SECONDS
         try:
             wanted = next(exchange)

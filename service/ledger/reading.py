@@ -25,7 +25,7 @@ from scoring.features.columns import FactRow
 from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
-from service.ledger.sealing import Key, key_id_of, keys, unsealed
+from service.ledger.sealing import Key, key_id_of, keys, unseal
 from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, SOURCE_POSITION
 
 _E = ENTRY.c
@@ -91,7 +91,7 @@ _EXPORT = (
 
 
 def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """The number of rows that `fact_rows` now gives of each seller that has any, and how many of them allege a violation.
+    """Return how many rows `fact_rows` gives of each seller that has any, and how many of them allege a violation.
 
     For sizes: no sequence bounds it, so that indexes alone are read.
     """
@@ -103,7 +103,7 @@ def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str]
 
 
 def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-    """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
+    """Return the sellers' entries up to `sequence` of the kinds that the fold reads, by (seller, sequence)."""
     values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
     return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
 
@@ -111,7 +111,7 @@ def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], 
 def facts_of_seller(
     connection: Connection, marketplace: str, seller: str, cut: Cut, limit: int
 ) -> tuple[list[FactRow], int]:
-    """As `fact_rows` for one seller, but of more than `limit` allegations the gravest, and the number of the others.
+    """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and the number of the others.
 
     The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
     """
@@ -150,7 +150,7 @@ def _alleges(row: FactRow) -> bool:
 def entries(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> list[RecordedEntry]:
-    """The first `limit` entries after a sequence, as of the cut."""
+    """Return the first `limit` entries after a sequence, as of the cut."""
     query = _page(_ENTRIES, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit)
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
@@ -159,20 +159,20 @@ def entries(
 
 
 def position(connection: Connection, source: str, partition: int) -> int | None:
-    """Where reading a partition of a source goes on; None if nothing of it was read yet."""
+    """Return where reading a partition of a source goes on; None if nothing of it was read yet."""
     found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
     return None if found is None else int(found)
 
 
 def _recorded(row: Any, key: Key | None) -> RecordedEntry:
     sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending = row
-    text, erased = unsealed(entry_id, content, key)
+    text, erased = unseal(entry_id, content, key)
     entry = entry_from_content(entry_id, content, text)
     return RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased)
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
-    """One violation as of the cut; None if it was not reported, or had not happened, by then."""
+    """Return one violation as of the cut; None if it was not reported, or had not happened, by then."""
     query = REPORT.where(
         *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
@@ -183,7 +183,7 @@ def violation(connection: Connection, marketplace: str, violation_id: str, cut: 
 def violations(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
-    """The first `limit` violations reported after a sequence, as of the cut; and where the next page starts.
+    """Return the first `limit` violations reported after a sequence, as of the cut; and where the next page starts.
 
     No correction moves one into the cut or out of it: what is reported by then happened by then.
     """
@@ -196,7 +196,7 @@ def violations(
 def named_violations(
     connection: Connection, marketplace: str, names: Collection[str], cut: Cut
 ) -> dict[str, ViolationView]:
-    """Those of the named violations that were reported as of the cut, by id."""
+    """Return those of the named violations that were reported as of the cut, by id."""
     query = REPORT.where(
         *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
@@ -208,8 +208,9 @@ def named_violations(
 def export_rows(
     connection: Connection, marketplace: str, cut: Cut, after_sequence: int, chunk: int, bounded: bool
 ) -> list[tuple[Any, ...]]:
-    """The first `chunk` entries of the cut's set after a sequence, with the columns EXPORT_COLUMNS; if `bounded`, only
-    what occurred and was reported before its observe time.
+    """Return the first `chunk` entries of the cut's set after a sequence, with the columns EXPORT_COLUMNS.
+
+    If `bounded`, only what occurred and was reported before its observe time.
     """
     query = _EXPORT
     if bounded:
@@ -226,7 +227,7 @@ def _page(
     after_sequence: int,
     by: Iterator[ColumnElement[bool]],
 ) -> Select[Any]:
-    """The query's entries after `after_sequence` and up to the cut that satisfy `by`, in order."""
+    """Return the query's entries after `after_sequence` and up to the cut that satisfy `by`, in order."""
     if seller is not None:
         query = query.where(_E.seller == seller)
     bounds = (_E.sequence > after_sequence, _E.sequence <= cut.sequence)
@@ -235,7 +236,7 @@ def _page(
 
 
 def _by(cut: Cut) -> Iterator[ColumnElement[bool]]:
-    """What an entry satisfies that had happened, and was reported, by the cut's observe time."""
+    """Return the condition that an entry had happened, and was reported, by the cut's observe time."""
     yield _E.occur_time < cut.observe_time
     yield _E.report_time < cut.observe_time
 

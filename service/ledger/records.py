@@ -11,25 +11,31 @@ from scoring.enums import Action, Attribution, Category, Harm, IdentityLevel, Se
 
 
 class Appended(NamedTuple):
-    """What became of one entry of a batch. `record_time` in microseconds.
-
-    `pending`: a status change that waits for its violation; `erased`: it was there, and what it held was erased since.
-    """
+    """What became of one entry of a batch."""
 
     entry_id: str
+    """Its id."""
     sequence: int
+    """Where it stands."""
     record_time: int
+    """When it was recorded, in microseconds."""
     already_present: bool
+    """Whether it was there before."""
     pending: bool = False
+    """Whether it is a status change that waits for its violation."""
     erased: bool = False
+    """Whether it was there, and what it held was erased since."""
 
 
 class Position(NamedTuple):
-    """How far a partition of a source is read once a batch is appended: reading goes on at `next_position`."""
+    """How far a partition of a source is read once a batch is appended."""
 
     source: str
+    """The source."""
     partition: int
+    """Its partition."""
     next_position: int
+    """Where reading goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +55,77 @@ class RecordedEntry:
     """An entry as it was stated, and beside it what the ledger made of its defaults. Times in microseconds."""
 
     sequence: int
+    """Its position."""
     record_time: int
+    """When this ledger learned of it."""
     seller: str
+    """Whose it is; empty for a fact about a product."""
     occur_time: int
+    """When it happened."""
     report_time: int
+    """When its source learned of it."""
     entry: Entry
+    """What was stated."""
     pending: bool = False
+    """Whether it is a status change that waits for its violation."""
     erased: bool = False
+    """Whether its texts were erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation, resolved from its entries. Times, in microseconds, are those of its report, corrected.
-
-    `violation` is its id; `severity` the one after all changes; `attribution` is None unless it was contested whose goods
-    they were; `entries` are the ids of its entries by sequence, the report first; `allowed_actions` what may be done to it;
-    `sequence` that of its report.
-    """
+    """A violation, resolved from its entries. Times, in microseconds, are those of its report, corrected."""
 
     violation: str
+    """Its id."""
     seller: str
+    """Whose it is; empty if it is of a product."""
     incident: str
+    """Its incident, after moves, merges and splits."""
     violation_type: str
+    """Its key in the table of violation types."""
     category: Category
+    """Its category."""
     severity: Severity
+    """The one after all changes."""
     harm: Harm
+    """As reported."""
     source: Source
+    """Who reported it, by kind."""
     notifier: str
+    """Who reported it; empty if nobody is named."""
     status: Status
+    """Its present status."""
     attribution: Attribution | None
+    """None unless it was contested whose goods they were."""
     occur_time: int
+    """When it happened."""
     report_time: int
+    """When its source learned of it."""
     record_time: int
+    """When this ledger learned of it."""
     entries: tuple[str, ...]
+    """The ids of its entries by sequence, the report first."""
     allowed_actions: tuple[Action, ...]
+    """What may be done to it."""
     sequence: int
+    """That of its report."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsSeen:
-    """What must still hold when a bulk decision's entries are appended, asked while the ledger is locked.
-
-    `prefix`: how the ids of all entries of the decision begin; `own`: how those with its present parameters do; with others
-    the append is refused. `decisions`: by entry id its violation and how many decisions about it were seen: an entry whose
-    violation got another one since is left out.
-    """
+    """What must still hold when a bulk decision's entries are appended, asked while the ledger is locked."""
 
     decision_id: str
+    """The id of the bulk decision."""
     prefix: str
+    """How the ids of all entries of the decision begin."""
     own: str
+    """How those with its present parameters do; with others the append is refused."""
     decisions: Mapping[str, tuple[str, int]]
+    """By entry id its violation and how many decisions about it were seen: an entry whose violation got another one
+    since is left out.
+    """
 
 
 class Outcome(IntEnum):
@@ -128,7 +155,10 @@ class Record:
 
 
 def outcome_of(status: Status, attribution: Attribution | None = None) -> Outcome:
-    """What became of a report: appealed is upheld until it is overturned; goods that were not the seller's: overturned."""
+    """Return what became of a report.
+
+    Appealed is upheld until it is overturned; of goods that were not the seller's it is overturned.
+    """
     if attribution is Attribution.ACCEPTED:
         return Outcome.OVERTURNED
     if status in COUNTING:
@@ -140,5 +170,8 @@ class Identity(NamedTuple):
     """The identity of a seller that is in force."""
 
     seller: str
+    """Whose it is."""
     level: IdentityLevel
+    """How far it is verified."""
     attributes: Mapping[str, str]
+    """What was verified, by key."""

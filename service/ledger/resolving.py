@@ -53,15 +53,19 @@ _REGROUPINGS = (
 
 @dataclass(slots=True)
 class _History:
-    """What is on record about one report: changes of where it stands, splits in force, corrections of its time."""
+    """What is on record about one report."""
 
     state: ViolationState
+    """Where it stands."""
     changes: list[Any] = field(default_factory=list)
+    """Changes of where it stands."""
     splits: list[Any] = field(default_factory=list)
+    """Splits in force."""
     corrections: list[Any] = field(default_factory=list)
+    """Corrections of its time."""
 
     def entries(self, report: Any) -> list[Any]:
-        """The report and all that is about it, by sequence."""
+        """Return the report and all that is about it, by sequence."""
         return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
 
 
@@ -112,7 +116,7 @@ class _Asking:
         self._values = {"marketplace": marketplace, "last": cut.sequence}
 
     def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
-        """The rows of a query about these names; none about none."""
+        """Yield the rows of a query about these names; none about none."""
         values = {**self._values, "names": list(dict.fromkeys(names))}
         yield from self._connection.execute(query, values) if names else ()
 
@@ -123,7 +127,7 @@ def _arrived(report: Any) -> ViolationState:
 
 
 def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
-    """Which incidents merges and splits named, by seller. A split whose violation is retracted named none."""
+    """Return which incidents merges and splits named, by seller. A split whose violation is retracted named none."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):
@@ -139,7 +143,7 @@ def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Inciden
 
 
 def _voided(corrections: Iterator[Any]) -> set[str]:
-    """The entries whose last correction makes them void."""
+    """Return the entries whose last correction makes them void."""
     last = {row.target: row.status for row in corrections}
     return {name for name, status in last.items() if status == CorrectionKind.VOID}
 

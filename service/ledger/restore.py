@@ -48,7 +48,7 @@ _NO_ROW = (
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
-    """Restores a backup; what its manifest says.
+    """Restore a backup; what its manifest says.
 
     BackupRefused, which names what is wrong, if the file is damaged, is of a newer release, or does not verify, or if
     the ledger holds something already.
@@ -68,7 +68,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
 
 
 def rehearse(file: Path, progress: Progress) -> Manifest:
-    """Restores a backup into a SQLite ledger that is thrown away: the proof that it can be. As `restore_backup`."""
+    """Restore a backup into a SQLite ledger that is thrown away: the proof that it can be. As `restore_backup`."""
     with tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'ledger.db'}")
         try:
@@ -88,7 +88,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
-    """The manifest, once every member has the digest that it states."""
+    """Return the manifest, once every member has the digest that it states."""
     try:
         with _member(archive, MANIFEST) as member:
             text = member.read(_MANIFEST_BYTES + 1)
@@ -121,7 +121,7 @@ def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manife
 
 
 def _prepare(connection: Connection, manifest: Manifest) -> None:
-    """Sees that there is a ledger of the backup's schema with nothing in it."""
+    """See that there is a ledger of the backup's schema with nothing in it."""
     version = version_of(connection)
     if version is None:
         bring_to(connection, manifest.schema_version)
@@ -141,7 +141,7 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
-    """All tables of the backup's schema but those left out, with all of their columns: less would restore as a whole."""
+    """Refuse a backup that lacks a table of its schema, or a column, but those left out: less would restore as a whole."""
     if not set(manifest.left_out) <= {KEYS}:
         raise _by_hand("the backup leaves out more than the keys")
     expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
@@ -157,7 +157,7 @@ def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
 
 
 def _load(connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress) -> None:
-    """Inserts the rows of one table."""
+    """Insert the rows of one table."""
     done = 0
     progress(f"restore {name}", 0, about.rows)
     with _member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
@@ -175,7 +175,7 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
 
 
 def _lines(member: IO[bytes], name: str) -> list[bytes]:
-    """The next lines, at most ROWS, and no more of them than one of the longest may hold."""
+    """Return the next lines, at most ROWS, and no more of them than one of the longest may hold."""
     lines: list[bytes] = []
     size = 0
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
@@ -187,7 +187,7 @@ def _lines(member: IO[bytes], name: str) -> list[bytes]:
 
 
 def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
-    """Rows of the database from lines of the file. ValueError or TypeError if one is none."""
+    """Return the rows of the database from lines of the file. ValueError or TypeError if one is none."""
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     rows = []
     for line in lines:
@@ -207,7 +207,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:
-    """Every entry against its seal, and the last seal against the manifest's checkpoint."""
+    """Verify every entry against its seal, and the last seal against the manifest's checkpoint."""
     checkpoint = [(manifest.sequence, bytes.fromhex(manifest.chain))] if manifest.sequence else []
     found = verify(
         lambda query: connection.execute(query).all(), checkpoint, lambda done, total: progress("verify", done, total)
@@ -226,7 +226,7 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A member to read from. KeyError, or ValueError if it is packed as no backup is."""
+    """Return a member to read from. KeyError, or ValueError if it is packed as no backup is."""
     about = archive.getinfo(name)
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed by another method")

@@ -36,7 +36,7 @@ _ROLE = text(
 
 
 def require_rights(database: Database, *, writing: bool) -> None:
-    """ConfigurationWrong, with what to do, if the role may not read the ledger, or append if `writing`."""
+    """Refuse a role that may not read the ledger, or append if `writing`. ConfigurationWrong says what to do."""
     if database.is_sqlite:
         return
     with database.read() as connection:
@@ -49,7 +49,9 @@ def require_rights(database: Database, *, writing: bool) -> None:
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
-    """Gives `role` what a server needs, and nothing else; `eraser` the same and to delete keys. Run by the owner.
+    """Give `role` what a server needs, and nothing else; `eraser` the same and to delete keys.
+
+    Run by the owner.
 
     ConfigurationWrong if the database is SQLite, a role is missing or has every right anyway, or the caller is not the
     owner; LedgerVersionUnknown if the schema is not the one of this release.
@@ -69,7 +71,7 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
 
 
 def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
-    """What gives the role its rights, after whatever it had on the ledger's tables was taken."""
+    """Return the statements that give the role its rights, after whatever it had on the ledger's tables was taken."""
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in LedgerTable.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
@@ -87,7 +89,7 @@ def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[
 
 
 def _said(statement: str, connection: Connection, things: list[str], role: str) -> str:
-    """The statement with its names quoted, whatever is in them."""
+    """Return the statement with its names quoted, whatever is in them."""
     names = sql.SQL(", ").join(sql.Identifier(name) for name in things)
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)  # noqa: S101 (narrows the type)

@@ -26,7 +26,9 @@ _FIELDS = {
 def row_of(
     item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
 ) -> Row:
-    """The row of one entry, with all columns in the table's order. Its status is the one on arrival.
+    """Return the row of one entry, with all columns in the table's order.
+
+    Its status is the one on arrival.
 
     `date` stands for times that are not stated; default: the record time.
     """

@@ -56,7 +56,7 @@ class SchemaState(Enum):
 
 
 def schema_state(url: str) -> SchemaState:
-    """The state of the database at `url`, which is not touched. LedgerUnavailable, ConfigurationWrong."""
+    """Return the state of the database at `url`, which is not touched. LedgerUnavailable, ConfigurationWrong."""
     database = Database(url)
     try:
         return state_of(database)
@@ -65,7 +65,7 @@ def schema_state(url: str) -> SchemaState:
 
 
 def upgrade(url: str) -> None:
-    """Brings the database at `url` to the present schema; makes a SQLite file that is not there.
+    """Bring the database at `url` to the present schema; make a SQLite file that is not there.
 
     All of it happens in one transaction under the ledger's lock: of processes that start together one upgrades, the
     others find it done, and a failure changes nothing. LedgerVersionUnknown if the database is of a newer release.
@@ -78,7 +78,7 @@ def upgrade(url: str) -> None:
 
 
 def state_of(database: Database) -> SchemaState:
-    """As `schema_state`, for an open database."""
+    """Return the schema's state of an open database, as `schema_state` does."""
     if database.is_missing:
         return SchemaState.ABSENT
     with database.read() as connection:
@@ -86,13 +86,13 @@ def state_of(database: Database) -> SchemaState:
 
 
 def bring_up(database: Database) -> None:
-    """As `upgrade`, for an open database."""
+    """Upgrade an open database, as `upgrade` does."""
     with database.write() as connection:
         bring_to(connection, "head")
 
 
 def bring_to(connection: Connection, version: str) -> None:
-    """Upgrades to a version that this release knows, within the caller's transaction, and states who may write.
+    """Upgrade to a version that this release knows, within the caller's transaction, and states who may write.
 
     LedgerVersionUnknown if the database is of a newer release that this one may not write; one it may is left as it is.
     """
@@ -115,18 +115,18 @@ def bring_to(connection: Connection, version: str) -> None:
 
 
 def version_of(connection: Connection) -> str | None:
-    """The version of the schema in a database; None if there is none."""
+    """Return the version of the schema in a database; None if there is none."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 
 
 def knows(version: str) -> bool:
-    """Whether this release knows a version of the schema, its own or an earlier one."""
+    """Return whether this release knows a version of the schema, its own or an earlier one."""
     return version in _known(ScriptDirectory.from_config(_config()))
 
 
 def require_current(state: SchemaState) -> None:
-    """LedgerVersionUnknown, which says what to do, unless the state is CURRENT."""
+    """Refuse a database whose schema is not CURRENT. LedgerVersionUnknown says what to do."""
     if state is SchemaState.UNKNOWN:
         raise unknown()
     if state is SchemaState.BEHIND:
@@ -136,7 +136,7 @@ def require_current(state: SchemaState) -> None:
 
 
 def unknown() -> LedgerVersionUnknown:
-    """The refusal of a database that a newer release has upgraded."""
+    """Return the refusal of a database that a newer release has upgraded."""
     return LedgerVersionUnknown(
         f"the ledger's schema is newer than this release, which knows it up to {head()}; install the release that"
         " upgraded it, or name another database"
@@ -144,7 +144,7 @@ def unknown() -> LedgerVersionUnknown:
 
 
 def head() -> str:
-    """The version of the schema that this release writes."""
+    """Return the version of the schema that this release writes."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
@@ -164,7 +164,7 @@ def _known(scripts: ScriptDirectory) -> set[str]:
 
 
 def _writable_by(connection: Connection, version: str) -> str | None:
-    """The oldest schema whose release may write a newer one, as the newer one states."""
+    """Return the oldest schema whose release may write a newer one, as the newer one states."""
     if not connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
         return None
     return connection.execute(_STATED, {"version": version}).scalar()

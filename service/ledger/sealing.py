@@ -30,7 +30,7 @@ _KEYS = select(SELLER_KEY.c.seller, SELLER_KEY.c.key_id, SELLER_KEY.c.key).where
 
 
 def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """(key id, key) of those of the sellers that have one."""
+    """Return (key id, key) of those of the sellers that have one."""
     if not sellers:
         return {}
     rows = connection.execute(_KEYS, {"marketplace": marketplace, "sellers": list(sellers)})
@@ -38,7 +38,7 @@ def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> 
 
 
 def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], sealed: Mapping[int, str]) -> None:
-    """Puts what must be sealed (canonical JSON by the row's place) into the rows; makes the keys that are missing."""
+    """Put what must be sealed (canonical JSON by the row's place) into the rows; make the keys that are missing."""
     if not sealed:
         return
     sellers = {rows[place][PLACE["seller"]] for place in sealed}
@@ -62,23 +62,25 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
-    """The idempotency digest of an entry with a sealed text."""
+    """Return the idempotency digest of an entry with a sealed text."""
     return hmac.digest(key, digest, "sha256")
 
 
 def key_id_of(content: str) -> str:
-    """The id of the key under which the content's text is sealed; empty if none is."""
+    """Return the id of the key under which the content's text is sealed; empty if none is."""
     found = _SEALED.search(content)
     return found[1] if found else ""
 
 
 def plain_of(content: str) -> str:
-    """The content without the sealed text."""
+    """Return the content without the sealed text."""
     return _SEALED.sub("}", content)
 
 
-def unsealed(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
-    """(what was sealed, as canonical JSON or empty; whether it was erased). Needs the seller's present key.
+def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
+    """Return what was sealed, as canonical JSON or empty, and whether it was erased.
+
+    Needs the seller's present key.
 
     What the key does not open reads as erased, so that one bad key stops no page of entries; verification names it.
     """

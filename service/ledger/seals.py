@@ -31,7 +31,7 @@ LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_seq
 
 
 def leaf_of(row: Sequence[Any]) -> bytes:
-    """The leaf of one entry: all its columns in the table's order, and nothing else.
+    """Return the leaf of one entry: all its columns in the table's order, and nothing else.
 
     The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that
     a new column leaves the leaves of old entries as they are. It stands for one row alone among those of the shape that
@@ -42,16 +42,20 @@ def leaf_of(row: Sequence[Any]) -> bytes:
     return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
 
 
-def leaving(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
-    """The rows, each of which leaves its leaf: taken while they are inserted, when a server's process has work too."""
+def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
+    """Yield the rows, each of which leaves its leaf in `leaves`.
+
+    Leaves are taken while rows are inserted, when a server's process has work too.
+    """
     for row in rows:
         leaves.append(leaf_of(row))
         yield row
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Seals freshly appended entries from sequence `first` on, by their leaves, a seal for each RUN. The caller holds the
-    lock.
+    """Seal freshly appended entries from sequence `first` on, by their leaves, a seal for each RUN.
+
+    The caller holds the lock.
     """
     found = connection.execute(LAST_SEAL).first()
     chain = bytes(found.chain) if found else GENESIS
@@ -63,7 +67,7 @@ def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
 
 
 def seal_unsealed(connection: Connection) -> None:
-    """Seals the entries that no seal covers yet, in runs of RUN: those of before there were seals."""
+    """Seal the entries that no seal covers yet, in runs of RUN: those of before there were seals."""
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0
@@ -85,5 +89,5 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
 
 
 def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
-    """The chain's value after a seal."""
+    """Return the chain's value after a seal."""
     return sha256(before + root + _RANGE.pack(first, last)).digest()

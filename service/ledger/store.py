@@ -47,13 +47,14 @@ class Ledger(ReviewReads):
         clock: Callable[[], int] = wall_clock,
         is_witnessed: bool | None = None,
     ) -> Self:
-        """Opens the ledger at `sqlite:///path` or `postgresql://user@host/database`.
+        """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
         `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
-        `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot be
-        used, the role lacks rights (to append too, if `serving`), or another server has the file; LedgerVersionUnknown,
-        with what to do, unless this release can write the schema. `clock` is this server's; another than the machine's
-        stands for PostgreSQL's own too, unless it `is_witnessed` by what else tells the time (`service.ledger.clock`).
+        `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot
+        be used, the role lacks rights (to append too, if `serving`), or another server has the file;
+        LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this server's;
+        another than the machine's stands for PostgreSQL's own too, unless it `is_witnessed` by what else tells the time
+        (`service.ledger.clock`).
         """
         database = Database(url)
         try:
@@ -75,7 +76,7 @@ class Ledger(ReviewReads):
         return opened
 
     def close(self) -> None:
-        """Closes every connection; calls after it raise LedgerUnavailable."""
+        """Close every connection; calls after it raise LedgerUnavailable."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -87,22 +88,22 @@ class Ledger(ReviewReads):
         self.close()
 
     def about(self) -> dict[str, str]:
-        """The database by name, its version, and how safe a commit is in it."""
+        """Return the database by name, its version, and how safe a commit is in it."""
         return self._database.about()
 
     def cautions(self) -> list[str]:
-        """What an operator should know of the database: each a sentence."""
+        """Return what an operator should know of the database, each a sentence."""
         end = self._end()
         ahead = end.record_time - self._clock.now(end.clock)
         return [*self._database.cautions(), *([runs_ahead(ahead)] if ahead > SKEW else [])]
 
     def ping(self) -> None:
-        """Asks the database for an answer."""
+        """Ask the database for an answer."""
         with self._database.read() as connection:
             connection.execute(text("SELECT 1"))
 
     def last(self) -> tuple[int, int]:
-        """(sequence, record_time) of the last entry; (0, 0) if there is none."""
+        """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
         with self._database.read() as connection:
             return appending.last(connection)
 
@@ -115,10 +116,10 @@ class Ledger(ReviewReads):
         position: Position | None = None,
         as_seen: AsSeen | None = None,
     ) -> list[Appended]:
-        """Appends 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
+        """Append 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
 
-        `position`, how far a source is read with these entries, is committed with them, never back. `as_seen`: entries of
-        which that does not hold any more are left out. What follows from an entry for very many sellers follows in
+        `position`, how far a source is read with these entries, is committed with them, never back. `as_seen`: entries
+        of which that does not hold any more are left out. What follows from an entry for very many sellers follows in
         appends of its own, before this returns. InvalidInput names every wrong field of the batch, `report_time` among
         them unless the batch is `imported`, EntryContentDiffers all whose ids are on record; ExposureRevisionTaken,
         ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
@@ -171,12 +172,12 @@ class Ledger(ReviewReads):
                 appending.advance(connection, following.position_after(marketplace, entry_id, more), sequence)
 
     def advance(self, position: Position) -> None:
-        """Commits how far a source is read where nothing of it is appended; never back."""
+        """Commit how far a source is read where nothing of it is appended; never back."""
         with self._database.write() as connection:
             appending.advance(connection, position, appending.last(connection)[0])
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
-        """Erases the sealed texts of a seller's entries: the key goes, an entry says so, and nothing that counts changes.
+        """Erase the sealed texts of a seller's entries: the key goes, an entry says so, nothing that counts changes.
 
         Needs a role that may delete from `seller_key`. InvalidInput names every wrong field.
         """
@@ -187,9 +188,9 @@ class Ledger(ReviewReads):
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
     ) -> Appended:
-        """Puts right the record times of all entries from `first_sequence` on, in every marketplace: they lie `ahead`
-        microseconds ahead. With 0 and 0 it only vouches for the clock after a rest. What is answered as of an earlier cut
-        stays as it was. InvalidInput, ClockInDoubt.
+        """Put right the record times from `first_sequence` on, in every marketplace, which lie `ahead` microseconds ahead.
+
+        With 0 and 0 it only vouches for the clock after a rest. An earlier cut answers as before. InvalidInput, ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
@@ -208,12 +209,12 @@ class Ledger(ReviewReads):
         return appended
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
-        """What is known now, or was known before `known_time` (microseconds), for an answer as of `observe_time`.
+        """Return what is known now, or was before `known_time`, for an answer as of `observe_time` (microseconds).
 
-        `observe_time` defaults to just after the later of the clock and the last `record_time`, which counts for at most
-        SKEW more than the clock: a clock that lags a little hides nothing, and a record time that ran ahead moves no
-        answer. The cut's `known_time` is just after the last `record_time` in it: whatever is appended later is recorded
-        later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
+        `observe_time` defaults to just after the later of the clock and the last `record_time`, which counts for at
+        most SKEW more than the clock: a clock that lags a little hides nothing, and a record time that ran ahead moves
+        no answer. The cut's `known_time` is just after the last `record_time` in it: whatever is appended later is
+        recorded later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
         """
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
@@ -238,31 +239,18 @@ class Ledger(ReviewReads):
             sequence=sequence,
         )
 
-    def has_given(self, cut: Cut) -> bool:
-        """Return whether `cut` could have made this cut: its times are past, and its sequence was the last one known then.
-
-        The clock that made it may have been SKEW ahead of the present one: servers' clocks differ, and are put back.
-        """
-        if cut.observe_time < 0:
-            return False
-        try:
-            again = self.cut(max(cut.observe_time - SKEW, 0), cut.known_time)
-        except InvalidInput:
-            return False
-        return (again.known_time, again.sequence) == (cut.known_time, cut.sequence)
-
     def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """The number of rows that `fact_rows` now gives of each seller that has any, and how many allege a violation."""
+        """Return how many rows `fact_rows` gives of each seller that has any, and how many allege a violation."""
         with self._database.read() as connection:
             return reading.fact_counts(connection, marketplace, sellers)
 
     def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """The sellers' entries up to `sequence` of kinds that the fold reads, as it needs them, by (seller, sequence)."""
+        """Return the sellers' entries up to `sequence` of the kinds that the fold reads, by (seller, sequence)."""
         with self._reading(sequence) as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 
     def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], int]:
-        """As `fact_rows` for one seller, but of more than `limit` allegations the gravest, and the number of the others.
+        """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and the number of the others.
 
         The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
         """
@@ -272,7 +260,7 @@ class Ledger(ReviewReads):
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
     ) -> list[RecordedEntry]:
-        """A page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through.
+        """Return a page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through.
 
         The next page is the one after the last entry's sequence, with the same cut.
         """
@@ -280,7 +268,7 @@ class Ledger(ReviewReads):
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
     def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
-        """One violation as of the cut. ViolationNotFound."""
+        """Return one violation as of the cut. ViolationNotFound."""
         with self._reading(cut.sequence) as connection:
             view = reading.violation(connection, marketplace, violation_id, cut)
         if view is None:
@@ -301,7 +289,7 @@ class Ledger(ReviewReads):
         after_sequence: int = 0,
         limit: int = 100,
     ) -> tuple[list[ViolationView], int | None]:
-        """A page of violations as of the cut, by the sequence of their reports, and the `after_sequence` of the next.
+        """Return a page of violations as of the cut, by the sequence of their reports, and the next `after_sequence`.
 
         A page looks at `limit` violations and, if `statuses` are given, gives back those that have one of them.
         """
@@ -310,14 +298,14 @@ class Ledger(ReviewReads):
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
-        """Those of the named violations that were reported as of the cut, by id."""
+        """Return those of the named violations that were reported as of the cut, by id."""
         with self._reading(cut.sequence) as connection:
             return reading.named_violations(connection, marketplace, names, cut)
 
     def export_rows(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """All entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
+        """Yield all entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
 
         The whole set, whatever the cut's `observe_time`: training looks at it from many times. If `bounded`, only what
         occurred and was reported before that.
@@ -333,7 +321,7 @@ class Ledger(ReviewReads):
             after = rows[-1][0]
 
     def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
-        """The identity in force of every seller that has one, as of the cut."""
+        """Return the identity in force of every seller that has one, as of the cut."""
 
         def rows() -> Iterator[Any]:
             for after in range(0, cut.sequence, STEP):
@@ -344,12 +332,12 @@ class Ledger(ReviewReads):
         return in_force(rows(), cut)
 
     def stated_matches(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-        """Whose the entries of these ids are, and whether by a verified identifier; those on record, by entry id."""
+        """Return whose the entries of these ids are, and whether by a verified identifier, by entry id, if on record."""
         with self._database.read() as connection:
             return stated_matches(connection, marketplace, ids)
 
     def position(self, source: str, partition: int) -> int | None:
-        """Where reading a partition of a source goes on; None if nothing of it was read yet."""
+        """Return where reading a partition of a source goes on; None if nothing of it was read yet."""
         with self._database.read() as connection:
             return reading.position(connection, source, partition)
 
@@ -358,7 +346,7 @@ class Ledger(ReviewReads):
         checkpoints: Sequence[tuple[int, bytes]],
         progress: Callable[[int, int], None],
     ) -> Verified:
-        """Checks every entry against the seals, and the seals against exported checkpoints: (sequence, chain).
+        """Check every entry against the seals, and the seals against exported checkpoints: (sequence, chain).
 
         `progress` is told how many entries of how many are done.
         """
@@ -370,13 +358,13 @@ class Ledger(ReviewReads):
         return verify(read, checkpoints, progress)
 
     def checkpoint(self) -> tuple[int, bytes]:
-        """(sequence, chain) of the last seal: export it to where the owner of the database cannot write."""
+        """Return (sequence, chain) of the last seal: export it to where the owner of the database cannot write."""
         with self._database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
     def _end(self) -> appending.End:
-        """The end of the ledger, and the database's own clock if it has one that counts."""
+        """Return the end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
             end = appending.end(connection, asks_clock=self._clock.is_witnessed)
             if end.sequence > self._known[0]:
@@ -386,25 +374,28 @@ class Ledger(ReviewReads):
 
     @contextmanager
     def _reading(self, sequence: int) -> Iterator[Connection]:
-        """A connection that reads the times of entries as what is known up to the sequence puts them right."""
+        """Open a connection that reads the times of entries as what is known up to the sequence puts them right."""
         if sequence > self._known[0]:
             self._end()
         mendings = self._known[1].as_of(sequence)
-        with self._database.read() as connection, mending.reading_right(connection, mendings):
+        with self._database.read() as connection, mending.read_mended_times(connection, mendings):
             yield connection
 
     def _present(self, end: appending.End) -> Present:
-        """The present for an append, by a clock that nothing contradicts. ClockInDoubt."""
+        """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
         return self._knowing(present.clock)
 
     def _locked(self, connection: Connection, before: Present) -> Present:
-        """The present once the lock is held; not before the one that the entries were checked against. ClockInDoubt."""
+        """Return the present once the lock is held; not before the one that the entries were checked against.
+
+        ClockInDoubt.
+        """
         present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
         return self._knowing(max(before.clock, present.clock))
 
     def _knowing(self, clock: int) -> Present:
-        """The present, with what is known of record times that were put right."""
+        """Return the present, with what is known of record times that were put right."""
         mendings = self._known[1].all
         return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)

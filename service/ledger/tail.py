@@ -20,7 +20,7 @@ MARGIN_SECONDS = 0.05
 class Tail:
     """The last sequence of the ledger. `ask` reads it; at most `readers` reads wait for a sequence at a time.
 
-    The database is asked only while somebody waits. Appends of this process are told by `saw`.
+    The database is asked only while somebody waits. Appends of this process are told by `note`.
     """
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
@@ -36,15 +36,15 @@ class Tail:
         self._waiting = 0
         self._failures = 0
 
-    def saw(self, sequence: int) -> None:
-        """Takes note that the ledger holds `sequence`, and wakes who waits for it."""
+    def note(self, sequence: int) -> None:
+        """Take note that the ledger holds `sequence`, and wakes who waits for it."""
         with self._lock:
             if sequence > self._last:
                 self._last = sequence
                 self._moved.notify_all()
 
     def wait(self, sequence: int, seconds: float) -> int:
-        """Waits until the ledger holds `sequence`, for at most `seconds`, or until the caller is gone; the last sequence.
+        """Wait at most `seconds` until the ledger holds `sequence`, or the caller is gone; return the last sequence.
 
         ServerStopping once the server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
         """
@@ -67,16 +67,19 @@ class Tail:
             finally:
                 self._waiting -= 1
             if self._stop.is_set():
-                raise stopping()
+                raise server_stopping_error()
             if self._failures > failures:
                 raise LedgerUnavailable("the ledger's database does not answer; resume, or ask again")
             return self._last
 
     def reach(self, sequence: int) -> None:
-        """Waits within the call's time until the ledger holds `sequence`. SequenceNotReached, TooManyCalls, and as `wait`."""
+        """Wait within the call's time until the ledger holds `sequence`.
+
+        SequenceNotReached, TooManyCalls, and as `wait`.
+        """
         if sequence <= self._last:
             return
-        self.saw(self._ask())
+        self.note(self._ask())
         if sequence <= self._last:
             return
         if not self._reading.acquire(blocking=False):
@@ -91,10 +94,10 @@ class Tail:
         finally:
             self._reading.release()
         if last < sequence:
-            raise not_reached("at_least_sequence", sequence, last)
+            raise sequence_not_reached_error("at_least_sequence", sequence, last)
 
     def close(self, seconds: float | None = None) -> None:
-        """Sends home all that wait, now and later. Waits at most `seconds` for a look that is under way."""
+        """Send home all that wait, now and later. Waits at most `seconds` for a look that is under way."""
         with self._lock:
             self._stop.set()
             self._wake_all()
@@ -115,7 +118,7 @@ class Tail:
         self._wanted.notify_all()
 
     def _look(self) -> None:
-        """Has the one thread look, which sleeps while nobody waits. Called with the lock."""
+        """Have the one thread look, which sleeps while nobody waits. Called with the lock."""
         if self._thread is None and not self._stop.is_set():
             self._thread = threading.Thread(target=self._poll, name="tail", daemon=True)
             self._thread.start()
@@ -129,7 +132,7 @@ class Tail:
                 return
             began = monotonic()
             try:
-                self.saw(self._ask())
+                self.note(self._ask())
             except Exception:  # noqa: BLE001 (whatever it is, those who wait are told that there is no answer)
                 with self._lock:
                     self._failures += 1
@@ -137,13 +140,13 @@ class Tail:
             self._stop.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
 
 
-def stopping() -> ServerStopping:
-    """What is said to who waits when the server is about to stop."""
+def server_stopping_error() -> ServerStopping:
+    """Return the error for calls that wait while the server stops."""
     return ServerStopping("the server is about to stop; call again, and resume a stream where it was")
 
 
-def not_reached(field: str, sequence: int, last: int) -> SequenceNotReached:
-    """What is said of a sequence that is beyond the end of the ledger."""
+def sequence_not_reached_error(field: str, sequence: int, last: int) -> SequenceNotReached:
+    """Return the error for a sequence beyond the end of the ledger; `field` asked for it."""
     return SequenceNotReached(
         f"the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
         " one of this ledger",

@@ -18,7 +18,7 @@ from scoring.enums import Kind
 from service.ledger.expressions import Texts, among
 from service.ledger.merkle import merkle_root
 from service.ledger.rows import PLACE
-from service.ledger.sealing import key_id_of, unsealed
+from service.ledger.sealing import key_id_of, unseal
 from service.ledger.seals import GENESIS, MARK_BYTES, chain_of, leaf_of
 from service.ledger.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
 
@@ -48,27 +48,32 @@ _BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # DEL stands in JSON as it is
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The first thing that does not match: from which entry on (sequence), and what is wrong, in words."""
+    """The first thing that does not match."""
 
     sequence: int
+    """From which entry on."""
     problem: str
+    """What is wrong, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification found. `chain` is the last seal's; `mismatch` is None if every entry is as it was sealed.
-
-    Of what no seal covers, the first entry whose key is gone without an erasure (`key_lost`, as after a restore without
-    keys) or does not open it (`key_wrong`), and a position beyond the ledger's end (`position_ahead`).
-    """
+    """What a verification found."""
 
     entries: int
+    """How many entries were looked at."""
     sequence: int
+    """The last sequence."""
     chain: bytes
+    """The chain value of the last seal."""
     mismatch: Mismatch | None = None
+    """None if every entry is as it was sealed."""
     key_lost: Mismatch | None = None
+    """The first entry whose key is gone without an erasure, as after a restore without keys; no seal covers that."""
     key_wrong: Mismatch | None = None
+    """The first entry that its key does not open; no seal covers that."""
     position_ahead: Mismatch | None = None
+    """A position of a source beyond the ledger's end; no seal covers that."""
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
@@ -78,7 +83,7 @@ class Verified:
 
 
 def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None]) -> Verified:
-    """Walks the whole ledger once, in constant memory: sequences, leaves, roots, chain, exported checkpoints, and keys.
+    """Walk the whole ledger once, in constant memory: sequences, leave, roots, chain, exported checkpoints, and keys.
 
     `read` runs a query and returns its rows; `checkpoints` are (sequence, chain); `progress` is told (done, in all).
     What is appended meanwhile is left for the next time.
@@ -88,7 +93,7 @@ def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Calla
     walk, keys = _Walk(read, checkpoints, end), _Keys(read)
     mismatch = None
     for stated in _pages(read, SEAL.c.first_sequence, end):
-        mismatch = walk.take(stated, keys)
+        mismatch = walk.verify_seal(stated, keys)
         if mismatch is not None:
             break
         progress(walk.expected - 1, end)
@@ -102,7 +107,7 @@ def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Calla
 
 
 def is_as_written(row: Sequence[Any]) -> bool:
-    """Whether a row (all columns in the table's order) has the shape that the ledger writes.
+    """Return whether a row (all columns in the table's order) has the shape that the ledger writes.
 
     Of rows of that shape no two have the same leaf.
     """
@@ -129,8 +134,8 @@ class _Walk:
         self._awaited = sorted(checkpoints)
         self._entries = _pages(read, ENTRY.c.sequence, end)
 
-    def take(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
-        """Takes the entries of the next seal; what does not match."""
+    def verify_seal(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
+        """Verify the entries of the next seal, and return what does not match."""
         first, last, root, stated_chain, marks = stated
         if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or last < first:
             return Mismatch(self.expected, "its seal is missing or was changed")
@@ -144,7 +149,7 @@ class _Walk:
             if problem := _problem(row, sequence, leaf, mark):
                 return Mismatch(min(row[0], sequence), problem)
             leaves.append(leaf)
-            keys.take(row)
+            keys.note_row(row)
             self.seen += 1
             self.reached = sequence
         following = chain_of(self.chain, merkle_root(leaves), first, last)
@@ -159,7 +164,7 @@ class _Walk:
         return None
 
     def leftover(self) -> Mismatch | None:
-        """What remains once all seals were taken."""
+        """Return what remains once all seals were taken."""
         if (row := next(self._entries, None)) is not None:
             return Mismatch(row[0], "the entry has no seal")
         if self._awaited:
@@ -168,7 +173,10 @@ class _Walk:
 
 
 def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
-    """What is wrong with the entry that should be the one of this sequence; empty if nothing is. No leaf: its shape."""
+    """Return what is wrong with the entry that should be the one of this sequence; empty if nothing is.
+
+    Without a leaf only its shape is looked at.
+    """
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:
@@ -178,13 +186,18 @@ def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str
 
 @dataclass(slots=True)
 class _Sealed:
-    """What is sealed under one key: the first entry of it, whole, and the sequence of the last."""
+    """What is sealed under one key."""
 
     first: int
+    """The sequence of the first entry under it."""
     last: int
+    """The sequence of the last."""
     entry_id: str
+    """The id of the first."""
     content: str
+    """The content of the first."""
     entries: int = 1
+    """How many there are."""
 
 
 class _Keys:
@@ -196,8 +209,8 @@ class _Keys:
         self._read = read
         self._sealed: dict[tuple[str, str, str], _Sealed] = {}
 
-    def take(self, row: Sequence[Any]) -> None:
-        """Takes an entry, which may hold something sealed."""
+    def note_row(self, row: Sequence[Any]) -> None:
+        """Note an entry, which may hold something sealed."""
         content = row[_CONTENT]
         if '"sealed":' not in content or not (key_id := key_id_of(content)):
             return
@@ -211,7 +224,7 @@ class _Keys:
             self.settle()
 
     def settle(self) -> None:
-        """Looks up the keys of what was taken. Keys first: who erases commits the erasure with the key's deletion."""
+        """Look up the keys of what was taken. Keys first: who erases commits the erasure with the key's deletion."""
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
@@ -220,7 +233,7 @@ class _Keys:
             found = held.get((marketplace, seller, key_id))
             if found is None:
                 gone.setdefault(marketplace, []).append((seller, sealed))
-            elif self.wrong is None and unsealed(sealed.entry_id, sealed.content, (key_id, found))[1]:
+            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, (key_id, found))[1]:
                 self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
         self._sealed.clear()
         for marketplace, ones in gone.items():
@@ -239,7 +252,7 @@ class _Keys:
         )
 
     def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
-        """Counts those of them after which no erasure of their seller is on record."""
+        """Count those of them after which no erasure of their seller is on record."""
         sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
         query = (
             select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
@@ -256,7 +269,7 @@ class _Keys:
 
 
 def _pages(read: Read, key: Column[Any], end: int) -> Iterator[Sequence[Any]]:
-    """All rows of the key's table up to `end`, page by page in its order; the key is the first column.
+    """Yield all rows of the key's table up to `end`, page by page in its order; the key is the first column.
 
     From the least, whatever it is; each page begins with the last row of the one before, which is left out, so that
     a second row of the same key, in a table that lost its own, is not passed by.
