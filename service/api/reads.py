@@ -13,7 +13,7 @@ from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.call_context import current_call
-from service.contract.fields import Wrong, optional_time
+from service.contract.fields import FieldErrors, optional_time
 from service.ledger.clock import SKEW
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -59,14 +59,14 @@ class Reads:
 
         InvalidInput names the times, or `at_least_sequence`; SequenceNotReached and TooManyCalls as `Tail.reach`.
         """
-        wrong = Wrong()
+        wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]
-        observe_time = wrong.take(optional_time, request, "observe_time") if "observe_time" in names else None
-        known_time = wrong.take(optional_time, request, "known_time")
+        observe_time = wrong.convert(optional_time, request, "observe_time") if "observe_time" in names else None
+        known_time = wrong.convert(optional_time, request, "known_time")
         wanted: int = getattr(request, "at_least_sequence", 0)
         if wanted < 0:
             wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))
-        wrong.refuse()
+        wrong.raise_if_any()
         if known_time is None:
             self._tail.reach(wanted)
         cut = self._ledger.cut(observe_time, known_time)

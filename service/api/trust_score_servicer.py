@@ -5,7 +5,7 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.fields import Wrong
+from service.contract.fields import FieldErrors
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import explanation_message, result_message, score_message, stamp_message
 from service.scores.scorer import Scorer
@@ -54,11 +54,11 @@ def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) 
     """The sellers' ids: 1 to 1,000, all in the marketplace and none twice; InvalidInput names each wrong one."""
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
-    wrong = Wrong()
+    wrong = FieldErrors()
     first: dict[str, int] = {}
     for index, name in enumerate(request.sellers):
-        seller = wrong.take(seller_of, name, marketplace, ("sellers", index))
+        seller = wrong.convert(seller_of, name, marketplace, ("sellers", index))
         if seller is not None and first.setdefault(seller, index) != index:
             wrong.fields.append(FieldViolation(("sellers", index), f"is the same as sellers[{first[seller]}]"))
-    wrong.refuse()
+    wrong.raise_if_any()
     return list(first)

@@ -16,7 +16,7 @@ from scoring.enums import Kind
 from scoring.errors import FieldPath, FieldViolation, invalid
 from scoring.time import format_day, parse_day
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from service.contract.fields import Wrong, optional_time, timestamp
+from service.contract.fields import FieldErrors, optional_time, timestamp
 from service.contract.resource_names import seller_name, seller_of
 from service.ledger.records import Appended, RecordedEntry
 
@@ -34,45 +34,46 @@ class ListedEntry(Entry):
 
 
 def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:
-    """The entries of a batch in its order. InvalidInput names what cannot be converted, of all entries, and report times
-    of those that no ledger has listed.
+    """Return the entries of a batch in its order.
+
+    InvalidInput names what cannot be converted, of all entries, and report times of those that no ledger has listed.
 
     What converts is validated by `scoring.entries.entry.prepare_batch`, which the ledger applies.
     """
     if len(messages) > MAX_BATCH:  # before a million of them are converted
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
-    wrong = Wrong()
+    wrong = FieldErrors()
     entries = [entry_of(marketplace, message, ("entries", index), wrong) for index, message in enumerate(messages)]
     wrong.fields += [
         FieldViolation(("entries", index, "report_time"), "must be empty: only imports may set it")
         for index, entry in enumerate(entries)
         if entry is not None and entry.report_time is not None and not isinstance(entry, ListedEntry)
     ]
-    wrong.refuse()
+    wrong.raise_if_any()
     return cast(list[Entry], entries)
 
 
-def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong: Wrong) -> Entry | None:
-    """One entry, whose seller must be in `marketplace`; None if it cannot be converted, which is added to `wrong`.
+def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong: FieldErrors) -> Entry | None:
+    """Return one entry of `marketplace`; None if it cannot be converted, which is added to `wrong`.
 
     What is output only is ignored, so that what was listed elsewhere can be appended, but says that it was listed.
     """
-    occur_time = wrong.take(optional_time, message, "occur_time", (*path, "occur_time"))
-    report_time = wrong.take(optional_time, message, "report_time", (*path, "report_time"))
+    occur_time = wrong.convert(optional_time, message, "occur_time", (*path, "occur_time"))
+    report_time = wrong.convert(optional_time, message, "report_time", (*path, "report_time"))
     kind = KIND_BY_KEY.get(message.WhichOneof("fact") or "")
     if kind is None:
         text = f"must state one fact: {', '.join(FIELD_OF.values())}"
         wrong.fields.append(FieldViolation((*path, "fact"), text))
         return None
-    fact = wrong.take(fact_of, kind, message, path)
+    fact = wrong.convert(fact_of, kind, message, path)
     seller: str | None = ""
     if message.seller or KINDS[kind].seller is Need.REQUIRED:
-        seller = wrong.take(seller_of, message.seller, marketplace, (*path, "seller"))
+        seller = wrong.convert(seller_of, message.seller, marketplace, (*path, "seller"))
     if fact is None or seller is None:
         return None
     if not (message.sequence or message.HasField("record_time")):
         return Entry(message.entry_id, seller, fact, occur_time, report_time)
-    record_time = wrong.take(optional_time, message, "record_time", (*path, "record_time")) or 0
+    record_time = wrong.convert(optional_time, message, "record_time", (*path, "record_time")) or 0
     own = bool(message.origin) or kind in BY_COMMAND
     return ListedEntry(
         message.entry_id,
@@ -87,7 +88,10 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
 
 
 def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
-    """The fact that an entry states, field by field by its shape. InvalidInput if a day or time cannot be read."""
+    """Return the fact that an entry states, field by field by its shape.
+
+    InvalidInput if a day or time cannot be read.
+    """
     row = KINDS[kind]
     stated = getattr(message, row.key)
     return cast(Fact, row.fact(*[read(stated, (*path, row.key, name)) for name, read in _READERS[kind]]))
@@ -97,7 +101,7 @@ Reader = Callable[[Any, FieldPath], Any]
 
 
 def _reader(field: FactField) -> Reader:
-    """How a field is read from the message of its fact."""
+    """Return the function that reads a field from the message of its fact."""
     name, shape, required = field.name, field.shape, field.required
     if shape.words is not None:
         known = {int(member): member for member in shape.words}
@@ -132,7 +136,10 @@ _READERS = {
 
 
 def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
-    """A recorded entry as the contract shows it; an exposure has its day and no `occur_time`, as when it was stated."""
+    """Return a recorded entry as the contract shows it.
+
+    An exposure has its day and no `occur_time`, as when it was stated.
+    """
     entry, fact = recorded.entry, recorded.entry.fact
     kind = KIND_OF[type(fact)]
     message = entry_pb2.Entry(
@@ -171,14 +178,14 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
 
 
 def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
-    """What became of a batch."""
+    """Return the response about a batch that was appended."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )
 
 
 def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    """What was appended or found under one entry id."""
+    """Return what was appended or found under one entry id."""
     return ledger_service_pb2.AppendEntriesResponse.Result(
         entry_id=appended.entry_id,
         sequence=appended.sequence,

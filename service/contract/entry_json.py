@@ -18,7 +18,7 @@ MAX_DEPTH = 8
 
 
 def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
-    """An entry from a JSON object; `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`.
+    """Return an entry from a JSON object; `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`.
 
     A date stands for its first moment as `occur_time`, and for its last one as `report_time`, by when it was known.
     ValueError says what is wrong with it.
@@ -48,7 +48,7 @@ def json_of_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _json_of(message: Message) -> dict[str, Any]:
-    """A message in protobuf's JSON, but with int64 as numbers: none of the contract is beyond 2^53."""
+    """Return a message in protobuf's JSON, but with int64 as numbers: none of the contract is beyond 2^53."""
     values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for field in message.DESCRIPTOR.fields:
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 and field.name in values:
@@ -85,7 +85,7 @@ def _read(field: str, read: Callable[[str], int], text: str) -> int:
 
 
 def _prefix(name: str) -> str:
-    """How the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
+    """Return how the values of an enumeration begin in the contract: `IDENTITY_LEVEL_` for IdentityLevel."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 

@@ -12,28 +12,30 @@ from scoring.time import MAX_TIME, SECOND
 T = TypeVar("T")
 
 
-class Wrong:
-    """What is wrong with a request, collected while it is converted."""
+class FieldErrors:
+    """The wrong fields of a request, collected while it is converted."""
 
     def __init__(self) -> None:
         self.fields: list[FieldViolation] = []
 
-    def take(self, convert: Callable[..., T], *arguments: object) -> T | None:
-        """What `convert` makes of the arguments; None if it finds them wrong, which is kept."""
+    def convert(self, convert: Callable[..., T], *arguments: object) -> T | None:
+        """Return what `convert` makes of the arguments; None if it finds them wrong, which is kept."""
         try:
             return convert(*arguments)
         except InvalidInput as error:
             self.fields += error.violations
             return None
 
-    def refuse(self) -> None:
-        """Raises InvalidInput if anything was wrong."""
+    def raise_if_any(self) -> None:
+        """Raise InvalidInput if anything was wrong."""
         if self.fields:
             raise InvalidInput(self.fields)
 
 
 def time_of(message: Timestamp, field: str | FieldPath) -> int:
-    """Microseconds since 1970; what is finer is cut off. InvalidInput outside 1970 to 9999, or if `nanos` is malformed.
+    """Return the microseconds since 1970; what is finer is cut off.
+
+    InvalidInput outside 1970 to 9999, or if `nanos` is malformed.
 
     Clients in Go and Java send nanoseconds. Cutting them off moves no event into the future, and the same text
     twice stays the same entry.
@@ -46,10 +48,16 @@ def time_of(message: Timestamp, field: str | FieldPath) -> int:
 
 
 def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | None:
-    """The time in a message's field, in microseconds; None if it is not set. `path` names the field in errors."""
+    """Return the time in a message's field, in microseconds; None if it is not set.
+
+    `path` names the field in errors.
+    """
     return time_of(getattr(message, field), path or field) if message.HasField(field) else None
 
 
 def timestamp(time: int) -> Timestamp:
-    """Microseconds since 1970 as a Timestamp: `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`."""
+    """Return microseconds since 1970 as a Timestamp.
+
+    `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`.
+    """
     return Timestamp(seconds=time // SECOND, nanos=time % SECOND * 1_000)

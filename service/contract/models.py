@@ -22,7 +22,7 @@ from service.registry.registry import Registry
 
 
 def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, whole: bool) -> model_pb.Model:
-    """A model as the registry has it now; its evaluation, lineage and certificate too if `whole`."""
+    """Return a model as the registry has it now; its evaluation, lineage and certificate too if `whole`."""
     aliases = sorted(alias for alias, target in aliases_of(moves).items() if target == digest)
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
     try:
@@ -81,7 +81,7 @@ def _gate_message(gate: Gate) -> model_pb.ModelGate:
 
 
 def move_message(number: int, move: Move) -> model_pb.ModelMove:
-    """One move; a time that is none is left out."""
+    """Return one move; a time that is none is left out."""
     message = model_pb.ModelMove(
         number=number,
         alias=move.alias,
@@ -104,7 +104,7 @@ def _timestamp(microseconds: int) -> Timestamp:
 
 
 def row_message(row: Row) -> model_pb.DiffModelsResponse.Row:
-    """One figure of two models; null, and what a model does not state, are not set."""
+    """Return one figure of two models; null, and what a model does not state, are not set."""
     message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
     if row.first is not None:
         message.first = json.dumps(row.first, ensure_ascii=False)

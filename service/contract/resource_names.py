@@ -41,26 +41,28 @@ class Parent(NamedTuple):
     """What is listed: all of a marketplace, or what concerns one seller of it."""
 
     marketplace: str
+    """The marketplace's id."""
     seller: str | None
+    """The seller's id; None for all of the marketplace."""
 
 
 def marketplace_name(marketplace: str) -> str:
-    """`marketplace_name("m") == "marketplaces/m"`."""
+    """Return the name of a marketplace: `marketplace_name("m") == "marketplaces/m"`."""
     return f"marketplaces/{marketplace}"
 
 
 def seller_name(marketplace: str, seller: str) -> str:
-    """`seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
+    """Return the name of a seller: `seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
     return f"marketplaces/{marketplace}/sellers/{seller}"
 
 
 def violation_name(marketplace: str, violation: str) -> str:
-    """`violation_name("m", "v") == "marketplaces/m/violations/v"`."""
+    """Return the name of a violation: `violation_name("m", "v") == "marketplaces/m/violations/v"`."""
     return f"marketplaces/{marketplace}/violations/{violation}"
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:
-    """The marketplace's id. InvalidInput names `field` if `name` is anything but a marketplace."""
+    """Return the marketplace's id. InvalidInput names `field` if `name` is anything but a marketplace."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return marketplace
@@ -68,7 +70,7 @@ def parse_marketplace(name: str, field: str | FieldPath) -> str:
 
 
 def parse_seller(name: str, field: str | FieldPath) -> SellerName:
-    """Marketplace and seller. InvalidInput names `field` if `name` is anything but a seller."""
+    """Return marketplace and seller. InvalidInput names `field` if `name` is anything but a seller."""
     match name.split("/"):
         case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
             return SellerName(marketplace, seller)
@@ -76,7 +78,7 @@ def parse_seller(name: str, field: str | FieldPath) -> SellerName:
 
 
 def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
-    """Marketplace and violation. InvalidInput names `field` if `name` is anything but a violation."""
+    """Return marketplace and violation. InvalidInput names `field` if `name` is anything but a violation."""
     match name.split("/"):
         case ["marketplaces", marketplace, "violations", violation] if is_id(marketplace) and is_id(violation):
             return ViolationName(marketplace, violation)
@@ -84,7 +86,7 @@ def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
 
 
 def parse_parent(name: str, field: str | FieldPath) -> Parent:
-    """A marketplace (its seller is None) or one of its sellers. InvalidInput names `field` otherwise."""
+    """Return a marketplace (its seller is None) or one of its sellers. InvalidInput names `field` otherwise."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return Parent(marketplace, None)
@@ -94,12 +96,12 @@ def parse_parent(name: str, field: str | FieldPath) -> Parent:
 
 
 def notifier_name(marketplace: str, notifier: str) -> str:
-    """`notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    """Return the name of a notifier: `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
     return f"marketplaces/{marketplace}/notifiers/{notifier}"
 
 
 def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
-    """Marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
+    """Return marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
     match name.split("/"):
         case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
             return NotifierName(marketplace, notifier)
@@ -107,12 +109,15 @@ def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
 
 
 def model_name(model: str) -> str:
-    """`model_name("d") == "models/d"`."""
+    """Return the name of a model: `model_name("d") == "models/d"`."""
     return f"models/{model}"
 
 
 def parse_model(name: str, field: str | FieldPath) -> str:
-    """An alias, a digest or the beginning of one. InvalidInput names `field` if `name` is anything but a model."""
+    """Return an alias, a digest or the beginning of one.
+
+    InvalidInput names `field` if `name` is anything but a model.
+    """
     match name.split("/"):
         case ["models", model] if is_id(model):
             return model
@@ -120,7 +125,7 @@ def parse_model(name: str, field: str | FieldPath) -> str:
 
 
 def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
-    """The seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
+    """Return the seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
     if not name:
         raise invalid(field, f"is required: {SELLER_FORM}")
     found = parse_seller(name, field)

@@ -6,7 +6,7 @@ from typing import cast
 from scoring.enums import Action, Status
 from scoring.errors import FieldViolation
 from sellertrust.v1 import entry_pb2, review_service_pb2
-from service.contract.fields import Wrong, optional_time
+from service.contract.fields import FieldErrors, optional_time
 from service.contract.resource_names import notifier_name, seller_of, violation_name
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.notifiers import Selection
@@ -19,7 +19,7 @@ EXAMPLES = 100
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
-    """A notifier with its record and, unless it reported as an authority alone, its reliability."""
+    """Return a notifier with its record and, unless it reported as an authority alone, its reliability."""
     record, reliability = found.record, found.reliability
     message = review_service_pb2.Notifier(
         name=notifier_name(marketplace, notifier),
@@ -42,7 +42,7 @@ def notifier_message(marketplace: str, notifier: str, found: Assessment) -> revi
 def queue_messages(
     marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
 ) -> list[review_service_pb2.QueueItem]:
-    """A page of the review queue, less what is no violation as of its cut: moved to a later time, say."""
+    """Return a page of the review queue, less what is no violation as of its cut: moved to a later time, say."""
     return [
         review_service_pb2.QueueItem(
             violation=violation_message(marketplace, views[item.violation]),
@@ -59,14 +59,17 @@ def queue_messages(
 
 
 def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> Decision:
-    """The bulk decision that a request asks for. InvalidInput names what cannot be converted; the rest is for `check`."""
-    wrong = Wrong()
+    """Return the bulk decision that a request asks for.
+
+    InvalidInput names what cannot be converted; the rest is for `check`.
+    """
+    wrong = FieldErrors()
     seller: str | None = ""
     if request.seller:
-        seller = wrong.take(seller_of, request.seller, marketplace, "seller")
-    since = wrong.take(optional_time, request, "reported_from")
-    before = wrong.take(optional_time, request, "reported_before")
-    statuses = wrong.take(statuses_of, request.statuses)
+        seller = wrong.convert(seller_of, request.seller, marketplace, "seller")
+    since = wrong.convert(optional_time, request, "reported_from")
+    before = wrong.convert(optional_time, request, "reported_before")
+    statuses = wrong.convert(statuses_of, request.statuses)
     for name in ("expected_count", "etag"):
         if getattr(request, name) and not request.execute:
             wrong.fields.append(FieldViolation((name,), "must be empty in a dry run; set execute to decide"))
@@ -74,7 +77,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
         wrong.fields.append(FieldViolation(("expected_count",), "is required to execute: the count of the dry run"))
     if request.execute and not request.etag:
         wrong.fields.append(FieldViolation(("etag",), "is required to execute: the etag of the dry run"))
-    wrong.refuse()
+    wrong.raise_if_any()
     return Decision(
         decision_id=request.decision_id,
         action=_action(request.action),
@@ -96,12 +99,15 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
 
 
 def _action(number: int) -> Action:
-    """The action of this number; a number that is no word goes on as it is, and is named with all else that is wrong."""
+    """Return the action of this number.
+
+    A number that is no word goes on as it is, and is named with all else that is wrong.
+    """
     return Action(number) if number in Action.__members__.values() else cast(Action, number)
 
 
 def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.DecideViolationsResponse:
-    """What a bulk decision selects, holds back and has decided."""
+    """Return what a bulk decision selects, holds back and has decided, as the contract shows it."""
     counts = sorted(outcome.by_status.items())
     return review_service_pb2.DecideViolationsResponse(
         count=len(outcome.selected),

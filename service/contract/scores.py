@@ -8,7 +8,7 @@ from service.contract.statuses import item_error
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
-    """What an answer is made from."""
+    """Return what made an answer, as the contract shows it."""
     return trust_score_service_pb2.Stamp(
         observe_time=timestamp(stamp.observe_time),
         known_time=timestamp(stamp.known_time),
@@ -22,7 +22,7 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
 def score_message(
     name: str, score: answer.TrustScore, stamp: trust_score_service_pb2.Stamp
 ) -> trust_score_service_pb2.TrustScore:
-    """The trust score of the seller called `name`, with its stamp. What is None is not set."""
+    """Return the trust score of the seller called `name`, with its stamp. What is None is not set."""
     return trust_score_service_pb2.TrustScore(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -45,7 +45,7 @@ def score_message(
 def result_message(
     name: str, outcome: answer.TrustScore | SellertrustError, stamp: trust_score_service_pb2.Stamp
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
-    """One seller's outcome in a batch: the trust score, or why there is none."""
+    """Return one seller's outcome in a batch: the trust score, or why there is none."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
@@ -55,7 +55,7 @@ def result_message(
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-    """The trust score of the seller called `name` with the facts behind it."""
+    """Return the trust score of the seller called `name` with the facts behind it."""
     response = trust_score_service_pb2.ExplainTrustScoreResponse(
         trust_score=score_message(name, explanation.score, stamp_message(stamp)),
         baseline_points=explanation.baseline_points,

@@ -67,12 +67,12 @@ MAX_DETAIL_BYTES = 4_000
 
 
 def code_of(error: SellertrustError) -> int:
-    """The `google.rpc.Code` of a domain error; INTERNAL for one that no caller can cause."""
+    """Return the `google.rpc.Code` of a domain error; INTERNAL for one that no caller can cause."""
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 
 def status_of(error: SellertrustError) -> Status:
-    """A domain error as the status that the caller gets: code, message and details."""
+    """Return a domain error as the status that the caller gets: code, message and details."""
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
@@ -87,7 +87,7 @@ def status_of(error: SellertrustError) -> Status:
 
 
 def item_error(error: SellertrustError) -> errors_pb2.ItemError:
-    """A domain error as the outcome of one item of a batch or of a stream, which goes on."""
+    """Return a domain error as the outcome of one item of a batch or of a stream, which goes on."""
     fields = error.first_violations if isinstance(error, InvalidInput) else ()
     reason = "" if fields else error.reason or "INTERNAL"
     return errors_pb2.ItemError(
@@ -100,7 +100,7 @@ def item_error(error: SellertrustError) -> errors_pb2.ItemError:
 
 
 def internal_status(error_id: str) -> Status:
-    """The status of an unforeseen error: nothing but the id under which the operator finds it in the log."""
+    """Return the status of an unforeseen error: nothing but the id under which the operator finds it in the log."""
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
     return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
 

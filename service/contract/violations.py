@@ -14,7 +14,7 @@ from service.ledger.records import ViolationView
 
 
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
-    """The statuses to list by. InvalidInput names each that is not stated or not known, as in `statuses[2]`."""
+    """Return the statuses to list by. InvalidInput names each that is not stated or not known, as in `statuses[2]`."""
     known = Status.__members__.values()
     names = ", ".join(status.name.lower() for status in known)
     wrong = [
@@ -28,7 +28,7 @@ def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
 
 
 def severity_of(request: Message) -> Severity | None:
-    """The severity that a decision leaves; None if it states none. A number that is no word goes on as it is."""
+    """Return the severity that a decision leaves; None if it states none. A number that is no word goes on as it is."""
     number = getattr(request, "severity", 0)
     if not number:
         return None
@@ -36,7 +36,7 @@ def severity_of(request: Message) -> Severity | None:
 
 
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
-    """A violation as resolved from its entries."""
+    """Return a violation as resolved from its entries."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
         seller=seller_name(marketplace, view.seller) if view.seller else "",

@@ -7,7 +7,7 @@ from scoring.errors import invalid
 from sellertrust.v1 import entry_pb2
 from service.contract.entries import entry_of
 from service.contract.entry_json import entry_of_json
-from service.contract.fields import Wrong
+from service.contract.fields import FieldErrors
 from service.contract.resource_names import SELLER_FORM
 
 
@@ -41,9 +41,9 @@ def _from_protobuf(payload: bytes, marketplace: str) -> Entry:
 
 
 def _converted(message: entry_pb2.Entry, marketplace: str) -> Entry:
-    wrong = Wrong()
+    wrong = FieldErrors()
     entry = entry_of(marketplace, message, ("entry",), wrong)
-    wrong.refuse()
+    wrong.raise_if_any()
     if entry is None:
         raise invalid("payload", "is not an Entry")
     return entry
