@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and bef
 
 
 def main() -> None:
-    """Runs the command line and exits."""
+    """Run the command line and exit."""
     try:
         from service.cli.app import run
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from service.cli import (
     train,
     violations,
 )
-from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, Told, exit_code, say
+from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
 from service.cli.troubles import of_ledger
 
 
@@ -84,11 +84,11 @@ def root(
 
 
 def run() -> int:
-    """Runs the command line; the exit code. An error becomes one message, never a stack trace."""
+    """Run the command line, and return the exit code. An error becomes one message, never a stack trace."""
     try:
         app(standalone_mode=True)
     except SystemExit as end:
-        if end.code == INTERRUPTED and not isinstance(end, Told):
+        if end.code == INTERRUPTED and not isinstance(end, ResumeHintShown):
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
     except Exception as error:

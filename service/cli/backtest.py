@@ -67,7 +67,7 @@ Knowing = Annotated[
 
 
 def register(model: typer.Typer) -> None:
-    """Adds `backtest` to `sellertrust model`."""
+    """Add `backtest` to `sellertrust model`."""
     model.command("backtest")(backtest)
 
 
@@ -140,7 +140,7 @@ def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "
 
 
 def study_of(path: Path) -> "Study":
-    """The study in a file, or the shipped one of that name."""
+    """Return the study in a file, or the shipped one of that name."""
     from training.study.loading import load_study
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
@@ -148,7 +148,7 @@ def study_of(path: Path) -> "Study":
 
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
-    """An export in memory: the one that is given, or one made of the ledger as it is now."""
+    """Return an export in memory: the one that is given, or one made of the ledger as it is now."""
     from training.observation.export import read_export, write_export
 
     if export is None:
@@ -194,7 +194,7 @@ _RATED = _NAMES[2:]
 
 
 def _row(step: "Step") -> dict[str, Any]:
-    """A step as a row of the table."""
+    """Return a step as a row of the table."""
     counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
     row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
     row |= (
@@ -221,7 +221,7 @@ def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
 
 
 def _by_tier(steps: "Sequence[Step]") -> list[dict[str, Any]]:
-    """Observed beside expected by tier, over the steps whose outcomes are known and the model did not learn from."""
+    """Return observed beside expected by tier, over the steps with known outcomes that the model did not learn from."""
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
         return []
@@ -249,14 +249,14 @@ def _pairs(matrix: "NDArray[Any]") -> list[tuple[str, str, int]]:
 
 
 def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
-    """The sellers that are not where they were, by pair."""
+    """Return the sellers that are not where they were, by pair."""
     if matrix is None:
         return None
     return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
 
 
 def _whole(step: "Step") -> dict[str, Any]:
-    """A step as JSON values."""
+    """Return a step as JSON values."""
     figures = step.figures
     return {
         "day": format_day(step.day),

@@ -34,14 +34,14 @@ KnownTime = Annotated[
 
 @contextmanager
 def client() -> Iterator[tuple[Client, Settings]]:
-    """A client of the configured server, and the settings."""
+    """Open a client of the configured server, and return it with the settings."""
     settings = load()
     with connected(settings) as connection:
         yield connection, settings
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """A time from the command line. InvalidInput names the option."""
+    """Return a time from the command line. InvalidInput names the option."""
     if text is None:
         return None
     try:
@@ -54,7 +54,10 @@ def moment(text: str | None, option: str) -> datetime | None:
 
 
 def entries_named(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Those of a seller's entries that have these ids, by id. They are looked for page by page, until all are found."""
+    """Return those of a seller's entries that have these ids, by id.
+
+    They are looked for page by page, until all are found.
+    """
     wanted = {*names}
     found: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():
@@ -66,5 +69,5 @@ def entries_named(connection: Client, marketplace: str, seller: str, names: Iter
 
 
 def marketplace_of(option: str | None, settings: Settings) -> str:
-    """The marketplace meant: the option's, else the configured one."""
+    """Return the marketplace meant: the option's, else the configured one."""
     return option or settings.marketplace

@@ -96,7 +96,7 @@ def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | Non
 
 
 def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
-    """What is wrong where the command speaks no TLS."""
+    """Return what is wrong where the command speaks no TLS."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
@@ -111,7 +111,10 @@ def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
 def _tls_trouble(
     settings: Settings, context: ssl.SSLContext, plain: socket.socket, host: str
 ) -> tuple[str, str] | None:
-    """What is wrong with a handshake, or with what follows it: in TLS 1.3 the server looks at certificates after that."""
+    """Return what is wrong with a handshake, or with what follows it.
+
+    In TLS 1.3 the server looks at certificates after the handshake.
+    """
     try:
         secured = context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
@@ -136,7 +139,7 @@ def _tls_trouble(
 
 
 def _certificate_trouble(settings: Settings) -> tuple[str, str]:
-    """What is wrong where a server ends the connection once it has looked at the client's certificate."""
+    """Return what is wrong where a server ends the connection once it has looked at the client's certificate."""
     if settings.target_certificate is None:
         problem = "the server asks for a client certificate, and none is set"
         return problem, "set SELLERTRUST_TARGET_CERTIFICATE and SELLERTRUST_TARGET_KEY"

@@ -21,7 +21,7 @@ from service.api.garbage_collection import settle
 from service.bootstrap import open_registry
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
-from service.cli.models import now, spelled
+from service.cli.models import format_estimates, now
 from service.cli.output import Format, emit, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.cli.scores import print_explanation, score_row
@@ -37,7 +37,7 @@ STUDIES = ROOT / "training" / "studies"
 
 
 def run(*, sellers: int, folder: Path | None, seed: int) -> None:
-    """Runs every step, prints what a caller sees and how long each step took; leaves no process behind."""
+    """Run every step, print what a caller sees and how long each step took; leave no process behind."""
     # A demo that is told to stop takes its server along: by default SIGTERM ends a process with its `finally` unrun.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     settings = _settings(folder)
@@ -61,7 +61,7 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
         say(f"{report.appended:,} entries appended, {len(report.rejects)} rows rejected")
     with step("train, certify and publish a model"):
         row = train_and_publish(STUDIES / "marketplace.toml", settings)
-        shown = spelled(row)
+        shown = format_estimates(row)
         say(f"out-of-time AUC {shown['auc']}")
         say(f"beside it: logistic regression {shown['auc_logistic']}, points rule {shown['auc_points_rule']}")
         say(f"certified monotone, registered as {row['alias']} {row['digest'][:12]}")
@@ -77,7 +77,7 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
 
 
 def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
-    """Makes the model champion as a person would who overrides a gate: a demo serves what it trained."""
+    """Make the model champion as a person would who overrides a gate: a demo serves what it trained."""
     failed = {kind: ", ".join(row[f"failed_{kind}"]) for kind in ("hard", "advisory")}
     say(f"gates that failed: {'; '.join(filter(None, failed.values()))}")
     open_registry(settings).promote(
@@ -92,7 +92,7 @@ def _promote(settings: Settings, row: Mapping[str, Any]) -> None:
 
 
 def _settings(folder: Path | None) -> Settings:
-    """Settings of the demo: a folder of its own, any free ports, whatever else the environment says."""
+    """Return the settings of the demo: a folder of its own, any free ports, whatever else the environment says."""
     place = (folder or load({}).data_dir / "demo").absolute()
     if place.exists() and not (place / MARKER).exists() and not (place.is_dir() and not any(place.iterdir())):
         raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
@@ -115,7 +115,7 @@ def _simulate(sellers: int, seed: int, files: Path) -> None:
 
 @contextmanager
 def _serving(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-untyped-def]
-    """A server in a process of its own, and a client that has reached it; stopped whatever happens."""
+    """Run a server in a process of its own, and a client that has reached it; both are stopped whatever happens."""
     ready = settings.data_dir / "ready"
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(PREFIX)} | {
         f"{PREFIX}DATA_DIR": str(settings.data_dir),
@@ -141,7 +141,7 @@ def _serving(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-u
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", ready: Path) -> str:
-    """The address of a server that has started. ConfigurationWrong with the end of its log if it does not."""
+    """Return the address of a server that has started. ConfigurationWrong with the end of its log if it does not."""
     deadline = time.monotonic() + 30
     while not ready.exists():
         if server.poll() is not None or time.monotonic() > deadline:
@@ -152,7 +152,7 @@ def _wait_for(server: "subprocess.Popen[bytes]", ready: Path) -> str:
 
 
 def _ask(client: Client, sellers: int) -> str:
-    """Shows a good seller, a newcomer and an offender among the first thousand; the good one's id."""
+    """Show a good seller, a newcomer and an offender among the first thousand, and return the good one's id."""
     names = [f"s-{number:06d}" for number in range(min(sellers, 1000))]
     results = client.batch_get_trust_scores(MARKETPLACE, names, deadline_seconds=30)
     scores = [result.trust_score for result in results if result.HasField("trust_score")]
@@ -169,7 +169,7 @@ def _ask(client: Client, sellers: int) -> str:
 
 
 def _wrong_decision(client: Client, seller: str) -> None:
-    """A counterfeit violation is reported and confirmed, the points fall; it is overturned, the answer is as before."""
+    """Show a wrong decision: confirmed, the points fall; overturned, the answer is as before."""
 
     def explain() -> ExplainTrustScoreResponse:
         return client.explain_trust_score(MARKETPLACE, seller, deadline_seconds=10)

@@ -29,12 +29,16 @@ _TITLE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Place(NamedTuple):
-    """Where a source is: `title` is the topic or stream."""
+    """Where a source is."""
 
     scheme: str
+    """`kafka` or `nats`."""
     servers: str
+    """Its servers, as host:port, by commas."""
     title: str
+    """The topic or stream."""
     subject: str
+    """The subject of a stream; empty for a topic."""
 
 
 def feed_command(
@@ -77,7 +81,7 @@ def feed_command(
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: feed.stop())
             say(f"feeding {opened.name} into {where}")
-            report = feed.run(once=once, told=_teller(path))
+            report = feed.run(once=once, on_progress=_rejects_notice(path))
         finally:
             opened.close()
     row = asdict(report)
@@ -89,21 +93,21 @@ def feed_command(
         raise typer.Exit(Exit.REFUSED)
 
 
-def _teller(path: Path) -> "Callable[[FeedReport], None]":
-    """Says when messages were rejected: a feed may run for months."""
+def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
+    """Return a function that says how many messages were rejected, when more are: a feed may run for months."""
     said = 0
 
-    def told(report: "FeedReport") -> None:
+    def notice(report: "FeedReport") -> None:
         nonlocal said
         if report.rejected > said:
             said = report.rejected
             say(f"{said:,} messages rejected so far, kept in {path}")
 
-    return told
+    return notice
 
 
 def place_of(url: str) -> Place:
-    """The place that a URL names. InvalidInput; a secret in it is refused, and not repeated."""
+    """Return the place that a URL names. InvalidInput; a secret in it is refused, and not repeated."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     title = parts.path.removeprefix("/")
@@ -122,7 +126,7 @@ def place_of(url: str) -> Place:
 
 
 def _opened(place: Place, credentials: Path | None, name: str) -> Source:
-    """The source at a place. ConfigurationWrong if its package is missing, or the credentials cannot be read."""
+    """Return the source at a place. ConfigurationWrong if its package is missing, or the credentials cannot be read."""
     if credentials is not None and not credentials.is_file():
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
@@ -138,7 +142,7 @@ def _opened(place: Place, credentials: Path | None, name: str) -> Source:
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:
-    """Settings, a `key=value` a line; blank lines and those that begin with # count for nothing."""
+    """Return settings, a `key=value` a line; blank lines and those that begin with # count for nothing."""
     if path is None:
         return {}
     try:

@@ -13,7 +13,7 @@ from scoring.errors import ConfigurationWrong, invalid
 from service.bootstrap import is_absent, open_ledger
 from service.cli.common import Marketplace, marketplace_of
 from service.cli.models import now
-from service.cli.output import WAITS, Exit, Format, Output, emit, say, told, training_missing
+from service.cli.output import WAITS, Exit, Format, Output, emit, format_count, say, training_missing
 from service.cli.progress import StepProgress
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.settings import load
@@ -29,7 +29,7 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands to `sellertrust ledger`."""
+    """Add the commands to `sellertrust ledger`."""
     app.command("import")(import_command)
     app.command("unmatched")(unmatched_command)
     app.command("examples")(examples_command)
@@ -111,7 +111,7 @@ def import_command(
 
 
 def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
-    """Reads all that would be imported, by a mapping or as entries, and says what it is; REFUSED if rows are rejected."""
+    """Read all that would be imported, by a mapping or as entries, and say what it is; REFUSED if rows are rejected."""
     from service.ingest.file_import import import_entries, import_files
 
     settings = load()
@@ -130,12 +130,12 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
     emit(report.spans.rows(), Format.TABLE)
     _doubt(report)
     if report.unmatched:
-        say(f"{told(len(report.unmatched), 'row')} found no seller")
+        say(f"{format_count(len(report.unmatched), 'row')} found no seller")
     _say_reasons(report)
     say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
     if report.rejects:
         rows = len({(file, line) for file, line, _ in report.rejects})
-        say(f"error: {told(rows, 'row')} would be rejected, with {told(len(report.rejects), 'reason')}")
+        say(f"error: {format_count(rows, 'row')} would be rejected, with {format_count(len(report.rejects), 'reason')}")
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -149,7 +149,7 @@ def _say_reasons(report: "ImportReport") -> None:
         if group.remedy:
             say(f"    {group.remedy}")
     if len(groups) > MAX_REASONS:
-        say(f"and {told(len(groups) - MAX_REASONS, 'other reason')}")
+        say(f"and {format_count(len(groups) - MAX_REASONS, 'other reason')}")
 
 
 def _doubt(report: "ImportReport") -> None:
@@ -158,7 +158,7 @@ def _doubt(report: "ImportReport") -> None:
 
 
 def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
-    """Says what became of an import, and writes its rejects; REFUSED if there are any."""
+    """Say what became of an import, and write its rejects; REFUSED if there are any."""
     from service.ingest.file_import import write_rejects
 
     for name in report.read_before:
@@ -167,22 +167,23 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     before = report.already_present - report.repeated
     repeated = f", {report.repeated:,} repeated in this import" if report.repeated else ""
-    say(f"{told(report.appended, 'entry')} appended to {marketplace}, {before:,} were there already{repeated}")
+    say(f"{format_count(report.appended, 'entry')} appended to {marketplace}, {before:,} were there already{repeated}")
     if report.left_out:
-        say(f"{told(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures")
+        say(
+            f"{format_count(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures"
+        )
     _doubt(report)
     if report.waiting:
-        say(f"{told(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
+        say(f"{format_count(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
     if waiting := len(report.unmatched):
-        say(f"{told(waiting, 'row')} found no seller and {'waits' if waiting == 1 else 'wait'} for a person: {queue}")
+        wait = "waits" if waiting == 1 else "wait"
+        say(f"{format_count(waiting, 'row')} found no seller and {wait} for a person: {queue}")
     if report.rejects:
         write_rejects(report, rejects)
         _say_reasons(report)
         rows = len({(file, line) for file, line, _ in report.rejects})
-        say(
-            f"error: {told(rows, 'row')} rejected, with {told(len(report.rejects), 'reason')}; mend them and import again:"
-            f" {rejects}"
-        )
+        reasons = format_count(len(report.rejects), "reason")
+        say(f"error: {format_count(rows, 'row')} rejected, with {reasons}; mend them and import again: {rejects}")
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -218,12 +219,15 @@ def examples_command(
 
 
 def unmatched_file(mapping: Path) -> Path:
-    """Where the rows of a mapping wait that found no seller: in the current folder, like the rejects."""
+    """Return where the rows of a mapping wait that found no seller: in the current folder, like the rejects."""
     return Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
 
 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
-    """The mapping in a TOML file, for another marketplace if told so. ConfigurationWrong says what is wrong with it."""
+    """Return the mapping in a TOML file, for another marketplace if one is named.
+
+    ConfigurationWrong says what is wrong with it.
+    """
     if path.name.endswith(TABLES):
         raise invalid(
             "FILE",

@@ -11,7 +11,7 @@ from service.cli.output import Format, Output, emit
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `kinds` to the ledger's commands."""
+    """Add `kinds` to the ledger's commands."""
     app.command("kinds")(kinds)
 
 

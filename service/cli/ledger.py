@@ -25,12 +25,12 @@ from service.cli.output import (
     Exit,
     Format,
     Output,
-    Told,
+    ResumeHintShown,
     at_most,
     emit,
     emit_one,
+    format_count,
     say,
-    told,
     training_missing,
     write,
 )
@@ -92,7 +92,7 @@ def append(
     )
     if waiting := [result.entry_id for result in results if result.pending]:
         say(
-            f"{told(len(waiting), 'decision')} about violations that are not on record: {WAITS}:"
+            f"{format_count(len(waiting), 'decision')} about violations that are not on record: {WAITS}:"
             f" {', '.join(waiting[:SHOWN_REFUSALS])}"
         )
 
@@ -122,7 +122,7 @@ def watch(
                     write("".join(_watched(_entry_row(entry)) for entry in response.entries))
                 position = response.sequence
         except KeyboardInterrupt:
-            raise Told(INTERRUPTED) from None
+            raise ResumeHintShown(INTERRUPTED) from None
         finally:
             say(f"seen up to {position}; go on from there with --after {position}")
 
@@ -303,7 +303,7 @@ def _entries(lines: Lines, marketplace: str) -> list[Entry]:
 
 
 def _append_stream(connection: Client, marketplace: str, lines: Lines, output: Format) -> None:
-    """Appends batch by batch, with a bar; says which lines were refused, and ends with REFUSED if any were."""
+    """Append batch by batch, with a bar; say which lines were refused, and end with REFUSED if any were."""
     batches = [lines[start : start + STREAM_LINES] for start in range(0, len(lines), STREAM_LINES)]
     row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
@@ -334,7 +334,7 @@ def _append_stream(connection: Client, marketplace: str, lines: Lines, output: F
 
 
 def _by_line(text: str, lines: Lines) -> str:
-    """What is said of `entries[17].seller` of a batch, said of its line in the file."""
+    """Replace `entries[17].seller` of a batch, in a text, by its line in the file."""
 
     def line(match: "re.Match[str]") -> str:
         return f"line {lines[int(match[1])][0]}" + (", " if match[2] else "")

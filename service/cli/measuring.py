@@ -33,7 +33,7 @@ class Measuring:
         self._sellers: list[str] = []
 
     def parity(self, sample: "Sample") -> int:
-        """Rows of the sample whose inputs have other bits when the seller's entries are read again over gRPC."""
+        """Return the rows of the sample whose inputs differ in a bit when entries are read again over gRPC."""
         from service.cli.parity import inputs_of, rows_of
 
         self._sellers = list(sample.sellers)
@@ -47,7 +47,7 @@ class Measuring:
         return differing
 
     def latency(self, artifact: Artifact) -> Mapping[str, float]:
-        """Milliseconds of GetTrustScore by this model, over the socket: the median and the 99th percentile."""
+        """Return milliseconds of GetTrustScore by this model, over the socket: the median and the 99th percentile."""
         took = []
         with self._server(artifact) as client:
             for number in range(CALLS + CALLS // 10):
@@ -87,11 +87,11 @@ class OneModel(Registry):
         self._artifact = artifact
 
     def champion(self) -> str:
-        """The model's digest."""
+        """Return the model's digest."""
         return self._artifact.digest
 
     def admit(self, digest: str) -> Artifact:
-        """The model, which is the only one."""
+        """Return the model, which is the only one."""
         if digest != self._artifact.digest:
             raise ArtifactRefused("this registry holds one model alone", {"model": digest})
         return self._artifact

@@ -48,7 +48,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS",
 
 
 def register(parent: typer.Typer) -> None:
-    """Adds `model` to the command."""
+    """Add `model` to the command."""
     parent.add_typer(app, name="model")
 
 
@@ -82,7 +82,7 @@ def show(model: ModelName = "champion", server: Server = None, output: Output = 
     }
     if output is Format.JSON:
         row["evaluation"] = evaluation
-    emit_one(row if output is Format.JSON else spelled(row), output)
+    emit_one(row if output is Format.JSON else format_estimates(row), output)
 
 
 @app.command("diff")
@@ -182,7 +182,7 @@ class _Local(Models):
 
 @contextmanager
 def _asked(server: str | None) -> Iterator[Models]:
-    """Whom to ask: a server, or the configured registry."""
+    """Return whom to ask: a server, or the configured registry."""
     settings = load()
     if server is None:
         yield _Local(open_registry(settings))
@@ -192,7 +192,7 @@ def _asked(server: str | None) -> Iterator[Models]:
 
 
 def _told(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
-    """Says who is champion; with a timeout, waits for the servers, and ends with 5 if one of them has not followed."""
+    """Say who is champion; with a timeout, wait for the servers, and end with 5 if one of them has not followed."""
     digest = champion.rpartition("/")[2]
     say(f"champion is now {digest[:12]}")
     if not timeout:
@@ -241,7 +241,7 @@ def _moved(move: ModelMove, output: Format) -> dict[str, Any]:
 
 
 def _short(value: str) -> str:
-    """Digests and long numbers as a table has room for them."""
+    """Return digests and long numbers as a table has room for them."""
     return value[:12] if len(value) == 64 or "." in value else value
 
 
@@ -250,7 +250,7 @@ def _gate(ok: bool, hard: bool, text: str) -> str:
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an evaluation that a person looks at first; an estimate as {"value", "low", "high"}."""
+    """Return the figures of an evaluation that a person looks at first; an estimate as {"value", "low", "high"}."""
     auc = dict(evaluation["auc"])
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
     return {
@@ -265,8 +265,8 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 _INTERVAL = {"value", "low", "high"}
 
 
-def spelled(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for a table: an estimate as `0.6800 (0.6400 to 0.7100)`, with a dash for what could not be told."""
+def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Format a row for a table: an estimate as `0.6800 (0.6400 to 0.7100)`, a dash for what is not known."""
 
     def spell(interval: Mapping[str, float | None]) -> str:
         value, low, high = ("-" if interval[n] is None else f"{interval[n]:.4f}" for n in ("value", "low", "high"))
@@ -276,7 +276,7 @@ def spelled(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def user() -> str:
-    """Who is logged in."""
+    """Return the name of who is logged in."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container with a user of no name
@@ -284,5 +284,5 @@ def user() -> str:
 
 
 def now() -> int:
-    """Microseconds since 1970."""
+    """Return the present, in microseconds since 1970."""
     return time.time_ns() // 1000

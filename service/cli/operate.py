@@ -19,7 +19,7 @@ db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of operation."""
+    """Add the commands of operation."""
     app.command("serve")(serve)
     app.command("doctor")(doctor)
     app.add_typer(config, name="config")

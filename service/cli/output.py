@@ -53,8 +53,8 @@ WAITS = "kept, without effect until the report is on record"
 """What becomes of a decision about an unknown violation."""
 
 
-class Told(SystemExit):
-    """The end of a command that has said itself how to go on."""
+class ResumeHintShown(SystemExit):
+    """The end of a command that was interrupted and has shown how to resume."""
 
 
 EXIT_CODES = (
@@ -87,7 +87,7 @@ _BY_STATUS = {
 
 
 def exit_code(error: Exception) -> Exit:
-    """The exit code of a foreseen error, from the server or from here."""
+    """Return the exit code of a foreseen error, from the server or from here."""
     code = getattr(error, "code", None)
     if isinstance(code, grpc.StatusCode):
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
@@ -103,29 +103,29 @@ def exit_code(error: Exception) -> Exit:
 
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
-    """What to say where a package of the extra `training` is not installed."""
+    """Return the error for a package of the extra `training` that is not installed."""
     return extra_missing(error, "training")
 
 
 def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
-    """The same of any extra."""
+    """Return the error for a package of any extra that is not installed."""
     return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
 
 
 def say(text: str) -> None:
-    """A line for a person, on stderr."""
+    """Write a line for a person to stderr."""
     sys.stderr.write(text + "\n")
 
 
-def told(count: int, noun: str) -> str:
-    """A number of things in words: `told(1, "entry") == "1 entry"`, `told(2, "entry") == "2 entries"`."""
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun: 1 and "entry" as `1 entry`, 2 as `2 entries`."""
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
 def at_most(limit: int, found: Iterable[T]) -> list[T]:
-    """The first of what was found; says so if there are more."""
+    """Return the first items of what was found, at most `limit`; say so if there are more."""
     taken = list(islice(found, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
@@ -133,7 +133,10 @@ def at_most(limit: int, found: Iterable[T]) -> list[T]:
 
 
 def write(text: str) -> None:
-    """Data on stdout. A reader that has seen enough and left (`| head`) ends the command, and is no error."""
+    """Write data to stdout.
+
+    A reader that has seen enough and left (`| head`) ends the command, and is no error.
+    """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -143,7 +146,7 @@ def write(text: str) -> None:
 
 
 def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") -> None:
-    """Rows as a table, or as JSON: a list of objects."""
+    """Write rows as a table, or as JSON: a list of objects."""
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
         return
@@ -160,7 +163,7 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
 
 
 def print_table(table: Table) -> None:
-    """A table on stdout, as wide as the terminal; a pipe has no width: there, nothing is folded."""
+    """Write a table to stdout, as wide as the terminal; a pipe has no width: there, nothing is folded."""
     width = None if sys.stdout.isatty() else 400
     text = Console(width=width, file=io.StringIO() if width else None, force_terminal=False if width else None)
     with text.capture() as captured:
@@ -169,7 +172,7 @@ def print_table(table: Table) -> None:
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
-    """One object as two columns, or as JSON: an object."""
+    """Write one object as two columns, or as JSON: an object."""
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return

@@ -33,7 +33,10 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
-    """The fold's rows of one seller's entries, in the order of their sequence. InvalidInput if one cannot be read."""
+    """Return the fold's rows of one seller's entries, in the order of their sequence.
+
+    InvalidInput if one cannot be read.
+    """
     statuses: dict[str, int] = {}
     reports: dict[str, ViolationReported] = {}
     rows = []
@@ -65,7 +68,7 @@ def inputs_of(
     features: tuple[AnyFeature, ...],
     constants: Constants,
 ) -> Floats:
-    """The model's inputs of one seller at the beginning of a day, by what was reported by then: shape (features,)."""
+    """Return the model's inputs of one seller at the beginning of a day, by what was reported by then: (features,)."""
     listed = list(rows)
     facts = resolve(columns_of(listed, [seller]), np.array([day * DAY], dtype=np.int64), as_reported=True)
     place = int(facts.identity_row[0])

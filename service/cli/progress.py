@@ -36,7 +36,7 @@ class StepProgress:
             self._bars.stop()
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """Shows that `done` of `total` of a step is done."""
+        """Show that `done` of `total` of a step is done."""
         if step != self._step:
             self._step, self._began = step, time.monotonic()
             if self._bars:

@@ -31,7 +31,7 @@ class BulkAction(StrEnum):
 
 
 def register(violations: typer.Typer) -> None:
-    """Adds `queue` and `decide-all` to `violation`."""
+    """Add `queue` and `decide-all` to `violation`."""
     violations.command("queue")(queue)
     violations.command("decide-all")(decide_all)
 
@@ -147,7 +147,7 @@ def decide_all(
 
 
 def _decide_all(action: BulkAction, marketplace: str | None, wanted: dict[str, Any]) -> DecideViolationsResponse:
-    """Calls until nothing remains, or once for a dry run; what became of it."""
+    """Call until nothing remains, or once for a dry run, and return what became of it."""
     execute, name = wanted["execute"], wanted["decision_id"]
     with client() as (connection, settings):
         review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
@@ -170,7 +170,7 @@ def _times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
 
 
 def notifier_row(notifier: Notifier) -> dict[str, Any]:
-    """One notifier as a row."""
+    """Return one notifier as a row."""
     known = notifier.HasField("reliability")
     return {
         "notifier": notifier.name.rsplit("/", 1)[-1],
@@ -190,7 +190,7 @@ def notifier_row(notifier: Notifier) -> dict[str, Any]:
 
 
 def queue_row(item: QueueItem) -> dict[str, Any]:
-    """One item of the queue as a row."""
+    """Return one item of the queue as a row."""
     row = violation_row(item.violation)
     names = ("violation", "seller", "status", "violation_type", "severity", "source", "notifier")
     return {
@@ -205,7 +205,7 @@ def queue_row(item: QueueItem) -> dict[str, Any]:
 
 
 def outcome_row(decision_id: str, done: DecideViolationsResponse) -> dict[str, Any]:
-    """What a bulk decision selects, holds back and has decided, as a row."""
+    """Return what a bulk decision selects, holds back and has decided, as a row."""
     counts = {
         ViolationStatus.Name(one.status).removeprefix("VIOLATION_STATUS_").lower(): one.count for one in done.statuses
     }

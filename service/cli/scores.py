@@ -24,7 +24,7 @@ MAX_INCIDENTS = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `score` to the command."""
+    """Add `score` to the command."""
     app.command("score")(score)
 
 
@@ -55,7 +55,7 @@ def score(
 def _explain(
     connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
 ) -> list[tuple[str, str]]:
-    """Shows the explanations of those sellers that there are; (seller, why not) of the others."""
+    """Show the explanations of those sellers that there are; (seller, why not) of the others."""
     found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
@@ -75,7 +75,7 @@ def _explain(
 
 
 def _override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
-    """Under `override`, who set the tier, why and until when; nothing if nobody did."""
+    """Return, under `override`, who set the tier, why and until when; nothing if nobody did."""
     if not score.override:
         return {}
     entry = entries_named(connection, marketplace, seller, [score.override])[score.override]
@@ -106,7 +106,7 @@ _COLUMNS = (
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
-    """One trust score as a row."""
+    """Return one trust score as a row."""
     return {
         "seller": score.seller.rsplit("/", 1)[-1],
         "state": ScoreState.Name(score.state).removeprefix("SCORE_STATE_").lower(),
@@ -125,7 +125,7 @@ def score_row(score: TrustScore) -> dict[str, Any]:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """One explanation as JSON values."""
+    """Return one explanation as JSON values."""
     row = score_row(explanation.trust_score)
     if explanation.HasField("thin_file"):
         thin = explanation.thin_file
@@ -155,7 +155,7 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """One explanation for a person: how the points come about, line by line, and what stands beside them."""
+    """Write one explanation for a person: how the points come about, line by line, and what stands beside them."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

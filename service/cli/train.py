@@ -11,7 +11,7 @@ import typer
 from scoring.errors import ConfigurationWrong
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import ROOT
-from service.cli.models import figures_of, now, spelled, user
+from service.cli.models import figures_of, format_estimates, now, user
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
@@ -27,7 +27,7 @@ _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 
 
 def register(parent: typer.Typer) -> None:
-    """Adds `train` to the command."""
+    """Add `train` to the command."""
     parent.command("train")(train)
 
 
@@ -110,7 +110,7 @@ class Training:
         self._kept: Path | None = None
 
     def read(self, export: Path | None, progress: StepProgress) -> None:
-        """Exports the ledger as it is now, or takes an export, and reads it."""
+        """Export the ledger as it is now, or take an export, and read it."""
         from training.observation.export import read_export, write_export
 
         study, settings, given = self.study, self._settings, export is not None
@@ -170,7 +170,7 @@ class Training:
         )
 
     def _of_marketplace(self, champion: "Artifact") -> "Artifact | None":
-        """The champion, if it is of the study's marketplace, or so old that it does not say."""
+        """Return the champion, if it is of the study's marketplace, or so old that it does not say."""
         from training.monitoring.outcomes import lineage_of
 
         its = lineage_of(champion).get("marketplace", self.study.marketplace)
@@ -193,13 +193,13 @@ class Training:
         return self._job
 
     def plan(self, progress: StepProgress) -> "Planned":
-        """Snapshot and checks alone."""
+        """Run the snapshot and the checks alone."""
         from training.pipeline.run import plan
 
         return plan(self.job, progress)
 
     def run(self, progress: StepProgress) -> "Trained":
-        """All nine steps. What a dry or an interrupted run of the same training had made is taken as it is."""
+        """Run all nine steps. What a dry or an interrupted run of the same training had made is taken as it is."""
         from training.pipeline.run import run
 
         trained = run(self.job, progress)
@@ -222,7 +222,7 @@ class Training:
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
-        """Makes the report and registers the model; what became of it, as JSON values."""
+        """Make the report and register the model, and return what became of it, as JSON values."""
         from training.report.page import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -260,7 +260,7 @@ def _clear(folder: Path) -> None:
 
 
 def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = True) -> dict[str, Any]:
-    """Trains by a study on the ledger as it is and registers the model; what became of it, as JSON values."""
+    """Train by a study on the ledger as it is and register the model, and return what became of it, as JSON values."""
     training = Training(settings, study_file, verify=verify)
     with StepProgress() as progress:
         training.read(None, progress)
@@ -288,7 +288,7 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mappin
         for g in trained.gates["gates"]
     ]
     emit(gates, form)
-    emit_one(spelled({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
+    emit_one(format_estimates({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
         past = " --override NAME" if row["failed_hard"] else ""
         past += " --sign-off NAME" if row["failed_advisory"] else ""

@@ -29,7 +29,7 @@ def of_ledger(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
 
 def _place() -> str:
-    """Host and port of the configured PostgreSQL, never its password; empty if it is none."""
+    """Return host and port of the configured PostgreSQL, never its password; empty if it is none."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

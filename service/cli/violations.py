@@ -42,13 +42,13 @@ def show(
         # What was reported of a product belongs to no seller, whose entries could be looked through.
         entries = entries_named(connection, where, seller, found.entries) if seller else {}
     row = violation_row(found)
-    told = [entries[name] for name in found.entries if name in entries]
-    for entry in told:
+    its_entries = [entries[name] for name in found.entries if name in entries]
+    for entry in its_entries:
         if entry.WhichOneof("fact") == "violation":
             row |= {name: value for name, value in _stated(entry.violation).items() if name not in row}
     changes = [
         {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString(), **_stated(entry.status)}
-        for entry in told
+        for entry in its_entries
         if entry.WhichOneof("fact") == "status"
     ]
     row["decisions"] = changes if output is Format.JSON else [_decision(change) for change in changes]
@@ -56,7 +56,7 @@ def show(
 
 
 def _stated(fact: Message) -> dict[str, Any]:
-    """What a fact states, by field, its words as the command line has them."""
+    """Return what a fact states, by field, in the words of the command line."""
     values = json_format.MessageToDict(fact, preserving_proto_field_name=True)
     for name, prefix in (("action", "ACTION_"), ("severity", "SEVERITY_")):
         if name in values:
@@ -168,7 +168,7 @@ def _severity(text: str) -> Severity.ValueType:
 
 
 def status_of(text: str) -> ViolationStatus.ValueType:
-    """A status from the command line. InvalidInput."""
+    """Return a status from the command line. InvalidInput."""
     try:
         return ViolationStatus.ValueType(Status[text.upper().replace("-", "_")])
     except KeyError:
@@ -177,7 +177,7 @@ def status_of(text: str) -> ViolationStatus.ValueType:
 
 
 def violation_row(violation: Violation) -> dict[str, Any]:
-    """One violation as a row."""
+    """Return one violation as a row."""
     return {
         "violation": violation.name.rsplit("/", 1)[-1],
         "seller": violation.seller.rsplit("/", 1)[-1],

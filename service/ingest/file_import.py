@@ -24,7 +24,7 @@ from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import accept, format_field_error
-from service.ingest.private_files import private
+from service.ingest.private_files import owner_only_opener
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.attempts import Attempt
 from service.ingest.sources.payload import entry_from_json
@@ -127,7 +127,7 @@ def import_rows(
 
 def write_rejects(report: ImportReport, path: Path) -> None:
     """Writes the rejected rows as CSV: file, line, reason."""
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=private) as out:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
         writer.writerows(report.rejects)

@@ -3,6 +3,6 @@
 import os
 
 
-def private(path: str, flags: int) -> int:
-    """What `open` is to be given as `opener`."""
+def owner_only_opener(path: str, flags: int) -> int:
+    """Open a file that its owner alone may read: the `opener` of `open`."""
     return os.open(path, flags, 0o600)

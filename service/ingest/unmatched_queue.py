@@ -18,7 +18,7 @@ from scoring.progress import Progress
 from service.ingest.file_import import ImportReport, import_files, import_rows
 from service.ingest.mapping.matching import Match
 from service.ingest.mapping.rules import ForeignMapping
-from service.ingest.private_files import private
+from service.ingest.private_files import owner_only_opener
 from service.ingest.row_matching import UnmatchedRow
 from service.ingest.sources.tables import RESERVED
 from service.ledger.store import Ledger
@@ -163,7 +163,7 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
         return
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)  # of a run that was cut off, and whoever may read it
-    with open(new, "w", newline="", encoding="utf-8", opener=private) as out:
+    with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
         writer.writerows(map(_cells, rows))
@@ -176,7 +176,7 @@ def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")
     is_new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8", opener=private) as out:
+    with open(path, "a", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         if is_new:
             writer.writerow(HEADER)

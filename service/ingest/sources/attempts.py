@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
-from service.ingest.private_files import private
+from service.ingest.private_files import owner_only_opener
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 
@@ -94,7 +94,7 @@ class Attempt:
             self._path.unlink(missing_ok=True)
 
     def _write(self, path: Path, rejects: Iterable[tuple[int, str]]) -> None:
-        with open(path, "a", encoding="ascii", opener=private) as file:
+        with open(path, "a", encoding="ascii", opener=owner_only_opener) as file:
             file.writelines(f"{json.dumps(reject)}\n" for reject in rejects)
             file.flush()
             os.fsync(file.fileno())

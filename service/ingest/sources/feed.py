@@ -67,26 +67,26 @@ class Feed:
         """Has `run` return once the batch at hand is committed. Callable from any thread and from a signal handler."""
         self._stop.set()
 
-    def run(self, *, once: bool = False, told: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
-        """Reads until stopped, with `once` until nothing more is there; `told` gets the report after every batch.
+    def run(self, *, once: bool = False, on_progress: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
+        """Reads until stopped, with `once` until nothing more is there; `on_progress` gets the report after every batch.
 
         LedgerUnavailable or SourceUnavailable once the patience is over; the next run goes on where this one was.
         """
         try:
-            self._read(once, told)
+            self._read(once, on_progress)
         except (LedgerUnavailable, SourceUnavailable):
             if not self._stop.is_set():
                 raise
         return self.report
 
-    def _read(self, once: bool, told: Callable[[FeedReport], None]) -> None:
+    def _read(self, once: bool, on_progress: Callable[[FeedReport], None]) -> None:
         looked = self._find_partitions()
         heard = time.monotonic()
         while not self._stop.is_set():
             messages = self._patiently(lambda: self._source.poll(BATCH, POLL_SECONDS))
             for group in _by_partition(messages):
                 self._take(group)
-                told(self.report)
+                on_progress(self.report)
             if messages:
                 heard = time.monotonic()
             elif once and self._patiently(self._source.caught_up):
