@@ -38,25 +38,28 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of an import: entries appended, those of them that wait for the report they are about, entries found
-    there already, of these `repeated` ones that this import had appended itself before, rows rejected, by (file, line,
-    reason), and rows that found no seller. `left_out`: listed entries that a ledger had made by itself, as this one does.
-
-    `resumed`: where the import of a file went on, by its line, if another was interrupted before; `read_before`: the files
-    that the other one had read to their end, of which nothing is counted here but their rejects. `spans`: what the sound
-    rows state, whether or not it was there already.
-    """
+    """What became of an import."""
 
     appended: int = 0
+    """Entries appended."""
     already_present: int = 0
+    """Entries found there already."""
     repeated: int = 0
+    """Those of them that this import had appended itself before."""
     waiting: int = 0
+    """Appended entries that wait for the report they are about."""
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
+    """Rows rejected: (file, line, reason)."""
     unmatched: list[UnmatchedRow] = field(default_factory=list)
+    """Rows that found no seller."""
     left_out: int = 0
+    """Listed entries that a ledger had made by itself, as this one does."""
     resumed: dict[str, int] = field(default_factory=dict)
+    """Where the import of a file went on, by its line, if another was interrupted before."""
     read_before: list[str] = field(default_factory=list)
+    """Files that the other one had read to their end, of which nothing is counted here but their rejects."""
     spans: Spans = field(default_factory=Spans)
+    """What the sound rows state, whether or not it was there already."""
 
 
 def import_files(
@@ -67,8 +70,10 @@ def import_files(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Imports every file of a mapping found below `data`. InvalidInput if one is missing, ConfigurationWrong if one lacks
-    a column that the mapping names: nothing is imported then.
+    """Import every file of a mapping found below `data`.
+
+    InvalidInput if one is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is imported
+    then.
 
     `journal`: folder of what an interrupted import must remember; None: it would begin anew. `dry_now`: append nothing,
     and check each entry by itself as of this time.
@@ -90,7 +95,7 @@ def import_files(
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
             items = run.mapped(file, rows, attempt)
             # Counted exposure needs every row of its file: there, an interrupted import begins the file anew.
-            run.take(file.path, items, attempt, resumable=not file.counts)
+            run.append(file.path, items, attempt, resumable=not file.counts)
     return run.finished()
 
 
@@ -102,7 +107,9 @@ def import_entries(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Imports a file of the contract's entries, a JSON object a line, plain or in gzip. InvalidInput if missing.
+    """Import a file of the contract's entries, a JSON object a line, plain or in gzip.
+
+    InvalidInput if missing.
 
     `journal` and `dry_now` as for `import_files`.
     """
@@ -110,23 +117,23 @@ def import_entries(
         raise invalid("FILE", f"there is no file {path}")
     run = _Run(ledger, marketplace, progress, dry_now)
     with run.file(path, path.name, f"entries of {marketplace}", journal) as (raw, attempt):
-        run.take(path.name, run.entries(path.name, raw, attempt), attempt)
+        run.append(path.name, run.entries(path.name, raw, attempt), attempt)
     return run.finished()
 
 
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    """Imports numbered rows by the rules of their files. A row that has its match already keeps it."""
+    """Import numbered rows by the rules of their files. A row that has its match already keeps it."""
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.attempt(file.path, Attempt(ledger)) as attempt:
-            run.take(file.path, run.mapped(file, rows, attempt), attempt)
+            run.append(file.path, run.mapped(file, rows, attempt), attempt)
     return run.finished()
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
-    """Writes the rejected rows as CSV: file, line, reason."""
+    """Write the rejected rows as CSV: file, line, reason."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
@@ -149,7 +156,7 @@ class _Run:
 
     @contextmanager
     def file(self, path: Path, name: str, how: str, journal: Path | None) -> Iterator[tuple[BinaryIO, Attempt]]:
-        """A file of the import, opened, and how far an earlier import of it came that was interrupted."""
+        """Open a file of the import, and tell how far an interrupted import of it came."""
         try:
             with path.open("rb") as raw:
                 attempt = Attempt.remembered(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)
@@ -160,7 +167,7 @@ class _Run:
 
     @contextmanager
     def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
-        """An attempt that becomes part of the import, and its rejects of the report, in the order of their lines."""
+        """Begin an attempt that becomes part of the import, its rejects part of the report in the order of their lines."""
         if attempt.is_read:
             self._report.read_before.append(name)
         elif attempt.start:
@@ -173,30 +180,30 @@ class _Run:
     def rows(
         self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
     ) -> Iterator[tuple[int, Row]]:
-        """The rows of a CSV or Parquet file that are still to be read; Parquet's lines are the numbers of its rows.
+        """Return the rows of a CSV or Parquet file that are still to be read; a Parquet row's line is its number.
 
         `header`: the columns of a CSV file that does not name them.
         """
 
-        def told(row: int, total: int) -> None:
+        def show(row: int, total: int) -> None:
             self._done = lambda: (min(row, total - 1), total)
 
         reject = _reject_to(attempt)
         if path.suffix == ".parquet":
-            return parquet_rows(path, reject, attempt.start, told)
+            return parquet_rows(path, reject, attempt.start, show)
         self._done = _far_in(raw)
         rows = csv_rows(raw, path.name, reject, header)
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
-        """What rows become by the rules of their file, each with its match if a rule needs one."""
+        """Return what rows become by the rules of their file, each with its match if a rule needs one."""
         if file.matched.rules:
             reject, unmatched = _reject_to(attempt), self._report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
         yield from file.entries(rows)
 
     def entries(self, name: str, raw: BinaryIO, attempt: Attempt) -> Items:
-        """What the lines of a file of entries become."""
+        """Yield what the lines of a file of entries become."""
         self._done = _far_in(raw)
         for line, text in lines_of(raw, name, _reject_to(attempt)):
             if line < attempt.start or not text.strip():
@@ -211,8 +218,8 @@ class _Run:
             else:
                 yield line, entry
 
-    def take(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
-        """Appends what a file's rows became, a batch at a time."""
+    def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
+        """Append what a file's rows became, a batch at a time."""
         step = f"import {name}"
         reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []
@@ -238,13 +245,13 @@ class _Run:
         self._progress(step, total, total)
 
     def finished(self) -> ImportReport:
-        """What became of the import. From here on, importing the same begins anew."""
+        """Return what became of the import, and forget its attempts: importing the same begins anew from here on."""
         for attempt in self._attempts:
             attempt.finish()
         return self._report
 
     def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
-        """Appends a batch; what the ledger refuses goes to the rejects and the rest is appended."""
+        """Append a batch; what the ledger refuses goes to the rejects and the rest is appended."""
         if not batch:
             return
         if self._dry_now is not None:
@@ -268,7 +275,7 @@ class _Run:
 
 
 def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
-    """The entries that are sound by themselves; the others are rejected."""
+    """Yield the entries that are sound by themselves; the others are rejected."""
     for line, entry in batch:
         try:
             with suppress(OccurTimeAhead):  # by when it would be appended, its time has come
@@ -291,7 +298,7 @@ def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """The rows of a file that others are joined with. ConfigurationWrong names a row that cannot be read."""
+    """Yield the rows of a file that others are joined with. ConfigurationWrong names a row that cannot be read."""
 
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
@@ -304,9 +311,9 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
-    """What a row became; an entry about a violation whose report on the same row was rejected is rejected too.
+    """Return what a row became, without entries about a violation whose report on the same row was rejected.
 
-    Else it would wait for that report, and nobody would know.
+    Those are rejected too: they would wait for that report, and nobody would know.
     """
     lost = {error.entry_id: error for error in made if isinstance(error, ReportRejected)}
     return [
@@ -318,7 +325,10 @@ def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | 
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """ConfigurationWrong if the file lacks a column that its rules name. What is no table is told when it is read."""
+    """Raise ConfigurationWrong if the file lacks a column that its rules name.
+
+    What is no table is found when it is read.
+    """
     columns = file.columns or columns_of(path)
     missing = sorted(file.asked - {"line", *columns}) if columns else []
     if missing:
@@ -333,13 +343,13 @@ def _nothing() -> tuple[int, int]:
 
 
 def _far_in(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
-    """How many bytes of a file are read, of how many."""
+    """Return how many bytes of a file are read, of how many."""
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)
 
 
 def _reject_to(attempt: Attempt) -> Reject:
-    """Adds rejects to an attempt; what comes before its start is among those that the interrupted import kept."""
+    """Add rejects to an attempt; what comes before its start is among those that the interrupted import kept."""
 
     def reject(line: int, reason: str) -> None:
         if line >= attempt.start:

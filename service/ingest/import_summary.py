@@ -18,24 +18,28 @@ MAX_EARLY = 0.01
 @dataclass(slots=True)
 class _Span:
     number: int = 0
+    """How many entries."""
     first: int | None = None
+    """The first time at which one happened, in microseconds; None without one."""
     last: int | None = None
+    """The last one."""
 
 
 @dataclass(slots=True)
 class Spans:
-    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990.
-
-    `seen`: hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted.
-    """
+    """Entries by kind, with the first and the last time at which they happened, and how many happened before 1990."""
 
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
+    """The entries of each kind."""
     timed: int = 0
+    """Entries with a time at which they happened."""
     early: int = 0
+    """Those of them before 1990."""
     seen: set[int] | None = None
+    """Hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted."""
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Counts entries."""
+        """Count entries."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:
@@ -55,7 +59,7 @@ class Spans:
                 span.last = happened
 
     def rows(self) -> list[dict[str, object]]:
-        """One row a kind, with times in RFC 3339."""
+        """Return one row a kind, with times in RFC 3339."""
         return [
             {
                 "kind": KINDS[kind].key,

@@ -26,18 +26,20 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 @dataclass(slots=True)
 class Accepted:
-    """What became of a batch: entries appended, those of them that wait for the report they are about, entries found there
-    already, of these `repeated` ones that were appended after the ledger's sequence `begun`, and why others were refused,
-    by their index.
-    """
+    """What became of a batch."""
 
     begun: int | None = None
-
+    """The ledger's sequence when the import began; None: nothing counts as repeated."""
     appended: int = 0
+    """Entries appended."""
     waiting: int = 0
+    """Those of them that wait for the report they are about."""
     already_present: int = 0
+    """Entries found there already."""
     repeated: int = 0
+    """Those of them that were appended after the ledger's sequence `begun`."""
     refused: dict[int, str] = field(default_factory=dict)
+    """Why the others were refused, by their index."""
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
@@ -62,7 +64,9 @@ def accept(
     rows: Sequence[int] | None = None,
     begun: int | None = None,
 ) -> Accepted:
-    """Appends a batch as an import does; what is refused does not hold up the rest. What this ledger listed is recognised.
+    """Append a batch as an import does; what is refused does not hold up the rest.
+
+    What was listed here is recognised.
 
     `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
     so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
@@ -90,7 +94,7 @@ def _whole(
     accepted: Accepted,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Appends a batch with its position; whether that went without a refusal. What is refused goes to `accepted`."""
+    """Append a batch with its position, and return whether nothing was refused; what is goes to `accepted`."""
     if not batch:
         return False
     try:
@@ -136,7 +140,7 @@ def _without(
     accepted: Accepted,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Refuses the entries that there are reasons against, and appends the rest; False, since that was not the whole."""
+    """Refuse the entries that there are reasons against, and append the rest; False, since that was not the whole."""
     if rows is not None:
         _refuse_what_would_wait(batch, rows, reasons)
     accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
@@ -145,7 +149,7 @@ def _without(
 
 
 def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
-    """Appends entries; those that lie seconds ahead of the ledger's clock are waited for once."""
+    """Append entries; those that lie seconds ahead of the ledger's clock are waited for once."""
     try:
         return ledger.append(marketplace, entries, imported=True, position=position)
     except OccurTimeAhead as error:
@@ -156,7 +160,7 @@ def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position
 def _refuse_what_would_wait(
     batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
 ) -> None:
-    """Adds reasons for the entries that are about a violation whose report, of the same row, has reasons already."""
+    """Add reasons for the entries that are about a violation whose report, of the same row, have reasons already."""
     reports = {
         (rows[index], entry.entry_id): reasons[place]
         for place, (index, entry) in enumerate(batch)

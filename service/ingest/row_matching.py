@@ -17,20 +17,26 @@ MATCHED_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedRow:
-    """A row that found no seller: why, among whom (ids, by blanks), and what a person says of it.
-
-    `ids` are those of the entries it would become, which tell it from others.
-    """
+    """A row that found no seller."""
 
     file: str
+    """Its file."""
     line: int
+    """Its line."""
     reason: str
+    """Why it found no seller."""
     candidates: str
+    """The sellers among whom a person is to decide: ids, by blanks."""
     row: Row
+    """Its texts by column."""
     ids: tuple[str, ...]
+    """The ids of the entries it would become, which tell it from others."""
     seller: str = ""
+    """Whose it is, as a person filled in."""
     verified: str = ""
+    """Whether that is certain, as a person filled in."""
     decided_by: str = ""
+    """Who filled that in."""
 
 
 def with_matches(
@@ -41,7 +47,7 @@ def with_matches(
     reject: Reject,
     unmatched: list[UnmatchedRow],
 ) -> Iterator[tuple[int, Row]]:
-    """The rows with their match; those that find none are added to `unmatched`, and go on without.
+    """Yield the rows with their match; those that find none are added to `unmatched`, and go on without.
 
     A match that was made stands: what is on record of a row says whose it is, and whether that was verified, before any
     identifier does. Else the row would become another entry under the same id once more is known of a seller.
@@ -70,7 +76,7 @@ def with_matches(
 
 
 def _settled(names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched) -> Match | Unmatched:
-    """The match that stands on record for a row that names these entries; else the one that was found now."""
+    """Return the match that stands on record for a row that names these entries; else the one that was found now."""
     stated = [known[name] for name in names if name in known]
     if not stated:
         return found

@@ -29,7 +29,7 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Imports the files of a mapping, tries again what waits in the queue, and writes the queue anew.
+    """Import the files of a mapping, try again what waits in the queue, and write the queue anew.
 
     `journal` as for `import_files`.
     """
@@ -46,7 +46,7 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Imports the rows of a queue in which a person filled in a seller, and leaves the others in it.
+    """Import the rows of a queue in which a person filled in a seller, and leaves the others in it.
 
     InvalidInput if there is no such file, ConfigurationWrong if it is no queue.
     """
@@ -67,7 +67,10 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
 
 
 def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """The rows of a queue; none if there is no file. ConfigurationWrong names the line that is none of a queue."""
+    """Return the rows of a queue; none if there is no file.
+
+    ConfigurationWrong names the line that is none of a queue.
+    """
     if not path.exists():
         return []
     try:
@@ -100,7 +103,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
 
 
 def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
-    """What is wrong with what a person filled in; empty if it is sound."""
+    """Return what is wrong with what a person filled in; empty if it is sound."""
     if not row.seller:
         return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
     if not is_id(row.decided_by):
@@ -117,7 +120,7 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
 
 
 def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
-    """Imports queued rows: with the match a person filled in, or with the one that is found by now."""
+    """Import queued rows: with the match a person filled in, or with the one that is found by now."""
     chosen = []
     for file in mapping.files:
         numbered = [
@@ -132,19 +135,19 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
 
 
 def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Of rows that were to be imported those that were rejected, or belong to a file that the mapping no longer has."""
+    """Return the rows that were to be imported and were rejected, or belong to a file that the mapping no longer has."""
     rejected = {(file, line) for file, line, _ in report.rejects}
     paths = {file.path for file in mapping.files}
     return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]
 
 
 def _key(row: UnmatchedRow) -> tuple[object, ...]:
-    """What tells a row from others: the entries it would become."""
+    """Return what tells a row from others: the entries it would become."""
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 
 def _merged(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
-    """Each row once, with what a person has filled in already."""
+    """Return each row once, with what a person has filled in already."""
     said = {_key(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}
     for row in rows:
@@ -157,7 +160,7 @@ def _merged(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> li
 
 
 def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Writes the queue, whole or not at all; none if nothing waits."""
+    """Write the queue, whole or not at all; none if nothing waits."""
     if not rows:
         path.unlink(missing_ok=True)
         return
@@ -171,7 +174,7 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
 
 
 def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Keeps who matched which row to whom."""
+    """Keep who matched which row to whom."""
     if not rows:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")

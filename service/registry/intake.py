@@ -61,7 +61,7 @@ def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_byte
 
 
 def main() -> int:
-    """Limit itself, load what stdin holds, and says what came of it."""
+    """Limit itself, load what stdin holds, and say what came of it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]), int(sys.argv[1])))
     resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]), int(sys.argv[2])))

@@ -24,7 +24,7 @@ class RowRejected(ValueError):
 
 
 def cell(row: Row, column: str) -> str:
-    """The row's text in a column. RowRejected if there is no such column."""
+    """Return the row's text in a column. RowRejected if there is no such column."""
     try:
         return row[column] or ""
     except KeyError:
@@ -32,7 +32,7 @@ def cell(row: Row, column: str) -> str:
 
 
 def _column(name: str) -> Value:
-    """The row's text in a column."""
+    """Return the row's text in a column."""
 
     def read(row: Row) -> str:
         return row.get(name) or cell(row, name)
@@ -41,7 +41,7 @@ def _column(name: str) -> Value:
 
 
 def _hole(name: str, dates: Dates) -> Value:
-    """What stands for `{name}`: the text of a column, or for `{name:day}` the UTC day of its date or time."""
+    """Return what stands for `{name}`: the text of a column, or for `{name:day}` the UTC day of its date or time."""
     if not name.endswith(_DAY):
         return _column(name)
     column = name.removesuffix(_DAY)
@@ -60,7 +60,7 @@ _DAY = ":day"
 
 
 def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
-    """A text with holes, a constant, or a table (`_of_table`), as a function of the row."""
+    """Return a text with holes, a constant, or a table (`_of_table`), as a function of the row."""
     if isinstance(data, bool | int | float):
         constant = _text(data)
         return lambda _: constant
@@ -83,7 +83,7 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
 
 
 def _first(data: Mapping[str, Any], where: str) -> Value:
-    """The first text that is not empty, of several columns in their order; else `default`."""
+    """Return the first text that is not empty, of several columns in their order; else `default`."""
     columns, default = data["first"], _text(data.get("default", ""))
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise ConfigurationWrong(f"{where}.first must list columns")
@@ -100,8 +100,10 @@ Change = Callable[[str], str | None]
 
 
 def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
-    """A column's text: looked up in `map`, or in the `bands` of a number, with `default` where it is not there; a date
-    `plus_days` later; or a number times `multiply`, as the nearest whole one. Empty texts but those of a map stay so.
+    """Return a column's text by a table of the mapping.
+
+    That is: looked up in `map`, or in the `bands` of a number, with `default` where it is not there; a date `plus_days`
+    later; or a number times `multiply`, as the nearest whole one.
     """
     field = where.rsplit(".", 1)[-1]
     column, default = data["column"], data.get("default")
@@ -131,7 +133,7 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 
 
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """The text of the last band that begins at or below the number."""
+    """Return the text of the last band that begins at or below the number."""
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
     starts = [Decimal(str(pair[0])) for pair in good]
@@ -179,7 +181,7 @@ _TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
 
 
 def number(text: str, field: str) -> Decimal:
-    """A finite number. RowRejected."""
+    """Return a finite number. RowRejected."""
     try:
         read = Decimal(text)
     except InvalidOperation:
@@ -193,7 +195,7 @@ MAX_DIGITS = 20
 
 
 def whole(value: Decimal) -> str:
-    """The nearest whole number, halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
+    """Return the nearest whole number, halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
@@ -202,7 +204,7 @@ def _text(constant: object) -> str:
 
 
 def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
-    """The conditions of a `when`, as functions of the row. ConfigurationWrong."""
+    """Return the conditions of a `when`, as functions of the row. ConfigurationWrong."""
     conditions = [data] if isinstance(data, Mapping) else data
     if conditions and not are_tables(conditions):
         raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
@@ -210,8 +212,10 @@ def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, 
 
 
 def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
-    """One condition on a column: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or
-    date, as text, or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
+    """Return one condition on a column, as a function of the row.
+
+    Conditions are equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date, as text,
+    or of another column as `{column}` or as `{ column = "...", plus_days = 3 }`).
     """
     column = data.get("column")
     rest = {key: value for key, value in data.items() if key != "column"}
@@ -228,7 +232,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     if is_moment:
         other = value_of(operand, where, dates)
         # An empty cell has no order; what is no time is told, or the row would be lost without a word.
-        return lambda row: operator.holds(_told(read(row), column, dates), _told(other(row), column, dates))
+        return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)
     wanted, holds = operator.prepared(operand), operator.holds
@@ -236,7 +240,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
 
 
 def _number_in(text: str, column: str) -> float:
-    """The number in a cell; NaN, which is neither below nor above, if it is empty. RowRejected."""
+    """Return the number in a cell; NaN, which is neither below nor above, if it is empty. RowRejected."""
     try:
         number = float(text or "nan")
     except ValueError:
@@ -248,8 +252,8 @@ def _number_in(text: str, column: str) -> float:
     return number
 
 
-def _told(text: str, column: str, dates: Dates) -> int | None:
-    """The moment in a cell; None if it is empty. RowRejected."""
+def _moment_in(text: str, column: str, dates: Dates) -> int | None:
+    """Return the moment in a cell; None if it is empty. RowRejected."""
     moment = _moment(text := text.strip(), dates)
     if text and moment is None:
         raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")
@@ -273,12 +277,16 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
-    """How a condition is tested, what its operand must be, by type and in words, and how it is prepared once."""
+    """How a condition is tested."""
 
     holds: Callable[[Any, Any], bool]
+    """Whether the condition holds, of the cell and the operand."""
     operand: type | tuple[type, ...]
+    """The types that the operand may have."""
     words: str
+    """The same in words."""
     prepared: Callable[[Any], Any] = lambda operand: operand
+    """Prepares the operand, once."""
 
 
 _NUMBER = (int, float)
@@ -299,5 +307,5 @@ _OPERATORS: Mapping[str, _Operator] = {
 
 
 def are_tables(data: object) -> bool:
-    """Whether something read from TOML is a list of tables, and not an empty one."""
+    """Return whether something read from TOML is a list of tables, and not an empty one."""
     return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)

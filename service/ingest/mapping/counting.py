@@ -28,7 +28,7 @@ class Count:
         self.when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """What the row adds: a value to tell apart, or a number. RowRejected if it is none."""
+        """Return what the row adds: a value to tell apart, or a number. RowRejected if it is none."""
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text

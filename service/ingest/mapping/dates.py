@@ -30,7 +30,9 @@ class Dates:
     """The forms of a file's dates and times, tried in their order, and the offset of times that state none."""
 
     formats: tuple[str, ...] = ()
+    """Tried in their order; empty: RFC 3339."""
     offset: timezone | None = None
+    """The offset of times that state none."""
 
     @property
     def are_plain(self) -> bool:
@@ -38,7 +40,9 @@ class Dates:
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:
-        """The date or time in RFC 3339. ValueError if it has none of the forms.
+        """Return the date or time in RFC 3339.
+
+        ValueError if it has none of the forms.
 
         `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
         """
@@ -89,14 +93,14 @@ def _rfc(moment: datetime, offset: timezone | None) -> str:
 
 
 def later(text: str, days: int) -> str:
-    """A date or time in RFC 3339, so many days later: `later("2017-10-02", -1) == "2017-10-01"`. ValueError."""
+    """Return a date or time in RFC 3339, so many days later: `later("2017-10-02", -1) == "2017-10-01"`. ValueError."""
     if is_date(text):
         return format_day(parse_day(text) + days)
     return format_time(parse_time(text) + days * DAY)
 
 
 def day_text(text: str) -> str:
-    """The UTC day of a date or time in RFC 3339; the text itself if it is neither."""
+    """Return the UTC day of a date or time in RFC 3339; the text itself if it is neither."""
     if is_date(text):
         return text
     try:
@@ -106,7 +110,7 @@ def day_text(text: str) -> str:
 
 
 def dates_of(data: object, where: str) -> Dates:
-    """What a mapping says of dates. ConfigurationWrong."""
+    """Return the forms of dates that a mapping states. ConfigurationWrong."""
     stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
     forms, offset = stated.get("format", []), stated.get("offset")
     formats = [forms] if isinstance(forms, str) else forms

@@ -22,12 +22,16 @@ class Join:
     """
 
     path: str
+    """The other file, below the data folder."""
     on: str
+    """The column of this file."""
     key: str
+    """The column of the other file that has the same values."""
     take: tuple[str, ...]
+    """The columns of the other file that are taken."""
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
-        """The columns taken, by key. ConfigurationWrong if the other file lacks a column."""
+        """Return the columns taken, by key. ConfigurationWrong if the other file lacks a column."""
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
@@ -36,7 +40,7 @@ class Join:
     def joined(
         self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
     ) -> Iterator[tuple[int, Row]]:
-        """The rows with the columns taken; a column of their own stays."""
+        """Yield the rows with the columns taken; a column of their own stays."""
         nothing = ("",) * len(self.take)
         for line, row in rows:
             found = index.get(row.get(self.on, "").strip(), nothing)
@@ -44,7 +48,7 @@ class Join:
 
 
 def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
-    """The joins of a file. ConfigurationWrong."""
+    """Return the joins of a file. ConfigurationWrong."""
     stated = file.get("join", [])
     if stated and not are_tables(stated):
         raise ConfigurationWrong(f"{where}.join must be a list of tables")

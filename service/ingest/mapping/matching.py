@@ -9,7 +9,7 @@ states which attribute of a seller's identity each of these is, in the order in 
         { attribute = "shop_name", value = "{shop}" },
     ]
 
-Two identifiers are the same if they are the same letters and digits: `normalised` leaves out blanks and punctuation, and
+Two identifiers are the same if they are the same letters and digits: `normalise` leaves out blanks and punctuation, and
 the difference of case and of full and half width. The first identifier that any seller has decides. If several sellers
 have it, nobody is matched: a person is to say whose the row is. A match is verified if its identifier says
 `verified = true` and the seller's identity was verified at level business or better.
@@ -31,34 +31,41 @@ SELLER, VERIFIED = "@seller", "@verified"
 
 
 class Match(NamedTuple):
-    """Whose a row is, and whether by a verified identifier."""
+    """The seller whose a row is."""
 
     seller: str
+    """The id of the seller."""
     verified: bool
+    """Whether by a verified identifier."""
 
     def columns(self) -> dict[str, str]:
-        """The match as columns of the row."""
+        """Return the match as columns of the row."""
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 
 class Unmatched(NamedTuple):
-    """Why nobody was found, and the sellers among whom a person is to decide, if there are any."""
+    """That nobody was found for a row."""
 
     reason: str
+    """Why."""
     candidates: tuple[str, ...] = ()
+    """The sellers among whom a person is to decide, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """One identifier of a row: the attribute it is compared with, and its text in the row."""
+    """One identifier of a row."""
 
     attribute: str
+    """The attribute it is compared with."""
     value: Callable[[Row], str]
+    """Its text in the row."""
     verified: bool
+    """Whether a match by it is one by a verified identifier."""
 
 
-def normalised(identifier: str) -> str:
-    """The letters and digits of an identifier, in one case and width: `Lic. 12-AB/7` is `lic12ab7`."""
+def normalise(identifier: str) -> str:
+    """Return the letters and digits of an identifier, in one case and width: `Lic. 12-AB/7` is `lic12ab7`."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
@@ -71,20 +78,20 @@ class IdentityIndex:
         for identity in identities:
             is_verified = identity.level >= IdentityLevel.BUSINESS
             for attribute in attributes:
-                if text := normalised(identity.attributes.get(attribute, "")):
+                if text := normalise(identity.attributes.get(attribute, "")):
                     self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
 
     def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
-        """(seller, whether the identity was verified) of all who have a normalised identifier."""
+        """Return (seller, whether the identity was verified) of all who have a normalised identifier."""
         return self._found.get((attribute, identifier), [])
 
 
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
-    """Whose a row is. RowRejected if the row lacks a column."""
+    """Return whose a row is. RowRejected if the row lacks a column."""
     tried = []
     for identifier in identifiers:
         text = identifier.value(row).strip()
-        if not (key := normalised(text)):
+        if not (key := normalise(text)):
             continue
         found = index.sellers(identifier.attribute, key)
         if len(found) > 1:

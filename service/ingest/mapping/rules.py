@@ -78,14 +78,20 @@ class _Asked(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class MappedFile:
-    """One file of a mapping: its path below the data folder, its rules, and how its rows find their seller."""
+    """One file of a mapping."""
 
     path: str
+    """Its path below the data folder."""
     rules: tuple["Rule", ...]
+    """Its rules."""
     identifiers: tuple[Identifier, ...] = ()
+    """How its rows find their seller, in the order in which they are tried."""
     columns: tuple[str, ...] = ()
+    """The names of its columns, if it has no header."""
     joins: tuple[Join, ...] = ()
+    """The files it is joined with."""
     so_far: CountSoFar | None = None
+    """What it counts of earlier rows, for columns of their own; None if nothing."""
 
     @property
     def matched(self) -> "MappedFile":
@@ -93,7 +99,7 @@ class MappedFile:
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def named(self, line: int, row: Row) -> tuple[str, ...]:
-        """The ids that the rules which need the row's seller name: first of their entries, then of what these are about.
+        """Return the ids that rules which need the row's seller name: of their entries, then of what those are about.
 
         An id that cannot be read is empty; none at all: the row needs no seller.
         """
@@ -125,7 +131,7 @@ class MappedFile:
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
-        """(line, entry or why there is none) of numbered rows, in their order; counted exposure after the last row."""
+        """Yield (line, entry or why there is none) of numbered rows, in order; counted exposure after the last."""
         for rule in self.rules:
             rule.forget()
         if self.so_far is not None:
@@ -151,15 +157,21 @@ class MappedFile:
 
 @dataclass(frozen=True, slots=True)
 class ForeignMapping:
-    """A compiled mapping. `digest` is the SHA-256 of what it was compiled from."""
+    """A compiled mapping."""
 
     marketplace: str
+    """The marketplace that its rows belong to."""
     files: tuple[MappedFile, ...]
+    """Its files."""
     digest: str
+    """The SHA-256 of what it was compiled from."""
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compiles a mapping (a TOML file as a mapping). ConfigurationWrong names each wrong rule and what is wrong with it."""
+    """Compile a mapping (a TOML file as a mapping).
+
+    ConfigurationWrong names each wrong rule and what is wrong with it.
+    """
     marketplace = data.get("marketplace")
     if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
@@ -189,7 +201,7 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
 
 
 def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
-    """The rules of a file; what is wrong with them is told at once."""
+    """Return the rules of a file; what is wrong with them is found at once."""
     rules, wrong = [], []
     for number, rule in enumerate(stated):
         try:
@@ -202,7 +214,7 @@ def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tup
 
 
 def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """The names of the columns of a file that has no header; none for one that has."""
+    """Return the names of the columns of a file that has no header; none for one that has."""
     names = file.get("columns", [])
     if (
         not isinstance(names, list | tuple)
@@ -214,7 +226,7 @@ def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _of_match(data: object) -> bool:
-    """Whether a value or a condition of a rule names the match."""
+    """Return whether a value or a condition of a rule names the match."""
     if isinstance(data, Mapping):
         return any(map(_of_match, data.values()))
     if isinstance(data, list | tuple):
@@ -268,7 +280,10 @@ class Rule:
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
-        """The row's entry; None if the rule does not apply, or counts rows. RowRejected if a value cannot be read."""
+        """Return the row's entry; None if the rule does not apply, or counts rows.
+
+        RowRejected if a value cannot be read.
+        """
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:
@@ -286,7 +301,7 @@ class Rule:
         return None
 
     def ask(self, row: "_Asked") -> None:
-        """Reads all that the rule may read of a row."""
+        """Read all that the rule may read of a row."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
             _readable(read, row)
         for count in self._counts.values():
@@ -294,13 +309,13 @@ class Rule:
                 _readable(reading, row)
 
     def rejected(self, row: Row, error: RowRejected) -> RowRejected:
-        """Why there is no entry; of a violation's report with its id, so that nothing waits for it."""
+        """Return why there is no entry; of a violation's report with its id, so that nothing waits for it."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = (_readable(self._values["entry_id"], row) or "").strip() if is_report else ""
         return ReportRejected(str(error), name) if name else error
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
-        """Adds the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
+        """Add the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
         if any(_readable(test, row) is False for test in self._when):
             return  # what depends on the match is still open: it may apply, once there is one
         entries.append((_readable(self._values["entry_id"], row) or "").strip())
@@ -308,7 +323,7 @@ class Rule:
             about.append((_readable(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
-        """The entries of counted exposure, in the order of their first rows."""
+        """Yield the entries of counted exposure, in the order of their first rows."""
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
             texts |= {name: tally.text for name, tally in seen.items()}
@@ -319,7 +334,7 @@ class Rule:
         self.forget()
 
     def forget(self) -> None:
-        """Begins counting anew."""
+        """Begin counting anew."""
         self._seen.clear()
         self._first_line.clear()
 
@@ -346,7 +361,7 @@ class Rule:
 
 
 def _readable(read: Callable[[Row], T], row: Row) -> T | None:
-    """What is read of a row; None if it cannot be."""
+    """Return what is read of a row; None if it cannot be."""
     try:
         return read(row)
     except RowRejected:
@@ -357,7 +372,9 @@ Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
 def _step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """How a field is made of its text: (name, how the text is read, what the field is without one or None: its default).
+    """Return how a field is made of its text: its name, how the text is read, and its default.
+
+    The default is what the field is without a text, or None.
 
     RowRejected where the words of a required field are empty.
     """
@@ -387,7 +404,10 @@ _MOMENTS = ("occur_time", "report_time")
 
 
 def _dated(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
-    """The value of a field, in RFC 3339 if it is a date or time; where a day is wanted, a time stands for its UTC day."""
+    """Return the value of a field, in RFC 3339 if it is a date or time.
+
+    Where a day is wanted, a time stands for its UTC day.
+    """
     if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
         return value
 

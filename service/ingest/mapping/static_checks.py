@@ -15,20 +15,20 @@ _NEEDED = frozenset(["id", "text", "word", "time", "ids"])
 
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
-    """ConfigurationWrong names the parts that are not among the known ones."""
+    """Refuse parts that are not among the known ones. ConfigurationWrong names them."""
     if unknown := sorted(set(data) - known):
         place = f"field of kind {kind}" if kind else "part of a mapping"
         raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
 def never_given(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
-    """The required fields that a rule does not name. An identity's level is none where it is left out."""
+    """Return the required fields that a rule does not name. An identity's level is none where it is left out."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
 def never_right(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
-    """What is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
+    """Return what is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
@@ -39,7 +39,7 @@ def never_right(data: Mapping[str, Any], fields: tuple[FactField, ...], where: s
 
 
 def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """The values of a field that are stated as they are, each with its place."""
+    """Yield the values of a field that are stated as they are, each with its place."""
     if isinstance(stated, Mapping):
         mapped = stated.get("map")
         for key, value in mapped.items() if isinstance(mapped, Mapping) else ():

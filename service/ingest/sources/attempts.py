@@ -40,7 +40,7 @@ class Attempt:
 
     @classmethod
     def remembered(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
-        """The attempt at a file, read in this way, that was interrupted, or a new one; `folder` keeps its rejects."""
+        """Return the interrupted attempt at a file, read in this way, or a new one; `folder` keeps its rejects."""
         attempt = cls(ledger)
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
         raw.seek(0)
@@ -49,7 +49,7 @@ class Attempt:
         return attempt
 
     def _find(self, folder: Path) -> None:
-        """The attempt that was interrupted, or a new one."""
+        """Return the attempt that was interrupted, or a new one."""
         while (position := self._ledger.position(self._source, self._number)) == FINISHED:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
@@ -71,24 +71,24 @@ class Attempt:
         return None
 
     def position(self, line: int) -> Position | None:
-        """Where reading would go on, to be committed with the entries before it."""
+        """Return where reading would go on, to be committed with the entries before it."""
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
-        """Adds rejects, and has the disk keep all that there are, before reading passes them."""
+        """Add rejects, and have the disk keep all that there are, before reading passes them."""
         self.rejects += rejects
         if self._path is not None and len(self.rejects) > self._kept:
             self._write(self._path, self.rejects[self._kept :])
             self._kept = len(self.rejects)
 
     def end(self) -> None:
-        """The file is read to its end."""
+        """Commit that the file is read to its end."""
         self.keep()
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, READ))
 
     def finish(self) -> None:
-        """The whole import is through; what had to be remembered is not needed any more."""
+        """Commit that the whole import is through; what had to be remembered is not needed any more."""
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, FINISHED))
             self._path.unlink(missing_ok=True)
@@ -101,5 +101,5 @@ class Attempt:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of a file, without a last one that a crash cut short; none if it is not there."""
+    """Return the lines of a file, without a last one that a crash cut short; none if it is not there."""
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

@@ -32,12 +32,16 @@ RETRY_SECONDS = (0.1, 5.0)
 
 @dataclass(slots=True)
 class FeedReport:
-    """What became of the messages so far, and where reading of each partition goes on."""
+    """What became of the messages so far."""
 
     appended: int = 0
+    """Messages whose entries were appended."""
     already_present: int = 0
+    """Messages whose entries were there already."""
     rejected: int = 0
+    """Messages that were rejected."""
     positions: dict[int, int] = field(default_factory=dict)
+    """Where reading of each partition goes on."""
 
 
 class Feed:
@@ -64,11 +68,11 @@ class Feed:
         self._stop = Event()
 
     def stop(self) -> None:
-        """Has `run` return once the batch at hand is committed. Callable from any thread and from a signal handler."""
+        """Have `run` return once the batch at hand is committed. Callable from any thread and from a signal handler."""
         self._stop.set()
 
     def run(self, *, once: bool = False, on_progress: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
-        """Reads until stopped, with `once` until nothing more is there; `on_progress` gets the report after every batch.
+        """Read until stopped, with `once` until nothing more is there; `on_progress` gets the report after every batch.
 
         LedgerUnavailable or SourceUnavailable once the patience is over; the next run goes on where this one was.
         """
@@ -97,7 +101,7 @@ class Feed:
                 looked = self._find_partitions()
 
     def _find_partitions(self) -> float:
-        """Begins to read the partitions that are new; when that was."""
+        """Begin to read the partitions that are new; when that was."""
         for partition in self._patiently(self._source.partitions):
             if partition not in self._found:
                 self._patiently(partial(self._seek, partition))
@@ -111,7 +115,7 @@ class Feed:
             self.report.positions[partition] = position
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Appends the messages of one partition, and commits that they are read."""
+        """Append the messages of one partition, and commits that they are read."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         places: list[int] = []
@@ -143,7 +147,7 @@ class Feed:
         self.report.positions[last.partition] = last.next_position
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """What `call` answers, asked again while the ledger or the source does not answer."""
+        """Return what `call` answers, asked again while the ledger or the source does not answer."""
         began = time.monotonic()
         wait, longest = RETRY_SECONDS
         while True:
@@ -159,7 +163,7 @@ class Feed:
 
 
 def _by_partition(messages: Sequence[Message]) -> list[list[Message]]:
-    """The messages by partition, each in their order."""
+    """Return the messages by partition, each in their order."""
     groups: dict[int, list[Message]] = {}
     for message in messages:
         groups.setdefault(message.partition, []).append(message)

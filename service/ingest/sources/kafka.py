@@ -54,9 +54,9 @@ class KafkaSource:
         try:
             topic = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic]
         except KafkaException as error:
-            raise self._told(error.args[0]) from None
+            raise self._source_error(error.args[0]) from None
         if topic.error is not None:
-            raise self._told(topic.error)
+            raise self._source_error(topic.error)
         return sorted(topic.partitions)
 
     def seek(self, partition: int, position: int | None) -> None:
@@ -66,13 +66,13 @@ class KafkaSource:
                 self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             self._consumer.incremental_assign([place])
         except KafkaException as error:
-            raise self._told(error.args[0]) from None
+            raise self._source_error(error.args[0]) from None
         self._at_end[partition] = False
 
     def poll(self, limit: int, seconds: float) -> Sequence[Message]:
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise self._told(failure)
+            raise self._source_error(failure)
         found: list[Message] = []
         for message in self._consumer.consume(limit, seconds):
             partition, error = message.partition(), message.error()
@@ -91,8 +91,8 @@ class KafkaSource:
     def close(self) -> None:
         self._consumer.close()
 
-    def _told(self, error: KafkaError) -> SourceUnavailable | ConfigurationWrong:
-        """What to raise for an error: one that a retry may mend, or one that the operator must."""
+    def _source_error(self, error: KafkaError) -> SourceUnavailable | ConfigurationWrong:
+        """Return the error of a source for an error of Kafka: one that a retry may mend, or one that the operator must."""
         code = error.code()
         if code in _GONE:
             return ConfigurationWrong(

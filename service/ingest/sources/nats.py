@@ -72,7 +72,7 @@ class NatsSource:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` answers. What goes wrong there comes as one of the two errors of a source."""
+        """Return what `work` answers. What goes wrong there comes as one of the two errors of a source."""
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except jetstream_errors.NotFoundError:
@@ -85,7 +85,7 @@ class NatsSource:
             raise SourceUnavailable(f"NATS does not answer: {str(error) or type(error).__name__}") from None
 
     async def _stream_context(self) -> JetStreamContext:
-        """JetStream on the connection, which is made when it is first needed and again when it was given up."""
+        """Return JetStream on the connection, which is made when it is first needed and again when it was given up."""
         if self._connection is None or self._connection.is_closed:
             self._consumer = None
             self._connection = await nats.connect(
@@ -108,7 +108,7 @@ class NatsSource:
         return await (await self._stream_context()).stream_info(self._stream)
 
     async def _begin(self) -> JetStreamContext.PullSubscription:
-        """A consumer that begins at the next sequence. ConfigurationWrong if the stream lacks it."""
+        """Return a consumer that begins at the next sequence. ConfigurationWrong if the stream lacks it."""
         context = await self._stream_context()
         state = (await context.stream_info(self._stream)).state
         if self._next is not None:
@@ -161,7 +161,7 @@ class NatsSource:
         return found
 
     async def _look_for_lost(self, consumer: JetStreamContext.PullSubscription) -> None:
-        """Begins anew if the server has delivered what never came, or knows the consumer no more."""
+        """Begin anew if the server has delivered what never came, or knows the consumer no more."""
         try:
             info = await consumer.consumer_info()
         except jetstream_errors.NotFoundError:
@@ -171,7 +171,7 @@ class NatsSource:
             self._consumer = None
 
     async def _is_caught_up(self) -> bool:
-        """Whether the consumer has nothing more to give, and nothing of it was lost."""
+        """Return whether the consumer has nothing more to give, and nothing of it was lost."""
         if self._consumer is None:
             return False
         info = await self._consumer.consumer_info()
@@ -185,4 +185,4 @@ class NatsSource:
 
 
 async def _ignored(error: Exception) -> None:
-    """NATS reports what it mends itself."""
+    """Ignore what NATS reports: it mends that itself."""

@@ -12,7 +12,9 @@ from service.contract.resource_names import SELLER_FORM
 
 
 def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
-    """The entry in a payload. What begins with `{` is JSON: no field of the protobuf has a tag of that byte.
+    """Return the entry in a payload.
+
+    What begins with `{` is JSON: no field of the protobuf has a tag of that byte.
 
     The seller is a name in `marketplace`, or a bare id. InvalidInput says what is wrong.
     """
@@ -22,7 +24,7 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """The entry in a JSON object. InvalidInput says what is wrong."""
+    """Return the entry in a JSON object. InvalidInput says what is wrong."""
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

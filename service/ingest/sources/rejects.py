@@ -30,7 +30,7 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Writes those of the messages that have a reason, by index, and waits until the disk has them."""
+        """Write those of the messages that have a reason, by index, and waits until the disk has them."""
         if not reasons:
             return
         lines = [
@@ -57,7 +57,7 @@ class RejectFile:
 
 
 def _opened(path: Path) -> Any:
-    """The file, to be appended to; a line that a crash cut short is ended first."""
+    """Return the file, to be appended to; a line that a crash cut short is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
     if file.seek(0, os.SEEK_END):

@@ -11,11 +11,14 @@ __all__ = ["Message", "Source"]
 
 
 class Message(NamedTuple):
-    """One message; reading goes on after it at `next_position`."""
+    """One message of a source."""
 
     partition: int
+    """The partition of the source."""
     next_position: int
+    """Where reading goes on after it."""
     payload: bytes
+    """Its bytes."""
 
 
 class Source(Protocol):
@@ -28,16 +31,16 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     def partitions(self) -> Sequence[int]:
-        """The partitions that there are by now."""
+        """Return the partitions that there are by now."""
 
     def seek(self, partition: int, position: int | None) -> None:
-        """Has reading of a partition begin at a position; None: with the first message that there is."""
+        """Have reading of a partition begin at a position; None: with the first message that there is."""
 
     def poll(self, limit: int, seconds: float) -> Sequence[Message]:
-        """At most so many next messages, those of a partition in order; empty if none came within `seconds`."""
+        """Return at most `limit` next messages, those of a partition in order; empty if none came within `seconds`."""
 
     def caught_up(self) -> bool:
-        """Whether every partition was read to the end that it had when this was last looked at."""
+        """Return whether every partition was read to the end that it had when this was last looked at."""
 
     def close(self) -> None:
-        """Lets go of the source."""
+        """Let go of the source."""

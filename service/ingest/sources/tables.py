@@ -29,7 +29,10 @@ PARQUET_ROWS = 50_000
 
 
 def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of a text, or of a text in gzip. Where it cannot be read further, that is told, and it ends."""
+    """Yield (number, line) of a text, or of a text in gzip.
+
+    Where it cannot be read further, a reject says so, and it ends.
+    """
     number = 0
     try:
         for number, line in enumerate(gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw, 1):
@@ -39,7 +42,7 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """The columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows tells.
+    """Return the columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows tells.
 
     Columns that are left out of the rows are not among them. ModuleNotFoundError without polars.
     """
@@ -61,7 +64,7 @@ def columns_of(path: Path) -> list[str]:
 
 
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
-    """(line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
+    """Yield (line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
     # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -93,8 +96,10 @@ def _ends(error: Exception) -> str:
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
 
-def parquet_rows(path: Path, reject: Reject, start: int, told: Callable[[int, int], None]) -> Rows:
-    """(number, row by column) of a Parquet file from row `start` on (the first is 1); `told` gets (row, of how many).
+def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[int, int], None]) -> Rows:
+    """Yield (number, row by column) of a Parquet file from row `start` on (the first is 1).
+
+    `on_progress` gets (row, of how many).
 
     Values come as texts: dates and times as RFC 3339 (a time without a zone is UTC), what is null as empty. Columns of
     lists, structures or bytes are left out. ModuleNotFoundError without polars.
@@ -112,13 +117,13 @@ def parquet_rows(path: Path, reject: Reject, start: int, told: Callable[[int, in
         for first in range(max(start - 1, 0), total, PARQUET_ROWS):
             chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
             yield from enumerate(chunk.iter_rows(named=True), first + 1)
-            told(first + len(chunk), total)
+            on_progress(first + len(chunk), total)
     except pl.exceptions.PolarsError as error:
         reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and import it again")
 
 
 def _as_text(pl: Any, name: str, kind: Any) -> Any:
-    """A column as texts; None for one that has none."""
+    """Return a column as texts; None for one that has none."""
     column = pl.col(name)
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return None
@@ -129,7 +134,7 @@ def _as_text(pl: Any, name: str, kind: Any) -> Any:
 
 
 def _wrong_header(header: list[str]) -> str:
-    """Why no row can be read under this header; empty if it is sound."""
+    """Return why no row can be read under this header; empty if it is sound."""
     if not any(header):
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
@@ -141,7 +146,7 @@ def _wrong_header(header: list[str]) -> str:
 
 
 def _wrong_name(columns: Iterable[str]) -> str:
-    """A column that is called as those of a row's match are would say whose the row is."""
+    """Return a column that is called as those of a row's match are would say whose the row is."""
     reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
     return (
         f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
@@ -149,7 +154,7 @@ def _wrong_name(columns: Iterable[str]) -> str:
 
 
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """(first line, cells) of each record; None for the cells of a line that begins none.
+    """Yield (first line, cells) of each record; None for the cells of a line that begins none.
 
     A quote that is left open would swallow what follows up to the next quote. So a record that does not end within
     MAX_RECORD_LINES costs its first line only, and reading goes on with the line after it.
@@ -191,7 +196,7 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
 
 
 def _wrong_row(cells: list[str], columns: int) -> str:
-    """Why cells are no row of the table; empty if they are one, or a blank line."""
+    """Return why cells are no row of the table; empty if they are one, or a blank line."""
     if len(cells) not in (0, columns):
         return f"has {len(cells)} cells where the header has {columns}"
     return "" if _is_utf8(cells) else "is not UTF-8"
