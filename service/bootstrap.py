@@ -23,7 +23,9 @@ _SQLITE = "sqlite:///"
 
 
 def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
-    """The configured ledger; with `create`, made if it is not there, and the folder it lies in; `serving`: for a server.
+    """Open the configured ledger.
+
+    With `create` it is made if it is not there, and the folder it lies in; `serving`: for a server.
 
     ConfigurationWrong if the file is no SQLite database; else as `Ledger.open`.
     """
@@ -34,13 +36,13 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
 
 def is_absent(settings: Settings) -> bool:
-    """Whether the ledger is to be a SQLite file that is not there yet."""
+    """Return whether the ledger is to be a SQLite file that is not there yet."""
     url = settings.database_url
     return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:
-    """Sees that a SQLite ledger can be opened: makes its folder if `create`, and looks at what is there."""
+    """See that a SQLite ledger can be opened: make its folder if `create`, and look at what is there."""
     if not settings.database_url.startswith(_SQLITE):
         return
     file = Path(settings.database_url.removeprefix(_SQLITE))
@@ -60,14 +62,14 @@ def prepare_database(settings: Settings, *, create: bool) -> None:
 
 
 def open_registry(settings: Settings) -> "Registry":
-    """The configured registry of models."""
+    """Return the configured registry of models."""
     from service.registry.registry import Registry
 
     return Registry(settings.registry)
 
 
 def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None" = None) -> "Scorer":
-    """A scorer that answers with the registry's champion; without a registry every score is unknown.
+    """Return a scorer that answers with the registry's champion; without a registry every score is unknown.
 
     ArtifactRefused if the champion is not sound.
     """
@@ -85,14 +87,19 @@ def build_server(
     *,
     log: "Log | None" = None,
 ) -> "Server":
-    """A server, not yet started, over a ledger that stays the caller's to close. `log` defaults to the settings'."""
+    """Return a server, not yet started, over a ledger that stays the caller's to close.
+
+    `log` defaults to the settings'.
+    """
     from service.api.server import Server
 
     return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
 
 
 def run_server(settings: Settings, ready_file: Path | None = None) -> int:
-    """Serves the configured ledger and registry until SIGTERM or SIGINT; the exit code. For the main thread.
+    """Serve the configured ledger and registry until SIGTERM or SIGINT, and return the exit code.
+
+    For the main thread.
 
     `ready_file` gets the address once calls are answered. As `open_ledger`, `load_policy` and `Server.start`.
     """

@@ -41,7 +41,7 @@ class Call:
         raise CallerGone("the caller has gone, so its work was ended")
 
     def on_end(self, wake: Callable[[], None]) -> None:
-        """Has `wake` called when the caller goes away: once, however often it is asked for."""
+        """Have `wake` called when the caller goes away: once, however often it is asked for."""
         if wake not in self._told:
             self._told.add(wake)
             if not self._add_callback(wake):
@@ -52,10 +52,10 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
-    """The call that this thread answers; outside of one, a call without an end."""
+    """Return the call that this thread answers; outside of one, a call without an end."""
     return _CURRENT.get(None) or Call()
 
 
 def answer_call(call: Call) -> None:
-    """Makes it the current call of this thread. gRPC runs every call in a context of its own, so it ends with it."""
+    """Make it the current call of this thread. gRPC runs every call in a context of its own, so it ends with it."""
     _CURRENT.set(call)

@@ -75,7 +75,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _is_registry(place: Path | str) -> Path | str:
-    """A folder, or the URL of an object store, whose package fsspec needs besides."""
+    """Return a folder, or the URL of an object store, whose package fsspec needs besides."""
     text = str(place)
     if "://" not in text:
         return _absolute(Path(text))
@@ -207,7 +207,10 @@ class Row(NamedTuple):
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of the environment (default: this process's). ConfigurationWrong tells every problem at once."""
+    """Return the settings of the environment (default: this process's).
+
+    ConfigurationWrong tells every problem at once.
+    """
     given = {
         name.upper(): value
         for name, value in (os.environ if environment is None else environment).items()
@@ -237,7 +240,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def describe(settings: Settings) -> list[Row]:
-    """Every setting with its variable, value and source; secrets and the passwords in URLs are hidden."""
+    """Return every setting with its variable, value and source; secrets and the passwords in URLs are hidden."""
     return [
         Row(
             name,
@@ -250,13 +253,13 @@ def describe(settings: Settings) -> list[Row]:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """`host_and_port("[::1]:50051") == ("::1", 50051)`."""
+    """Split an address: `host_and_port("[::1]:50051") == ("::1", 50051)`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach the address. A name other than localhost counts as public."""
+    """Return whether only this machine can reach the address. A name other than localhost counts as public."""
     host, _ = host_and_port(address)
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -265,12 +268,12 @@ def is_loopback(address: str) -> bool:
 
 
 def _is_this_machine(target: str) -> bool:
-    """Whether a target is a Unix socket or an address of loopback."""
+    """Return whether a target is a Unix socket or an address of loopback."""
     return target.startswith("unix:") or (bool(_ADDRESS.fullmatch(target)) and is_loopback(target))
 
 
 def _validated(values: Mapping[str, str]) -> Settings:
-    """Settings of values as texts."""
+    """Return the settings of values that are texts."""
     return Settings.model_validate(dict(values))
 
 
@@ -299,7 +302,7 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """What does not go together: (settings concerned, problem and remedy)."""
+    """Yield what does not go together: (settings concerned, problem and remedy)."""
     tls = {"tls_certificate", "tls_key"}
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         missing = "tls_key" if settings.tls_key is None else "tls_certificate"
@@ -324,7 +327,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 
 def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """What lets in whoever comes: (settings concerned, problem and remedy)."""
+    """Yield what lets in whoever comes: (settings concerned, problem and remedy)."""
     tls, mesh = {"tls_certificate", "tls_key"}, _variable("mesh_tls")
     if settings.mesh_tls and settings.tls_certificate is not None:
         yield (

@@ -90,7 +90,7 @@ class EntryStreams:
                 raise server_stopping_error()
 
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
-        """The first page of entries after a sequence and up to `last`, and the position behind it."""
+        """Return the first page of entries after a sequence and up to `last`, and the position behind it."""
         # All that is recorded, whenever it occurred: what the end of the ledger is does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
@@ -100,7 +100,7 @@ class EntryStreams:
 
 
 def fitting(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
-    """The entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
+    """Return the entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
     total = 0
     for place, entry in enumerate(entries):
         total += entry.ByteSize()

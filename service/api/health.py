@@ -58,7 +58,7 @@ class Health:
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Registers the standard health service. A watch holds no thread: the probe sends it what changes."""
+        """Register the standard health service. A watch holds no thread: the probe sends it what changes."""
 
         def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
             return self._servicer.Check(request, context)
@@ -79,18 +79,18 @@ class Health:
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
     def start(self) -> None:
-        """Says SERVING of all, and begins to ask the ledger."""
+        """Say SERVING of all, and begin to ask the ledger."""
         for service in (OVERALL_HEALTH, *self._services):
             self._servicer.set(service, HealthCheckResponse.SERVING)
         self._thread.start()
 
     def drain(self) -> None:
-        """Says NOT_SERVING of all from now on."""
+        """Say NOT_SERVING of all from now on."""
         self._is_ending.set()
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """Lets go of the threads; one that waits for a silent ledger ends by itself."""
+        """Let go of the threads; one that waits for a silent ledger ends by itself."""
         self._is_ending.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -115,7 +115,7 @@ class LedgerServicer(EntryStreams):
         return self._decide(request, Action.REINSTATE, ledger_pb.ReinstateViolationResponse)
 
     def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
-        """Appends the decision; answers the violation as it was just after it, on a retry too."""
+        """Append the decision; answer the violation as it was just after it, on a retry too."""
         marketplace, violation = parse_violation(request.name, "name")
         decision = StatusChanged(
             violation,

@@ -36,23 +36,25 @@ class Pseudonyms:
         self._key = key or secrets.token_bytes(32)
 
     def __call__(self, seller: str) -> str:
-        """Pseudonym of a seller by its resource name: 16 hex digits of HMAC-SHA256, equal for equal names."""
+        """Return the pseudonym of a seller by its resource name: 16 hex digits of HMAC-SHA256, equal for equal names."""
         return hmac.digest(self._key, seller.encode(), "sha256").hex()[:16]
 
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
-    """The text with each seller's id replaced by its pseudonym, wherever it stands as a word of its own."""
+    """Return the text with each seller's id replaced by its pseudonym, wherever it stands as a word of its own."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
     return _WORD.sub(lambda word: _replaced(word[0], known), text) if known else text
 
 
 def _replaced(word: str, known: Mapping[str, str]) -> str:
-    """An id may hold the very marks that end a sentence or follow a label, so its parts are looked at as well."""
+    """Replace a word or its parts: an id may hold the very marks that end a sentence or follow a label."""
     return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
 
 
 def make_log(log_format: str = "auto", level: str = "info", stream: TextIO | None = None) -> Log:
-    """A logger that writes to `stream` (default: stderr), one line an event; `auto`: console on a terminal, else JSON.
+    """Return a logger that writes to `stream` (default: stderr), one line an event.
+
+    With `auto` it writes for the console on a terminal, else JSON.
 
     The console renderer prints tracebacks plainly: the pretty ones show local variables, hence personal data.
     """

@@ -37,7 +37,7 @@ class MetricsPort:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread, with whatever is open."""
+        """End the thread, with whatever is open."""
         self._loop.call_soon_threadsafe(self._is_ending.set)
         self._thread.join()
 
@@ -68,7 +68,7 @@ class MetricsPort:
             writer.transport.abort()
 
     def _response(self, head: bytes) -> bytes:
-        """The whole response to a request's head, after which the connection is closed."""
+        """Return the whole response to a request's head, after which the connection is closed."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = first.partition(" ")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

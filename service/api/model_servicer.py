@@ -97,7 +97,7 @@ class ModelServicer:
 
     @contextmanager
     def _registry(self) -> Iterator[Registry]:
-        """The registry. What it refuses is told without where it lies, which is no caller's business."""
+        """Give the registry, whose refusals are raised without where it lies, which is no caller's business."""
         if self._held is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         try:
@@ -107,7 +107,10 @@ class ModelServicer:
             raise
 
     def _taken_over(self) -> str:
-        """The digest that answers once the move is taken over. A refusal is told to the log by who follows the registry."""
+        """Return the digest that answers once the move is taken over.
+
+        Who follows the registry writes a refusal to the log.
+        """
         with suppress(ArtifactRefused):
             self._refresh()
         return self._serving()

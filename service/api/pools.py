@@ -27,7 +27,7 @@ MODEL_THREADS = 2
 
 
 def threads_of(settings: Settings) -> dict[Pool, int]:
-    """How many threads each pool has."""
+    """Return how many threads each pool has."""
     return {
         Pool.READ: settings.worker_threads,
         Pool.SLOW: settings.slow_threads,

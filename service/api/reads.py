@@ -157,12 +157,12 @@ def page_of(
 
 
 def is_number(text: str) -> bool:
-    """Whether it is a sequence, or how many items come before: 0 to 10^18 - 1."""
+    """Return whether it is a sequence, or how many items come before: 0 to 10^18 - 1."""
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
 def _binding(request: ListRequest, body: bytes) -> bytes:
-    """Ties a token to its request, to who made it, and to whom that caller may see.
+    """Tie a token to its request, to who made it, and to whom that caller may see.
 
     A checksum and no seal: a forged token shows its maker nothing he may not list.
     """

@@ -110,7 +110,7 @@ class Server:
         self._health.add_to(self._grpc)
 
     def _register(self, *servicers: object) -> list[str]:
-        """Registers the servicers in the order of `FILES`; the names of their services."""
+        """Register the servicers in the order of `FILES`, and return the names of their services."""
         pools = {method: self._pools[pool] for method, pool in POOLS.items()}
         names = []
         for file, servicer in zip(FILES, servicers, strict=True):
@@ -121,7 +121,10 @@ class Server:
         return names
 
     def start(self) -> str:
-        """Listens and says SERVING; the address. ConfigurationWrong if an address or the TLS files cannot be used."""
+        """Listen and say SERVING, and return the address.
+
+        ConfigurationWrong if an address or the TLS files cannot be used.
+        """
         settings = self.settings
         try:
             if self._grants is not None:
@@ -141,7 +144,7 @@ class Server:
         return self.address
 
     def drain(self) -> None:
-        """Says NOT_SERVING, gives balancers and clients `drain_seconds` to go elsewhere, lets calls end, and stops."""
+        """Say NOT_SERVING, give balancers and clients `drain_seconds` to go elsewhere, let calls end, and stop."""
         self.log.info("draining", seconds=self.settings.drain_seconds)
         self._health.drain()
         time.sleep(self.settings.drain_seconds)  # stop() alone loses the calls that are on their way
@@ -150,10 +153,10 @@ class Server:
             self.log.info("stopped")
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """Takes no more calls, ends streams where they stand, and what still runs after `grace_seconds`. Safe to repeat.
+        """Take no more calls, and end streams where they stand, and what still runs after `grace_seconds`.
 
-        Takes at most `grace_seconds` and twice `LATE_SECONDS`: threads that have not left their calls by then are given up,
-        and the calls are in `unfinished`.
+        Safe to repeat. Takes at most `grace_seconds` and twice `LATE_SECONDS`: threads that have not left their calls by
+        then are given up, and the calls are in `unfinished`.
         """
         self._tail.close(LATE_SECONDS)
         self._streams.close()
@@ -195,7 +198,7 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_locally(self, path: Path) -> None:
-        """Listens on a Unix socket that this user alone can open. ConfigurationWrong if it cannot."""
+        """Listen on a Unix socket that this user alone can open. ConfigurationWrong if it cannot."""
         before = os.umask(0o077)
         try:
             self._grpc.add_insecure_port(f"unix:{path}")
@@ -235,7 +238,9 @@ class Server:
 
 
 def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT, then drains and closes the ledger; the exit code, 0. A second signal kills.
+    """Serve until SIGTERM or SIGINT, then drain, close the ledger, and return the exit code, 0.
+
+    A second signal kills.
 
     If calls do not end in the time of `Server.stop`, the process ends here and at once, with the exit code 1.
 
@@ -258,7 +263,7 @@ def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | N
 
 @contextmanager
 def _signals() -> Iterator[Callable[[], object]]:
-    """A function that waits for SIGTERM or SIGINT, which count from here on: before the server says that it serves.
+    """Give a function that waits for SIGTERM or SIGINT, which count before the server says that it serves.
 
     The kernel gives a signal to any thread, also to one of gRPC's; a main thread that waits for a lock or an event then
     sleeps on (1 in 20 signals went unheard). A byte that Python's handler writes wakes it whoever got the signal. The
@@ -283,7 +288,7 @@ def _signals() -> Iterator[Callable[[], object]]:
 
 
 def _cannot_listen(address: str, variable: str) -> ConfigurationWrong:
-    """Why an address cannot be had, which gRPC does not tell: it is tried once more by hand."""
+    """Return why an address cannot be had, which gRPC does not tell: it is tried once more by hand."""
     host, port = host_and_port(address)
     reason = "another process was listening there"
     try:

@@ -28,7 +28,7 @@ class Streams:
 
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
-        """Holds a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have."""
+        """Hold a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have."""
         with self._lock:
             if self._open.total() >= self._limit:
                 raise _too_many("", self._limit, "STREAM_THREADS")
@@ -43,7 +43,7 @@ class Streams:
                 self._open += Counter()  # forgets clients without a stream
 
     def messages(self, incoming: Iterator[bytes]) -> Iterator[bytes]:
-        """What a client sends, read one at a time when it is asked for: gRPC's flow control then holds up the rest.
+        """Yield what a client sends, each message as it is asked for: gRPC's flow control then holds up the rest.
 
         ServerStopping, between two messages, once the server is about to stop. A thread of its own reads, because
         nothing else can end a wait for a client that is silent.
@@ -70,14 +70,14 @@ class Streams:
                 self._waiting.discard(ready)
 
     def close(self) -> None:
-        """Ends every stream that waits for its client; what has arrived is answered first."""
+        """End every stream that waits for its client; what has arrived is answered first."""
         with self._lock:
             self._stopping = True
             for ready in self._waiting:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
-        """Lets go of the threads; with `wait`, once the streams have ended."""
+        """Let go of the threads; with `wait`, once the streams have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 

@@ -24,7 +24,7 @@ class TlsFiles:
         self._seen: object = None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Credentials that follow the files; ConfigurationWrong if they cannot be used now."""
+        """Return the credentials that follow the files; ConfigurationWrong if they cannot be used now."""
         try:
             self._seen = self._state()
             first = self._read()

@@ -51,7 +51,7 @@ class TrustScoreServicer:
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
-    """The sellers' ids: 1 to 1,000, all in the marketplace and none twice; InvalidInput names each wrong one."""
+    """Return the sellers' ids: 1 to 1,000, all in the marketplace and none twice; InvalidInput names each wrong one."""
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
     wrong = FieldErrors()

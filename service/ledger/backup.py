@@ -122,7 +122,7 @@ def member_of(table: str) -> str:
 
 
 def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
-    """Return all but the digests."""
+    """Return the manifest of a backup, without the digests."""
     version = version_of(connection)
     if version is None:
         raise _no_ledger()

@@ -283,7 +283,7 @@ def _writer_options() -> str:
 
 @cache
 def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
-    """Return the statement; names of columns are the schema's own, and quoted, since some are words of SQL."""
+    """Return the INSERT statement of a table. Names of columns are quoted, since some are words of SQL."""
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608

@@ -76,20 +76,20 @@ def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[
     tables = [name for name in LedgerTable.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
     yield from (
-        _said("REVOKE ALL ON {} FROM {}", connection, [*tables, *known], role),
-        _said("GRANT CONNECT ON DATABASE {} TO {}", connection, [place], role),
-        _said("GRANT USAGE ON SCHEMA {} TO {}", connection, [schema], role),
-        _said("GRANT SELECT, INSERT ON {} TO {}", connection, tables, role),
-        _said("GRANT SELECT ON {} TO {}", connection, known, role),
+        _quoted("REVOKE ALL ON {} FROM {}", connection, [*tables, *known], role),
+        _quoted("GRANT CONNECT ON DATABASE {} TO {}", connection, [place], role),
+        _quoted("GRANT USAGE ON SCHEMA {} TO {}", connection, [schema], role),
+        _quoted("GRANT SELECT, INSERT ON {} TO {}", connection, tables, role),
+        _quoted("GRANT SELECT ON {} TO {}", connection, known, role),
     )
     if erases and KEYS in tables:
-        yield _said("GRANT DELETE ON {} TO {}", connection, [KEYS], role)
+        yield _quoted("GRANT DELETE ON {} TO {}", connection, [KEYS], role)
         if (connection.dialect.server_version_info or (0,)) >= _MAINTAIN:  # to write the table anew after an erasure
-            yield _said("GRANT MAINTAIN ON {} TO {}", connection, [KEYS], role)
+            yield _quoted("GRANT MAINTAIN ON {} TO {}", connection, [KEYS], role)
 
 
-def _said(statement: str, connection: Connection, things: list[str], role: str) -> str:
-    """Return the statement with its names quoted, whatever is in them."""
+def _quoted(statement: str, connection: Connection, things: list[str], role: str) -> str:
+    """Return a statement with its names quoted, whatever characters they hold."""
     names = sql.SQL(", ").join(sql.Identifier(name) for name in things)
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)  # noqa: S101 (narrows the type)
