@@ -227,12 +227,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     }
     bad: set[str] = set()
     try:
-        settings = _validated(values)
+        settings = _validate(values)
     except ValidationError as error:
         found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
         bad = {str(e["loc"][0]) for e in found}
         problems += [_bad_value(str(e["loc"][0]), values, e) for e in found]
-        settings = _validated({name: value for name, value in values.items() if name not in bad})
+        settings = _validate({name: value for name, value in values.items() if name not in bad})
     problems += [text for names, text in _contradictions(settings) if not bad & names]
     if problems:
         raise ConfigurationWrong("\n".join(problems))
@@ -272,7 +272,7 @@ def _is_this_machine(target: str) -> bool:
     return target.startswith("unix:") or (bool(_ADDRESS.fullmatch(target)) and is_loopback(target))
 
 
-def _validated(values: Mapping[str, str]) -> Settings:
+def _validate(values: Mapping[str, str]) -> Settings:
     """Return the settings of values that are texts."""
     return Settings.model_validate(dict(values))
 

@@ -43,10 +43,10 @@ class Pseudonyms:
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
     """Return the text with each seller's id replaced by its pseudonym, wherever it stands as a word of its own."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
-    return _WORD.sub(lambda word: _replaced(word[0], known), text) if known else text
+    return _WORD.sub(lambda word: _replace_word(word[0], known), text) if known else text
 
 
-def _replaced(word: str, known: Mapping[str, str]) -> str:
+def _replace_word(word: str, known: Mapping[str, str]) -> str:
     """Replace a word or its parts: an id may hold the very marks that end a sentence or follow a label."""
     return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
 

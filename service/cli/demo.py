@@ -68,7 +68,7 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
     if row["alias"] != "champion":
         with step("promote it"):
             _promote(settings, row)
-    with _serving(settings, step) as client:
+    with _run_server(settings, step) as client:
         with step("ask over gRPC for a good seller, a newcomer and an offender"):
             good = _ask(client, sellers)
         with step("report, confirm and overturn a counterfeit violation of the good seller"):
@@ -114,7 +114,7 @@ def _simulate(sellers: int, seed: int, files: Path) -> None:
 
 
 @contextmanager
-def _serving(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-untyped-def]
+def _run_server(settings: Settings, step) -> Iterator[Client]:  # type: ignore[no-untyped-def]
     """Run a server in a process of its own, and a client that has reached it; both are stopped whatever happens."""
     ready = settings.data_dir / "ready"
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(PREFIX)} | {

@@ -75,7 +75,7 @@ def feed_command(
     where = marketplace_of(marketplace, settings)
     path = rejects or settings.data_dir / f"{place.title}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
-        opened = _opened(place, credentials, source or "")
+        opened = _open_source(place, credentials, source or "")
         try:
             feed = Feed(ledger, where, opened, file, ONCE_PATIENCE_SECONDS if once else None)
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,7 +125,7 @@ def place_of(url: str) -> Place:
     return Place(parts.scheme, parts.netloc, title, query.get("subject", ""))
 
 
-def _opened(place: Place, credentials: Path | None, name: str) -> Source:
+def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
     """Return the source at a place. ConfigurationWrong if its package is missing, or the credentials cannot be read."""
     if credentials is not None and not credentials.is_file():
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")

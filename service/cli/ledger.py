@@ -111,7 +111,7 @@ def watch(
     position = after
     with client() as (connection, settings):
         if output is Format.TABLE:
-            write(_watched(dict(zip(_WATCHED, _WATCHED, strict=True))))
+            write(_watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))))
         try:
             for response in connection.watch_entries(
                 marketplace_of(marketplace, settings), seller, after_sequence=after
@@ -119,7 +119,7 @@ def watch(
                 if output is Format.JSON:
                     write("".join(map(_json_line, response.entries)))
                 else:
-                    write("".join(_watched(_entry_row(entry)) for entry in response.entries))
+                    write("".join(_watch_line(_entry_row(entry)) for entry in response.entries))
                 position = response.sequence
         except KeyboardInterrupt:
             raise ResumeHintShown(INTERRUPTED) from None
@@ -346,7 +346,7 @@ _WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_i
 """The columns of a watch, which cannot wait to see how wide they have to be, and their least widths."""
 
 
-def _watched(row: dict[str, Any]) -> str:
+def _watch_line(row: dict[str, Any]) -> str:
     values = {name: row[name] for name in _WATCHED}
     texts = {
         n: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for n, value in values.items()

@@ -55,14 +55,14 @@ def register(parent: typer.Typer) -> None:
 @app.command("list")
 def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
     """List the published models with their aliases and the verdict of their gates."""
-    with _asked(server) as models:
-        emit([_listed(model, output) for model in models.list_models()], output)
+    with _open_models(server) as models:
+        emit([_model_row(model, output) for model in models.list_models()], output)
 
 
 @app.command("show")
 def show(model: ModelName = "champion", server: Server = None, output: Output = Format.TABLE) -> None:
     """Show one model: what it was trained on, how good it is, its gates, features and certificate."""
-    with _asked(server) as models:
+    with _open_models(server) as models:
         found = models.get_model(model).model
     if found.damaged:  # the registry itself says what is damaged
         say(f"error: model {found.digest[:12]} is damaged; publish it again, or promote another")
@@ -93,7 +93,7 @@ def diff(
     output: Output = Format.TABLE,
 ) -> None:
     """Compare two models: what differs in features, parameters, scale and lineage; their evaluations side by side."""
-    with _asked(server) as models:
+    with _open_models(server) as models:
         found = models.diff_models(first, second)
     rows = [
         {
@@ -118,7 +118,7 @@ def report(
     server: Server = None,
 ) -> None:
     """Write the report that was published with a model: one HTML file that needs nothing else."""
-    with _asked(server) as models:
+    with _open_models(server) as models:
         html = models.get_model_report(model)
     file = out or Path(f"report-{model[:12]}.html")
     file.write_bytes(html)
@@ -144,7 +144,7 @@ def promote(
     timeout: Timeout = 60.0,
 ) -> None:
     """Make a model champion. Running servers take it over within seconds, each after trying it in a process apart."""
-    with _asked(next(iter(server or []), None)) as models:
+    with _open_models(next(iter(server or []), None)) as models:
         done = models.promote_model(model, actor=actor or user(), reason=reason, override=override, sign_off=sign_off)
     _told(done.champion, server, timeout if wait else 0)
 
@@ -154,7 +154,7 @@ def rollback(
     reason: Reason, actor: Actor = None, server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
 ) -> None:
     """Make the model champion again that was champion before. Running servers follow within a second."""
-    with _asked(next(iter(server or []), None)) as models:
+    with _open_models(next(iter(server or []), None)) as models:
         done = models.rollback_model(actor=actor or user(), reason=reason)
     _told(done.champion, server, timeout if wait else 0)
 
@@ -162,8 +162,8 @@ def rollback(
 @app.command("history")
 def history(server: Server = None, output: Output = Format.TABLE) -> None:
     """List every move of an alias, oldest first: who, when, why, and the model's figures then."""
-    with _asked(server) as models:
-        emit([_moved(move, output) for move in models.list_model_moves()], output)
+    with _open_models(server) as models:
+        emit([_move_row(move, output) for move in models.list_model_moves()], output)
 
 
 class _Local(Models):
@@ -181,7 +181,7 @@ class _Local(Models):
 
 
 @contextmanager
-def _asked(server: str | None) -> Iterator[Models]:
+def _open_models(server: str | None) -> Iterator[Models]:
     """Return whom to ask: a server, or the configured registry."""
     settings = load()
     if server is None:
@@ -209,7 +209,7 @@ def _told(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
     say("every server answers with it")
 
 
-def _listed(model: Model, output: Format) -> dict[str, Any]:
+def _model_row(model: Model, output: Format) -> dict[str, Any]:
     return {
         "digest": model.digest[:12] if output is Format.TABLE else model.digest,
         "aliases": " ".join(model.aliases),
@@ -222,7 +222,7 @@ def _listed(model: Model, output: Format) -> dict[str, Any]:
     }
 
 
-def _moved(move: ModelMove, output: Format) -> dict[str, Any]:
+def _move_row(move: ModelMove, output: Format) -> dict[str, Any]:
     digest = move.model.rpartition("/")[2]
     figures = dict(sorted(move.figures.items()))
     table = output is Format.TABLE

@@ -45,9 +45,9 @@ def show(
     its_entries = [entries[name] for name in found.entries if name in entries]
     for entry in its_entries:
         if entry.WhichOneof("fact") == "violation":
-            row |= {name: value for name, value in _stated(entry.violation).items() if name not in row}
+            row |= {name: value for name, value in _fact_fields(entry.violation).items() if name not in row}
     changes = [
-        {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString(), **_stated(entry.status)}
+        {"entry": entry.entry_id, "record_time": entry.record_time.ToJsonString(), **_fact_fields(entry.status)}
         for entry in its_entries
         if entry.WhichOneof("fact") == "status"
     ]
@@ -55,7 +55,7 @@ def show(
     emit_one(row, output)
 
 
-def _stated(fact: Message) -> dict[str, Any]:
+def _fact_fields(fact: Message) -> dict[str, Any]:
     """Return what a fact states, by field, in the words of the command line."""
     values = json_format.MessageToDict(fact, preserving_proto_field_name=True)
     for name, prefix in (("action", "ACTION_"), ("severity", "SEVERITY_")):

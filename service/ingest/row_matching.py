@@ -63,7 +63,7 @@ def with_matches(
                 yield line, row
                 continue
             try:
-                found = _settled(names, known, match(file.identifiers, row, index))
+                found = _settled_match(names, known, match(file.identifiers, row, index))
             except RowRejected as error:
                 reject(line, str(error))
                 continue
@@ -75,7 +75,9 @@ def with_matches(
                 yield line, row
 
 
-def _settled(names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched) -> Match | Unmatched:
+def _settled_match(
+    names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched
+) -> Match | Unmatched:
     """Return the match that stands on record for a row that names these entries; else the one that was found now."""
     stated = [known[name] for name in names if name in known]
     if not stated:

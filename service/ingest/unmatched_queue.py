@@ -40,7 +40,7 @@ def import_and_queue(
     again = _import(ledger, mapping, retried, matched=False)
     report.appended += again.appended
     report.rejects += again.rejects
-    report.unmatched = _merged(waiting, [*report.unmatched, *again.unmatched, *_left(retried, again, mapping)])
+    report.unmatched = _merge(waiting, [*report.unmatched, *again.unmatched, *_left(retried, again, mapping)])
     _write(queue, report.unmatched)
     return report
 
@@ -146,7 +146,7 @@ def _key(row: UnmatchedRow) -> tuple[object, ...]:
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 
-def _merged(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
+def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
     """Return each row once, with what a person has filled in already."""
     said = {_key(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}

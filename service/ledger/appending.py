@@ -167,7 +167,7 @@ def append_batch(
             results.append(appended)
             continue
         if has_twins and found.digest != item.digest and index not in alike:  # of an entry earlier in the batch
-            raise _differing(batch, {index: found})
+            raise _content_differs_error(batch, {index: found})
         results.append(found.appended._replace(erased=alike.get(index, False)))
     sequence += rows.insert(database, connection)
     for entry_id, came_to in met.unfinished.items():
@@ -212,10 +212,10 @@ def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Store
         if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in alike
     }
     if differing:
-        raise _differing(batch, differing)
+        raise _content_differs_error(batch, differing)
 
 
-def _differing(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
+def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
     """Return the error for entries whose ids stand for other content: by their index, what is stored under the id."""
     texts = {
         index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"

@@ -69,10 +69,10 @@ def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
     except ValueError:
         raise ConfigurationWrong("the public key must be 64 hexadecimal digits, as a checkpoint shows it") from None
-    return list(_checked(path, key))
+    return list(_read_lines(path, key))
 
 
-def _checked(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]]:
+def _read_lines(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

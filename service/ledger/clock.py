@@ -105,12 +105,12 @@ class LedgerClock:
         """Return the present, for reads: the database's clock, or the server's unless it has jumped ahead."""
         if database is not None:
             return database
-        wall, expected = self._compared()
+        wall, expected = self._compare_clocks()
         return wall if wall - expected <= TOLERANCE else expected
 
     def present(self, database: int | None) -> Present:
         """Return the present, for an append. `database`: what its own clock says, if it has one. ClockInDoubt."""
-        wall, expected = self._compared()
+        wall, expected = self._compare_clocks()
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
                 f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
@@ -124,7 +124,7 @@ class LedgerClock:
             )
         return Present(wall if database is None else database)
 
-    def _compared(self) -> tuple[int, int]:
+    def _compare_clocks(self) -> tuple[int, int]:
         """Return what the clock says, and what it should say by the time that has passed since it was last sound."""
         # Read in this order so that a process that is paused in between sees its clock lag, never jump.
         before, wall = steady_clock(), self._wall()

@@ -91,7 +91,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a connection that reads what is committed, each statement by itself. LedgerUnavailable."""
-        with self._answering(), self._readers.connect() as connection:
+        with self._translate_errors(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
@@ -101,7 +101,7 @@ class Database:
         An error rolls it back. LedgerUnavailable, after which a commit may or may not have happened; ConfigurationWrong
         if another process writes to the SQLite file, or PostgreSQL might lose what it has committed.
         """
-        with self._answering():
+        with self._translate_errors():
             if self._lock:
                 self._lock.share()
             if self.is_missing:
@@ -112,7 +112,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a connection all of whose statements see one moment, however long they take; writers go on meanwhile."""
-        with self._answering(), self._readers.connect() as connection:
+        with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")  # the driver begins nothing by itself
                 try:
@@ -166,7 +166,7 @@ class Database:
 
         Return its rows on SQLite, where they say what became of it.
         """
-        with self._answering(), self._writer.connect() as connection:
+        with self._translate_errors(), self._writer.connect() as connection:
             if self._lock:
                 self._lock.share()
             raw: Any = connection.connection.driver_connection
@@ -225,7 +225,7 @@ class Database:
         return engine
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
         try:

@@ -100,7 +100,7 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
             ("clock", "first_sequence"),
             f"must be an entry after {mendings.through}, up to where it was mended before, and not after {last}, the last",
         )
-    begun, before = _recorded(connection, first), _recorded(connection, first - 1)
+    begun, before = _record_time_of(connection, first), _record_time_of(connection, first - 1)
     if not before < begun - ahead <= now:
         raise invalid(
             ("clock", "ahead_micros"),
@@ -186,8 +186,8 @@ def _before(connection: Connection, known_time: int, first: int, last: int) -> t
 
 def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
     """Return the record times of the first and the last of a run of entries, as they stand."""
-    return _recorded(connection, first), _recorded(connection, last)
+    return _record_time_of(connection, first), _record_time_of(connection, last)
 
 
-def _recorded(connection: Connection, sequence: int) -> int:
+def _record_time_of(connection: Connection, sequence: int) -> int:
     return int(connection.execute(_RECORDED, {"sequence": sequence}).scalar() or 0)

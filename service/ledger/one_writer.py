@@ -86,7 +86,7 @@ class WriterLock:
         """Return the file's descriptor once the lock is held in this role; None where there are no locks."""
         begun = time.monotonic()
         while True:
-            descriptor = self._opened()
+            descriptor = self._open_file()
             if descriptor is None:
                 return None
             try:
@@ -111,7 +111,7 @@ class WriterLock:
                 return None
             os.close(descriptor)
 
-    def _opened(self) -> int | None:
+    def _open_file(self) -> int | None:
         """Return the file, opened, with the ledger's own permissions; None without a folder, which SQLite will tell of."""
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -95,9 +95,9 @@ class PatientConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
         """Run one exchange with the server, as psycopg does, and sees that it does not wait in vain."""
-        return super().wait(self._watched(gen), *arguments, **named)
+        return super().wait(self._watch(gen), *arguments, **named)
 
-    def _watched(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    def _watch(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         """Yield the exchange; psycopg resumes it with what is ready, or every 0.1 s with nothing."""
         heard, patience = monotonic(), QUIET_SECONDS
         try:

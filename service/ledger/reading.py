@@ -155,7 +155,7 @@ def entries(
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
     held = keys(connection, marketplace, sealed)
-    return [_recorded(row, held.get(row.seller)) for row in rows]
+    return [_recorded_entry(row, held.get(row.seller)) for row in rows]
 
 
 def position(connection: Connection, source: str, partition: int) -> int | None:
@@ -164,7 +164,7 @@ def position(connection: Connection, source: str, partition: int) -> int | None:
     return None if found is None else int(found)
 
 
-def _recorded(row: Any, key: Key | None) -> RecordedEntry:
+def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
     sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending = row
     text, erased = unseal(entry_id, content, key)
     entry = entry_from_content(entry_id, content, text)

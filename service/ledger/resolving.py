@@ -74,7 +74,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
     if not reports:
         return []
     ask = _Asking(connection, marketplace, cut)
-    histories = {report.entry_id: _History(_arrived(report)) for report in reports}
+    histories = {report.entry_id: _History(_state_on_arrival(report)) for report in reports}
     for row in ask.rows(_ABOUT, histories):
         if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
             found = histories[row.violation]
@@ -83,7 +83,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
     for row in ask.rows(_CORRECTIONS, histories):
         histories[row.target].corrections.append(row)
     regroupings = [*ask.rows(_REGROUPINGS, {report.seller for report in reports})]
-    voided = _voided(ask.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
+    voided = _void_entries(ask.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
     into: dict[tuple[str, str], str] = {}
     for row in sorted(regroupings, key=lambda row: row.sequence):
         if row.entry_id in voided:
@@ -121,7 +121,7 @@ class _Asking:
         yield from self._connection.execute(query, values) if names else ()
 
 
-def _arrived(report: Any) -> ViolationState:
+def _state_on_arrival(report: Any) -> ViolationState:
     severity, status = Severity(report.severity), Status(report.status)
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 
@@ -132,7 +132,7 @@ def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Inciden
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):
         is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
-        states[row.violation] = _arrived(row) if is_report else states[row.violation].apply(change_of(row))
+        states[row.violation] = _state_on_arrival(row) if is_report else states[row.violation].apply(change_of(row))
     found: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
@@ -142,7 +142,7 @@ def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Inciden
     return found
 
 
-def _voided(corrections: Iterator[Any]) -> set[str]:
+def _void_entries(corrections: Iterator[Any]) -> set[str]:
     """Return the entries whose last correction makes them void."""
     last = {row.target: row.status for row in corrections}
     return {name for name, status in last.items() if status == CorrectionKind.VOID}

@@ -53,8 +53,8 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
     BackupRefused, which names what is wrong, if the file is damaged, is of a newer release, or does not verify, or if
     the ledger holds something already.
     """
-    with _opened(file) as archive:
-        manifest = _checked(archive, file, progress)
+    with _open_archive(file) as archive:
+        manifest = _check_members(archive, file, progress)
         with database.write() as connection:
             _prepare(connection, manifest)
             tables = ledger_tables(connection)
@@ -78,16 +78,16 @@ def rehearse(file: Path, progress: Progress) -> Manifest:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(file)
     except _DAMAGE as error:
-        raise _damaged(file, "its directory", error) from None
+        raise _damage_error(file, "its directory", error) from None
     with archive:
         yield archive
 
 
-def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
+def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
     """Return the manifest, once every member has the digest that it states."""
     try:
         with _member(archive, MANIFEST) as member:
@@ -98,7 +98,7 @@ def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manife
     except ValidationError:
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     except _DAMAGE as error:
-        raise _damaged(file, MANIFEST, error) from None
+        raise _damage_error(file, MANIFEST, error) from None
     if not knows(manifest.schema_version):
         raise BackupRefused(
             f"{file} is of a newer release, with the schema {manifest.schema_version}; restore it by that release"
@@ -113,9 +113,9 @@ def _checked(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manife
                     done += len(data)
                     progress(f"check {name}", min(done, size - 1), size)
         except _DAMAGE as error:
-            raise _damaged(file, member_of(name), error) from None
+            raise _damage_error(file, member_of(name), error) from None
         if digest.hexdigest() != table.sha256:
-            raise _damaged(file, member_of(name), ValueError("its SHA-256 is not the one of the manifest"))
+            raise _damage_error(file, member_of(name), ValueError("its SHA-256 is not the one of the manifest"))
         progress(f"check {name}", size, size)
     return manifest
 
@@ -237,6 +237,6 @@ def _by_hand(problem: str) -> BackupRefused:
     return BackupRefused(f"{problem}: it was made by hand")
 
 
-def _damaged(file: Path, member: str, error: Exception) -> BackupRefused:
+def _damage_error(file: Path, member: str, error: Exception) -> BackupRefused:
     reason = str(error).strip('"').rstrip(".") or type(error).__name__
     return BackupRefused(f"{file} is damaged or cut short: {member} cannot be read ({reason}); take another copy")

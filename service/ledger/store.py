@@ -132,7 +132,7 @@ class Ledger(ReviewReads):
         batch = prepare_batch(entries, max(present.clock, end.record_time))
         try:
             with self._database.write() as connection:
-                present = self._locked(connection, present)
+                present = self._present_under_lock(connection, present)
                 if as_seen is not None and (names := appending.changed_since(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
                 results, unfinished = appending.append_batch(
@@ -163,7 +163,7 @@ class Ledger(ReviewReads):
                 left = following.unfinished_of(connection, marketplace, [entry_id])
                 if not left:
                     return
-                present = self._locked(connection, present)
+                present = self._present_under_lock(connection, present)
                 last = appending.last(connection)
                 _, _, after = left[0]
                 sequence, more = following.follow_on(
@@ -198,7 +198,7 @@ class Ledger(ReviewReads):
         present = self._clock.present(end.clock)
         item = prepare(Entry(entry_id, "", stated), present.clock)
         with self._database.write() as connection:
-            present = self._locked(connection, present)
+            present = self._present_under_lock(connection, present)
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
                 last = appending.last(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
@@ -385,17 +385,17 @@ class Ledger(ReviewReads):
         """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
-        return self._knowing(present.clock)
+        return self._present_by(present.clock)
 
-    def _locked(self, connection: Connection, before: Present) -> Present:
+    def _present_under_lock(self, connection: Connection, before: Present) -> Present:
         """Return the present once the lock is held; not before the one that the entries were checked against.
 
         ClockInDoubt.
         """
         present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
-        return self._knowing(max(before.clock, present.clock))
+        return self._present_by(max(before.clock, present.clock))
 
-    def _knowing(self, clock: int) -> Present:
+    def _present_by(self, clock: int) -> Present:
         """Return the present, with what is known of record times that were put right."""
         mendings = self._known[1].all
         return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)

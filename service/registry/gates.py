@@ -52,7 +52,9 @@ def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
     if len({gate.gate for gate in gates}) != len(gates):
         raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
     if lost := NEVER_OVERRIDDEN - {gate.gate for gate in gates if gate.is_hard}:
-        raise ArtifactRefused(f"{GATES} of the model must hold {_listed(sorted(lost))} as hard gates; train it again")
+        raise ArtifactRefused(
+            f"{GATES} of the model must hold {_join_names(sorted(lost))} as hard gates; train it again"
+        )
     return gates
 
 
@@ -83,11 +85,11 @@ def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served:
         hard.append(GATES)
     asked = []
     if fixed:
-        asked.append(f"{_listed(fixed)} cannot be overridden: train another model")
+        asked.append(f"{_join_names(fixed)} cannot be overridden: train another model")
     if hard and not override:
-        asked.append(f"past {_listed(hard)} it takes a named person's override (--override NAME)")
+        asked.append(f"past {_join_names(hard)} it takes a named person's override (--override NAME)")
     if advisory and not sign_off:
-        asked.append(f"{_listed(advisory)} must be signed off by name (--sign-off NAME)")
+        asked.append(f"{_join_names(advisory)} must be signed off by name (--sign-off NAME)")
     if asked:
         metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
         raise GatesFailed(f"gates of the model failed; {'; '.join(asked)}", metadata)
@@ -130,5 +132,5 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return ", ".join(names)

@@ -165,7 +165,7 @@ def check(decision: Decision) -> None:
         wrong.append(FieldViolation(("action",), f"must be one of {known}; decide anything else one by one"))
     else:
         wrong += _wrong_change(decision)
-        allowing = _allowing(decision.action)
+        allowing = _statuses_allowing(decision.action)
         if not {*decision.statuses} <= allowing:
             allowed = ", ".join(sorted(status.name.lower() for status in allowing))
             wrong.append(FieldViolation(("statuses",), f"must allow the action: {allowed}"))
@@ -188,7 +188,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
-    found = list(_selected(ledger, marketplace, ledger.cut(), decision))
+    found = list(_select(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # of which the latter cannot be marked
         group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
@@ -261,7 +261,7 @@ def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
                 yield FieldViolation(one.path[-1:], one.description)
 
 
-def _allowing(action: Action) -> set[Status]:
+def _statuses_allowing(action: Action) -> set[Status]:
     """Return the statuses that allow an action."""
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
@@ -280,9 +280,9 @@ def _lot(report: Report) -> float:
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
-def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
+def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
     """Yield the violations that this decision may change, or has changed, by the sequence of their reports."""
-    wanted = {*decision.statuses} or _allowing(decision.action) - {Status.DISMISSED}
+    wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0
     while True:
@@ -293,7 +293,7 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
         changes = ledger.histories(marketplace, cut.sequence, names)
         for report in page:
             sellers = reached.get(report.violation, ())
-            found = _standing(prefix, report, changes.get(report.violation, ()))
+            found = _state_before(prefix, report, changes.get(report.violation, ()))
             if found is None or found.status not in wanted:
                 continue
             if not found.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
@@ -309,7 +309,7 @@ def _selected(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) ->
         after = page[-1].sequence
 
 
-def _standing(prefix: str, report: Report, changes: Sequence[RecordedChange]) -> Selected | None:
+def _state_before(prefix: str, report: Report, changes: Sequence[RecordedChange]) -> Selected | None:
     """Return where a violation stood before the decision; None if it is a person's to decide, or as if never reported.
 
     The ids of the decision's own entries begin with `prefix`.

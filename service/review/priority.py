@@ -50,6 +50,6 @@ class QueueItem:
         return self.probability_upheld * self.harm_weight * (self.recent_orders + 1)
 
 
-def ranked(items: Iterable[QueueItem]) -> list[QueueItem]:
+def rank_items(items: Iterable[QueueItem]) -> list[QueueItem]:
     """Return the items in order: safety first, then by falling priority; of equals the earlier report."""
     return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

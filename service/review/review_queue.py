@@ -5,7 +5,7 @@ from scoring.enums import Category, Severity, Status
 from service.ledger.notifiers import OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.review.priority import QueueItem, ranked
+from service.review.priority import QueueItem, rank_items
 from service.review.reliability import assess, probability_upheld
 
 MAX_OPEN = 20_000
@@ -35,7 +35,7 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
         )
         for violation in waiting
     ]
-    return ranked(items), any(len(newest) > limit for newest in found)
+    return rank_items(items), any(len(newest) > limit for newest in found)
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:

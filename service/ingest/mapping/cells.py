@@ -150,7 +150,7 @@ def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
     return change
 
 
-def _moved(days: Any, where: str, field: str, dates: Dates) -> Change:
+def _move_days(days: Any, where: str, field: str, dates: Dates) -> Change:
     if not isinstance(days, int) or isinstance(days, bool):
         raise ConfigurationWrong(f"{where}.plus_days must be a whole number of days")
 
@@ -173,7 +173,7 @@ def _multiplied(factor: Any, where: str, field: str, _dates: Dates) -> Change:
 _CHANGES: Mapping[str, Callable[[Any, str, str, Dates], Change]] = {
     "map": _mapped,
     "bands": _banded,
-    "plus_days": _moved,
+    "plus_days": _move_days,
     "multiply": _multiplied,
 }
 """What a table can make of a column's text, by the name of its argument."""

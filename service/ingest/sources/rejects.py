@@ -45,7 +45,7 @@ class RejectFile:
         ]
         try:
             if self._file is None:
-                self._file = _opened(self.path)
+                self._file = _open_file(self.path)
             self._file.write("".join(f"{json.dumps(line, ensure_ascii=True)}\n" for line in lines).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -56,7 +56,7 @@ class RejectFile:
             ) from None
 
 
-def _opened(path: Path) -> Any:
+def _open_file(path: Path) -> Any:
     """Return the file, to be appended to; a line that a crash cut short is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")

@@ -13,7 +13,7 @@ import pytest
 from scoring.errors import ArtifactRefused, InvalidInput, ModelNotFound
 from scoring.model.artifact import MANIFEST, PARTS
 from sellertrust.v1.model_service_pb2 import ModelMove
-from service.cli.models import _moved
+from service.cli.models import _move_row
 from service.cli.output import Format
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, is_move
 from service.registry.registry import Registry
@@ -261,7 +261,7 @@ def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wro
 def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
     """Logs of before hold what is refused today."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
-    row = _moved(move, Format.TABLE)
+    row = _move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
     assert row["figures"] == "override=b\\u000ac"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.enums import AUTHORITIES, Attribution, Category, Severity, Source, Status
 from service.ledger.records import Outcome, Record, outcome_of
-from service.review.priority import HARM_WEIGHTS, QueueItem, ranked
+from service.review.priority import HARM_WEIGHTS, QueueItem, rank_items
 from service.review.reliability import PRIORS, assess, probability_upheld, reliability_of
 
 records = st.builds(Record, *([st.integers(0, 1_000)] * 5))
@@ -108,4 +108,4 @@ def test_safety_goes_first_whatever_the_numbers_say(order: list[int]) -> None:
         replace(item, category=category, sequence=sequence)
         for category, item, sequence in product((Category.SAFETY, Category.IP), (loud, quiet), (1, 2))
     ]
-    assert ranked([wanted[place] for place in order]) == wanted
+    assert rank_items([wanted[place] for place in order]) == wanted
