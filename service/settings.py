@@ -209,7 +209,7 @@ class Row(NamedTuple):
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment (default: this process's).
 
-    ConfigurationWrong tells every problem at once.
+    ConfigurationWrong names every problem at once.
     """
     given = {
         name.upper(): value

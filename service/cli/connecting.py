@@ -1,4 +1,4 @@
-"""Connections of the command line to a server, and what keeps a command from one, found out and said.
+"""Connections of the command line to a server, and how it finds out what keeps a command from one.
 
 gRPC says of every handshake that fails that the connection did: here the same is tried again with Python's TLS, which says
 why.
@@ -82,7 +82,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
-    """Return (what keeps the command from the server at `target`, remedy); None if it is not TLS, or cannot be told."""
+    """Return (what keeps the command from the server at `target`, remedy); None if it is not TLS, or cannot be known."""
     match = _TARGET.fullmatch(target)
     if match is None:
         return None

@@ -1,6 +1,6 @@
-"""What to say of a PostgreSQL that lets nobody in, or does not answer: to the operator alone, who may know where it is.
+"""The problem and the remedy for a PostgreSQL that lets nobody in, or is silent: for the operator, who may know where it is.
 
-Callers of the server are told that the ledger is unavailable, and not which host and port that concerns.
+Callers of the server get no more than that the ledger is unavailable, not which host and port that concerns.
 """
 
 import re

@@ -68,7 +68,7 @@ def accept(
 
     What was listed here is recognised.
 
-    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` is told what is,
+    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` gets what is,
     so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
     position stands where it stood, and the same batch may be given again.
 

@@ -1,4 +1,4 @@
-"""Rows of authorities and their sellers: a row goes on with its match, or is told as one that found nobody."""
+"""Rows of authorities and their sellers: a row goes on with its match, or is listed as one that found nobody."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

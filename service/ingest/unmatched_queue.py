@@ -142,7 +142,7 @@ def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMa
 
 
 def _key(row: UnmatchedRow) -> tuple[object, ...]:
-    """Return what tells a row from others: the entries it would become."""
+    """Return what identifies a row: the entries it would become."""
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 

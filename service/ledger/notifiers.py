@@ -30,7 +30,7 @@ _VISIBLE = (
 def _latest(kind: Kind) -> Any:
     """Return the last word of a kind about the report in hand.
 
-    As in the score, by knowledge alone: what is decided today corrects what is said of an earlier time.
+    As in the score, by knowledge alone: what is decided today corrects what holds of an earlier time.
     """
     return (
         select(_C.status)

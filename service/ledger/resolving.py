@@ -1,6 +1,6 @@
 """Violations as reads show them: decisions, attributions, corrections of time, merged and split incidents resolved.
 
-By knowledge alone, as in the score: a decision of today corrects what is said of an earlier time.
+By knowledge alone, as in the score: a decision of today corrects what holds of an earlier time.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -348,7 +348,7 @@ class Ledger(ReviewReads):
     ) -> Verified:
         """Check every entry against the seals, and the seals against exported checkpoints: (sequence, chain).
 
-        `progress` is told how many entries of how many are done.
+        `progress` gets how many entries of how many are done.
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:

@@ -20,7 +20,7 @@ MARGIN_SECONDS = 0.05
 class Tail:
     """The last sequence of the ledger. `ask` reads it; at most `readers` reads wait for a sequence at a time.
 
-    The database is asked only while somebody waits. Appends of this process are told by `note`.
+    The database is asked only while somebody waits. Appends of this process are noted by `note`.
     """
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:

@@ -85,7 +85,7 @@ class Verified:
 def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None]) -> Verified:
     """Walk the whole ledger once, in constant memory: sequences, leave, roots, chain, exported checkpoints, and keys.
 
-    `read` runs a query and returns its rows; `checkpoints` are (sequence, chain); `progress` is told (done, in all).
+    `read` runs a query and returns its rows; `checkpoints` are (sequence, chain); `progress` gets (done, in all).
     What is appended meanwhile is left for the next time.
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)

@@ -2,7 +2,7 @@
 
 `offer` is called with what a request was answered from, and returns at once: it puts it into a bounded queue, or counts it
 as dropped. One thread scores it again, takes at most SHARE of a core for it, and appends the comparison to a file of JSON
-lines. Whatever fails there (the model, the disk) is counted and told, and reaches no answer.
+lines. Whatever fails there (the model, the disk) is counted and reported, and reaches no answer.
 """
 
 import json
@@ -58,7 +58,7 @@ class Answered(NamedTuple):
 
 
 class Shadow:
-    """Follows the alias `shadow`. Use it as a context manager; `report` is told of each new problem, once."""
+    """Follows the alias `shadow`. Use it as a context manager; `report` gets each new problem, once."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Rows of texts by column from somebody's tables: CSV, CSV.gz, Parquet. What is no row of the table is told, by line."""
+"""Rows of texts by column from somebody's tables: CSV, CSV.gz, Parquet. What is no row of the table is rejected, by line."""
 
 import csv
 import gzip
@@ -42,7 +42,7 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows tells.
+    """Return the columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows finds out.
 
     Columns that are left out of the rows are not among them. ModuleNotFoundError without polars.
     """
