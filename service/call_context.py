@@ -30,7 +30,7 @@ class Call:
         self.visible_sellers: frozenset[str] | None = None
         """The sellers of whom alone the answer may hold anything; None: whatever the request names."""
         self._add_callback = add_callback
-        self._told: set[Callable[[], None]] = set()
+        self._waking: set[Callable[[], None]] = set()
 
     def require_caller(self) -> None:
         """Refuse to go on for nobody: DeadlinePassed or CallerGone unless the caller still waits for an answer."""
@@ -42,8 +42,8 @@ class Call:
 
     def on_end(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when the caller goes away: once, however often it is asked for."""
-        if wake not in self._told:
-            self._told.add(wake)
+        if wake not in self._waking:
+            self._waking.add(wake)
             if not self._add_callback(wake):
                 wake()
 

@@ -182,7 +182,7 @@ class Settings(BaseModel):
         description="Time between saying NOT_SERVING and refusing calls, on SIGTERM",
     )
     marketplace: Annotated[str, AfterValidator(_is_marketplace)] = Field(
-        default="default", description="Marketplace that the command line means unless told"
+        default="default", description="Marketplace that the command line means by default"
     )
     target: Annotated[str, AfterValidator(_is_target)] = Field(
         default="127.0.0.1:50051", description="Server that the command line asks"

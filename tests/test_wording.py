@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 FINISHED = (
     "scoring/*.py",
     "scoring/entries/**/*.py",
+    "service/*.py",
+    *(f"service/{room}/**/*.py" for room in ("api", "cli", "contract", "ingest", "ledger", "policy")),
+    *(f"service/{room}/**/*.py" for room in ("registry", "review", "scores")),
     "proto/sellertrust/*.py",
     "proto/sellertrust/v1/*.proto",
     "docs/glossary.md",

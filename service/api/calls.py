@@ -123,7 +123,7 @@ class Calls:
         self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
     ) -> StreamBehaviour:
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            """`incoming` is the bytes of the request, or an iterator of those of all requests."""
+            """Answer a call; `incoming` is the bytes of the request, or an iterator of those of all requests."""
             with self._passing(method, context, streams) as passage:
                 messages = streams.messages(incoming) if method.takes_stream else [incoming]
                 requests = self._requests(passage, messages, context)

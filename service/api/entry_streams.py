@@ -75,17 +75,17 @@ class EntryStreams:
         if position > last:
             raise sequence_not_reached_error("after_sequence", position, last)
         self._tail.note(last)
-        call, told = current_call(), -inf
+        call, answered = current_call(), -inf
         while call.is_active():
             page: list[entry_pb.Entry] = []
             if last > position:
                 page, position = self._entries_after(parent, position, last, limit)
-            if page or monotonic() - told >= HEARTBEAT_SECONDS:
+            if page or monotonic() - answered >= HEARTBEAT_SECONDS:
                 call.counts["items"] += len(page)
                 yield ledger_pb.WatchEntriesResponse(entries=page, sequence=position)
-                told = monotonic()
+                answered = monotonic()
             if position == last:
-                last = max(last, self._tail.wait(position + 1, told + HEARTBEAT_SECONDS - monotonic()))
+                last = max(last, self._tail.wait(position + 1, answered + HEARTBEAT_SECONDS - monotonic()))
             elif self._tail.is_closed:  # a stream that catches up does not wait
                 raise server_stopping_error()
 

@@ -30,7 +30,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """The names of its principals, as logs and records show them."""
+        """Return the names of its principals, as logs and records show them."""
         return " ".join(principal.name for principal in self.principals)
 
 
@@ -107,7 +107,7 @@ def require_rows(methods: list[str]) -> None:
 
 
 def _bearer_token(context: grpc.ServicerContext) -> str | None:
-    """The bearer token of a call; Unauthenticated if it has several, or credentials of another kind."""
+    """Return the bearer token of a call; Unauthenticated if it has several, or credentials of another kind."""
     shown = [value for key, value in context.invocation_metadata() if key == "authorization"]
     if not shown:
         return None

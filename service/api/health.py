@@ -27,7 +27,7 @@ WITHOUT_LEDGER = ("sellertrust.v1.ModelService",)
 
 
 class _EndedLater:
-    """The context of a watch whose end is told by a thread of `pool` instead of gRPC's own.
+    """The context of a watch whose end is reported by a thread of `pool` instead of gRPC's own.
 
     The servicer sends under its lock, and takes it when a watch ends; gRPC's one thread, waiting for it there, would
     never see that what is being sent has gone out, and a drain while a client goes away would not end.

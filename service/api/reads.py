@@ -110,7 +110,7 @@ class Page:
 
     @property
     def after_number(self) -> int:
-        """What the page goes on after in a list whose tokens hold numbers: a sequence, or a count of items."""
+        """Return what the page goes on after in a list whose tokens hold numbers: a sequence, or a count of items."""
         return int(self.after or 0)
 
     def token(self, after: object) -> str:

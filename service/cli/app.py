@@ -74,13 +74,13 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.")
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Which sellers deserve trust: a ledger of violations and a score that can be traced to it."""
+    """Take the options of the command itself."""
 
 
 def run() -> int:
@@ -92,7 +92,7 @@ def run() -> int:
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
     except Exception as error:
-        code, problem, remedy = _told(error)
+        code, problem, remedy = _explain(error)
         if code is Exit.UNFORESEEN and os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":
             raise
         say(f"error: {problem}")
@@ -102,7 +102,7 @@ def run() -> int:
     return Exit.OK
 
 
-def _told(error: Exception) -> tuple[Exit, str, str]:
+def _explain(error: Exception) -> tuple[Exit, str, str]:
     """Exit code of an error, what is wrong, and the next command where the message does not name it."""
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, where the command line knows one

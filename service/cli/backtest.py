@@ -126,7 +126,7 @@ def backtest(
 
 
 def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
-    """The model to compare with: the one that is named, or the champion; None if nobody is, or it is the model itself."""
+    """Return the model to compare with: the named one, or the champion; None if that is nobody or the model itself."""
     if against == NOBODY:
         return None
     if against is None:

@@ -92,7 +92,7 @@ def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | Non
         with socket.create_connection((host, port), timeout=_LOOK_SECONDS) as plain:
             return _plain_trouble(plain, target) if context is None else _tls_trouble(settings, context, plain, host)
     except OSError:
-        return None  # nothing answers there, which gRPC has said
+        return None  # nothing answers there, which gRPC has reported
 
 
 def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:

@@ -95,13 +95,13 @@ def feed_command(
 
 def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
     """Return a function that says how many messages were rejected, when more are: a feed may run for months."""
-    said = 0
+    shown = 0
 
     def notice(report: "FeedReport") -> None:
-        nonlocal said
-        if report.rejected > said:
-            said = report.rejected
-            say(f"{said:,} messages rejected so far, kept in {path}")
+        nonlocal shown
+        if report.rejected > shown:
+            shown = report.rejected
+            say(f"{shown:,} messages rejected so far, kept in {path}")
 
     return notice
 

@@ -140,7 +140,7 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
 
 
 def _say_reasons(report: "ImportReport") -> None:
-    """Says why rows were rejected: of each reason how many, an example, and what to write."""
+    """Say why rows were rejected: of each reason how many, an example, and what to write."""
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)

@@ -146,7 +146,7 @@ def promote(
     """Make a model champion. Running servers take it over within seconds, each after trying it in a process apart."""
     with _open_models(next(iter(server or []), None)) as models:
         done = models.promote_model(model, actor=actor or user(), reason=reason, override=override, sign_off=sign_off)
-    _told(done.champion, server, timeout if wait else 0)
+    _report_champion(done.champion, server, timeout if wait else 0)
 
 
 @app.command("rollback")
@@ -156,7 +156,7 @@ def rollback(
     """Make the model champion again that was champion before. Running servers follow within a second."""
     with _open_models(next(iter(server or []), None)) as models:
         done = models.rollback_model(actor=actor or user(), reason=reason)
-    _told(done.champion, server, timeout if wait else 0)
+    _report_champion(done.champion, server, timeout if wait else 0)
 
 
 @app.command("history")
@@ -191,7 +191,7 @@ def _open_models(server: str | None) -> Iterator[Models]:
         yield client
 
 
-def _told(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
+def _report_champion(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
     """Say who is champion; with a timeout, wait for the servers, and end with 5 if one of them has not followed."""
     digest = champion.rpartition("/")[2]
     say(f"champion is now {digest[:12]}")

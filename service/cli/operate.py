@@ -72,14 +72,14 @@ def db_grant(
         say(f"{eraser} may delete keys besides")
 
 
-@db.callback()
+@db.callback(help="The ledger's database.")
 def _db() -> None:
-    """The ledger's database."""
+    """Group the commands about the database."""
 
 
-@config.callback()
+@config.callback(help="The configuration.")
 def _config() -> None:
-    """The configuration."""
+    """Group the commands about the configuration."""
 
 
 def doctor(output: Output = Format.TABLE) -> None:

@@ -187,7 +187,7 @@ class Training:
 
     @property
     def job(self) -> "Job":
-        """What is trained, once it has been read."""
+        """Return what is trained, once it has been read."""
         if self._job is None:
             raise RuntimeError("read() comes first")
         return self._job

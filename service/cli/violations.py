@@ -140,18 +140,18 @@ def _add_decision(action: str, text: str) -> None:
         marketplace: Marketplace = None,
         output: Output = Format.TABLE,
     ) -> None:
-        said: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
+        stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
         if units:
             if action not in _COUNTS_UNITS:
                 raise invalid("--units", f"are adjudicated by {' or '.join(_COUNTS_UNITS)} only")
-            said["units"] = units
+            stated["units"] = units
         if (severity is not None) != (action == "reduce"):
             raise invalid("--severity", "is required to reduce, and belongs to nothing else")
         if severity is not None:
-            said["severity"] = _severity(severity)
+            stated["severity"] = _severity(severity)
         with client() as (connection, settings):
             where = marketplace_of(marketplace, settings)
-            changed = connection.decide_violation(action, where, violation, **said)
+            changed = connection.decide_violation(action, where, violation, **stated)
         emit_one(violation_row(changed.violation) | {"sequence": changed.sequence}, output)
 
 

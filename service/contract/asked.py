@@ -73,7 +73,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
 
 
 def _seller(name: str, marketplace: str) -> str | None:
-    """The seller's id; None, which is every seller, if the name is none of the marketplace."""
+    """Return the seller's id; None, which is every seller, if the name is none of the marketplace."""
     try:
         return seller_of(name, marketplace, "seller")
     except InvalidInput:
@@ -85,6 +85,6 @@ def _bulk_action(row: MethodRow, request: Any) -> str | None:
 
 
 def _action_name(number: int) -> str:
-    """The action as grants name it; `*` for a number that is none."""
+    """Return the action as grants name it; `*` for a number that is none."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

@@ -86,7 +86,7 @@ def import_files(
         _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
-        # Who finds no seller is told at the end, and who does depends on what is known by then: such a file begins anew.
+        # Who finds no seller is listed at the end, and who does depends on what is known by then: such a file begins anew.
         remembers = None if file.matched.rules else journal
         path = data / file.path
         with run.file(path, file.path, _how(mapping, file, data) if remembers else "", remembers) as (raw, attempt):
@@ -156,7 +156,7 @@ class _Run:
 
     @contextmanager
     def file(self, path: Path, name: str, how: str, journal: Path | None) -> Iterator[tuple[BinaryIO, Attempt]]:
-        """Open a file of the import, and tell how far an interrupted import of it came."""
+        """Open a file of the import, and show how far an interrupted import of it came."""
         try:
             with path.open("rb") as raw:
                 attempt = Attempt.remembered(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)

@@ -72,7 +72,7 @@ class Spans:
 
     @property
     def doubt(self) -> str:
-        """Why the times cannot be right; empty if they may be."""
+        """Return why the times cannot be right; empty if they may be."""
         if self.early <= MAX_EARLY * self.timed:
             return ""
         return (

@@ -74,7 +74,7 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
 
 
 def _form(reason: str) -> str:
-    """The reason without the values in it."""
+    """Return the reason without the values in it."""
     return _NUMBERED.sub("...", _QUOTED.sub("...", reason))
 
 

@@ -95,10 +95,10 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
                 f"{path}, line {reader.line_num}: line and row must stay as they were written; fill in seller, verified"
                 " and decided_by only"
             ) from None
-        said = [(cells[name] or "").strip() for name in ("seller", "verified", "decided_by")]
+        answers = [(cells[name] or "").strip() for name in ("seller", "verified", "decided_by")]
         file = files.get(cells["file"])
         ids = file.named(line, row) if file else ()
-        rows.append(UnmatchedRow(cells["file"], line, cells["reason"], cells["candidates"], row, ids, *said))
+        rows.append(UnmatchedRow(cells["file"], line, cells["reason"], cells["candidates"], row, ids, *answers))
     return rows
 
 
@@ -148,10 +148,10 @@ def _key(row: UnmatchedRow) -> tuple[object, ...]:
 
 def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
     """Return each row once, with what a person has filled in already."""
-    said = {_key(row): row for row in waiting}
+    answered = {_key(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}
     for row in rows:
-        before = said.get(_key(row), row)
+        before = answered.get(_key(row), row)
         merged.setdefault(
             _key(row),
             replace(row, seller=before.seller, verified=before.verified, decided_by=before.decided_by),
@@ -187,5 +187,5 @@ def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
 
 
 def _cells(row: UnmatchedRow) -> tuple[object, ...]:
-    said = (row.seller, row.verified, row.decided_by)
-    return (row.file, row.line, row.reason, row.candidates, *said, json.dumps(dict(row.row), ensure_ascii=False))
+    answers = (row.seller, row.verified, row.decided_by)
+    return (row.file, row.line, row.reason, row.candidates, *answers, json.dumps(dict(row.row), ensure_ascii=False))

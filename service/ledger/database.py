@@ -80,12 +80,12 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is SQLite; else it is PostgreSQL."""
+        """Return whether it is SQLite; else it is PostgreSQL."""
         return self.url.get_backend_name() == "sqlite"
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a file that is not there. The first connection would make it."""
+        """Return whether it is a file that is not there. The first connection would make it."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
@@ -189,7 +189,7 @@ class Database:
 
     def _make_private(self) -> None:
         """Make the SQLite file for its owner alone; what SQLite writes beside it has the same rights."""
-        with suppress(OSError):  # SQLite tells of a folder that cannot be written
+        with suppress(OSError):  # SQLite reports a folder that cannot be written
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
@@ -326,7 +326,7 @@ def _begin(connection: Connection) -> None:
 
 
 def locked_at(connection: Connection) -> int | None:
-    """Return what PostgreSQL's own clock said when the transaction of `Database.write` had the lock (microseconds)."""
+    """Return what PostgreSQL's own clock showed when the transaction of `Database.write` had the lock (microseconds)."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found
 
@@ -371,8 +371,8 @@ def _cause(error: Exception) -> BaseException | None:
 def _forget_rows(error: Exception) -> None:
     """Leave of PostgreSQL's error its class and code, and of a constraint its name: all else quotes rows."""
     if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
-        said = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
-        cause.args = error.args = (f"PostgreSQL refused it: {said} ({cause.sqlstate})",)
+        problem = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
+        cause.args = error.args = (f"PostgreSQL refused it: {problem} ({cause.sqlstate})",)
 
 
 def _is_full(error: Exception) -> bool:

@@ -78,9 +78,9 @@ def _member_in_postgresql(element: member, compiler: SQLCompiler, **options: Any
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
     """`only(column, value)`: whether the column has the value, for a query ordered by the column and then another.
 
-    Told `marketplace = m`, PostgreSQL knows that the order by (marketplace, sequence) is the one by sequence, and would
+    By `marketplace = m`, PostgreSQL knows that the order by (marketplace, sequence) is the one by sequence, and would
     rather walk the primary key, past the entries of all other marketplaces: a page of a marketplace with nine among 300,000
-    took 37 ms. Told that it is one of a list of one, it walks the index that begins with the marketplace: 0.3 ms.
+    took 37 ms. By a list of one, it walks the index that begins with the marketplace: 0.3 ms.
     """
 
     inherit_cache = True

@@ -53,7 +53,7 @@ _ABOUT = (
     )
     .where(
         _HERE,
-        _E.violation.is_not(None),  # said, so that the partial index serves
+        _E.violation.is_not(None),  # stated, so that the partial index serves
         among(_E.violation, _NAMES),
     )
     .order_by(_E.violation, _E.sequence)

@@ -62,7 +62,7 @@ class Mending(NamedTuple):
     """The sequence of the last."""
     ahead: int
     """By how much they were recorded too late."""
-    said: int
+    stated_time: int
     """When that was stated."""
     taken: tuple[int, int]
     """The record times of the first and the last of them, as they stand."""
@@ -84,11 +84,11 @@ class Mendings(NamedTuple):
 def load(connection: Connection) -> Mendings:
     """Return all mendings on record."""
     found, through = [], 0
-    for sequence, said, content in connection.execute(_MENDINGS).all():
+    for sequence, stated_time, content in connection.execute(_MENDINGS).all():
         fact, through = entry_from_content("", content).fact, sequence
         if isinstance(fact, ClockMended) and fact.ahead_micros:
             first, last = fact.first_sequence, sequence - 1
-            found.append(Mending(first, last, fact.ahead_micros, said, span(connection, first, last)))
+            found.append(Mending(first, last, fact.ahead_micros, stated_time, span(connection, first, last)))
     return Mendings(through, tuple(found))
 
 
@@ -138,7 +138,7 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
         right = recorded - literal(mending.ahead, BigInteger())
         among = and_(_E.sequence >= mending.first, _E.sequence <= mending.last)
         for name in ("occur_time", "report_time"):
-            wrong = or_(columns[name] == recorded, columns[name] > mending.said)
+            wrong = or_(columns[name] == recorded, columns[name] > mending.stated_time)
             columns[name] = case((and_(among, wrong), right), else_=columns[name])
         columns["record_time"] = case((among, right), else_=recorded)
     read = select(*(column.label(name) for name, column in columns.items())).subquery("entry").c

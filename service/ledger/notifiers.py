@@ -36,7 +36,7 @@ def _latest(kind: Kind) -> Any:
         select(_C.status)
         .where(
             _C.marketplace == _E.marketplace,
-            _C.violation.is_not(None),  # said, so that the partial index serves
+            _C.violation.is_not(None),  # stated, so that the partial index serves
             _C.violation == _E.violation,
             _C.kind == int(kind),
             _C.status.is_not(None),
@@ -128,7 +128,7 @@ _ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c
 
 _REACHED = select(_E.target, _E.entry_id).where(
     _E.marketplace == bindparam("marketplace"),
-    _E.target.is_not(None),  # said, so that the partial index serves
+    _E.target.is_not(None),  # stated, so that the partial index serves
     among(_E.target, bindparam("names", type_=Texts())),
     _E.kind == int(Kind.VIOLATION),
     _E.sequence <= bindparam("last"),

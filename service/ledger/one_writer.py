@@ -112,7 +112,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _open_file(self) -> int | None:
-        """Return the file, opened, with the ledger's own permissions; None without a folder, which SQLite will tell of."""
+        """Return the file, opened, with the ledger's own permissions; None without a folder, which SQLite will report."""
         try:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with suppress(OSError):  # who did not make it may not change it

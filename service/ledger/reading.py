@@ -139,8 +139,8 @@ def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
 
 def _fact_row(row: Any) -> FactRow:
     *columns, source, content = row
-    said = None if source is None else int(Source[source.upper()])
-    return FactRow._make((*columns, said, None if content is None else _attributes(content)))
+    number = None if source is None else int(Source[source.upper()])
+    return FactRow._make((*columns, number, None if content is None else _attributes(content)))
 
 
 def _alleges(row: FactRow) -> bool:

@@ -150,7 +150,7 @@ class Record:
 
     @property
     def reports(self) -> int:
-        """All of them."""
+        """Return all of them."""
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 

@@ -34,7 +34,7 @@ _ABOUT = (
     select(*_COLUMNS, _E.occur_time, _E.report_time)
     .where(
         *_HERE,
-        _E.violation.is_not(None),  # said, so that the partial index serves
+        _E.violation.is_not(None),  # stated, so that the partial index serves
         among(_E.violation, _NAMES),
         _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
         _E.status.is_not(None),

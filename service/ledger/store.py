@@ -53,7 +53,7 @@ class Ledger(ReviewReads):
         `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot
         be used, the role lacks rights (to append too, if `serving`), or another server has the file;
         LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this server's;
-        another than the machine's stands for PostgreSQL's own too, unless it `is_witnessed` by what else tells the time
+        another than the machine's stands for PostgreSQL's own too, unless it `is_witnessed` by what else shows the time
         (`service.ledger.clock`).
         """
         database = Database(url)

@@ -37,7 +37,7 @@ class Tail:
         self._failures = 0
 
     def note(self, sequence: int) -> None:
-        """Take note that the ledger holds `sequence`, and wakes who waits for it."""
+        """Take note that the ledger holds `sequence`, and wake all that wait for it."""
         with self._lock:
             if sequence > self._last:
                 self._last = sequence
@@ -106,7 +106,7 @@ class Tail:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server is about to stop."""
+        """Return whether the server is about to stop."""
         return self._stop.is_set()
 
     def _wake(self) -> None:
@@ -133,7 +133,7 @@ class Tail:
             began = monotonic()
             try:
                 self.note(self._ask())
-            except Exception:  # noqa: BLE001 (whatever it is, those who wait are told that there is no answer)
+            except Exception:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
                 with self._lock:
                     self._failures += 1
                     self._moved.notify_all()

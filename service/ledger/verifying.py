@@ -77,7 +77,7 @@ class Verified:
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
-        """All that was found: none of an intact ledger."""
+        """Return all that was found: none of an intact ledger."""
         found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
         return tuple(fault for fault in found if fault is not None)
 
@@ -241,7 +241,7 @@ class _Keys:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Entries whose key is gone, by the first of them, and how many they are; they stop no verification."""
+        """Return the entries whose key is gone, by the first of them, and how many they are; they stop no verification."""
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"

@@ -96,12 +96,12 @@ def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served:
     for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
-    said = {"gates": verdict(gates)}
+    figures = {"gates": verdict(gates)}
     if hard:
-        said |= {"override": override, "overridden": ",".join(hard)}
+        figures |= {"override": override, "overridden": ",".join(hard)}
     if advisory:
-        said |= {"sign_off": sign_off, "signed_off": ",".join(advisory)}
-    return said
+        figures |= {"sign_off": sign_off, "signed_off": ",".join(advisory)}
+    return figures
 
 
 def _gate(row: Mapping[str, object]) -> Gate:

@@ -50,14 +50,14 @@ def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_byte
         raise ArtifactRefused(f"the model was not loaded within {seconds:g} s by the process that tries it") from None
     except OSError as error:
         raise ArtifactRefused(f"the process that tries a model cannot be started: {error.strerror}") from None
-    said = done.stdout.decode(errors="replace").strip()
-    if done.returncode == REFUSED and said:
-        raise ArtifactRefused(said[:500])
-    if done.returncode or not said:
+    output = done.stdout.decode(errors="replace").strip()
+    if done.returncode == REFUSED and output:
+        raise ArtifactRefused(output[:500])
+    if done.returncode or not output:
         code = done.returncode
         how = f"was ended by signal {-code} ({_signal(-code)})" if code < 0 else f"ended with code {code}"
         raise ArtifactRefused(f"the process that tried the model {how}: it may be damaged, or need too much memory")
-    return said
+    return output
 
 
 def main() -> int:

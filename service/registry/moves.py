@@ -65,7 +65,7 @@ def move_of(line: bytes) -> Move:
     texts = (move.alias, move.digest, move.actor, move.reason, move.time)
     if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
         raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
-    if move.alias not in ALIASES:  # one that is spelt as a digest begins would stand for another model
+    if move.alias not in ALIASES:  # one that reads as a digest begins would stand for another model
         raise ValueError(f"an alias is one of {', '.join(ALIASES)}")
     if not isinstance(move.figures, dict) or not all(map(_is_figure, move.figures.values())):
         raise ValueError("the figures of a move are texts and numbers")
@@ -101,5 +101,5 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
     """Return a figure of a model from its last move that states it; None if no move does."""
-    said = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
-    return said[-1] if said else None
+    stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
+    return stated[-1] if stated else None

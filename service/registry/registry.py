@@ -37,19 +37,19 @@ class Registry:
 
     @property
     def folder(self) -> Path:
-        """Its folder. TypeError if it lies in an object store."""
+        """Return its folder. TypeError if it lies in an object store."""
         if not isinstance(self._storage, Folder):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
 
     @property
     def place(self) -> str:
-        """Where it lies, for messages."""
+        """Return where it lies, for messages."""
         return self._storage.place
 
     @property
     def look_seconds(self) -> float:
-        """How often a follower may ask for `stamp`."""
+        """Return how often a follower may ask for `stamp`."""
         return self._storage.look_seconds
 
     def stamp(self) -> object:
@@ -114,8 +114,8 @@ class Registry:
 
         def decide(moves: list[Move]) -> Move:
             # Asked again: the model may have been published with other gates while it was tried.
-            said = self._allowed(digest, moves, override, sign_off)
-            return self._champion_move(moves, digest, actor, reason, now, said)
+            stated = self._allowed(digest, moves, override, sign_off)
+            return self._champion_move(moves, digest, actor, reason, now, stated)
 
         self._storage.append(decide)
         return digest
@@ -141,8 +141,8 @@ class Registry:
                 text = f"model {champion[:12]} is not champion, so it is not taken back: {present[:12]} is"
                 raise ArtifactRefused(text, {"model": present})
             self.content(digest)
-            said: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
-            return self._champion_move(moves, digest, actor, reason, now, said)
+            stated: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
+            return self._champion_move(moves, digest, actor, reason, now, stated)
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion())
@@ -287,13 +287,13 @@ class Registry:
         gates = self._gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))
-        said = allow(gates, override, sign_off, served=served)
-        return {**said, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
+        stated = allow(gates, override, sign_off, served=served)
+        return {**stated, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(
-        self, moves: list[Move], digest: str, actor: str, reason: str, now: int, said: Mapping[str, Figure]
+        self, moves: list[Move], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
     ) -> Move:
-        figures: dict[str, Figure] = {**headline(self.read(digest)), **said}
+        figures: dict[str, Figure] = {**headline(self.read(digest)), **stated}
         before = aliases_of(moves).get(CHAMPION)
         if before not in (None, digest):
             figures[PREVIOUS] = str(before)

@@ -81,7 +81,10 @@ class Selected:
 
     @property
     def is_to_do(self) -> bool:
-        """Whether an entry is still to be appended: what is held back is reviewed if it is alleged, else left as it is."""
+        """Return whether an entry is still to be appended.
+
+        What is held back is reviewed if it is alleged, else left as it is.
+        """
         return not self.done and (not self.held_back or self.status is Status.ALLEGED)
 
 
@@ -100,33 +103,35 @@ class Outcome:
 
     @property
     def by_status(self) -> Mapping[Status, int]:
-        """Selected violations by the status before this decision."""
+        """Return selected violations by the status before this decision."""
         return Counter(one.status for one in self.selected)
 
     @property
     def held_back(self) -> list[str]:
-        """The sample that is left to a person."""
+        """Return the sample that is left to a person."""
         return [one.violation for one in self.selected if one.held_back]
 
     @property
     def others(self) -> list[str]:
-        """What is decided, or would be."""
+        """Return what is decided, or would be."""
         return [one.violation for one in self.selected if not one.held_back]
 
     @property
     def decided(self) -> int:
-        """Violations decided by this decision so far, without those held back."""
+        """Return the violations decided by this decision so far, without those held back."""
         return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
 
     @property
     def remaining(self) -> int:
-        """Entries that are still to be appended."""
+        """Return the entries that are still to be appended."""
         gone = self.appended.union(self.changed)
         return sum(one.is_to_do and one.violation not in gone for one in self.selected)
 
     @property
     def reach(self) -> int:
-        """Violations of sellers that are decided with the selected ones of products, without those held back."""
+        """Return how many violations of sellers are decided with the selected ones of products, but for those held
+        back.
+        """
         return sum(one.reach for one in self.selected if not one.held_back)
 
 

@@ -33,17 +33,17 @@ class QueueItem:
 
     @property
     def harm_weight(self) -> int:
-        """By its severity."""
+        """Return the weight of its severity."""
         return HARM_WEIGHTS[self.severity]
 
     @property
     def is_safety(self) -> bool:
-        """Whether it goes before all that is not: people may be hurt, whatever the numbers say."""
+        """Return whether it goes before all that is not: people may be hurt, whatever the numbers say."""
         return self.category is Category.SAFETY
 
     @property
     def priority(self) -> float:
-        """Probability that it is upheld x harm weight x (recent orders + 1): expected harm while nobody decides.
+        """Return probability that it is upheld x harm weight x (recent orders + 1): expected harm while nobody decides.
 
         A major violation (9) by a notifier of reliability 0.5, of a seller with 199 recent orders: 900.
         """

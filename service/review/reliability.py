@@ -27,7 +27,7 @@ class Prior:
 
     @property
     def mean(self) -> float:
-        """`Prior(4, 4, "").mean == 0.5`."""
+        """Return the mean: `Prior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 

@@ -34,12 +34,12 @@ class Champion:
 
     @property
     def artifact(self) -> Artifact | None:
-        """The model that answers; None if there is none. Read it once a call: a swap replaces it."""
+        """Return the model that answers; None if there is none. Read it once a call: a swap replaces it."""
         return self._artifact
 
     @property
     def digest(self) -> str:
-        """Digest of the model that answers; empty if there is none."""
+        """Return the digest of the model that answers; empty if there is none."""
         return self._artifact.digest if self._artifact else ""
 
     def refresh(self) -> bool:
@@ -94,5 +94,5 @@ class Champion:
         previous = registry.aliases().get(PREVIOUS)
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return
-        with suppress(ArtifactRefused):  # which is told once it is to serve
+        with suppress(ArtifactRefused):  # which is reported once it is to serve
             self._kept = registry.admit(previous)

@@ -32,7 +32,7 @@ class Scorer:
         self._policy = policy
         self.champion = champion
         self.observer: Callable[[Answered], None] | None = None
-        """Told of every answered request; whatever becomes of it there, the answer is the same."""
+        """Gets every answered request; whatever becomes of it there, the answer is the same."""
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut

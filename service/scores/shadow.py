@@ -83,7 +83,7 @@ class Shadow:
         self._due = 0.0
         self.counts = {"compared": 0, "dropped": 0, "failed": 0}
         """Sellers compared; requests that were dropped since too many waited, and that could not be compared."""
-        self._told = dict(self.counts)
+        self._reported = dict(self.counts)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -172,10 +172,10 @@ class Shadow:
     def _tell_counts(self) -> None:
         """Write how many requests were dropped and failed since it was last written."""
         artifact, now = self._artifact, dict(self.counts)
-        news = {name: now[name] - self._told[name] for name in ("dropped", "failed")}
+        news = {name: now[name] - self._reported[name] for name in ("dropped", "failed")}
         if artifact is not None and any(news.values()):
             self._append(artifact.digest, [news])
-            self._told = now
+            self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
         """Append lines in one write, so that several servers may share a folder."""

@@ -231,7 +231,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     read = _column(column)
     if is_moment:
         other = value_of(operand, where, dates)
-        # An empty cell has no order; what is no time is told, or the row would be lost without a word.
+        # An empty cell has no order; what is no time is rejected, or the row would be lost without a word.
         return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)

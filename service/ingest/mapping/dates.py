@@ -36,7 +36,7 @@ class Dates:
 
     @property
     def are_plain(self) -> bool:
-        """Whether RFC 3339 is all there is."""
+        """Return whether RFC 3339 is all there is."""
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:

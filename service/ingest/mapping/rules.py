@@ -21,7 +21,7 @@ Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, wi
 distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,
 after the last row. A day is the UTC day of a time. Dates in other forms than RFC 3339 are stated by `dates`, for the
 mapping or a file (`dates.py`); a file without a header names its `columns`; a `join` adds the columns of another
-file (`joins.py`); a `count_so_far` adds columns that count what the file said before a row (`so_far.py`).
+file (`joins.py`); a `count_so_far` adds columns that count what the file stated before a row (`so_far.py`).
 
 A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
 
@@ -95,7 +95,7 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
-        """The file with those of its rules alone that need a row's seller."""
+        """Return the file with those of its rules alone that need a row's seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def named(self, line: int, row: Row) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class MappedFile:
 
     @property
     def asked(self) -> frozenset[str]:
-        """The columns that the rules, the joins and the match read of a row, those that a join brings left out."""
+        """Return the columns that the rules, the joins and the match read of a row, those that a join brings left out."""
         asked = _Asked()
         for rule in self.rules:
             rule.ask(asked)
@@ -127,7 +127,7 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Whether a rule counts rows, so that every row of the file is needed."""
+        """Return whether a rule counts rows, so that every row of the file is needed."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
@@ -276,7 +276,7 @@ class Rule:
 
     @property
     def counts(self) -> bool:
-        """Whether it counts rows, and gives its entries after the last one."""
+        """Return whether it counts rows, and gives its entries after the last one."""
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:

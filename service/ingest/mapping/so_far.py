@@ -1,4 +1,4 @@
-"""Columns that count what a file said before a row: of the same rater, or of the other side of the row. Pure.
+"""Columns that count what a file stated before a row: of the same rater, or of the other side of the row. Pure.
 
 [files.count_so_far]
 at = "{time}"
@@ -47,14 +47,14 @@ class Column:
         self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def read(self, row: Row) -> str:
-        """What was counted so far for this row."""
+        """Return what was counted so far for this row."""
         key = self._by(row).strip()
         if self._distinct is not None:
             return str(len(self._seen.get(key, ())))
         return whole(self._total.get(key, Decimal(0)))
 
     def adds(self, row: Row) -> Added | None:
-        """What this row adds for later ones; None if it adds nothing."""
+        """Return what this row adds for later ones; None if it adds nothing."""
         key = self._among(row).strip()
         if not key or not all(test(row) for test in self._when):
             return None
@@ -65,7 +65,7 @@ class Column:
         return (key, text) if text else None
 
     def add(self, added: Added) -> None:
-        """Counts what an earlier row adds."""
+        """Count what an earlier row adds."""
         key, text = added
         if self._distinct is not None:
             self._seen[key].add(text)
@@ -74,18 +74,18 @@ class Column:
 
     @property
     def reads(self) -> tuple[Callable[[Row], object], ...]:
-        """All that is read of a row, one by one."""
+        """Return all that is read of a row, one by one."""
         columns = [partial(cell, column=name) for name in (self._distinct, self._sum) if name is not None]
         return (self._by, self._among, *self._when, *columns)
 
     def forget(self) -> None:
-        """Begins counting anew."""
+        """Begin counting anew."""
         self._seen.clear()
         self._total.clear()
 
 
 class CountSoFar:
-    """The columns that count what was said before each row of a file, by the time `at` of its rows, which must not fall.
+    """The columns that count what was stated before each row of a file, by the time `at` of its rows, which must not fall.
 
     Rows of one time do not count each other: which of them came first nobody knows.
     """
@@ -106,7 +106,10 @@ class CountSoFar:
         self._waiting: list[tuple[Column, Added]] = []
 
     def counted(self, row: Row) -> dict[str, str]:
-        """The new columns of a row. RowRejected if its time cannot be read, or lies before that of a row before it."""
+        """Return the new columns of a row.
+
+        RowRejected if its time cannot be read, or lies before that of a row before it.
+        """
         moment = self._moment(row)
         if moment < self._latest:
             raise RowRejected(
@@ -124,7 +127,7 @@ class CountSoFar:
         return found
 
     def ask(self, row: Row) -> None:
-        """Reads all that may be read of a row, to find out which columns that is."""
+        """Read all that may be read of a row, to find out which columns that is."""
         for read in (self._at, *(read for column in self.columns.values() for read in column.reads)):
             try:
                 read(row)
@@ -132,7 +135,7 @@ class CountSoFar:
                 continue
 
     def forget(self) -> None:
-        """Begins counting anew."""
+        """Begin counting anew."""
         self._latest, self._waiting = -1, []
         for column in self.columns.values():
             column.forget()

@@ -33,8 +33,8 @@ def never_right(data: Mapping[str, Any], fields: tuple[FactField, ...], where: s
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            if text.strip() and (said := _wrong(field, text.strip())):
-                wrong.append(f"{place}: {said}")
+            if text.strip() and (problem := _wrong(field, text.strip())):
+                wrong.append(f"{place}: {problem}")
     return wrong
 
 

@@ -60,7 +60,7 @@ class Attempt:
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
         kept = [json.loads(line) for line in _whole_lines(path)]
-        # The line itself is read again, and what is wrong with it told again.
+        # The line itself is read again, and what is wrong with it reported again.
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")

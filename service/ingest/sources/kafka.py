@@ -82,7 +82,7 @@ class KafkaSource:
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 self._at_end[partition] = True
             else:
-                self._failure = error  # told when what was read before it is given back
+                self._failure = error  # raised when what was read before it is given back
         return found
 
     def caught_up(self) -> bool:

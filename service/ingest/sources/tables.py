@@ -92,7 +92,7 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
 
 
 def _ends(error: Exception) -> str:
-    # What follows cannot be told apart from damage, so the file ends here; what came before is imported.
+    # What follows cannot be distinguished from damage, so the file ends here; what came before is imported.
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
 

@@ -41,7 +41,7 @@ _POSTGRESQL = (
 
 
 def upgrade() -> None:
-    """From nothing."""
+    """Upgrade from nothing."""
     op.create_table(
         "entry",
         sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), autoincrement=False),

@@ -27,7 +27,7 @@ _POSTGRESQL = (
 
 
 def upgrade() -> None:
-    """From 0001."""
+    """Upgrade from 0001."""
     op.create_table(
         "seal",
         sa.Column("first_sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), autoincrement=False),

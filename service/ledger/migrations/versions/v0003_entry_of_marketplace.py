@@ -11,5 +11,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """From 0002."""
+    """Upgrade from 0002."""
     op.create_index("entry_of_marketplace", "entry", ("marketplace", "sequence"))

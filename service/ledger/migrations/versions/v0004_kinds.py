@@ -59,7 +59,7 @@ _INDEXES = (
 
 
 def upgrade() -> None:
-    """From 0003."""
+    """Upgrade from 0003."""
     if op.get_bind().dialect.name == "sqlite":
         _write_anew()
     else:

@@ -27,6 +27,6 @@ _INDEXES = (
 
 
 def upgrade() -> None:
-    """From 0004."""
+    """Upgrade from 0004."""
     for name, columns, condition in _INDEXES:
         op.create_index(name, "entry", columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))

@@ -12,6 +12,6 @@ writable_by = "0004"
 
 
 def upgrade() -> None:
-    """From the schema before."""
+    """Upgrade from the schema before."""
     condition = sa.text("kind = 21")
     op.create_index("entry_clock", "entry", ("sequence",), sqlite_where=condition, postgresql_where=condition)

@@ -9,7 +9,7 @@ writable_by = "0004"
 
 
 def upgrade() -> None:
-    """From 0006."""
+    """Upgrade from 0006."""
     condition = sa.text("kind IN (7, 8)")
     columns = ("marketplace", "seller", "sequence", "kind")
     op.create_index("entry_found", "entry", columns, sqlite_where=condition, postgresql_where=condition)
