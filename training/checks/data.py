@@ -218,23 +218,23 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
 
 
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Bad sellers that are no rows since they settled too few orders in the window: nothing is learned of them."""
+    """Bad sellers that are no rows since they settled no order in the window: nothing is learned of them.
+
+    Those with fewer orders than the study asks for are counted beside them, and judge nothing: the study means it.
+    """
     lost = sum(part.get("bad_without_orders_in_window", 0) for part in exclusions)
     few = sum(part.get("bad_with_too_few_orders", 0) for part in exclusions)
     bad = lost + few + sum(int(part.bad.sum()) for part in observed)
-    share = (lost + few) / max(bad, 1)
-    said = f"{lost + few} of {bad} bad sellers ({share:.1%}) are left out for want of orders in the window"
-    if lost + few:
-        said += f" ({lost} without any)"
-    return Check(
-        "bad_left_out",
-        share <= MOST_UNSEEN,
-        share,
-        said
-        if share <= MOST_UNSEEN
-        else f"{said}: the model never learns of them, and is judged without them; a shorter window, a smaller"
-        " bad.least_orders or a count without [exposure] keeps them",
-    )
+    share = lost / max(bad, 1)
+    text = f"{lost} of {bad} bad sellers ({share:.1%}) are left out since they sold nothing in the window"
+    if few:
+        text += f"; {few} more sold less than the study asks for"
+    if share > MOST_UNSEEN:
+        text += (
+            ": the model never learns of them, and is judged without them; a shorter window, or a count without [exposure]"
+            " and share, keeps them"
+        )
+    return Check("bad_left_out", share <= MOST_UNSEEN, share, text)
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:

@@ -262,6 +262,9 @@ def test_bad_sellers_that_are_left_out_for_want_of_orders_are_not_dropped_in_sil
     assert (found.ok, found.number) == (ok, pytest.approx(lost / (kept + lost)))
     assert found.text.startswith(f"{lost} of {kept + lost} bad sellers (")
     assert ("the model never learns of them" in found.text) is not ok
+    few = bad_left_out(bad, [{"bad_with_too_few_orders": 70, "bad_without_orders_in_window": 1}])
+    assert few.ok, "who sold less than the study asks for is meant to be no row"
+    assert few.text.endswith("; 70 more sold less than the study asks for")
 
 
 def test_an_empty_ledger_is_checked_too(study: Study, table: LedgerTable, rows: Sequence[Snapshot]) -> None:
