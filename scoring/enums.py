@@ -90,6 +90,7 @@ AUTHORITIES = frozenset(
         Source.QUALITY_REGULATOR,
     }
 )
+"""Sources whose final acts confirm a violation on arrival."""
 
 
 INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
@@ -139,7 +140,7 @@ class DisputeOutcome(IntEnum):
 
 
 class InspectionMethod(IntEnum):
-    """How goods or premises were looked at."""
+    """How goods or premises were inspected."""
 
     TEST_BUY = 1
     SITE_VISIT = 2
@@ -236,3 +237,4 @@ class Tier(IntEnum):
 
 
 RATED_TIERS = (Tier.PROBATION, Tier.STANDARD, Tier.TRUSTED, Tier.EXEMPLARY)
+"""Tiers of sellers that have points, the lowest first."""

@@ -164,7 +164,7 @@ class SequenceNotReached(SellertrustError):
 
 
 class Unauthenticated(SellertrustError):
-    """The call shows nobody, or what it shows proves nobody."""
+    """The call carries no credentials, or credentials that prove no principal."""
 
     reason = "CALLER_UNAUTHENTICATED"
 

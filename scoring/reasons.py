@@ -236,6 +236,7 @@ def _build_effect(
     rows: Sequence[FactRow],
     entries: Mapping[str, Sequence[str]],
 ) -> IncidentEffect:
+    """Return the effect of one incident; `gain`: the points that overturning it would give back."""
     reports = sorted(
         (rows[violations.row[place]] for place in incident.places), key=lambda r: (r.occur_time, r.entry_id)
     )

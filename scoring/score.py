@@ -92,6 +92,7 @@ def score(
 
 
 def _add_omitted(answer: TrustScore | None, omitted: int) -> TrustScore | None:
+    """Return the answer with omitted allegations added to the open ones."""
     if answer is None or not omitted:
         return answer
     return replace(answer, open_allegations=answer.open_allegations + omitted)
@@ -114,6 +115,7 @@ def _apply_override(
 
 
 def _select_rows(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:
+    """Return the rows of some sellers, in their order."""
     wanted = set(sellers)
     return [row for row in rows if row.seller in wanted]
 
@@ -166,9 +168,9 @@ def explain(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, int] = MappingProxyType({}),
 ) -> Explanation | None:
-    """Return the trust score of one seller with the facts behind every point, or None as `score` does.
+    """Return the trust score of one seller with the facts behind every point of it.
 
-    Parameters are those of `score`.
+    None if nothing that stands is on record of the seller. Parameters are those of `score`.
     """
     answer = score(rows, [seller], observe_time, artifact, policy, check, omitted)[0]
     if answer is None:
@@ -239,6 +241,7 @@ class ViewPoints(NamedTuple):
 def _build_rated(
     points: ViewPoints, p_bad: float, codes: tuple[str, ...], incidents: int, allegations: int, policy: Policy
 ) -> TrustScore:
+    """Return the answer for a seller with points."""
     tier = policy.tier(points.lowest)
     pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
     return TrustScore(
@@ -258,11 +261,13 @@ def _build_rated(
 
 
 def _build_unrated(allegations: int, policy: Policy) -> TrustScore:
+    """Return the answer for a seller with too little history."""
     badge = policy.badges[Tier.UNRATED]
     return TrustScore(ScoreState.UNRATED, Tier.UNRATED, badge, reason_codes=(THIN_FILE,), open_allegations=allegations)
 
 
 def _build_unknown(facts: Facts, case: int, counted: Sequence[int], policy: Policy) -> TrustScore:
+    """Return the answer for a case without a model; `counted`: indices of its counted violations."""
     return TrustScore(
         state=ScoreState.UNKNOWN,
         tier=None,

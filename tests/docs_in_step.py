@@ -13,7 +13,7 @@ import typer.main
 
 from scoring.entries.field_types import list_names
 from scoring.entries.kinds.table import KINDS
-from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED, TRANSITIONS
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES, TRANSITIONS
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Action, Harm, Status
 from scoring.features.table import FEATURES
@@ -218,10 +218,10 @@ def _lifecycle() -> Iterator[str]:
     yield f"|---|---|{'---|' * len(Action)}"
     for status in Status:
         cells = [_spell(TRANSITIONS.get((status, action))) for action in Action]
-        meaning = {True: "yes", False: "no"}[status in COUNTING]
-        if status in RETRACTED:
+        meaning = {True: "yes", False: "no"}[status in COUNTING_STATUSES]
+        if status in RETRACTED_STATUSES:
             meaning = "no: as if never reported"
-        elif status in OPEN:
+        elif status in OPEN_STATUSES:
             meaning = "no: only in `points_if_upheld`"
         yield f"| {_spell(status)} | {meaning} | {' | '.join(cells)} |"
 

@@ -342,6 +342,7 @@ def _must_raise(on_error: OnError, error: Exception) -> bool:
 
 
 def _known_result(name: str, result: Result | None) -> Result:
+    """Return a result that holds a trust score: the given one, or an unknown score."""
     if result is not None and result.HasField("trust_score"):
         return result
     return Result(seller=printable(name), trust_score=unknown_score(printable(name)))

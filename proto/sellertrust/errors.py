@@ -64,6 +64,7 @@ class SellertrustCallError(Exception):
         return cls(code, error.message, error.reason, error.metadata, fields)
 
     def _read_detail(self, detail: Any) -> None:
+        """Take over one detail of a status."""
         info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             self.reason, self.metadata = info.reason, dict(info.metadata)

@@ -159,6 +159,7 @@ class ReviewClient:
 
 
 def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
+    """Call a method, within `seconds`, and return its answer. SellertrustCallError."""
     try:
         return method(request, timeout=seconds)
     except grpc.RpcError as error:
@@ -166,10 +167,12 @@ def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Re
 
 
 def _times(**given: Time | None) -> dict[str, Any]:
+    """Return the given times as messages."""
     return {name: _timestamp(name, time) for name, time in given.items() if time is not None}
 
 
 def _timestamp(name: str, time: Time) -> Timestamp:
+    """Return a time as a message. ValueError, naming the field `name`, for a time without a zone."""
     if isinstance(time, Timestamp):
         return time
     if time.tzinfo is None:

@@ -77,6 +77,7 @@ class Patience:
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def _passes(self, error: SellertrustCallError) -> bool:
+        """Return whether an error may pass, so that the stream is opened again."""
         if self._closed.is_set():
             return False
         if error.reason == "TOO_MANY_CALLS":  # the place of the broken stream may not be free yet
@@ -137,6 +138,8 @@ class Outbox:
             self._changed.notify_all()
 
     def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
+        """Return a function that waits for the next batch of a connection, or returns None at its end."""
+
         def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
                 self._changed.wait_for(
@@ -155,6 +158,7 @@ class Outbox:
         return next_batch
 
     def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
+        """Read the batches, at most IN_FLIGHT ahead, until all are read or the outbox is closed."""
         try:
             for batch in batches:
                 request = StreamEntriesRequest(parent=parent, entries=batch)
@@ -217,4 +221,5 @@ def watch_entries(
 
 
 def _ended_early() -> SellertrustCallError:
+    """Return the error for a stream that the server ended although batches are unanswered."""
     return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was done")

@@ -1,1 +1,1 @@
-"""What an entry is: the table of kinds, the checks of their fields, violation types, lifecycle and incidents."""
+"""Entries: the table of kinds, the checks of their fields, violation types, lifecycle, incidents and derivation."""

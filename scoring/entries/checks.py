@@ -72,6 +72,7 @@ _RULES = {
 
 
 def _check_violation(fact: ViolationReported | ProductViolationReported, occur_time: int | None, _: int) -> Problems:
+    """Yield an unknown violation type, and an amount without its currency."""
     if fact.violation_type not in violation_types(occur_time or 0):
         yield "violation_type", "is not in the table of violation types; see: sellertrust violation types"
     if isinstance(fact, ViolationReported):
@@ -79,6 +80,7 @@ def _check_violation(fact: ViolationReported | ProductViolationReported, occur_t
 
 
 def _check_status(fact: StatusChanged, *_: object) -> Problems:
+    """Yield fields that the action of a status change requires or refuses."""
     if fact.action is Action.REDUCE:
         if fact.severity is None:
             yield "severity", f"is required to reduce: one of {list_names(Severity)}"
@@ -93,6 +95,7 @@ def _check_status(fact: StatusChanged, *_: object) -> Problems:
 
 
 def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
+    """Yield a day in the future, a value without its currency, and failures that exceed the orders."""
     if not 0 <= fact.day <= day_of(now):
         yield "day", "must lie between 1970-01-01 and today"
     values = fact.value_minor or fact.value_in_claim_window_minor or fact.value_held_minor
@@ -104,11 +107,13 @@ def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
 
 
 def _check_amount(fact: Any, *_: object) -> Problems:
+    """Yield an amount without its currency."""
     if fact.amount_minor and not fact.currency:
         yield "currency", "is required with an amount, such as CNY"
 
 
 def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
+    """Yield an amount without its currency, and a suspension without violations."""
     yield from _check_amount(fact)
     suspended = fact.measure_kind is MeasureKind.SUSPENSION and fact.state is MeasureState.IMPOSED
     if suspended and not fact.violations:
@@ -116,6 +121,7 @@ def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
 
 
 def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:
+    """Yield an end that is not after the begin or too far ahead."""
     if not fact.until:
         return  # check_fields yields that it is required
     begin = now if occur_time is None else occur_time
@@ -124,6 +130,7 @@ def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> 
 
 
 def _check_incident(fact: IncidentChanged, *_: object) -> Problems:
+    """Yield fields that a merge or a split requires or refuses."""
     merge = fact.change is IncidentChange.MERGED
     required, refused = ("incident", "violation") if merge else ("violation", "incident")
     if not getattr(fact, required):
@@ -135,6 +142,7 @@ def _check_incident(fact: IncidentChanged, *_: object) -> Problems:
 
 
 def _check_correction(fact: EntryCorrected, _: int | None, now: int) -> Problems:
+    """Yield a new time that is missing, in the future or not allowed."""
     if fact.correction is CorrectionKind.MOVED:
         if fact.moved_to is None:
             yield "moved_to", "is required: when it happened"

@@ -27,7 +27,7 @@ from scoring.entries.kinds.conduct import (
 )
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.table import FIELD_OF, KIND_OF
-from scoring.entries.lifecycle import COUNTING
+from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import TimedDecision, ViolationState
 from scoring.enums import CorrectionKind, Kind, MeasureKind, MeasureState, Severity, Status
 from scoring.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
@@ -223,8 +223,8 @@ class Derivation:
         """Return the entry under the seller that it concerns, after checking what it refers to."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
-            owner = self._corrected_seller(fact, seller, path)
-            return NewEntry(item, owner, incident=self._week_incident(fact))
+            owner = self._find_corrected_seller(fact, seller, path)
+            return NewEntry(item, owner, incident=self._find_week_incident(fact))
         if isinstance(fact, MeasureChanged):
             self._check_measure(fact, seller, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
@@ -307,7 +307,7 @@ class Derivation:
             if (
                 state is not None
                 and state.seller == seller
-                and state.status in COUNTING
+                and state.status in COUNTING_STATUSES
                 and not state.is_of_another_seller
             ):
                 continue
@@ -320,7 +320,7 @@ class Derivation:
                 (*path, "measure", "violations"),
             )
 
-    def _corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
+    def _find_corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
         """Return the seller of the corrected entry, after checking that it may be corrected like this."""
         if fact.entry not in self._context.correction_targets:
             raise EntryNotFound(
@@ -345,7 +345,7 @@ class Derivation:
             raise invalid((*path, "seller"), f"must be empty or the corrected entry's seller, {owner!r}")
         return owner
 
-    def _week_incident(self, fact: EntryCorrected) -> str | None:
+    def _find_week_incident(self, fact: EntryCorrected) -> str | None:
         """Return the incident of the week to which a report is moved, or None for other corrections.
 
         Readers decide whether the report belongs to it: `violation_state.incident_after_moves`.
@@ -388,4 +388,5 @@ class Derivation:
         return True
 
     def _report_time_of(self, entry: Entry) -> int:
+        """Return when the source learned of an entry: the stated time, or that of the append."""
         return self._date if entry.report_time is None else entry.report_time

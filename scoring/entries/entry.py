@@ -194,6 +194,7 @@ Member = tuple[str, str]
 
 
 def _json(members: Sequence[Member]) -> str:
+    """Return the JSON object that has these members."""
     return "{" + ",".join([key + text for key, text in members]) + "}"
 
 
@@ -245,6 +246,7 @@ def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[
 
 
 def _may_be_absent(field: FactField) -> bool:
+    """Return whether content may lack a required field: its text is sealed, or its number is 0."""
     return field.shape.sealed or field.shape.kind == "count"
 
 
@@ -272,7 +274,7 @@ def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]
 
 
 def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
-    """Yield the wrong times of an entry, likewise."""
+    """Yield every wrong time of an entry: (path below the entry, what it should be)."""
     occur, report = entry.occur_time, entry.report_time
     if need is Need.REFUSED:
         if occur is not None:

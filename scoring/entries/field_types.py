@@ -160,6 +160,7 @@ def escape_unprintable(text: str) -> str:
 
 
 def _parse_flag(text: str) -> bool:
+    """Parse true or false from text such as `yes`, `0` or nothing. ValueError."""
     if text.lower() in ("1", "true", "yes"):
         return True
     if text.lower() in ("", "0", "false", "no"):
@@ -168,12 +169,14 @@ def _parse_flag(text: str) -> bool:
 
 
 def _describe_ids_error(values: tuple[str, ...]) -> str | None:
+    """Return what a list of ids should be, or None for a valid one."""
     if len(values) > MAX_IDS:
         return f"has {len(values)} ids; at most {MAX_IDS}"
     return None if all(map(is_id, values)) else f"must hold ids of {ID_FORM}"
 
 
 def _describe_attributes_error(attributes: Mapping[str, str]) -> str | None:
+    """Return what attributes should be, or None for valid ones."""
     if len(attributes) > MAX_ATTRIBUTES:
         return f"has {len(attributes)} keys; at most {MAX_ATTRIBUTES}"
     for key, value in attributes.items():
@@ -185,6 +188,7 @@ def _describe_attributes_error(attributes: Mapping[str, str]) -> str | None:
 
 
 def _describe_text_error(value: str, max_length: int) -> str | None:
+    """Return what a text should be, or None for a valid one."""
     if len(value) > max_length or not is_encodable(value):
         return f"must have at most {max_length} characters"
     # PostgreSQL reads no JSON that holds U+0000, and the others forge lines in logs and files.
@@ -265,6 +269,7 @@ def fact_fields(fact: type) -> tuple[FactField, ...]:
 
 
 def _fact_field_of(field: "Field[Any]") -> FactField:
+    """Return the definition that a dataclass field carries."""
     data = field.metadata
     required = field.default is MISSING and field.default_factory is MISSING
     return FactField(

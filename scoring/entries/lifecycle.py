@@ -30,13 +30,13 @@ TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
 )
 """The status after each allowed action, by (status, action)."""
 
-COUNTING = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED})
+COUNTING_STATUSES = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED})
 """Statuses of violations that count in the score; an appealed one counts until it is overturned."""
 
-OPEN = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
+OPEN_STATUSES = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
 """Statuses of open allegations."""
 
-RETRACTED = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
+RETRACTED_STATUSES = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
 """Statuses of violations that are as if they had never been reported."""
 
 

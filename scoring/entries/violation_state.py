@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from scoring.entries.kinds.conduct import StatusChanged
-from scoring.entries.lifecycle import RETRACTED, allowed_actions, next_status
+from scoring.entries.lifecycle import RETRACTED_STATUSES, allowed_actions, next_status
 from scoring.enums import Action, Attribution, Kind, Severity, Status
 from scoring.errors import FieldPath, LifecycleForbids
 
@@ -78,7 +78,7 @@ class ViolationState:
     @property
     def is_retracted(self) -> bool:
         """Return whether the violation is as if it had never been reported."""
-        return self.is_of_another_seller or self.status in RETRACTED
+        return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
         """Return the status to which a decision leads. LifecycleForbids, naming `path`, if it is not allowed."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import Bools, Ints, first_of_runs, last_of_runs
-from scoring.entries.lifecycle import COUNTING, OPEN, RETRACTED
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns
@@ -102,10 +102,10 @@ _BY_CASE = (
     *("observe_day", "start_day", "level", "identity_row", "exists", "allegations", "override", "override_row"),
 )
 
-_COUNTS = np.array([Status(s) in COUNTING if s else False for s in range(9)])
-_COUNTS_IF_UPHELD = np.array([Status(s) in COUNTING | OPEN if s else False for s in range(9)])
-_IS_OPEN = np.array([Status(s) in OPEN if s else False for s in range(9)])
-_STANDS = np.array([Status(s) not in RETRACTED if s else False for s in range(9)])
+_COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
+_COUNTS_IF_UPHELD = np.array([Status(s) in COUNTING_STATUSES | OPEN_STATUSES if s else False for s in range(9)])
+_IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9)])
+_STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in range(9)])
 
 
 def are(*kinds: Kind) -> Bools:

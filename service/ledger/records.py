@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from scoring.entries.entry import Entry
-from scoring.entries.lifecycle import COUNTING, OPEN
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
 
 
@@ -161,9 +161,9 @@ def outcome_of(status: Status, attribution: Attribution | None = None) -> Outcom
     """
     if attribution is Attribution.ACCEPTED:
         return Outcome.OVERTURNED
-    if status in COUNTING:
+    if status in COUNTING_STATUSES:
         return Outcome.UPHELD
-    return Outcome.OPEN if status in OPEN else Outcome[status.name]
+    return Outcome.OPEN if status in OPEN_STATUSES else Outcome[status.name]
 
 
 class Identity(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.entries.lifecycle import OPEN
+from scoring.entries.lifecycle import OPEN_STATUSES
 from scoring.enums import Category, Kind
 from scoring.features.facts import Facts
 from scoring.features.table import MAX_DAYS
@@ -125,7 +125,7 @@ def never_decided(table: LedgerTable) -> Check:
     status = columns.status[last]
     first = np.append(True, columns.violation[1:] != columns.violation[:-1])[: len(columns.case)]
     is_old = columns.report_time[first] < (table.as_of - UNDECIDED_DAYS) * DAY
-    share = float(np.isin(status[is_old], list(OPEN)).mean()) if is_old.any() else 0.0
+    share = float(np.isin(status[is_old], list(OPEN_STATUSES)).mean()) if is_old.any() else 0.0
     return Check(
         "never_decided",
         share <= MOST_UNDECIDED,
