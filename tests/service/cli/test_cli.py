@@ -251,8 +251,14 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
     """On made inspections: imported, trained, published as champion; progress goes to stderr."""
     inspections(bare, tmp_path)
     bare("train", tmp_path / "study.toml", "--dry-run")
-    stdout, stderr = bare("train", tmp_path / "study.toml", "-o", "json", code=(0, 4))
+    rows = tmp_path / "rows.csv"
+    assert "a dry run scores nothing" in bare.error(6, "train", tmp_path / "study.toml", "--dry-run", "--rows", rows)
+    assert "must end in .csv or .parquet" in bare.error(
+        6, "train", tmp_path / "study.toml", "--rows", tmp_path / "rows"
+    )
+    stdout, stderr = bare("train", tmp_path / "study.toml", "-o", "json", "--rows", rows, code=(0, 4))
     row = json.loads(stdout)
+    assert f"{len(rows.read_text().splitlines()) - 1} scored test rows written to {rows}" in stderr
     assert "--fresh" not in stderr  # a dry run fits nothing that could be taken up
     assert (row["study"], row["auc"].keys()) == ("toronto_a", {"value", "low", "high"})
     for step in ("export", "1/9 snapshot", "4/9 train", "9/9 gates"):
