@@ -75,13 +75,12 @@ def assess(
         exposure_slope=None if job.slope is None else job.slope.value,
     )
     bare = load(pack(model))
-    ends_of = {point.day: point.window_end for point in observed.test_points}
     with step.apart("what a person looks at"):
         shown = {
             "response_curves": response_curves(bare, compared.test.x),
             "reasons": reason_frequencies(job.table, compared.test),
             "misses": worst_misses(
-                job.table, compared.test, compared.p_bad, compared.points, compared.tiers, ends_of.__getitem__
+                job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
             ),
         }
     certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}

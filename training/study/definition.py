@@ -119,6 +119,10 @@ class Study:
             return Observation(day, day + self.window_days)
         return Observation(day, _add_months(day, self.window_months or 0))
 
+    def window_end_of(self, day: int) -> int:
+        """Return the day after the window of what is observed on `day`: at events each case has a window of its own."""
+        return self.observation(day).window_end
+
     def observations(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Training and test points, in order. `as_of`: the day up to which the ledger is complete; `test_day`: the test
         point in place of the latest, where the study states none (`training.observation.points` looks for it).
