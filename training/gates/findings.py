@@ -2,65 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, ndtr
+from scipy.special import betaincinv, chdtrc, ndtr
 
 from training.evaluation.case import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
-
-ALPHA = 0.05
-"""After Holm's correction: the chance that any of a gate's questions raises a false alarm."""
-
-ERRORS = 2 * 1.959964
-"""Standard errors in a 95 % interval."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is measured outside the evaluation; None was not measured.
-
-    `certificate_breaches`: splits that move the wrong way. `parity_mismatches` of `parity_rows` whose features over gRPC
-    differ from training's in any bit. `golden_mismatches` of `golden_rows` replayed. Milliseconds of one score. Bytes of
-    the model's text, and its trees. `digests`: of trainings of the same study, data and seed, two at least.
-    """
-
-    certificate_breaches: int | None = None
-    parity_rows: int = 0
-    parity_mismatches: int | None = None
-    golden_rows: int = 0
-    golden_mismatches: int | None = None
-    latency_p50_ms: float | None = None
-    latency_p99_ms: float | None = None
-    model_bytes: int | None = None
-    trees: int | None = None
-    digests: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What gates look at: the evaluation's JSON, what was measured, and rows from which a segment is judged."""
-
-    evaluation: Mapping[str, Any]
-    measured: Measured
-    segment_rows: int
-
-    @property
-    def reference(self) -> str | None:
-        """The model that the candidate must not fall behind: the champion, without one logistic regression."""
-        return next(
-            (name for name in (CHAMPION, "logistic") if f"{CANDIDATE}-{name}" in self.evaluation["paired"]), None
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A gate's number, None if there is none, and what it says in a sentence."""
-
-    number: float | None
-    text: str
+from training.gates.evidence import ALPHA, ERRORS, Evidence, Finding
 
 
 def certificate(evidence: Evidence) -> Finding:
@@ -162,7 +111,10 @@ def calibration_slope(evidence: Evidence) -> Finding:
     if slope["value"] is None or slope["value"] <= 0:
         return Finding(None, "The calibration slope cannot be told, or is not above 0.")
     return Finding(
-        _ratio(slope["value"]), f"The calibration slope is {slope['value']:.3f}{_span(slope)}; {_meaning(slope)}."
+        _ratio(slope["value"]),
+        f"The calibration slope is {slope['value']:.3f}{_span(slope)}; {_meaning(slope)}.",
+        _half(slope) / slope["value"],
+        is_ratio=True,
     )
 
 
@@ -182,47 +134,68 @@ def calibration_level(evidence: Evidence) -> Finding:
     return Finding(
         _ratio(ratio),
         f"{found['observed']:.2%} of the rows are bad where {found['predicted']:.2%} were predicted: {ratio:.3f} times.",
+        _half(found["intercept"]) * (1 - found["observed"]),  # d ln(p) = (1 - p) d ln(p / (1 - p))
+        is_ratio=True,
     )
 
 
 def calibration_grades(evidence: Evidence) -> Finding:
-    """The largest ratio of observed and predicted, either way, among tiers that Jeffreys' test proves wrong after Holm;
-    1 if none is. Both are asked for, since with many rows the test alone finds faults that matter to nobody.
+    """The largest ratio of observed and predicted, either way, that is proven of a tier: 1 if none is.
+
+    Proven is what the interval of all tiers together (`proven_ratio`) leaves: with many rows a test finds faults that matter
+    to nobody, and with few an estimate finds faults that are not there.
     """
     grades = evidence.evaluation["grades"]
-    p_values = [min(grade["p_under_holm"], grade["p_over_holm"]) for grade in grades]
-    wrong = [(row_ratio(row), row) for row, p in zip(grades, p_values, strict=True) if p < ALPHA]
-    if not wrong:
-        return Finding(1.0, f"No tier of {len(grades)} is proven wrong by Jeffreys' test on either side.")
-    number, row = max(wrong, key=lambda pair: pair[0])
+    found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
+    number, row = max(found, key=lambda pair: pair[0], default=(1.0, None))
+    if row is None or number <= 1:
+        return Finding(1.0, f"No tier of {len(grades)} is proven wrong on either side.")
+    wrong = sum(ratio > 1 for ratio, _ in found)
     return Finding(
-        number,
-        f"{len(wrong)} of {len(grades)} tiers are proven wrong by Jeffreys' test; the worst is {row['tier']}, with"
-        f" {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted.",
+        number, f"{wrong} of {len(grades)} tiers are proven wrong; the worst is {row['tier']}, {_off(row, number)}."
     )
 
 
 def segments_calibration(evidence: Evidence) -> Finding:
-    """The largest ratio of observed and predicted, either way, among segments that are harmed; 1 if none is.
+    """The largest ratio of observed and predicted, either way, that is proven of a segment that is harmed; 1 if none is.
 
-    Harmed: enough rows, proven wrong by Jeffreys' test after Holm over all segments and sides, and, with a champion,
-    further out than the champion on the same rows.
+    Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over all
+    segments with enough rows.
     """
     judged = [(kind, row) for kind, row in _segments(evidence) if row["rows"] >= evidence.segment_rows]
-    adjusted = holm(np.array([p for _, row in judged for p in (row["p_under"], row["p_over"])], dtype=np.float64))
-    lowest = adjusted.reshape(-1, 2).min(axis=1).tolist()
     harmed = []
-    for (kind, row), p in zip(judged, lowest, strict=True):
-        champion = row["predicted_champion"]
-        if p < ALPHA and (champion is None or row_ratio(row) > row_ratio(row, champion)):
-            harmed.append((row_ratio(row), kind, row))
+    for kind, row in judged:
+        champion, ratio = row["predicted_champion"], proven_ratio(row, len(judged))
+        if ratio > 1 and (champion is None or row_ratio(row) > row_ratio(row, champion)):
+            harmed.append((ratio, kind, row))
     if not harmed:
         return Finding(1.0, f"No segment of {len(judged)} with enough rows is proven to be predicted wrong.")
     number, kind, row = max(harmed, key=lambda found: found[0])
     return Finding(
         number,
         f"{len(harmed)} of {len(judged)} segments with enough rows are proven to be predicted wrong; the worst is {kind}"
-        f" {row['name']}, with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted.",
+        f" {row['name']}, {_off(row, number)}.",
+    )
+
+
+def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
+    """Observed over predicted bad rows, or the inverse, by at least so much: 1 where the interval holds what was predicted.
+
+    Jeffreys' interval, as wide as so many questions on two sides each want it to be (Bonferroni). Worked: 40 of 400 bad where
+    5 % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
+    """
+    rows, level = row["effective_rows"], ALPHA / (2 * questions)
+    a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
+    low, high = float(betaincinv(a, b, level)), float(betaincinv(a, b, 1 - level))
+    chance = max(float(row["predicted"]), 1e-12)
+    return max(low / chance, chance / max(high, 1e-12), 1.0)
+
+
+def _off(row: Mapping[str, Any], number: float) -> str:
+    """What was observed where what was predicted, and by how much that is proven to be wrong."""
+    return (
+        f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, wrong by a factor of"
+        f" {number:.2f} at least"
     )
 
 
@@ -252,7 +225,8 @@ def segments_ranking(evidence: Evidence) -> Finding:
 
 
 def _segments(evidence: Evidence) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() for row in rows]
+    """Every segment with its kind. One group alone is the whole, which other gates judge."""
+    return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
@@ -263,9 +237,29 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
     return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
 
 
+def ranking(evidence: Evidence) -> Finding:
+    """AUC that is lost against the champion, without one against logistic regression. No number if the model is not proven
+    to rank better than chance.
+    """
+    own, other = evidence.evaluation["auc"][CANDIDATE], evidence.reference
+    if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
+        return Finding(None, "The model is not proven to rank better than chance.")
+    if other is None:
+        return Finding(None, "There is no model to compare the ranking with.")
+    paired = evidence.evaluation["difference"][f"{CANDIDATE}-{other}"]
+    if paired["value"] is None:
+        return Finding(None, f"The ranking cannot be compared with {_called(other)}'s.")
+    return Finding(
+        -paired["value"],
+        f"The AUC is {own['value']:.3f}, {abs(paired['value']):.3f} {'below' if paired['value'] < 0 else 'above'}"
+        f" {_called(other)}'s{_span(paired)}.",
+        _half(paired),
+    )
+
+
 def log_loss(evidence: Evidence) -> Finding:
-    """How much worse the log-loss may be than the champion's, by the upper bound of the paired interval, as a share of
-    the champion's; without a champion than logistic regression's.
+    """How much worse the log-loss is than the champion's, as a share of the champion's; without a champion than logistic
+    regression's.
     """
     other = evidence.reference
     if other is None:
@@ -274,18 +268,17 @@ def log_loss(evidence: Evidence) -> Finding:
     base = evidence.evaluation["models"][other]["log_loss"]["value"]
     if paired["high"] is None or not base:
         return Finding(None, f"The log-loss cannot be compared with {_called(other)}'s.")
-    number = paired["high"] / base
+    number = paired["value"] / base
     return Finding(
         number,
-        f"The log-loss is at worst {abs(number):.2%} {'above' if number > 0 else 'below'} {_called(other)}'s:"
+        f"The log-loss is {abs(number):.2%} {'above' if number > 0 else 'below'} {_called(other)}'s:"
         f" difference {paired['value']:+.5f}{_span(paired, 5)}.",
+        _half(paired) / base,
     )
 
 
 def recall_of_loss(evidence: Evidence) -> Finding:
-    """How much recall of loss may be lost against the champion, by the lower bound of the paired interval; without a
-    champion against logistic regression.
-    """
+    """How much recall of loss is lost against the champion, without one against logistic regression."""
     other = evidence.reference
     if other is None:
         return Finding(None, "There is no model to compare the recall of loss with.")
@@ -293,10 +286,10 @@ def recall_of_loss(evidence: Evidence) -> Finding:
     if paired["low"] is None:
         return Finding(None, f"The recall of loss cannot be compared with {_called(other)}'s.")
     return Finding(
-        -paired["low"],
-        f"At a harm of {evidence.evaluation['harm']:.1%} to good rows the recall of loss is at worst"
-        f" {abs(paired['low']):.3f} {'below' if paired['low'] < 0 else 'above'} {_called(other)}'s:"
-        f" difference {paired['value']:+.3f}{_span(paired)}.",
+        -paired["value"],
+        f"At a harm of {evidence.evaluation['harm']:.1%} to good rows the recall of loss is"
+        f" {abs(paired['value']):.3f} {'below' if paired['value'] < 0 else 'above'} {_called(other)}'s{_span(paired)}.",
+        _half(paired),
     )
 
 
@@ -371,6 +364,13 @@ def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
 
 def _ratio(value: float) -> float:
     return max(value, 1 / value)
+
+
+def _half(interval: Mapping[str, Any]) -> float:
+    """Half the width of an interval; endless where there is none."""
+    if interval["low"] is None or interval["high"] is None:
+        return math.inf
+    return float(interval["high"] - interval["low"]) / 2
 
 
 def _span(interval: Mapping[str, Any], digits: int = 3) -> str:

@@ -1,7 +1,8 @@
 """The gates: what a candidate must show before it may become champion, each with its number and its limit.
 
-A gate is passed when its number is at most its limit; what was not measured is not passed. A study may move the limits,
-within bounds, in its table `[gates]`; it can switch off advisory gates, never hard ones.
+A gate is passed when its number is at most its limit; what was not measured is not passed. Where a number is an estimate that
+too few bad rows have made, its gate says that there is not enough evidence, how many are needed, and asks for a signature. A
+study may move the limits, within bounds, in its table `[gates]`; it can switch off advisory gates, never hard ones.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 
 from scoring.errors import ConfigurationWrong
 from training.gates import findings as figures
-from training.gates.findings import Evidence, Finding, Measured
+from training.gates.evidence import Evidence, Finding, Measured
 
 HARD, ADVISORY = "hard", "advisory"
 
@@ -38,9 +39,10 @@ GATES = (
     Gate("leakage", HARD, 0, 0, 0, figures.leakage),
     Gate("calibration_slope", HARD, 1.33, 1.05, 2, figures.calibration_slope),
     Gate("calibration_level", HARD, 1.33, 1.05, 2, figures.calibration_level),
-    Gate("calibration_grades", HARD, 1.5, 1, 3, figures.calibration_grades),
-    Gate("segments_calibration", HARD, 1.5, 1, 3, figures.segments_calibration),
+    Gate("calibration_grades", HARD, 1.3, 1, 3, figures.calibration_grades),
+    Gate("segments_calibration", HARD, 1.2, 1, 3, figures.segments_calibration),
     Gate("segments_ranking", HARD, 0.01, 0, 0.1, figures.segments_ranking),
+    Gate("ranking", HARD, 0.03, 0, 0.1, figures.ranking),
     Gate("log_loss", HARD, 0.02, 0, 0.1, figures.log_loss),
     Gate("recall_of_loss", HARD, 0.1, 0, 0.25, figures.recall_of_loss),
     Gate("latency_p50_ms", HARD, 5, 0.01, 1000, figures.latency_p50_ms),
@@ -114,28 +116,32 @@ def _remedy(gate: Gate) -> str:
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
     """Every gate on an evaluation (`evaluate`) and on what was measured elsewhere, as plain JSON: `gates`, each with
-    `gate`, `kind`, `ok`, `number`, `limit`, `text` and `overridable`, and `passed`: whether all hard ones are ok.
+    `gate`, `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`, and `passed`: whether all hard ones are ok.
 
-    An advisory gate without a number (no champion, one month only) is ok; a hard one is not.
+    An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows to
+    tell is not ok and says in `needed` how many would; it is advisory then, so that a person signs or waits for more.
     """
     evidence = Evidence(evaluation, measured, gates.segment_rows)
-    rows = []
-    for gate in GATES:
-        if gate.name not in gates.limits:
-            continue
-        limit = float(gates.limits[gate.name])
-        finding = gate.find(evidence)
-        number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
-        ok = number <= limit if number is not None else gate.kind == ADVISORY
-        rows.append(
-            {
-                "gate": gate.name,
-                "kind": gate.kind,
-                "ok": ok,
-                "number": number,
-                "limit": limit,
-                "text": finding.text,
-                "overridable": gate.overridable,
-            }
-        )
+    bad = int(evaluation["test"]["bad"])
+    rows = [_judged(gate, float(gates.limits[gate.name]), evidence, bad) for gate in GATES if gate.name in gates.limits]
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == HARD)}
+
+
+def _judged(gate: Gate, limit: float, evidence: Evidence, bad: int) -> dict[str, Any]:
+    finding = gate.find(evidence)
+    number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
+    verdict = finding.verdict(limit, bad)
+    text, kind, ok = finding.text, gate.kind, verdict.ok
+    if verdict.needed is not None:
+        text += f" Not enough evidence: {bad:,} bad rows, about {verdict.needed:,} are needed; till then it is to be signed."
+        kind, ok = ADVISORY, False
+    return {
+        "gate": gate.name,
+        "kind": kind,
+        "ok": gate.kind == ADVISORY if ok is None else ok,
+        "number": number,
+        "limit": limit,
+        "needed": verdict.needed,
+        "text": text,
+        "overridable": gate.overridable,
+    }

@@ -15,7 +15,7 @@ from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.time import format_day
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
-from training.gates.findings import Measured
+from training.gates.evidence import Measured
 from training.gates.table import judge
 from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared

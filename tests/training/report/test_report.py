@@ -105,6 +105,16 @@ def test_an_advisory_gate_asks_for_a_signature_and_does_not_stop() -> None:
     assert "--override" not in text
 
 
+def test_a_gate_that_too_few_bad_rows_leave_open_is_neither_passed_nor_failed() -> None:
+    parts = sample.parts()
+    row = next(row for row in parts["gates"]["gates"] if row["gate"] == "log_loss")
+    row |= {"kind": "advisory", "ok": False, "needed": 240}
+    text = words(render(**parts))
+    assert "Not enough evidence in log_loss: to sign off, or to wait for more bad rows" in text
+    assert "No hard gate failed, and 1 gate cannot tell from so few bad rows" in text
+    assert "--sign-off YOUR-NAME" in text
+
+
 @pytest.mark.parametrize("stated", [True, False])
 def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bool) -> None:
     gates = {**beside.gates(("golden",) if stated else ()), "passed": stated}

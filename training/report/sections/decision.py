@@ -29,6 +29,9 @@ def verdict(r: Reading) -> list[Block]:
     if unsigned:
         names = listed([str(gate["gate"]) for gate in unsigned])
         title = f"Passed, with {plural(len(unsigned), 'advisory gate')} to sign off"
+        if unproven := [str(gate["gate"]) for gate in unsigned if gate.get("needed") is not None]:
+            title = f"Not enough evidence in {listed(unproven)}: to sign off, or to wait for more bad rows"
+            passed = f"No hard gate failed, and {plural(len(unproven), 'gate')} cannot tell from so few bad rows"
         text = f"{passed}. Not met, and to be signed off by name when promoting: {names}."
         return [
             Verdict(

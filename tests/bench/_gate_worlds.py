@@ -1,0 +1,194 @@
+"""Simulated test rows, a good model of them and broken ones, for the calibration of the gates.
+
+What is simulated is what training has when it judges: sellers, outcomes, volumes, and what each model says of each test row.
+Evaluation, checks and gates are those of training. Nothing is fitted: a model is the part of the truth that features tell,
+blurred as a fit from twice as many bad rows blurs it, on a scale found from as many bad rows as the test has.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scoring.model.scale import Scale
+from tests.training.evaluation.cases import POLICY
+from tests.training.ledgers import STUDIES
+from training.checks.duplicates import identical_rows
+from training.checks.leakage import single_features
+from training.evaluation.arrays import Floats, sigmoid
+from training.evaluation.case import Case, Train
+from training.evaluation.figures import evaluate
+from training.fitting.fit import base_log_odds
+from training.gates.evidence import Measured
+from training.gates.table import judge
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+from training.study.loading import load_study
+
+RESAMPLES = 100
+TRAIN = 2
+"""Training rows for each test row."""
+ERROR = 0.05
+"""Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
+DRIFT, SEGMENT_EFFECT = 0.08, 0.1
+"""Standard deviations, in log-odds, of what no model can know: the level of a later time, and of a country."""
+BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
+MEASURED = Measured(0, 50, 0, 64, 0, 1.0, 1.0, 1_000_000, 300, ("a", "a"))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Sellers' rows, training's before the test's. `told`: the part of the log-odds that features tell, standardised."""
+
+    told: Floats
+    mean: float
+    spread: float
+    bad: Floats
+    orders: Floats
+    country: Floats
+    rows: int
+    rng: np.random.Generator
+
+    @property
+    def log_odds(self) -> Floats:
+        """The best log-odds that a model of the features can give."""
+        return self.mean + self.spread * self.told
+
+
+def world_of(bad_rows: int, seed: int) -> World:
+    """A market whose test rows hold so many bad ones: base rates of 4 % to 15 %, attainable AUCs of 0.70 to 0.85."""
+    rng = np.random.default_rng([seed, bad_rows])
+    rate, spread = float(np.exp(rng.uniform(np.log(0.04), np.log(0.15)))), float(rng.uniform(0.8, 1.5))
+    rows = round(bad_rows / rate)
+    told = rng.normal(size=(1 + TRAIN) * rows)
+    mean = _mean_of(rate, spread)
+    country = rng.integers(0, 6, len(told)).astype(np.float64)
+    later = np.where(np.arange(len(told)) < TRAIN * rows, 0.0, rng.normal(0, DRIFT))
+    truth = mean + spread * told + later + rng.normal(0, SEGMENT_EFFECT, 6)[country.astype(int)]
+    bad = (rng.random(len(told)) < sigmoid(truth)).astype(float)
+    test = slice(TRAIN * rows, None)
+    wrong = bad_rows - int(bad[test].sum())  # exactly so many, by those nearest to the other side
+    places = TRAIN * rows + np.flatnonzero(bad[test] == (wrong < 0))
+    bad[rng.choice(places, abs(wrong), replace=False)] = float(wrong > 0) if wrong else 0.0
+    orders = np.floor(np.exp(rng.normal(4, 1.3, len(told)) + 0.3 * told)) + 1
+    return World(told, mean, spread, bad, orders, country, rows, rng)
+
+
+def _mean_of(rate: float, spread: float) -> float:
+    """The mean log-odds by which normal log-odds of this spread give this base rate."""
+    normal = np.random.default_rng(0).normal(size=20_000)
+    low, high = -12.0, 4.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sigmoid(middle + spread * normal).mean() < rate else (low, middle)
+    return low
+
+
+def judged(kind: str, bad_rows: int, seed: int) -> dict[str, Any]:
+    """The gates of one simulated training of a model that is `good` or broken as `kind` says (one of BROKEN)."""
+    world = world_of(bad_rows, seed)
+    leak = ("outcome", "twins")[seed % 2] if kind == "leaked" else ""
+    rows = _snapshot(world, leak)
+    case = _case(world, rows, kind, leak)
+    study = _study(rows.x.shape[1])
+    checks = [single_features(rows, study), identical_rows(rows, study)]
+    evaluation = evaluate(case) | {"checks": {"data": [], "leakage": [check.as_dict() for check in checks]}}
+    return judge(study.gates, evaluation, MEASURED)
+
+
+_STUDY = load_study(STUDIES / "marketplace.toml")
+
+
+def _study(width: int) -> Study:
+    return replace(_STUDY, features=_STUDY.features[:width], reference_exposure=None)
+
+
+def _snapshot(world: World, leak: str) -> Snapshot:
+    """All rows with a few coarse features; with the outcome in one of them, or one seller in five under a second name."""
+    n, rng = len(world.bad), world.rng
+    steps = ((0.7, 20), (1.0, 2), (1.5, 2))  # so coarse that a few in a hundred rows are alike by chance
+    x = np.stack([np.rint(step * (world.told + rng.normal(0, noise, n))) for noise, step in steps], axis=1)
+    if leak == "outcome":
+        x[:, 0] = np.where(rng.random(n) < ERROR, 1 - world.bad, world.bad)
+    day = np.where(np.arange(n) < TRAIN * world.rows, 19_000, 19_200)
+    seller, bad = np.arange(n), world.bad.copy()
+    if leak == "twins":
+        names = rng.choice(n - 1, n // 10, replace=False)
+        names = names[day[names] == day[names + 1]]
+        x[names + 1], bad[names + 1] = x[names], bad[names]
+    text = np.full(n, "", dtype=object)
+    zeros = np.zeros(n)
+    return Snapshot(
+        x, bad, seller, day, world.orders, world.orders, zeros, np.zeros(n, dtype=bool), bad.astype(np.int8), np.ones(n), bad,
+        np.full(n, 3.0), np.full(n, 800), text, text, np.zeros(n, dtype=bool),
+    )  # fmt: skip
+
+
+def _blurred(world: World, noise: float) -> Floats:
+    """What a fit sees of what features tell, shrunk as a calibrated fit shrinks it."""
+    seen = world.told + world.rng.normal(0, noise, len(world.told))
+    return world.mean + world.spread * seen / (1 + noise**2)
+
+
+def _scaled(world: World, log_odds: Floats) -> Floats:
+    """On a scale that was found from as many bad rows as the test has, with the errors that such a scale has."""
+    bad = float(world.bad[TRAIN * world.rows :].sum())
+    slope = np.exp(world.rng.normal(0, 1.2 / (world.spread * np.sqrt(bad))))
+    return world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean)
+
+
+def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
+    test = np.arange(TRAIN * world.rows, len(world.bad))
+    bad_train = float(world.bad[: TRAIN * world.rows].sum())
+    noise = 3 / np.sqrt(bad_train)
+    models = {
+        name: _scaled(world, _blurred(world, more)) for name, more in (("unconstrained", noise), ("logistic", 0.25))
+    }
+    own = _broken(kind, world, _scaled(world, _blurred(world, noise)))
+    if leak == "outcome":  # it has learnt to trust what it should not know, and is right with it
+        own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
+    scale = Scale.from_calibration(0.0, 1.0)
+    points, text = scale.points(own), world.country[test].astype(int).astype(str)
+    rng = np.random.default_rng([world.rows, 1])
+    return Case(
+        bad=rows.bad[test],
+        seller=test * 4 // 5,
+        day=rows.day[test],
+        weight=np.ones(len(test)),
+        loss=rows.bad[test] * rng.lognormal(0, 0.7, len(test)),
+        orders=world.orders[test],
+        tenure_days=rng.integers(0, 2500, len(test)).astype(float),
+        country=text,
+        product_category=rng.integers(0, 4, len(test)).astype(str),
+        file=np.where(world.orders[test] < 20, "thin", np.where(world.orders[test] > 150, "thick", "medium")),
+        seen=rng.random(len(test)) < 0.7,
+        inspected=rng.random(len(test)) < 0.2,
+        unrated=world.orders[test] < 5,
+        x=rows.x[test],
+        features=tuple(f"f{k}" for k in range(rows.x.shape[1])),
+        log_odds={"lightgbm": own[test], **{name: values[test] for name, values in models.items()}},
+        points=points[test],
+        policy=POLICY,
+        train=Train(rows.bad[: test[0]], np.arange(test[0]), points[: test[0]], rows.x[: test[0]]),
+        seed=1,
+        resamples=RESAMPLES,
+    )
+
+
+def _broken(kind: str, world: World, good: Floats) -> Floats:
+    """The candidate's log-odds: as a good model gives them, or broken."""
+    side = 1.0 if world.rng.random() < 0.5 else -1.0
+    if kind == "shuffled":  # what is left of a fit to outcomes that were dealt out at random
+        return _levelled(world, world.rng.normal(0, 0.3, len(good)))
+    if kind == "turned":
+        return 2 * world.mean - good
+    if kind == "shifted":  # twice the odds, or half
+        return good + side * np.log(2)
+    if kind == "miscalibrated":  # twice as far apart, or half, at the right level
+        return _levelled(world, good * 2.0**side)
+    return good
+
+
+def _levelled(world: World, log_odds: Floats) -> Floats:
+    """The same at the level of the training rows, so that a model is broken in one way alone."""
+    return log_odds + base_log_odds(world.bad[: TRAIN * world.rows], log_odds[: TRAIN * world.rows])
