@@ -185,11 +185,6 @@ reference_orders = 1000
 
 [model]
 rounds = 100
-
-# Whatever else this machine does; the limits of a server are 5 and 20.
-[gates]
-latency_p50_ms = 1000
-latency_p99_ms = 1000
 """)
 study = load_study(folder / "mine.toml")
 

@@ -19,8 +19,9 @@ class Measured:
     """What is measured outside the evaluation; None was not measured.
 
     `certificate_breaches`: splits that move the wrong way. `parity_mismatches` of `parity_rows` whose features over gRPC
-    differ from training's in any bit. `golden_mismatches` of `golden_rows` replayed. Milliseconds of one score. Bytes of
-    the model's text, and its trees. `digests`: of trainings of the same study, data and seed, two at least.
+    differ from training's in any bit. `golden_mismatches` of `golden_rows` replayed. Milliseconds of one score, and what
+    they are of those of the reference model (`training.pipeline.judging`), timed in turn with it. Bytes of the model's text,
+    and its trees. `digests`: of trainings of the same study, data and seed, two at least.
     """
 
     certificate_breaches: int | None = None
@@ -30,6 +31,8 @@ class Measured:
     golden_mismatches: int | None = None
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
+    latency_p50_ratio: float | None = None
+    latency_p99_ratio: float | None = None
     model_bytes: int | None = None
     trees: int | None = None
     digests: tuple[str, ...] = ()

@@ -79,14 +79,27 @@ def reproducible(evidence: Evidence) -> Finding:
     return Finding(others, f"Trained {len(digests)} times, {said}.")
 
 
-def latency_p50_ms(evidence: Evidence) -> Finding:
-    """Median milliseconds of one score."""
-    return _plain("The median time of one score", evidence.measured.latency_p50_ms, "ms", 2)
+def latency_p50(evidence: Evidence) -> Finding:
+    """The median time of one score, over that of the reference model timed in turn with it."""
+    measured = evidence.measured
+    return _latency("The median time of one score", measured.latency_p50_ms, measured.latency_p50_ratio)
 
 
-def latency_p99_ms(evidence: Evidence) -> Finding:
-    """The milliseconds that 99 of 100 single scores keep within."""
-    return _plain("The time that 99 of 100 single scores keep within", evidence.measured.latency_p99_ms, "ms", 2)
+def latency_p99(evidence: Evidence) -> Finding:
+    """The time that 99 of 100 single scores keep within, over that of the reference model."""
+    measured = evidence.measured
+    return _latency(
+        "The time that 99 of 100 single scores keep within", measured.latency_p99_ms, measured.latency_p99_ratio
+    )
+
+
+def _latency(what: str, milliseconds: float | None, ratio: float | None) -> Finding:
+    """How busy a machine is, is no property of a model: what counts is what the model adds to a score of one tree."""
+    if milliseconds is None or ratio is None:
+        return Finding(None, f"{what} was not measured.")
+    return Finding(
+        ratio, f"{what} is {milliseconds:,.2f} ms, {ratio:.2f} times that of a model of one tree in the same minute."
+    )
 
 
 def model_bytes(evidence: Evidence) -> Finding:
@@ -99,10 +112,10 @@ def trees(evidence: Evidence) -> Finding:
     return _plain("The size of the model", evidence.measured.trees, "trees")
 
 
-def _plain(what: str, value: float | None, unit: str, decimals: int = 0) -> Finding:
+def _plain(what: str, value: float | None, unit: str) -> Finding:
     if value is None:
         return Finding(None, f"{what} was not measured.")
-    return Finding(value, f"{what} is {value:,.{decimals}f} {unit}.")
+    return Finding(value, f"{what} is {value:,.0f} {unit}.")
 
 
 def calibration_slope(evidence: Evidence) -> Finding:

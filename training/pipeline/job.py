@@ -37,12 +37,12 @@ class Shell:
     """What only the shell can do; None: it was not asked to.
 
     `parity`: reads a sample again over gRPC; how many of its rows have other bits. `latency`: milliseconds of a single
-    score by percentile, as {"p50", "p99"}. `looks`: the file in which looks at test windows are logged. `now`: the
-    shell's clock, in microseconds.
+    score by the first model as {"p50", "p99"}, and over those of the second one, timed in turn with it, as {"p50_ratio",
+    "p99_ratio"}. `looks`: the file in which looks at test windows are logged. `now`: the shell's clock, in microseconds.
     """
 
     parity: Callable[[Sample], int] | None = None
-    latency: Callable[[Artifact], Mapping[str, float]] | None = None
+    latency: Callable[[Artifact, Artifact], Mapping[str, float]] | None = None
     looks: Path | None = None
     now: int = 0
 

@@ -33,9 +33,12 @@ PARITY_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The artifact, its whole evaluation, and what it would change."""
+    """The artifact, its whole evaluation, and what it would change. `reference`: the same model with its first tree alone,
+    whose time of one score is what any model costs here.
+    """
 
     artifact: Artifact
+    reference: Artifact
     parts: dict[str, bytes]
     evaluation: dict[str, Any]
     summary: str
@@ -87,7 +90,9 @@ def assess(
     evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
     parts = pack(replace(model, evaluation=evaluation))
-    return Impact(load(parts), parts, evaluation, _impact(evaluation))
+    one_tree = fitted.booster.model_to_string(num_iteration=1)
+    reference = load(pack(replace(model, model_text=one_tree)))
+    return Impact(load(parts), reference, parts, evaluation, _impact(evaluation))
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
@@ -106,7 +111,7 @@ def check_gates(
         sample = _sample(job, observed)
         mismatches = job.shell.parity(sample) if job.shell.parity else None
     with step.apart("latency"):
-        latency = job.shell.latency(impact.artifact) if job.shell.latency else {}
+        latency = job.shell.latency(impact.artifact, impact.reference) if job.shell.latency else {}
     with step.apart("training twice"):
         digests = _digests(step, job, fitted, calibrated)
     measured = Measured(
@@ -117,6 +122,8 @@ def check_gates(
         golden_mismatches=0,
         latency_p50_ms=latency.get("p50"),
         latency_p99_ms=latency.get("p99"),
+        latency_p50_ratio=latency.get("p50_ratio"),
+        latency_p99_ratio=latency.get("p99_ratio"),
         model_bytes=len(fitted.text),
         trees=fitted.booster.num_trees(),
         digests=digests,
