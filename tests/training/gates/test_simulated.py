@@ -1,0 +1,20 @@
+"""The simulation by which the limits of gates are set: one of each model it is made of."""
+
+import pytest
+
+from tests.bench._gate_worlds import BROKEN, judged
+from tests.bench.gates import verdict
+
+
+def test_a_good_simulated_model_passes() -> None:
+    assert verdict(judged("good", 200, 1)) == ("passed", [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate"),
+    [*zip(BROKEN, ("leakage", "ranking", "calibration_slope", "calibration_level", "calibration_slope"), strict=True)],
+)
+def test_a_broken_simulated_model_is_refused_by_the_gate_that_is_there_for_it(kind: str, gate: str) -> None:
+    word, refusing = verdict(judged(kind, 200, 1))
+    assert word == "refused"
+    assert gate in refusing
