@@ -9,6 +9,9 @@ from scoring.errors import CallerGone, DeadlinePassed
 
 LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does here
 
+LOCAL_CALLER = "local"
+"""The caller whom nobody authenticated since only the server's own machine, or user, can be it."""
+
 
 class Call:
     """A call: the time that is left of it, whether anybody still waits for it, and what its line in the log counts."""

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-LOCAL_NAME = "local"
+from service.call_context import LOCAL_CALLER
+
 MAX_NAME = 2_048
 """Characters of a principal: the limit of SPIFFE."""
 
@@ -41,7 +42,7 @@ class Principal:
     """The marketplaces that its issuer may speak for; None: all."""
 
 
-LOCAL = Principal(LOCAL_NAME, is_bound=True)
+LOCAL = Principal(LOCAL_CALLER, is_bound=True)
 
 
 def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:

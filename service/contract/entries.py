@@ -151,6 +151,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
         pending=recorded.pending,
         origin=entry.origin,
         erased=recorded.erased,
+        principal=recorded.principal,
     )
     if KINDS[kind].occur_time is not Need.REFUSED:
         message.occur_time.CopyFrom(timestamp(recorded.occur_time))

@@ -19,6 +19,7 @@ from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.following import position_after, unfinished_of
 from service.ledger.mending import LATEST
 from service.ledger.notifiers import ends_of_ids, histories
+from service.ledger.own_reports import refuse_own
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, AsSeen, Position
 from service.ledger.sealing import key_id_of, keyed_digest, keys, plain_of
@@ -155,6 +156,7 @@ def append_batch(
     fresh = [item for item in batch if item.entry.entry_id not in known]
     if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
         _refuse_future(batch, known, present.at_end(last_time))
+    refuse_own(connection, marketplace, fresh)
     rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, last_time, present)
     results: list[Appended] = []
     for index, item in enumerate(batch):

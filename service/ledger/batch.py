@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
+from service.call_context import current_call
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.known import Met, load_known
@@ -31,6 +32,7 @@ class Batch:
         self._marketplace = marketplace
         self._first = first
         self._record_time = record_time
+        self._principal = current_call().caller or None
 
     @classmethod
     def meeting(
@@ -73,4 +75,5 @@ class Batch:
             row[PLACE["incident"]] = new.incident
         if new.status is not None:
             row[PLACE["status"]] = int(new.status)
+        row[PLACE["principal"]] = self._principal
         return row

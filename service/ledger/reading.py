@@ -29,9 +29,11 @@ from service.ledger.sealing import Key, key_id_of, keys, unseal
 from service.ledger.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, SOURCE_POSITION
 
 _E = ENTRY.c
-EXPORT_COLUMNS: tuple[str, ...] = tuple(c.name for c in _E if c.name not in {"marketplace", "digest", "notifier"})
+EXPORT_COLUMNS: tuple[str, ...] = tuple(
+    c.name for c in _E if c.name not in {"marketplace", "digest", "notifier", "principal"}
+)
 """Names of the columns that `Ledger.export_rows` yields: all but what the caller knows, what `content` implies, and who
-reported, which never enters a model.
+reported or called, which never enters a model.
 """
 
 _FACT_COLUMNS = (
@@ -69,6 +71,7 @@ _ALLEGATIONS_SEEN = select(func.count()).where(*_OF_SELLER, *_SEEN, text(ALLEGED
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
+    _E.principal,
 )
 _POSITION = (
     select(SOURCE_POSITION.c.next_position)
@@ -165,10 +168,12 @@ def position(connection: Connection, source: str, partition: int) -> int | None:
 
 
 def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
-    sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending = row
+    sequence, record_time, seller, occur_time, report_time, entry_id, content, is_pending, principal = row
     text, erased = unseal(entry_id, content, key)
     entry = entry_from_content(entry_id, content, text)
-    return RecordedEntry(sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased)
+    return RecordedEntry(
+        sequence, record_time, seller, occur_time, report_time, entry, bool(is_pending), erased, principal or ""
+    )
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:

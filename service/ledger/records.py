@@ -70,6 +70,8 @@ class RecordedEntry:
     """Whether it is a status change that waits for its violation."""
     erased: bool = False
     """Whether its texts were erased."""
+    principal: str = ""
+    """Who called, authenticated; empty for what came by no server's call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class EntryRow(LedgerTable, table=True):
 
     `status` is the status that an entry leads to (NULL: a change that is still pending), or the word of outcome of other
     kinds; `target` what else an entry is about (another entry, incident, seller, product, operator or measure), or the
-    entry it was derived from; `units` distinct units; `until_time` when it ends by itself. `content` holds what may name
+    entry it was derived from; `units` distinct units; `until_time` when it ends by itself; `principal` who called,
+    authenticated, whatever the content says of actors (NULL: it came by no call). `content` holds what may name
     a person under the seller's key alone.
     """
 
@@ -139,6 +140,7 @@ class EntryRow(LedgerTable, table=True):
     target: str | None = Field(default=None, sa_type=_TEXT)
     units: int | None = Field(default=None, sa_type=BigInteger)
     until_time: int | None = Field(default=None, sa_type=BigInteger)
+    principal: str | None = Field(default=None, sa_type=_TEXT)
 
 
 class SealRow(LedgerTable, table=True):

@@ -36,7 +36,10 @@ _SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
 _TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
 _sound_types: set[tuple[type, ...]] = set()
 _NEVER_EMPTY = itemgetter(
-    *(PLACE[n] for n in ("marketplace", "entry_id", "violation", "incident", "content", "notifier", "target"))
+    *(
+        PLACE[n]
+        for n in ("marketplace", "entry_id", "violation", "incident", "content", "notifier", "target", "principal")
+    )
 )
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))

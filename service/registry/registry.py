@@ -13,6 +13,7 @@ from scoring.entries.field_types import describe_line_error
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
 from scoring.time import format_time
+from service.call_context import current_call
 from service.registry import intake
 from service.registry.figures import headline
 from service.registry.folder_storage import Folder
@@ -294,6 +295,8 @@ class Registry:
         self, moves: list[Move], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
     ) -> Move:
         figures: dict[str, Figure] = {**headline(self.read(digest)), **stated}
+        if caller := current_call().caller:
+            figures["principal"] = caller
         before = aliases_of(moves).get(CHAMPION)
         if before not in (None, digest):
             figures[PREVIOUS] = str(before)

@@ -686,6 +686,7 @@ class Entry(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
     VIOLATION_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     EXPOSURE_FIELD_NUMBER: _builtins.int
@@ -730,6 +731,11 @@ class Entry(_message.Message):
     """
     erased: _builtins.bool
     """Whether the sealed texts of this entry were erased; where one was required, it reads `[erased]`. Output only."""
+    principal: _builtins.str
+    """Who called when it was recorded, authenticated by the server: the principals of a client certificate and of a bearer token
+    with a blank between them, or `local`. Whatever the fact says of its actor. Empty for what came by no call (an import) and
+    for entries of releases before 0.3. Output only.
+    """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened (UTC, microseconds). Not later than the ledger's clock (at most 5 s ahead of it: UNAVAILABLE with
@@ -843,6 +849,7 @@ class Entry(_message.Message):
         pending: _builtins.bool = ...,
         origin: _builtins.str = ...,
         erased: _builtins.bool = ...,
+        principal: _builtins.str = ...,
         violation: Global___ViolationReported | None = ...,
         status: Global___StatusChanged | None = ...,
         exposure: Global___ExposureStated | None = ...,
@@ -867,7 +874,7 @@ class Entry(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "override", b"override", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "clock", b"clock", "control", b"control", "correction", b"correction", "dispute", b"dispute", "entry_id", b"entry_id", "erased", b"erased", "erasure", b"erasure", "exposure", b"exposure", "fact", b"fact", "identity", b"identity", "incident", b"incident", "inspection", b"inspection", "link", b"link", "measure", b"measure", "occur_time", b"occur_time", "operator", b"operator", "origin", b"origin", "override", b"override", "pending", b"pending", "principal", b"principal", "product", b"product", "product_violation", b"product_violation", "profile", b"profile", "rating", b"rating", "record_time", b"record_time", "remediation", b"remediation", "report_time", b"report_time", "seller", b"seller", "sequence", b"sequence", "status", b"status", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["violation", "status", "exposure", "identity", "attribution", "rating", "dispute", "inspection", "profile", "operator", "control", "product", "product_violation", "link", "remediation", "measure", "override", "incident", "correction", "erasure", "clock"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015

@@ -241,7 +241,8 @@ class ModelMove(_message.Message):
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Figures of the model and of the move that the log keeps: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`),
         `gates_sha256`, `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and
-        `signed_off`, `rollback`. Numbers are written as JSON writes them. Empty for moves of early releases.
+        `signed_off`, `rollback`, `principal` (who called, authenticated). Numbers are written as JSON writes them. Empty for
+        moves of early releases.
         """
 
     def __init__(

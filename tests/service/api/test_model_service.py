@@ -133,7 +133,7 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
         (3, "champion", f"models/{second}", "bert"),
         (4, "champion", f"models/{first}", "carl"),
     ]
-    assert dict(moves[3].figures) == {"gates": "passed", "rollback": "yes", "previous": second}
+    assert dict(moves[3].figures) == {"gates": "passed", "rollback": "yes", "previous": second, "principal": "local"}
     assert moves[0].move_time.ToJsonString() == "1970-01-01T00:00:01Z"
     assert client.rollback_model(actor="carl", reason="again").champion == f"models/{second}"
 

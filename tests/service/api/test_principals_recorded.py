@@ -1,0 +1,120 @@
+"""Who called is on record beside the stated actor, under the seal, and nobody decides its own report."""
+
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import entry_pb2
+from tests.callers import Authority, Shown, grant
+from tests.servers import MARKET, Running, running_server, violation
+
+Connect = Callable[[str], Client]
+
+
+class Callers:
+    """A server with grants, and clients of it by their DNS names, all of whom may append and decide everything."""
+
+    def __init__(self, running: Running, authority: Authority) -> None:
+        self.running, self._authority = running, authority
+        self._shown: dict[str, Shown] = {}
+
+    def __call__(self, name: str) -> Client:
+        shown = self._shown.setdefault(name, self._authority.certificate(dns=[f"{name}.example"]))
+        return self.running.client(**shown.options())
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    folder = tmp_path_factory.mktemp("recorded")
+    authority = Authority(folder)
+    path = folder / "grants.toml"
+    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
+    path.write_text(grant("dns:*.example", ["append", "decide", "bulk_decide", "read_ledger"], **limits))
+    settings = authority.server_settings() | {"grants": path, "socket": folder / "s"}
+    with running_server(folder, **settings) as running:
+        yield Callers(running, authority)
+
+
+def decision(entry_id: str, about: str, action: "entry_pb2.Action.ValueType", seller: str = "") -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=entry_id)
+    if seller:
+        entry.seller = f"marketplaces/{MARKET}/sellers/{seller}"
+    entry.status.violation, entry.status.action = about, action
+    entry.status.actor, entry.status.reason = "court", "so"
+    return entry
+
+
+def refused(call: Callable[[], object]) -> None:
+    with pytest.raises(SellertrustCallError) as caught:
+        call()
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
+    assert "its own report" in caught.value.message
+
+
+def test_the_principal_is_on_record_whatever_actor_is_stated_and_a_retry_by_another_is_the_same(
+    callers: Callers,
+) -> None:
+    with callers("a") as a, callers("b") as b:
+        [first] = a.append_entries(MARKET, [violation("p-1", "s")])
+        [again] = b.append_entries(MARKET, [a_listed := next(iter(a.list_entries(MARKET, "s")))])
+        assert (first.sequence, first.already_present, again.sequence, again.already_present) == (1, False, 1, True)
+        assert a_listed.principal == "dns:a.example"
+        b.confirm_violation(MARKET, "p-1", actor="court", reason="so")
+        found = [*a.list_entries(MARKET, "s")]
+        assert [(entry.principal, entry.status.actor) for entry in found] == [
+            ("dns:a.example", ""),
+            ("dns:b.example", "court"),
+        ]
+    assert not callers.running.ledger.verify([], lambda *_: None).faults
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_nobody_decides_its_own_report_but_to_withdraw_it(callers: Callers, bulk: bool) -> None:
+    name = f"o-{bulk}"
+    with callers("a") as a, callers("b") as b:
+        a.append_entries(MARKET, [violation(name, "s")])
+        for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_DISMISS)):
+            if bulk:
+                refused(lambda n=number, x=action: a.append_entries(MARKET, [decision(f"{name}-{n}", name, x)]))
+        if not bulk:
+            refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
+            refused(lambda: a.dismiss_violation(MARKET, name, actor="court", reason="so"))
+            b.confirm_violation(MARKET, name, actor="court", reason="so")
+            refused(lambda: a.overturn_violation(MARKET, name, actor="court", reason="so"))
+        else:
+            a.withdraw_violation(MARKET, name, actor="brand", reason="so")
+
+
+def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: Callers) -> None:
+    with callers("a") as a, callers("b") as b:
+        confirm = entry_pb2.ACTION_CONFIRM
+        refused(lambda: a.append_entries(MARKET, [violation("w-1", "s"), decision("w-2", "w-1", confirm)]))
+        a.append_entries(MARKET, [decision("w-3", "w-4", confirm, "s")])
+        refused(lambda: a.append_entries(MARKET, [violation("w-4", "s")]))
+        b.append_entries(MARKET, [violation("w-4", "s")])
+        assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
+
+
+def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Callers) -> None:
+    listed = entry_pb2.Entry(entry_id="r-1", seller=f"marketplaces/{MARKET}/sellers/s")
+    listed.occur_time.CopyFrom(violation("x", "s").occur_time)
+    listed.product.product = "gtin-9"
+    recall = entry_pb2.Entry(entry_id="r-2")
+    recall.occur_time.CopyFrom(listed.occur_time)
+    facts = {"violation_type": "unsafe_product", "harm": entry_pb2.HARM_HIGH, "source": entry_pb2.SOURCE_BRAND}
+    recall.product_violation.CopyFrom(entry_pb2.ProductViolationReported(**facts, product="gtin-9"))
+    with callers("a") as a, callers("b") as b:
+        a.append_entries(MARKET, [recall])
+        b.append_entries(MARKET, [listed])  # by whose append the violation of the seller follows
+        [derived] = [one.name for one in b.list_violations(MARKET, "s") if one.violation_type == "unsafe_product"]
+        name = derived.rpartition("/")[2]
+        refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
+
+
+def test_local_may_do_both(callers: Callers) -> None:
+    with Client(f"unix:{callers.running.server.settings.socket}") as local:
+        local.append_entries(MARKET, [violation("l-1", "t")])
+        local.confirm_violation(MARKET, "l-1", actor="court", reason="so")
+        assert {entry.principal for entry in local.list_entries(MARKET, "t")} == {"local"}
