@@ -225,6 +225,12 @@ class GatesFailed(SellertrustError):
     reason = "GATES_FAILED"
 
 
+class PromiseGivenUp(SellertrustError):
+    """The model gives up a promise that every champion keeps, so it is never promoted."""
+
+    reason = "PROMISE_GIVEN_UP"
+
+
 class PolicyRefused(SellertrustError):
     """A policy's parts are missing, wrong or contradict each other."""
 

@@ -27,6 +27,7 @@ from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.model.certificate import certify
 from scoring.model.interval import Prior, default_prior, prior_of
+from scoring.model.promises import FREEABLE, freed, is_freed, stated
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
@@ -67,7 +68,7 @@ class Artifact:
         self.digest = digest
         self.manifest = manifest
         self.parts = dict(parts)
-        self.features = tuple(_feature(row) for row in manifest["features"])
+        self.features = pinned_features(manifest)
         self.scale = Scale(**manifest["scale"])
         self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
@@ -111,7 +112,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "model.txt": model.model_text.encode(),
         "decay.json": canonical_json({str(h): decay_table(h) for h in HALF_LIVES}),
         "golden.json": canonical_json(golden),
-        "certificate.json": canonical_json(certify(model.model_text, directions)),
+        "certificate.json": canonical_json(certify(model.model_text, directions) | stated(model.features)),
         "evaluation.json": canonical_json(model.evaluation),
         "lineage.json": canonical_json(model.lineage),
     }
@@ -259,10 +260,11 @@ def _is_name(value: object) -> bool:
 
 
 def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
-    directions = {feature.key: feature.direction for feature in map(_feature, manifest["features"])}
+    features = pinned_features(manifest)
+    directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
         raise ArtifactRefused("the artifact names a feature twice")
-    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions):
+    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions) | stated(features):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
 
 
@@ -301,7 +303,7 @@ def _refuse(constant: str) -> float:
 
 def _row(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
-        return {"feature": feature.key}
+        return {"feature": feature.key, **({"direction": feature.direction} if is_freed(feature) else {})}
     if isinstance(feature, ContextFeature):
         return {"context": feature.context, "equals": feature.equals, "reference": feature.reference}
     return {
@@ -312,11 +314,18 @@ def _row(feature: AnyFeature) -> dict[str, object]:
     }
 
 
+def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
+    """Return the features that a manifest pins, in their order. ArtifactRefused if one is unknown or wrong."""
+    return tuple(map(_feature, manifest["features"]))
+
+
 def _feature(row: Mapping[str, Any]) -> AnyFeature:
-    if "attribute" not in row and "context" not in row:
+    if "attribute" not in row and "context" not in row and "direction" not in row:
         if set(row) != {"feature"} or row["feature"] not in FEATURES:
             raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
         return FEATURES[row["feature"]]
+    if "feature" in row:
+        return _freed(row)
     feature: AttributeFeature | ContextFeature
     if "attribute" in row:
         feature = AttributeFeature(**row)
@@ -331,6 +340,17 @@ def _feature(row: Mapping[str, Any]) -> AnyFeature:
     if type(feature.direction) is not int or feature.direction not in (-1, 0, 1):
         raise ArtifactRefused(f"the direction of feature {feature.key} of the artifact must be -1, 0 or 1")
     return feature
+
+
+def _freed(row: Mapping[str, Any]) -> Feature:
+    """A feature of the table that the study has freed of its direction."""
+    feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
+    if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
+        raise ArtifactRefused(
+            f"the artifact frees feature {row['feature']} of its direction, which can be 0 of {', '.join(sorted(FREEABLE))}"
+            " alone"
+        )
+    return freed(feature)
 
 
 def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:

@@ -75,6 +75,7 @@ def show(model: ModelName = "champion", server: Server = None, output: Output = 
         **(figures_of(evaluation) if evaluation else {}),
         "baseline_points": found.baseline_points,
         "certificate": f"{certificate['algorithm']}, {certificate['trees']} trees",
+        "promises_given_up": list(found.promises_given_up),
         "gates": found.gates,
         **{f"gate {gate.gate}": _gate(gate.ok, gate.hard, gate.text) for gate in found.gate_results},
         "report": found.has_report,

@@ -9,7 +9,8 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.errors import ArtifactRefused
-from scoring.model.artifact import MANIFEST
+from scoring.model.artifact import MANIFEST, pinned_features
+from scoring.model.promises import given_up
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
 from scoring.time import parse_time
@@ -43,6 +44,7 @@ def _describe(
     message.ledger_as_of = str(lineage.get("ledger_as_of") or "")
     message.ledger_entries = int(lineage.get("ledger_entries") or 0)
     message.features.extend(features_of(manifest))
+    message.promises_given_up.extend(promise.name for promise in given_up(pinned_features(manifest)))
     message.gates = verdict(gates)
     message.gate_results.extend(map(_gate_message, gates or ()))
     if not whole:

@@ -25,6 +25,7 @@ from scoring.errors import (
     NotifierNotFound,
     OccurTimeAhead,
     PermissionDenied,
+    PromiseGivenUp,
     SelectionChanged,
     SellerNotFound,
     SellertrustError,
@@ -59,6 +60,7 @@ CODES: dict[type[SellertrustError], int] = {
     DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
     ModelNotFound: code_pb2.NOT_FOUND,
     GatesFailed: code_pb2.FAILED_PRECONDITION,
+    PromiseGivenUp: code_pb2.FAILED_PRECONDITION,
     ArtifactRefused: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1

@@ -5,13 +5,25 @@
 {registry}/aliases.jsonl, or moves/000000001.json, ...      the moves of the aliases: who, why, when, figures
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from scoring.entries.field_types import describe_line_error
-from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
-from scoring.model.artifact import MANIFEST, PARTS, Artifact, ready, verify, verify_content, verify_distinct
+from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound, PromiseGivenUp
+from scoring.features.table import AnyFeature
+from scoring.model.artifact import (
+    MANIFEST,
+    PARTS,
+    Artifact,
+    pinned_features,
+    ready,
+    verify,
+    verify_content,
+    verify_distinct,
+)
+from scoring.model.promises import given_up, is_freed
 from scoring.time import format_time
 from service.call_context import current_call
 from service.registry import intake
@@ -95,7 +107,8 @@ class Registry:
                 self._storage.store(digest, known)
                 self._storage.attach(digest, kept)
             self._storage.attach(digest, beside)
-            is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and _is_allowed(gates)
+            may_be = _is_allowed(gates) and not given_up(artifact.features)
+            is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be
             return Move(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
 
         self._storage.append(decide)
@@ -106,12 +119,15 @@ class Registry:
 
         Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
         A model without gates that never was champion takes `override`, too.
-        GatesFailed says what it takes; ModelNotFound; ArtifactRefused; InvalidInput.
+        GatesFailed says what it takes; PromiseGivenUp which promise no champion gives up; ModelNotFound; ArtifactRefused;
+        InvalidInput.
         """
         _check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
+        parts = self._verified(digest)
+        _refuse_given_up(digest, pinned_features(json.loads(parts[MANIFEST])))
         self._allowed(digest, self.history(), override, sign_off)
-        self._try(digest, self._verified(digest))
+        self._try(digest, parts)
 
         def decide(moves: list[Move]) -> Move:
             # Asked again: the model may have been published with other gates while it was tried.
@@ -306,6 +322,21 @@ class Registry:
 def _sha_name(attachment: str) -> str:
     """Return the figure that holds the SHA-256 of an attachment: `gates_sha256` for `gates.json`."""
     return f"{attachment.partition('.')[0]}_sha256"
+
+
+def _refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
+    """Refuse to promote a model that gives up a promise, whatever its gates say. PromiseGivenUp names it and the remedy."""
+    lost = given_up(features)
+    if not lost:
+        return
+    free = ", ".join(feature.key for feature in features if is_freed(feature))
+    said = "; and that ".join(promise.text for promise in lost)
+    raise PromiseGivenUp(
+        f"model {digest[:12]} gives up the promise that {said} ({free} is free), so it may be challenger or shadow, but never"
+        " champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and train"
+        " again",
+        {"model": digest, "promises": ",".join(promise.name for promise in lost)},
+    )
 
 
 def _is_allowed(gates: tuple[Gate, ...] | None) -> bool:

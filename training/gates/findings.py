@@ -7,18 +7,26 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv, chdtrc, ndtr
 
+from scoring.model.promises import PROMISES
 from training.evaluation.case import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
 from training.gates.evidence import ALPHA, ERRORS, Evidence, Finding
 
 
 def certificate(evidence: Evidence) -> Finding:
-    """Splits of the model that move a constrained feature the wrong way."""
+    """Splits of the model that move a constrained feature the wrong way, or else the promises that its study gives up."""
     breaches = evidence.measured.certificate_breaches
     if breaches is None:
         return Finding(None, "The model has no certificate.")
     if breaches:
         return Finding(breaches, f"{breaches} splits move a constrained feature the wrong way.")
+    lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
+    if lost:
+        said = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
+        return Finding(
+            len(lost),
+            f"The study gives up the promise that {said}: this may be a challenger or a shadow, and is never champion.",
+        )
     return Finding(0, "Every tree is monotone in every constrained feature.")
 
 

@@ -11,6 +11,7 @@ from training.checks.check import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
+from training.checks.volume import count_label
 from training.gates.findings import DRIFT
 from training.observation.delay import Delay, decision_delay
 from training.observation.development import Development, Lift, development, lift
@@ -52,6 +53,7 @@ class Checked:
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     """Looks at what the ledger says: order, gaps, doubles, what was never decided; and how late it says it."""
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
+    checks.append(count_label(job.study, sampled(observed.rows, MOST_ROWS, job.study.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)

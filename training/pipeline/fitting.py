@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from scoring.model.certificate import certify
+from scoring.model.promises import given_up, stated
 from scoring.model.scale import Scale
 from training.fitting.crossfit import FOLDS, LEAST_BAD, MOST_FITTED, cross_fit
 from training.fitting.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
@@ -72,12 +73,14 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
 
 def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
     """Proves every tree monotone. ArtifactRefused names the first breach."""
-    certificate = certify(fitted.text, {feature.key: feature.direction for feature in job.study.features})
+    study = job.study
+    certificate = certify(fitted.text, {feature.key: feature.direction for feature in study.features})
+    certificate |= stated(study.features)
     step(1, 1)
-    bound = sum(feature.direction != 0 for feature in job.study.features)
-    return Certified(
-        certificate, f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
-    )
+    bound = sum(feature.direction != 0 for feature in study.features)
+    said = f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
+    lost = "".join(f"; given up: {promise.text}" for promise in given_up(study.features))
+    return Certified(certificate, said + lost)
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:

@@ -21,11 +21,15 @@ from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
-from training.pipeline.observing import Observed, observe
+from training.pipeline.observing import Observed, observe, sampled
+from training.pipeline.price import prices
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
 from training.pipeline.sloped import find_slope, with_slope
 from training.pipeline.steps import Kept, Step
 from training.study.words import definition
+
+MOST_PRICED = 50_000
+"""Rows at most that the price of a promise is found on."""
 
 PARITY_ROWS = 50
 """Rows of the test snapshot that are read again over gRPC."""
@@ -86,9 +90,13 @@ def assess(
                 job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
             ),
         }
-    certificate = {key: certified.certificate[key] for key in ("algorithm", "trees")}
+    shown_of = ("algorithm", "trees", "promises")
+    certificate = {key: certified.certificate[key] for key in shown_of if key in certified.certificate}
     evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
+    with step.apart("price of promises"):
+        rows = sampled(observed.rows, MOST_PRICED, job.study.seed)
+        evaluation["price"] = prices(job.study, rows, compared.test, fitted.raw(compared.test.x))
     parts = pack(replace(model, evaluation=evaluation))
     one_tree = fitted.booster.model_to_string(num_iteration=1)
     reference = load(pack(replace(model, model_text=one_tree)))

@@ -13,6 +13,7 @@ from scoring.enums import Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
+from scoring.model.promises import freed
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
 from training.study.bad import read_bad, word
@@ -168,12 +169,27 @@ def _built_in(r: Reader) -> list[Feature]:
         for prefix in chosen[choice]:
             known = any(f.name.startswith(prefix) for f in FEATURES.values())
             r.check(known, f"features.{choice}: no feature is {prefix}...")
+    free = _free(r)
     return [
-        feature
+        freed(feature) if feature.name in free else feature
         for feature in FEATURES.values()
         if (not feature.by_choice or feature.name.startswith(chosen["with"]))
         and not feature.name.startswith(chosen["without"])
     ]
+
+
+DIRECTIONS = {"exposure": "exposure", "tenure": "tenure_days"}
+"""Parts of a study's `directions`, and the feature whose direction each one fixes or frees."""
+
+
+def _free(r: Reader) -> frozenset[str]:
+    """The names of the features whose direction the study frees."""
+    free = set()
+    for part, name in DIRECTIONS.items():
+        word = r.take(f"directions.{part}", str, "fixed")
+        r.check(word in ("fixed", "free"), f"directions.{part} must be fixed or free")
+        free |= {name} if word == "free" else set()
+    return frozenset(free)
 
 
 def _declared(r: Reader) -> list[AttributeFeature]:

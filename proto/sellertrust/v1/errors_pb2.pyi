@@ -120,6 +120,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that the method needs.
     Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
     """
+    ERROR_REASON_PROMISE_GIVEN_UP: _ErrorReason.ValueType  # 20
+    """FAILED_PRECONDITION: the model gives up a promise that every champion keeps, so nobody can promote it. Metadata: `model`,
+    its digest, and `promises`, the names of the promises with commas between.
+    Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
+      "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -220,6 +226,12 @@ ERROR_REASON_CALLER_NOT_GRANTED: ErrorReason.ValueType  # 19
 """PERMISSION_DENIED: the caller is not granted what the call asks for, which may exist or not. Metadata: `right`, the one
 that the method needs.
 Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
+"""
+ERROR_REASON_PROMISE_GIVEN_UP: ErrorReason.ValueType  # 20
+"""FAILED_PRECONDITION: the model gives up a promise that every champion keeps, so nobody can promote it. Metadata: `model`,
+its digest, and `promises`, the names of the promises with commas between.
+Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
+  "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -115,6 +115,7 @@ class Model(_message.Message):
     LINEAGE_JSON_FIELD_NUMBER: _builtins.int
     EVALUATION_JSON_FIELD_NUMBER: _builtins.int
     CERTIFICATE_JSON_FIELD_NUMBER: _builtins.int
+    PROMISES_GIVEN_UP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`models/{digest}`."""
     digest: _builtins.str
@@ -161,6 +162,12 @@ class Model(_message.Message):
         are left out. ListModels gives `auc` and `log_loss` alone, of this model in the test period.
         """
 
+    @_builtins.property
+    def promises_given_up(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The promises that it gives up, since its study freed the direction of a feature: `clean_orders` (clean orders never lower
+        points), `waiting` (waiting alone never does). Such a model is never champion. Empty if it keeps all of them.
+        """
+
     def __init__(
         self,
         *,
@@ -181,10 +188,11 @@ class Model(_message.Message):
         lineage_json: _builtins.str = ...,
         evaluation_json: _builtins.str = ...,
         certificate_json: _builtins.str = ...,
+        promises_given_up: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "baseline_points", b"baseline_points", "certificate_json", b"certificate_json", "core_version", b"core_version", "damaged", b"damaged", "digest", b"digest", "evaluation_json", b"evaluation_json", "features", b"features", "figures", b"figures", "gate_results", b"gate_results", "gates", b"gates", "has_report", b"has_report", "ledger_as_of", b"ledger_as_of", "ledger_entries", b"ledger_entries", "lineage_json", b"lineage_json", "name", b"name", "study", b"study"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "baseline_points", b"baseline_points", "certificate_json", b"certificate_json", "core_version", b"core_version", "damaged", b"damaged", "digest", b"digest", "evaluation_json", b"evaluation_json", "features", b"features", "figures", b"figures", "gate_results", b"gate_results", "gates", b"gates", "has_report", b"has_report", "ledger_as_of", b"ledger_as_of", "ledger_entries", b"ledger_entries", "lineage_json", b"lineage_json", "name", b"name", "promises_given_up", b"promises_given_up", "study", b"study"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,7 +48,8 @@ class ModelServiceStub:
     """
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
     """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
-    ask for a named person who is not given, or can be passed by nobody; with `MODEL_REFUSED` if it is damaged, altered or
+    ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
+    every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
     not certified. Calling again adds another move and changes nothing else.
     """
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]
@@ -83,7 +84,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
     """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
-    ask for a named person who is not given, or can be passed by nobody; with `MODEL_REFUSED` if it is damaged, altered or
+    ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
+    every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
     not certified. Calling again adds another move and changes nothing else.
     """
     RollbackModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
@@ -139,7 +141,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.PromoteModelResponse, _abc.Awaitable[_model_service_pb2.PromoteModelResponse]]:
         """Makes a model champion, after a throwaway process has loaded it. FAILED_PRECONDITION with `GATES_FAILED` if its gates
-        ask for a named person who is not given, or can be passed by nobody; with `MODEL_REFUSED` if it is damaged, altered or
+        ask for a named person who is not given, or can be passed by nobody; with `PROMISE_GIVEN_UP` if it gives up a promise that
+        every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or
         not certified. Calling again adds another move and changes nothing else.
         """
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scoring.enums import Category, Harm, Severity
 from scoring.errors import ConfigurationWrong
-from scoring.features.table import FEATURES
+from scoring.features.table import FEATURES, Feature
 from scoring.time import format_day, parse_day
 from tests.training.ledgers import STUDIES
 from training.study.definition import BadRule, Study
@@ -138,6 +138,17 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
     assert "has each on a day of its own" in refusal(tmp_path, MINIMAL + "worst = 0.1\n" + events + days)
 
 
+def test_a_study_frees_the_direction_of_exposure_and_tenure_and_of_nothing_else(tmp_path: Path) -> None:
+    """All others are those of the table; what is said to be fixed is as if nothing was said."""
+    stated = study(tmp_path, MINIMAL + '\n[directions]\nexposure = "free"\ntenure = "free"\n')
+    changed = {f.key for f in stated.features if isinstance(f, Feature) and f.direction != FEATURES[f.key].direction}
+    assert changed == {"exposure@1", "tenure_days@1"}
+    assert {f.direction for f in stated.features if f.key in changed} == {0}
+    assert (
+        study(tmp_path, MINIMAL + '\n[directions]\nexposure = "fixed"\n').features == study(tmp_path, MINIMAL).features
+    )
+
+
 def test_every_wrong_part_is_named_at_once(tmp_path: Path) -> None:
     """Missing, of the wrong type, out of range, contradictory and unknown, in one message."""
     said = refusal(
@@ -209,6 +220,8 @@ speed = 3
         ("[bad]", "[eligible]\nleast_share = 0\n[bad]", "eligible.least_share must be above 0 and at most 1"),
         ("[bad]", "[eligible]\nleast_share = 1.01\n[bad]", "eligible.least_share must be above 0 and at most 1"),
         ("[bad]", "[observation]\nembargo_days = -1\n[bad]", "observation.embargo_days must not be negative"),
+        ("[bad]", '[directions]\nexposure = "up"\n[bad]', "directions.exposure must be fixed or free"),
+        ("[bad]", '[directions]\nincidents = "free"\n[bad]', "directions.incidents is not a part of a study"),
         ("[bad]", "[exposure]\nslope = 1\n[bad]", "exposure.slope needs exposure.reference_orders beside it"),
         ("[bad]", "[exposure]\nreference_orders = 5\nslope = 11\n[bad]", "exposure.slope must lie between -10 and 10"),
         ("[bad]", "[constants]\nrate_damping_orders = 0\n[bad]", "constants.rate_damping_orders must be above 0"),

@@ -90,7 +90,7 @@ PLANS = (
     Plan(
         "price",
         "The price of monotonicity",
-        "A violation never raises a score. What that promise costs, by volume of the seller.",
+        "What each promise of the certificate costs, and all of them by volume of the seller.",
         (("The price of monotonicity", calibration.price),),
     ),
     Plan(

@@ -124,8 +124,10 @@ def price(r: Reading) -> list[Block]:
             if gap > 0.0005
             else "costs nothing in AUC"
         )
-        text = f"Over all test rows the promise that a violation never raises a score {what} ({signed(gap, 4)}), against the"
-        found.append(Text(f"{text} same features without constraints."))
+        text = f"Over all test rows all promises together {what} ({signed(gap, 4)}), against the same features without"
+        found.append(Text(f"{text} constraints."))
+    if r.evaluation.get("price"):
+        found.append(_by_promise(r.evaluation["price"]))
     plots = [_by_volume(rows)]
     volume = (r.evaluation.get("segments") or {}).get("volume")
     if volume and any(row["auc"] and row.get("auc_unconstrained") is not None for row in volume):
@@ -137,6 +139,27 @@ def price(r: Reading) -> list[Block]:
             )
         )
     return [*found, Plots(plots)]
+
+
+def _by_promise(rows: list[Json]) -> Table:
+    costs = [row for row in rows if row["difference"]["high"] is not None and row["difference"]["high"] < 0]
+    title = (
+        "What is proven to cost AUC: " + listed([str(row["promise"]) for row in costs])
+        if costs
+        else "No promise is proven to cost any AUC"
+    )
+    caption = (
+        "AUC as served of this model and of one that differs from it in the directions of one promise alone. The difference"
+        " is that of keeping it, with its 95 % interval by seller: below zero, keeping it costs."
+    )
+    cells: list[list[Cell]] = []
+    for row in rows:
+        d = row["difference"]
+        span = "" if d["low"] is None else f" ({signed(d['low'])} to {signed(d['high'])})"
+        kept = Chip("good", "kept") if row["kept"] else Chip("bad", "given up")
+        cells.append([str(row["promise"]), kept, number(row["fixed"]["value"]), number(row["free"]["value"]),
+                      f"{signed(d['value'])}{span}"])  # fmt: skip
+    return Table(title, caption, ("promise", "by this model", "AUC, kept", "AUC, not kept", "difference"), cells)
 
 
 def _auc_by_volume(rows: list[Json]) -> Plot:

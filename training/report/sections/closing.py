@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from scoring.model.promises import PROMISES
 from training.report.numbers import count, percent, plural
 from training.report.parts import Block, Bullets, Command, Facts, Text
 from training.report.reading import Reading
@@ -57,6 +58,9 @@ def _warnings(r: Reading) -> list[str]:
     found.append(
         "It tells what goes together with later harm, not what causes it: a response curve is no advice to a seller."
     )
+    if lost := ((e.get("certificate") or {}).get("promises") or {}).get("given_up"):
+        said = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
+        found.append(f"It gives up the promise that {said}. It may be a challenger or a shadow, and is never champion.")
     if (score := r.manifest.get("scale")) and score.get("p_slope") == 0:
         found.append("The calibration has slope 0: p_bad is the same for everybody.")
     return found
@@ -156,5 +160,8 @@ GLOSSARY = (
     ),
     ("swap set", "Whom only one of two models rejects, when both reject as many. A better model swaps safe for bad."),
     ("thin file", "A seller with too little history to be rated. The policy says how little."),
-    ("unconstrained twin", "The same features and settings without monotone constraints: what the promise costs."),
+    (
+        "unconstrained twin",
+        "The same features and settings without monotone constraints: what all promises cost together.",
+    ),
 )

@@ -1,0 +1,55 @@
+"""The promises that a model's certificate stands for, and which of them a study has given up.
+
+Each rests on the directions of features. A study may free the direction of a few of them (`FREEABLE`), as a label that
+counts over the window may need; then what rested on it is given up, and the model can never be champion.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from scoring.features.table import FEATURES, AnyFeature, Feature
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One promise: its name, what it says, and the names of the features that can be freed and that it rests on."""
+
+    name: str
+    text: str
+    rests_on: tuple[str, ...] = ()
+
+
+PROMISES = (
+    Promise("violations", "a confirmed violation never raises points, and an overturned one never lowers them"),
+    Promise("clean_orders", "clean orders never lower points", ("exposure", "tenure_days")),
+    Promise("waiting", "waiting alone never lowers points, but by the rounding of decay", ("tenure_days",)),
+    Promise("identity", "a higher level of identity never lowers points"),
+)
+"""Every promise. Orders rest on tenure, too: one that comes before all others lengthens it."""
+
+FREEABLE = frozenset(name for promise in PROMISES for name in promise.rests_on)
+
+
+def freed(feature: Feature) -> Feature:
+    """The same feature without a direction."""
+    return replace(feature, direction=0)
+
+
+def is_freed(feature: AnyFeature) -> bool:
+    """Whether a feature of the table is without the direction that the table gives it."""
+    return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
+
+
+def given_up(features: Iterable[AnyFeature]) -> list[Promise]:
+    """The promises that a model of these features does not keep, in the order of the table."""
+    names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
+    return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
+
+
+def stated(features: Iterable[AnyFeature]) -> dict[str, object]:
+    """What the certificate says of a model that gives up a promise: which it keeps, and which not. Else nothing, as in
+    certificates of earlier releases: all are kept.
+    """
+    lost = [promise.name for promise in given_up(features)]
+    held = [promise.name for promise in PROMISES if promise.name not in lost]
+    return {"promises": {"held": held, "given_up": lost}} if lost else {}

@@ -1,0 +1,38 @@
+"""A model that gives up a promise may be looked at and compared, and is never champion."""
+
+import json
+
+import pytest
+
+from scoring.errors import PromiseGivenUp
+from service.registry.moves import CHALLENGER, CHAMPION, SHADOW
+from service.registry.registry import Registry
+from tests.scoring.model.test_promises import giving_up
+from tests.service.registry.test_registry import promote, publish, registry
+
+__all__ = ["registry"]
+
+
+def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -> None:
+    """Not as the first one, whose gates all hold, and not by a person's name: it is told which promise and what to do."""
+    digest = publish(registry, giving_up())
+    assert registry.aliases() == {CHALLENGER: digest}
+    with pytest.raises(PromiseGivenUp, match=r"never lower points \(exposure@1 is free\).* train again") as caught:
+        promote(registry, digest)
+    assert caught.value.metadata == {"model": digest, "promises": "clean_orders"}
+    assert caught.value.reason == "PROMISE_GIVEN_UP"
+    with pytest.raises(PromiseGivenUp):
+        registry.promote(digest, actor="a", reason="b", now=1, override="dora", sign_off="dora")
+    assert registry.champion() is None
+    assert registry.point(SHADOW, digest, actor="a", reason="b", now=1) == digest
+    assert CHAMPION not in registry.aliases()
+
+
+def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
+    """In the contract's message, whole or in a list."""
+    from service.contract.models import model_message
+
+    digest = publish(registry, giving_up())
+    message = model_message(registry, digest, registry.history(), whole=False)
+    assert list(message.promises_given_up) == ["clean_orders"]
+    assert json.loads(registry.read(digest)["certificate.json"])["promises"]["given_up"] == ["clean_orders"]

@@ -1,0 +1,48 @@
+"""A label that counts is told apart from one over orders before anything is trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.fitting.test_ensemble import CHOSEN, rows_of
+from tests.training.ledgers import STUDIES
+from training.checks.volume import count_label
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+@pytest.fixture
+def study() -> Study:
+    """A study that counts, with a direction of exposure."""
+    return replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, reference_exposure=None)
+
+
+def rows(slope: float) -> Snapshot:
+    """Sellers of whom those with more orders are bad more often, or not."""
+    rng = np.random.default_rng(2)
+    orders = np.round(np.exp(rng.normal(4, 1, 1500)))
+    bad = (rng.random(1500) < 1 / (1 + np.exp(2 - slope * (np.log(orders) - 4)))).astype(float)
+    return replace(rows_of(), orders=orders, bad=bad)
+
+
+def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: Study) -> None:
+    """What it says is what to write into the study."""
+    check = count_label(study, rows(1.0))
+    assert not check.ok
+    assert check.number > 0.65
+    assert "state [exposure] with reference_orders" in check.text
+    assert 'exposure = "free" in [directions]' in check.text
+    assert "exposure@1 forbids" in check.text
+
+
+def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
+    """With a reference exposure, a freed direction, without the feature, and where volume says nothing."""
+    assert count_label(replace(study, reference_exposure=100.0), rows(1.0)).ok
+    assert count_label(replace(study, bad_share=0.2), rows(1.0)).ok
+    free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)
+    assert count_label(replace(study, features=free), rows(1.0)).ok
+    assert count_label(replace(study, features=CHOSEN[:2]), rows(1.0)).ok
+    assert count_label(study, rows(0.0)).ok
+    assert count_label(study, rows(-1.0)).ok

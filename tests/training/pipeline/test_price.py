@@ -1,0 +1,74 @@
+"""The price of each promise is measured apart, and a model that gives one up says so wherever somebody may look."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scoring.model.artifact import load
+from scoring.model.promises import freed
+from tests.training.fitting.test_ensemble import CHOSEN, rows_of
+from tests.training.ledgers import STUDIES, train
+from training.fitting.fit import fit_lightgbm
+from training.observation.export import LedgerTable
+from training.observation.snapshots import Snapshot
+from training.pipeline.price import prices
+from training.study.definition import Study
+from training.study.loading import load_study
+
+
+@pytest.fixture(scope="module")
+def counting() -> Study:
+    """A study that counts, of three features."""
+    return replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, rounds=40, reference_exposure=None)
+
+
+def rows(seed: int) -> Snapshot:
+    """Bad rises with incidents, as every direction has it, and with exposure, which one forbids."""
+    rng = np.random.default_rng(seed)
+    made = rows_of()
+    bad = rng.random(len(made.bad)) < 1 / (1 + np.exp(2.5 - made.x[:, 0] - 2.5 * (made.x[:, 2] - 0.5)))
+    return replace(made, bad=bad.astype(float))
+
+
+def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: Study) -> None:
+    """What the direction of exposure costs is not put on violations. Once it is freed, the price is what fixing it would
+    cost, and not kept.
+    """
+    train_rows, test = rows(1), rows(2)
+
+    def priced(study: Study) -> dict[str, dict[str, Any]]:
+        raw = np.asarray(fit_lightgbm(train_rows, study).predict(test.x, raw_score=True, num_threads=1))
+        return {str(row["promise"]).partition(":")[0]: row for row in prices(study, train_rows, test, raw)}
+
+    fixed = priced(counting)
+    violations, orders = fixed["a confirmed violation never raises points"], fixed["clean orders never lower points"]
+    assert violations["difference"]["low"] > -0.02
+    assert orders["difference"]["high"] < -0.01
+    assert violations["kept"]
+    assert orders["kept"]
+    assert "a higher level of identity never lowers points" not in fixed
+    features = tuple(freed(f) if f.key == "exposure@1" else f for f in CHOSEN)
+    free = priced(replace(counting, features=features))["clean orders never lower points"]
+    assert not free["kept"]
+    assert free["free"]["value"] == pytest.approx(orders["free"]["value"])
+    assert free["fixed"]["value"] == pytest.approx(orders["fixed"]["value"])
+
+
+def test_a_study_that_frees_exposure_makes_a_model_that_says_what_it_gave_up(table: LedgerTable) -> None:
+    """In certificate, evaluation, the line of the step and the gate, which nobody can override."""
+    study = replace(load_study(STUDIES / "marketplace.toml"), rounds=20)
+    free = replace(study, features=tuple(freed(f) if f.key == "exposure@1" else f for f in study.features))
+    trained = train(table, free)
+    assert json.loads(trained.parts["certificate.json"])["promises"]["given_up"] == ["clean_orders"]
+    assert trained.evaluation["certificate"]["promises"]["given_up"] == ["clean_orders"]
+    assert "given up: clean orders never lower points" in trained.lines["certify"]
+    (gate,) = (gate for gate in trained.gates["gates"] if gate["gate"] == "certificate")
+    assert (gate["ok"], gate["number"], gate["overridable"]) == (False, 1, False)
+    assert "gives up the promise that clean orders never lower points" in gate["text"]
+    assert load(trained.parts).features == free.features
+    told = {str(row["promise"]).partition(":")[0]: row["kept"] for row in trained.evaluation["price"]}
+    assert told["clean orders never lower points"] is False
+    assert told["a confirmed violation never raises points"] is True

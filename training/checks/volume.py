@@ -1,0 +1,36 @@
+"""Whether a label that counts asks for what the fixed direction of exposure forbids: to be bad because one sells more."""
+
+from training.checks.check import Check
+from training.evaluation.resampling import bootstrap_auc
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+
+MOST_BY_VOLUME = 0.55
+"""AUC of past orders alone, above which bad rises with volume: the whole 95 % interval must lie there."""
+
+RESAMPLES = 200
+
+
+def count_label(study: Study, rows: Snapshot) -> Check:
+    """Sellers that sold more are not bad more often, unless the study accounts for it. `rows`: of the training points."""
+    name = "count_label"
+    if study.reference_exposure is not None or study.is_rate:
+        return Check(name, True, 0.0, "bad is defined over orders, so that selling more is not worse")
+    fixed = [f.key for f in study.features if f.key.startswith("exposure@") and f.direction]
+    if not fixed:
+        return Check(
+            name, True, 0.0, "bad is a count, and no direction of exposure forbids to learn how it goes with volume"
+        )
+    found = bootstrap_auc({"orders": rows.orders}, rows.bad, rows.seller, study.seed, RESAMPLES, rows.weight)["orders"]
+    told = f"past orders alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    if not found.low > MOST_BY_VOLUME:
+        return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {told}", MOST_BY_VOLUME)
+    return Check(
+        name,
+        False,
+        round(found.value, 6),
+        f"bad is a count that rises with volume: {told}, and the fixed direction of {fixed[0]} forbids the model to learn it;"
+        " state [exposure] with reference_orders, so that selling more is not worse by itself, or (for a model that is never"
+        ' champion) exposure = "free" in [directions]',
+        MOST_BY_VOLUME,
+    )

@@ -1,0 +1,65 @@
+"""What each promise costs: the model beside one that differs from it in the directions of that promise alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.features.table import FEATURES, AnyFeature, Feature
+from scoring.model.promises import freed
+from training.evaluation.arrays import plain
+from training.evaluation.resampling import bootstrap_auc
+from training.fitting.fit import fit_lightgbm
+from training.observation.snapshots import Snapshot
+from training.study.definition import Study
+
+Floats = NDArray[np.float64]
+RESAMPLES = 200
+
+OTHERS = frozenset({"exposure", "tenure_days", "identity_level"})
+PRICED: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("a confirmed violation never raises points", lambda name: name not in OTHERS),
+    ("clean orders never lower points: the direction of exposure", lambda name: name == "exposure"),
+    ("waiting never lowers points: the direction of tenure", lambda name: name == "tenure_days"),
+    ("a higher level of identity never lowers points", lambda name: name == "identity_level"),
+)
+"""Promises with the names of the features whose directions each asks for, of those of the table."""
+
+
+def prices(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[dict[str, Any]]:
+    """What each promise costs in AUC as served, with 95 % intervals by seller: `difference` is the AUC of the model that
+    keeps it less that of one that does not. `kept`: whether the candidate, of which `raw` are the scores at test, keeps it.
+    Promises whose features are the same for all rows cost nothing and are left out.
+    """
+    found = []
+    for text, concerns in PRICED:
+        places = [
+            k
+            for k, feature in enumerate(study.features)
+            if isinstance(feature, Feature) and concerns(feature.name) and np.ptp(rows.x[:, k]) > 0
+        ]
+        if not places:
+            continue
+        kept = any(study.features[k].direction for k in places)
+        other = fit_lightgbm(rows, replace(study, features=_turned(study.features, places, free=kept)))
+        theirs = np.asarray(other.predict(test.x, raw_score=True, num_threads=1))
+        fixed, free = (raw, theirs) if kept else (theirs, raw)
+        scores = {"fixed": fixed, "free": free}
+        auc = bootstrap_auc(scores, test.bad, test.seller, [study.seed, 77], RESAMPLES, test.weight)
+        row = {"promise": text, "kept": kept, "fixed": auc["fixed"], "free": auc["free"]}
+        found.append(row | {"difference": auc["fixed-free"]})
+    rounded: list[dict[str, Any]] = plain(found)
+    return rounded
+
+
+def _turned(features: tuple[AnyFeature, ...], places: list[int], *, free: bool) -> tuple[AnyFeature, ...]:
+    """The features, those at some places of the table freed, or with the table's direction again."""
+
+    def turned(place: int, feature: AnyFeature) -> AnyFeature:
+        if place not in places or not isinstance(feature, Feature):
+            return feature
+        return freed(feature) if free else FEATURES[feature.key]
+
+    return tuple(turned(place, feature) for place, feature in enumerate(features))
