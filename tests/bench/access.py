@@ -1,0 +1,178 @@
+"""Only the right caller: the whole matrix, fuzzed requests, timing, rotation under load, and what the gate costs a call."""
+
+import os
+import statistics
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sellertrust.client import Client, SellertrustCallError
+from tests.bench._fuzz import fuzz
+from tests.bench._real_data import Say
+from tests.callers import Authority, TokenIssuer, grant
+from tests.servers import MARKET, Running, running_server, violation
+from tests.service.access.matrix import cells
+
+TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
+PAIRS = 4_000
+ROTATIONS = 5
+
+
+def run(say: Say) -> dict[str, float]:
+    """All figures; `FUZZ_TRIES` in the environment makes the fuzzing shorter."""
+    figures: dict[str, float] = {}
+    for measure in (_table, _costs, _timing, _rotation, _fuzzed):
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(Path(folder), say)
+        for name, value in found.items():
+            say(f"  {name:30} {value}")
+        figures |= found
+    return figures
+
+
+def _table(folder: Path, say: Say) -> dict[str, float]:
+    found = list(cells(folder, say))
+    wrong = [cell for cell in found if cell.wanted != cell.found]
+    for cell in wrong[:20]:
+        say(f"wrong: {cell}")
+    return {"table.cells": float(len(found)), "table.wrong": float(len(wrong))}
+
+
+def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
+    return fuzz(folder, TRIES, say)
+
+
+class _Place:
+    """A server that asks for certificates and knows tokens, and a client of a caller who shows either or both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.authority, self.issuer = folder, Authority(folder), TokenIssuer(folder)
+        self.grants = folder / "grants.toml"
+        self.write("dns:a.example", "jwt:https://login.example#*")
+
+    def write(self, *principals: str) -> None:
+        beside = self.grants.with_suffix(".new")
+        every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
+        rights = ["append", "read_ledger", "read_scores"]
+        beside.write_text(self.issuer.table() + "".join(grant(one, rights, **every) for one in principals))
+        beside.replace(self.grants)
+
+    def client(self, running: Running, **options: Any) -> Client:
+        return running.client(**self.authority.certificate(dns=["a.example"]).options(), **options)
+
+
+def _costs(folder: Path, say: Say) -> dict[str, float]:
+    """Microseconds that the gate takes of a call (p50), by a certificate alone and with a token besides."""
+    place = _Place(folder)
+    figures = {}
+    with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:
+        gate = running.server._calls._gate
+        times: list[float] = []
+        identify, require = gate.identify, gate.require
+
+        def timed_identify(context: Any) -> Any:
+            started = time.perf_counter()
+            caller = identify(context)
+            times.append(time.perf_counter() - started)
+            return caller
+
+        def timed_require(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            visible = require(*arguments)
+            times[-1] += time.perf_counter() - started
+            return visible
+
+        gate.identify, gate.require = timed_identify, timed_require  # type: ignore[method-assign]
+        for name, options in (("mtls", {}), ("mtls_jwt", {"token": place.issuer.token_file()})):
+            with place.client(running, **options) as client:
+                for number in range(1_100):
+                    if number == 100:
+                        times.clear()
+                    with suppress(SellertrustCallError):
+                        client.get_trust_score(MARKET, "s-1")
+            figures[f"auth_us.{name}"] = round(statistics.median(times) * 1e6, 2)
+    return figures
+
+
+def _timing(folder: Path, say: Say) -> dict[str, float]:
+    """How well the time of a refusal tells what exists from what does not: a classifier's AUC, 0.5 for not at all."""
+    place = _Place(folder)
+    place.write("dns:b.example")
+    with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:
+        with running.client(**place.authority.certificate(dns=["b.example"]).options()) as owner:
+            owner.append_entries(MARKET, [violation(f"v-{n}", f"s-{n}") for n in range(1_000)])
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        shown = place.authority.certificate(dns=["d.example"])
+        with running.client(**shown.options()) as stranger:
+            for number in range(2 * PAIRS + 200):
+                exists = bool(number % 2)
+                name = f"v-{number % 1_000}" if exists else f"w-{number % 1_000}"
+                started = time.perf_counter()
+                with suppress(SellertrustCallError):
+                    stranger.get_violation(MARKET, name)
+                if number >= 200:
+                    seconds[exists].append(time.perf_counter() - started)
+    return {"timing.told_apart": round(_auc(seconds[True], seconds[False]), 4)}
+
+
+def _auc(first: list[float], second: list[float]) -> float:
+    """The chance that a value of the first is larger than one of the second; ties count half."""
+    ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
+    total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
+    return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))
+
+
+def _rotation(folder: Path, say: Say) -> dict[str, float]:
+    """Calls, and those that failed, while keys, tokens, certificates and grants are renewed."""
+    place = _Place(folder)
+    token = place.issuer.token_file()
+    shown = place.authority.certificate(dns=["a.example"])
+    done, failed = [0], [0]
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            try:
+                [*client.list_entries(MARKET, "s-1")]
+            except SellertrustCallError as error:
+                failed[0] += 1
+                say(f"failed: {error}")
+            done[0] += 1
+
+    settings = {"grants": place.grants, "log_level": "error", **place.authority.server_settings()}
+    with running_server(folder, **settings) as running, running.client(**shown.options(), token=token) as client:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(2, 2 + ROTATIONS):
+            say(f"rotation {number - 1} of {ROTATIONS}")
+            _rotate(place, number, token, shown)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    return {"rotation.calls": float(done[0]), "rotation.failed": float(failed[0])}
+
+
+def _rotate(place: _Place, number: int, token: Path, shown: Any) -> None:
+    """A new key is published, then used, the one before withdrawn; a new certificate and other grants meanwhile."""
+    place.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
+    place.issuer.publish()
+    place.write("dns:a.example", "jwt:https://login.example#*", *(f"dns:x{n}.example" for n in range(number)))
+    time.sleep(2.5)
+    _replace(token, place.issuer.token(key=f"k{number}"))
+    renewed = place.authority.certificate(dns=["a.example"])
+    _replace(shown.key, renewed.key.read_text())
+    _replace(shown.certificate, renewed.certificate.read_text())
+    time.sleep(2.5)
+    place.issuer.publish(f"k{number}")
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(path)

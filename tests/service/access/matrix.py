@@ -1,0 +1,289 @@
+"""Every method by every identity, and what must come of it: written by hand, not derived from the table of rights.
+
+A cell is one call. It is `open` if the call gets past the gate, whatever the work then says; `denied` if it is answered
+PERMISSION_DENIED; `nobody` if UNAUTHENTICATED; `closed` if no connection comes about.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from sellertrust.client import Client
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import review_service_pb2 as review_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.callers import Authority, Shown, TokenIssuer, grant
+from tests.servers import MARKET, days_ago, identity, running_server, violation
+
+PARENT = f"marketplaces/{MARKET}"
+SELLER = f"{PARENT}/sellers/s-1"
+VIOLATION = f"{PARENT}/violations/v-1"
+
+
+def _append(entry: entry_pb.Entry) -> Message:
+    return ledger_pb.AppendEntriesRequest(parent=PARENT, entries=[entry])
+
+
+def _entry(key: str, **facts: Any) -> entry_pb.Entry:
+    """An entry of a kind about the seller, 30 days ago."""
+    entry = entry_pb.Entry(entry_id=f"m-{key}", seller=SELLER)
+    entry.occur_time.FromDatetime(days_ago(30))
+    getattr(entry, key).SetInParent()
+    for name, value in facts.items():
+        setattr(getattr(entry, key), name, value)
+    return entry
+
+
+_SAID = {"actor": "a", "reason": "so"}
+_REPORT = violation("m-violation", "s-1", notifier="brand-1")
+CALLS: dict[str, Message] = {
+    "TrustScoreService/GetTrustScore": score_pb.GetTrustScoreRequest(seller=SELLER),
+    "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
+    "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
+    "LedgerService/AppendEntries": _append(_REPORT),
+    "LedgerService/AppendEntries identity": _append(identity("m-identity", "s-1")),
+    "LedgerService/AppendEntries status": _append(_entry("status", violation="v-1", action=2, **_SAID)),
+    "LedgerService/AppendEntries attribution": _append(_entry("attribution", violation="v-1", outcome=2, **_SAID)),
+    "LedgerService/AppendEntries correction": _append(_entry("correction", entry="v-1", **_SAID)),
+    "LedgerService/AppendEntries override": _append(_entry("override", **_SAID)),
+    "LedgerService/AppendEntries measure": _append(_entry("measure")),
+    "LedgerService/StreamEntries": ledger_pb.StreamEntriesRequest(parent=PARENT, entries=[_REPORT]),
+    "LedgerService/ListEntries": ledger_pb.ListEntriesRequest(parent=PARENT),
+    "LedgerService/ListEntries of a seller": ledger_pb.ListEntriesRequest(parent=SELLER),
+    "LedgerService/WatchEntries": ledger_pb.WatchEntriesRequest(parent=PARENT),
+    "LedgerService/GetViolation": ledger_pb.GetViolationRequest(name=VIOLATION),
+    "LedgerService/ListViolations": ledger_pb.ListViolationsRequest(parent=PARENT),
+    "LedgerService/ReviewViolation": ledger_pb.ReviewViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/ConfirmViolation": ledger_pb.ConfirmViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/DismissViolation": ledger_pb.DismissViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/WithdrawViolation": ledger_pb.WithdrawViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/AppealViolation": ledger_pb.AppealViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/ReduceViolation": ledger_pb.ReduceViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/OverturnViolation": ledger_pb.OverturnViolationRequest(name=VIOLATION, **_SAID),
+    "LedgerService/ReinstateViolation": ledger_pb.ReinstateViolationRequest(name=VIOLATION, **_SAID),
+    "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
+    "ReviewService/ListNotifiers": review_pb.ListNotifiersRequest(parent=PARENT),
+    "ReviewService/ListReviewQueue": review_pb.ListReviewQueueRequest(parent=PARENT),
+    "ReviewService/DecideViolations": review_pb.DecideViolationsRequest(
+        parent=PARENT, decision_id="m-bulk", action=entry_pb.ACTION_DISMISS, **_SAID
+    ),
+    "ModelService/ListModels": model_pb.ListModelsRequest(),
+    "ModelService/GetModel": model_pb.GetModelRequest(name="models/champion"),
+    "ModelService/DiffModels": model_pb.DiffModelsRequest(first="models/champion", second="models/previous"),
+    "ModelService/ListModelMoves": model_pb.ListModelMovesRequest(),
+    "ModelService/GetModelReport": model_pb.GetModelReportRequest(name="models/champion"),
+    "ModelService/PromoteModel": model_pb.PromoteModelRequest(name="models/challenger", **_SAID),
+    "ModelService/RollbackModel": model_pb.RollbackModelRequest(**_SAID),
+}
+"""A sound request of each method, and of each kind of entry that needs a right of its own."""
+
+_SCORES = {"TrustScoreService/GetTrustScore", "TrustScoreService/BatchGetTrustScores"}
+_LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
+_OPEN_TO = {
+    "read_scores": _SCORES,
+    "explain": {"TrustScoreService/ExplainTrustScore"},
+    "read_ledger": {
+        *_LISTS,
+        "LedgerService/ListEntries of a seller",
+        "LedgerService/GetViolation",
+        "ReviewService/GetNotifier",
+        "ReviewService/ListNotifiers",
+        "ReviewService/ListReviewQueue",
+    },
+    "append": {"LedgerService/AppendEntries", "LedgerService/AppendEntries identity", "LedgerService/StreamEntries"},
+    "decide": {
+        "LedgerService/AppendEntries status",
+        "LedgerService/AppendEntries attribution",
+        "LedgerService/AppendEntries correction",
+        "LedgerService/ReviewViolation",
+        "LedgerService/ConfirmViolation",
+        "LedgerService/DismissViolation",
+        "LedgerService/WithdrawViolation",
+        "LedgerService/AppealViolation",
+        "LedgerService/ReduceViolation",
+        "LedgerService/OverturnViolation",
+        "LedgerService/ReinstateViolation",
+    },
+    "bulk_decide": {"ReviewService/DecideViolations"},
+    "override": {"LedgerService/AppendEntries override"},
+    "impose_measures": {"LedgerService/AppendEntries measure"},
+    "read_models": {
+        "ModelService/ListModels",
+        "ModelService/GetModel",
+        "ModelService/DiffModels",
+        "ModelService/ListModelMoves",
+        "ModelService/GetModelReport",
+    },
+    "models": {"ModelService/PromoteModel", "ModelService/RollbackModel"},
+}
+_TOKEN_MAY = {"read_scores", "explain", "read_ledger", "append", "read_models"}
+"""Rights that a token carries without a certificate."""
+_EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
+_OF_MARKET = [right for right in _OPEN_TO if right not in {"read_models", "models"}]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One call by one identity, what must come of it, and what came."""
+
+    identity: str
+    call: str
+    wanted: str
+    found: str
+
+
+def limits_of(right: str) -> dict[str, list[str]]:
+    """Limits with which a grant of the right alone gives all that the right can."""
+    known = {
+        "append": ("kinds", "sources", "notifiers", "entry_ids"),
+        "decide": ("entry_ids", "actions"),
+        "bulk_decide": ("actions",),
+        "override": ("entry_ids",),
+        "impose_measures": ("entry_ids",),
+    }
+    limits = {name: ["*"] for name in known.get(right, ())}
+    return limits | ({"marketplaces": ["*"]} if right in {"read_models", "models"} else {})
+
+
+def _grants() -> str:
+    """Grants of each right alone, to a certificate and to a token, and of all rights with one limit that does not fit."""
+    text = "".join(
+        grant(principal, [right], **limits_of(right))
+        for right in _OPEN_TO
+        for principal in (f"dns:{right.replace('_', '-')}.example", f"jwt:https://login.example#{right}")
+    )
+    wrong: dict[str, dict[str, list[str]]] = {
+        "marketplace": {"marketplaces": ["other"]},
+        "seller": {"sellers": ["s-2"]},
+        "kind": {"kinds": ["exposure"]},
+        "source": {"sources": ["customs"]},
+        "notifier": {"notifiers": ["brand-2"]},
+        "id": {"entry_ids": ["x-"]},
+        "action": {"actions": ["appeal"]},
+    }
+    for name, limits in wrong.items():
+        text += grant(f"dns:wrong-{name}.example", _OF_MARKET, **(_EVERY | limits))
+    return text
+
+
+def _wanted_of_wrong(name: str) -> set[str]:
+    """The calls that are open to who has all rights over a marketplace, but for one limit that does not fit."""
+    market = set().union(*(_OPEN_TO[right] for right in _OF_MARKET))
+    match name:
+        case "marketplace":
+            return set()
+        case "seller":  # is shown nothing in lists; a batch of others alone is refused
+            return _LISTS
+        case "kind":
+            return market - _OPEN_TO["append"]
+        case "source" | "notifier":
+            return market - {"LedgerService/AppendEntries", "LedgerService/StreamEntries"}
+        case "id":  # decisions by method may leave the id to the server
+            return {call for call in market if "AppendEntries" not in call and "StreamEntries" not in call}
+        case "action":
+            decisions = _OPEN_TO["decide"] | _OPEN_TO["bulk_decide"]
+            return (market - decisions) | {"LedgerService/AppealViolation"}
+    raise AssertionError(name)
+
+
+def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterator[Cell]:
+    """Every cell of the matrix, called on real servers: one that asks for certificates, one behind a mesh, one local."""
+    for name in ("mutual", "mesh", "local"):
+        (folder / name).mkdir()
+    authority, issuer = Authority(folder / "mutual"), TokenIssuer(folder / "mesh")
+    path = folder / "grants.toml"
+    path.write_text(issuer.table(["*"]) + _grants())
+    with ExitStack() as stack:
+        mutual = stack.enter_context(running_server(folder / "mutual", grants=path, **authority.server_settings()))
+        mesh = stack.enter_context(running_server(folder / "mesh", grants=path, mesh_tls=True))
+        local = stack.enter_context(running_server(folder / "local"))
+        certificates = _certificates(authority, folder)
+        for number, (identity_, (shown, wanted, otherwise)) in enumerate(certificates.items()):
+            say(f"identity {number + 1} of {len(certificates)}: {identity_}")
+            with mutual.client(**shown, service_config="{}") as client:
+                yield from _row(identity_, client, (), wanted, otherwise)
+        for identity_, (token, wanted, otherwise) in _tokens(issuer).items():
+            metadata = (("authorization", f"Bearer {token}"),) if token else ()
+            with mesh.client(service_config="{}") as client:
+                yield from _row(identity_, client, metadata, wanted, otherwise)
+        with local.client() as client:
+            yield from _row("loopback without grants", client, (), {*CALLS}, "open")
+
+
+def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[str, Any], set[str], str]]:
+    """Identities by certificate: what is shown, the calls that are open to it, and what comes of the others."""
+    foreign = Authority(folder, "foreign").certificate(dns=["read-scores.example"])
+    expired = authority.certificate(dns=["read-scores.example"], days=(-2, -1))
+    early = authority.certificate(dns=["read-scores.example"], days=(1, 2))
+    found: dict[str, tuple[dict[str, Any], set[str], str]] = {
+        "no certificate": ({"tls": authority.ca}, set(), "closed"),
+        "expired certificate": (expired.options(), set(), "closed"),
+        "certificate of tomorrow": (early.options(), set(), "closed"),
+        "foreign authority": (Shown(authority.ca, foreign.certificate, foreign.key).options(), set(), "closed"),
+        "common name alone": (authority.certificate(common_name="decide.example").options(), set(), "nobody"),
+        "no grant": (authority.certificate(dns=["stranger.example"]).options(), set(), "denied"),
+    }
+    for right, calls in _OPEN_TO.items():
+        shown = authority.certificate(dns=[f"{right.replace('_', '-')}.example"])
+        found[f"{right} alone"] = (shown.options(), calls, "denied")
+    for wrong in ("marketplace", "seller", "kind", "source", "notifier", "id", "action"):
+        shown = authority.certificate(dns=[f"wrong-{wrong}.example"])
+        found[f"wrong {wrong}"] = (shown.options(), _wanted_of_wrong(wrong), "denied")
+    return found
+
+
+def _tokens(issuer: TokenIssuer) -> dict[str, tuple[str, set[str], str]]:
+    """Identities by token, as `_certificates`."""
+    now = int(time())
+    found: dict[str, tuple[str, set[str], str]] = {
+        "no token": ("", set(), "nobody"),
+        "expired token": (issuer.token("read_scores", iat=now - 600, exp=now - 60), set(), "nobody"),
+        "token of tomorrow": (issuer.token("read_scores", nbf=now + 900), set(), "nobody"),
+        "foreign issuer": (issuer.token("read_scores", iss="https://evil.example"), set(), "nobody"),
+        "wrong audience": (issuer.token("read_scores", aud="other"), set(), "nobody"),
+        "bound to another certificate": (issuer.token("read_scores", cnf={"x5t#S256": "x"}), set(), "nobody"),
+        "token without a grant": (issuer.token("stranger"), set(), "denied"),
+    }
+    for right, calls in _OPEN_TO.items():
+        is_open = calls if right in _TOKEN_MAY else set()
+        found[f"{right} alone, by token"] = (issuer.token(right), is_open, "denied")
+    return found
+
+
+def _row(
+    identity_: str, client: Client, metadata: tuple[tuple[str, str], ...], wanted: set[str], otherwise: str
+) -> Iterator[Cell]:
+    for call, request in CALLS.items():
+        found = _outcome(client, call.split(" ")[0], request, metadata)
+        yield Cell(identity_, call, "open" if call in wanted else otherwise, found)
+
+
+def _outcome(client: Client, method: str, request: Message, metadata: tuple[tuple[str, str], ...]) -> str:
+    path, data = f"/sellertrust.v1.{method}", request.SerializeToString()
+    options: dict[str, Any] = {"timeout": 20, "metadata": metadata}
+    try:
+        if method.endswith("StreamEntries"):
+            next(iter(client.channel.stream_stream(path)(iter([data]), **options)))
+        elif method.endswith("WatchEntries"):
+            responses = client.channel.unary_stream(path)(data, **options)
+            next(iter(responses))
+            responses.cancel()
+        else:
+            client.channel.unary_unary(path)(data, **options)
+    except grpc.RpcError as error:
+        code = error.code()
+        closed = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE
+        names = dict(zip(closed, ("denied", "nobody", "closed"), strict=True))
+        return names.get(code, f"failed: {code}" if code in _BROKEN else "open")
+    return "open"
+
+
+_BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED}

@@ -1,0 +1,17 @@
+"""Every method by every identity: exactly what the matrix says, which is written by hand."""
+
+from pathlib import Path
+
+from service.access.rights import METHODS
+from tests.service.access.matrix import CALLS, cells
+
+
+def test_every_method_by_every_identity_is_open_or_refused_as_the_matrix_says(tmp_path: Path) -> None:
+    found = list(cells(tmp_path))
+    wrong = [cell for cell in found if cell.found != cell.wanted]
+    assert wrong == []
+    assert len(found) == len(CALLS) * 41
+
+
+def test_the_matrix_has_every_method() -> None:
+    assert {call.split(" ")[0] for call in CALLS} == METHODS.keys()
