@@ -211,11 +211,13 @@ def _report_champion(champion: str, servers: Sequence[str] | None, timeout: floa
 
 
 def _model_row(model: Model, output: Format) -> dict[str, Any]:
+    auc = model.figures.get("auc")
+    shown_auc = None if auc is None else f"{auc:.4f}" if output is Format.TABLE else round(auc, 4)
     return {
         "digest": model.digest[:12] if output is Format.TABLE else model.digest,
         "aliases": " ".join(model.aliases),
         "study": model.study or None,
-        "auc": round(model.figures["auc"], 4) if "auc" in model.figures else None,
+        "auc": shown_auc,
         "ledger_as_of": model.ledger_as_of or None,
         "entries": model.ledger_entries or None,
         "gates": model.gates or None,

@@ -150,6 +150,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
     scale = Scale.from_calibration(0.0, 1.0)
     points, text = scale.points(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
+    log_odds = {"lightgbm": own[test], **{name: values[test] for name, values in models.items()}}
     return Case(
         bad=rows.bad[test],
         seller=test * 4 // 5,
@@ -166,7 +167,9 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
         unrated=world.orders[test] < 5,
         x=rows.x[test],
         features=tuple(f"f{k}" for k in range(rows.x.shape[1])),
-        log_odds={"lightgbm": own[test], **{name: values[test] for name, values in models.items()}},
+        log_odds=log_odds,
+        served=log_odds,  # everybody has the reference exposure
+        window_orders=world.orders[test],
         points=points[test],
         policy=POLICY,
         train=Train(rows.bad[: test[0]], np.arange(test[0]), points[: test[0]], rows.x[: test[0]]),

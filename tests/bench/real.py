@@ -11,9 +11,11 @@ from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.training.ledgers import train
 from training.evaluation.arrays import Floats, Interval, Ints
+from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
-from training.fitting.fit import Logistic, at_reference, offset
+from training.fitting.fit import at_reference
+from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
 from training.observation.points import choose_points
 from training.observation.snapshots import Snapshot, join, snapshot
@@ -54,23 +56,27 @@ def run(say: Say) -> dict[str, float]:
                 if city == "chicago":
                     found |= {"city": _city(data, table, test, figures), **scores}
                     scores = {"with_context": found["lightgbm"]}
-                figures |= _figures(task, trained, test, found)
+                figures |= _figures(task, study, trained, test, found)
                 figures |= _earlier(task, found, test) if city == "chicago" else {}
                 _show(task, trained, figures, say)
     return figures
 
 
 def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
-    """The model with context as it was and, where there is any, as it is served; and every baseline."""
+    """What ranks each test row, as it is served, without its own exposure: the model with context as it was and, where
+    there is any, at its reference; and every baseline.
+    """
     model = load(trained.parts)
     found = {
-        "lightgbm": model.raw_score(test.x) + offset(test, study),
-        "logistic": Logistic(rows, study).log_odds(test),
+        "lightgbm": model.raw_score(test.x),
+        "logistic": Logistic(rows, study).served(test),
         "points_rule": test.rule_points,
         "raw_count": test.raw_count,
+        "volume_alone": test.window_orders,
+        "past_volume_alone": test.orders,
     }
     if study.context:
-        found["served"] = model.raw_score(at_reference(test, study).x) + offset(test, study)
+        found["served"] = model.raw_score(at_reference(test, study).x)
     return found
 
 
@@ -92,7 +98,19 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
     return np.array([score[table.sellers[code], day] for code, day in cases])
 
 
-def _figures(task: str, trained: Trained, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
+def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
+    """Concordance over pairs of like window volume, and the model's less the baseline's."""
+    found, differences = at_equal_volume(
+        scores, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "lightgbm"
+    )
+    figures = _interval(f"{task}.equal_volume.auc", found["lightgbm"].interval())
+    figures |= _interval(f"{task}.equal_volume.logistic.auc", found["logistic"].interval())
+    return figures | _interval(f"{task}.equal_volume.difference", differences["lightgbm-logistic"])
+
+
+def _figures(
+    task: str, study: Study, trained: Trained, test: Snapshot, scores: Mapping[str, Floats]
+) -> dict[str, float]:
     evaluation = trained.evaluation
     figures: dict[str, float] = {
         f"{task}.n": len(test.bad),
@@ -109,6 +127,8 @@ def _figures(task: str, trained: Trained, test: Snapshot, scores: Mapping[str, F
         named["difference_with_context"] = found["lightgbm-with_context"]
     for name, interval in named.items():
         figures |= _interval(f"{task}.{name}", interval)
+    if study.reference_exposure is not None:
+        figures |= _at_equal_volume(task, test, scores)
     model = load(trained.parts)
     x = np.ascontiguousarray(test.x)
     started = time.perf_counter()

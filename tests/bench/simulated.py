@@ -1,4 +1,9 @@
-"""The simulated market: how near the model comes to the attainable AUC, the exact posterior's."""
+"""The simulated market: how near the model comes to the attainable AUC, the exact posterior's, at equal volume.
+
+Over all pairs most of the AUC is volume: who sells more is bad more often, and the posterior of a row is over its own
+window's orders. So the gap is over pairs of like window volume, where that cancels; over all pairs it stands beside,
+with each row's own exposure on both sides.
+"""
 
 import tempfile
 from datetime import date
@@ -9,6 +14,8 @@ import numpy as np
 from scoring.time import format_day
 from tests.bench._real_data import STUDIES, Say, imported
 from tests.training.ledgers import train
+from training.evaluation.arrays import Interval
+from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
 from training.market.attainable import attainable_probability, hazard_probability, serious_pairs
@@ -20,7 +27,7 @@ SELLERS, DAYS, START, SEED = 20_000, 730, date(2024, 1, 1), 20_141_111
 
 
 def run(say: Say) -> dict[str, float]:
-    """Gap to the attainable AUC on the same sellers, the same label, each with its own window exposure."""
+    """Gap to the attainable AUC at equal volume, and over all pairs, on the same sellers and the same label."""
     market = simulate(SELLERS, DAYS, START, SEED)
     study = load_study(STUDIES / "marketplace.toml")
     with tempfile.TemporaryDirectory() as folder:
@@ -33,20 +40,31 @@ def run(say: Say) -> dict[str, float]:
     say(f"test point {format_day(int(test.day[0]))}: {len(test.bad):,} sellers, {test.bad.mean():.2%} bad")
     index = np.array([int(table.sellers[code].removeprefix("s-")) for code in test.seller])
     pairs = serious_pairs(market.parameters)
-    scores = {
-        "attainable": attainable_probability(market, observed, window, study.maturity_days, pairs)[index],
-        **trained.test_scores,
-        "hazard": hazard_probability(market, observed, window, study.maturity_days, pairs)[index],
-    }
-    found = bootstrap_auc(scores, test.bad, test.seller)
+    # The posterior is of a row's own window; who is served knows none, so over all pairs it says what volume is worth.
+    best = attainable_probability(market, observed, window, study.maturity_days, pairs)[index]
+    hazard = hazard_probability(market, observed, window, study.maturity_days, pairs)[index]
+    served = {"attainable": best, **trained.test_scores, "hazard": hazard}
+    own = {"attainable": best, **trained.test_log_odds}
     figures: dict[str, float] = {"n": len(test.bad), "base_rate": round(float(test.bad.mean()), 4)}
-    for name in scores:
-        figures[f"{name}.auc"] = round(found[name].value, 4)
-        figures[f"{name}.auc.low"] = round(found[name].low, 4)
-        figures[f"{name}.auc.high"] = round(found[name].high, 4)
-    gap = found["attainable-lightgbm"]
-    figures |= {"gap": round(gap.value, 4), "gap.low": round(gap.low, 4), "gap.high": round(gap.high, 4)}
-    figures["orders_alone.auc"] = round(auc(test.window_orders, test.bad), 4)
+    for name, interval in bootstrap_auc(trained.test_scores, test.bad, test.seller).items():
+        figures |= _interval(f"{name}.auc", interval) if name in trained.test_scores else {}
+    found, away = at_equal_volume(
+        served, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "attainable"
+    )
+    for name, score in found.items():
+        figures |= _interval(f"equal_volume.{name}.auc", score.interval())
+    figures |= _interval("gap", away["attainable-lightgbm"])
+    figures |= _interval("logistic_gap", away["attainable-logistic"])
+    over_own = bootstrap_auc(own, test.bad, test.seller)
+    figures |= _interval("own_exposure.attainable.auc", over_own["attainable"])
+    figures |= _interval("own_exposure.lightgbm.auc", over_own["lightgbm"])
+    figures |= _interval("own_exposure.gap", over_own["attainable-lightgbm"])
+    figures["volume_alone.auc"] = round(auc(test.window_orders, test.bad), 4)
     for name, value in figures.items():
         say(f"  {name:24} {value}")
     return figures
+
+
+def _interval(name: str, interval: Interval) -> dict[str, float]:
+    ends = (("", interval.value), (".low", interval.low), (".high", interval.high))
+    return {f"{name}{end}": round(value, 4) for end, value in ends}

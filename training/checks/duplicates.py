@@ -10,8 +10,9 @@ from scoring.features.columns import Ints
 from scoring.time import DAY
 from training.checks.check import Check
 from training.evaluation.arrays import Floats, Interval, of_few, sigmoid
-from training.fitting.fit import Logistic, base_log_odds
+from training.fitting.fit import base_log_odds
 from training.fitting.folds import mix
+from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

@@ -7,8 +7,9 @@ import numpy as np
 
 from training.evaluation import curves, segments, tiers
 from training.evaluation.arrays import Floats, Interval, plain
-from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
 from training.evaluation.delong import delong
+from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.probability import Recalibration, brier, losses
 from training.evaluation.ranking import Ranking, Shares
 from training.evaluation.resampling import Draws, draw, with_pairs
@@ -39,10 +40,11 @@ def evaluate(case: Case) -> dict[str, Any]:
         "resamples": case.resamples,
         "harm": case.harm,
         **figures.comparisons(),
+        "equal_volume": equal_volume(case),
         "models": figures.models(),
         "curves": {
-            "roc": {name: curves.roc(shares) for name, shares in figures.shares.items()},
-            "lift": {name: curves.lift(shares) for name, shares in figures.shares.items()},
+            "roc": {name: curves.roc(shares) for name, shares in figures.shares.items() if name not in VOLUMES},
+            "lift": {name: curves.lift(shares) for name, shares in figures.shares.items() if name not in VOLUMES},
             "ks": curves.ks(case),
         },
         "reliability": curves.reliability(case),
@@ -59,6 +61,18 @@ def evaluate(case: Case) -> dict[str, Any]:
     }
     result: dict[str, Any] = plain(found)
     return result
+
+
+def equal_volume(case: Case) -> dict[str, Any]:
+    """AUC of each model over pairs of like window volume, and the candidate's less each other's; `pairs` by weight."""
+    found, differences = at_equal_volume(
+        case.scores(), case.bad, case.window_orders, case.seller, case.weight, CANDIDATE
+    )
+    return {
+        "pairs": found[CANDIDATE].pairs,
+        "auc": {name: score.interval() for name, score in found.items()},
+        "difference": differences,
+    }
 
 
 def stability(case: Case) -> dict[str, Any]:

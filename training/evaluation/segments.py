@@ -76,8 +76,8 @@ def by_label(labels: Labels) -> Parts:
 
 
 def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
-    """One segment: AUC (an interval of 200 draws; null below 10 bad or 10 good rows), predicted, observed with
-    Jeffreys' interval and test, and beside them the unconstrained twin and the champion on the same rows.
+    """One segment: AUC as served (an interval of 200 draws; null below 10 bad or 10 good rows), predicted over each row's
+    own exposure, observed with Jeffreys' interval and test; beside them the unconstrained twin and the champion.
 
     `auc_difference` is the candidate's less the champion's, from the same draws.
     """
@@ -90,10 +90,10 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
     told = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
     aucs: dict[str, Interval] = {}
     if told:
-        compared = {model: case.log_odds[model][index] for model in (CANDIDATE, CHAMPION) if model in rates}
+        compared = {model: case.served[model][index] for model in (CANDIDATE, CHAMPION) if model in rates}
         resamples = min(case.resamples, RESAMPLES)
         aucs = bootstrap_auc(compared, bad, case.seller[index], seed, resamples, case.weight[index])
-    twin = auc(case.log_odds[TWIN][index], bad, case.weight[index]) if told and TWIN in rates else None
+    twin = auc(case.served[TWIN][index], bad, case.weight[index]) if told and TWIN in rates else None
     under, over = candidate.test()
     return {
         "name": name,

@@ -76,8 +76,8 @@ def swap(case: Case) -> dict[str, Any] | None:
     """The swap set at an equal share of rejected rows, rated rows only; None without a champion.
 
     Each model rejects as many of its worst rows as the champion has in the lowest tier (5 % if it has none): lowest
-    points first, of equal points the higher log-odds. `in`: rejected by the champion, accepted by the candidate; `out`:
-    the other way round; `kept`: accepted by both. A better candidate has a higher bad rate in `out` than in `in`.
+    points first, of equal points the higher log-odds as served. `in`: rejected by the champion, accepted by the candidate;
+    `out`: the other way round; `kept`: accepted by both. A better candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:
         return None
@@ -86,7 +86,7 @@ def swap(case: Case) -> dict[str, Any] | None:
     count = int(lowest.sum()) or round(REJECTED * len(rated))
     rejected = {}
     for model, points in ((CANDIDATE, case.points), (CHAMPION, case.champion_points)):
-        worst = np.lexsort((-case.log_odds[model][rated], points[rated]))[:count]
+        worst = np.lexsort((-case.served[model][rated], points[rated]))[:count]
         rejected[model] = np.zeros(len(rated), dtype=bool)
         rejected[model][worst] = True
     new, old = rejected[CANDIDATE], rejected[CHAMPION]

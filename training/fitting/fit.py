@@ -9,10 +9,6 @@ from typing import Any
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
@@ -194,26 +190,6 @@ def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = N
         if np.abs(step).max() < 1e-10:
             break
     return float(beta[0]), max(float(beta[1]), 0.0)
-
-
-class Logistic:
-    """Logistic regression on the same columns, standardised; the row's own exposure is a further column. A row counts by
-    its weight.
-    """
-
-    def __init__(self, rows: Snapshot, study: Study) -> None:
-        self._study = study
-        self._model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-        with threadpool_limits(1, user_api="blas"):
-            weights = {f"{name}__sample_weight": rows.weight for name in self._model.named_steps}
-            self._model.fit(self._design(rows), rows.bad, **weights)
-
-    def log_odds(self, rows: Snapshot) -> Floats:
-        """Log-odds of bad over each row's own exposure."""
-        return np.asarray(self._model.decision_function(self._design(rows)), dtype=np.float64)
-
-    def _design(self, rows: Snapshot) -> Floats:
-        return np.column_stack([rows.x, offset(rows, self._study)])
 
 
 def baseline_seller(rows: Snapshot) -> Floats:

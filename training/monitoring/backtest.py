@@ -67,7 +67,7 @@ class Answers:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """How good the answers of a day were. By tier, shape (6,), of those observed: `rows`, `bad` ones and how many of these
-    the model `expected`. `auc` of the model, and `auc_against` of the other one, over each seller's own exposure.
+    the model `expected` over each seller's own exposure. `auc` of the model, and `auc_against` of the other one, as served.
     """
 
     rows: Ints
@@ -223,7 +223,7 @@ def _figures(
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
     def ranked(model: Artifact, given: Answers) -> float:
-        return float(auc(model.scale.p_slope * given.raw[seen.seller] + seen.start, seen.bad))
+        return float(auc(model.scale.p_slope * given.raw[seen.seller], seen.bad))
 
     return Figures(
         rows=np.bincount(tier, minlength=len(STATES)),

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from scoring.features import table as features
 from scoring.model.artifact import Artifact
-from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case, Train
+from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
 from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import LEAST_BAD, MOST_FITTED, cross_fit
-from training.fitting.fit import Logistic, at_reference, calibrate, fit_lightgbm, offset
+from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
+from training.fitting.logistic import Logistic
 from training.monitoring.outcomes import lineage_of, seen_by
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
@@ -33,13 +34,15 @@ MOST_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The figures of an evaluation, and the test rows they were made of: `scores` by model, `p_bad` the candidate's over
-    each row's own exposure, to be known as bad at the maturity; `points` the candidate's over the reference exposure,
+    """The figures of an evaluation, and the test rows they were made of: `scores` by model, what each ranks by as it is
+    served; `log_odds` by model, over each row's own exposure, to be known as bad at the maturity, and `p_bad` the
+    candidate's; `points` the candidate's over the reference exposure,
     `tiers` what the policy makes of them.
     """
 
     test: Snapshot
     scores: Mapping[str, Floats]
+    log_odds: Mapping[str, Floats]
     p_bad: Floats
     points: Ints
     tiers: NDArray[np.str_]
@@ -57,32 +60,39 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     raw = fitted.raw(test.x)
     own = offset(test, study)
     # Labels are those of the maturity, so is what is predicted here: the lift to the ultimate level is taken back.
-    log_odds = {CANDIDATE: scale.p_intercept - calibrated.lift + scale.p_slope * raw + own}
+    served = {CANDIDATE: scale.p_intercept - calibrated.lift + scale.p_slope * raw}
     points = scale.points(raw)
     champion_points = None
     with step.apart("baselines"):
-        log_odds["logistic"] = Logistic(rows, study).log_odds(test)
+        served["logistic"] = Logistic(rows, study).served(test)
     with step.apart("unconstrained twin"):
-        log_odds[TWIN] = _twin(rows, test, job, observed, own)
+        served[TWIN] = _twin(rows, test, job, observed)
+    log_odds = {name: score + own for name, score in served.items()}
     if job.champion is not None:
         with step.apart("champion"):
-            theirs, champion = job.champion.scale, _champion_raw(job, job.champion, observed, test)
-            log_odds[CHAMPION] = _champion_log_odds(job.champion, champion, test, study)
-            champion_points = theirs.points(champion)
-    rankings = {"points_rule": test.rule_points, "raw_count": test.raw_count}
+            champion = _champion_raw(job, job.champion, observed, test)
+            served[CHAMPION] = _champion_served(job.champion, champion)
+            log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
+            champion_points = job.champion.scale.points(champion)
+    rankings = {
+        "points_rule": test.rule_points,
+        "raw_count": test.raw_count,
+        WINDOW_VOLUME: test.window_orders,
+        PAST_VOLUME: test.orders,
+    }
     if study.context:
-        rankings[WITH_CONTEXT] = scale.p_slope * fitted.raw(as_it_was.x) + own
+        rankings[WITH_CONTEXT] = scale.p_slope * fitted.raw(as_it_was.x)
     with step.apart("figures"):
         x = at_reference(rows, study).x
         trained = Train(rows.bad, rows.seller, scale.points(fitted.raw(x)), x)
-        case = _case(job, observed, test, trained, log_odds, points, champion_points, rankings)
+        case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
         figures = evaluate(case)
         # The figures may be of a sample; what was trained on is all.
         figures["train"] = counted(observed.rows.bad, observed.rows.seller)
         figures["test"]["drawn_from"] = len(observed.test.bad)
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
-    return Compared(test, case.scores(), p_bad, points, tiers, figures, _summary(figures))
+    return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summary(figures))
 
 
 def _case(
@@ -91,6 +101,7 @@ def _case(
     test: Snapshot,
     trained: Train,
     log_odds: Mapping[str, Floats],
+    served: Mapping[str, Floats],
     points: Ints,
     champion_points: Ints | None,
     rankings: Mapping[str, Floats],
@@ -115,6 +126,8 @@ def _case(
         x=test.x,
         features=tuple(feature.key for feature in job.study.features),
         log_odds=log_odds,
+        served=served,
+        window_orders=test.window_orders,
         points=points,
         policy=policy,
         train=trained,
@@ -132,11 +145,15 @@ def _summary(figures: Mapping[str, Any]) -> str:
     others = [
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
     ]
-    return f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    said = f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
+    return said if like is None else f"{said}; at equal volume {like:.4f}, volume alone {volume:.4f}"
 
 
-def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed, own: Floats) -> Floats:
-    """Log-odds of the same model without constraints, calibrated as the candidate is: by sellers it has not seen."""
+def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Floats:
+    """Log-odds over the reference exposure of the same model without constraints, calibrated as the candidate is: by
+    sellers it has not seen.
+    """
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
@@ -147,17 +164,21 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed, own: Flo
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= LEAST_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
-    return np.asarray(intercept + slope * raw + own, dtype=np.float64)
+    return np.asarray(intercept + slope * raw, dtype=np.float64)
 
 
-def _champion_log_odds(champion: Artifact, raw: Floats, test: Snapshot, study: Study) -> Floats:
-    """A champion's log-odds at the maturity, over each row's own exposure. The reference exposure that it answers for need
-    not be the study's.
+def _champion_served(champion: Artifact, raw: Floats) -> Floats:
+    """A champion's log-odds at the maturity, over its own reference exposure."""
+    lift = float(lineage_of(champion).get("calibration_lift", 0.0))
+    return champion.scale.p_intercept - lift + champion.scale.p_slope * raw
+
+
+def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
+    """Each row's own exposure, as log-odds beside the reference exposure that the champion answers for: it need not be
+    the study's.
     """
     reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
-    own = offset(test, replace(study, reference_exposure=reference, exposure_slope=slope))
-    lift = float(lineage_of(champion).get("calibration_lift", 0.0))
-    return champion.scale.p_intercept - lift + champion.scale.p_slope * raw + own
+    return offset(test, replace(study, reference_exposure=reference, exposure_slope=slope))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:

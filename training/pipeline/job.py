@@ -82,7 +82,8 @@ class Trained:
     """A trained model: the artifact as named bytes, its gates, its out-of-time evaluation, and its test rows.
 
     `seconds` by step, `apart` what was timed apart from them, `lines` what each step came to. Of the test rows, shape (n,):
-    `test_scores` by model, higher is worse; `test_points` as served; `test_p_bad` over each row's own exposure.
+    by model `test_scores`, what it ranks by as it is served, and `test_log_odds` over each row's own exposure; of the
+    candidate `test_points` as served, and `test_p_bad` over each row's own exposure.
     """
 
     parts: dict[str, bytes]
@@ -95,6 +96,7 @@ class Trained:
     test_scores: Mapping[str, Floats]
     test_points: NDArray[np.int64]
     test_p_bad: Floats
+    test_log_odds: Mapping[str, Floats]
 
     @property
     def passed(self) -> bool:

@@ -19,7 +19,7 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
     `seller`, `observe_day`, `bad` (0 or 1), `weight`; `orders_before` and `orders_in_window`, settled; `points`, as served
     (over the reference exposure, every context at its reference); `p_bad` over the row's own exposure, to be known as bad
-    at the maturity; and of every other model `score_NAME`, where higher is worse: log-odds, or what it ranks by.
+    at the maturity; and of every other model `score_NAME`, what it ranks by as it is served, where higher is worse.
     """
     test = trained.test
     columns: dict[str, object] = {

@@ -57,4 +57,5 @@ def run(job: Job, progress: Progress = silent) -> Trained:
         test_scores=compared.scores,
         test_points=compared.points,
         test_p_bad=compared.p_bad,
+        test_log_odds=compared.log_odds,
     )

@@ -79,6 +79,8 @@ MODELS = {
     "logistic": "logistic regression",
     "points_rule": "points rule",
     "raw_count": "raw count",
+    "window_volume": "window volume alone",
+    "past_volume": "past volume alone",
     "champion": "champion",
 }
 

@@ -159,7 +159,9 @@ class Model(_message.Message):
     @_builtins.property
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """The figures of its evaluation by their place, such as `auc.lightgbm.value`; those that are null, no numbers, or in lists
-        are left out. ListModels gives `auc` and `log_loss` alone, of this model in the test period.
+        are left out. ListModels gives `auc` and `log_loss` alone, of this model in the test period. `auc` is of the ranking as
+        served, at the reference exposure, `equal_volume.auc` of pairs of like volume; `log_loss` is over each row's own exposure.
+        Models of releases before 0.3.0 state `auc` over each row's own exposure, which nobody knows who is served.
         """
 
     @_builtins.property
@@ -249,8 +251,8 @@ class ModelMove(_message.Message):
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Figures of the model and of the move that the log keeps: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`),
         `gates_sha256`, `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and
-        `signed_off`, `rollback`, `principal` (who called, authenticated). Numbers are written as JSON writes them. Empty for
-        moves of early releases.
+        `signed_off`, `rollback`, `principal` (who called, authenticated). Numbers are written as JSON writes them. `auc` is as
+        served, `log_loss` over each row's own exposure. Empty for moves of early releases.
         """
 
     def __init__(

@@ -16,8 +16,8 @@ from scoring.time import DAY
 from training.checks.duplicates import agreement, duplicated_histories, identical_rows
 from training.checks.leakage import adversarial, features_at, leakage_checks, rebuilt, shuffled_labels, single_features
 from training.evaluation.arrays import sigmoid
-from training.fitting.fit import Logistic
 from training.fitting.folds import folds
+from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.context import LOOK_BACK, ContextSource

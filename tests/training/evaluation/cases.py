@@ -16,13 +16,17 @@ SCALE = Scale.from_calibration(0.0, 1.0)
 
 
 def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
-    """The candidate and its twin know z, logistic regression and the champion see it blurred and rank worse."""
+    """The candidate and its twin know z, logistic regression and the champion see it blurred and rank worse.
+
+    Everybody has the reference exposure: what is served is `log_odds`, unless `served` is given.
+    """
     rng = np.random.default_rng(seed)
     z = rng.normal(-2.5, 1.2, rows)
     bad = (rng.random(rows) < sigmoid(z)).astype(float)
     # What is blurred is shrunk to what can be told from it, so that it stays calibrated.
     blurred = -2.5 + (z + rng.normal(0, 1.2, rows) + 2.5) / 2
-    log_odds = {"lightgbm": z, "unconstrained": z + rng.normal(0, 0.1, rows), "logistic": blurred}
+    served = {"lightgbm": z, "unconstrained": z + rng.normal(0, 0.1, rows), "logistic": blurred}
+    served |= {"champion": blurred} if champion else {}
     orders = np.floor(rng.lognormal(4, 1.5, rows))
     values: dict[str, Any] = {
         "bad": bad,
@@ -40,11 +44,18 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
         "unrated": orders < 10,
         "x": np.stack([z, rng.integers(0, 3, rows)], axis=1).astype(float),
         "features": ("rate", "kinds"),
-        "log_odds": log_odds | ({"champion": blurred} if champion else {}),
+        "log_odds": served,
+        "served": changed.get("log_odds", served),
+        "window_orders": orders,
         "points": SCALE.points(z),
         "policy": POLICY,
         "train": _train(rng, 2 * rows),
-        "rankings": {"points_rule": np.rint(2 * z), "raw_count": np.rint(z)},
+        "rankings": {
+            "points_rule": np.rint(2 * z),
+            "raw_count": np.rint(z),
+            "window_volume": orders,
+            "past_volume": orders,
+        },
         "champion_points": SCALE.points(blurred) if champion else None,
         "resamples": 100,
     }

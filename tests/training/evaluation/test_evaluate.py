@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scoring.canonical import canonical_json
-from tests.training.evaluation.cases import case_of
+from tests.training.evaluation.cases import SCALE, case_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses
@@ -35,8 +35,11 @@ def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None
 def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
     """The keys that a report reads, and of each model those it can have."""
     models = ["lightgbm", "unconstrained", "logistic", "points_rule", "raw_count", "champion"]
-    assert list(found["auc"]) == list(found["models"]) == list(found["curves"]["roc"]) == models
-    assert len(found["difference"]) == 15
+    assert list(found["curves"]["roc"]) == list(found["curves"]["lift"]) == models
+    models[5:5] = ["window_volume", "past_volume"]
+    assert list(found["auc"]) == list(found["models"]) == list(found["equal_volume"]["auc"]) == models
+    assert len(found["difference"]) == 28
+    assert list(found["equal_volume"]["difference"]) == [f"lightgbm-{name}" for name in models[1:]]
     assert list(found["delong"]) == [f"lightgbm-{name}" for name in models[1:]]
     assert list(found["paired"]) == ["lightgbm-champion", "lightgbm-logistic", "lightgbm-unconstrained"]
     for name in ("points_rule", "raw_count"):
@@ -79,6 +82,49 @@ def test_paired_figures_are_differences_of_the_models(found: dict[str, Any]) -> 
         assert interval["low"] < interval["value"] < interval["high"]
 
 
+def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> None:
+    """Own exposure in the log-odds reaches log-loss and calibration; who ranks above whom is as served, everywhere."""
+    case = case_of()
+    own = np.random.default_rng(5).normal(0, 1, len(case.bad))
+    moved = evaluate(case_of(log_odds={name: z + own for name, z in case.served.items()}, served=case.served))
+    for place in ("auc", "difference", "delong", "equal_volume", "curves", "migration", "swap", "score_distribution"):
+        assert moved[place] == found[place]
+    for name, figures in found["models"].items():
+        for figure in ("ks", "gini", "recall_of_loss"):
+            assert moved["models"][name][figure] == figures[figure]
+    for kind, rows in [*found["segments"].items(), ("month", found["by_month"])]:
+        others = moved["by_month"] if kind == "month" else moved["segments"][kind]
+        for row, other in zip(rows, others, strict=True):
+            aucs = [key for key in row if key.startswith("auc")]
+            assert {key: row[key] for key in aucs} == {key: other[key] for key in aucs}
+    assert moved["models"]["lightgbm"]["log_loss"] != found["models"]["lightgbm"]["log_loss"]
+    assert moved["models"]["lightgbm"]["calibration"] != found["models"]["lightgbm"]["calibration"]
+
+
+def test_who_sells_more_and_is_no_better_gains_nothing_at_equal_volume() -> None:
+    """Bad follows from volume and from trust: volume alone ranks well among all rows, and next to chance among its like."""
+    rng = np.random.default_rng(8)
+    orders = np.floor(rng.lognormal(4, 1.5, 6000))
+    trust = rng.normal(-2.5, 0.8, 6000)
+    own = trust + np.log(np.maximum(orders, 1) / 100)
+    bad = (rng.random(6000) < sigmoid(own)).astype(float)
+    z = {"lightgbm": own, "logistic": own + 0.4 * np.log(np.maximum(orders, 1))}
+    served = {"lightgbm": trust, "logistic": trust + 0.4 * np.log(np.maximum(orders, 1))}
+    more = {"window_volume": orders, "past_volume": np.floor(orders * rng.lognormal(0, 0.5, 6000))}
+    found = evaluate(
+        case_of(
+            6000, champion=False, bad=bad, loss=bad, log_odds=z, served=served, window_orders=orders, rankings=more,
+            points=SCALE.points(trust),
+        )
+    )  # fmt: skip
+    like = found["equal_volume"]["auc"]
+    assert found["auc"]["window_volume"]["low"] > 0.75 > found["auc"]["lightgbm"]["high"]
+    assert 0.5 < like["window_volume"]["value"] < 0.53  # a fifth more orders is still a little more
+    assert found["difference"]["lightgbm-logistic"]["high"] < 0
+    assert found["equal_volume"]["difference"]["lightgbm-logistic"]["low"] > -0.005
+    assert like["lightgbm"]["low"] > 0.65
+
+
 def test_weights_reach_every_rate() -> None:
     """Bad rows of weight 3 raise the base rate, as three rows each would."""
     bad = case_of().bad
@@ -110,6 +156,8 @@ def test_a_case_too_small_for_figures_has_nulls() -> None:
         ({"log_odds": {}}, "log_odds lacks lightgbm"),
         ({"champion_points": None}, "champion is given by its log_odds or its points alone"),
         ({"rankings": {"lightgbm": np.zeros(3000)}}, "in both log_odds and rankings"),
+        ({"served": {"lightgbm": np.zeros(3000)}}, "log_odds and served are not of the same models"),
+        ({"points": np.arange(3000) % 1001}, "points of lightgbm rise with served"),
     ],
 )
 def test_a_case_that_does_not_hold_together_says_why(changed: dict[str, Any], text: str) -> None:

@@ -158,8 +158,8 @@ def test_migration_swap_and_impact_are_worked() -> None:
 def test_of_equal_points_the_higher_log_odds_are_rejected() -> None:
     """Worked: the champion rejects rows 0 and 1; the candidate, all of whose points are equal, 3 and 2."""
     case = two_models(points=[450] * 4, champion=[400, 400, 650, 650], bad=[0, 0, 1, 1], unrated=[])
-    log_odds = {**case.log_odds, "lightgbm": np.array([0.0, 1.0, 2.0, 3.0])}
-    found = swap(replace(case, log_odds=log_odds))
+    served = {**case.served, "lightgbm": np.array([0.0, 1.0, 2.0, 3.0])}
+    found = swap(replace(case, served=served))
     assert found is not None
     assert (found["out"]["bad"], found["in"]["rows"], found["in"]["bad"]) == (2, 2, 0)
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES
-from training.fitting.fit import Logistic, base_log_odds, calibrate
+from training.fitting.fit import base_log_odds, calibrate
+from training.fitting.logistic import Logistic
 from training.study.loading import load_study
 
 

@@ -74,12 +74,15 @@ def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Ga
 
 
 def shifted(**log_odds_by: Any) -> dict[str, Any]:
-    """The evaluation of a case in which the candidate's log-odds are changed by a function of (log-odds, case)."""
+    """The evaluation of a case in which the candidate's log-odds, and so what it serves, are changed by a function of
+    (log-odds, case).
+    """
     case = case_of()
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
-    return evaluate(
-        replace(case, log_odds={**case.log_odds, **changed}, points=SCALE.points(case.log_odds["lightgbm"]))
-    )
+    log_odds = {**case.log_odds, **changed}
+    points = {"points": "lightgbm", "champion_points": "champion"}
+    given = {name: SCALE.points(log_odds[model]) for name, model in points.items()}
+    return evaluate(replace(case, log_odds=log_odds, served=log_odds, **given))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
     return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
 
 
-def as_served(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
+def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     """The champion's log-odds of the test rows by hand, each over its own exposure: `study` is the champion's own."""
     (point,) = study.observations(table.as_of)[1]
     rows = snapshot(table, study, point)
@@ -63,7 +63,7 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
     """It is compared by what it reads; its level alone can be fitted anew, too."""
     more = knowing(study, WATCHED)
     trained = train(table, more, champion=plain)
-    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
+    assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
     again = train(table, seen_by(more, plain), champion=plain, recalibrate=True)
     assert again.parts["model.txt"] == plain.parts["model.txt"]
 
@@ -75,7 +75,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
     both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
     assert seen_by(both, champion).context == (WATCHED,)
     trained = train(table, both, champion=champion)
-    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, champion, table, theirs))
+    assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, champion, table, theirs))
 
 
 def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
@@ -84,7 +84,7 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     """Else its log-loss would be worse by nothing but the other unit, and the gate would pass whatever comes."""
     trained = train(table, replace(study, reference_exposure=20.0), champion=plain)
     assert study.reference_exposure != 20.0
-    assert trained.test_scores["champion"] == pytest.approx(as_served(trained, plain, table, study))
+    assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
     models = trained.evaluation["models"]
     assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scoring.features.table import FEATURES
 from tests.training.report.beside import certificate, gates, lineage
+from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.resampling import bootstrap_auc
 
 Json = Any
@@ -50,7 +51,8 @@ class Sample:
         self.p = {name: _sigmoid(0.62 * self.raw[name] - 0.45) for name in PROBABILITIES}
         self.points = {n: np.clip(385 - 72 * np.log(p / (1 - p)), 0, 1000).round() for n, p in self.p.items()}
         self.month = rng.integers(0, 12, ROWS)
-        self.auc = bootstrap_auc(self.raw, self.bad, self.seller)
+        self.ranks = {**self.raw, "window_volume": self.volume, "past_volume": self.volume * rng.lognormal(0, 1, ROWS)}
+        self.auc = bootstrap_auc(self.ranks, self.bad, self.seller)
 
     def rate(self, where: NDArray[np.bool_]) -> dict[str, Json]:
         """Predicted and observed of some rows, with the Jeffreys interval."""
@@ -132,6 +134,13 @@ def _models(s: Sample) -> Json:
             "recall_of_loss": interval(recall, 0.05),
         }
     return found
+
+
+def _equal_volume(s: Sample) -> Json:
+    found, apart = at_equal_volume(s.ranks, s.bad, s.volume, s.seller, np.ones(ROWS), "lightgbm")
+    pairs = {name: interval.as_dict() for name, interval in apart.items()}
+    auc = {name: score.interval().as_dict() for name, score in found.items()}
+    return {"pairs": found["lightgbm"].pairs, "auc": auc, "difference": pairs}
 
 
 def _curves(s: Sample) -> Json:
@@ -316,8 +325,9 @@ def evaluation() -> dict[str, Json]:
                  "seen_rows": seen, "unseen_rows": ROWS - seen},
         "base_rate": float(s.bad.mean()),
         "predicted": float(s.p["lightgbm"].mean()),
-        "auc": {name: s.auc[name].as_dict() for name in SKILL},
+        "auc": {name: s.auc[name].as_dict() for name in s.ranks},
         "difference": pairs,
+        "equal_volume": _equal_volume(s),
         "delong": {n: {"difference": i["value"], "low": i["low"], "high": i["high"], "p": 0.0004} for n, i in pairs.items()},
         "models": _models(s),
         "paired": {f"lightgbm-{name}": {"log_loss": interval(gap, 0.004), "recall_of_loss": interval(more, 0.031)}

@@ -33,6 +33,7 @@ PLANS = (
             ("Sizes", decision.sizes),
             ("Baselines", decision.baselines),
             ("Paired differences", decision.differences),
+            ("At equal volume", decision.equal_volume),
         ),
     ),
     Plan(

@@ -108,7 +108,16 @@ def glossary(_: Reading) -> list[Block]:
 GLOSSARY = (
     (
         "AUC",
-        "The chance that a bad seller is ranked below a good one: 0.5 is a coin, 1 is perfect. Gini is 2 × AUC − 1.",
+        "The chance that a bad seller is ranked below a good one by the points as served: 0.5 is a coin, 1 is perfect. Gini"
+        " is 2 × AUC − 1.",
+    ),
+    (
+        "AUC at equal volume",
+        "The same chance over pairs whose orders in the window differ by a fifth at most: what volume cannot tell.",
+    ),
+    (
+        "as served",
+        "At the reference exposure and the reference of every context: what is known of a seller when it is asked about.",
     ),
     (
         "bad, good",

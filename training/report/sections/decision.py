@@ -5,7 +5,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.report.drawing import Scaled
-from training.report.numbers import Num, general, listed, model_name, number, percent, plural, signed, spoken, stacked
+from training.report.numbers import (
+    MODELS,
+    Num,
+    general,
+    listed,
+    model_name,
+    number,
+    percent,
+    plural,
+    signed,
+    spoken,
+    stacked,
+)
 from training.report.parts import Block, Cell, Chip, Command, Pair, Table, Text, Tile, Tiles, Verdict
 from training.report.reading import Absent, Reading
 
@@ -110,6 +122,10 @@ def headline(r: Reading) -> list[Block]:
     if logistic:
         text = _better(logistic, "logistic regression on the same columns")
         tiles.append(Tile("AUC above logistic regression", signed(logistic["value"]), _between(logistic, True), text))
+    like = ((r.evaluation.get("equal_volume") or {}).get("auc") or {}).get("lightgbm")
+    if like and like["value"] is not None:
+        text = "the same over pairs that sell about as much in the window: what is left when volume tells nothing"
+        tiles.append(Tile("AUC at equal volume", number(like["value"]), _between(like), text))
     observed, predicted = r.found("base_rate"), r.found("predicted")
     tiles.append(
         Tile(
@@ -128,8 +144,9 @@ def headline(r: Reading) -> list[Block]:
 
 def _auc_tile(r: Reading) -> Tile:
     auc = r.found("auc.lightgbm")
-    text = f"of 100 pairs of a bad and a good seller, it ranks {round(auc['value'] * 100)} the right way round"
-    return Tile("AUC, out of time", number(auc["value"]), _between(auc), text)
+    right = round(auc["value"] * 100)
+    text = f"of 100 pairs of a bad and a good seller, the points as served rank {right} the right way round"
+    return Tile("AUC as served, out of time", number(auc["value"]), _between(auc), text)
 
 
 def _between(interval: Json, sign: bool = False, form: Any = None) -> str:
@@ -159,11 +176,7 @@ def baselines(r: Reading) -> list[Block]:
     """Every model on the same test rows."""
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
-    order = [
-        name
-        for name in ("lightgbm", "champion", "unconstrained", "logistic", "points_rule", "raw_count")
-        if name in auc
-    ]
+    order = [name for name in MODELS if name in auc]
     order += [name for name in auc if name not in order]
     scale = Scaled(auc[name][key] for name in order for key in ("low", "high"))
     rows: list[list[Cell]] = []
@@ -186,10 +199,12 @@ def baselines(r: Reading) -> list[Block]:
         rows.append(row)
     head = ["model", "AUC (95 %)", "KS", "Gini", "log-loss", "Brier", "recall of loss"][: len(rows[0])]
     best = max(order, key=lambda name: auc[name]["value"] or 0)
-    title = f"Ranks best: {model_name(best)}, AUC {number(auc[best]['value'])}"
+    title = f"Ranks best over all pairs: {model_name(best)}, AUC {number(auc[best]['value'])}"
     caption = (
-        "All on the same out-of-time rows. Look at how the intervals lie to each other; a dash stands where a model ranks"
-        " only and gives no probability."
+        "All on the same out-of-time rows. AUC, KS, Gini and recall of loss are as served, at the reference exposure;"
+        " log-loss and Brier's score are over each row's own orders in the window, which nobody knows who is served."
+        " Volume alone, in the window or before it, says how much of an AUC is no trust at all; a dash stands where a"
+        " model ranks only."
     )
     return [Table(title, caption, head, rows)]
 
@@ -218,7 +233,7 @@ def differences(r: Reading) -> list[Block]:
             row += [shown, stacked(loss, 4, True), stacked(recall, 3, True)]
         rows.append(row)
     worse = [model_name(n.removeprefix("lightgbm-")) for n, d in pairs.items() if d["low"] > 0]
-    title = f"Better than {listed(worse)}, beyond chance" if worse else "Not told apart from any baseline by AUC"
+    title = f"Better than {listed(worse)}, beyond chance" if worse else "Better than no baseline by AUC, beyond chance"
     head = ["against", "difference of AUC (95 %)", "DeLong (95 %)", "of log-loss", "of recall of loss"][: len(rows[0])]
     caption = (
         "Sellers are drawn with replacement, the same draws for both models. An interval that does not touch the dotted zero"
@@ -240,3 +255,27 @@ def sizes(r: Reading) -> list[Block]:
         f" {plural(test['rows'], 'later row')}, {plural(test['bad'], 'bad one')}."
     )
     return [Text(text)]
+
+
+def equal_volume(r: Reading) -> list[Block]:
+    """Every model over pairs of like window volume, and the candidate against each, paired."""
+    auc, pairs = r.found("equal_volume.auc"), r.found("equal_volume.difference")
+    order = [name for name in dict.fromkeys([*MODELS, *auc]) if name in auc]
+    if auc["lightgbm"]["value"] is None:
+        raise Absent("no bad and good seller of this test sold about as much in the window")
+    scale = Scaled(auc[name][key] for name in order for key in ("low", "high"))
+    apart = Scaled((d[key] for d in pairs.values() for key in ("low", "high")), rule=0.0)
+    rows: list[list[Cell]] = []
+    for name in order:
+        a, d = auc[name], pairs.get(f"lightgbm-{name}")
+        row: list[Cell] = [model_name(name), scale.cell(a["value"], a["low"], a["high"], spoken(a))]
+        row.append(apart.cell(d["value"], d["low"], d["high"], spoken(d, sign=True)) if d else Num("–"))
+        rows.append(row)
+    worse = [model_name(n.removeprefix("lightgbm-")) for n, d in pairs.items() if d["low"] is not None and d["low"] > 0]
+    title = f"Between sellers of like volume better than {listed(worse) if worse else 'no baseline'}, beyond chance"
+    caption = (
+        f"Over {plural(r.found('equal_volume.pairs'), 'pair')} of a bad and a good row whose settled orders in the window"
+        " differ by a fifth at most. Whoever sells more is bad more often, so over all pairs a count of incidents is paid"
+        " for knowing who sells much; here it is not, and volume alone is next to a coin."
+    )
+    return [Table(title, caption, ["model", "AUC at equal volume (95 %)", "candidate less it (95 %)"], rows)]

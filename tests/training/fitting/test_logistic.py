@@ -1,0 +1,65 @@
+"""The baseline: logistic regression on logarithms, with each row's own exposure beside it and not in it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.fitting.test_fit import CHOSEN, rows_of
+from tests.training.ledgers import STUDIES
+from training.fitting.additive import log1p
+from training.fitting.logistic import Logistic, fit_logistic
+from training.study.loading import load_study
+
+STUDY = replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN)
+
+
+def test_the_worked_numbers() -> None:
+    """Half of the rows bad, all start at 1: [-1]. And logarithms keep order and zero."""
+    bad, ones = np.array([0.0, 1.0]), np.ones(2)
+    assert fit_logistic(np.ones((2, 1)), bad, ones, ones) == pytest.approx([-1.0], abs=1e-9)
+    assert log1p(np.array([0.0, 9.0, -9.0])) == pytest.approx([0.0, 2.302585, -2.302585])
+
+
+def test_the_weights_are_where_the_penalised_loss_is_least() -> None:
+    """Moved either way, each of them makes it more; a column that says nothing stays near 0."""
+    rng = np.random.default_rng(3)
+    design = np.column_stack([np.ones(2000), rng.normal(0, 1, (2000, 2))])
+    start, weight = rng.normal(0, 0.5, 2000), rng.integers(1, 4, 2000).astype(float)
+    bad = (rng.random(2000) < 1 / (1 + np.exp(1 - design[:, 1] - start))).astype(float)
+    beta = fit_logistic(design, bad, start, weight)
+
+    def loss(beta: np.ndarray) -> float:
+        z = start + design @ beta
+        return float(weight @ (np.logaddexp(0, z) - bad * z) + 5 * (beta[1:] ** 2).sum())
+
+    for k in range(3):
+        for move in (-1e-3, 1e-3):
+            assert loss(beta + move * np.eye(3)[k]) > loss(beta)
+    assert beta == pytest.approx([-1, 1, 0], abs=0.15)
+
+
+def test_own_exposure_is_beside_what_is_fitted() -> None:
+    """Rows that differ in nothing but what they will sell have the same score; their outcomes fit with the offset."""
+    rows = rows_of()
+    rng = np.random.default_rng(9)
+    sold = np.exp(rng.normal(4, 1.5, len(rows.bad)))
+    study = replace(STUDY, reference_exposure=100.0)
+    own = np.log(np.maximum(sold, 1) / 100)
+    bad = (rng.random(len(sold)) < 1 / (1 + np.exp(2.5 - own))).astype(float)
+    rows = replace(rows, bad=bad, window_orders=sold)
+    fitted = Logistic(rows, study)
+    found = fitted.served(rows)
+    assert found == pytest.approx(fitted.served(replace(rows, window_orders=np.ones(len(sold)))))
+    assert fitted.log_odds(rows) == pytest.approx(found + own)
+    assert np.average(1 / (1 + np.exp(-found - own))) == pytest.approx(bad.mean(), rel=1e-3)
+    assert found.mean() == pytest.approx(-2.5, abs=0.3)
+
+
+def test_a_seller_far_out_does_not_lead_it() -> None:
+    """A count of a million adds its logarithm: log-odds stay within reason."""
+    rows = rows_of()
+    x = rows.x.copy()
+    x[0] = 1e6
+    found = Logistic(replace(rows, x=x), replace(STUDY, reference_exposure=None)).log_odds(replace(rows, x=x))
+    assert np.abs(found).max() < 50

@@ -1,0 +1,131 @@
+"""How well a score ranks at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
+
+Whoever sells much is bad more often by its volume alone, so an AUC over all pairs pays a score that knows who sells much.
+Here each bad row is compared with the good rows of like volume alone: what volume tells cancels, what is left is trust.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluation.arrays import Floats, Interval, Ints
+
+MORE, LESS = 6, 5
+"""Of a pair, the larger volume is at most so many times the smaller one: six fifths, a fifth more."""
+
+ERRORS = 1.959964
+"""Standard errors from the middle of a 95 % interval to its ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class EqualVolume:
+    """The concordance of one score at equal volume, and what each seller adds to it.
+
+    `value`: chance that a bad row scores above a good one of like volume, ties one half; NaN without a pair.
+    `pairs`: such pairs, by weight. `influence`: how much the value moves with one copy more of each seller, shape
+    (sellers,), in the order of the sellers' codes.
+    """
+
+    value: float
+    pairs: float
+    influence: Floats
+
+    def interval(self) -> Interval:
+        """The value with its 95 % interval; see `between`."""
+        return between(self.value, self.influence)
+
+
+def between(value: float, influence: Floats) -> Interval:
+    """The 95 % interval of a figure by what each seller adds to it (the infinitesimal jackknife, cluster by seller).
+
+    The bootstrap's interval to the first order: the variance is the sum of squared influences. Resampling pairs a
+    thousand times would cost minutes. Worked: 0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    """
+    error = float(np.sqrt((influence**2).sum()))
+    return Interval(value, value - ERRORS * error, value + ERRORS * error)
+
+
+def auc_at_equal_volume(
+    score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None
+) -> EqualVolume:
+    """The AUC over pairs of a bad and a good row whose volumes differ by at most a fifth, ties one half.
+
+    All arrays of shape (n,), a higher score means worse; a pair counts by the product of its rows' weights. O(n log n).
+
+    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
+    with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad one loses its other pair: 0.5.
+    """
+    weight = np.ones(len(bad)) if weight is None else weight
+    bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
+    sellers, cluster = np.unique(seller, return_inverse=True)
+    inside, below = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])
+    pairs = float(weight[bads] @ inside)
+    if pairs <= 0:
+        return EqualVolume(np.nan, 0.0, np.zeros(len(sellers)))
+    value = float(weight[bads] @ below) / pairs
+    beside, lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
+    # One copy more of a row adds its pairs in order, less what as many pairs have on average.
+    moved = np.empty(len(bad))
+    moved[bads] = weight[bads] * (below - value * inside)
+    moved[goods] = weight[goods] * ((beside - lower) - value * beside)
+    return EqualVolume(value, pairs, np.bincount(cluster, weights=moved, minlength=len(sellers)) / pairs)
+
+
+def at_equal_volume(
+    scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
+) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
+    """Each score's concordance at equal volume, and the candidate's less each other's, with paired intervals."""
+    found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
+    own = found[candidate]
+    differences = {
+        f"{candidate}-{name}": between(own.value - other.value, own.influence - other.influence)
+        for name, other in found.items()
+        if name != candidate
+    }
+    return found, differences
+
+
+class _Counts:
+    """Rows in the order of their volume, so that those of like volume and of lower score can be weighed at once.
+
+    A wavelet matrix over the ranks of the scores: at each bit, from the highest, rows are parted by it, zeros first,
+    each part in the order it had. A range of rows stays a range in either part.
+    """
+
+    def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
+        order = np.argsort(volume, kind="stable")
+        self._volume = volume[order]
+        self._scores, rank = np.unique(score[order], return_inverse=True)
+        weight = weight[order]
+        self._total = _sums(weight)
+        self._levels: list[tuple[int, Ints, Floats]] = []
+        for bit in reversed(range(max(len(self._scores), 1).bit_length())):
+            zero = (rank >> bit) & 1 == 0
+            parted = np.argsort(~zero, kind="stable")
+            self._levels.append((bit, np.append(0, np.cumsum(zero)), _sums(np.where(zero, weight, 0.0))))
+            rank, weight = rank[parted], weight[parted]
+
+    def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
+        """The weight of the rows of like volume, and of those of them that score lower, ties one half; shape (m,)."""
+        # 1.2 is no binary fraction, 6 / 5 of a whole number is rounded right: 12 is just as near to 10 as 10 to 12.
+        first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
+        last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
+        lower = self._below(first, last, np.searchsorted(self._scores, score, side="left"))
+        upto = self._below(first, last, np.searchsorted(self._scores, score, side="right"))
+        return self._total[last] - self._total[first], (lower + upto) / 2
+
+    def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
+        """The weight of the rows from `first` up to `last` whose score has a lower rank than `rank`, shape (m,)."""
+        found = np.zeros(len(rank))
+        for bit, zeros, weights in self._levels:
+            one = (rank >> bit) & 1 == 1
+            found += np.where(one, weights[last] - weights[first], 0.0)
+            left, right, all_zeros = zeros[first], zeros[last], zeros[-1]
+            first = np.where(one, all_zeros + first - left, left)
+            last = np.where(one, all_zeros + last - right, right)
+        return found
+
+
+def _sums(values: Floats) -> Floats:
+    return np.append(0.0, np.cumsum(values))
