@@ -17,7 +17,7 @@ import numpy as np
 from scoring.answer import IncidentEffect, Reason
 from scoring.arrays import Floats, Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
-from scoring.features.columns import FactRow, names_of
+from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts, Violations
 from scoring.features.findings import Finding
 from scoring.features.fold import Sums
@@ -119,7 +119,7 @@ def compute_reasons(
     values, without = points[: len(subsets)].tolist(), points[len(subsets) :]
 
     gains = dict(zip((incident.code for incident in incidents), (without - values[-1]).tolist(), strict=True))
-    names, rows = names_of(rows), _apply_corrections(rows)
+    names, rows = list_coded_texts(rows), _apply_corrections(rows)
     entries = _group_entries(rows)
     effects = {
         category: [

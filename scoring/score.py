@@ -11,7 +11,7 @@ from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats
 from scoring.enums import Kind, ScoreState, Status, Tier
 from scoring.features.columns import EntryColumns, FactRow, columns_of, stack_columns
-from scoring.features.facts import Facts, never_counted, resolve, settle
+from scoring.features.facts import Facts, mark_never_counting, resolve, settle
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
@@ -199,7 +199,7 @@ def _resolve_views(rows: Sequence[FactRow], sellers: Sequence[str], times: Seque
     views = [columns] * len(times)
     if len(times) > 1 and _count_alleged(columns) > MANY_ALLEGATIONS:
         # Only the first view counts allegations, and only the last one upholds them.
-        views[1:-1] = [columns.take(~never_counted(columns, times[0]))] * (len(times) - 2)
+        views[1:-1] = [columns.take(~mark_never_counting(columns, times[0]))] * (len(times) - 2)
     observed = np.repeat(np.array(times, dtype=np.int64), n)
     # Day-ends are seen by the knowledge of the first time: what was reported since corrects them.
     return resolve(stack_columns(views), observed, reported_before=times[0], upheld=np.repeat(upheld, n))

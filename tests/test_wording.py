@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 FINISHED = (
     "scoring/*.py",
     "scoring/entries/**/*.py",
+    "scoring/features/*.py",
     "service/*.py",
     *(f"service/{room}/**/*.py" for room in ("api", "cli", "contract", "ingest", "ledger", "policy")),
     *(f"service/{room}/**/*.py" for room in ("registry", "review", "scores")),

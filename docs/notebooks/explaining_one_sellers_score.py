@@ -266,7 +266,7 @@ clean_sums = artifact.folder.fold(clean_facts)
 events, orders = artifact.prior.incidents  # what is assumed of a seller before its history
 decayed = clean_sums.orders[LONGEST][0]
 # Decayed orders tell more than they weigh: up to twice as much, when they are spread over years.
-spread = min(max(decayed / artifact.folder.told(clean_facts, 1)[0][0], 1.0), 2.0)
+spread = min(max(decayed / artifact.folder.effective_size_terms(clean_facts, 1)[0][0], 1.0), 2.0)
 rate = gamma.ppf(0.95, events) / (orders + spread * decayed)
 print(f"assumed {events:.2f} incidents in {orders:.0f} orders; {clean}: none in {spread * decayed:.0f}")
 print(f"its true rate is below {1000 * rate:.2f} per 1,000 orders with 95 % probability")

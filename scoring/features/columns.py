@@ -16,12 +16,7 @@ from scoring.arrays import Ints as Ints  # noqa: PLC0414 (training imports it fr
 
 
 class FactRow(NamedTuple):
-    """One entry of the ledger as the fold needs it. Times in microseconds; what a kind lacks is None.
-
-    `violation` is the violation's id; `status` the one an entry leads to, or its word of outcome
-    (`scoring.entries.kinds.table`); `target` what else it is about; `units` distinct ones; `until_time` its end;
-    `source` who inspected, for inspections; `attributes` is set for identities.
-    """
+    """One entry of the ledger as the fold needs it. Times in microseconds; values that a kind lacks are None."""
 
     sequence: int
     entry_id: str
@@ -30,10 +25,12 @@ class FactRow(NamedTuple):
     occur_time: int
     report_time: int
     violation: str | None = None
+    """Id of the violation that it reports or is about."""
     incident: str | None = None
     category: int | None = None
     severity: int | None = None
     status: int | None = None
+    """The status to which it leads, or the number of its outcome (`scoring.entries.kinds.table`)."""
     exposure_day: int | None = None
     product_category: str | None = None
     revision: int | None = None
@@ -41,10 +38,15 @@ class FactRow(NamedTuple):
     service_failures: int | None = None
     identity_level: int | None = None
     target: str | None = None
+    """Id of what else it is about, such as the entry that it corrects."""
     units: int | None = None
+    """Distinct units."""
     until_time: int | None = None
+    """When it ends."""
     source: int | None = None
+    """Who inspected, for inspections."""
     attributes: Mapping[str, str] | None = None
+    """Attributes of an identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +83,21 @@ class EntryColumns:
     source: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """The entries at `index`, for the same cases; no column is copied before it is asked for, and none of a slice."""
+        """Return the entries at `index`, for the same cases; a column is copied when first read, and never for a slice."""
         if isinstance(index, slice):
             return _Lazy(self, index)
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """The same entries, of other cases: entry i is of `case[i]`."""
+        """Return the same entries of other cases: entry i is of `case[i]`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
-    def corrected(self, occur_time: Ints) -> "EntryColumns":
-        """The same entries, at other times."""
+    def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
+        """Return the same entries at other times."""
         return _Lazy(self, _ALL, occur_time=occur_time)
 
-    def regrouped(self, incident: Ints) -> "EntryColumns":
-        """The same entries, in other incidents."""
+    def with_incident(self, incident: Ints) -> "EntryColumns":
+        """Return the same entries in other incidents."""
         return _Lazy(self, _ALL, incident=incident)
 
 
@@ -103,7 +105,7 @@ _ALL = slice(None)
 
 
 class _Lazy(EntryColumns):
-    """Entries of others: those at `places`, in columns that are `known` or gathered when first asked for.
+    """Entries at `places` of other columns; a column is given (`known`) or copied when first read.
 
     Most readers want a few of the columns; to copy them all was a third of the time of a snapshot.
     """
@@ -127,7 +129,7 @@ class _Lazy(EntryColumns):
 
 
 def stack_columns(parts: Sequence[EntryColumns]) -> EntryColumns:
-    """Put several parts' entries into one: case c of part k, all of as many cases, becomes case `k * cases + c`."""
+    """Join the entries of parts with equally many cases: case c of part k becomes case `k * cases + c`."""
     columns = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(EntryColumns)
@@ -138,7 +140,7 @@ def stack_columns(parts: Sequence[EntryColumns]) -> EntryColumns:
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
-    """Columns of ledger rows in any order, for `sellers`, one case each in their order."""
+    """Return the columns of ledger rows in any order, one case for each of `sellers`, in their order."""
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
     products: dict[str, int] = {}
@@ -165,8 +167,8 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
     return EntryColumns(len(case_of), *np.ascontiguousarray(table.T))
 
 
-def names_of(rows: Iterable[FactRow]) -> list[str]:
-    """The texts behind the codes of entries, incidents and targets that `columns_of` gives the same rows."""
+def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
+    """Return the texts of the codes that `columns_of` gives the entries, incidents and targets of the same rows."""
     names: dict[str, None] = {}
     for r in rows:
         names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)

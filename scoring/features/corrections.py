@@ -1,4 +1,4 @@
-"""What later entries change about earlier ones: when they happened, whether they stand, and to which incident they belong."""
+"""Changes of entries by later ones: when they happened, whether they stand, and to which incident they belong."""
 
 from collections.abc import Collection, MutableMapping
 from typing import TypeVar
@@ -14,9 +14,9 @@ K = TypeVar("K", int, str)
 
 
 def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
-    """The entries as corrected, and which of the given ones they are. Of several corrections of an entry the last counts.
+    """Return the entries after corrections, and which of the given entries they are; an entry's last correction counts.
 
-    `decided`, shape (n,), says which decisions are visible.
+    `decided`, shape (n,), marks the visible decisions.
     """
     corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
     everything = np.ones(len(columns.case), dtype=bool)
@@ -35,26 +35,26 @@ def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bool
     by = corrections[place]
     void = found & (columns.status[by] == CorrectionKind.VOID)
     occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
-    return columns.corrected(occur_time).take(~void), ~void
+    return columns.with_occur_time(occur_time).take(~void), ~void
 
 
-def moved(
+def apply_moves(
     reports: EntryColumns, moves: EntryColumns, changes: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
-    """The reports with the incidents of the weeks that corrections moved them to (`incident_after_moves`).
+    """Return the reports in the incidents of the weeks to which corrections moved them (`incident_after_moves`).
 
-    `moves`: corrections of reports, which say the week's incident; `changes`: merges and splits; `retracted`: (case, code) of
-    violations that are as if never reported, whose splits name nothing.
+    `moves`: corrections of reports, which carry the incident of the week; `changes`: merges and splits; `retracted`: (case,
+    code) of violations that are as if never reported, whose splits name nothing.
     """
     if not len(moves.case):
         return reports
-    namings: dict[int, list[IncidentMention[int]]] = {}
+    mentions: dict[int, list[IncidentMention[int]]] = {}
     for place in range(len(changes.case)):
         case, violation = int(changes.case[place]), int(changes.violation[place])
         if changes.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
             continue
         names = (int(changes.incident[place]), int(changes.target[place]))
-        namings.setdefault(case, []).append(IncidentMention(int(changes.sequence[place]), names))
+        mentions.setdefault(case, []).append(IncidentMention(int(changes.sequence[place]), names))
     moved_to: dict[tuple[int, int], list[ReportMove[int]]] = {}
     for place in range(len(moves.case)):
         key = int(moves.case[place]), int(moves.target[place])
@@ -63,12 +63,12 @@ def moved(
     for place in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
         case = int(reports.case[place])
         if found := moved_to.get((case, int(reports.entry[place]))):
-            incident[place] = incident_after_moves(int(incident[place]), found, namings.get(case, ()))
-    return reports.regrouped(incident)
+            incident[place] = incident_after_moves(int(incident[place]), found, mentions.get(case, ()))
+    return reports.with_incident(incident)
 
 
-def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
-    """The incident of each report after all splits and merges, whose last statement about a violation counts.
+def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
+    """Return the incident of each report after all splits and merges; the last split of a violation counts.
 
     Merged incidents are one under the name of the one they were merged into. A violation that was split off belongs to
     the incident it was given, merged with others or not.
@@ -89,7 +89,7 @@ def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
         if is_split:
             given[case, violation] = target
             continue
-        merged, remaining = root(into, case, incident), root(into, case, target)
+        merged, remaining = find_merged_incident(into, case, incident), find_merged_incident(into, case, target)
         if merged != remaining:
             into[case, merged] = remaining
     incidents = reports.incident.copy()
@@ -98,15 +98,15 @@ def regrouped(reports: EntryColumns, changes: EntryColumns) -> Ints:
     for place in np.flatnonzero(named).tolist():
         case = int(reports.case[place])
         name = given.get((case, int(reports.violation[place])), int(incidents[place]))
-        incidents[place] = root(into, case, name)
+        incidents[place] = find_merged_incident(into, case, name)
     return incidents
 
 
-def root(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:
-    """The incident that `name` is part of after all merges: `into` has by (case, incident) the one it was merged into.
+def find_merged_incident(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:
+    """Return the incident that `name` is part of after all merges; `into`: by (case, incident), where it was merged.
 
-    What is passed on the way is made to lead to the end at once, so that a chain of merges is walked once and not again
-    for each of its incidents: 800 in a row took 2.3 s. Worked: a into b, b into c; asked for a, `into` says c of both.
+    Incidents on the way are made to point to the last one, so that a chain of merges is walked once: 800 in a row took
+    2.3 s. Worked: a was merged into b and b into c; for a it returns c, and `into` then has c for both.
     """
     end = name
     while (case, end) in into:

@@ -1,4 +1,4 @@
-"""The frozen decay tables: what a fact weighs after so many whole UTC days, as integers.
+"""The frozen decay tables: the weight of a fact by its age in whole UTC days, as integers.
 
 Weight = round(2^40 * 2^(-age / half_life)). Integers do not care about order, shards or engines, so one seller's fold
 and a million sellers' fold, and the database's own sum, are equal to the last bit. The tables travel in each artifact.
@@ -27,7 +27,7 @@ _EXTRA_BITS = 80
 
 @cache
 def decay_table(half_life: int) -> tuple[int, ...]:
-    """Weights by age in whole days, until they round to 0: `decay_table(30)[30] == 2**39`.
+    """Return the weights by age in whole days, until they round to 0: `decay_table(30)[30] == 2**39`.
 
     Computed in exact decimals: the first `half_life` ages with 80 bits to spare, the rest by rounding shifts of those.
     """
@@ -46,12 +46,12 @@ def decay_table(half_life: int) -> tuple[int, ...]:
 
 
 def weights(table: Ints, age: Ints) -> Ints:
-    """Weights of `age` (days, >= 0, shape (n,)) by one table; 0 beyond its end."""
+    """Return the weights of `age` (days, >= 0, shape (n,)) by one table; 0 beyond its end."""
     return np.where(age < len(table), table[np.minimum(age, len(table) - 1)], 0).astype(np.int64)
 
 
 def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
-    """Sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
+    """Return the sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
 
     Added in two limbs of 24 and 39 bits, so nothing wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and
     the one rounding is the last addition. `exact_sums([2**40, 1], [0, 0], 1) == [2**40 + 1]`.

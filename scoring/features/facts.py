@@ -1,6 +1,6 @@
-"""From entries to facts: what was known, what counts, and what stands for each case at its observe time.
+"""Facts of cases from entries: what was known, what counts and what stands at each observe time.
 
-This is the one place that says which entries a score may see:
+This is the one place that decides which entries a score may see:
 
 - violations, identities, changes of control and overrides that occurred and were reported before the observe time;
 - inspections by who cannot be ordered (`INSPECTORS`), and disputes that a buyer won, likewise; inspections that were
@@ -22,7 +22,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTE
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import corrected, moved, regrouped
+from scoring.features.corrections import apply_moves, apply_regroupings, corrected
 from scoring.features.findings import FINDING_KINDS, findings_of
 from scoring.time import DAY
 
@@ -42,7 +42,7 @@ class Violations:
     row: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
-        """The violations at `index`."""
+        """Return the violations at `index`."""
         columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
         return Violations(*(column[index] for column in columns))
 
@@ -77,7 +77,7 @@ class Facts:
     override_row: Ints
 
     def part(self, cases: slice) -> "Facts":
-        """The facts of consecutive cases, numbered from 0; rows stay what they are."""
+        """Return the facts of consecutive cases, numbered from 0; rows keep their numbers."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -109,7 +109,7 @@ _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in
 
 
 def are(*kinds: Kind) -> Bools:
-    """Of each kind, by its number, whether it is among the given ones."""
+    """Return, by number of a kind, whether it is among the given kinds."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -133,12 +133,12 @@ def resolve(
     upheld: Bools | None = None,
     as_reported: bool = False,
 ) -> Facts:
-    """Resolves entries into facts.
+    """Resolve entries into the facts of every case.
 
-    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): what was reported before then is
-    seen at every observe time, by the knowledge of then (default: each case's own observe time). `upheld`: for which
-    cases open allegations count as confirmed (default none). `as_reported`: status changes count only if reported
-    before the observe time (training; see the module).
+    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries reported before then are seen at
+    every observe time (default: each case's own observe time). `upheld`: the cases in which open allegations count as
+    confirmed (default none). `as_reported`: decisions count only if reported before the observe time (training; see the
+    module).
     """
     cases = columns.cases
     moment = observe_time[columns.case]
@@ -204,12 +204,12 @@ def settle(columns: EntryColumns) -> EntryColumns:
     moves = columns.take((columns.kind == Kind.CORRECTION) & (columns.incident >= 0))
     reports, incident = columns.take(places), columns.incident.copy()
     if len(moves.case):
-        reports = moved(reports, moves, changes, _retracted(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind])))
-    incident[places] = regrouped(reports, changes)
-    return columns.regrouped(incident).take(~_IS_SETTLED[columns.kind])
+        reports = apply_moves(reports, moves, changes, _retracted(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind])))
+    incident[places] = apply_regroupings(reports, changes)
+    return columns.with_incident(incident).take(~_IS_SETTLED[columns.kind])
 
 
-def never_counted(columns: EntryColumns, reported_before: int) -> Bools:
+def mark_never_counting(columns: EntryColumns, reported_before: int) -> Bools:
     """Mark the entries about violations that count at no observe time, shape (n,), by what was reported before then.
 
     `columns` are settled. A violation that is alleged or retracted by the knowledge of now counts at no earlier observe
@@ -217,7 +217,7 @@ def never_counted(columns: EntryColumns, reported_before: int) -> Bools:
     """
     known = _IS_DECISION[columns.kind] | (columns.report_time < reported_before)
     about = np.flatnonzero(_IS_ABOUT_VIOLATIONS[columns.kind] & known & ~_is_pending(columns))
-    about = about[_by_violation(columns.take(about))]
+    about = about[_order_by_violation(columns.take(about))]
     entries, marked = columns.take(about), np.zeros(len(columns.case), dtype=bool)
     if len(about):
         first = _first_of_each(entries)
@@ -232,8 +232,8 @@ def _is_pending(entries: EntryColumns) -> Bools:
     return pending
 
 
-def _by_violation(entries: EntryColumns) -> NDArray[np.intp]:
-    """The order of entries by (case, violation, sequence)."""
+def _order_by_violation(entries: EntryColumns) -> NDArray[np.intp]:
+    """Return the order of entries by (case, violation, sequence)."""
     return np.lexsort((entries.sequence, entries.violation, entries.case))
 
 
@@ -245,11 +245,12 @@ def _first_of_each(entries: EntryColumns) -> Bools:
 def _violations(
     entries: EntryColumns, changes: EntryColumns, moves: EntryColumns, upheld: Bools | None
 ) -> tuple[Violations, Ints, Bools]:
-    """Counted violations, their incidents changed by `changes` and by the `moves` of reports in time; open allegations and
-    whether any violation stands, by case.
+    """Return the counted violations, and by case the number of open allegations and whether any violation stands.
+
+    Incidents are those after `changes` and after the `moves` of reports in time.
     """
     entries = entries.take(~_is_pending(entries))
-    entries = entries.take(_by_violation(entries))
+    entries = entries.take(_order_by_violation(entries))
     n = len(entries.case)
     starts = np.flatnonzero(_first_of_each(entries))
     place = np.arange(n)
@@ -271,8 +272,8 @@ def _violations(
     allegations = np.bincount(reports.case[reported & _IS_OPEN[status]], minlength=entries.cases)
     stands = np.bincount(reports.case[reported & _STANDS[status]], minlength=entries.cases) > 0
     if len(moves.case):
-        reports = moved(reports, moves, changes, _retracted(entries))
-    incident = regrouped(reports, changes)
+        reports = apply_moves(reports, moves, changes, _retracted(entries))
+    incident = apply_regroupings(reports, changes)
     kept = np.flatnonzero(reported & counts)
     kept = kept[np.lexsort((reports.category[kept], incident[kept], reports.case[kept]))]
     violations = Violations(
@@ -283,13 +284,13 @@ def _violations(
         incident=incident[kept],
         row=reports.row[kept],
     )
-    return _raised(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
+    return _raise_severities(violations, units[kept], is_reduced[kept]), allegations.astype(np.int64), stands
 
 
 def _retracted(entries: EntryColumns) -> set[tuple[int, int]]:
-    """(case, code) of the violations that are as if never reported, by all that these entries say about them."""
+    """Return (case, code) of the violations that are as if never reported, by all given entries."""
     entries = entries.take(~_is_pending(entries))
-    entries = entries.take(_by_violation(entries))
+    entries = entries.take(_order_by_violation(entries))
     if not len(entries.case):
         return set()
     starts = np.flatnonzero(_first_of_each(entries))
@@ -298,7 +299,7 @@ def _retracted(entries: EntryColumns) -> set[tuple[int, int]]:
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Status of each violation; entries by (violation, sequence)."""
+    """Return the status of each violation; entries by (violation, sequence)."""
     n = len(entries.case)
     if not n:
         return entries.status
@@ -309,14 +310,17 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     status = np.where(decided >= 0, entries.status[np.maximum(decided, 0)], int(Status.ALLEGED))
     if not is_status.all():
         last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
-        is_away = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
-        status = np.where(is_away, int(Status.DISMISSED), status)  # somebody else's goods: as if never reported
+        is_of_another_seller = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
+        status = np.where(
+            is_of_another_seller, int(Status.DISMISSED), status
+        )  # somebody else's goods: as if never reported
     return status
 
 
 def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Distinct units of each violation: those that the last decision states which states any; entries by (violation,
-    sequence). A mistaken count is so taken back by the next, and what a confirmation adjudicated comes back when it is
+    """Return the distinct units of each violation, from the last decision that states any; entries by (violation, sequence).
+
+    So the next count replaces a mistaken one, and units that a confirmation adjudicated are back when the violation is
     reinstated after an overturn.
     """
     if not entries.units.any():
@@ -328,8 +332,8 @@ def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     return np.where(last >= 0, entries.units[np.maximum(last, 0)], 0)
 
 
-def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
-    """The violations with severities raised by their incident's units, but for those whose severity a reduction left."""
+def _raise_severities(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
+    """Return the violations with severities raised by their incident's units, except where a reduction set the severity."""
     if not units.any():
         return v
     new = first_of_runs(v.case, v.incident)
@@ -342,14 +346,14 @@ def _raised(v: Violations, units: Ints, is_reduced: Bools) -> Violations:
 
 
 def _control_days(changes: EntryColumns) -> Ints:
-    """The day of the last change of control, by case; a day before all others if there was none."""
+    """Return, by case, the day of the last change of control, or a day before all others."""
     days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
     np.maximum.at(days, changes.case, changes.occur_time // DAY)
     return days
 
 
 def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
-    """Tier (0: none) and row of the override in force, by case: the last one stated, unless it has ended."""
+    """Return, by case, tier (0: none) and row of the override in force: the last one stated, unless it has ended."""
     tier = np.zeros(stated.cases, dtype=np.int64)
     row = np.full(stated.cases, -1, dtype=np.int64)
     order = np.lexsort((stated.sequence, stated.case))
@@ -360,7 +364,7 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:
-    """Index of the statement that counts for each (case, day, product category), in that order."""
+    """Return the index of the statement that counts for each (case, day, product category), in that order."""
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
         return np.arange(len(case))  # one statement a day, in order, as most feeds are: nothing to sort
@@ -371,7 +375,7 @@ def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
-    """Level and row of the identity in force, by case: the latest by occur time, then by sequence."""
+    """Return, by case, level and row of the identity in force: the latest by occur time, then by sequence."""
     order = np.lexsort((known.sequence, known.occur_time, known.case))
     level = np.zeros(known.cases, dtype=np.int64)
     row = np.full(known.cases, -1, dtype=np.int64)

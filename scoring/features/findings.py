@@ -1,4 +1,4 @@
-"""Findings: of what the ledger holds beside violations, that which a score hears.
+"""Findings: the inspections and disputes that enter a score.
 
 An inspection counts if who did it cannot be ordered by the seller nor has a stake in the result (`INSPECTORS`), whether it
 was passed or failed. A dispute counts if it was decided for the buyer: one that the seller won can be staged with a friend.
@@ -18,7 +18,7 @@ _IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))
 
 
 class Finding(IntEnum):
-    """What others found, or decided."""
+    """What an inspector found, or how a dispute was decided."""
 
     INSPECTION_PASSED = 1
     INSPECTION_FAILED = 2
@@ -26,7 +26,7 @@ class Finding(IntEnum):
 
 
 def findings_of(entries: EntryColumns, controlled: Ints) -> tuple[Ints, Ints, Ints]:
-    """Case, day and `Finding` of what was found, by case. What was passed before a change of control counts no longer."""
+    """Return case, day and `Finding` of each finding, by case; passes before a change of control no longer count."""
     day = entries.occur_time // DAY
     inspected = (entries.kind == Kind.INSPECTION) & _IS_HEARD[entries.source]
     passed = inspected & (entries.status == InspectionResult.PASSED) & (day >= controlled[entries.case])

@@ -28,7 +28,7 @@ RECENT_DAYS = 365
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What an artifact pins of the fold: severity weights (whole, 1 to 63), damping of rates, scale of exposure."""
+    """The constants of the fold that an artifact pins: severity weights (1 to 63), damping of rates, scale of exposure."""
 
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0
@@ -36,7 +36,7 @@ class Constants:
     decay: Mapping[int, tuple[int, ...]] | None = None
 
     def table(self, half_life: int) -> Ints:
-        """The decay table in force, int64."""
+        """Return the decay table of a half-life, int64."""
         source = self.decay[half_life] if self.decay is not None else decay_table(half_life)
         return np.array(source, dtype=np.int64)
 
@@ -54,7 +54,7 @@ class ExposureSums:
     total_failures: Floats
 
     def tile(self, times: int) -> "ExposureSums":
-        """The same for `times` copies of the cases, copy after copy."""
+        """Return the sums of `times` copies of the cases, copy after copy."""
         return ExposureSums(
             {h: np.tile(v, times) for h, v in self.orders.items()},
             {h: np.tile(v, times) for h, v in self.failures.items()},
@@ -65,7 +65,7 @@ class ExposureSums:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Everything the feature table is computed from; arrays of shape (cases,), `category_mass` (cases, categories).
+    """The sums from which features are computed; arrays of shape (cases,), `category_mass` (cases, categories).
 
     Masses are in units of today's weight: an incident of weight 1 today has mass 1. `ever`: incidents without decay, and
     `days_since`, by severity floor. `findings`: by half-life decayed numbers of each `Finding`, (cases, findings).
@@ -91,7 +91,7 @@ class Sums:
 
     @property
     def incidents(self) -> Floats:
-        """All incidents, without decay."""
+        """Return the number of incidents of each case, without decay."""
         return self.ever[Severity.MINOR]
 
 
@@ -106,7 +106,7 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts, exposure: ExposureSums | None = None) -> Sums:
-        """Sums of every case. `exposure` may be given when it is known already (same exposure, other violations)."""
+        """Fold the facts of every case; `exposure` may be given if it is known (same exposure, other violations)."""
         exposure = exposure or self.exposure(facts)
         sums = self._violations(facts.violations, facts.observe_day, facts.cases)
         return replace(
@@ -121,7 +121,7 @@ class Folder:
         )
 
     def exposure(self, facts: Facts) -> ExposureSums:
-        """Decayed orders and failures by half-life, and all of both, of every case."""
+        """Fold the exposure of every case: decayed orders and failures by half-life, and all of both."""
         case, cases = facts.exposure_case, facts.cases
         age = facts.observe_day[case] - facts.exposure_day
         orders, failures = {}, {}
@@ -133,7 +133,7 @@ class Folder:
         return ExposureSums(orders, failures, *totals)
 
     def _findings(self, facts: Facts) -> dict[int, Floats]:
-        """Decayed numbers of findings by half-life, shape (cases, findings); one array for all where there are none."""
+        """Fold the findings: decayed numbers by half-life, shape (cases, findings); one array for all if there are none."""
         if not len(facts.finding):
             return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((facts.cases, len(Finding))))
         age = facts.observe_day[facts.finding_case] - facts.finding_day
@@ -143,9 +143,11 @@ class Folder:
         }
         return {h: sums.reshape(facts.cases, len(Finding)) / UNIT for h, sums in found.items()}
 
-    def told(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
-        """Of the first n cases: the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a
-        weight; and the orders of the last 365 days.
+    def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
+        """Compute the terms of the effective sample size of the first n cases.
+
+        They are the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a weight; and the
+        orders of the last 365 days.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
@@ -208,5 +210,5 @@ class Folder:
 
 
 def _largest(values: Ints, starts: Ints | NDArray[np.intp]) -> Ints:
-    """The largest value of each run that begins at `starts`."""
+    """Return the largest value of each run that begins at `starts`."""
     return np.maximum.reduceat(values, starts) if len(starts) else values

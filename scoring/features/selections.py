@@ -28,7 +28,7 @@ _SEVERE = (Severity.MINOR, Severity.MAJOR)
 
 @dataclass(frozen=True, slots=True)
 class IncidentSums:
-    """What the fold sums up of n selections of a seller's incidents, int64."""
+    """The sums of n selections of a seller's incidents, int64."""
 
     high: Ints
     """Masses in 2^-40, the bits above the lowest 24; shape (n, masses of all half-lives)."""
@@ -45,7 +45,7 @@ class IncidentSums:
         return len(self.high)
 
     def of_subsets(self, group: Ints, groups: int) -> "IncidentSums":
-        """Sums of the 2^groups unions of groups: selection s has those whose bits are in s. `group` of each incident."""
+        """Add up the 2^groups unions of groups: selection s has the groups whose bits are in s; `group` of each incident."""
         bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
         width = 2 * self.high.shape[1] + self.counts.shape[1]
         added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (width, 1))
@@ -64,7 +64,7 @@ class IncidentSums:
         )
 
     def without_each(self) -> "IncidentSums":
-        """Sums of all incidents but one, for each of them."""
+        """Add up, for each incident, all other incidents."""
         return IncidentSums(
             high=self.high.sum(axis=0) - self.high,
             low=self.low.sum(axis=0) - self.low,
@@ -74,12 +74,12 @@ class IncidentSums:
         )
 
     def parts(self) -> Iterator["IncidentSums"]:
-        """The selections, PART at a time."""
+        """Yield the selections, PART at a time."""
         for begin in range(0, len(self), PART):
             yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
 
     def joined_with(self, history: Sums) -> Sums:
-        """The sums of each selection with the seller's exposure and identity, which `history` (one case) has."""
+        """Return the sums of each selection, with the exposure and identity of `history` (one case)."""
         n = len(self)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
         of_half_life = dict(zip(HALF_LIVES, np.split(masses, len(HALF_LIVES), axis=1), strict=True))
@@ -141,7 +141,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
 
 
 def _largest_of_others(values: Ints, nothing: int) -> Ints:
-    """The largest value of all other rows, by column; `nothing` if there is no other. Shape (n, columns)."""
+    """Return, for each row, the largest value of the other rows, by column; `nothing` if there is none."""
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

@@ -1,4 +1,4 @@
-"""The feature table: every input of a model, stated once, for one seller and for a million.
+"""The feature table: the one definition of every input of a model, for one seller and for a million.
 
 A feature is `name@version` with a unit, a direction, a definition in words, and one function over the fold's sums.
 Definitions are never removed and never changed: a change is a new version, so old models serve and replay for ever.
@@ -46,7 +46,7 @@ class Feature:
 
     @property
     def key(self) -> str:
-        """`name@version`, by which artifacts pin it."""
+        """Return `name@version`, by which artifacts pin the feature."""
         return f"{self.name}@{self.version}"
 
 
@@ -132,7 +132,7 @@ def _rows() -> list[Feature]:
                 _failure_rate(half_life),
             ),
         ]
-    return rows + _ever() + [row for half_life in FINDING_HALF_LIVES for row in _found(half_life)] + _SINGLES
+    return rows + _ever() + [row for half_life in FINDING_HALF_LIVES for row in _finding_features(half_life)] + _SINGLES
 
 
 def _failed_share(half_life: int) -> Callable[[Sums], Floats]:
@@ -148,8 +148,8 @@ def _lost_rate(half_life: int) -> Callable[[Sums], Floats]:
     return lambda sums: sums.findings[half_life][:, lost] / (sums.orders[half_life] + sums.rate_damping)
 
 
-def _found(half_life: int) -> list[Feature]:
-    """What others found. 0 for who was never inspected, the best there is: passing only makes up for failing."""
+def _finding_features(half_life: int) -> list[Feature]:
+    """Return the features of findings. They are 0, the best value, without inspections: passes only make up for failures."""
     return [
         Feature(
             f"failed_inspection_share_{half_life}d",
@@ -176,7 +176,7 @@ def _found(half_life: int) -> list[Feature]:
 
 
 def _ever() -> list[Feature]:
-    """Rates without decay, damped toward the market's: a newcomer is not taken for a proven clean seller."""
+    """Return the rates without decay, damped toward the market's: a newcomer is not a proven clean seller."""
     damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
     return [
         *(
@@ -281,11 +281,11 @@ class AttributeFeature:
 
     @property
     def key(self) -> str:
-        """`attribute.NAME@1`, or `attribute.NAME=TEXT@1`."""
+        """Return `attribute.NAME@1`, or `attribute.NAME=TEXT@1`."""
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:
-        """The feature of one seller from the attribute's text (None: missing)."""
+        """Return the feature of one seller from the attribute's text (None: missing)."""
         if self.equals is not None:
             return float(text == self.equals)
         try:
@@ -295,7 +295,7 @@ class AttributeFeature:
         return number if np.isfinite(number) else self.default
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
-        """The feature of n cases from their texts; each distinct text is read once."""
+        """Return the feature of n cases from their texts; each distinct text is read once."""
         known: dict[str | None, float] = {}
         return np.array(
             [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float
@@ -316,12 +316,12 @@ class ContextFeature:
 
     @property
     def direction(self) -> int:
-        """0: no fact of conduct moves it."""
+        """Return 0: no fact of conduct moves it."""
         return 0
 
     @property
     def key(self) -> str:
-        """`context.NAME@1`, or `context.NAME=TEXT@1`."""
+        """Return `context.NAME@1`, or `context.NAME=TEXT@1`."""
         return f"context.{self.context}{'' if self.equals is None else '=' + self.equals}@1"
 
 
@@ -330,7 +330,7 @@ AnyFeature = Feature | AttributeFeature | ContextFeature
 
 
 def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
-    """The input of shape (n, features) as serving would give it: every context at its reference."""
+    """Return the input of shape (n, features) as in serving: every context at its reference."""
     out = np.array(x, dtype=np.float64, copy=True)
     for column, feature in enumerate(features):
         if isinstance(feature, ContextFeature):
@@ -349,7 +349,7 @@ def matrix(
     cases: "Ints | None" = None,
     out: Floats | None = None,
 ) -> Floats:
-    """The model's input: float64 of shape (n, features), context at its reference.
+    """Return the model's input: float64 of shape (n, features), context at its reference.
 
     Of all cases, or of `cases` in their order. `attributes`: one mapping a row (default: none known). `out`: where to
     write it.

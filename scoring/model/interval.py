@@ -129,10 +129,10 @@ def ends(k: Floats) -> tuple[Floats, Floats]:
 
 def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
     """The sums of all cases, then of the first `n` at the low end of points, then of these at their high end."""
-    told, recent_orders = folder.told(facts, n)
+    squares, recent_orders = folder.effective_size_terms(facts, n)
     orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
-    # Nothing told: no orders of the last ten half-lives, and c is 1.
-    c = np.minimum(np.maximum(orders[-1] / np.where(told > 0, told, np.inf), 1.0), 2.0)
+    # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
+    c = np.minimum(np.maximum(orders[-1] / np.where(squares > 0, squares, np.inf), 1.0), 2.0)
     series = _series(sums, ENDS * n)
     own = series[:, :, :n]
     events, priors, grain = _columns(prior)

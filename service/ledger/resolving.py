@@ -20,7 +20,7 @@ from scoring.entries.violation_state import (
     incident_after_moves,
 )
 from scoring.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
-from scoring.features.corrections import root
+from scoring.features.corrections import find_merged_incident
 from service.ledger.expressions import Texts, among, of_kind
 from service.ledger.records import Cut, ViolationView
 from service.ledger.tables import ENTRY
@@ -92,7 +92,10 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
             if row.violation in histories:
                 histories[row.violation].splits.append(row)
             continue
-        merged, remaining = root(into, row.seller, row.incident), root(into, row.seller, row.target)
+        merged, remaining = (
+            find_merged_incident(into, row.seller, row.incident),
+            find_merged_incident(into, row.seller, row.target),
+        )
         if merged != remaining:
             into[row.seller, merged] = remaining
     namings: dict[str, list[IncidentMention[str]]] = {}
@@ -159,7 +162,7 @@ def _view(
     return ViolationView(
         violation=report.entry_id,
         seller=report.seller,
-        incident=root(into, report.seller, history.splits[-1].target if history.splits else incident),
+        incident=find_merged_incident(into, report.seller, history.splits[-1].target if history.splits else incident),
         violation_type=fact.violation_type,
         category=Category(report.category),
         severity=state.severity,

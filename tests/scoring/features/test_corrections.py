@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.features.corrections import root
+from scoring.features.corrections import find_merged_incident
 
 CHAIN = 400
 Merges = dict[tuple[str, int], int]
@@ -36,15 +36,19 @@ def merged(pairs: list[tuple[int, int]], find: object, into: Merges) -> Merges:
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=40))
 def test_every_incident_ends_where_its_merges_lead_step_by_step(pairs: list[tuple[int, int]]) -> None:
     """In whatever order they were merged and looked up."""
-    naive, compressed = merged(pairs, naive_root, {}), merged(pairs, root, {})
-    assert [root(compressed, "s", name) for name in range(16)] == [naive_root(naive, "s", n) for n in range(16)]
-    assert [root(compressed, "s", name) for name in range(16)] == [naive_root(naive, "s", n) for n in range(16)]
-    assert root(compressed, "another", 3) == 3
+    naive, compressed = merged(pairs, naive_root, {}), merged(pairs, find_merged_incident, {})
+    assert [find_merged_incident(compressed, "s", name) for name in range(16)] == [
+        naive_root(naive, "s", n) for n in range(16)
+    ]
+    assert [find_merged_incident(compressed, "s", name) for name in range(16)] == [
+        naive_root(naive, "s", n) for n in range(16)
+    ]
+    assert find_merged_incident(compressed, "another", 3) == 3
 
 
 def test_a_chain_of_merges_costs_as_much_as_it_is_long() -> None:
     """Each merged into the next, and then each looked up, which took as many steps as the square."""
     into = Counted()
-    merged([(n, n + 1) for n in range(CHAIN)], root, into)
-    assert {root(into, "s", name) for name in range(CHAIN + 1)} == {CHAIN}
+    merged([(n, n + 1) for n in range(CHAIN)], find_merged_incident, into)
+    assert {find_merged_incident(into, "s", name) for name in range(CHAIN + 1)} == {CHAIN}
     assert into.looks < 10 * CHAIN

@@ -85,7 +85,7 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
 
 def at_true_rates(made: Market, sums: Sums) -> Sums:
     """The sums that the sellers would have in the long run: every mass by its true rate and their own decayed orders."""
-    _, recent = artifact().folder.told(made.facts, sums.cases)
+    _, recent = artifact().folder.effective_size_terms(made.facts, sums.cases)
     several = len(Category)
     places = {Severity.MODERATE: made.mix[several + 1], Severity.MAJOR: made.mix[several + 2], Severity.MINOR: 1.0}
     mass = {h: made.hazard * orders for h, orders in sums.orders.items()}

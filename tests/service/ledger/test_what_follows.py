@@ -29,7 +29,7 @@ from scoring.enums import (
     Status,
 )
 from scoring.errors import EntryContentDiffers, InvalidInput, LifecycleForbids, ViolationNotFound
-from scoring.features.columns import columns_of, names_of
+from scoring.features.columns import columns_of, list_coded_texts
 from scoring.features.facts import Facts, resolve
 from scoring.time import DAY, parse_time
 from service.ledger.store import Ledger
@@ -208,7 +208,7 @@ def test_a_voided_merge_names_no_incident_in_the_score_and_in_reads(ledger: Ledg
     found = resolve(columns_of(rows, ["s1"]), np.array([NOW + DAY]))
     incident = ledger.violation(MARKET, "v1", ledger.cut()).incident
     assert incident not in {into, "x"}
-    assert names_of(rows)[int(found.violations.incident[0])] == incident
+    assert list_coded_texts(rows)[int(found.violations.incident[0])] == incident
 
 
 def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
