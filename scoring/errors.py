@@ -176,9 +176,14 @@ class PermissionDenied(SellertrustError):
 
 
 class TooManyCalls(SellertrustError):
-    """The server has no thread left for one more stream, or for one more read that waits."""
+    """No thread is left for one more stream or one more read that waits, or the caller is beyond its own limits."""
 
     reason = "TOO_MANY_CALLS"
+
+    def __init__(self, text: str, metadata: Mapping[str, str] | None = None, *, seconds: float = 1.0) -> None:
+        super().__init__(text, metadata)
+        self.seconds = seconds
+        """After how long a retry may succeed."""
 
 
 class ServerStopping(SellertrustError):

@@ -72,6 +72,20 @@ that was copied can be replayed, some rights ask for a certificate besides.
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
 
+## Limits of a caller
+
+    [[limits]]
+    principals = ["dns:*.brand.example"]      # each principal by itself
+    classes = ["read", "slow"]                # of calls, counted together; default: all
+    calls_per_second = 50
+    entries_per_second = 2000
+    streams = 2
+
+Calls beyond are refused, before they are parsed, with RESOURCE_EXHAUSTED, `TOO_MANY_CALLS` and a RetryInfo that says when the
+next one fits. Classes are those for which the server keeps threads: `read` (GetTrustScore, GetViolation), `slow` (batches,
+explanations, lists, the queue), `write`, `model`, `stream`. A second's worth may come at once; a larger batch of entries is
+taken when nothing else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal.
+
 ## Limits of a grant
 
 | limit | of | default |

@@ -25,6 +25,7 @@ from scoring.enums import Source
 from scoring.errors import ConfigurationWrong
 from service.access.decision import EVERY, Grant
 from service.access.key_sets import ALGORITHMS
+from service.access.limits import CLASSES, Limit
 from service.access.principals import Pattern, is_issuer
 from service.access.rights import ACTIONS, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
 
@@ -60,6 +61,7 @@ class Grants:
 
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 def load_grants(path: Path) -> Grants:
@@ -79,26 +81,32 @@ def load_grants(path: Path) -> Grants:
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     """Return what the content of a grants file says; `path` is for messages, and where relative files are looked for."""
-    problems = [f"{key}: is not known; known are issuers and grants" for key in content if key not in _TABLES]
+    problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
     grants = [_grant(table) for table in _tables(content, "grants", problems)]
+    limits = [_limit(table) for table in _tables(content, "limits", problems)]
     seen: set[str] = set()
     for table, issuer in issuers:
         if issuer.issuer in seen:
             table.say("issuer", "is that of an issuer above")
         seen.add(issuer.issuer)
-    for table, grant in grants:
-        for pattern in grant.principals:
+    named = [(table, one.principals) for table, one in grants] + [(table, one.principals) for table, one in limits]
+    for table, patterns in named:
+        for pattern in patterns:
             if pattern.text.startswith("jwt:") and pattern.text[4:].partition("#")[0] not in seen:
                 table.say("principals", f"{pattern.text!r} is of an issuer that no [[issuers]] names")
-    for table, _ in [*issuers, *grants]:
+    for table, _ in [*issuers, *grants, *limits]:
         problems += table.problems
     if problems:
         raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in problems))
-    return Grants(tuple(issuer for _, issuer in issuers), tuple(grant for _, grant in grants))
+    return Grants(
+        tuple(issuer for _, issuer in issuers),
+        tuple(grant for _, grant in grants),
+        tuple(limit for _, limit in limits),
+    )
 
 
-_TABLES = ("issuers", "grants")
+_TABLES = ("issuers", "grants", "limits")
 _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
@@ -121,6 +129,14 @@ class _Table:
         if not isinstance(value, str) or not 0 < len(value) <= 512:
             self.say(key, _REQUIRED_TEXT if required else "must be a text of at most 512 characters")
             return ""
+        return value
+
+    def number(self, key: str) -> float:
+        """Take a number above 0; 0 if it is left out or wrong."""
+        value = self._values.pop(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
+            self.say(key, "must be a number above 0")
+            return 0
         return value
 
     def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
@@ -177,13 +193,31 @@ def _issuer(table: _Table, folder: Path) -> tuple[_Table, Issuer]:
     return table, found
 
 
-def _grant(table: _Table) -> tuple[_Table, Grant]:
+def _limit(table: _Table) -> tuple[_Table, Limit]:
+    limit = Limit(
+        principals=_patterns(table),
+        classes=frozenset(table.words("classes", CLASSES, f"one of {', '.join(CLASSES)}", required=False) or CLASSES),
+        calls_per_second=table.number("calls_per_second"),
+        entries_per_second=table.number("entries_per_second"),
+        streams=int(table.number("streams")),
+    )
+    if not (limit.calls_per_second or limit.entries_per_second or limit.streams):
+        table.say("calls_per_second", "or entries_per_second or streams is required")
+    table.end()
+    return table, limit
+
+
+def _patterns(table: _Table) -> tuple[Pattern, ...]:
     patterns = []
     for text in table.words("principals", lambda _: True, "patterns of principals", required=True):
         try:
             patterns.append(Pattern(text))
         except ValueError as error:
             table.say("principals", str(error))
+    return tuple(patterns)
+
+
+def _grant(table: _Table) -> tuple[_Table, Grant]:
     known = {right.value: right for right in Right}
     words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
     rights = frozenset(known[word] for word in words if word in known)
@@ -191,7 +225,7 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
     kinds = table.words("kinds", {"*", *APPENDABLE}, f"* or one of {', '.join(sorted(APPENDABLE))}", required=appends)
     meant = APPENDABLE if "*" in kinds else frozenset(kinds)
     grant = Grant(
-        principals=tuple(patterns),
+        principals=_patterns(table),
         rights=rights,
         marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
         sellers=frozenset(table.words("sellers", _is_id_or_every, f"* or {ID_FORM}", required=False)) or EVERY,

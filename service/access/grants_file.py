@@ -9,6 +9,7 @@ from scoring.errors import ConfigurationWrong
 from service.access.decision import Grant
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.key_sets import KeySource
+from service.access.limits import Limits
 from service.access.tokens import Tokens
 
 LOOK_SECONDS = 0.5
@@ -25,6 +26,7 @@ class Rules:
     grants: tuple[Grant, ...]
     tokens: Tokens
     has_issuers: bool
+    limits: Limits
 
 
 class GrantsFile:
@@ -76,7 +78,7 @@ class GrantsFile:
                 source.stop()
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
-        return Rules(found.grants, tokens, bool(sources))
+        return Rules(found.grants, tokens, bool(sources), Limits(found.limits))
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

@@ -34,6 +34,8 @@ class Method:
     """Whether its requests are a stream."""
     gives_stream: bool
     """Whether its responses are a stream; of a method that takes a stream they are one too."""
+    call_class: str
+    """Its class among the limits of a caller."""
 
 
 class Passage:

@@ -30,6 +30,7 @@ from scoring.errors import Unauthenticated, invalid
 from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate, require_rows
 from service.api.logs import Log, Pseudonyms
+from service.api.pools import POOLS
 from service.api.stream_threads import Streams
 from service.call_context import LATE_SECONDS, Call, answer_call
 
@@ -153,8 +154,10 @@ class Calls:
         try:
             with ExitStack() as held:
                 passage.caller = self._gate.identify(context)
+                may_open = self._gate.admit(passage.caller, method.call_class)
                 if streams is not None:
-                    held.enter_context(streams.place(_client_of(context)))
+                    client = passage.caller.name if self._gate.has_grants else _client_of(context)
+                    held.enter_context(streams.place(client, may_open))
                     held.enter_context(self._records.open_streams.labels(method.name).track_inprogress())
                 held.enter_context(self._counted(method.name))
                 yield passage
@@ -184,6 +187,8 @@ class Calls:
                 self._records.count_message(passage, "received")
             passage.request = parse(passage.method.request_type, data)
             self._require(passage, context)
+            if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
+                self._gate.admit_entries(passage.caller, len(entries))
             yield passage.request
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
@@ -214,11 +219,13 @@ class Calls:
 
 
 def _method_of(method: MethodDescriptor) -> Method:
+    name = f"{method.containing_service.name}/{method.name}"
     return Method(
-        name=f"{method.containing_service.name}/{method.name}",
+        name=name,
         request_type=GetMessageClass(method.input_type),
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
+        call_class="stream" if method.server_streaming else POOLS[name].value if name in POOLS else "slow",
     )
 
 

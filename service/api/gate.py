@@ -12,7 +12,7 @@ from typing import cast
 import grpc
 from google.protobuf.message import Message
 
-from scoring.errors import InvalidInput, Unauthenticated
+from scoring.errors import InvalidInput, TooManyCalls, Unauthenticated
 from service.access.certificates import Certificate, CertificateRefused, Certificates
 from service.access.decision import allowed, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
@@ -49,6 +49,11 @@ class Gate:
         self._has_socket = has_socket
         self._is_mesh = is_mesh
         self._certificates = Certificates()
+
+    @property
+    def has_grants(self) -> bool:
+        """Return whether a grants file says who may call."""
+        return self._grants is not None
 
     def identify(self, context: grpc.ServicerContext) -> Caller:
         """Return who calls. Unauthenticated if the call shows nobody, or anything that proves nobody."""
@@ -90,6 +95,24 @@ class Gate:
             raise not_granted(row.right)
         return visible
 
+    def admit(self, caller: Caller, call_class: str) -> int:
+        """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess.
+
+        Returns how many streams the caller may have open; 0 if no limit says.
+        """
+        if self._grants is None or caller.principals == (LOCAL,):
+            return 0
+        names = [principal.name for principal in caller.principals]
+        limits = self._grants.rules.limits
+        _refuse_excess(limits.take_call(names, call_class), "calls")
+        return limits.streams(names)
+
+    def admit_entries(self, caller: Caller, count: int) -> None:
+        """Count entries against their caller's limits; TooManyCalls, with the time to wait, if they are in excess."""
+        if self._grants is not None and caller.principals != (LOCAL,):
+            names = [principal.name for principal in caller.principals]
+            _refuse_excess(self._grants.rules.limits.take_entries(names, count), "entries")
+
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:
             return None
@@ -104,6 +127,14 @@ def require_rows(methods: list[str]) -> None:
     missing = [method for method in methods if method not in METHODS]
     if missing:
         raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
+
+
+def _refuse_excess(seconds: float, what: str) -> None:
+    if seconds > 0:
+        text = (
+            f"this caller makes more {what} a second than the server's grants file allows it; go on in {seconds:.3f} s"
+        )
+        raise TooManyCalls(text, {"limit": what}, seconds=seconds)
 
 
 def _bearer_token(context: grpc.ServicerContext) -> str | None:

@@ -27,13 +27,17 @@ class Streams:
         self._waiting: set[threading.Event] = set()
 
     @contextmanager
-    def place(self, client: str) -> Iterator[None]:
-        """Hold a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have."""
+    def place(self, client: str, own_limit: int = 0) -> Iterator[None]:
+        """Hold a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have.
+
+        `own_limit`: how many this client may have, if that is less than what one client may; 0: it is not.
+        """
+        may_have = min(self._client_limit, own_limit or self._client_limit)
         with self._lock:
             if self._open.total() >= self._limit:
                 raise _too_many("", self._limit, "STREAM_THREADS")
-            if self._open[client] >= self._client_limit:
-                raise _too_many(" of this client", self._client_limit, "CLIENT_STREAMS")
+            if self._open[client] >= may_have:
+                raise _too_many(" of this client", may_have, "CLIENT_STREAMS")
             self._open[client] += 1
         try:
             yield

@@ -78,9 +78,9 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable | TooManyCalls):
+    if isinstance(error, LedgerUnavailable):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
-    if isinstance(error, OccurTimeAhead):
+    if isinstance(error, OccurTimeAhead | TooManyCalls):
         milliseconds = math.ceil(error.seconds * 1000)
         details.append(
             RetryInfo(retry_delay=Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000))

@@ -2,6 +2,8 @@
 
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,12 +23,13 @@ from tests.service.access.matrix import cells
 TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
 PAIRS = 4_000
 ROTATIONS = 5
+TURNS = 5
 
 
 def run(say: Say) -> dict[str, float]:
     """All figures; `FUZZ_TRIES` in the environment makes the fuzzing shorter."""
     figures: dict[str, float] = {}
-    for measure in (_table, _costs, _timing, _rotation, _fuzzed):
+    for measure in (_table, _costs, _timing, _rotation, _abused, _fuzzed):
         with tempfile.TemporaryDirectory() as folder:
             found = measure(Path(folder), say)
         for name, value in found.items():
@@ -125,6 +128,57 @@ def _auc(first: list[float], second: list[float]) -> float:
     ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
     total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
     return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))
+
+
+ABUSER = """
+import sys, threading
+from sellertrust.client import Client, SellertrustCallError
+address, ca, certificate, key = sys.argv[1:]
+def work():
+    with Client(address, tls=ca, certificate=certificate, key=key, service_config="{}") as client:
+        while True:
+            try:
+                client.get_violation("acme", "v")
+            except SellertrustCallError:
+                pass
+for _ in range(8):
+    threading.Thread(target=work).start()
+"""
+"""A process that calls as fast as it can, and takes no refusal for an answer."""
+
+
+def _abused(folder: Path, say: Say) -> dict[str, float]:
+    """Return calls a second of a victim beside a limited abuser over those alone; this machine does the work of both."""
+    place = _Place(folder)
+    place.write("dns:a.example", "dns:abuser.example")
+    with place.grants.open("a") as file:
+        file.write('[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n')
+    shown = place.authority.certificate(dns=["abuser.example"])
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    settings = {"grants": place.grants, "log_level": "error", **place.authority.server_settings()}
+    with running_server(folder, **settings) as running, place.client(running) as victim:
+        arguments = [sys.executable, "-c", ABUSER, running.address, shown.tls, shown.certificate, shown.key]
+        for turn in range(2 * TURNS):
+            is_abused = bool(turn % 2)
+            abuser = subprocess.Popen(arguments) if is_abused else None
+            try:
+                time.sleep(2 if is_abused else 0)
+                rates[is_abused].append(_calls_a_second(victim))
+            finally:
+                if abuser is not None:
+                    abuser.kill()
+                    abuser.wait()
+    beside = statistics.median(rates[True]) / statistics.median(rates[False])
+    return {"victim.beside_over_alone": round(beside, 3), "victim.alone": round(statistics.median(rates[False]), 1)}
+
+
+def _calls_a_second(client: Client, seconds: float = 3.0) -> float:
+    done, until = 0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        with suppress(SellertrustCallError):
+            client.get_violation(MARKET, "v")
+        done += 1
+    return done / seconds
 
 
 def _rotation(folder: Path, say: Say) -> dict[str, float]:

@@ -1,0 +1,104 @@
+"""Limits by caller: one caller in excess is refused with the time to wait, and nobody else is."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sellertrust.client import Client, SellertrustCallError
+from service.access.limits import Limit, Limits
+from service.access.principals import Pattern
+from tests.callers import Authority, grant
+from tests.servers import MARKET, running_server, violation
+
+ANYBODY = (Pattern("dns:*.example"),)
+
+
+class Clock:
+    """A clock that tests set, in seconds."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(
+    st.floats(0.1, 100),
+    st.lists(st.tuples(st.floats(0, 2), st.sampled_from(["dns:a.example", "dns:b.example"])), max_size=60),
+)
+def test_nobody_has_more_than_a_second_at_once_and_the_rate_after_it(
+    rate: float, calls: list[tuple[float, str]]
+) -> None:
+    clock = Clock()
+    limits = Limits([Limit(ANYBODY, calls_per_second=rate)], clock)
+    taken = {"dns:a.example": 0, "dns:b.example": 0}
+    for pause, name in calls:
+        clock.now += pause
+        wait = limits.take_call([name], "read")
+        taken[name] += not wait
+        assert taken[name] <= max(rate, 1) + (clock.now - Clock.now) * rate + 1e-6
+        if wait:
+            clock.now += wait + 1e-9
+            assert limits.take_call([name], "read") == 0
+            taken[name] += 1
+
+
+def test_classes_are_counted_apart_and_a_large_batch_overdraws() -> None:
+    clock = Clock()
+    limits = Limits(
+        [Limit(ANYBODY, frozenset({"read"}), calls_per_second=1), Limit(ANYBODY, entries_per_second=10, streams=3)],
+        clock,
+    )
+    names = ["dns:a.example"]
+    assert limits.take_call(names, "read") == 0
+    assert limits.take_call(names, "read") == pytest.approx(1)
+    assert limits.take_call(names, "write") == 0
+    assert limits.take_entries(names, 50) == 0
+    assert limits.take_entries(names, 1) == pytest.approx(4.1)
+    assert limits.take_entries(["dns:other.test"], 1_000) == 0
+    assert (limits.streams(names), limits.streams(["dns:other.test"])) == (3, 0)
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
+    folder = tmp_path_factory.mktemp("limits")
+    authority = Authority(folder)
+    path = folder / "grants.toml"
+    every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
+    limits = '\n[[limits]]\nprincipals = ["dns:a.example"]\nentries_per_second = 5\nstreams = 1\n'
+    limits += '[[limits]]\nprincipals = ["dns:a.example"]\nclasses = ["slow"]\ncalls_per_second = 0.01\n'
+    path.write_text(grant("dns:*.example", ["append", "read_ledger"], **every) + limits)
+    with running_server(folder, grants=path, **authority.server_settings()) as running:
+        shown = [authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"]
+        with running.client(**shown[0], service_config="{}") as a, running.client(**shown[1]) as b:
+            yield a, b
+
+
+def test_who_is_in_excess_is_told_when_to_go_on_and_others_go_on(clients: tuple[Client, Client]) -> None:
+    a, b = clients
+    assert [*a.list_entries(MARKET, "x")] == []
+    with pytest.raises(SellertrustCallError) as caught:
+        [*a.list_entries(MARKET, "x")]
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert caught.value.metadata == {"limit": "calls"}
+    assert 50 < (caught.value.retry_delay or 0) <= 100
+    for _ in range(5):
+        assert [*b.list_entries(MARKET, "x")] == []
+    a.append_entries(MARKET, [violation(f"a-{number}", "s") for number in range(9)])
+    with pytest.raises(SellertrustCallError) as caught:
+        a.append_entries(MARKET, [violation("a-10", "s")])
+    assert caught.value.metadata == {"limit": "entries"}
+    b.append_entries(MARKET, [violation(f"b-{number}", "s") for number in range(50)])
+
+
+def test_a_caller_has_so_many_streams_as_it_may(clients: tuple[Client, Client]) -> None:
+    a, b = clients
+    first, *others = [a.watch_entries(MARKET, patience_seconds=0.1), b.watch_entries(MARKET), b.watch_entries(MARKET)]
+    for stream in (first, *others):
+        next(stream)
+    with pytest.raises(SellertrustCallError) as caught:
+        next(a.watch_entries(MARKET, patience_seconds=0.1))
+    assert caught.value.reason == "TOO_MANY_CALLS"
