@@ -18,6 +18,7 @@ FINISHED = (
     "scoring/*.py",
     "scoring/entries/**/*.py",
     "scoring/features/*.py",
+    "scoring/model/*.py",
     "service/*.py",
     *(f"service/{room}/**/*.py" for room in ("api", "cli", "contract", "ingest", "ledger", "policy")),
     *(f"service/{room}/**/*.py" for room in ("registry", "review", "scores")),

@@ -77,29 +77,29 @@ class Artifact:
         self.baseline_points = int(self.points(self.baseline[None, :])[0])
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Raw scores (log-odds of bad over the reference exposure), shape (n,), of inputs of shape (n, features)."""
+        """Return the raw scores (log-odds of bad over the reference exposure), shape (n,), of inputs (n, features)."""
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
+        """Return the points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
 
     @property
     def exposure_slope(self) -> float:
-        """By how much the log-odds of bad rise with ln(orders); 1 where the manifest does not say, as of earlier releases.
+        """Return how much the log-odds of bad rise with ln(orders); 1 for manifests of earlier releases, which lack it.
 
         Nothing that is served depends on it: answers are for the reference exposure. Training and monitoring compare sellers
-        with what became of them over their own exposure.
+        with their outcomes over their own exposure.
         """
         return float(self.manifest.get("exposure_slope", 1.0))
 
     def model_text(self) -> str:
-        """The model as LightGBM holds it, written out anew."""
+        """Return the model as LightGBM holds it, as text."""
         return str(self._booster.model_to_string())
 
 
 def pack(model: ModelParts) -> dict[str, bytes]:
-    """The artifact of a trained model as named bytes. ArtifactRefused if the model is not certified monotone."""
+    """Pack a trained model into an artifact of named bytes. ArtifactRefused if the model is not certified monotone."""
     directions = {feature.key: feature.direction for feature in model.features}
     booster = lightgbm.Booster(model_str=model.model_text)
     raw = np.asarray(booster.predict(model.golden, raw_score=True, num_threads=1), dtype=np.float64)
@@ -144,12 +144,12 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verifies an artifact whole and makes it ready to score. ArtifactRefused says which part does not match."""
+    """Verify a whole artifact and make it ready to score. ArtifactRefused says which part does not match."""
     return ready(parts, verify(parts))
 
 
 def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
-    """Makes an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
+    """Make an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
     last bit. ArtifactRefused if that gives other scores.
     """
     with _held_together():
@@ -166,7 +166,7 @@ def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
 
 
 def verify(parts: Mapping[str, bytes]) -> str:
-    """Verifies whatever can be verified without LightGBM, which a damaged model text can crash: digests, format, constants,
+    """Verify whatever can be verified without LightGBM, which a damaged model text can crash: digests, format, constants,
     features, model text, certificate, decay tables, golden vectors by our own reading of the trees. Returns the digest.
     ArtifactRefused says which part does not match.
     """
@@ -181,7 +181,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_content(parts: Mapping[str, bytes]) -> str:
-    """Verifies that every part is the one that the manifest states, by SHA-256; the digest. ArtifactRefused names a part
+    """Verify by SHA-256 that every part is the one that the manifest states; return the digest. ArtifactRefused names a part
     that is missing or was altered.
     """
     if MANIFEST not in parts:
@@ -200,7 +200,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Refuses a model that says the same of all its golden vectors: a study may find nothing, but that is not served."""
+    """Refuse a model that scores all its golden vectors alike: a study may find nothing, but that is not served."""
     golden = _json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
@@ -208,7 +208,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _held_together() -> Iterator[None]:
-    """Whatever a damaged part makes Python or LightGBM stumble over is a refusal."""
+    """Turn every error that a damaged part causes in Python or LightGBM into a refusal."""
     try:
         yield
     except (
@@ -225,7 +225,7 @@ def _held_together() -> Iterator[None]:
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
-    """The certificate speaks of features; that facts move them one way rests on these bounds."""
+    """Verify the bounds by which facts move features one way, as the certificate assumes."""
     constants, scale, reference = manifest["constants"], manifest["scale"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
     if not all(_is_number(number, -MAX_SCALE, MAX_SCALE) for number in scale.values()):
@@ -251,7 +251,7 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    """Whether it is a number of JSON (no truth value, not NaN) from `least` to `most`."""
+    """Return whether a value is a number of JSON (no truth value, not NaN) from `least` to `most`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -293,7 +293,7 @@ def _verify_golden(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> N
 
 
 def _json(data: bytes) -> Any:
-    """JSON without NaN and infinities. ValueError."""
+    """Parse JSON without NaN and infinities. ValueError."""
     return json.loads(data, parse_constant=_refuse)
 
 
@@ -343,7 +343,7 @@ def _feature(row: Mapping[str, Any]) -> AnyFeature:
 
 
 def _freed(row: Mapping[str, Any]) -> Feature:
-    """A feature of the table that the study has freed of its direction."""
+    """Return a feature of the table without the direction of which the study has freed it."""
     feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
     if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
         raise ArtifactRefused(

@@ -27,7 +27,7 @@ class Breach:
 
 
 def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]:
-    """The certificate, as JSON values, of a model whose inputs are the keys of `directions`, in their order.
+    """Certify a model whose inputs are the keys of `directions`, in their order; return the certificate as JSON values.
 
     A feature of direction +1 (more is better) must never raise the raw score (log-odds of bad), -1 never lower it.
     ArtifactRefused names the first breach.
@@ -50,7 +50,7 @@ def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]
 
 
 def find_breaches(model: Model, directions: Sequence[int]) -> list[Breach]:
-    """Every (tree, feature) that is not monotone in its direction, each with its largest breach found."""
+    """Find every (tree, feature) that is not monotone in its direction, each with its largest breach."""
     if len(directions) != len(model.features):
         raise ArtifactRefused(f"the model has {len(model.features)} features, its directions are {len(directions)}")
     found = []
@@ -67,7 +67,7 @@ def find_breaches(model: Model, directions: Sequence[int]) -> list[Breach]:
 
 
 def _bounds(tree: Tree) -> dict[int, tuple[float, float]]:
-    """Smallest and largest leaf below every node (children have larger numbers than their parent, see parse_model)."""
+    """Return the smallest and largest leaf below every node (children have larger numbers than their parent: parse_model)."""
     bounds = {-leaf - 1: (value, value) for leaf, value in enumerate(tree.leaf)}
     for node in reversed(range(len(tree.feature))):
         low, high = bounds[tree.left[node]], bounds[tree.right[node]]
@@ -76,7 +76,7 @@ def _bounds(tree: Tree) -> dict[int, tuple[float, float]]:
 
 
 def _breach(tree: Tree, feature: int, sign: int, bounds: Mapping[int, tuple[float, float]]) -> float:
-    """How far the raw score moves against `sign` when `feature` alone rises; 0 if it never does."""
+    """Return how far the raw score moves against `sign` when `feature` alone rises; 0 if it never does."""
     worst = 0.0
     for node, split in enumerate(tree.feature):
         if split != feature:
@@ -98,7 +98,7 @@ def _breach(tree: Tree, feature: int, sign: int, bounds: Mapping[int, tuple[floa
 
 
 def _halves(tree: Tree, node: int, feature: int, box: Box) -> list[tuple[int, Box]]:
-    """The children of a node with the box cut to them; children that no input of the box reaches are left out."""
+    """Return the children of a node, each with its part of the box, without those that no input of the box reaches."""
     split, threshold = tree.feature[node], tree.threshold[node]
     if split == feature:
         return [(tree.left[node], box), (tree.right[node], box)]

@@ -1,4 +1,4 @@
-"""How far a seller's own history tells: an interval of points from the posterior of its own rates.
+"""The interval of a seller's points, from the posterior of its own rates.
 
 A seller with few orders may have been lucky, or unlucky. What it does is taken as Poisson with rates per order that are its
 own, and these as Gamma distributed over sellers (`Prior`). A series is the mass of what counts: of each category, of all by
@@ -10,7 +10,7 @@ the longest half-life, the posterior of the rate of a series is w x Gamma(k, X),
 a events in b orders are the prior, m is what it expects one incident to weigh in the series, and w is the weight at which so
 many whole events vary as much as the weighted ones do (`Prior.grain`; 1 where incidents are counted). c makes of decayed
 orders as many whole ones as tell equally much, Kish's effective size: 1 for a young file, 2 for steady sales over years, and
-no more, so that what ended long ago tells little. The quantiles of Gamma(k) are by Wilson and Hilferty,
+no more, so that what ended long ago weighs little. The quantiles of Gamma(k) are by Wilson and Hilferty,
 
     q = k max(0, 1 - 1/(9 k) + z sqrt(1/(9 k)))^3,  z = -1.6449 for 5 % and +1.6449 for 95 %,
 
@@ -59,21 +59,22 @@ ENDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is assumed of a seller before its history: Gamma(events, orders) of its rates per order.
-
-    `incidents` and `failures` are (events, orders). `mix` is what one incident weighs: its mean severity weight in each
-    category (8 numbers), its mean severity weight, the share that is moderate or graver, the share that is major or
-    graver. `grain` is the mean square of severity weights over their mean.
-    """
+    """The assumption about a seller before its history: Gamma(events, orders) of its rates per order."""
 
     incidents: tuple[float, ...]
+    """(events, orders) of incidents."""
     failures: tuple[float, ...]
+    """(events, orders) of failed orders."""
     mix: tuple[float, ...]
+    """Of one incident: its mean severity weight in each category (8 numbers), its mean severity weight, the share that is
+    moderate or graver, the share that is major or graver.
+    """
     grain: float
+    """The mean square of severity weights over their mean."""
 
 
 def default_prior(constants: Constants) -> Prior:
-    """Of an artifact that pins none: half an event in `rate_damping` orders, every category and severity alike."""
+    """Return the prior of an artifact that pins none: half an event in `rate_damping` orders, all severities alike."""
     rate = (0.5, constants.rate_damping)
     weights = constants.severity_weights.values()
     mean = sum(weights) / len(Severity)
@@ -82,12 +83,12 @@ def default_prior(constants: Constants) -> Prior:
 
 
 def grain_of(weights: Floats) -> float:
-    """Mean square over mean of severity weights, shape (n,): `grain_of([1, 3, 9, 27]) == 20.5`."""
+    """Return the mean square over the mean of severity weights, shape (n,): `grain_of([1, 3, 9, 27]) == 20.5`."""
     return float((weights * weights).sum() / weights.sum())
 
 
 def prior_of(data: Mapping[str, object]) -> Prior:
-    """A prior from its JSON values. ArtifactRefused unless they are as many as they must be, and within `_BOUNDS`."""
+    """Read a prior from its JSON values. ArtifactRefused if their number is wrong, or if they are not in `_BOUNDS`."""
     values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
     for name, (shape, low, high) in _BOUNDS.items():
         found = values[name]
@@ -118,7 +119,10 @@ _UPPER = np.array(
 
 
 def ends(k: Floats) -> tuple[Floats, Floats]:
-    """The 5 % and the 95 % quantile of Gamma(k), k >= 0: `ends(0.5)[1] == 1.92073`, `ends(0)[1] == 0`. Shapes as `k`."""
+    """Return the 5 % and 95 % quantiles of Gamma(k), k >= 0, of the shape of `k`: `ends(0.5)[1] == 1.92073`.
+
+    `ends(0)[1] == 0`.
+    """
     spread = 1.0 / (9.0 * np.maximum(k, 1e-9))
     low, high = (np.maximum(1.0 - spread + z * np.sqrt(spread), 0.0) for z in (-Z, Z))
     step = np.minimum(np.searchsorted(_SHAPES, k, side="right"), len(_SHAPES) - 1)
@@ -128,7 +132,7 @@ def ends(k: Floats) -> tuple[Floats, Floats]:
 
 
 def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
-    """The sums of all cases, then of the first `n` at the low end of points, then of these at their high end."""
+    """Append to the sums of all cases those of the first `n` at the low end of points, then those at their high end."""
     squares, recent_orders = folder.effective_size_terms(facts, n)
     orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
@@ -161,7 +165,7 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
 
 @lru_cache(maxsize=8)
 def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
-    """Of each series, shape (13, 1): the prior's mass, its orders, and the weight that makes whole events of a mass."""
+    """Return, for each series, shape (13, 1): the prior's mass, its orders, and the weight of one event."""
     (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]
     whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]
@@ -175,9 +179,9 @@ _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Categ
 """Places of series, after those of the categories."""
 
 
-def _series(sums: Sums, room: int) -> Floats:
-    """Series of all cases, shape (half-lives, 13, cases + room); what is in the room is not set."""
-    series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + room), dtype=np.float64)
+def _series(sums: Sums, added: int) -> Floats:
+    """Return the series of all cases, shape (half-lives, 13, cases + added); the added cases are not set."""
+    series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + added), dtype=np.float64)
     filled = series[:, :, : sums.cases]
     for i, h in enumerate(HALF_LIVES):
         filled[i, :_WEIGHTED] = sums.category_mass[h].T
@@ -189,7 +193,7 @@ def _series(sums: Sums, room: int) -> Floats:
 
 
 def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
-    """The sums with the cases of both ends behind them; what does not move is the seller's own, counts are as they were."""
+    """Return the sums with the cases of both ends appended; what no end moves is copied from the seller's own case."""
     places = {h: i for i, h in enumerate(HALF_LIVES)}
 
     def kept(values: NDArray[T]) -> NDArray[T]:

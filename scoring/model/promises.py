@@ -12,11 +12,13 @@ from scoring.features.table import FEATURES, AnyFeature, Feature
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise: its name, what it says, and the names of the features that can be freed and that it rests on."""
+    """One promise of a certificate."""
 
     name: str
     text: str
+    """The promise in words."""
     rests_on: tuple[str, ...] = ()
+    """Names of the features on whose direction it rests and which a study can free."""
 
 
 PROMISES = (
@@ -31,25 +33,23 @@ FREEABLE = frozenset(name for promise in PROMISES for name in promise.rests_on)
 
 
 def freed(feature: Feature) -> Feature:
-    """The same feature without a direction."""
+    """Return the feature without its direction."""
     return replace(feature, direction=0)
 
 
 def is_freed(feature: AnyFeature) -> bool:
-    """Whether a feature of the table is without the direction that the table gives it."""
+    """Return whether a feature of the table lacks the direction that the table gives it."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 
 def given_up(features: Iterable[AnyFeature]) -> list[Promise]:
-    """The promises that a model of these features does not keep, in the order of the table."""
+    """Return the promises that a model of these features does not keep, in the order of the table."""
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
 
 
 def stated(features: Iterable[AnyFeature]) -> dict[str, object]:
-    """What the certificate says of a model that gives up a promise: which it keeps, and which not. Else nothing, as in
-    certificates of earlier releases: all are kept.
-    """
+    """Return the certificate's statement of promises kept and given up; empty if all are kept, as in earlier releases."""
     lost = [promise.name for promise in given_up(features)]
     held = [promise.name for promise in PROMISES if promise.name not in lost]
     return {"promises": {"held": held, "given_up": lost}} if lost else {}

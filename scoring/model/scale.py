@@ -29,7 +29,7 @@ class Scale:
 
     @staticmethod
     def from_calibration(p_intercept: float, p_slope: float) -> "Scale":
-        """The scale of a calibration `logit(p_bad) = p_intercept + p_slope x raw`.
+        """Return the scale of a calibration `logit(p_bad) = p_intercept + p_slope x raw`.
 
         Worked: with intercept 0 and slope 1, raw = -ln 20 (odds 20 to 1) gives 600 points, raw = -ln 40 gives 650.
         """
@@ -42,11 +42,11 @@ class Scale:
         )
 
     def points(self, raw: Floats) -> Ints:
-        """Points (0 to 1000) of raw scores, shape (n,)."""
+        """Return the points (0 to 1000) of raw scores, shape (n,)."""
         return np.clip(np.rint(self.intercept + self.slope * raw), 0, MAX_POINTS).astype(np.int64)
 
     def p_bad(self, raw: float) -> float:
-        """Probability of bad over the reference exposure, to 12 significant digits. Shown, used for nothing."""
+        """Return the probability of bad over the reference exposure, to 12 significant digits. Shown, used for nothing."""
         logit = self.p_intercept + self.p_slope * raw
         chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
         return float(f"{chance:.12g}")

@@ -78,7 +78,7 @@ class Model:
 
 
 def parse_model(text: str) -> Model:
-    """Reads a model text. ArtifactRefused says which tree and which part is wrong."""
+    """Parse a model text. ArtifactRefused says which tree and which part is wrong."""
     # LightGBM parts numbers by the blank alone, Python by a tab and others too: a text with one would be two models.
     if strange := _STRANGE.search(text):
         raise ArtifactRefused(f"the model text holds a character that does not belong there: {strange[0]!r}")
@@ -116,7 +116,7 @@ def parse_model(text: str) -> Model:
 
 
 def evaluate(model: Model, rows: NDArray[np.float64]) -> list[float]:
-    """Raw scores of inputs of shape (n, features), tree by tree in plain Python: what the text itself says."""
+    """Compute the raw scores of inputs of shape (n, features) from the text itself, tree by tree in plain Python."""
     scores = []
     for row in rows.tolist():
         total = 0.0
@@ -130,8 +130,8 @@ def evaluate(model: Model, rows: NDArray[np.float64]) -> list[float]:
 
 
 def _fields(block: str, known: frozenset[str]) -> dict[str, str]:
-    """The `key=value` lines of a block. LightGBM takes the first of two lines with one key and reads numbers leniently,
-    so anything that could be read in two ways is refused: unknown keys and keys twice.
+    """Return the `key=value` lines of a block. LightGBM takes the first of two lines with one key and reads numbers
+    leniently, so anything that could be read in two ways is refused: unknown keys and keys twice.
     """
     fields: dict[str, str] = {}
     for line in block.split("\n"):
@@ -145,7 +145,7 @@ def _fields(block: str, known: frozenset[str]) -> dict[str, str]:
 
 
 def _words(value: str) -> list[str]:
-    """What stands between single blanks."""
+    """Return the words between single blanks."""
     return value.split(" ") if value else []
 
 
