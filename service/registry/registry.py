@@ -333,8 +333,8 @@ def _refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     texts = "; and that ".join(promise.text for promise in lost)
     raise PromiseGivenUp(
         f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger or shadow, but"
-        " never champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and train"
-        " again",
+        " never champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
+        " train again",
         {"model": digest, "promises": ",".join(promise.name for promise in lost)},
     )
 
