@@ -1,10 +1,11 @@
 """What is kept of every call: its metrics, its line in the log, and the status that an error of it becomes."""
 
+import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from google.protobuf.message import Message
@@ -20,6 +21,11 @@ from service.contract.statuses import code_of, internal_status, status_of
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
+
+REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code_pb2.RESOURCE_EXHAUSTED})
+"""Codes of calls that are turned away, of which anybody can make any number."""
+
+REFUSAL_LINES_A_SECOND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,30 @@ class Passage:
         """The response, once there is one; None in a stream."""
 
 
+class FewLines:
+    """Lets so many lines a second through, and counts those that it leaves out. For any number of threads."""
+
+    def __init__(self, a_second: int, clock: Callable[[], float] = monotonic) -> None:
+        self._a_second = a_second
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._second = -1
+        self._shown = self._left_out = 0
+
+    def take(self) -> int | None:
+        """Return how many lines were left out before this one; None if this one is left out too."""
+        with self._lock:
+            second = int(self._clock())
+            if second != self._second:
+                self._second, self._shown = second, 0
+            if self._shown >= self._a_second:
+                self._left_out += 1
+                return None
+            self._shown += 1
+            left_out, self._left_out = self._left_out, 0
+            return left_out
+
+
 class CallRecords:
     """The metrics of all calls in `registry`, and their lines in `log`, with pseudonyms in place of sellers."""
 
@@ -66,6 +96,7 @@ class CallRecords:
     ) -> None:
         self._log = log
         self._pseudonyms = pseudonyms
+        self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
         self._model_digest = model_digest
         labels = ("method", "code")
         self._count = Counter("sellertrust_requests", "Requests answered.", labels, registry=registry)
@@ -116,6 +147,12 @@ class CallRecords:
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
             if passage.caller is not None:
                 fields["caller"] = passage.caller.name
+            if number in REFUSALS:
+                left_out = self._refusals.take()
+                if left_out is None:
+                    return
+                if left_out:
+                    fields["left_out"] = left_out
             fields |= {"model": self._model_digest()[:12], **self._parties(passage), **details}
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)

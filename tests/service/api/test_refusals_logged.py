@@ -1,0 +1,36 @@
+"""Calls that are turned away are counted, all of them, and logged sparingly: anybody can make any number."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from service.api.call_records import REFUSAL_LINES_A_SECOND, FewLines
+from tests.callers import TokenIssuer
+from tests.servers import running_server
+
+
+def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:
+    now = [10.0]
+    lines = FewLines(3, lambda: now[0])
+    assert [lines.take() for _ in range(5)] == [0, 0, 0, None, None]
+    now[0] += 1
+    assert [lines.take() for _ in range(2)] == [2, 0]
+
+
+def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path) -> None:
+    issuer = TokenIssuer(tmp_path)
+    (tmp_path / "grants.toml").write_text(issuer.table())
+    with running_server(tmp_path, grants=tmp_path / "grants.toml", mesh_tls=True) as running:
+        with grpc.insecure_channel(running.address) as channel:
+            method = channel.unary_unary("/sellertrust.v1.LedgerService/GetViolation")
+            for _ in range(300):
+                with pytest.raises(grpc.RpcError):
+                    method(b"", timeout=5)
+        lines = running.lines()
+        counted = running.server._registry.get_sample_value(
+            "sellertrust_requests_total", {"method": "LedgerService/GetViolation", "code": "UNAUTHENTICATED"}
+        )
+    assert counted == 300
+    assert len(lines) + sum(line.get("left_out", 0) for line in lines) <= 300
+    assert len(lines) >= REFUSAL_LINES_A_SECOND
