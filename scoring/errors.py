@@ -175,6 +175,12 @@ class PermissionDenied(SellertrustError):
     reason = "CALLER_NOT_GRANTED"
 
 
+class AuditUnavailable(SellertrustError):
+    """A privileged call cannot be written to the audit file, so it is refused; a retry may succeed."""
+
+    reason = "AUDIT_UNAVAILABLE"
+
+
 class TooManyCalls(SellertrustError):
     """No thread is left for one more stream or one more read that waits, or the caller is beyond its own limits."""
 

@@ -150,6 +150,10 @@ class Settings(BaseModel):
         default=None,
         description="Unix socket to listen on besides, by which this user may do everything; empty: none",
     )
+    audit_file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None,
+        description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",
+    )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )

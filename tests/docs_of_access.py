@@ -72,6 +72,14 @@ that was copied can be replayed, some rights ask for a certificate besides.
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
 
+## The audit file
+
+With `SELLERTRUST_AUDIT_FILE` each call by a right that asks for a certificate is written down before its work begins: time,
+caller, method, rights and what the request names, one JSON line, on disk. Each line holds a hash over itself and the line
+before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. `sellertrust access verify-audit
+FILE` finds lines that were changed or left out; keep its last hash where the server cannot write, or a file made anew goes
+unseen. Servers on one machine may share a file. To rotate it, stop the server and move the file.
+
 ## Limits of a caller
 
     [[limits]]

@@ -189,6 +189,8 @@ class Calls:
             self._require(passage, context)
             if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
                 self._gate.admit_entries(passage.caller, len(entries))
+            if passage.caller is not None:
+                self._gate.keep(passage.caller, passage.method.name, passage.request)
             yield passage.request
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:

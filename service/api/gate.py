@@ -13,11 +13,12 @@ import grpc
 from google.protobuf.message import Message
 
 from scoring.errors import InvalidInput, TooManyCalls, Unauthenticated
+from service.access.audit import AuditFile
 from service.access.certificates import Certificate, CertificateRefused, Certificates
 from service.access.decision import allowed, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
-from service.access.rights import FILTERED, METHODS, Scope, not_granted
+from service.access.rights import BOUND, FILTERED, METHODS, Scope, not_granted
 from service.access.tokens import TokenRefused
 from service.contract.asked import asked_of
 
@@ -44,10 +45,18 @@ class Gate:
     before the server, so that tokens in plain text were not on the wire.
     """
 
-    def __init__(self, grants: GrantsFile | None = None, *, has_socket: bool = False, is_mesh: bool = False) -> None:
+    def __init__(
+        self,
+        grants: GrantsFile | None = None,
+        *,
+        has_socket: bool = False,
+        is_mesh: bool = False,
+        audit: AuditFile | None = None,
+    ) -> None:
         self._grants = grants
         self._has_socket = has_socket
         self._is_mesh = is_mesh
+        self._audit = audit
         self._certificates = Certificates()
 
     @property
@@ -112,6 +121,23 @@ class Gate:
         if self._grants is not None and caller.principals != (LOCAL,):
             names = [principal.name for principal in caller.principals]
             _refuse_excess(self._grants.rules.limits.take_entries(names, count), "entries")
+
+    def keep(self, caller: Caller, method: str, request: Message) -> None:
+        """Write a granted request to the audit file if its right is privileged. AuditUnavailable if that fails.
+
+        Rights are those of `BOUND`. Kept are the caller, the method, the right and what the request names, never texts.
+        """
+        if self._audit is None:
+            return
+        row = METHODS[method]
+        try:
+            asked = [*asked_of(row, request)]
+        except InvalidInput:
+            return  # which the method refuses
+        rights = {one.right.value for one in asked if one.right in BOUND}
+        if rights:
+            named = next((str(getattr(request, name)) for name in ("name", "parent") if hasattr(request, name)), "")
+            self._audit.write(caller=caller.name, method=method, rights=sorted(rights), named=named)
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
+from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.calls import Calls
 from service.api.garbage_collection import settle
@@ -97,7 +98,8 @@ class Server:
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         self._grants = None if settings.grants is None else GrantsFile(settings.grants, self._report_grants)
-        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls)
+        audit = None if settings.audit_file is None else AuditFile(settings.audit_file)
+        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
         reads = Reads(ledger, self._tail)
         services = self._register(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from scoring.errors import ConfigurationWrong
+from service.access.audit import verify_audit
 from service.access.decision import Grant
 from service.access.grants import Grants, load_grants
 from service.access.rights import BOUND, METHODS
@@ -60,6 +61,19 @@ def check(
     found = _grants(grants)
     emit([_grant_row(number, grant) for number, grant in enumerate(found.grants)], output)
     say(f"the file is sound: {len(found.grants)} grants, {len(found.issuers)} issuers of tokens")
+
+
+@app.command("verify-audit")
+def verify_audit_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit file (SELLERTRUST_AUDIT_FILE).")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Check that no line of an audit file was changed or left out, and show its last hash, to be kept elsewhere."""
+    try:
+        lines, last = verify_audit(file)
+    except ValueError as error:
+        raise ConfigurationWrong(f"{file}: {error}") from None
+    emit([{"lines": lines, "hash": last}], output)
 
 
 def _grants(path: Path | None) -> Grants:

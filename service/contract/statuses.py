@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status
 
 from scoring.errors import (
     ArtifactRefused,
+    AuditUnavailable,
     CallerGone,
     ClockInDoubt,
     DeadlinePassed,
@@ -54,6 +55,7 @@ CODES: dict[type[SellertrustError], int] = {
     SequenceNotReached: code_pb2.FAILED_PRECONDITION,
     Unauthenticated: code_pb2.UNAUTHENTICATED,
     PermissionDenied: code_pb2.PERMISSION_DENIED,
+    AuditUnavailable: code_pb2.UNAVAILABLE,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
     CallerGone: code_pb2.CANCELLED,
@@ -78,7 +80,7 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable):
+    if isinstance(error, LedgerUnavailable | AuditUnavailable):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
     if isinstance(error, OccurTimeAhead | TooManyCalls):
         milliseconds = math.ceil(error.seconds * 1000)

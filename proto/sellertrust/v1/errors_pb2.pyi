@@ -127,6 +127,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
       "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
     """
+    ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 21
+    """UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work. Retry with
+    backoff.
+    Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -234,6 +239,11 @@ ERROR_REASON_PROMISE_GIVEN_UP: ErrorReason.ValueType  # 20
 its digest, and `promises`, the names of the promises with commas between.
 Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
   "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
+"""
+ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 21
+"""UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work. Retry with
+backoff.
+Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
