@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools
-from scoring.arrays import Ints as Ints  # noqa: PLC0414 (training imports it from here)
+from scoring.arrays import Bools, Ints
 
 
 class FactRow(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoring.arrays import Ints
 from scoring.enums import Tier
 from scoring.errors import ConfigurationWrong, invalid
 from scoring.progress import Progress
@@ -21,7 +22,6 @@ from service.settings import Settings, load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scoring.features.columns import Ints
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
     from training.monitoring.backtest import Backtest, Step

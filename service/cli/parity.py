@@ -7,8 +7,8 @@ finds statuses and incidents by the lifecycle and the rule. That both give the s
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.entries.entry import prepare_trusted
 from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.account import IdentityVerified
@@ -28,7 +28,6 @@ from service.contract.entries import entries_of
 from service.contract.fields import time_of
 from service.ledger.rows import PLACE, Row, row_of
 
-Floats = NDArray[np.float64]
 _COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
 
 

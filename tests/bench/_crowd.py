@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scoring.arrays import Ints
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.enums import Harm, IdentityLevel, Kind, Source, Status
 from scoring.time import DAY, parse_day
@@ -25,7 +26,6 @@ FIRST, LAST = parse_day("2024-01-01"), parse_day("2026-01-01")
 EXPOSURES = 8
 TYPES = ("counterfeit_goods", "trademark_infringement", "unsafe_product", "copyright_infringement")
 CHUNK = 500_000
-Ints = NDArray[np.int64]
 
 
 def crowd(sellers: int, seed: int = 2014) -> pl.DataFrame:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from scoring.arrays import Floats
 from scoring.model.scale import Scale
 from tests.training.evaluation.cases import POLICY
 from tests.training.ledgers import STUDIES
 from training.checks.duplicates import identical_rows
 from training.checks.leakage import single_features
-from training.evaluation.arrays import Floats, sigmoid
+from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 from training.evaluation.figures import evaluate
 from training.fitting.fit import base_log_odds

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from scoring.arrays import Floats, Ints
 from scoring.model.artifact import load
 from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
 from tests.training.ledgers import train
-from training.evaluation.arrays import Floats, Interval, Ints
+from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats, first_of_runs, last_of_runs
 from scoring.entries.lifecycle import OPEN_STATUSES
 from scoring.enums import Category, Kind
 from scoring.features.facts import Facts
@@ -17,7 +17,6 @@ from training.observation.labels import final_facts
 from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 MOST_UNSOLD = 0.05
 MOST_REPEATED = 0.2
 MOST_UNDECIDED = 0.1
@@ -121,10 +120,8 @@ def never_decided(table: LedgerTable) -> Check:
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
     )
     columns = columns.take(np.lexsort((columns.sequence, columns.violation)))
-    last = np.append(columns.violation[1:] != columns.violation[:-1], True)[: len(columns.case)]
-    status = columns.status[last]
-    first = np.append(True, columns.violation[1:] != columns.violation[:-1])[: len(columns.case)]
-    is_old = columns.report_time[first] < (table.as_of - UNDECIDED_DAYS) * DAY
+    status = columns.status[last_of_runs(columns.violation)]
+    is_old = columns.report_time[first_of_runs(columns.violation)] < (table.as_of - UNDECIDED_DAYS) * DAY
     share = float(np.isin(status[is_old], list(OPEN_STATUSES)).mean()) if is_old.any() else 0.0
     return Check(
         "never_decided",

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
-from scoring.features.columns import Ints
 from scoring.time import DAY
 from training.checks.check import Check
-from training.evaluation.arrays import Floats, Interval, of_few, sigmoid
+from training.evaluation.arrays import Interval, of_few, sigmoid
 from training.fitting.fit import base_log_odds
 from training.fitting.folds import mix
 from training.fitting.logistic import Logistic

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
-from scoring.features.columns import Ints
 from scoring.time import DAY
 from training.checks.check import Check
 from training.checks.duplicates import duplicated_histories, identical_rows
@@ -21,9 +20,6 @@ from training.fitting.folds import folds
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot, features_of, join, known_at
 from training.study.definition import Observation, Study
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 SAMPLE = 20_000
 MOST_DAYS = 100

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from scoring.arrays import Floats, Ints, first_of_runs
+
 Labels = NDArray[Any]
 """Texts by row, of numpy's string or object type."""
 
@@ -66,7 +65,7 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
     """The rows (ascending) of each distinct key, keys in order: `[7, 3, 7]` gives `(3, [1])` and `(7, [0, 2])`."""
     order = np.argsort(key, kind="stable")
     sorted_key = key[order]
-    starts = np.flatnonzero(np.append(True, sorted_key[1:] != sorted_key[:-1])) if len(key) else np.array([], int)
+    starts = np.flatnonzero(first_of_runs(sorted_key))
     return [(key[part[0]], part) for part in np.split(order, starts[1:]) if len(part)]
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from scoring.arrays import Floats
 from scoring.model.scale import MAX_POINTS
-from training.evaluation.arrays import Floats
 from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import equal_bins

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
-from training.evaluation.arrays import Floats
+from scoring.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.arrays import Floats, Interval, Ints
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import Interval
 
 MORE, LESS = 6, 5
 """Of a pair, the larger volume is at most so many times the smaller one: six fifths, a fifth more."""

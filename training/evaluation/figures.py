@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from scoring.arrays import Floats
 from training.evaluation import curves, segments, tiers
-from training.evaluation.arrays import Floats, Interval, plain
+from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
 from training.evaluation.delong import delong
 from training.evaluation.equal_volume import at_equal_volume

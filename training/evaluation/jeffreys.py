@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaincinv
 
-from training.evaluation.arrays import LEVEL, Floats, Ints
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import LEVEL
 
 
 def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.arrays import Floats, Interval, Ints, sigmoid
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import Interval, sigmoid
 
 BINS = 10
 

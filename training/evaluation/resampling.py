@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.evaluation.arrays import Floats, Interval, Ints
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import Interval
 from training.evaluation.ranking import HARM, Ranking
 
 RESAMPLES = 1000

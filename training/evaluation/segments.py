@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.arrays import Floats, Interval, Ints, Labels, groups_of
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import Interval, Labels, groups_of
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import losses, tied_bins

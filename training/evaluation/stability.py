@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.arrays import LEVEL, Floats, Ints
+from scoring.arrays import Floats, Ints
+from training.evaluation.arrays import LEVEL
 
 BINS = 10
 DRAWS = 2000

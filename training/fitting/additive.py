@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-Floats = NDArray[np.float64]
+from scoring.arrays import Floats, Ints
 
 KNOTS = 64
 MOST_ROWS = 50_000
@@ -113,7 +113,7 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
 UNPENALISED = 100.0
 
 
-def _thinned(rows: int) -> NDArray[np.int64]:
+def _thinned(rows: int) -> Ints:
     """At most MOST_ROWS places, evenly spread."""
     return np.unique(np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.int64))
 
@@ -125,7 +125,7 @@ class _Columns:
     knots: list[Floats]
     used: list[int]
     tables: list[tuple[Floats, NDArray[np.intp]]]
-    signs: NDArray[np.int64]
+    signs: Ints
     design: Floats
 
 
@@ -151,7 +151,7 @@ def log1p(x: Floats) -> Floats:
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 
 
-def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: NDArray[np.int64]) -> Floats:
+def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
     """Weights of the columns, of the signs given (0: any), that make the penalised log-loss least; a constant is free."""
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 

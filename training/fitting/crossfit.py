@@ -8,12 +8,10 @@ from collections.abc import Callable
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot
-
-Floats = NDArray[np.float64]
 
 FOLDS = 3
 MOST_FITTED = 50_000

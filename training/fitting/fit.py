@@ -8,8 +8,8 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from training.fitting.additive import fit_additive
@@ -17,7 +17,6 @@ from training.fitting.ensemble import average, led_by
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 SMALL = 5_000_000
 """Cells of the input below which a second thread costs more than it brings (by far, on a busy machine)."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.features.columns import Ints
+from scoring.arrays import Ints
 
 Words = NDArray[np.uint64]
 

@@ -5,15 +5,14 @@ as they are, a regression is led by a few large sellers, with log-odds beyond 1,
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from scoring.arrays import Floats
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, offset
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 PENALTY = 5.0
 """Of the squared weights of standardised columns, against the sum of log-losses."""
 

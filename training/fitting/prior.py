@@ -5,10 +5,10 @@ binomial, and the two numbers of the Gamma are those under which the counts at h
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
+from scoring.arrays import Floats
 from scoring.enums import Category, Severity
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
@@ -17,7 +17,6 @@ from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
-Floats = NDArray[np.float64]
 MOST_SELLERS = 100_000
 """Sellers that are looked at: more of them would move the prior by nothing that shows."""
 

@@ -16,16 +16,14 @@ from dataclasses import dataclass, replace
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from training.fitting.additive import slope_beside
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import log_exposure
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-
-Floats = NDArray[np.float64]
 
 ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of the champion"
 """How a slope came about: asked of the training points; by the study; nothing could be asked; a recalibration keeps it."""

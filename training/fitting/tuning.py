@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
@@ -25,7 +24,6 @@ from training.fitting.fit import fit_lightgbm, offset
 from training.observation.snapshots import Snapshot, join
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 FOLDS = 3
 MIN_BAD = 10
 

@@ -16,9 +16,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import RATED_TIERS, Tier
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, resolve
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
@@ -31,8 +32,6 @@ from training.observation.chunks import of_sellers
 from training.observation.export import LedgerTable
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 
 MOST_ENTRIES = 50_000

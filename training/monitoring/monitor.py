@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.enums import Kind, Tier
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
@@ -40,8 +40,6 @@ from training.observation.labels import Labels, Windows, final_facts, label
 from training.observation.labels import Outcome as Known
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import Study
-
-Floats = NDArray[np.float64]
 
 MOST_SELLERS = 20_000
 """Sellers of whom drift is told, drawn by chance: with more, the index of two equal samples is 0.001 and less."""

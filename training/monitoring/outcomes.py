@@ -4,11 +4,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from scoring.arrays import Floats, Ints
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import Ints
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.time import DAY, parse_day
@@ -17,8 +14,6 @@ from training.fitting.fit import offset
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.study.definition import Study
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

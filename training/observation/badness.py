@@ -11,17 +11,13 @@ from fractions import Fraction
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from scoring.arrays import NEVER, Bools, Ints, first_of_runs
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import Ints
 from scoring.features.facts import Facts, Violations
 from training.observation.export import LedgerTable
 from training.study.definition import BadRule, Study
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-NEVER = np.iinfo(np.int64).max
 """A day after all others."""
 FINEST_SHARE = 1_000_000
 """Shares are taken as fractions of whole numbers up to this one, so that 0.07 of 100 orders is 7 and not a little more."""
@@ -86,7 +82,7 @@ def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Cou
     """Count the incidents of violations sorted by (case, incident): of each the first `day`, the largest amount and the
     largest severity weight.
     """
-    starts = np.flatnonzero(_is_new(v.case, v.incident))
+    starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     if not len(starts):
         return Counted(v.case, v.day, v.case, v.case, v.case)
     return Counted(
@@ -162,7 +158,7 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
     """Return the day on which each case had `enough` of what counts, and the amount that the study asks for; or NEVER."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
-    starts = _is_new(case)
+    starts = first_of_runs(case)
     is_bad = _running(counted.number[order], starts) >= enough[case]
     if study.bad_amount_minor is not None:
         is_bad &= _running(counted.amount[order], starts) >= study.bad_amount_minor
@@ -191,13 +187,6 @@ def _running(values: Ints, new: Bools) -> Ints:
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
     running: Ints = total - before[starts]
     return running
-
-
-def _is_new(*values: Ints) -> Bools:
-    """Where one of the sorted values is another than before."""
-    new = np.ones(len(values[0]), dtype=bool)
-    new[1:] = np.any([value[1:] != value[:-1] for value in values], axis=0)
-    return new
 
 
 def _numbers(texts: pl.Series) -> Ints:

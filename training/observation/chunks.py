@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoring.features.columns import EntryColumns, Ints
+from scoring.arrays import Ints
+from scoring.features.columns import EntryColumns
 
 
 def runs(sizes: Ints, most: int) -> Iterator[slice]:

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints, last_of_runs
 from scoring.enums import Kind, MeasureState, Source
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.features.corrections import corrected
 from scoring.features.facts import resolve
 from scoring.time import DAY
@@ -15,7 +16,6 @@ from training.observation.export import LedgerTable
 from training.study.context import ContextSource
 from training.study.definition import Observation, Study
 
-Floats = NDArray[np.float64]
 MONTH_DAYS = 30
 PER_MILLION = 1e6
 
@@ -93,8 +93,7 @@ def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, 
     measures = entries.take(known)
     order = np.lexsort((measures.sequence, measures.target, measures.case))
     measures = measures.take(order)
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = (measures.case[1:] != measures.case[:-1]) | (measures.target[1:] != measures.target[:-1])
+    last = last_of_runs(measures.case, measures.target)
     in_force = last & (measures.status == MeasureState.IMPOSED) & ((measures.until == 0) | (measures.until > moment))
     if source.measure_kind is not None:
         in_force &= _stated(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import Category, Kind, Status
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 

@@ -8,14 +8,12 @@ second, so far less of the bad ones are known than of the incidents; who had fiv
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import NEVER, Floats, Ints, first_of_runs, last_of_runs
 from scoring.enums import Kind, Status
-from scoring.features.columns import Ints
 from scoring.features.facts import Facts
 from scoring.time import DAY
 from training.observation.badness import (
-    NEVER,
     Counted,
     amounts,
     bad_days,
@@ -29,8 +27,6 @@ from training.observation.delay import first_about
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
-
-Floats = NDArray[np.float64]
 
 MONTH_DAYS = 365.25 / 12
 MAX_AGE_MONTHS = 36
@@ -189,7 +185,7 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
     case, place, day = enough
     order = np.lexsort((day, case, place))
     case, place, day = case[order], place[order], day[order]
-    new = _is_new(case, place)
+    new = first_of_runs(case, place)
     place, day = place[new], day[new]
     return place, np.maximum(day + 1 - windows.end[place], 0)
 
@@ -239,7 +235,7 @@ def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Cou
     first, span = int(said.day.min()), int(said.day.max() - said.day.min()) + 1
     key = said.case * span + said.day - first
     order = np.lexsort((said.report_time, key))
-    last = np.append(key[order][1:] != key[order][:-1], True)
+    last = last_of_runs(key[order])
     keys, reported = key[order][last], said.report_time[order][last] // DAY
     place = np.searchsorted(keys, counted.case * span + counted.day - first)
     known = reported[np.minimum(place, len(keys) - 1)]
@@ -247,13 +243,6 @@ def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Cou
 
 
 _NOTHING = np.empty(0, dtype=np.int64)
-
-
-def _is_new(*values: Ints) -> NDArray[np.bool_]:
-    """Where one of the sorted values is another than before."""
-    new = np.ones(len(values[0]), dtype=bool)
-    new[1:] = np.any([value[1:] != value[:-1] for value in values], axis=0)
-    return new
 
 
 def _known_days(table: LedgerTable, final: Facts) -> Ints:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from scoring.arrays import Ints
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.features.corrections import corrected
 from scoring.time import DAY, format_day
 from training.observation.chunks import runs

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scoring.arrays import Ints
 from scoring.enums import Harm, Kind, Source
 from scoring.errors import ConfigurationWrong
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.time import DAY
 from training.observation.stated_columns import Stated, read_stated
 

@@ -15,13 +15,13 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import NEVER, Bools, Floats, Ints
 from scoring.enums import Kind
-from scoring.features.columns import EntryColumns, Ints
+from scoring.features.columns import EntryColumns
 from scoring.features.corrections import corrected
 from scoring.features.facts import Facts, Violations, are, resolve
 from scoring.time import DAY
 from training.observation.badness import (
-    NEVER,
     Counted,
     amounts,
     bad_days,
@@ -35,9 +35,6 @@ from training.observation.badness import (
 from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
 from training.study.definition import Study
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
 """A time after all others, in microseconds."""

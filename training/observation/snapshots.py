@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.features.columns import Ints
+from scoring.arrays import Bools, Floats, Ints, first_of_runs
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder, Sums
 from scoring.features.table import AttributeFeature, matrix
@@ -24,8 +24,6 @@ from training.observation.export import LedgerTable
 from training.observation.labels import Labels, Outcome, Windows, final_facts, label, market_cut_of, staying_weights
 from training.study.definition import Observation, Study
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
 RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
 RULE_EXPIRY_DAYS = 180
@@ -317,8 +315,7 @@ def _raw_count(facts: Facts) -> Floats:
 def _by_incident(facts: Facts, value: Ints) -> Floats:
     """By case the sum over incidents of the largest value of each; values by violation."""
     v = facts.violations
-    new = np.ones(len(v.case), dtype=bool)
-    new[1:] = (v.case[1:] != v.case[:-1]) | (v.incident[1:] != v.incident[:-1])
+    new = first_of_runs(v.case, v.incident)
     starts = np.flatnonzero(new)
     largest = np.maximum.reduceat(value, starts) if len(starts) else value
     return np.bincount(v.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)

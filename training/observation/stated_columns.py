@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scoring.arrays import Bools, Ints
 from scoring.enums import Kind, MeasureKind, MeasureState, Source
-from scoring.features.columns import Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Stated:
 
     country: NDArray[np.int32]
     countries: NDArray[np.object_]
-    is_random: NDArray[np.bool_]
+    is_random: Bools
     suspensions: Ints
 
 
@@ -36,7 +36,7 @@ def read_stated(table: pl.DataFrame) -> Stated:
     return Stated(country, countries, _random(table), _suspensions(table))
 
 
-def _random(table: pl.DataFrame) -> NDArray[np.bool_]:
+def _random(table: pl.DataFrame) -> Bools:
     """Drawn with a probability that is known, or by somebody who looks at random."""
     inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
     drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from scoring.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Curve:
         return float(self.time[place[0]]) if len(place) else None
 
 
-def kaplan_meier(time: Floats, is_over: NDArray[np.bool_]) -> Curve:
+def kaplan_meier(time: Floats, is_over: Bools) -> Curve:
     """The curve of n cases: each ended at its time, or was not over by then (censored).
 
     Worked: times 1, 2, 2, 3, of which the second at 2 is not over: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.features import table as features
 from scoring.model.artifact import Artifact
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
@@ -23,8 +24,6 @@ from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 WITH_CONTEXT = "with_context"
 """The candidate's ranking with context as it was, which serving never sees: what knowing who looks is worth."""
 

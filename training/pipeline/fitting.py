@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from scoring.model.certificate import certify
@@ -18,7 +18,6 @@ from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 
-Floats = NDArray[np.float64]
 MOST_ROWS = 100_000
 """Rows at most that the scale is found on: two numbers do not need a million."""
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from scoring.arrays import Floats, Ints
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from training.fitting.slope import Slope
@@ -15,8 +13,6 @@ from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
 from training.pipeline.steps import Kept
 from training.study.definition import Study
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ class Trained:
     lines: Mapping[str, str]
     test: Snapshot
     test_scores: Mapping[str, Floats]
-    test_points: NDArray[np.int64]
+    test_points: Ints
     test_p_bad: Floats
     test_log_odds: Mapping[str, Floats]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.features.table import FEATURES, AnyFeature, Feature
 from scoring.model.promises import freed
 from training.evaluation.arrays import plain
@@ -15,7 +15,6 @@ from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 RESAMPLES = 200
 
 OTHERS = frozenset({"exposure", "tenure_days", "identity_level"})

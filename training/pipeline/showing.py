@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
 from scoring.features.facts import Facts, resolve
 from scoring.model.artifact import Artifact
@@ -15,7 +16,6 @@ from scoring.time import DAY, format_day
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
 
-Floats = NDArray[np.float64]
 EndOf = Callable[[int], int]
 CURVE_POINTS = 40
 REASON_ROWS = 2_000
@@ -65,7 +65,7 @@ def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any
     ]
 
 
-def _facts(table: LedgerTable, sellers: NDArray[np.int64], day: int) -> Facts:
+def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
     """What was known of some sellers at the beginning of a day, one case each in their order."""
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
@@ -75,7 +75,7 @@ def _facts(table: LedgerTable, sellers: NDArray[np.int64], day: int) -> Facts:
 
 
 def worst_misses(
-    table: LedgerTable, test: Snapshot, p_bad: Floats, points: NDArray[np.int64], tiers: NDArray[Any], end_of: EndOf
+    table: LedgerTable, test: Snapshot, p_bad: Floats, points: Ints, tiers: NDArray[Any], end_of: EndOf
 ) -> list[dict[str, Any]]:
     """The rows whose outcome was furthest from what was predicted: their latest `entries` of what was known when they were
     observed, and the first ones of their window in `after`. `end_of`: the end of the window of an observation day.

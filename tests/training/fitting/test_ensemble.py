@@ -6,6 +6,7 @@ import lightgbm
 import numpy as np
 import pytest
 
+from scoring.arrays import Floats
 from scoring.errors import ArtifactRefused
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES
@@ -15,7 +16,7 @@ from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
 from tests.training.ledgers import STUDIES
 from training.fitting.ensemble import average
-from training.fitting.fit import Floats, fit_lightgbm
+from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study

@@ -6,10 +6,11 @@ import lightgbm
 import numpy as np
 import pytest
 
+from scoring.arrays import Floats
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES
 from training.fitting import slope as slopes
-from training.fitting.fit import Floats, fit_lightgbm, log_exposure, offset
+from training.fitting.fit import fit_lightgbm, log_exposure, offset
 from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, beside, estimate
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

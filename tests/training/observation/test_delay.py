@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.entries.entry import Entry
 from scoring.enums import Action
 from scoring.time import DAY
@@ -15,7 +15,6 @@ from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.delay import decision_delay, delay_by_category
 from training.observation.survival import kaplan_meier
 
-Floats = NDArray[np.float64]
 FIRST, LAST = OBSERVE - 720, OBSERVE
 """Days of the simulated ledgers, of which nothing after the last is known."""
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, nbinom
 
+from scoring.arrays import Floats
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import Action, Harm, MeasureKind, MeasureState
@@ -22,7 +23,6 @@ from training.observation.export import LedgerTable
 from training.observation.labels import Outcome, Windows, final_facts, label
 from training.study.definition import Study
 
-Floats = NDArray[np.float64]
 FIRST, LAST = OBSERVE - 720, OBSERVE
 """Days of the made ledgers, of which nothing after the last is known."""
 RARE = 1e-4

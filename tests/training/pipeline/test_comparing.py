@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from tests.training.ledgers import POLICY, STUDIES, train
@@ -24,7 +24,6 @@ from training.study.context import ContextSource
 from training.study.definition import Study
 from training.study.loading import load_study
 
-Floats = NDArray[np.float64]
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
 HELD = ContextSource("held", "measures_in_force", 0.0)
 

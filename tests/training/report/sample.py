@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.arrays import Floats
 from scoring.features.table import FEATURES
 from tests.training.report.beside import certificate, gates, lineage
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.resampling import bootstrap_auc
 
 Json = Any
-Floats = NDArray[np.float64]
 SKILL = {
     "lightgbm": 1.0,
     "unconstrained": 0.97,
