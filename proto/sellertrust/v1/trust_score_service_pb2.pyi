@@ -100,7 +100,9 @@ Global___Stamp: _TypeAlias = Stamp  # noqa: Y015
 
 @_typing.final
 class TrustScore(_message.Message):
-    """How far a seller deserves trust."""
+    """How far a seller deserves trust. The champion that answers holds every promise (a confirmed violation never raises points;
+    clean orders, waiting and a higher level of identity never lower them): a model that gave one up is never champion.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -145,8 +147,8 @@ class TrustScore(_message.Message):
     """The entry by which a person set tier and badge for a time, if that is in force; the points stay what they are."""
     points_low: _builtins.int
     """The points at the 95 % quantile of the seller's own rates of incidents and of failed orders, given its history: how low
-    its points may be if it has been lucky so far. With `points_high` an interval of 90 %: wide for a thin file, narrow for
-    a long one. 0 to 1000, never more than `points`. Shown, and used for nothing. Only if rated.
+    its points may be if it has been lucky so far. With `points_high` an interval of 90 %, narrow for a long
+    file. 0 to 1000, never more than `points`. Shown, and used for nothing. Only if rated.
     """
     points_high: _builtins.int
     """The points at the 5 % quantile of the same rates: how high they may be if it has been unlucky so far. 0 to 1000, never
