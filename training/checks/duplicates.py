@@ -9,7 +9,7 @@ from scoring.arrays import Floats, Ints
 from scoring.enums import Kind
 from scoring.time import DAY
 from training.checks.check import Check
-from training.evaluation.arrays import Interval, of_few, sigmoid
+from training.evaluation.arrays import Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import base_log_odds
 from training.fitting.folds import mix
 from training.fitting.logistic import Logistic
@@ -151,7 +151,7 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     error = float(np.sqrt((np.bincount(cluster, weights=differ - ratio * expected) ** 2).sum())) / total
     interval = Interval(ratio, max(ratio - 1.959964 * error, 0.0), ratio + 1.959964 * error)
     # Each pair that disagrees adds 2 to `differ`, whatever the size of its group at least so much.
-    interval = of_few(interval, int(differ.sum() / 2), 2 / total)
+    interval = widen_by_poisson(interval, int(differ.sum() / 2), 2 / total)
     kappa = Interval(1 - ratio, 1 - interval.high, 1 - interval.low)
     rows = float(size.sum())
     return Agreement(1 - float(differ.sum()) / rows, 1 - total / rows, kappa)

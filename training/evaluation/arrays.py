@@ -43,16 +43,16 @@ FEW_BAD = 30
 """Bad sellers below which chance alone is told by Poisson's law too: from few, a bootstrap draws too narrow an interval."""
 
 
-def of_few(ratio: Interval, bad: int, each: float) -> Interval:
-    """A ratio with an interval that is right for few bad sellers as well; `each`: what one of them adds to the ratio.
+def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
+    """Widen the interval of a ratio to hold for few bad sellers too; `increment`: what one of them adds to the ratio.
 
     A bootstrap of none has no width, and one of three believes that there cannot be none. So below FEW_BAD the exact 95 %
     interval of a Poisson count is held too (Garwood's). Worked: 0 of 0.4 expected is 0 (0 to 9.22).
     """
-    if bad >= FEW_BAD:
+    if bad_count >= FEW_BAD:
         return ratio
-    low = each * float(gammaincinv(bad, (1 - LEVEL) / 2)) if bad else 0.0
-    high = each * float(gammaincinv(bad + 1, (1 + LEVEL) / 2))
+    low = increment * float(gammaincinv(bad_count, (1 - LEVEL) / 2)) if bad_count else 0.0
+    high = increment * float(gammaincinv(bad_count + 1, (1 + LEVEL) / 2))
     return Interval(ratio.value, float(np.fmin(low, ratio.low)), float(np.fmax(high, ratio.high)))
 
 

@@ -22,7 +22,7 @@ from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from scoring.time import DAY, format_day
-from training.evaluation.arrays import Interval, of_few, plain
+from training.evaluation.arrays import Interval, plain, widen_by_poisson
 from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure
 from training.monitoring.backtest import answers_at
@@ -267,7 +267,7 @@ def calibration(
         draws = _draws(part, study.seed)
         with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
             drawn = draws[:, 0] / draws[:, 1]
-        ratio = of_few(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
+        ratio = widen_by_poisson(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
         found = Calibration(tuple(days), count, int(bad), expected, ratio, in_sample=in_sample)
         return replace(found, alert=_is_off(ratio, limits))
 
@@ -306,7 +306,7 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
         float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.seed).reshape(-1, *total.shape))
     )
     bad = int(total[:, _BAD_SO_FAR].sum())
-    interval = of_few(interval, bad, interval.value / bad)
+    interval = widen_by_poisson(interval, bad, interval.value / bad)
     return Calibration(
         days=tuple(used),
         rows=int(total[:, _ROWS].sum()),

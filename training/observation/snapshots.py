@@ -92,7 +92,7 @@ class Known:
     sums: Sums
 
 
-class Room:
+class FeatureBuffer:
     """Memory for the inputs of many rows, filled from the front, so that `join` need not copy them.
 
     Only what is filled is ever touched, so it may be too large by far.
@@ -114,7 +114,7 @@ def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts 
 
 
 def observe(
-    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: Room | None = None
+    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: FeatureBuffer | None = None
 ) -> Observed:
     """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
     if point.last_day is not None:
@@ -122,8 +122,10 @@ def observe(
     return _weighed(_observe_day(table, study, point, final or final_facts(table), room), study)
 
 
-def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room | None) -> Observed:
-    room = room or Room(table.columns.cases, len(study.features))
+def _observe_day(
+    table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer | None
+) -> Observed:
+    room = room or FeatureBuffer(table.columns.cases, len(study.features))
     everyone = _windows(table.columns.cases, point)
     cut = market_cut_of(table, study, everyone, final)  # the market is the whole table, not a part of it
     parts = []
@@ -178,7 +180,7 @@ def _weighed(found: Observed, study: Study) -> Observed:
 
 
 def _observe(
-    table: LedgerTable, study: Study, point: Observation, final: Facts, room: Room, first: int, cut: float
+    table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer, first: int, cut: float
 ) -> _Part:
     """Observe the sellers of a part of the table, whose first one is number `first` of all; `cut`: of the whole market."""
     known = known_at(table, study, point)
@@ -243,7 +245,7 @@ def _together(parts: list[Observed]) -> Observed:
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
-    """Several snapshots, one after the other. Inputs that lie so in memory already (see `Room`) are shared, not copied."""
+    """Join snapshots one after the other; inputs that lie so in memory already (see `FeatureBuffer`) are not copied."""
     names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
     joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
     return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)

@@ -12,7 +12,7 @@ from scoring.features.facts import Facts
 from scoring.time import DAY, format_day
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import Room, Snapshot, join
+from training.observation.snapshots import FeatureBuffer, Snapshot, join
 from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
@@ -59,7 +59,7 @@ def observe(step: Step, job: Job) -> Observed:
     points = [*train_points, *test_points]
     found: list[Snapshot] = []
     left_out: list[Mapping[str, int]] = []
-    room = Room(len(points) * job.table.columns.cases, len(job.study.features))
+    room = FeatureBuffer(len(points) * job.table.columns.cases, len(job.study.features))
     for done, point in enumerate(points):
         step(done, len(points))
         seen = observe_sellers(job.table, job.study, point, final, room)

@@ -15,7 +15,7 @@ from scoring.model.artifact import Artifact, load
 from scoring.time import DAY
 from tests.scoring.worlds import policy
 from tests.training.ledgers import STUDIES, exported, market_ledger
-from training.evaluation.arrays import FEW_BAD, Interval, of_few, sigmoid
+from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
 from training.monitoring.monitor import CHECKS, Report, Thresholds, mature_days, monitor, thresholds_of
 from training.monitoring.outcomes import lineage_of
@@ -168,16 +168,18 @@ def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expe
     """Counts of chance alone: at most one in twenty intervals leaves out what is true, and none is a point."""
     for bad in range(40):
         point = Interval(bad / expected, bad / expected, bad / expected)
-        held = of_few(point, min(bad, FEW_BAD - 1), 1 / expected)
+        held = widen_by_poisson(point, min(bad, FEW_BAD - 1), 1 / expected)
         assert held.high > held.low
     chance = poisson(expected)
     missed = sum(
         chance.pmf(bad)
         for bad in range(FEW_BAD)
-        if not (held := of_few(Interval(bad / expected, np.nan, np.nan), bad, 1 / expected)).low <= 1 <= held.high
+        if not (held := widen_by_poisson(Interval(bad / expected, np.nan, np.nan), bad, 1 / expected)).low
+        <= 1
+        <= held.high
     )
     assert missed <= 0.05
-    assert of_few(Interval(0.0, 0.0, 0.0), 0, 1 / 0.4).high == pytest.approx(9.222, abs=0.001)
+    assert widen_by_poisson(Interval(0.0, 0.0, 0.0), 0, 1 / 0.4).high == pytest.approx(9.222, abs=0.001)
 
 
 def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World, study: Study, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from training.observation import snapshots
 from training.observation.chunks import of_sellers, runs
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
-from training.observation.snapshots import Room, Snapshot, join, observe
+from training.observation.snapshots import FeatureBuffer, Snapshot, join, observe
 from training.study.definition import Study
 
 
@@ -48,7 +48,7 @@ def test_rows_that_lie_one_after_the_other_are_joined_without_a_copy(table: Ledg
     """And only those: what is out of order, or elsewhere, is copied."""
     points = study.observations(table.as_of)[0][:3]
     final = final_facts(table)
-    room = Room(3 * table.columns.cases, len(study.features))
+    room = FeatureBuffer(3 * table.columns.cases, len(study.features))
     first, second, third = (observe(table, study, point, final, room).rows for point in points)
     together = join([first, second, third])
     assert np.shares_memory(together.x, first.x)
