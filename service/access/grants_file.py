@@ -72,7 +72,15 @@ class GrantsFile:
 
     def _build(self, found: Grants) -> Rules:
         """The rules of a file's content. Keys of issuers that stay the same are kept; ConfigurationWrong for a bad file."""
-        sources = {issuer: self._sources.get(issuer) or self._open(issuer) for issuer in found.issuers}
+        sources: dict[Issuer, KeySource] = {}
+        try:
+            for issuer in found.issuers:
+                sources[issuer] = self._sources.get(issuer) or self._open(issuer)
+        except ConfigurationWrong:
+            for issuer, source in sources.items():
+                if issuer not in self._sources:
+                    source.stop()
+            raise
         for issuer, source in self._sources.items():
             if issuer not in sources:
                 source.stop()

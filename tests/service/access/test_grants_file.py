@@ -9,7 +9,9 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from scoring.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
+from service.access.grants_file import GrantsFile
 from service.access.rights import Right
 from service.ingest.listed_entries import append_messages
 from tests.callers import Authority, TokenIssuer, grant
@@ -157,3 +159,21 @@ def _kept(work: object, failures: list[BaseException]) -> None:
         work()  # type: ignore[operator]
     except BaseException as error:  # noqa: BLE001 (told by the test)
         failures.append(error)
+
+
+def test_grants_that_are_refused_leave_no_thread_behind(tmp_path: Path) -> None:
+    """Nor does a server that does not start."""
+    issuer = TokenIssuer(tmp_path)
+    path = tmp_path / "grants.toml"
+    absent = (
+        issuer.table().replace("keys.json", "absent.json").replace("https://login.example", "https://other.example")
+    )
+    path.write_text(issuer.table() + absent)
+
+    def followers() -> int:
+        return sum(thread.name == "key-set" for thread in threading.enumerate())
+
+    before = followers()
+    with pytest.raises(ConfigurationWrong, match=r"absent\.json"):
+        GrantsFile(path, lambda *_: None)
+    eventually(lambda: followers() <= before)
