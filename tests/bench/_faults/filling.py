@@ -78,7 +78,8 @@ def disk_full(backend: str, folder: Path, sizes: Sizes, chance: random.Random) -
                 disk.enlarge(MORE_MEBIBYTES)
                 number, is_typed = _fill(ledger, acknowledged, number, most=chance.randint(1, 5))
                 untyped += not is_typed
-            disk.enlarge(MORE_MEBIBYTES)
+            # To read everything PostgreSQL first writes whatever pages it holds back, at any place of the tables.
+            disk.enlarge(MEBIBYTES[backend])
             found = breaches(ledger, acknowledged)
     return {
         "tries": sizes.disk_rounds,

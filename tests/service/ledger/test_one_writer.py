@@ -170,8 +170,8 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
     before, after = WriterLock(file), WriterLock(file)
 
     class Late(WriterLock):
-        def _opened(self) -> int | None:
-            descriptor = super()._opened()
+        def _open_file(self) -> int | None:
+            descriptor = super()._open_file()
             before.release()
             after.claim()
             return descriptor
