@@ -135,7 +135,11 @@ def fold_views(
 
 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """Return the answers from `raw`, the raw scores of the rows of `views.x`, shape (rows,)."""
+    """Return one answer a seller from its raw scores under every view; None for a seller that does not exist.
+
+    `raw`: the scores of the rows of `views.x`, shape (rows,): each seller as seen now and at the last day-ends, with its open
+    allegations upheld, and at both ends of its interval. A thin file without a counted violation is answered unrated.
+    """
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
     lowest = np.min(seen, axis=0)

@@ -299,7 +299,10 @@ def _retracted(entries: EntryColumns) -> set[tuple[int, int]]:
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the status of each violation; entries by (violation, sequence)."""
+    """Return the status of each violation, that of its last status entry; entries by (violation, sequence).
+
+    ALLEGED where no report is visible; DISMISSED where the last attribution was accepted: the goods are another seller's.
+    """
     n = len(entries.case)
     if not n:
         return entries.status

@@ -82,7 +82,7 @@ class Reads:
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
-        """Return whether a request can have got this cut: its times are past, its sequence was the last one known then.
+        """Return whether a request can have got this cut: for its times the ledger gives the same known time and sequence.
 
         The clock that made it may have been SKEW ahead of the present one: servers' clocks differ, and are put back.
         """

@@ -53,8 +53,9 @@ def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterat
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Seal freshly appended entries from sequence `first` on, by their leaves, a seal for each RUN.
+    """Seal just appended entries from sequence `first` on, by their leaves, in seals of RUN entries and a shorter last one.
 
+    Each seal is chained to the one before it. Runs begin anew with each call; nothing is left unsealed.
     The caller holds the lock.
     """
     found = connection.execute(LAST_SEAL).first()

@@ -133,7 +133,10 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 
 
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """Return the text of the last band that begins at or below the number."""
+    """Return a function from a cell's number to the text of its band; below the first band a cell counts as empty (None).
+
+    ConfigurationWrong, naming `where`, unless `bands` are pairs of a number and a text whose numbers rise.
+    """
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
     starts = [Decimal(str(pair[0])) for pair in good]
