@@ -38,10 +38,10 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """n test rows and what is stated about them; ValueError names everything that does not fit together.
+    """n test rows and what is stated about them.
 
-    Arrays have the shape (n,) unless stated otherwise. The candidate, `lightgbm`, is in `log_odds`; `champion`, if there
-    is one, is too, together with its points.
+    Arrays have the shape (n,) unless stated otherwise. The candidate, `lightgbm`, is in `log_odds`; `champion`, if there is
+    one, is too, together with its points. ValueError names everything that does not fit together.
     """
 
     bad: Floats

@@ -169,6 +169,7 @@ class _Figures:
         return {name: self._model(name) for name in self.scores}
 
     def _model(self, name: str) -> dict[str, Any]:
+        """Return the figures of one model."""
         row: dict[str, Any] = {
             "ks": self.shares[name].ks,
             "gini": 2 * self.auc[name] - 1,

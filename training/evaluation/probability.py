@@ -106,7 +106,10 @@ class Recalibration:
         self.intercept = self._level()
 
     def _fit(self) -> tuple[Floats, Floats]:
-        """Return intercept and slope of the fitted line, and the Hessian there; NaN where no line fits best."""
+        """Return intercept and slope of the fitted line, and the Hessian there.
+
+        All are NaN where no line fits best.
+        """
         lost = np.full(2, np.nan), np.full((2, 2), np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
             return lost

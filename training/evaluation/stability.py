@@ -51,7 +51,10 @@ def psi(reference: Floats, other: Floats) -> float:
 
 
 class Samples:
-    """Two samples, the reference and the other, with the sellers that their rows belong to, shapes (n,) and (m,)."""
+    """Two samples, the reference and the other, with the sellers of their rows.
+
+    The codes of sellers have the shapes (n,) and (m,).
+    """
 
     def __init__(self, reference_seller: Ints, other_seller: Ints) -> None:
         sellers, cluster = np.unique(np.concatenate([reference_seller, other_seller]), return_inverse=True)

@@ -113,7 +113,7 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
-    # The penalty is on the weights: of a column so large, that of a slope is nothing.
+    # The penalty is on the weights: for a column this large, the penalty on its slope is nothing.
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
     start = np.zeros(len(some))
     weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))

@@ -47,7 +47,10 @@ def _assembled(text: str, trees: Sequence[str]) -> str:
 
 
 def _divided(block: str, by: int) -> str:
-    """Return a tree with its leaves divided; Python writes each so that it is read back to the same bits."""
+    """Return a tree with its leaves divided.
+
+    Python writes each so that it is read back to the same bits.
+    """
     return "\n".join(_leaves(line, by) if line.startswith(_LEAVES) else line for line in block.split("\n"))
 
 

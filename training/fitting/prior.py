@@ -73,6 +73,7 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
     mean = float(events.sum() / orders.sum())
 
     def unlikely(logs: Floats) -> float:
+        """Return the mean negative log-likelihood of the logarithms of shape and orders."""
         shape, rate = np.exp(logs)
         terms = gammaln(shape + events) - gammaln(shape) - events * np.log(rate + orders)
         return -float(np.mean(terms - shape * np.log1p(orders / rate)))
@@ -86,5 +87,5 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
 
 
 def _short(value: float) -> float:
-    """Return the value to 4 significant digits, since the last digits of a search differ between machines."""
+    """Return the value to 4 digits: the last digits of a search differ between machines."""
     return float(f"{value:.4g}")

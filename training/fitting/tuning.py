@@ -71,7 +71,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kept = optuna.create_study(study_name=study.digest, storage=_storage(file), load_if_exists=True)
     search = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
-    # The first trial is what the study says itself, without a parameter: nothing worse is ever taken.
+    # The first trial is the study as it is, without a parameter: nothing worse is ever chosen.
     search.add_trials(sorted((trial for trial in kept.trials if trial.state in _OVER), key=lambda t: bool(t.params)))
     if search.trials and search.trials[0].params:
         raise ConfigurationWrong("what an interrupted search left behind is of an earlier release; train with --fresh")
