@@ -1,4 +1,4 @@
 """Evaluation: how good a model is out of time, in figures with intervals, as pure functions over arrays.
 
-`evaluate(case)` makes all of them. No file, no clock; chance only from the seed of the case.
+`figures.evaluate(case)` computes all of them. It reads no file and no clock; chance comes from the seed of the case only.
 """

@@ -1,4 +1,4 @@
-"""What every figure is made of: arrays by row, and an estimate with its interval."""
+"""Arrays by row, and an estimate with its interval: what every figure of an evaluation is made of."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,12 @@ Labels = NDArray[Any]
 """Texts by row, of numpy's string or object type."""
 
 LEVEL = 0.95
+"""Coverage of every interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval; NaN where there is too little to tell."""
+    """An estimate with its 95 % interval; NaN where there is too little data for a figure."""
 
     value: float
     low: float
@@ -27,7 +28,10 @@ class Interval:
 
     @staticmethod
     def of(value: float, draws: Floats) -> "Interval":
-        """The percentile interval of a bootstrap's draws; those without a figure (NaN) are left out."""
+        """Return `value` with the percentile interval of a bootstrap's draws.
+
+        Draws without a figure (NaN or infinite) are left out; both ends are NaN if no draw is left.
+        """
         known = draws[np.isfinite(draws)]
         if not len(known):
             return Interval(value, math.nan, math.nan)
@@ -35,19 +39,21 @@ class Interval:
         return Interval(value, float(low), float(high))
 
     def as_dict(self) -> dict[str, float]:
-        """The three numbers by name."""
+        """Return the numbers by name: value, low, high."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 FEW_BAD = 30
-"""Bad sellers below which chance alone is told by Poisson's law too: from few, a bootstrap draws too narrow an interval."""
+"""Number of bad sellers below which an interval also holds Poisson's: a bootstrap of few draws too narrow an interval."""
 
 
 def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
-    """Widen the interval of a ratio to hold for few bad sellers too; `increment`: what one of them adds to the ratio.
+    """Widen the interval of a ratio by the Poisson interval of its count, if few sellers are bad.
 
-    A bootstrap of none has no width, and one of three believes that there cannot be none. So below FEW_BAD the exact 95 %
-    interval of a Poisson count is held too (Garwood's). Worked: 0 of 0.4 expected is 0 (0 to 9.22).
+    `increment`: what one bad seller adds to the ratio. A bootstrap of no bad seller has no width, and one of three bad
+    sellers never reaches the case that none is. So below FEW_BAD the interval returned covers also the exact 95 %
+    interval of a Poisson count (Garwood's); from FEW_BAD on the ratio is returned as it is. Worked: 0 of 0.4 expected is
+    0 (0 to 9.22).
     """
     if bad_count >= FEW_BAD:
         return ratio
@@ -57,12 +63,15 @@ def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Inter
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    """The probability of log-odds, without overflow: `sigmoid(0) = 0.5`."""
+    """Return the probability of log-odds, without overflow: `sigmoid(0) = 0.5`."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -log_odds)))
 
 
 def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
-    """The rows (ascending) of each distinct key, keys in order: `[7, 3, 7]` gives `(3, [1])` and `(7, [0, 2])`."""
+    """Return each distinct key with its rows, keys and rows ascending.
+
+    Worked: `[7, 3, 7]` gives `(3, [1])` and `(7, [0, 2])`.
+    """
     order = np.argsort(key, kind="stable")
     sorted_key = key[order]
     starts = np.flatnonzero(first_of_runs(sorted_key))
@@ -70,7 +79,10 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: intervals as tables, numbers to 12 digits, and null for what is not finite."""
+    """Return the value as JSON can hold it.
+
+    Intervals become tables, arrays and tuples lists, keys texts; numbers keep 12 digits, and one that is not finite is null.
+    """
     if isinstance(value, Interval):
         return plain(value.as_dict())
     if isinstance(value, Mapping):

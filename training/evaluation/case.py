@@ -1,4 +1,4 @@
-"""What an evaluation looks at: the test rows as plain arrays, and the training rows they are compared with."""
+"""The input of an evaluation: the test rows as plain arrays, and the training rows that they are compared with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,68 +14,97 @@ from training.evaluation.resampling import RESAMPLES
 CANDIDATE, CHAMPION, TWIN = "lightgbm", "champion", "unconstrained"
 WINDOW_VOLUME, PAST_VOLUME = "window_volume", "past_volume"
 VOLUMES = (WINDOW_VOLUME, PAST_VOLUME)
-"""Settled orders alone, as if who sells more were worse: in the window, which nobody knows who is served, and before it."""
+"""Models that rank by settled orders alone, as if sellers of more were worse: orders in the window, which nobody knows when a
+seller is scored, and orders before it.
+"""
 
 MODELS = (CANDIDATE, TWIN, "logistic", "points_rule", "raw_count", *VOLUMES, CHAMPION)
-"""The names of models, in the order of every table; any other comes after."""
+"""Names of models, in the order of every table; any other model comes after these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The training rows, shape (m,): outcomes, seller codes (of the same coding as the test rows'), the candidate's
-    points, and the inputs of shape (m, features).
-    """
+    """The m training rows that the test rows are compared with."""
 
     bad: Floats
+    """Outcomes, 0 or 1, shape (m,)."""
     seller: Ints
+    """Codes of sellers, shape (m,), of the same coding as those of the test rows."""
     points: Ints
+    """The candidate's points, shape (m,)."""
     x: Floats
+    """Inputs of the model, shape (m, features)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """n test rows. Arrays of shape (n,), `x` of shape (n, features) in the order of `features`.
+    """n test rows and what is stated about them.
 
-    `bad` is 0 or 1; `seller` a code, equal where the seller is; `day` the observation day since 1970; `weight` above 0;
-    `loss` what a bad row costs, at least 0 (0 for good ones); `orders` settled before the observation; `file` one of
-    thin, medium and thick; `seen`: the seller is among the training rows; `inspected`: chosen by chance for inspection;
-    `unrated`: the policy gives no tier whatever the points. An empty label counts as unknown.
-    `log_odds` by model: of bad over each row's own exposure in the window, which only log-loss and calibration look at,
-    since nobody knows it who is served. `served` by the same models: log-odds over the reference exposure, the points
-    before they are rounded, by which they rank. `rankings` of models that only rank: higher is worse. The candidate,
-    `lightgbm`, is in `log_odds`; `champion`, if there is one, too, with its points. `points` are those of the reference
-    exposure, 0 to 1000, and never rise with `served`. `window_orders` settled in the window.
-    `indeterminate` and `left` count sellers that are no rows. ValueError names what does not fit.
+    Arrays have the shape (n,) unless stated otherwise. The candidate, `lightgbm`, is in `log_odds`; `champion`, if there is
+    one, is too, together with its points. ValueError names everything that does not fit together.
     """
 
     bad: Floats
+    """Outcome: 0 or 1."""
     seller: Ints
+    """Code of the seller; equal codes are the same seller."""
     day: Ints
+    """Observation day, in days since 1970."""
     weight: Floats
+    """What a row counts, above 0."""
     loss: Floats
+    """What a bad row costs, at least 0; 0 for good rows."""
     orders: Floats
+    """Orders settled before the observation."""
     tenure_days: Floats
+    """Days since the seller's first exposure or identity."""
     country: Labels
+    """Country of the seller; an empty label counts as unknown."""
     product_category: Labels
+    """Main product category of the seller; an empty label counts as unknown."""
     file: Labels
+    """How much history there is: thin, medium or thick."""
     seen: Bools
+    """Whether the seller is among the training rows."""
     inspected: Bools
+    """Whether the seller was chosen for inspection by chance."""
     unrated: Bools
+    """Whether the policy gives no tier, whatever the points."""
     x: Floats
+    """Inputs of the model, shape (n, features), in the order of `features`."""
     features: tuple[str, ...]
+    """Names of the features."""
     log_odds: Mapping[str, Floats]
+    """By model: log-odds of bad over each row's own exposure in the window.
+
+    Only log-loss and calibration read them, since nobody knows that exposure when a seller is scored.
+    """
     served: Mapping[str, Floats]
+    """By the same models: log-odds of bad over the reference exposure, by which they rank; the points before they are
+    rounded.
+    """
     window_orders: Floats
+    """Orders settled in the window."""
     points: Ints
+    """The candidate's points at the reference exposure, 0 to 1000; they never rise with `served`."""
     policy: Policy
+    """The policy that turns points into tiers."""
     train: Train
+    """The training rows."""
     rankings: Mapping[str, Floats] = field(default_factory=dict)
+    """Scores of models that rank and give no probability; higher is worse. No model is here and in `log_odds`."""
     champion_points: Ints | None = None
+    """The champion's points at the reference exposure; None without a champion."""
     indeterminate: int = 0
+    """Number of sellers that are no rows since their outcome is indeterminate."""
     left: int = 0
+    """Number of sellers that are no rows since they left."""
     seed: int = 1
+    """Seed of everything that is drawn."""
     resamples: int = RESAMPLES
+    """Number of bootstrap draws."""
     harm: float = HARM
+    """Share of the good rows that may be rejected where the recall of loss is read."""
 
     def __post_init__(self) -> None:
         wrong = [f"{name} has shape {found}, not {expected}" for name, found, expected in self._shapes()]
@@ -99,7 +128,7 @@ class Case:
             raise ValueError("the case of the evaluation does not hold together: " + "; ".join(wrong))
 
     def _against_points(self) -> list[str]:
-        """The models whose points do not follow from what they rank by."""
+        """Return the models whose points rise with the log-odds that they rank by."""
         given = {CANDIDATE: self.points, CHAMPION: self.champion_points}
         return [
             name
@@ -108,6 +137,7 @@ class Case:
         ]
 
     def _shapes(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+        """Return (name, shape found, shape expected) of every array whose shape does not fit."""
         rows, width = (len(self.bad),), len(self.features)
         names = ("seller", "day", "weight", "loss", "orders", "tenure_days", "country", "product_category", "file")
         more = ("window_orders", "seen", "inspected", "unrated", "points")
@@ -127,10 +157,16 @@ class Case:
         return [row for row in expected if row[1] != row[2]]
 
     def scores(self) -> dict[str, Floats]:
-        """What every model ranks by, higher is worse, in the order of tables: as served, whatever a row will sell."""
+        """Return what every model ranks by, higher is worse, in the order of tables.
+
+        For models with probabilities these are the log-odds as served, over the reference exposure, whatever a row will sell.
+        """
         given = {**self.served, **self.rankings}
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """The chance of bad by every model that gives one, shape (n,), over each row's own exposure."""
+        """Return the probability of bad by every model that gives one, shape (n,).
+
+        It holds over each row's own exposure in the window. Models that only rank are left out.
+        """
         return {name: sigmoid(self.log_odds[name]) for name in self.scores() if name in self.log_odds}

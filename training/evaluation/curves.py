@@ -1,4 +1,4 @@
-"""What a report draws: ROC, lift and KS as at most 101 points a line, and the reliability diagram."""
+"""The curves that a report draws: ROC, lift and KS with at most 101 points a line, and the reliability diagram."""
 
 from typing import Any
 
@@ -12,21 +12,28 @@ from training.evaluation.probability import equal_bins
 from training.evaluation.ranking import Shares
 
 GRID = np.linspace(0.0, 1.0, 101)
+"""The shares 0, 0.01, ..., 1."""
 
 
 def roc(shares: Shares) -> dict[str, Floats]:
-    """Share of the bad rows (y) rejected with each hundredth of the good ones (x)."""
+    """Return the share of bad rows rejected (y) with each hundredth of the good ones (x)."""
     return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
 
 
 def lift(shares: Shares) -> dict[str, Floats]:
-    """Bad rate among the worst x of all rows, over that of all: 1 is no better than chance, and the end of each line."""
+    """Return the bad rate among the worst share x of all rows over the bad rate of all rows.
+
+    1 is no better than chance, and where every line ends.
+    """
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
 
 
 def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
-    """The line through (x, y), x never falling, at the wanted places; where it rises straight up, its top."""
+    """Return y at the wanted places on the line through (x, y); x never falls.
+
+    Where the line rises straight up, its top is returned.
+    """
     last = np.append(np.flatnonzero(np.diff(x)), len(x) - 1)
     first = np.append(0, last[:-1] + 1)
     right = np.clip(np.searchsorted(x[last], wanted, side="left"), 0, len(last) - 1)
@@ -39,7 +46,10 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
 
 
 def ks(case: Case) -> dict[str, Any]:
-    """Shares of the good and of the bad rows that have so many points or fewer, every ten points."""
+    """Return the shares of good and of bad rows with x points or fewer, every ten points (x).
+
+    A line without rows is NaN throughout.
+    """
     x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
     lines: dict[str, Any] = {"x": x}
     for name, inside in (("good", case.bad == 0), ("bad", case.bad == 1)):
@@ -49,7 +59,10 @@ def ks(case: Case) -> dict[str, Any]:
 
 
 def reliability(case: Case) -> list[dict[str, Any]]:
-    """Tenths of the rows by prediction, lowest first: predicted beside observed with Jeffreys' interval."""
+    """Return predicted and observed rate of each tenth of the rows by prediction, lowest first.
+
+    The observed rate has Jeffreys' interval.
+    """
     p_bad = case.probabilities()[CANDIDATE]
     parts = equal_bins(p_bad)
     return [Rate.of(index, p_bad, case.bad, case.weight, case.seller).shown() for index in parts]

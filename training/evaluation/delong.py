@@ -1,6 +1,7 @@
-"""DeLong's test of two AUCs on the same rows: shown because readers expect it, and decides nothing.
+"""DeLong's test of two AUCs on the same rows: shown because readers expect it; it decides nothing.
 
-It takes rows for independent. Rows of one seller are not, so it is too sure; the cluster bootstrap by seller decides.
+It assumes independent rows. Rows of one seller are not independent, so its interval is too narrow; the cluster bootstrap by
+seller decides.
 """
 
 import math
@@ -15,16 +16,22 @@ from scoring.arrays import Floats
 
 @dataclass(frozen=True, slots=True)
 class DeLong:
-    """AUC of the first score less that of the second, its 95 % interval, and the two-sided p-value of no difference."""
+    """The difference of two AUCs, with its test."""
 
     difference: float
+    """AUC of the first score less that of the second."""
     low: float
+    """Lower end of its 95 % interval."""
     high: float
+    """Upper end of its 95 % interval."""
     p: float
+    """Two-sided p-value of no difference."""
 
 
 def delong(first: Floats, second: Floats, bad: Floats) -> DeLong:
-    """The paired test by midranks (Sun and Xu 2014), O(n log n). NaN with fewer than two bad or two good rows.
+    """Test whether two scores of the same rows have the same AUC.
+
+    The paired test by midranks (Sun and Xu 2014), O(n log n). NaN with fewer than two bad or two good rows.
 
     Worked: bad rows score 1, 3 and good ones 0, 2 by the first score (AUC 0.75), all alike by the second (0.5): of each
     bad row, 0.5 and 1 of the good ones lie below; of each good row, 1 and 0.5 of the bad ones above: variance

@@ -1,7 +1,8 @@
 """How well a score ranks at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
 
-Whoever sells much is bad more often by its volume alone, so an AUC over all pairs pays a score that knows who sells much.
-Here each bad row is compared with the good rows of like volume alone: what volume tells cancels, what is left is trust.
+Sellers of much are bad more often by their volume alone, so an AUC over all pairs rewards a score that knows which sellers
+sell much. Here each bad row is compared only with good rows of like volume: what volume explains cancels, what is left is
+trust.
 """
 
 from collections.abc import Mapping
@@ -21,27 +22,26 @@ ERRORS = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class EqualVolume:
-    """The concordance of one score at equal volume, and what each seller adds to it.
-
-    `value`: chance that a bad row scores above a good one of like volume, ties one half; NaN without a pair.
-    `pairs`: such pairs, by weight. `influence`: how much the value moves with one copy more of each seller, shape
-    (sellers,), in the order of the sellers' codes.
-    """
+    """The concordance of one score at equal volume, and what each seller adds to it."""
 
     value: float
+    """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""
     pairs: float
+    """Weight of all such pairs."""
     influence: Floats
+    """How much the value moves with one copy more of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
-        """The value with its 95 % interval; see `between`."""
+        """Return the value with its 95 % interval; see `between`."""
         return between(self.value, self.influence)
 
 
 def between(value: float, influence: Floats) -> Interval:
-    """The 95 % interval of a figure by what each seller adds to it (the infinitesimal jackknife, cluster by seller).
+    """Return a figure with its 95 % interval, computed from what each seller adds to it.
 
-    The bootstrap's interval to the first order: the variance is the sum of squared influences. Resampling pairs a
-    thousand times would cost minutes. Worked: 0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    This is the infinitesimal jackknife, with sellers as clusters: to the first order the bootstrap's interval, with the
+    sum of squared influences as variance. Resampling pairs a thousand times would cost minutes. Worked: 0.6 with
+    influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     error = float(np.sqrt((influence**2).sum()))
     return Interval(value, value - ERRORS * error, value + ERRORS * error)
@@ -50,9 +50,10 @@ def between(value: float, influence: Floats) -> Interval:
 def auc_at_equal_volume(
     score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None
 ) -> EqualVolume:
-    """The AUC over pairs of a bad and a good row whose volumes differ by at most a fifth, ties one half.
+    """Return the AUC over pairs of a bad and a good row whose volumes differ by at most a fifth.
 
-    All arrays of shape (n,), a higher score means worse; a pair counts by the product of its rows' weights. O(n log n).
+    Ties count one half. All arrays have the shape (n,), and a higher score means worse; a pair counts by the product of its
+    rows' weights, and each row counts 1 without `weight`. O(n log n).
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
     with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad one loses its other pair: 0.5.
@@ -76,7 +77,10 @@ def auc_at_equal_volume(
 def at_equal_volume(
     scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Each score's concordance at equal volume, and the candidate's less each other's, with paired intervals."""
+    """Return each score's AUC at equal volume, and the candidate's less each other's.
+
+    The differences are named `candidate-other` and have paired intervals.
+    """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
     own = found[candidate]
     differences = {
@@ -88,7 +92,7 @@ def at_equal_volume(
 
 
 class _Counts:
-    """Rows in the order of their volume, so that those of like volume and of lower score can be weighed at once.
+    """Rows in the order of their volume, to weigh those of like volume and lower score all at once.
 
     A wavelet matrix over the ranks of the scores: at each bit, from the highest, rows are parted by it, zeros first,
     each part in the order it had. A range of rows stays a range in either part.
@@ -108,7 +112,10 @@ class _Counts:
             rank, weight = rank[parted], weight[parted]
 
     def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
-        """The weight of the rows of like volume, and of those of them that score lower, ties one half; shape (m,)."""
+        """Return the weights of the rows of like volume and, among them, of those that score lower.
+
+        Both have the shape (m,), one for each volume and score asked for; rows with an equal score count one half as lower.
+        """
         # 1.2 is no binary fraction, 6 / 5 of a whole number is rounded right: 12 is just as near to 10 as 10 to 12.
         first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
         last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
@@ -117,7 +124,10 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        """The weight of the rows from `first` up to `last` whose score has a lower rank than `rank`, shape (m,)."""
+        """Return the weight of the rows from `first` up to `last` with a score rank below `rank`.
+
+        Shape (m,); the row at `last` is not among them.
+        """
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1
@@ -129,4 +139,5 @@ class _Counts:
 
 
 def _sums(values: Floats) -> Floats:
+    """Return the running sums, beginning with 0."""
     return np.append(0.0, np.cumsum(values))

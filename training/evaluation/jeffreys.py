@@ -1,4 +1,4 @@
-"""Rates with Jeffreys' interval and test, on both sides, and Holm's correction for asking often."""
+"""Rates with Jeffreys' interval and test, on both sides, and Holm's correction for many tests at once."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,10 @@ from training.evaluation.arrays import LEVEL
 
 
 def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
-    """Equal-tailed 95 % interval of a rate with Jeffreys' prior: Beta(bad + 1/2, rows - bad + 1/2).
+    """Return the equal-tailed 95 % interval of a rate with Jeffreys' prior.
 
-    From 0 where nothing was bad, to 1 where all was. Worked: 1 of 10: 0.0110 to 0.3813.
+    It is that of Beta(bad + 1/2, rows - bad + 1/2), from 0 where nothing was bad and to 1 where all was. Worked: 1 of 10:
+    0.0110 to 0.3813.
     """
     a, b = bad + 0.5, rows - bad + 0.5
     low = 0.0 if bad <= 0 else float(betaincinv(a, b, (1 - LEVEL) / 2))
@@ -20,8 +21,11 @@ def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
 
 
 def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, float]:
-    """p-values that the true rate is not above `predicted` (small: too little was predicted), and not below it (small:
-    too much was). Both, since a test of the first alone rewards whoever predicts too much. They add up to 1.
+    """Return the p-values of a predicted rate: that it is too low, and that it is too high.
+
+    The first is of the true rate being not above `predicted` (small: too little was predicted), the second of its being
+    not below (small: too much was). Both, since a test of the first alone rewards a model that predicts too much. They
+    add up to 1.
 
     Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
     """
@@ -30,9 +34,10 @@ def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, flo
 
 
 def holm(p_values: Floats) -> Floats:
-    """Holm's adjusted p-values, shape (n,): of n questions asked at once, the chance of any false alarm stays the level.
+    """Return Holm's adjusted p-values, shape (n,).
 
-    NaN is no question, and stays NaN. Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06.
+    Of n tests at once, the chance of any false alarm stays the level. NaN is no test, and stays NaN. Worked: 0.01, 0.04, 0.03
+    become 0.03, 0.06, 0.06.
     """
     adjusted = np.full(len(p_values), np.nan)
     asked = np.flatnonzero(~np.isnan(p_values))
@@ -43,22 +48,26 @@ def holm(p_values: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What was predicted and observed over some rows. `low` and `high`: Jeffreys' interval of the observed rate.
-
-    `effective_rows`: the independent rows that tell as much. Fewer than `rows` where sellers repeat or weights differ.
-    """
+    """The rates predicted and observed over some rows."""
 
     rows: int
+    """Number of rows."""
     bad: int
+    """Number of bad rows."""
     predicted: float
+    """Weighted mean of the predictions."""
     observed: float
+    """Weighted share of bad rows."""
     low: float
+    """Lower end of Jeffreys' interval of the observed rate."""
     high: float
+    """Upper end of Jeffreys' interval of the observed rate."""
     effective_rows: float
+    """Number of independent rows that carry as much information: fewer than `rows` where sellers repeat or weights differ."""
 
     @staticmethod
     def of(index: Ints, predicted: Floats, bad: Floats, weight: Floats, seller: Ints) -> "Rate":
-        """The rate over the rows at `index`, of which there is one at least with a weight above 0.
+        """Return the rate over the rows at `index`, at least one of which has a weight above 0.
 
         Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110 to 0.3813, 10 effective rows; the same
         rows twice over of the same ten sellers: the same interval, still 10 effective rows.
@@ -70,19 +79,23 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def test(self, predicted: float | None = None) -> tuple[float, float]:
-        """`jeffreys_test` of what was predicted, here or by another model."""
+        """Return the p-values of `jeffreys_test` of a prediction against the observed rate.
+
+        Without `predicted` it is the prediction of this rate; otherwise that of another model.
+        """
         chance = self.predicted if predicted is None else predicted
         return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """What a table shows of it."""
+        """Return the fields that a table shows, by name; all but `effective_rows`."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 
 def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
-    """Rows over the design effect: the variance of the rate by seller, over that of as many independent rows.
+    """Return the rows over the design effect.
 
-    Never more than the rows, nor (where the rate has no variance to read) than Kish's (sum w)^2 / sum w^2 of sellers.
+    The design effect is the variance of the rate by seller over that of as many independent rows. The result is never
+    more than the rows, nor (where the rate has no variance to read) than Kish's (sum w)^2 / sum w^2 of sellers.
     """
     _, cluster = np.unique(seller, return_inverse=True)
     by_seller = np.bincount(cluster, weights=weight)

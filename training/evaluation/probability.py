@@ -9,30 +9,40 @@ from scoring.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, sigmoid
 
 BINS = 10
+"""Number of bins of rows, unless stated."""
 
 
 def losses(log_odds: Floats, bad: Floats) -> Floats:
-    """The log-loss of each row, shape (n,): -ln of the probability given to what came. Worked: log-odds 0: ln 2."""
+    """Return the log-loss of each row, shape (n,).
+
+    It is -ln of the probability that was given to what came. Worked: log-odds 0: ln 2.
+    """
     return np.asarray(np.logaddexp(0.0, log_odds) - bad * log_odds)
 
 
 @dataclass(frozen=True, slots=True)
 class Brier:
-    """Brier's score `value` = reliability - resolution + uncertainty + within (Murphy 1973; Stephenson 2008).
+    """Brier's score in parts: reliability - resolution + uncertainty + within.
 
-    The first three compare bins of rows; `within` is what varies inside a bin (variance of the prediction less twice
-    its covariance with the outcome), 0 if all predictions of a bin are equal.
+    Murphy 1973; Stephenson 2008. The first three compare bins of rows.
     """
 
     value: float
+    """The score: weighted mean of the squared difference of prediction and outcome."""
     reliability: float
+    """Weighted mean over bins of (predicted - observed)^2."""
     resolution: float
+    """Weighted mean over bins of (observed - rate of all rows)^2."""
     uncertainty: float
+    """rate (1 - rate) of all rows."""
     within: float
+    """What varies inside bins: the variance of the prediction less twice its covariance with the outcome; 0 if all
+    predictions of a bin are equal.
+    """
 
 
 def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
-    """Brier's score in parts, over bins of equal numbers of rows by prediction.
+    """Return Brier's score in parts, over bins of equal numbers of rows by prediction.
 
     Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) /
     2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
@@ -55,16 +65,20 @@ def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier
 
 
 def equal_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Rows in up to `bins` parts of equal numbers, by value, smallest first; equal values may fall into two."""
+    """Return the rows in up to `bins` parts of equal numbers, by value, smallest first.
+
+    Equal values may fall into two parts.
+    """
     order = np.argsort(values, kind="stable")
     return [part for part in np.array_split(order, bins) if len(part)]
 
 
 def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Rows in up to `bins` parts of nearly equal numbers, by value, smallest first; equal values are in one part.
+    """Return the rows in up to `bins` parts of nearly equal numbers, equal values in one part.
 
-    Each cut between parts goes to the nearest place where the value changes, the lower one of two as near; fewer parts are
-    left where many rows are equal. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
+    Parts are by value, smallest first. Each cut between parts goes to the nearest place where the value changes, the
+    lower one of two as near; fewer parts are left where many rows are equal. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1,
+    1, 1 and 2 and 3, 3.
     """
     order = np.argsort(values, kind="stable")
     changes = np.flatnonzero(np.diff(values[order])) + 1
@@ -82,7 +96,7 @@ class Recalibration:
 
     `slope`: of logit p = a + slope x z with a free: 1 is right, below 1 the predictions are too far apart.
     `intercept`: of logit p = intercept + z, the slope held at 1: 0 is right, above 0 the model predicts too little.
-    NaN without both outcomes, or where no line fits best (all z alike, or outcomes that z tells apart without error).
+    NaN without both outcomes, or where no line fits best (all z alike, or outcomes that z separates without error).
     """
 
     def __init__(self, log_odds: Floats, bad: Floats, weight: Floats) -> None:
@@ -92,6 +106,10 @@ class Recalibration:
         self.intercept = self._level()
 
     def _fit(self) -> tuple[Floats, Floats]:
+        """Return intercept and slope of the fitted line, and the Hessian there.
+
+        All are NaN where no line fits best.
+        """
         lost = np.full(2, np.nan), np.full((2, 2), np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
             return lost
@@ -107,15 +125,18 @@ class Recalibration:
         return lost
 
     def _slopes(self, line: Floats) -> tuple[Floats, Floats]:
+        """Return gradient and Hessian of the log-likelihood at a line."""
         sums = self._line_terms(line).sum(axis=0)
         return sums[:2], np.array([[sums[2], sums[3]], [sums[3], sums[4]]])
 
     def _line_terms(self, line: Floats) -> Floats:
+        """Return what each row adds to gradient and Hessian at a line, shape (n, 5)."""
         p = sigmoid(line[0] + line[1] * self._z)
         left, curve = self._weight * (self._bad - p), self._weight * p * (1 - p)
         return np.stack([left, left * self._z, curve, curve * self._z, curve * self._z**2], axis=1)
 
     def _level(self) -> float:
+        """Return the intercept with the slope held at 1; NaN without both outcomes."""
         if not 0 < self._bad.sum() < len(self._bad):
             return math.nan
         level = 0.0
@@ -128,17 +149,20 @@ class Recalibration:
         return math.nan
 
     def terms(self) -> Floats:
-        """What a weighting needs of each row, shape (n, 7): the derivatives at the fitted line and level."""
+        """Return what a reweighting needs of each row, shape (n, 7).
+
+        These are the derivatives at the fitted line (five) and at the intercept with slope 1 (two).
+        """
         with np.errstate(invalid="ignore"):  # NaN stays NaN
             p = sigmoid(self.intercept + self._z)
             level = np.stack([self._weight * (self._bad - p), self._weight * p * (1 - p)], axis=1)
             return np.concatenate([self._line_terms(self._line), level], axis=1)
 
     def intervals(self, sums: Floats) -> tuple[Interval, Interval]:
-        """Of slope and intercept, from the sums of `terms` in each draw, shape (resamples, 7).
+        """Return slope and intercept with intervals, from the sums of `terms` in each draw.
 
-        Each draw moves the fitted line by one step of Newton's method, which for a weighting near the rows' own is the
-        refitted line to the second order, and costs no pass over the rows.
+        `sums` has the shape (resamples, 7). Each draw moves the fitted line by one step of Newton's method, which for
+        weights near the rows' own is the refitted line to the second order, and costs no pass over the rows.
         """
         left, left_z, curve, curve_z, curve_zz = sums[:, :5].T
         with np.errstate(all="ignore"):

@@ -12,20 +12,20 @@ HARM = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows in the order of one score, so that each further weighting costs one pass.
-
-    `good`: indices of the good rows, lowest score first; `bad`: those of the bad ones. For each bad row: `below` good
-    rows score less, `upto` less or the same.
-    """
+    """Rows in the order of one score, so that each further weighting costs one pass."""
 
     good: Ints
+    """Indices of the good rows, lowest score first."""
     bad: Ints
+    """Indices of the bad rows."""
     below: Ints
+    """For each bad row, the number of good rows that score less."""
     upto: Ints
+    """For each bad row, the number of good rows that score less or the same."""
 
     @staticmethod
     def of(score: Floats, bad: Floats) -> "Ranking":
-        """The ranking of a score, shape (n,), with outcomes 0 or 1, shape (n,)."""
+        """Return the ranking of a score, shape (n,), with outcomes 0 or 1, shape (n,)."""
         good = np.flatnonzero(bad == 0)
         good = good[np.argsort(score[good], kind="stable")]
         worse = np.flatnonzero(bad == 1)
@@ -34,13 +34,13 @@ class Ranking:
         return Ranking(good, worse, below, np.searchsorted(ordered, score[worse], side="right"))
 
     def figures(self, weight: Floats, loss: Floats, harm: float = HARM) -> tuple[float, float]:
-        """AUC and recall of loss with these weights (copies of each row), shape (n,); NaN where undefined.
+        """Return AUC and recall of loss under the weights given; NaN where undefined.
 
-        AUC: chance that a bad row scores above a good one, ties one half. Recall of loss: rows are rejected worst first
-        until `harm` of the good ones (by weight) are among them; of rows with equal scores the same share is rejected;
-        the figure is the share of all loss that is rejected.
-        Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: AUC 0.75. At a harm
-        of one quarter, half a good row may go, so half of the two that tie: recall of loss 0.5.
+        `weight`, shape (n,): copies of each row. AUC: chance that a bad row scores above a good one, ties one half.
+        Recall of loss: rows are rejected worst first until `harm` of the good ones (by weight) are among them; of rows
+        with equal scores the same share is rejected; the figure is the share of all loss that is rejected. Worked: scores
+        1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: AUC 0.75. At a harm of one quarter,
+        half a good row may go, so half of the two that tie: recall of loss 0.5.
         """
         goods = np.empty(len(self.good) + 1)
         goods[0] = 0.0
@@ -60,34 +60,42 @@ class Ranking:
 
 
 def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
-    """Chance that a bad row scores above a good one, ties one half; NaN without both. `weight`: copies of each row.
+    """Return the chance that a bad row scores above a good one, ties one half.
 
-    Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one beats one good row and ties with one: 0.75.
+    `weight`: copies of each row, 1 without. NaN without both outcomes. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad one
+    beats one good row and ties with one: 0.75.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
 def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
-    """Share of all loss among the worst-scored rows when `harm` of the good rows is rejected with them.
+    """Return the share of all loss that is rejected when `harm` of the good rows is.
 
-    NaN without a good row or without loss. Worked: see `Ranking.figures`.
+    Rows are rejected worst score first. NaN without a good row or without loss. Worked: see `Ranking.figures`.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Cumulative shares when rows are rejected worst score first, one step a distinct score, from 0 to 1: of the good
-    rows, the bad rows and all rows, each of shape (steps + 1,).
+    """Cumulative shares of rows rejected, worst score first, one step for each distinct score.
+
+    Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 where there are no such rows.
     """
 
     good: Floats
+    """Of the good rows."""
     bad: Floats
+    """Of the bad rows."""
     all: Floats
+    """Of all rows."""
 
     @staticmethod
     def of(score: Floats, bad: Floats, weight: Floats) -> "Shares":
-        """Worked: scores 3, 2, 1 with bad 1, 0, 0: bad 0, 1, 1, 1; good 0, 0, 0.5, 1."""
+        """Return the cumulative shares by a score, each row by its weight.
+
+        Worked: scores 3, 2, 1 with bad 1, 0, 0: bad 0, 1, 1, 1; good 0, 0, 0.5, 1.
+        """
         order = np.argsort(-score, kind="stable")
         ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
 
@@ -99,5 +107,8 @@ class Shares:
 
     @property
     def ks(self) -> float:
-        """The largest distance between the shares of bad and good rows. Worked: in the example of `of`, 1."""
+        """Return the largest distance between the shares of bad and good rows.
+
+        Worked: in the example of `of`, 1.
+        """
         return float(np.abs(self.bad - self.good).max())

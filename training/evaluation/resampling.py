@@ -1,4 +1,4 @@
-"""The cluster bootstrap: sellers drawn with replacement, all rows of one together, the same draws for every model."""
+"""The cluster bootstrap: sellers are drawn with replacement, with all their rows; every model gets the same draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,21 @@ from training.evaluation.arrays import Interval
 from training.evaluation.ranking import HARM, Ranking
 
 RESAMPLES = 1000
+"""Number of draws, unless stated."""
 CHUNK = 20
 """Draws summed up at a time: few enough that 100,000 sellers fit into memory, many enough to be quick."""
 
 
 @dataclass(slots=True)
 class Draws:
-    """What each draw gave, by model: arrays of shape (resamples,), and of shape (resamples, k) for `sums`."""
+    """The figures of each draw, by model."""
 
     auc: dict[str, Floats] = field(default_factory=dict)
+    """AUC, shape (resamples,)."""
     recall: dict[str, Floats] = field(default_factory=dict)
+    """Recall of loss, shape (resamples,)."""
     sums: dict[str, Floats] = field(default_factory=dict)
+    """Weighted sums of the model's terms, shape (resamples, k)."""
 
 
 def draw(
@@ -33,9 +37,10 @@ def draw(
     resamples: int,
     harm: float = HARM,
 ) -> Draws:
-    """AUC and recall of loss of each ranking, and the sums of each model's `terms` (shape (n, k)), in each draw.
+    """Draw sellers with replacement and return the figures of each draw.
 
-    Rows of one seller are not independent: a formula for independent rows (DeLong's) would be too narrow.
+    These are AUC and recall of loss of each ranking, and the sums of each model's `terms`, of shape (n, k). Rows of one
+    seller are not independent: a formula for independent rows (DeLong's) would be too narrow.
     """
     rng = np.random.default_rng(seed)
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -58,6 +63,7 @@ def draw(
 
 
 def _by_cluster(cluster: Ints, count: int, rows: Floats) -> Floats:
+    """Return the sums of rows by cluster, shape (count, k)."""
     columns = [np.bincount(cluster, weights=rows[:, k], minlength=count) for k in range(rows.shape[1])]
     return np.stack(columns, axis=1)
 
@@ -70,7 +76,10 @@ def bootstrap_auc(
     resamples: int = RESAMPLES,
     weight: Floats | None = None,
 ) -> dict[str, Interval]:
-    """AUC of each score with a cluster bootstrap by seller, and of each pair the difference as `a-b`."""
+    """Return the AUC of each score, and the difference of each pair as `a-b`, with intervals.
+
+    The intervals are of a cluster bootstrap by seller; each row counts 1 without `weight`.
+    """
     rankings = {name: Ranking.of(score, bad) for name, score in scores.items()}
     weights = np.ones(len(bad)) if weight is None else weight
     draws = draw(rankings, {}, seller, weights, bad, seed, resamples)
@@ -78,7 +87,7 @@ def bootstrap_auc(
 
 
 def with_pairs(points: Mapping[str, float], draws: Mapping[str, Floats]) -> dict[str, Interval]:
-    """The interval of each figure, and of the difference of each pair as `a-b`, from the same draws."""
+    """Return each figure, and the difference of each pair as `a-b`, with intervals of the same draws."""
     found = {name: Interval.of(point, draws[name]) for name, point in points.items()}
     names = list(points)
     for i, a in enumerate(names):

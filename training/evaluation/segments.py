@@ -1,4 +1,4 @@
-"""The same figures by segment: by volume, tenure, country, product category, file, sellers, inspection and month."""
+"""The same figures by segment: volume, tenure, country, product category, file, sellers, inspection and month."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,17 +21,20 @@ AT_MOST = 20
 """Countries and product categories shown; smaller ones are pooled into `other`."""
 
 FLOOR_BAD = 10
-"""Bad rows, and good ones, from which an AUC is told."""
+"""Bad rows, and good ones, that an AUC needs at least to be shown."""
 
 RESAMPLES = 200
+"""Draws for the interval of a segment's AUC, at most."""
 TENURE = (90, 365, 730, 1825)
+"""Days at which a new band of tenure begins."""
 TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
 
 Parts = list[tuple[str, Ints]]
+"""Parts of the rows: name, and indices of the rows."""
 
 
 def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Every kind of segment, each a list of rows that together hold all rows."""
+    """Return the figures by kind of segment; the segments of each kind hold all rows together."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     order = {"thin": 0, "medium": 1, "thick": 2}
     file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))
@@ -55,7 +58,10 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
 
 
 def by_volume(orders: Floats) -> Parts:
-    """Tenths of the rows by orders, smallest first, named by their range; equal orders are in one, so there may be fewer."""
+    """Return the rows in tenths by orders, smallest first, named by their range.
+
+    Equal orders are in one part, so there may be fewer than ten.
+    """
     parts = tied_bins(orders)
     return [
         (f"{k + 1} of {len(parts)}: {orders[index[0]]:,.0f} to {orders[index[-1]]:,.0f} orders", index)
@@ -64,8 +70,10 @@ def by_volume(orders: Floats) -> Parts:
 
 
 def by_label(labels: Labels) -> Parts:
-    """The rows of each label, most first; empty ones are `unknown`, those of fewer than 100 rows or beyond the twenty
-    largest are pooled into `other`, last. Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
+    """Return the rows of each label, the label of most rows first.
+
+    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`, last.
+    Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
     """
     texts = np.asarray(labels, dtype=str)
     texts = np.where(texts == "", "unknown", texts)
@@ -77,10 +85,11 @@ def by_label(labels: Labels) -> Parts:
 
 
 def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
-    """One segment: AUC as served (an interval of 200 draws; null below 10 bad or 10 good rows), predicted over each row's
-    own exposure, observed with Jeffreys' interval and test; beside them the unconstrained twin and the champion.
+    """Return the figures of one segment: AUC, predicted and observed rate.
 
-    `auc_difference` is the candidate's less the champion's, from the same draws.
+    AUC is as served, with an interval of 200 draws; null below 10 bad or 10 good rows. `predicted` holds over each row's own
+    exposure; `observed` has Jeffreys' interval and test. Beside them stand the figures of the unconstrained twin and of the
+    champion. `auc_difference` is the candidate's less the champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -112,7 +121,10 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
 
 
 def by_month(case: Case) -> list[dict[str, Any]]:
-    """Figures by month of the observation day, in order; the AUC's interval from 10 bad and 10 good rows on."""
+    """Return the figures by month of the observation day, in order.
+
+    The AUC has a value and an interval from 10 bad and 10 good rows on.
+    """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
     for k, (month, index) in enumerate(groups_of(months)):
@@ -124,8 +136,9 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 
 
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Calibration and log-loss by tenth of volume (ties together), smallest first, beside the unconstrained twin's: what the
-    constraints cost, and whom.
+    """Return calibration and log-loss by tenth of volume, smallest first, equal volumes together.
+
+    Beside them stand those of the unconstrained twin: what the constraints cost, and for which sellers (None without a twin).
     """
     predicted = case.probabilities()
     table = []

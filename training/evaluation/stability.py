@@ -1,6 +1,7 @@
-"""Whether test rows come from where training rows came from: PSI and CSI with critical values for these very samples.
+"""Whether test rows have the distribution of training rows: PSI and CSI with critical values for these very samples.
 
-The folklore of 0.1 and 0.25 knows no sample size: with 200 rows chance alone passes 0.1, with a million 0.001 is news.
+The customary limits of 0.1 and 0.25 ignore the sample size: with 200 rows chance alone passes 0.1, with a million 0.001 is
+a difference.
 """
 
 from dataclasses import dataclass
@@ -11,22 +12,26 @@ from scoring.arrays import Floats, Ints
 from training.evaluation.arrays import LEVEL
 
 BINS = 10
+"""Bins of a column, unless stated."""
 DRAWS = 2000
+"""Draws for a critical value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A stability index, and the value that it passes by chance in 5 % of samples like these."""
+    """A stability index with its critical value."""
 
     value: float
+    """The index."""
     critical: float
+    """The value that the index passes by chance in 5 % of samples like these."""
 
 
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
-    """Upper edges (inclusive) of all bins but the last one: quantiles of the reference, equal ones once.
+    """Return the upper edges (inclusive) of all bins but the last one.
 
-    If many rows share the lowest value, what lies below it has a bin of its own. Worked: 1 to 10 in two bins: [5.5];
-    0, 0, 0, 1 in two bins: [just below 0, 0].
+    They are quantiles of the reference, equal ones once. If many rows share the lowest value, what lies below it has a bin of
+    its own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
     """
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
     lowest = reference.min()
@@ -34,10 +39,10 @@ def edges_of(reference: Floats, bins: int = BINS) -> Floats:
 
 
 def psi(reference: Floats, other: Floats) -> float:
-    """Population stability index of counts (or weights) in the same bins: sum of (q - p) ln(q / p) over shares p and q.
+    """Return the population stability index of counts (or weights) in the same bins.
 
-    A bin that is empty on one side counts as half a row there; one that is empty on both is left out. Worked: 50 and 50
-    against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
+    It is the sum of (q - p) ln(q / p) over shares p and q. A bin that is empty on one side counts as half a row there;
+    one that is empty on both is left out. Worked: 50 and 50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
     """
     known = (reference > 0) | (other > 0)
     p, q = (np.where(counts[known] > 0, counts[known], 0.5) for counts in (reference, other))
@@ -46,7 +51,10 @@ def psi(reference: Floats, other: Floats) -> float:
 
 
 class Samples:
-    """Two samples, the reference and the other, with the sellers that their rows belong to, shapes (n,) and (m,)."""
+    """Two samples, the reference and the other, with the sellers of their rows.
+
+    The codes of sellers have the shapes (n,) and (m,).
+    """
 
     def __init__(self, reference_seller: Ints, other_seller: Ints) -> None:
         sellers, cluster = np.unique(np.concatenate([reference_seller, other_seller]), return_inverse=True)
@@ -54,12 +62,13 @@ class Samples:
         self._first, self._second = cluster[: len(reference_seller)], cluster[len(reference_seller) :]
 
     def shift(self, reference: Floats, other: Floats, seed: int | list[int]) -> Shift:
-        """The index of one column, shapes (n,) and (m,), over quantile bins of the reference.
+        """Return the stability index of one column, over quantile bins of the reference.
 
-        The critical value is a multiplier bootstrap by seller: each draw gives every seller a normal weight and moves
-        the two samples' shares apart as those weights say, as if both came from one source; the same seller has the
-        same weight in both. The index of a draw is its form of second order, sum of d^2 / share. For independent rows
-        this is chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) = 0.034.
+        `reference` has the shape (n,), `other` (m,). The critical value is a multiplier bootstrap by seller: each draw
+        gives every seller a normal weight and moves the two samples' shares apart as those weights require, as if both
+        came from one source; the same seller has the same weight in both. The index of a draw is its form of second
+        order, sum of d^2 / share. For independent rows this is chi-square: with 10 bins and 1,000 rows twice, critical =
+        16.9 x (1/1000 + 1/1000) = 0.034.
         """
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)
@@ -75,7 +84,7 @@ class Samples:
         return Shift(psi(*counts), float(np.quantile((apart**2 / pooled).sum(axis=1), LEVEL)))
 
     def _moves(self, cluster: Ints, binned: Ints, counts: Floats) -> Floats:
-        """How far each seller's rows pull the shares of one sample from what they are, shape (sellers, bins)."""
+        """Return how far each seller's rows move the shares of one sample, shape (sellers, bins)."""
         cells = np.bincount(cluster * len(counts) + binned, minlength=self._sellers * len(counts))
         table = cells.reshape(self._sellers, len(counts)).astype(np.float64)
         rows = len(binned)

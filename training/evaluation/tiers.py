@@ -1,4 +1,4 @@
-"""What the points do under the policy: tiers, their calibration, and what changes from the champion to the candidate."""
+"""Tiers under the policy: their calibration, and what changes from the champion to the candidate."""
 
 from typing import Any
 
@@ -21,15 +21,19 @@ STEP = 20
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
-    """Index into TIERS of each row. With cut-offs 500, 600, 700: 499 is 1 (probation), 500 is 2; unrated is 0."""
+    """Return the index into TIERS of each row; 0 is unrated.
+
+    Worked: with cut-offs 500, 600, 700, 499 points are 1 (probation) and 500 are 2.
+    """
     cut_offs = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
     return np.where(unrated, 0, 1 + np.searchsorted(cut_offs, points, side="right")).astype(np.int64)
 
 
 def grades(case: Case) -> list[dict[str, Any]]:
-    """Each tier with rows: predicted and observed, Jeffreys on both sides, Holm over all tiers and sides.
+    """Return predicted and observed rate of each tier that has rows.
 
-    Rows that the policy leaves unrated stand apart, without a range of points.
+    Jeffreys' test is on both sides, with Holm's correction over all tiers and sides. Rows that the policy leaves unrated
+    are a tier of their own, without a range of points.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad = case.probabilities()[CANDIDATE]
@@ -52,9 +56,10 @@ def grades(case: Case) -> list[dict[str, Any]]:
 
 
 def migration(case: Case) -> dict[str, Any] | None:
-    """Rows by tier of the champion (down) and of the candidate (across), rated rows only; None without a champion.
+    """Return the numbers of rows by tier of the champion (down) and of the candidate (across).
 
-    `same` and `within_one`: shares that keep their tier, or move one at most.
+    Only rated rows count. `same` and `within_one`: shares of rows that keep their tier, or move by one at most; None
+    without a rated row. The result is None without a champion.
     """
     if case.champion_points is None:
         return None
@@ -73,11 +78,12 @@ def migration(case: Case) -> dict[str, Any] | None:
 
 
 def swap(case: Case) -> dict[str, Any] | None:
-    """The swap set at an equal share of rejected rows, rated rows only; None without a champion.
+    """Return the swap set: rows that only one of candidate and champion rejects at an equal share.
 
-    Each model rejects as many of its worst rows as the champion has in the lowest tier (5 % if it has none): lowest
-    points first, of equal points the higher log-odds as served. `in`: rejected by the champion, accepted by the candidate;
-    `out`: the other way round; `kept`: accepted by both. A better candidate has a higher bad rate in `out` than in `in`.
+    Only rated rows count; None without a champion. Each model rejects as many of its worst rows as the champion has in
+    the lowest tier (5 % if it has none): lowest points first, of equal points the higher log-odds as served. `in`:
+    rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. A better
+    candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:
         return None
@@ -92,6 +98,7 @@ def swap(case: Case) -> dict[str, Any] | None:
     new, old = rejected[CANDIDATE], rejected[CHAMPION]
 
     def part(inside: Bools) -> dict[str, Any]:
+        """Return the number of rows inside, of bad ones, and the weighted bad rate; None without rows."""
         bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
         rate = float(weight @ bad / weight.sum()) if len(bad) else None
         return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}
@@ -101,7 +108,10 @@ def swap(case: Case) -> dict[str, Any] | None:
 
 
 def impact(case: Case) -> list[dict[str, Any]]:
-    """Rows in each tier under the candidate and the champion, and the bad rate of the candidate's."""
+    """Return the rows in each tier under candidate and champion, and the candidate's bad rate.
+
+    The champion's numbers are None without a champion, and the bad rate of a tier without rows is None.
+    """
     codes = {CANDIDATE: tier_codes(case.points, case.unrated, case.policy)}
     if case.champion_points is not None:
         codes[CHAMPION] = tier_codes(case.champion_points, case.unrated, case.policy)
@@ -121,7 +131,10 @@ def impact(case: Case) -> list[dict[str, Any]]:
 
 
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
-    """Good and bad rows in bands of 20 points, from `edges[k]` up to but without `edges[k + 1]`."""
+    """Return the numbers of good and bad rows in bands of 20 points.
+
+    Band k holds the points from `edges[k]` up to but without `edges[k + 1]`.
+    """
     first, last = int(points.min()) // STEP, int(points.max()) // STEP
     band = points // STEP - first
     count = last - first + 1

@@ -1,1 +1,1 @@
-"""Fitting a model: additive start, LightGBM, seeds, tuning, the prior of rates."""
+"""Fitting of a model: additive start, LightGBM, seeds, calibration, exposure slope, search for parameters, prior of rates."""

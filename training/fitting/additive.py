@@ -1,8 +1,9 @@
 """The additive start of a model: what each feature adds by itself, as trees, before LightGBM looks for more.
 
-A logistic regression whose signs the features' directions bind, on the logarithm of each column and on its rank. On little
-data it ranks better than trees alone, which have to learn a slope step by step; on much data the trees that follow correct
-it. Each column's part is a step function over at most KNOTS values, hence one tree of splits on one feature, and monotone.
+It is a logistic regression on the logarithm of each column and on its rank, with the signs of its weights bound by the
+features' directions. On little data it ranks better than trees alone, which have to learn a slope step by step; on much data
+the trees that follow correct it. Each column's part is a step function over at most KNOTS values, hence one tree of splits on
+one feature, and monotone.
 """
 
 from collections.abc import Sequence
@@ -16,29 +17,35 @@ from threadpoolctl import threadpool_limits
 from scoring.arrays import Floats, Ints
 
 KNOTS = 64
+"""Values of a column at most at which its part may step."""
 MOST_ROWS = 50_000
+"""Rows at most that the regression is fitted on."""
 PENALTY = 50.0
-"""Of the squared weights of standardised columns, against the sum of log-losses."""
+"""Factor of the squared weights of standardised columns, against the sum of log-losses."""
 
 MOST_STEPS = 300
+"""Steps of the optimiser at most."""
 DIGITS = 9
 """Decimals of a step's value: coarser than what two runs of the optimiser could differ by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What one feature adds to the log-odds: `values[i]` up to and including `bounds[i]`, the last one beyond all."""
+    """What one feature adds to the log-odds of bad, as a step function."""
 
     feature: int
+    """Column of the feature."""
     bounds: Floats
+    """Rising values of the feature at which steps end, the bound itself included."""
     values: Floats
+    """Log-odds of each step: `values[i]` up to and including `bounds[i]`; one more value than bounds, beyond all of them."""
 
     def raw(self, x: Floats) -> Floats:
-        """What it adds to rows of shape (n, features), shape (n,)."""
+        """Return the log-odds that the feature adds to rows of shape (n, features), shape (n,)."""
         return np.asarray(self.values[np.searchsorted(self.bounds, x[:, self.feature])], dtype=np.float64)
 
     def tree(self) -> str:
-        """The same as a tree of LightGBM's text, without its number."""
+        """Return the steps as a tree in LightGBM's text format, without the tree's number."""
         left, right, bound = [0] * len(self.bounds), [0] * len(self.bounds), [0] * len(self.bounds)
         made = 0
 
@@ -78,10 +85,11 @@ class Steps:
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
 ) -> list[Steps]:
-    """What each feature adds, without a constant; features that add nothing are left out.
+    """Fit what each feature adds to the log-odds of bad, without a constant.
 
-    `start`: log-odds that each row has already. `directions` as of features: +1 never raises the log-odds, -1 never
-    lowers them, 0 is free. More than MOST_ROWS rows are thinned evenly.
+    Features that add nothing are left out. `start`: log-odds that each row has already. `directions` as of features: +1
+    never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`. More than MOST_ROWS
+    rows are thinned evenly.
     """
     some = _thinned(len(x))
     weight = np.ones(len(bad)) if weight is None else weight
@@ -98,12 +106,14 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """The slope of one more column, `own`, in the log-odds beside what each feature adds, all fitted at once. It is not
-    penalised and of any sign.
+    """Fit the slope of one more column, `own`, beside what each feature adds, all at once.
+
+    The slope is that of the log-odds of bad; it is not penalised and may have any sign. More than MOST_ROWS rows are thinned
+    evenly. `directions` as in `fit_additive`.
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
-    # The penalty is on the weights: of a column so large, that of a slope is nothing.
+    # The penalty is on the weights: for a column this large, the penalty on its slope is nothing.
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
     start = np.zeros(len(some))
     weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))
@@ -111,25 +121,32 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
 
 
 UNPENALISED = 100.0
+"""Factor of a column that makes its weight so small that the penalty on it is nothing."""
 
 
 def _thinned(rows: int) -> Ints:
-    """At most MOST_ROWS places, evenly spread."""
+    """Return at most MOST_ROWS places of rows, evenly spread."""
     return np.unique(np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """The design of the regression, two columns for each of the features `used`, and the sign of each column's weight."""
+    """The design of the regression: two columns for each feature used."""
 
     knots: list[Floats]
+    """Of each feature, used or not, the values at which it may step."""
     used: list[int]
+    """Features with at least two knots."""
     tables: list[tuple[Floats, NDArray[np.intp]]]
+    """Of each feature used, the two columns by knot, and the knot of each row; see `_table`."""
     signs: Ints
+    """Sign of each column's weight; 0 is any."""
     design: Floats
+    """Shape (rows, columns)."""
 
 
 def _columns(x: Floats, directions: Sequence[int]) -> _Columns:
+    """Return the design of the regression for rows of shape (n, features)."""
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
     tables = [_table(x[:, place], knots[place]) for place in used]
@@ -139,7 +156,10 @@ def _columns(x: Floats, directions: Sequence[int]) -> _Columns:
 
 
 def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """Logarithm and rank of each knot, standardised over the rows, shape (knots, 2); and the knot of each row."""
+    """Return logarithm and rank of each knot, shape (knots, 2), and the knot of each row.
+
+    Both columns are standardised over the rows.
+    """
     bins = np.minimum(np.searchsorted(knots, column), len(knots) - 1)
     table = np.stack([log1p(knots), np.arange(len(knots)) / (len(knots) - 1)], axis=1)
     seen = table[bins]
@@ -147,12 +167,18 @@ def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def log1p(x: Floats) -> Floats:
-    """ln(1 + x), and below 0 the same turned over: order and zero stay. Worked: 0, 9 and -9 give 0, 2.303 and -2.303."""
+    """Return ln(1 + x), and below 0 the mirror image: order and zero stay.
+
+    Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
+    """
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 
 
 def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """Weights of the columns, of the signs given (0: any), that make the penalised log-loss least; a constant is free."""
+    """Return the weights of the columns that make the penalised log-loss least.
+
+    `signs` bind the weights' signs (0: any); a constant is fitted too, free and not returned.
+    """
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 
     def loss(beta: Floats) -> tuple[float, Floats]:

@@ -1,7 +1,7 @@
-"""Cross-fitting: what models say of sellers that they were not fitted on.
+"""Cross-fitting: scores of sellers by models that were not fitted on them.
 
-Observation points lie closer together than their windows are long, so whoever was bad at one is bad at the next: a point
-that is held back asks a model for outcomes that it has learnt already. Whole sellers left out are new to it.
+Observation points lie closer together than their windows are long, so a seller that was bad at one is bad at the next: a
+point that is held back asks a model for outcomes that it has learnt already. Whole sellers left out are new to it.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot
 
 FOLDS = 3
+"""Folds of sellers, and models."""
 MOST_FITTED = 50_000
 """Rows at most that the models share: a million rows are fitted once, and not three times more for two numbers."""
 LEAST_BAD = 10
@@ -23,8 +24,11 @@ LEAST_BAD = 10
 def cross_fit(
     rows: Snapshot, asked: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], lightgbm.Booster]
 ) -> Floats | None:
-    """Raw scores of the rows `asked`, by their inputs `x`: each by a model of those `rows` that are not of its fold of the
-    sellers. `fit` is given the number of the fold, from 0, and the rows without it. None if that leaves too few bad rows.
+    """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
+
+    Sellers are in FOLDS folds; each model is fitted on those of `rows` that are not of its fold. `x`: the inputs of
+    `asked`. `fit` gets the number of the fold, from 0, and the rows without it. None if a model would have fewer than
+    LEAST_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
     if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < LEAST_BAD:

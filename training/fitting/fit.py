@@ -1,4 +1,4 @@
-"""Fitting: the monotone LightGBM, its calibration, and the logistic regression it is compared with."""
+"""Fitting: the monotone LightGBM, its calibration, the baseline seller, and rows for the golden vectors."""
 
 import math
 import re
@@ -41,39 +41,44 @@ FIXED: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-"""Not for a study to change: the certificate and equal digests rest on these."""
+"""Parameters that no study may change: the certificate and equal digests rest on them."""
 
 
 def offset(snapshot: Snapshot, study: Study) -> Floats:
-    """Each row's own exposure as log-odds: slope x ln(window orders / reference orders), 0 without a reference exposure.
+    """Return each row's own exposure as log-odds: slope x ln(window orders / reference orders).
 
-    Added to the raw score in training and evaluation only; serving answers for the reference exposure. Worked: a row
-    that settles 500 orders in its window, with 1,000 as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
+    0 without a reference exposure; the slope is 1 where the study has none. It is added to the raw score in training and
+    evaluation only; serving answers for the reference exposure. Worked: a row that settles 500 orders in its window, with
+    1,000 as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
     """
     slope = 1.0 if study.exposure_slope is None else study.exposure_slope
     return slope * log_exposure(snapshot.window_orders, study)
 
 
 def log_exposure(window_orders: Floats, study: Study) -> Floats:
-    """ln(window orders / reference orders) of each row; 0 without a reference exposure."""
+    """Return ln(window orders / reference orders) of each row.
+
+    0 without a reference exposure; fewer orders than 1 count as 1.
+    """
     if study.reference_exposure is None:
         return np.zeros(len(window_orders))
     return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.reference_exposure))
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """The rows as serving would see them: every context at its reference."""
+    """Return the rows as serving would see them: every context at its reference."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_lightgbm(
     rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
 ) -> lightgbm.Booster:
-    """The monotone model: raw score = log-odds of bad over the reference exposure. Rows in canonical order.
+    """Fit the monotone model, whose raw score is the log-odds of bad over the reference exposure.
 
-    It begins with what each feature adds by itself, unless the study says otherwise (`training.fitting.additive`), and
-    LightGBM looks for the rest. With `study.seeds` above 1, the mean of so many models as one. `constrained=False`: the twin
-    without constraints, to tell their price; it has no certificate. A row counts by its `weight`.
+    Rows must be in canonical order; a row counts by its `weight`. The model begins with what each feature adds by itself,
+    unless the study turns that off (`training.fitting.additive`), and LightGBM looks for the rest. With `study.seeds`
+    above 1 it is the mean of so many models as one. `constrained=False` fits the twin without constraints, to measure
+    their price; it has no certificate. `done` is called after each round.
     """
     start = offset(rows, study)
     directions = [feature.direction if constrained else 0 for feature in study.features]
@@ -91,7 +96,7 @@ def fit_lightgbm(
 
 
 def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
-    """Tells of each round of one of several fits."""
+    """Return a callback that reports each round of one of several fits."""
     return lambda round_: done(before + round_, rounds) if done else None
 
 
@@ -103,7 +108,10 @@ def _fit_one(
     done: Callable[[int], None],
     directions: Sequence[int] | None,
 ) -> lightgbm.Booster:
-    """One LightGBM from `start`, the log-odds that each row has already; without `directions` it is not constrained."""
+    """Fit one LightGBM model from `start`, the log-odds that each row has already.
+
+    Without `directions` it is not constrained. ConfigurationWrong if LightGBM refuses the study's parameters.
+    """
     parameters = {
         **DEFAULTS,
         **study.parameters,
@@ -127,17 +135,19 @@ def _fit_one(
 
 
 def _plain(error: Exception) -> str:
-    """LightGBM's message in one line, without the place in its source."""
+    """Return LightGBM's message in one line, without the place in its source."""
     return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
 
 
 _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
+"""Place in LightGBM's source, as its messages name it."""
 
 
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
-    """The constant c that makes the mean of sigmoid(start + c) the base rate (Newton's method from the mean).
+    """Return the constant c that makes the mean of sigmoid(start + c) the base rate.
 
-    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
+    By Newton's method from the mean; each row counts 1 without `weight`. Worked: half the rows bad and start 0 gives 0;
+    start 1 for all gives -1.
     """
     rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
     c = math.log(rate / (1 - rate)) - float(start.mean())
@@ -152,9 +162,10 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
 
 
 def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Booster:
-    """The booster with the constant added to every leaf of its first tree, so that the text states the whole score.
+    """Add the constant to every leaf of the first tree, so that the text states the whole score.
 
-    Adding one constant to all leaves moves no leaf past another: what is monotone stays so.
+    Returns the booster, changed in place. Adding one constant to all leaves moves no leaf past another: what is monotone
+    stays monotone.
     """
     for leaf in range(booster.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
         booster.set_leaf_output(0, leaf, booster.get_leaf_output(0, leaf) + constant)
@@ -162,10 +173,10 @@ def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Boost
 
 
 def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
-    """Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start, by Newton's method.
+    """Fit Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start.
 
-    `start` is each row's own exposure offset; a row counts by its `weight`, 1 without. With too little to tell (no bad row),
-    the raw score is taken as it is.
+    By Newton's method. `start` is each row's own exposure offset; a row counts by its `weight`, 1 without. Where all rows are
+    good or all are bad, the raw score is kept as it is: (0, 1).
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0
@@ -192,10 +203,10 @@ def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = N
 
 
 def baseline_seller(rows: Snapshot) -> Floats:
-    """The clean baseline seller: of each feature the median over established sellers without a counted incident.
+    """Return the clean baseline seller: the median of each feature over established clean sellers.
 
-    Established: at least as many settled orders so far as the median clean seller. Of many, MOST_ESTABLISHED of them,
-    evenly spread.
+    Clean: without a counted incident; if no seller is, all count as clean. Established: at least as many settled orders
+    so far as the median clean seller. Of many, MOST_ESTABLISHED are used, evenly spread.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
@@ -206,9 +217,13 @@ def baseline_seller(rows: Snapshot) -> Floats:
 
 
 MOST_ESTABLISHED = 100_000
+"""Established sellers at most that the baseline seller is the median of."""
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Inputs spread evenly over the training rows, for the golden vectors: float64 of shape (count, features)."""
+    """Return inputs spread evenly over the training rows, for the golden vectors.
+
+    float64 of shape (count, features), of fewer rows if there are not so many.
+    """
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

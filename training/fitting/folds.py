@@ -1,4 +1,4 @@
-"""Whole sellers in folds, so that nothing learnt of a seller is tested on the same one."""
+"""Folds of whole sellers, so that nothing learnt of a seller is tested on the same one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,19 @@ Words = NDArray[np.uint64]
 
 
 def folds(seller: Ints, k: int, seed: int) -> Ints:
-    """The fold, 0 to k - 1, of each row: one for all rows of a seller, by a hash of its code and the seed alone."""
+    """Return the fold, 0 to k - 1, of each row: one for all rows of a seller.
+
+    It follows from a hash of the seller's code and the seed alone.
+    """
     start = mix(np.full(1, seed % (1 << 64), dtype=np.uint64))
     return (mix(seller.astype(np.uint64) ^ start) % np.uint64(k)).astype(np.int64)
 
 
 def mix(value: Words) -> Words:
-    """Numbers of 64 bits stirred so that like ones become unlike ones (splitmix64); arrays of at least one dimension."""
+    """Return 64-bit numbers hashed so that like ones become unlike ones (splitmix64).
+
+    Arrays of at least one dimension.
+    """
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

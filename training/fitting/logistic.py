@@ -1,7 +1,7 @@
 """Logistic regression on the logarithms of the model's own columns: the baseline that a model has to be better than.
 
-Counts and masses reach from nothing to thousands, and what the tenth incident adds is less than what the first did: taken
-as they are, a regression is led by a few large sellers, with log-odds beyond 1,000.
+Counts and masses reach from nothing to thousands, and the tenth incident adds less than the first did: without logarithms a
+regression is led by a few large sellers, with log-odds beyond 1,000.
 """
 
 import numpy as np
@@ -14,14 +14,17 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 PENALTY = 5.0
-"""Of the squared weights of standardised columns, against the sum of log-losses."""
+"""Factor of the squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 100
+"""Steps of Newton's method at most."""
 
 
 class Logistic:
-    """Logistic regression on the logarithm of each column, standardised. A row counts by its weight, and has its own
-    exposure as an offset, as in the model: what is fitted is over the reference exposure.
+    """Logistic regression on the logarithm of each column, standardised.
+
+    A row counts by its weight, and has its own exposure as an offset, as in the model: what is fitted holds over the
+    reference exposure.
     """
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
@@ -34,22 +37,23 @@ class Logistic:
             self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight)
 
     def served(self, rows: Snapshot) -> Floats:
-        """Log-odds of bad over the reference exposure, shape (n,)."""
+        """Return the log-odds of bad over the reference exposure, shape (n,)."""
         return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
-        """Log-odds of bad over each row's own exposure, shape (n,)."""
+        """Return the log-odds of bad over each row's own exposure, shape (n,)."""
         return self.served(rows) + offset(rows, self._study)
 
     def _design(self, columns: Floats) -> Floats:
+        """Return a constant column and the standardised columns."""
         return np.column_stack([np.ones(len(columns)), (columns - self._middle) / self._spread])
 
 
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats) -> Floats:
-    """Weights of the columns, the first a constant and free, that make the penalised log-loss least (Newton's method).
+    """Fit the weights of the columns that make the penalised log-loss least (Newton's method).
 
-    `start`: log-odds that each row has already. Worked: half of the rows bad, no column but the constant, all start at 1:
-    [-1].
+    The first column is a constant, and free of the penalty. `start`: log-odds that each row has already. Worked: half of the
+    rows bad, no column but the constant, all start at 1: [-1].
     """
     penalty = np.full(design.shape[1], 2 * PENALTY)
     penalty[0] = 0.0

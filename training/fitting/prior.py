@@ -18,11 +18,14 @@ from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
 MOST_SELLERS = 100_000
-"""Sellers that are looked at: more of them would move the prior by nothing that shows."""
+"""Sellers that are read at most: more of them would move the prior by nothing that shows."""
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
-    """The prior of a study's sellers, as known at `point`."""
+    """Fit the prior of a study's sellers from what was known at `point`.
+
+    Of many sellers, one in `sellers // MOST_SELLERS` is read.
+    """
     columns = table.columns
     step = max(columns.cases // MOST_SELLERS, 1)
     if step > 1:
@@ -33,7 +36,10 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
 
 
 def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
-    """The likeliest prior of sellers with these sums; what nobody has ever done is taken from the default prior."""
+    """Return the likeliest prior of sellers with these sums.
+
+    Sellers without an order are left out. What no seller has ever done is filled in from the default prior.
+    """
     default = default_prior(constants)
     sold = np.flatnonzero(sums.orders[LONGEST] > 0)
     sold = sold[:: max(len(sold) // MOST_SELLERS, 1)]
@@ -57,15 +63,17 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
 
 
 def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
-    """(shape, orders) of the likeliest Gamma of rates, from events and orders > 0 by seller, shape (n,); None: no events.
+    """Fit the likeliest Gamma of rates to events and orders by seller; return (shape, orders).
 
-    Worked: of 20,000 sellers whose rates are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
+    Both arrays have the shape (n,), orders above 0. None without any event. Worked: of 20,000 sellers whose rates are
+    Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
     """
     if not events.sum():
         return None
     mean = float(events.sum() / orders.sum())
 
     def unlikely(logs: Floats) -> float:
+        """Return the mean negative log-likelihood of the logarithms of shape and orders."""
         shape, rate = np.exp(logs)
         terms = gammaln(shape + events) - gammaln(shape) - events * np.log(rate + orders)
         return -float(np.mean(terms - shape * np.log1p(orders / rate)))
@@ -79,5 +87,5 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
 
 
 def _short(value: float) -> float:
-    """To 4 digits: what the last ones of a search are differs between machines."""
+    """Return the value to 4 digits: the last digits of a search differ between machines."""
     return float(f"{value:.4g}")

@@ -1,14 +1,15 @@
 """The slope of exposure: by how much the log-odds of bad rise with the logarithm of a row's own orders.
 
 Were every order as risky as the next, bad as "at least one incident" would rise with slope 1; a label of k incidents rises
-more steeply, one that a person gives per seller hardly at all. Assumed and not asked for, a slope of 1 teaches the model
-that large sellers are safe (or dangerous) where they are not. So it is estimated, on training points alone.
+more steeply, one that a person gives per seller hardly at all. A slope of 1 that is assumed and not measured teaches the
+model that large sellers are safe (or dangerous) where they are not. So it is estimated, on training points alone.
 
 Score and slope make up for each other's faults: fitted with a wrong slope, the score leans on what a seller sold before, and
 beside it alone the wrong slope looks right (in a simulation without any slope, 0.4 was found beside a model that had
-assumed 1; of 0.4 it was 0.7). So it is asked for in two steps: beside what each feature adds, both fitted at once; then
+assumed 1; of 0.4 it was 0.7). So it is estimated in two steps: beside what each feature adds, both fitted at once; then
 beside models with that slope which have not seen the seller, and beside what it sold before (of slopes 0, 0.4 and 1 that
-found -0.03, 0.40 and 0.99 in 3,000 rows). What tells is how much more or less than before a seller came to sell.
+found -0.03, 0.40 and 0.99 in 3,000 rows). What identifies the slope is how much more or less than before a seller came to
+sell.
 """
 
 from collections.abc import Callable
@@ -26,29 +27,37 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of the champion"
-"""How a slope came about: asked of the training points; by the study; nothing could be asked; a recalibration keeps it."""
+"""How a slope came about: from the training points; from the study; 1 for want of data; kept by a recalibration."""
 
 ERROR_95 = 1.959964
+"""Standard errors from the middle of a 95 % interval to its ends."""
 DIGITS = 4
-"""What the last digits of a search are differs between machines."""
+"""Decimals that are kept: the last digits of a search differ between machines."""
 
 MOST = 10.0
+"""Largest slope, either way."""
 MATERIAL = 0.1
-"""How far the test may be from the slope beyond chance: over ten times the orders, 0.1 moves odds by a quarter."""
+"""Distance of the test rows' slope from the slope used that is allowed beyond chance: over ten times the orders, 0.1
+moves odds by a quarter.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """A slope and how it came about; with the 95 % interval, by seller, where it was estimated."""
+    """A slope and how it came about."""
 
     value: float
+    """The slope."""
     how: str
+    """How it came about: ESTIMATED, STATED, ASSUMED or CHAMPIONS."""
     low: float | None = None
+    """Lower end of its 95 % interval, by seller; None where it was not estimated."""
     high: float | None = None
+    """Upper end of its 95 % interval, by seller; None where it was not estimated."""
 
     @property
     def text(self) -> str:
-        """In a sentence."""
+        """Describe the slope, its interval and how it came about as a part of a sentence."""
         span = "" if self.low is None or self.high is None else f" (95 % interval {self.low:.3f} to {self.high:.3f})"
         return f"log-odds rise with {self.value:.3f} x ln(orders){span}, {_HOW[self.how]}"
 
@@ -59,10 +68,15 @@ _HOW = {
     ASSUMED: "assumed, since the training points hold too little to estimate it",
     CHAMPIONS: "as of the champion that is recalibrated",
 }
+"""How a slope came about, in words."""
 
 
 def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], lightgbm.Booster]) -> Slope:
-    """The slope at the training points `rows`. `fit`: a model of some rows by a study, beside the number of its fold."""
+    """Estimate the slope at the training points `rows`.
+
+    `fit` gets the number of a fold, some rows and a study, and returns a model of these rows by that study. The slope is 1,
+    ASSUMED, where all rows have the same exposure or the rows are too few to estimate it.
+    """
     own = log_exposure(rows.window_orders, study)
     if np.ptp(own) == 0:
         return Slope(1.0, ASSUMED)
@@ -79,12 +93,15 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
 
 
 def _bounded(value: float) -> float:
+    """Return the value within -MOST to MOST, rounded to DIGITS decimals."""
     return round(min(max(value, -MOST), MOST), DIGITS)
 
 
 def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
-    """The slope of `own` in the log-odds of bad beside a score of any slope and the logarithm of the orders before, and its
-    standard error with rows of one seller taken as one (Huber's sandwich). None where the rows do not say.
+    """Return the slope of `own` in the log-odds of bad beside a score, and its standard error.
+
+    Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error counts
+    rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -108,19 +125,25 @@ def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The slope that the test rows show beside the score, with its 95 % interval; whether it agrees with the one used."""
+    """The slope that the test rows show beside the score."""
 
     value: float
+    """The slope."""
     low: float
+    """Lower end of its 95 % interval."""
     high: float
+    """Upper end of its 95 % interval."""
     agrees: bool
+    """Whether it agrees with the slope used."""
     text: str
+    """The result as a sentence."""
 
 
 def tested(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> Tested | None:
-    """Holds the slope against the test rows, of which `raw` are the model's scores. None where they do not say.
+    """Compare the slope with that of the test rows, of which `raw` are the model's scores.
 
-    They contradict where they are farther than MATERIAL from it, and both intervals together do not reach as far.
+    They contradict it where they are farther from it than both intervals together reach, by more than MATERIAL. None where
+    the rows do not determine a slope.
     """
     found = beside(raw, log_exposure(test.window_orders, study), test)
     if found is None:

@@ -4,8 +4,8 @@ A trial is fitted on the earlier training points without a fold of the sellers, 
 latest training point. So neither a seller nor a time is on both sides, and the test period is never seen. A trial that is
 worse than the median after a fold is given up.
 
-Trials that are over are kept in a file, so that an interrupted search goes on: one that was interrupted leaves nothing
-there. What is tried next follows from the seed and the trials before it alone, so both end with the same parameters.
+Trials that are over are kept in a file, so that an interrupted search goes on: a trial that was interrupted leaves nothing
+there. What is tried next follows from the seed and the trials before it alone, so both searches end with the same parameters.
 """
 
 from collections.abc import Callable
@@ -25,24 +25,29 @@ from training.observation.snapshots import Snapshot, join
 from training.study.definition import Study
 
 FOLDS = 3
+"""Folds of sellers."""
 MIN_BAD = 10
+"""Bad rows per fold that the latest training point must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The study with the parameters that were found. `trials` tried in all, `pruned` of them given up early; `best` and
-    `default` are mean log-losses on what was held out, of the found parameters and of the study's own.
-    """
+    """What a search for parameters found."""
 
     study: Study
+    """The study with the parameters that were found."""
     trials: int
+    """Number of trials in all."""
     pruned: int
+    """Number of trials that were given up early."""
     best: float
+    """Mean log-loss of the found parameters on what was held out."""
     default: float
+    """Mean log-loss of the study's own parameters on what was held out."""
 
     @property
     def summary(self) -> str:
-        """What came of the search, in one line."""
+        """Summarise the search in one line."""
         return (
             f"{self.trials} trials ({self.pruned} pruned): held-out log-loss {self.best:.5f}, {self.default:.5f} before"
         )
@@ -51,9 +56,12 @@ class Tuned:
 def tune(
     parts: list[Snapshot], study: Study, trials: int, file: Path | None, done: Callable[[int, int], None]
 ) -> Tuned:
-    """Searches `trials` sets of parameters, those in `file` (of an interrupted search) among them.
+    """Search `trials` sets of parameters, and return the best of them.
 
-    `parts`: the snapshots of the training points, in order. ConfigurationWrong if there are too few to hold one back.
+    Trials in `file`, of an interrupted search, count among them; without a file nothing is kept. The first trial is the
+    study's own parameters, so the result is never worse on what was held out. `parts`: the snapshots of the training
+    points, in order. `done` gets the number of trials that are over, and `trials`. ConfigurationWrong if there are fewer
+    than two points, if the latest has fewer than MIN_BAD x FOLDS bad rows, or if the file is of an earlier release.
     """
     if len(parts) < 2 or parts[-1].bad.sum() < MIN_BAD * FOLDS:
         raise ConfigurationWrong(
@@ -63,7 +71,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kept = optuna.create_study(study_name=study.digest, storage=_storage(file), load_if_exists=True)
     search = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
-    # The first trial is what the study says itself, without a parameter: nothing worse is ever taken.
+    # The first trial is the study as it is, without a parameter: nothing worse is ever chosen.
     search.add_trials(sorted((trial for trial in kept.trials if trial.state in _OVER), key=lambda t: bool(t.params)))
     if search.trials and search.trials[0].params:
         raise ConfigurationWrong("what an interrupted search left behind is of an earlier release; train with --fresh")
@@ -81,12 +89,16 @@ def tune(
 
 
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States of trials that are over."""
 
 
 def _try(
     search: optuna.Study, trial: optuna.Trial, candidate: Study, earlier: Snapshot, latest: Snapshot
 ) -> optuna.trial.FrozenTrial:
-    """Tries a candidate fold by fold, until it is over or worse than the median of the others; never the first one."""
+    """Try a candidate fold by fold, until it is over or worse than the median of the others.
+
+    The first trial is never given up.
+    """
     losses: list[float] = []
     for fold in range(FOLDS):
         losses.append(_held_out(earlier, latest, candidate, fold))
@@ -97,6 +109,7 @@ def _try(
 
 
 def _storage(file: Path | None) -> Any:
+    """Return storage of trials in the file, or in memory without one."""
     if file is None:
         return InMemoryStorage()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -104,11 +117,12 @@ def _storage(file: Path | None) -> Any:
 
 
 def _value(trial: optuna.trial.FrozenTrial) -> float:
+    """Return the log-loss of a trial, NaN without one."""
     return float("nan") if trial.value is None else float(trial.value)
 
 
 def _candidate(trial: Any, study: Study) -> Study:
-    """The study with a trial's parameters."""
+    """Return the study with a trial's parameters."""
     found = {
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
         "num_leaves": trial.suggest_int("num_leaves", 4, 48, log=True),
@@ -122,7 +136,10 @@ def _candidate(trial: Any, study: Study) -> Study:
 
 
 def _held_out(earlier: Snapshot, latest: Snapshot, study: Study, fold: int) -> float:
-    """Mean log-loss over the fold's sellers at the latest point, by a model that saw neither them nor that time."""
+    """Return the mean log-loss over the fold's sellers at the latest point.
+
+    The model was fitted without these sellers and without that point.
+    """
     test = latest.take(latest.seller % FOLDS == fold)
     booster = fit_lightgbm(earlier.take(earlier.seller % FOLDS != fold), study)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1)) + offset(test, study)

@@ -2,7 +2,7 @@
 
 Counted are incidents that a rule of the study names, or settled orders that failed. How many are enough may be a number,
 a share of the seller's settled orders in the window, or more than all but the worst of the market have; amounts may be
-asked for beside. All that is stated must hold.
+required as well. All that is stated must hold.
 """
 
 import math
@@ -18,31 +18,35 @@ from scoring.features.facts import Facts, Violations
 from training.observation.export import LedgerTable
 from training.study.definition import BadRule, Study
 
-"""A day after all others."""
 FINEST_SHARE = 1_000_000
-"""Shares are taken as fractions of whole numbers up to this one, so that 0.07 of 100 orders is 7 and not a little more."""
+"""Shares are fractions of whole numbers up to this one, so that 0.07 of 100 orders is 7 and not a little more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """n things that count towards bad, int64 of shape (n,)."""
+    """n things that count towards bad; arrays are int64 of shape (n,)."""
 
     case: Ints
+    """Case that it counts for."""
     day: Ints
+    """Day on which it counts."""
     number: Ints
-    """How many each is: 1 of an incident, of a day's orders those that failed."""
+    """How many each is: 1 for an incident; for a day's orders, those that failed."""
     amount: Ints
     """Value concerned, in minor units of the study's currency."""
     loss: Ints
-    """What each weighs, in severity weight."""
+    """Severity weight of each."""
 
     def by_case(self, cases: int) -> Ints:
-        """How many there are of each case, shape (cases,)."""
+        """Return how many there are of each case, shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
 def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Return which violations one of the rules of a bad definition names."""
+    """Return which violations match at least one of the rules of a bad definition.
+
+    A rule asks for a least severity and a least harm, and may name a violation type and a category.
+    """
     found = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
@@ -55,15 +59,16 @@ def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bo
 
 
 def severity_weights(study: Study) -> Ints:
-    """Return what each severity weighs, by its number; 0 for none."""
+    """Return the weight of each severity, by its number; 0 for none."""
     weights = study.constants.severity_weights
     return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
-    """Return the amount of each violation in minor units, 0 for what states none; all 0 where the study asks for none.
+    """Return the amount of each violation in minor units, 0 where none is stated.
 
-    ConfigurationWrong if one is stated in another currency than the study's: there is no rate to convert it by.
+    All are 0 where the study asks for no amount. ConfigurationWrong if one is stated in another currency than the
+    study's: there is no rate to convert it by.
     """
     if study.bad_amount_minor is None or not len(v.row):
         return np.zeros(len(v.row), dtype=np.int64)
@@ -79,8 +84,10 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
 
 
 def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
-    """Count the incidents of violations sorted by (case, incident): of each the first `day`, the largest amount and the
-    largest severity weight.
+    """Return the incidents of violations, each with its first day, largest amount and largest weight.
+
+    The violations must be sorted by (case, incident). `day` and `amount` are by violation; the weight is that of its
+    severity.
     """
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     if not len(starts):
@@ -95,8 +102,10 @@ def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Cou
 
 
 def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
-    """Count the settled orders that failed, day by day: as many as `sold` says, but no more than `final` says of the same
-    case, day and product category. Each weighs what a minor violation does.
+    """Return the settled orders that failed, day by day.
+
+    Of each case, day and product category as many as `sold` states count, but no more than `final` states; none where `final`
+    has no such day. Each order weighs what a minor violation weighs.
     """
     kinds = int(max(sold.exposure_product.max(initial=0), final.exposure_product.max(initial=0))) + 2
     first = int(min(sold.exposure_day.min(initial=0), final.exposure_day.min(initial=0)))
@@ -124,11 +133,12 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
 
 
 def market_cut(study: Study, count: Ints, orders: Ints) -> float:
-    """Return the least count over orders of the worst `study.bad_worst` of a market; infinity if there are none.
+    """Return the lowest rate, count over orders, among the worst `study.bad_worst` of a market.
 
-    The market is who settled enough orders in the window (`study.orders_needed`). Who has none that counts is not among
-    the worst, and of sellers with the same rate all are or none, so that the worst are never more than the share.
-    Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst 0.6 they give 0.1.
+    Infinity if the study states no such share, or if no seller is among the worst. The market is the sellers that settled
+    enough orders in the window (`study.orders_needed`). A seller with nothing that counts is not among the worst, and of
+    sellers with the same rate all are or none, so that the worst are never more than the share. Worked: rates 0, 0, 0.1,
+    0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst 0.6 they give 0.1.
     """
     if study.bad_worst is None:
         return math.inf
@@ -141,9 +151,11 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
 
 
 def needed(study: Study, orders: Ints, cut: float) -> Ints:
-    """Return how many must be counted that a seller is bad, by its settled orders in the window.
+    """Return how much must be counted for a seller to be bad, by its settled orders in the window.
 
-    `cut`: of `market_cut`. Worked: a share of 0.2 asks for 3 of 11 orders, and at least 2 of 5 where `bad_at_least` is 2.
+    It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER
+    where the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 asks for 3 of 11 orders, and at least
+    2 of 5 where `bad_at_least` is 2.
     """
     found = np.full(len(orders), study.bad_at_least, dtype=np.int64)
     if study.bad_share is not None:
@@ -155,7 +167,10 @@ def needed(study: Study, orders: Ints, cut: float) -> Ints:
 
 
 def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
-    """Return the day on which each case had `enough` of what counts, and the amount that the study asks for; or NEVER."""
+    """Return the day on which each case became bad; NEVER if it did not.
+
+    That is the first day by which it had `enough` of what counts and, if the study asks for one, the amount.
+    """
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)
@@ -168,7 +183,7 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
 
 
 def _reaching(cut: float, orders: Ints) -> Ints:
-    """The least count whose rate, as a float, is at least `cut`; where there are no orders, 0."""
+    """Return the least count whose rate, as a float, is at least `cut`; 0 where there are no orders."""
     some = np.maximum(orders, 1)
     found = np.ceil(cut * some).astype(np.int64)
     found -= (found - 1) / some >= cut
@@ -177,11 +192,12 @@ def _reaching(cut: float, orders: Ints) -> Ints:
 
 
 def _fraction(share: float) -> Fraction:
+    """Return a share as an exact fraction."""
     return Fraction(str(share)).limit_denominator(FINEST_SHARE)
 
 
 def _running(values: Ints, new: Bools) -> Ints:
-    """Running sums that begin anew where `new` says so."""
+    """Return running sums that begin anew wherever `new` holds."""
     total = np.cumsum(values)
     before = np.where(new, total - values, 0)
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
@@ -190,4 +206,5 @@ def _running(values: Ints, new: Bools) -> Ints:
 
 
 def _numbers(texts: pl.Series) -> Ints:
+    """Return texts as whole numbers, 0 for none."""
     return texts.cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A ledger's entries in parts of whole sellers: what is worked on stays in the processor's cache, and memory is bounded."""
+"""A ledger's entries in parts of whole sellers: a part stays in the processor's cache, and memory is bounded."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,9 @@ from scoring.features.columns import EntryColumns
 
 
 def runs(sizes: Ints, most: int) -> Iterator[slice]:
-    """Runs of items of at most `most` together, and of at most so many items; an item that is larger is a run of its own.
+    """Yield runs of items whose sizes are at most `most` together; each run has at most `most` items.
 
-    Worked: sizes 2, 3, 4 and at most 5 give the runs 0 to 2 and 2 to 3.
+    An item that is larger is a run of its own. Worked: sizes 2, 3, 4 and at most 5 give the runs 0 to 2 and 2 to 3.
     """
     before, start = np.cumsum(sizes) - sizes, 0
     while start < len(sizes):
@@ -22,8 +22,10 @@ def runs(sizes: Ints, most: int) -> Iterator[slice]:
 
 
 def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
-    """The cases of each part, and its entries, in which they are numbered from 0. `columns` are in the order of cases, one
-    case a seller; a part has at most `most` entries, but for a seller of more. There is one part at least.
+    """Yield parts of whole sellers: the cases of each part, and its entries.
+
+    The entries number their cases from 0. `columns` must be in the order of cases, one case a seller; a part has at most
+    `most` entries, unless it is one seller with more. There is one part at least.
     """
     if not columns.cases:
         yield slice(0, 0), columns

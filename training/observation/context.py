@@ -1,4 +1,7 @@
-"""Context: how outcomes were detected and what was in force, as training sees it. Serving never asks (`at_reference`)."""
+"""Context: how outcomes were detected and which measures were in force, as training sees it.
+
+Serving never reads it, and scores with every context at its reference (`at_reference`).
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -21,9 +24,11 @@ PER_MILLION = 1e6
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
-    """Writes context as it was into the model's input of `cases`, shape (n, features): as it was at the observation
-    point, or of the first inspection in the window. Where nothing is known of it, the reference stands. What looks back
-    knows no correction that came later.
+    """Write context as it was into the model's input of `cases`, shape (n, features).
+
+    It is as it was at the observation point, or that of the first inspection in the window. Where nothing is known of it,
+    the reference is written. What looks back knows no correction that was reported later; what is of the window knows
+    all. A study without context leaves `x` as it is.
     """
     if not study.context:
         return
@@ -45,7 +50,7 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
 
 
 def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """The value of each case; NaN where nothing is known of it."""
+    """Return the context's value of each case; NaN where nothing is known of it."""
     if source.source in _NUMBERS:
         return _NUMBERS[source.source](table, entries, source, point)
     texts = _of_inspection(table, entries, source.source, point)
@@ -53,11 +58,12 @@ def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, po
 
 
 def _per_month(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+    """Return the detections per 30 days in the days before the point."""
     return _detections(table, entries, source, point) / (source.days / MONTH_DAYS)
 
 
 def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Detections over settled orders of the same days; unknown without an order."""
+    """Return the detections over the settled orders of the same days; NaN without an order."""
     facts = resolve(table.columns, np.full(entries.cases, point.day * DAY), as_reported=True)
     lately = facts.exposure_day >= point.day - source.days
     orders = np.bincount(
@@ -67,7 +73,10 @@ def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource,
 
 
 def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Inspections, and violations that the platform itself reported, in the days before the point and known by then."""
+    """Count the inspections, and the violations that the platform itself reported, by case.
+
+    They are of the `source.days` days before the point, and known by then.
+    """
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
@@ -78,7 +87,10 @@ def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource
 
 
 def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource, point: Observation) -> Floats:
-    """Mean probability with which the window's inspections drew the seller; those that state none say nothing."""
+    """Return the mean probability with which the window's inspections drew the seller.
+
+    Inspections that state none are left out; NaN if no other is there.
+    """
     inspections = _in_window(entries, point)
     chance = _numbers(_stated(table, inspections.row, "$.selection_probability_ppm"), 0.0) / PER_MILLION
     known = chance > 0
@@ -87,7 +99,11 @@ def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource
 
 
 def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Measures in force at the point: of each the last statement known by then imposes it, and has not ended."""
+    """Count the measures in force at the point, by case.
+
+    A measure is in force if the last statement about it that was known by then imposes it, and it has not ended. If the
+    source names a kind of measure, only that kind counts.
+    """
     moment = point.day * DAY
     known = (entries.kind == Kind.MEASURE) & (entries.report_time < moment) & (entries.occur_time < moment)
     measures = entries.take(known)
@@ -106,10 +122,14 @@ _NUMBERS: Mapping[str, Callable[[LedgerTable, EntryColumns, ContextSource, Obser
     "selection_probability": _selection,
     "measures_in_force": _measures,
 }
+"""The sources whose value is computed; the others are stated by inspections."""
 
 
 def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
-    """What the first inspection in the window states, by case; None without one, or where it does not state it."""
+    """Return what the first inspection in the window states, by case.
+
+    None without an inspection, or where it states nothing of it.
+    """
     inspections = _in_window(entries, point)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
@@ -119,27 +139,33 @@ def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point
 
 
 def _in_window(entries: EntryColumns, point: Observation) -> EntryColumns:
+    """Return the inspections that occurred in the window."""
     inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
     return entries.take((entries.kind == Kind.INSPECTION) & inside)
 
 
 def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
-    """What the entries at `rows` of the export state at a JSON path, as texts; None where they do not."""
+    """Return what the entries at `rows` of the export state at a JSON path, as texts.
+
+    None where an entry states nothing there.
+    """
     place = np.searchsorted(table.statement_rows, rows)
     texts: NDArray[np.object_] = table.statements.gather(place).str.json_path_match(path).to_numpy(allow_copy=True)
     return texts.astype(object)
 
 
 def _numbers(texts: NDArray[np.object_], missing: float) -> Floats:
+    """Return texts as numbers, `missing` for what is not a number."""
     numbers = pl.Series(texts.tolist(), dtype=pl.String).cast(pl.Float64, strict=False).fill_null(missing)
     return numbers.to_numpy(allow_copy=True).astype(np.float64)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:
-    """NaN over nothing."""
+    """Return `over` / `under`; NaN where `under` is 0."""
     ratio: Floats = np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0)
     return ratio
 
 
 def _counts(entries: EntryColumns, weights: Floats | Ints | None = None) -> Floats:
+    """Count the entries of each case, or sum their weights."""
     return np.bincount(entries.case, weights=weights, minlength=entries.cases).astype(np.float64)

@@ -1,4 +1,7 @@
-"""How long a decision takes, from report to decision. Closed cases alone flatter, since those that take long are open yet."""
+"""How long decisions take, from report to decision.
+
+Closed cases alone make it look too short, since the decisions that take long are still open.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,45 +16,58 @@ from training.observation.export import LedgerTable
 from training.observation.survival import kaplan_meier
 
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
+"""Statuses that close an allegation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Days from report to decision (confirmed or dismissed) of violations that needed one. None: so many are open that it
-    cannot be told. `..._closed_only_days`: of decided cases alone, which flatters. `decided`, `open` and `withdrawn`
-    (by who reported them, undecided) are numbers of violations.
+    """Days from report to decision (confirmed or dismissed) of violations that needed a decision.
+
+    A figure in days is None where so many violations are open that it is not known.
     """
 
     median_days: float | None
+    """Median, open violations included as not over yet."""
     p95_days: float | None
+    """95th percentile, open violations included as not over yet."""
     median_closed_only_days: float | None
+    """Median of decided violations alone, which makes it look too short."""
     p95_closed_only_days: float | None
+    """95th percentile of decided violations alone, which makes it look too short."""
     decided: int
+    """Number of violations that were confirmed or dismissed."""
     open: int
+    """Number of violations that are not closed."""
     withdrawn: int
+    """Number of violations that their reporter withdrew undecided."""
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """The figures by name."""
+        """Return the figures by name."""
         return asdict(self)
 
 
 def decision_delay(table: LedgerTable, as_of: int | None = None) -> Delay:
-    """Of all violations by Kaplan and Meier, open ones censored at the day `as_of` (default: the table's).
+    """Return the decision delay of all violations that needed a decision.
 
-    What was confirmed on arrival needed no decision and is not among them.
+    By Kaplan and Meier, with open ones censored at the day `as_of` (default: the table's). What was confirmed on arrival
+    needed no decision and is left out.
     """
     _, days, status = _cases(table, as_of)
     return _delay(days, status)
 
 
 def delay_by_category(table: LedgerTable, as_of: int | None = None) -> Mapping[str, Delay]:
-    """The same by category of violation, of those that have any."""
+    """Return the decision delay by category of violation, for the categories that have any.
+
+    Computed as in `decision_delay`.
+    """
     category, days, status = _cases(table, as_of)
     found = {c.name.lower(): category == c for c in Category}
     return {name: _delay(days[of], status[of]) for name, of in found.items() if of.any()}
 
 
 def _delay(days: Floats, status: Ints) -> Delay:
+    """Return the decision delay of violations, by their days and closing status; 0 is open."""
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
     curve = kaplan_meier(days, is_decided)
     closed = kaplan_meier(days[is_decided], np.ones(int(is_decided.sum()), dtype=bool))
@@ -67,8 +83,9 @@ def _delay(days: Floats, status: Ints) -> Delay:
 
 
 def _cases(table: LedgerTable, as_of: int | None) -> tuple[Ints, Floats, Ints]:
-    """Of each violation that was alleged: category, days from its report until it was closed (or the as-of), and the
-    status that closed it (0: none).
+    """Return category, days open and closing status of each violation that was alleged.
+
+    Days are from its report until it was closed, or until `as_of` (default: the table's); a status of 0 is not closed.
     """
     columns, end = table.columns, (table.as_of if as_of is None else as_of) * DAY
     columns = columns.take(columns.report_time < end)
@@ -84,7 +101,10 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Ints, Floats, Ints]:
 
 
 def first_about(entries: EntryColumns, violation: Ints) -> Ints:
-    """The place of the first of `entries` (in the order of violations) about each violation, or -1."""
+    """Return the place of the first of `entries` about each violation; -1 if none is.
+
+    `entries` must be in the order of violations.
+    """
     if not len(entries.violation):
         return np.full(len(violation), -1)
     place = np.minimum(np.searchsorted(entries.violation, violation), len(entries.violation) - 1)

@@ -1,8 +1,8 @@
 """How labels grow: of the sellers that are bad by a study's rule, how many are known to be so at the maturity.
 
-Labels read at a fixed maturity miss what is confirmed later: the development triangle says how much, and by how much
-calibration has to be lifted. It counts sellers and not incidents: who needs two incidents to be bad is known only with the
-second, so far less of the bad ones are known than of the incidents; who had five is known with the first.
+Labels read at a fixed maturity miss what is confirmed later: the development triangle shows how much, and by how much
+calibration has to be lifted. It counts sellers and not incidents: a seller that needs two incidents to be bad is known only
+with the second, so far less of the bad ones are known than of the incidents; a seller with five is known with the first.
 """
 
 from dataclasses import dataclass, replace
@@ -29,34 +29,44 @@ from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
 
 MONTH_DAYS = 365.25 / 12
+"""Mean number of days in a month."""
 MAX_AGE_MONTHS = 36
-"""Months after which nothing is taken to develop any more."""
+"""Months after which nothing more is assumed to come."""
 LEAST_COHORT = 20
-"""Bad sellers that an age must rest on to be developed to the next; further ones are taken as they are."""
+"""Bad sellers that an age must have to be developed to the next; an age with fewer does not grow."""
 FIRST_DAYS = 32
 """Whole days from 0 to the end of a month, the longest of which has 31."""
 
 
 @dataclass(frozen=True, slots=True)
 class Development:
-    """How the number of sellers that are known to be bad by a study's rule grows after the end of their window.
+    """How the number of sellers known to be bad by a study's rule grows after their windows end.
 
-    Windows are as long as the study's and begin with each month; of shorter ones, as many as find room in it. `cohort`:
-    months as days since 1970 of their first; `triangle`, shape (cohorts, ages + 1): sellers bad in a window that begins in
-    the month, known to be so within so many months of its end, NaN where that is still to come. `share`, shape (ages + 1,):
-    the share of the ultimate number that is known at each age. `ultimate`, shape (cohorts,). `first_month`, shape (32,): of
-    what is known within a month, the share that is known within so many whole days. `overlap`: windows that a day is in.
+    Windows are as long as the study's and begin with each month; of shorter ones, as many follow each other as fit into a
+    month.
     """
 
     cohort: Ints
+    """First day of each month, in days since 1970, shape (cohorts,)."""
     triangle: Floats
+    """Sellers that are bad in a window that begins in the month, known to be so within so many months of its end.
+
+    Shape (cohorts, ages + 1); NaN where that is still to come.
+    """
     share: Floats
+    """Share of the ultimate number that is known at each age, shape (ages + 1,)."""
     ultimate: Floats
+    """Number of sellers ever known to be bad, by month, shape (cohorts,)."""
     first_month: Floats
+    """Of what is known within a month, the share that is known within so many whole days, shape (32,)."""
     overlap: float
+    """Mean number of windows that a day is in, at least 1."""
 
     def known_share(self, days: float) -> float:
-        """The share of bad sellers ever known that is known so many days after the window."""
+        """Return the share of all bad sellers ever known that is known so many days after the window.
+
+        1 where no seller is bad.
+        """
         if not len(self.share):
             return 1.0
         if days >= MONTH_DAYS:
@@ -68,24 +78,27 @@ class Development:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """`factor`, at least 1: by what the odds of bad at the study's maturity are to be multiplied to be those of bad once
-    everything is known; `text` says how it was computed.
-    """
+    """The factor by which odds of bad at the study's maturity are multiplied."""
 
     factor: float
+    """At least 1: makes odds at the maturity the odds of bad once everything is known."""
     text: str
+    """How the factor was computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """Windows that begin one after the other, days of shape (n,), and the month (since 1970) in which each begins."""
+    """n windows that begin one after the other, in days of shape (n,)."""
 
     start: Ints
+    """First day."""
     end: Ints
+    """Day after the last one."""
     month: Ints
+    """Month, since 1970, in which the window begins."""
 
     def holding(self, day: Ints) -> tuple[Ints, Ints]:
-        """Each pair of a day and a window that holds it: the place of both."""
+        """Return each pair of a day and a window that holds it, as the places of both."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
         entry = np.repeat(np.arange(len(day)), count)
@@ -93,10 +106,13 @@ class _Windows:
 
 
 def development(table: LedgerTable, study: Study, final: Facts | None = None) -> Development:
-    """The triangle of a ledger by chain ladder: share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of
-    the months seen to that age. Beyond the last age seen by LEAST_COHORT bad sellers nothing is taken to come.
+    """Return the development triangle of a ledger, by chain ladder.
+
+    share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
+    last age seen with LEAST_COHORT bad sellers (times the windows that a day is in) nothing is assumed to come.
 
     Sellers count that are bad by today's knowledge; each from when its window was over and enough was known to count.
+    `final`: as of `final_facts`, read from the table if it is not given.
     """
     windows = _windows(table, study)
     place, days = _known_sellers(table, study, windows, final or final_facts(table))
@@ -124,8 +140,11 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
 
 
 def lift(found: Development, study: Study, rate: float) -> Lift:
-    """The factor at a study's maturity, of a share `rate` of rows that are known to be bad then: odds of rate / share known
-    over odds of rate.
+    """Return the factor for odds of bad at a study's maturity.
+
+    `rate`: share of rows that are known to be bad then. The factor is odds of rate / share known over odds of rate; 1
+    where bad sellers are fewer than LEAST_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half of the
+    rows that are good so far are assumed to turn out bad.
 
     Worked: 3 % known to be bad, 60 % of the bad ones known at the maturity: in the end 5 % are, and the odds 0.0526 are
     1.70 times 0.0309.
@@ -135,7 +154,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     sellers = float(np.nansum(found.ultimate)) / found.overlap
     if sellers < LEAST_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
-    # Of those that are good so far at most half are taken to turn out bad: no triangle of such a ledger can be trusted.
+    # At most half of the rows that are good so far are assumed to turn out bad: beyond that no triangle can be trusted.
     ultimate = min(rate / share, (1 + rate) / 2)
     factor = max(ultimate / (1 - ultimate) / (rate / (1 - rate)), 1.0)
     return Lift(
@@ -148,7 +167,10 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
 
 
 def _windows(table: LedgerTable, study: Study) -> _Windows:
-    """Windows of the study from the first month in which anything happened, that are over by the table's end."""
+    """Return the study's windows, from the first month with a violation, that end by the table's end.
+
+    There are none without a violation.
+    """
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
     if not len(happened):
@@ -167,12 +189,15 @@ def _windows(table: LedgerTable, study: Study) -> _Windows:
 
 
 def _first_day(month: int) -> int:
+    """Return the first day of a month; both since 1970."""
     return int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64))
 
 
 def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    """Of each seller in each window, if it is bad there by what stands today: the place of the window, and the whole days
-    from its end until enough was known to count (0: by its end).
+    """Return each seller that is bad in a window by what stands today: the window, and the delay.
+
+    The window is given by its place; the delay is the whole days from its end until enough was known to count (0: by its
+    end). Each pair of seller and window is there once, with the least delay.
     """
     known = _known_days(table, final)
     enough = _enough_counted(table, study, windows, final, known)
@@ -191,7 +216,10 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
 
 
 def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
-    """Case, place of the window and day on which so much became known that the seller was bad in it."""
+    """Return case, place of the window and day on which enough was known to be bad in it.
+
+    Sellers with fewer settled orders than the study needs are no rows, and left out.
+    """
     matching = np.flatnonzero(matches(final.violations, study.bad, table))
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
@@ -209,14 +237,17 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
         orders = _orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, needed(study, orders, cut), study)
-        # Who sells too little is no row, and its outcome no label.
+        # A seller of too few orders is no row, and its outcome no label.
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= least))
         found.append((case, np.full(len(case), place), day[case]))
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
 
 def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
-    """Settled orders of each case in a window, if bad is a matter of them; else none, which nothing reads."""
+    """Return the settled orders of each case in a window.
+
+    0 where the study's bad definition is no matter of orders; nothing reads them then.
+    """
     if not study.is_rate and not study.least_orders:
         return np.zeros(final.cases, dtype=np.int64)
     inside = (final.exposure_day >= start) & (final.exposure_day < end)
@@ -225,8 +256,10 @@ def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
 
 
 def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
-    """The orders that failed by what stands today, each `day` the one on which so many were known; and the days that they
-    were settled on.
+    """Return the failed orders by what stands today, dated when so many were known.
+
+    The second result is the days on which they were settled; the `day` of each in the first is the one on which so many
+    were known.
     """
     counted = count_failures(final, final, study)
     said = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
@@ -246,7 +279,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 
 def _known_days(table: LedgerTable, final: Facts) -> Ints:
-    """Of each violation that counts today, the day on which it was known to count."""
+    """Return the day on which each violation that counts today was known to count."""
     v, columns = final.violations, table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
@@ -262,8 +295,9 @@ def _known_days(table: LedgerTable, final: Facts) -> Ints:
 
 
 def _first_month(days: Ints, share: Floats, least: float) -> Floats:
-    """The share of what is known within a month that is known within each of its days; a straight line from what is known
-    at once, if that is too little to tell.
+    """Return the share of what is known within a month that is known by each of its days.
+
+    With fewer than `least` such sellers, it is a straight line from what is known at once.
     """
     if len(days) < least:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
@@ -272,7 +306,10 @@ def _first_month(days: Ints, share: Floats, least: float) -> Floats:
 
 
 def _shares(triangle: Floats, least: float) -> Floats:
-    """The share of the ultimate number known at each age; an age with fewer than `least` sellers does not grow."""
+    """Return the share of the ultimate number known at each age.
+
+    An age with fewer than `least` sellers does not grow.
+    """
     growth = np.ones(triangle.shape[1])
     for age in range(triangle.shape[1] - 1):
         both = ~np.isnan(triangle[:, age + 1])

@@ -1,7 +1,7 @@
 """Observation at events: each inspection of a seller is a point of its own, at the beginning of its day.
 
 Every case, a (seller, day), is moved in time so that all of them are observed on one day: the snapshot of that day is
-then the snapshot of each. What a snapshot tells depends on the time between entries alone, never on the calendar.
+then the snapshot of each. A snapshot depends on the time between entries alone, never on the calendar.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,22 @@ AT_ONCE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Cases moved to one observation point: a table with one case each, and whose case it is, and of which day."""
+    """Cases moved to one observation point."""
 
     table: LedgerTable
+    """The ledger table with one case each."""
     point: Observation
+    """The observation point that all are moved to."""
     seller: Ints
+    """Seller of each case, by its place in the original table."""
     day: Ints
+    """Day of each case, before it was moved."""
 
 
 def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[Moved]:
-    """The cases of a span's events in parts of bounded memory, in the order of (day, seller). ConfigurationWrong if there
-    is no event.
+    """Yield the cases of a span's events in parts of bounded memory, by (day, seller).
+
+    ConfigurationWrong if there is no event.
     """
     seller, day = event_cases(table, study, span)
     if not len(day):
@@ -53,7 +58,10 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
 
 
 def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Sellers and days of the span's events, each pair once, by (day, seller). Events that are void are none."""
+    """Return sellers and days of the span's events, each pair once, in the order of (day, seller).
+
+    Void events are left out; none are returned if the study states no events.
+    """
     entries, _ = corrected(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
@@ -63,13 +71,19 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
 
 
 def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
-    """Of each seller the place of the first entry and the number of entries; the export is in the order of sellers."""
+    """Return the place of the first entry and the number of entries of each seller.
+
+    The export must be in the order of sellers.
+    """
     count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
     return np.cumsum(count) - count, count
 
 
 def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
-    """The entries of each case, given by place and number of its seller's, with all their times `days` later."""
+    """Return the entries of each case with all times `days` later.
+
+    `first`, `count`: place of the first entry and number of entries of the case's seller.
+    """
     case = np.repeat(np.arange(len(count), dtype=np.int64), count)
     index = np.arange(len(case), dtype=np.int64) + np.repeat(first - (np.cumsum(count) - count), count)
     later = days[case]

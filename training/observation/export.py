@@ -47,31 +47,39 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class LedgerTable:
-    """A ledger's export in memory. `columns` has one case a seller, in the order of sellers; arrays are by row of the export.
-
-    `products`: the product categories by their code in `columns`; `stated`: what else the entries' content tells.
-    `as_of`: the day after the last one that anything happened on. `digest`: SHA-256 over the entries' content.
-    `shown`: what a person is shown of each row (`entries_of`).
-    `statements`: the canonical content of violations, inspections and measures, at the rows `statement_rows` (rising),
-    for what no column holds.
-    """
+    """A ledger's export in memory; arrays are by row of the export unless stated otherwise."""
 
     columns: EntryColumns
+    """The entries, one case a seller, in the order of sellers."""
     sellers: list[str]
+    """Names of the sellers, by case."""
     violation_type: NDArray[np.object_]
+    """Violation type; None where an entry states none."""
     harm: Ints
+    """Harm, by its number; 0 where an entry states none."""
     attributes: dict[int, Mapping[str, str]]
+    """By row of an identity that states some, its attributes."""
     products: list[str]
+    """Product categories, by their code in `columns`."""
     stated: Stated
+    """What else the entries' content states."""
     statement_rows: Ints
+    """Rows of violations, inspections and measures, rising."""
     statements: pl.Series
+    """Canonical content of the entries at `statement_rows`, for what no column holds."""
     as_of: int
+    """The day after the last one that anything happened on; 0 without an entry."""
     digest: str
+    """SHA-256 over the entries' content."""
     shown: pl.DataFrame
+    """What a person is shown of each row (`entries_of`)."""
 
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
-    """Writes the ledger's rows (tuples in the order of SCHEMA) as Parquet; the number of rows."""
+    """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number.
+
+    The file is replaced at once, so that an interrupted call leaves it as it was.
+    """
     frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +90,11 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 
 
 def read_export(path: Path) -> LedgerTable:
-    """Reads an export. Rows come in the order of (seller, sequence), so training sees one canonical order."""
+    """Read an export, and return its rows in the order of (seller, sequence).
+
+    So training sees one canonical order. Rows about a product, without a seller, are left out: they reach sellers as
+    entries of their own. ConfigurationWrong if the file is not an export.
+    """
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -93,7 +105,7 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    # What is about a product, and no seller, reaches sellers as entries of their own.
+    # Entries about a product have no seller; sellers get derived entries of their own.
     table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     columns = EntryColumns(
@@ -136,7 +148,10 @@ def read_export(path: Path) -> LedgerTable:
 
 
 def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
-    """A seller's entries as a person is shown them: id, kind, time, and what was reported or decided."""
+    """Return a seller's entries as a person is shown them.
+
+    Each has id, kind, times, and what was reported or decided.
+    """
     return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 
 
@@ -161,28 +176,30 @@ _INTEGERS = {
 
 
 def _ints(column: pl.Series) -> Ints:
+    """Return a column as integers, 0 for null."""
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
 
 
 def _sources(table: pl.DataFrame) -> Ints:
-    """Who inspected, of inspections; 0 of all other entries, which are not parsed."""
+    """Return the source of each inspection; 0 of all other entries, which are not parsed."""
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
     return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _codes(column: pl.Series) -> Ints:
-    """Dense codes by the order of the texts; -1 for none."""
+    """Return dense codes by the order of the texts; -1 for none."""
     return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
 
 
 def _names(table: pl.DataFrame) -> dict[str, Ints]:
-    """Codes of entries, incidents and targets, equal where the texts are."""
+    """Return codes of entries, incidents and targets; equal codes for equal texts."""
     columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
     codes = _codes(pl.concat([column.alias("name") for column in columns.values()]))
     return dict(zip(columns, np.split(codes, len(columns)), strict=True))
 
 
 def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
+    """Return the attributes of identities that state some, by row."""
     stated = content.str.contains('"attributes"', literal=True).to_numpy()
     rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
     texts = content.gather(rows).to_list()
@@ -191,7 +208,10 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
 
 
 def _digest(table: pl.DataFrame) -> str:
-    """SHA-256 over seller and content of every row, each followed by a zero byte."""
+    """Return the SHA-256 over seller and content of every row, each followed by a zero byte.
+
+    Sealed texts are left out.
+    """
     digest = sha256()
     # Sealed texts are other bytes in each ledger, and nothing that training reads.
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
@@ -201,3 +221,4 @@ def _digest(table: pl.DataFrame) -> str:
 
 
 HASHED_AT_ONCE = 100_000
+"""Rows that are hashed at a time."""

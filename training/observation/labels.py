@@ -1,11 +1,11 @@
 """Labels: what became of each observed seller in its window, by the truth known at one fixed maturity after it.
 
-Bad: enough in the window of what the bad definition counts (`training.observation.badness`), or (if the study says so) a
-suspension imposed in it that rests on a violation that counts. Less whatever was overturned since: what does not count by
-today's knowledge makes nobody bad. A seller has left if it settled no order from some day on to the end of its window, and
-that day came before the study's least share of the window was over. No entry says that an account was closed, so leaving
-is taken as that: who left, is not bad, and would be if the allegations still open at the maturity (and not retracted
-since) were upheld, closed with open claims and is indeterminate.
+Bad: enough in the window of what the bad definition counts (`training.observation.badness`), or (if the study asks for it) a
+suspension imposed in it that rests on a violation that counts. What was overturned since is subtracted: what does not count
+by today's knowledge makes nobody bad. A seller has left if it settled no order from some day on to the end of its window, and
+that day came before the study's least share of the window was over. No entry states that an account was closed, so leaving
+is read as that: a seller that left, is not bad, and would be if the allegations still open at the maturity (and not
+retracted since) were upheld, closed with open claims and is indeterminate.
 """
 
 import math
@@ -47,11 +47,11 @@ MOST_WEIGHT = 10.0
 _IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 """Of each kind, by its number, whether it reports violations or decides about them."""
 _IS_OF_SALES = are(Kind.EXPOSURE, Kind.CORRECTION)
-"""Whether it states what was sold, or corrects it."""
+"""Of each kind, by its number, whether it states what was sold, or corrects it."""
 
 
 class Outcome(IntEnum):
-    """What became of a seller."""
+    """What became of a seller in its window."""
 
     GOOD = 0
     BAD = 1
@@ -61,37 +61,46 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The performance window of each case, days of shape (cases,): its first day, and the day after its last."""
+    """The performance window of each case, in days of shape (cases,)."""
 
     day: Ints
+    """First day."""
     end: Ints
+    """Day after the last one."""
 
     def hold(self, case: Ints, day: Ints) -> Bools:
-        """Whether each day is in its case's window."""
+        """Return whether each day is in the window of its case."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Of shape (cases,). `outcome` as in Outcome; `loss`: the severity weights of the incidents in the window that match
-    the bad definition, of each the largest, summed (unit: severity weight; 0 for those that are not bad; an order that
-    failed weighs what a minor violation does; for a suspension at least what the gravest violation weighs that it rests
-    on); `bad_day`: when it became bad, or NEVER; `left_day`: the first day from which on it settled no order up to the
-    window's end; `window_orders`: settled orders in it; `inspected`: an inspection in the window had drawn it at random.
-    """
+    """What became of each case in its window; arrays of shape (cases,)."""
 
     outcome: NDArray[np.int8]
+    """As in Outcome."""
     loss: Floats
+    """Severity weight of what makes a case bad; 0 for those that are not bad.
+
+    It is the sum over incidents in the window that match the bad definition of the largest weight of each; an order that
+    failed weighs what a minor violation does. For a suspension it is at least what the gravest violation weighs that it
+    rests on.
+    """
     bad_day: Ints
+    """Day on which it became bad, or NEVER."""
     left_day: Ints
+    """First day from which on it settled no order up to the window's end."""
     window_orders: Floats
+    """Settled orders in the window."""
     inspected: Bools
+    """Whether an inspection in the window had drawn it at random."""
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """What is known today, the same for every observation point.
+    """Return what is known today, the same for every observation point.
 
-    What was sold before an account came into other hands stays: it was sold in its window.
+    Changes of control are left out, so that what was sold before an account came into other hands stays: it was sold in its
+    window.
     """
     columns, is_control = table.columns, table.columns.kind == Kind.CONTROL
     if is_control.any():
@@ -100,7 +109,10 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the rate from which on sellers are among the worst of the whole table's (`badness.market_cut`)."""
+    """Return the rate from which on sellers are among the worst of the whole table.
+
+    See `badness.market_cut`; infinity where the study states no such share.
+    """
     if study.bad_worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
@@ -110,7 +122,11 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Label every case of the table. `final`: as of `final_facts`; `cut`: of `market_cut_of`, where the table is a part."""
+    """Return the labels of every case of the table.
+
+    `final`: as of `final_facts`; `cut`: of `market_cut_of`, which must be given where the table is a part of the market,
+    and is otherwise computed from the table.
+    """
     if cut is None:
         cut = market_cut_of(table, study, windows, final)
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
@@ -140,10 +156,10 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Inverse probability weights of n rows, at most MOST_WEIGHT; 0 for those that left.
+    """Return inverse probability weights of n rows: at most MOST_WEIGHT, 0 for those that left.
 
     `time`: the share of the window after which each left or became bad, else 1. The chance of staying is Kaplan and
-    Meier's, in each of STRATA groups of like `volume`: who became bad need not have stayed any longer.
+    Meier's, in each of STRATA groups of like `volume`: a seller that became bad need not have stayed any longer.
     """
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
@@ -153,14 +169,17 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
 
 
 def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
-    """The incidents in each case's window that a rule of the study names."""
+    """Return the incidents in each case's window that match a rule of the study."""
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad, table))
     return count_incidents(v, v.day, amounts(v, study, table), study)
 
 
 def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
-    """The orders in each case's window that failed, as was known at the maturity, less what was taken back since."""
+    """Return the orders in each case's window that failed, as known at the maturity.
+
+    What was taken back since is left out.
+    """
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
     inside = windows.hold(counted.case, counted.day)
@@ -170,7 +189,7 @@ def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, tr
 def _mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
-    """The violations known at the maturity that count today too, and what counts towards bad."""
+    """Return the violations known at the maturity that count today too, and what counts towards bad."""
     truth_time = (windows.end + study.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
@@ -182,8 +201,10 @@ def _mature(
 def _suspended(
     mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
 ) -> tuple[Ints, Floats]:
-    """By case: the day of the first suspension in the window that rests on a violation that counts, or NEVER; and what
-    the gravest of those weighs.
+    """Return the day of each case's first suspension that makes it bad, and what it weighs.
+
+    That is the first suspension in the window that rests on a violation that counts, or NEVER; the weight is that of the
+    gravest of those violations.
     """
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
     imposed, entry, place = suspensions_for(mature, table)
@@ -196,8 +217,10 @@ def _suspended(
 
 
 def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
-    """The measures that stand, and each pair of a suspension among them and a violation of `v` that it rests on: the places
-    of both.
+    """Return the measures that stand, and each pair of a suspension and a violation it rests on.
+
+    The pairs are two arrays: places among the measures, and places in `v`. Only suspensions resting on a violation in `v` are
+    there.
     """
     imposed = _standing(table, Kind.MEASURE)
     entry, report = _rests_on(imposed.row, table)
@@ -206,7 +229,10 @@ def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, In
 
 
 def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
-    """The suspensions among measures, given by row: place in `measures` and row of a report it rests on, pair by pair."""
+    """Return each pair of a suspension and a report that it rests on.
+
+    The pairs are two arrays: place in `measures` (given by row), and row of the report.
+    """
     suspension, report = table.stated.suspensions.T
     start, end = (np.searchsorted(suspension, measures, side) for side in ("left", "right"))
     count = end - start
@@ -216,7 +242,7 @@ def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
 
 
 def _place(v: Violations, case: Ints, row: Ints) -> Ints:
-    """The place in `v` of the violation of each case that was reported at each row, or -1."""
+    """Return the place in `v` of the violation of each case reported at each row; -1 if none is."""
     order = np.lexsort((v.row, v.case))
     span = int(max(v.row.max(initial=0), row.max(initial=0))) + 1
     key, wanted = v.case[order] * span + v.row[order], case * span + row
@@ -225,7 +251,7 @@ def _place(v: Violations, case: Ints, row: Ints) -> Ints:
 
 
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
-    """The entries of a kind that stand today, by row, as corrected."""
+    """Return the entries of a kind that stand today, as corrected, in the order of rows."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = corrected(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
@@ -233,7 +259,10 @@ def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 
 def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
-    """By case: the day after the last settled order in the window (its first day if there is none), and orders in it."""
+    """Return the day after each case's last settled order in the window, and the orders in it.
+
+    The day is the window's first where there is no order.
+    """
     inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
     orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
@@ -245,7 +274,10 @@ def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
 def _has_open_claims(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
-    """Which of those that left would be bad if the open allegations were upheld, of `enough` that count."""
+    """Return which of those that left would be bad if the open allegations were upheld.
+
+    `enough`: how much must be counted. None would be where bad counts service failures.
+    """
     if not has_left.any() or study.bad_count == "service_failures":
         return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])
@@ -258,6 +290,7 @@ def _has_open_claims(
 
 
 def _inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
+    """Return whether a random inspection in the window, known at the truth time, drew each case."""
     inspections = _standing(table, Kind.INSPECTION)
     drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
     drawn &= windows.hold(inspections.case, inspections.occur_time // DAY)

@@ -1,4 +1,4 @@
-"""The observation points of a study on a ledger: as it states them, or the latest that can tell models apart."""
+"""The observation points of a study on a ledger: as it states them, or the latest that can compare models."""
 
 from dataclasses import dataclass
 
@@ -19,18 +19,24 @@ MAX_TRIED = 24
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Training and test points, in order; `why` the test point is this one, empty where the study states it."""
+    """Training and test points of a study."""
 
     train: list[Observation]
+    """Training points, in order."""
     test: list[Observation]
+    """Test points, in order."""
     why: str
+    """Why the test point is this one; empty where the study states it, or observes at events."""
 
 
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
-    """Return the points that a study states, or the latest test point with ENOUGH_BAD bad rows and what goes before it.
+    """Return the points that a study states, or the latest that suffice for a comparison.
 
-    Tried are the latest whose window and maturity are over, and earlier ones by `step_days`, as long as the first training
-    point lies within the ledger. If none has enough, it is the latest. ConfigurationWrong as of `Study.observations`.
+    As stated are those of a study that states its test points, or observes at events. Otherwise the latest test point
+    with ENOUGH_BAD bad rows is chosen, and the training points before it. Tried are the latest whose window and maturity
+    are over, and earlier ones by `step_days`, MAX_TRIED at most and as long as the first training point lies within the
+    ledger. If none has enough, it is the latest. `final`: as of `final_facts`, read from the table if it is not given.
+    ConfigurationWrong as of `Study.observations`.
     """
     train, test = study.observations(table.as_of)
     if study.test or study.events is not None:
@@ -52,7 +58,10 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
 
 
 def _spell(day: int, bad: list[int]) -> str:
-    """Why the test point is this day, of the bad rows of those that were tried."""
+    """Explain in a sentence why the test point is this day.
+
+    `bad`: bad rows of the points that were tried, the latest first.
+    """
     if bad[-1] < ENOUGH_BAD:
         others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""
         return (

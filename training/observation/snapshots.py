@@ -26,62 +26,76 @@ from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
 RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
+"""Points of the hand-made rule, by severity."""
 RULE_EXPIRY_DAYS = 180
+"""Days after which a violation has no points of the hand-made rule any more."""
 RECENT_DAYS = 730
 """The 24 months of `raw_count`."""
 
 Exclusions = Mapping[str, int]
-"""Rows that were left out, by why: `no_orders_in_window`, `bad_without_orders_in_window` (the same, of those that are bad),
+"""Number of rows that were left out, by reason; the first reason that applies counts.
+
+Reasons: `no_orders_in_window`, `bad_without_orders_in_window` (the same, of those that are bad),
 `too_few_orders_in_window` and `bad_with_too_few_orders`, `not_active_before`, `not_active_in_window`, `indeterminate`
-(closed with open claims), `left` (before enough of the window was over). The first reason that applies counts.
+(closed with open claims), `left` (before enough of the window was over).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """n observed sellers in the order of (observation point, seller). Arrays of shape (n,), `x` (n, features).
-
-    `seller` is the seller's code in the export, `day` the observation day, `bad` 0 or 1, `outcome` as in
-    `labels.Outcome`, `weight` how many rows it stands for (1, unless the study weights those that stayed, or by orders),
-    `loss` in severity weight (see `labels.Labels`). `window_orders`: the settled orders in the window, `orders`
-    those before it. `rule_points`: the hand-made points rule; `raw_count`: incidents that count of the last 24 months;
-    `clean`: no incident so far. `tenure_days` since the first exposure or identity; `country` of the identity in force;
-    `product_category` with the most settled orders so far; '' where unknown. `inspected`: at random, in the window.
-    """
+    """n observed sellers in the order of (observation point, seller); arrays of shape (n,)."""
 
     x: Floats
+    """Inputs of the model, shape (n, features)."""
     bad: Floats
+    """0 or 1."""
     seller: Ints
+    """Code of the seller in the export."""
     day: Ints
+    """Observation day."""
     window_orders: Floats
+    """Settled orders in the window."""
     orders: Floats
+    """Settled orders before the window."""
     rule_points: Floats
+    """Points of the hand-made rule."""
     clean: Bools
+    """Whether the seller has had no incident so far."""
     outcome: NDArray[np.int8]
+    """As in `labels.Outcome`."""
     weight: Floats
+    """How many rows it stands for: 1, unless the study weights rows by staying, or by orders."""
     loss: Floats
+    """In severity weight; see `labels.Labels`."""
     raw_count: Floats
+    """Incidents that count of the last 24 months."""
     tenure_days: Ints
+    """Days since the first exposure or identity."""
     country: Texts
+    """Country of the identity in force; '' where unknown."""
     product_category: Texts
+    """Product category with the most settled orders so far; '' where unknown."""
     inspected: Bools
+    """Whether an inspection drew the seller at random in the window."""
 
     def take(self, index: Bools | Ints) -> "Snapshot":
-        """The rows at `index`."""
+        """Return the rows at `index`."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def settled(self) -> "Snapshot":
-        """The rows whose outcome is known: good and bad ones, from which models learn and by which they are judged."""
+        """Return the rows whose outcome is good or bad: models learn from them and are judged by them."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """All eligible rows of one observation point, those of unknown outcome among them, and what was left out."""
+    """The eligible rows of one observation point, and what was left out."""
 
     rows: Snapshot
+    """All eligible rows, those of unknown outcome among them."""
     exclusions: Exclusions
+    """Rows that were left out, by reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,9 @@ class Known:
     """What was known of every seller at an observation point."""
 
     facts: Facts
+    """Facts, from what was reported before the point."""
     sums: Sums
+    """The sums over the facts of each seller."""
 
 
 class FeatureBuffer:
@@ -103,20 +119,24 @@ class FeatureBuffer:
         self._filled = 0
 
     def take(self, rows: int) -> Floats:
-        """The next so many rows, to be filled."""
+        """Return the next so many rows, to be filled."""
         start, self._filled = self._filled, self._filled + rows
         return self._x[start : self._filled]
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
-    """The sellers of known outcome that were eligible at one observation point."""
+    """Return the sellers of known outcome that were eligible at one observation point."""
     return observe(table, study, point, final).rows.settled()
 
 
 def observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: FeatureBuffer | None = None
 ) -> Observed:
-    """Observes every eligible seller at one observation point. `final`: as of `final_facts`, if it is known already."""
+    """Observe every eligible seller at one observation point, or at every event of a span.
+
+    `final`: as of `final_facts`, if it is known already. `room`: memory for the inputs, allocated here if not given;
+    events have memory of their own. Rows are weighted as the study asks.
+    """
     if point.last_day is not None:
         return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
     return _weighed(_observe_day(table, study, point, final or final_facts(table), room), study)
@@ -125,6 +145,10 @@ def observe(
 def _observe_day(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer | None
 ) -> Observed:
+    """Observe every eligible seller at a point that is one day, in parts of bounded memory.
+
+    Rows have weights for staying if the study asks for them; weights by orders come later (`_weighed`).
+    """
     room = room or FeatureBuffer(table.columns.cases, len(study.features))
     everyone = _windows(table.columns.cases, point)
     cut = market_cut_of(table, study, everyone, final)  # the market is the whole table, not a part of it
@@ -141,7 +165,10 @@ def _observe_day(
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Count the bad rows of one observation point, which is no span of events, without making their features."""
+    """Count the bad rows of one observation point, without making their features.
+
+    The point must be a day, not a span of events.
+    """
     cut = market_cut_of(table, study, _windows(table.columns.cases, point), final)
     found = 0
     for cases, columns in of_sellers(table.columns, AT_ONCE):
@@ -159,19 +186,23 @@ AT_ONCE = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows of some sellers, and which `share` of its window each was there for (or until it was bad)."""
+    """The rows of some sellers."""
 
     rows: Snapshot
+    """The rows, those of unknown outcome among them."""
     exclusions: dict[str, int]
+    """Rows that were left out, by reason."""
     share: Floats
+    """Share of its window that each row was there for, or until it was bad."""
 
 
 def _windows(cases: int, point: Observation) -> Windows:
+    """Return the window of a point, the same for each of so many cases."""
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 
 def _weighed(found: Observed, study: Study) -> Observed:
-    """The rows with weights by their orders in the window, 1 on average, if the study weighs by orders."""
+    """Weight rows by orders in the window over their mean (1 on average), if the study weighs so."""
     rows = found.rows
     if study.weigh_by != "orders" or not len(rows.bad):
         return found
@@ -182,7 +213,10 @@ def _weighed(found: Observed, study: Study) -> Observed:
 def _observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer, first: int, cut: float
 ) -> _Part:
-    """Observe the sellers of a part of the table, whose first one is number `first` of all; `cut`: of the whole market."""
+    """Observe the sellers of a part of the table.
+
+    `first`: the number of its first seller among all; `cut`: that of the whole market.
+    """
     known = known_at(table, study, point)
     windows = _windows(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
@@ -213,7 +247,7 @@ def _observe(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
-    """Facts and sums of every seller, from what was reported before the observation point."""
+    """Return facts and sums of every seller, from what was reported before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return Known(facts, Folder(study.constants).fold(facts))
 
@@ -221,7 +255,10 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
 def features_of(
     known: Known, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
 ) -> Floats:
-    """The model's input of some sellers, shape (n, features), with context as it was. `out`: where to write it."""
+    """Return the model's input of some sellers, shape (n, features), with context as it was.
+
+    `out`: the array to write it to.
+    """
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
@@ -232,12 +269,14 @@ def features_of(
 
 
 def _of_events(moved: Moved, study: Study) -> Observed:
+    """Return the observed events of one part, with their own sellers and days."""
     found = _observe_day(moved.table, study, moved.point, final_facts(moved.table), None)
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
 
 def _together(parts: list[Observed]) -> Observed:
+    """Join parts into one, and add up their exclusions."""
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
@@ -245,13 +284,17 @@ def _together(parts: list[Observed]) -> Observed:
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
-    """Join snapshots one after the other; inputs that lie so in memory already (see `FeatureBuffer`) are not copied."""
+    """Join snapshots one after the other.
+
+    Inputs that lie so in memory already (see `FeatureBuffer`) are not copied.
+    """
     names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
     joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
     return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)
 
 
 def _stacked(inputs: list[Floats]) -> Floats:
+    """Return inputs one after the other, as a view where they lie so in one buffer already."""
     inputs = [x for x in inputs if len(x)] or inputs[:1]
     if len(inputs) == 1:
         return inputs[0]
@@ -268,10 +311,13 @@ def _stacked(inputs: list[Floats]) -> Floats:
 def _eligible(
     study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
-    """Which of the sellers known at the point the study asks about, and how many it does not, by why."""
+    """Return which sellers known at the point are eligible, and the exclusions by reason.
+
+    A seller that fails several conditions counts under the first.
+    """
     conditions = {}
     if study.orders_needed:
-        # Who is bad and is left out is counted apart: nothing is learned of them, and nobody should miss that.
+        # Bad sellers that are left out are counted apart: the model learns nothing of them, which the report must show.
         is_good, sold = labels.outcome != Outcome.BAD, labels.window_orders
         conditions["bad_without_orders_in_window"] = is_good | (sold > 0)
         conditions["no_orders_in_window"] = sold > 0
@@ -291,7 +337,7 @@ def _eligible(
 
 
 def _active(facts: Facts, first: int, end: int) -> Bools:
-    """Sellers with an exposure or a counted violation in [first, end)."""
+    """Return which sellers have settled orders or a counted violation on a day in [first, end)."""
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
     active = np.zeros(facts.cases, dtype=bool)
     active[facts.exposure_case[inside]] = True
@@ -301,7 +347,10 @@ def _active(facts: Facts, first: int, end: int) -> Bools:
 
 
 def _rule_points(facts: Facts) -> Floats:
-    """The hand-made rule: 1, 2, 4 or 12 points by severity, for 180 days, the largest one of each incident."""
+    """Return the points of the hand-made rule, by case.
+
+    1, 2, 4 or 12 points by severity, for 180 days, the largest one of each incident.
+    """
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)
@@ -309,13 +358,13 @@ def _rule_points(facts: Facts) -> Floats:
 
 
 def _raw_count(facts: Facts) -> Floats:
-    """Incidents that count of the last 24 months."""
+    """Count the incidents that count of the last 24 months, by case."""
     age = facts.observe_day[facts.violations.case] - facts.violations.day
     return _by_incident(facts, (age < RECENT_DAYS).astype(np.int64))
 
 
 def _by_incident(facts: Facts, value: Ints) -> Floats:
-    """By case the sum over incidents of the largest value of each; values by violation."""
+    """Sum, by case, the largest value of each incident; values are by violation."""
     v = facts.violations
     new = first_of_runs(v.case, v.incident)
     starts = np.flatnonzero(new)
@@ -324,6 +373,7 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
 
 
 def _countries(table: LedgerTable, facts: Facts) -> Texts:
+    """Return the country of each seller's identity in force; '' without one."""
     row = facts.identity_row
     code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1, and no country
     texts: Texts = table.stated.countries[code]
@@ -331,7 +381,10 @@ def _countries(table: LedgerTable, facts: Facts) -> Texts:
 
 
 def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
-    """Of each case the product category with the most settled orders, of like ones the first by name."""
+    """Return the product category with the most settled orders of each case.
+
+    Of equal ones the first by name; '' where unknown.
+    """
     names = np.array([*table.products, ""], dtype=object)
     kinds = len(names)
     slot, place = np.unique(facts.exposure_case * kinds + facts.exposure_product % kinds, return_inverse=True)

@@ -13,19 +13,20 @@ from scoring.enums import Kind, MeasureKind, MeasureState, Source
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """Of an export's n rows. `country`, shape (n,), is a place in `countries` (0: none stated) of identities;
-    `is_random`, shape (n,), whether an inspection drew its seller at random; `suspensions`, shape (k, 2), the row of
-    each suspension imposed beside the row of each report it rests on.
-    """
+    """What the n rows of an export state."""
 
     country: NDArray[np.int32]
+    """Of identities, the place of the country in `countries`, shape (n,); 0 where none is stated."""
     countries: NDArray[np.object_]
+    """Names of countries, in order; the first is empty."""
     is_random: Bools
+    """Whether an inspection drew its seller at random, shape (n,)."""
     suspensions: Ints
+    """Row of each suspension imposed, and row of each report that it rests on, shape (k, 2)."""
 
 
 def read_stated(table: pl.DataFrame) -> Stated:
-    """Reads it from the export's rows, in their order."""
+    """Read what the export's rows state, in their order."""
     table = table.select("kind", "status", "violation", "content").with_row_index("row")
     identities = table.filter(pl.col("kind") == Kind.IDENTITY)
     texts = identities["content"].str.json_path_match("$.country").fill_null("")
@@ -37,7 +38,10 @@ def read_stated(table: pl.DataFrame) -> Stated:
 
 
 def _random(table: pl.DataFrame) -> Bools:
-    """Drawn with a probability that is known, or by somebody who looks at random."""
+    """Return whether each row is an inspection that drew its seller at random.
+
+    Drawn at random is an inspection with a stated probability above 0, or one by a source that audits at random.
+    """
     inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
     drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0
     audit = inspections["content"].str.json_path_match("$.source").fill_null("") == Source.RANDOM_AUDIT.name.lower()
@@ -47,6 +51,7 @@ def _random(table: pl.DataFrame) -> Bools:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
+    """Return each pair of an imposed suspension and a report it rests on, as rows, in order."""
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measures = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),

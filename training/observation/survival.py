@@ -9,23 +9,25 @@ from scoring.arrays import Bools, Floats
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The share that is not over: `share[k]` from `time[k]` on, 1 before the first. Times ascend, shape (m,) both."""
+    """The share that is not over, as a step function of time: 1 before the first time."""
 
     time: Floats
+    """Ascending times, shape (m,)."""
     share: Floats
+    """The share that is not over from each time on, shape (m,)."""
 
     def before(self, time: Floats) -> Floats:
-        """The share that is not over just before each time."""
+        """Return the share that is not over just before each time."""
         return np.append(1.0, self.share)[np.searchsorted(self.time, time, side="left")]
 
     def quantile(self, p: float) -> float | None:
-        """The time by which the share `p` is over; None if so much of it was never seen to be over."""
+        """Return the time by which the share `p` is over; None if so much was never seen to be over."""
         place = np.flatnonzero(self.share <= 1 - p + 1e-12)
         return float(self.time[place[0]]) if len(place) else None
 
 
 def kaplan_meier(time: Floats, is_over: Bools) -> Curve:
-    """The curve of n cases: each ended at its time, or was not over by then (censored).
+    """Return the curve of n cases: each ended at its time, or was not over by then (censored).
 
     Worked: times 1, 2, 2, 3, of which the second at 2 is not over: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
     """
