@@ -97,13 +97,13 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
         if model in (CANDIDATE, TWIN, CHAMPION)
     }
     bad, candidate = case.bad[index], rates[CANDIDATE]
-    told = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
+    has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
     aucs: dict[str, Interval] = {}
-    if told:
+    if has_enough:
         compared = {model: case.served[model][index] for model in (CANDIDATE, CHAMPION) if model in rates}
         resamples = min(case.resamples, RESAMPLES)
         aucs = bootstrap_auc(compared, bad, case.seller[index], seed, resamples, case.weight[index])
-    twin = auc(case.served[TWIN][index], bad, case.weight[index]) if told and TWIN in rates else None
+    twin = auc(case.served[TWIN][index], bad, case.weight[index]) if has_enough and TWIN in rates else None
     under, over = candidate.test()
     return {
         "name": name,

@@ -87,8 +87,8 @@ def fit_lightgbm(
         start = start + step.raw(rows.x)
     fitted = []
     for number in range(study.seeds):
-        told = _counting(done, number * study.rounds, study.rounds * study.seeds)
-        fitted.append(_fit_one(rows, study, study.seed + number, start, told, directions if constrained else None))
+        counting = _counting(done, number * study.rounds, study.rounds * study.seeds)
+        fitted.append(_fit_one(rows, study, study.seed + number, start, counting, directions if constrained else None))
     if not steps and len(fitted) == 1:
         return fitted[0]
     text = average([booster.model_to_string() for booster in fitted])

@@ -154,6 +154,8 @@ def tested(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> Tested | 
     beyond = abs(value - slope.value) - ERROR_95 * float(np.hypot(error, own))
     agrees = beyond <= MATERIAL
     span = f"(95 % interval {low:.3f} to {high:.3f})"
-    said = f"beside score and past orders, log-odds at test rise with {value:.3f} x ln(orders) {span}"
+    finding = f"beside score and past orders, log-odds at test rise with {value:.3f} x ln(orders) {span}"
     verdict = "which agrees with" if agrees else "which contradicts"
-    return Tested(value, low, high, agrees, f"{said}, {verdict} the slope of {slope.value:.3f} that was trained with")
+    return Tested(
+        value, low, high, agrees, f"{finding}, {verdict} the slope of {slope.value:.3f} that was trained with"
+    )

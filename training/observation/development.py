@@ -262,14 +262,14 @@ def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Cou
     were known.
     """
     counted = count_failures(final, final, study)
-    said = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
-    if not len(said.day):
+    failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
+    if not len(failed.day):
         return counted, counted.day
-    first, span = int(said.day.min()), int(said.day.max() - said.day.min()) + 1
-    key = said.case * span + said.day - first
-    order = np.lexsort((said.report_time, key))
+    first, span = int(failed.day.min()), int(failed.day.max() - failed.day.min()) + 1
+    key = failed.case * span + failed.day - first
+    order = np.lexsort((failed.report_time, key))
     last = last_of_runs(key[order])
-    keys, reported = key[order][last], said.report_time[order][last] // DAY
+    keys, reported = key[order][last], failed.report_time[order][last] // DAY
     place = np.searchsorted(keys, counted.case * span + counted.day - first)
     known = reported[np.minimum(place, len(keys) - 1)]
     return replace(counted, day=known), counted.day

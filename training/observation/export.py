@@ -122,9 +122,9 @@ def read_export(path: Path) -> LedgerTable:
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
     # Most entries are exposure, and state nothing of this: they are not parsed.
-    told = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
-    types = told.str.json_path_match("$.violation_type")
-    harms = told.str.json_path_match("$.harm")
+    conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
+    types = conduct.str.json_path_match("$.violation_type")
+    harms = conduct.str.json_path_match("$.harm")
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
@@ -142,7 +142,7 @@ def read_export(path: Path) -> LedgerTable:
             *("entry_id", "kind", "occur_time", "report_time"),
             violation_type=types,
             harm=harms,
-            action=told.str.json_path_match("$.action"),
+            action=conduct.str.json_path_match("$.action"),
         ),
     )
 
