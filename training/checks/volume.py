@@ -9,10 +9,15 @@ MOST_BY_VOLUME = 0.55
 """AUC of past orders alone, above which bad rises with volume: the whole 95 % interval must lie there."""
 
 RESAMPLES = 200
+"""Draws of the bootstrap."""
 
 
 def count_label(study: Study, rows: Snapshot) -> Check:
-    """Sellers that sold more are not bad more often, unless the study accounts for it. `rows`: of the training points."""
+    """Check that sellers that sold more are not bad more often, unless the study accounts for it.
+
+    `rows`: of the training points. It holds without a test if bad is defined over orders, or if no direction of exposure is
+    fixed; else if the 95 % interval of the AUC of past orders does not lie above MOST_BY_VOLUME.
+    """
     name = "count_label"
     if study.reference_exposure is not None or study.is_rate:
         return Check(name, True, 0.0, "bad is defined over orders, so that selling more is not worse")
