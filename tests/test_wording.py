@@ -22,6 +22,7 @@ FINISHED = (
     "service/*.py",
     *(f"service/{room}/**/*.py" for room in ("api", "cli", "contract", "ingest", "ledger", "policy")),
     *(f"service/{room}/**/*.py" for room in ("registry", "review", "scores")),
+    *(f"training/{room}/*.py" for room in ("market", "monitoring", "report", "study")),
     "proto/sellertrust/*.py",
     "proto/sellertrust/v1/*.proto",
     "docs/glossary.md",
