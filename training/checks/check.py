@@ -1,19 +1,24 @@
-"""Checks of what a model is to learn from: of the data, and of leaks from the future into it."""
+"""A check: what the checks of data and of leaks from the future return."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: whether it holds, its figure, what bounds it (if anything), and what it says in a sentence."""
+    """One check of the data or of the rows."""
 
     check: str
+    """Its name in the evaluation."""
     ok: bool
+    """Whether it holds."""
     number: float
+    """Its figure."""
     text: str
+    """What was found, in a sentence."""
     threshold: float | None = None
+    """What bounds the figure; None: no bound is shown."""
 
     def as_dict(self) -> dict[str, object]:
-        """As the evaluation shows it."""
+        """Return the check as JSON values for the evaluation; `threshold` is left out if there is none."""
         bound = {} if self.threshold is None else {"threshold": self.threshold}
         return {"check": self.check, "ok": self.ok, "number": self.number, **bound, "text": self.text}

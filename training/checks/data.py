@@ -18,14 +18,22 @@ from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
 MOST_UNSOLD = 0.05
+"""Share of sellers with a violation that counts who may never have settled an order."""
 MOST_REPEATED = 0.2
+"""Share of incidents that may share seller, time, category and harm with another."""
 MOST_UNDECIDED = 0.1
+"""Share of violations older than UNDECIDED_DAYS that may still be open."""
 UNDECIDED_DAYS = 365
 MOST_CONSTANT = 0.5
+"""Share of the used features that may be the same for every row."""
 MOST_JUMP = 1.5
+"""Ratio of the shares of bad rows at two points in a row that is allowed."""
 JUMP_DEVIATIONS = 4.0
+"""Standard errors within which a step of the share of bad rows is chance."""
 MOST_EXCLUDED = 0.2
+"""Share of the eligible rows that may have no known outcome."""
 MOST_UNSEEN = 0.05
+"""Share of the bad sellers that may be left out since they sold nothing in the window."""
 
 
 def data_checks(
@@ -35,7 +43,11 @@ def data_checks(
     exclusions: Sequence[Exclusions],
     final: Facts | None = None,
 ) -> list[Check]:
-    """Every check. `observed`: the settled rows of each observation point, in order; `exclusions`: what each left out."""
+    """Return every check of a ledger's export and of the rows observed in it, in the order of the report.
+
+    `observed`: the settled rows of each observation point, in order; `exclusions`: of each, how many rows were left out, by
+    reason; `final`: what stands by today's knowledge (`final_facts`), computed from the table if None.
+    """
     final = final or final_facts(table)
     return [
         report_before_occur(table),
@@ -53,7 +65,7 @@ def data_checks(
 
 
 def report_before_occur(table: LedgerTable) -> Check:
-    """Nothing can be reported before it happens."""
+    """Check that no entry was reported before it happened; an exposure happens at the beginning of its day."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     found = int((columns.report_time < happened).sum())
@@ -61,7 +73,7 @@ def report_before_occur(table: LedgerTable) -> Check:
 
 
 def future_dates(table: LedgerTable) -> Check:
-    """Nothing may have happened after the last report of all."""
+    """Check that no entry happened after the last report of the ledger."""
     columns = table.columns
     last = int(columns.report_time.max()) if len(columns.case) else 0
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
@@ -70,19 +82,24 @@ def future_dates(table: LedgerTable) -> Check:
 
 
 def exposure_gaps(table: LedgerTable) -> Check:
-    """Months without any exposure between the first and the last with one, as if a file had not come."""
+    """Check that no month lacks exposure between the first and the last month with some, as if a file had not come."""
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
         return Check("exposure_gaps", False, 0, "the ledger has no exposure: rates per order cannot be told")
     months = np.unique(sold.day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64))
     missing = np.setdiff1d(np.arange(months[0], months[-1]), months)
     names = ", ".join(str(month) for month in missing[:3].astype("datetime64[M]"))
-    said = f"{len(missing)} of {months[-1] - months[0] + 1} months have no exposure" + (f": {names}" if names else "")
-    return Check("exposure_gaps", not len(missing), len(missing), said)
+    sentence = f"{len(missing)} of {months[-1] - months[0] + 1} months have no exposure" + (
+        f": {names}" if names else ""
+    )
+    return Check("exposure_gaps", not len(missing), len(missing), sentence)
 
 
 def violations_without_exposure(final: Facts) -> Check:
-    """Sellers with violations that count and no settled order ever, as if two files named them differently."""
+    """Check that few sellers with violations that count never settled an order.
+
+    Else it is as if two files named the same sellers differently. At most MOST_UNSOLD.
+    """
     guilty = np.unique(final.violations.case)
     sold = np.unique(final.exposure_case[final.exposure_orders > 0])
     share = float((~np.isin(guilty, sold)).mean()) if len(guilty) else 0.0
@@ -95,7 +112,10 @@ def violations_without_exposure(final: Facts) -> Check:
 
 
 def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
-    """Violations of one seller, time, category and harm in different incidents, as if one event were told twice."""
+    """Check that few incidents share seller, time, category and harm with another, as if one event was reported twice.
+
+    At most MOST_REPEATED of the incidents with violations that count.
+    """
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
     times[table.columns.row] = table.columns.occur_time
@@ -115,7 +135,7 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
 
 
 def never_decided(table: LedgerTable) -> Check:
-    """Allegations older than UNDECIDED_DAYS that are still open: labels would call them good."""
+    """Check that few allegations older than UNDECIDED_DAYS are still open: labels would call them good."""
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
     )
@@ -132,9 +152,10 @@ def never_decided(table: LedgerTable) -> Check:
 
 
 def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Features that are the same for every row, which no model can learn from.
+    """Check that few features are the same for every row, since no model can learn from those.
 
-    Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for.
+    Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for. At most
+    MOST_CONSTANT of the others.
     """
     low, high = _extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
@@ -142,18 +163,21 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     used = int((~is_unused).sum())
     ok = len(constant) <= MOST_CONSTANT * used
     names = ", ".join(study.features[place].key for place in constant[:3])
-    said = f"{len(constant)} of {used} features are the same for every row" + (f", such as {names}" if names else "")
+    sentence = f"{len(constant)} of {used} features are the same for every row" + (
+        f", such as {names}" if names else ""
+    )
     if used < len(study.features):
-        said += f" (not counted: {len(study.features) - used} of categories in which nobody is reported)"
+        sentence += f" (not counted: {len(study.features) - used} of categories in which nobody is reported)"
     return Check(
         "constant_features",
         ok,
         len(constant),
-        said if ok else f"{said}; leave out by features.without what is not known",
+        sentence if ok else f"{sentence}; leave out by features.without what is not known",
     )
 
 
 _OF_CATEGORY = tuple(f"{category.name.lower()}_mass_" for category in Category)
+"""Beginnings of the names of features that are masses of one category."""
 
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -162,17 +186,21 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "severity": (0.0, 4.0),
     "level": (0.0, 4.0),
 }
+"""Least and largest value of a feature by its unit; of another unit 0 and no bound, without a unit no bounds."""
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
-    """The least and the largest value of each feature over all rows; NaN where one is."""
+    """Return the least and the largest value of each feature over all rows, shape (features,); NaN where one is.
+
+    Zeros if there are no rows.
+    """
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
     return low, high
 
 
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Values that are not finite, or that the unit of the feature forbids."""
+    """Check that every value of every feature is finite and in the range of the feature's unit."""
     wrong, where = 0, []
     lowest, highest = _extremes(study, observed)
     for place, feature in enumerate(study.features):
@@ -187,12 +215,15 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
         )
         wrong += found
         where += [feature.key] if found else []
-    said = f"{wrong} values are not finite or outside the range of their feature"
-    return Check("features_out_of_range", not wrong, wrong, said + (f": {', '.join(where[:3])}" if where else ""))
+    sentence = f"{wrong} values are not finite or outside the range of their feature"
+    return Check("features_out_of_range", not wrong, wrong, sentence + (f": {', '.join(where[:3])}" if where else ""))
 
 
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
-    """The largest step of the share of bad rows from one observation point to the next, by more than chance."""
+    """Check the largest step of the share of bad rows from one observation point to the next, beyond chance.
+
+    A step is a ratio of at least 1, and counts if it is of more than JUMP_DEVIATIONS standard errors; at most MOST_JUMP.
+    """
     bad = np.array([part.bad.sum() for part in observed])
     rows = np.array([max(len(part.bad), 1) for part in observed])
     rate = bad / rows
@@ -215,7 +246,7 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
 
 
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Bad sellers that are no rows since they settled no order in the window: nothing is learned of them.
+    """Check that few bad sellers are no rows since they settled no order in the window: nothing is learned of them.
 
     Those with fewer orders than the study asks for are counted beside them, and judge nothing: the study means it.
     """
@@ -235,17 +266,20 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """What was left out, and why; too much of unknown outcome makes the rest another population."""
+    """Check that few eligible rows have no known outcome (indeterminate or left): else the rest is another population.
+
+    The text counts all that was left out, by reason.
+    """
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
     }
     unknown = total.get("indeterminate", 0) + total.get("left", 0)
     kept = sum(len(part.bad) for part in observed)
     share = unknown / max(kept + unknown, 1)
-    told = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in total.items()) or "nothing"
+    reasons = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in total.items()) or "nothing"
     return Check(
         "left_out",
         share <= MOST_EXCLUDED,
         share,
-        f"{kept} rows remain; left out: {told}; {share:.1%} of the eligible ones have no known outcome",
+        f"{kept} rows remain; left out: {reasons}; {share:.1%} of the eligible ones have no known outcome",
     )

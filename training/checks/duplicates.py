@@ -20,13 +20,17 @@ from training.study.definition import Study
 LEAST_ENTRIES = 5
 """Entries that a history needs to be alike by more than chance."""
 LEAST_INCIDENTS = 3
+"""Incidents that a row needs to be compared with others."""
 MOST_SHARE = 0.01
 """Share of tested sellers, or of rows, that may be another's twin."""
 
 
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
-    """Tested sellers (codes) whose whole history, at least LEAST_ENTRIES exposures and violations, is that of a seller in
-    training under another id, identity attributes and all.
+    """Check that few tested sellers have the whole history of a seller in training under another id.
+
+    `train`, `test`: codes of sellers, in any order and number. A history is of at least LEAST_ENTRIES exposures and
+    violations, and of the identity attributes; at most MOST_SHARE of the tested sellers. A seller who is also in training is
+    not its own twin.
     """
     tested, print_of = np.unique(test), fingerprints(table)
     trained = np.unique(train)
@@ -51,7 +55,10 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
 
 
 def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
-    """A number for each seller's whole history and identity, equal where these are; 0 for short histories."""
+    """Return a number for each seller's whole history and identity, equal where these are; 0 for short histories.
+
+    Of shape (sellers,), in the table's order. Short: fewer than LEAST_ENTRIES exposures and violations.
+    """
     columns = table.columns
     entries = columns.take(np.isin(columns.kind, (Kind.EXPOSURE, Kind.VIOLATION)))
     times = np.where(entries.kind == Kind.EXPOSURE, entries.day * DAY, entries.occur_time)
@@ -59,14 +66,14 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     for part in (entries.kind, times, entries.category, entries.severity, entries.product, entries.orders):
         code = mix(code ^ part.astype(np.uint64))
     found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, entries.case, code)  # in whichever order they were told
+    np.add.at(found, entries.case, code)  # in whichever order they were stated
     number = np.bincount(entries.case, minlength=columns.cases)
     found = mix(mix(found) ^ _identities(table))
     return np.where(number >= LEAST_ENTRIES, found, np.uint64(0))
 
 
 def _identities(table: LedgerTable) -> NDArray[np.uint64]:
-    """A number for each seller's country and attributes."""
+    """Return a number for each seller's country and attributes, of shape (sellers,)."""
     columns = table.columns
     rows = columns.take(columns.kind == Kind.IDENTITY)
     texts: dict[tuple[object, ...], int] = {}
@@ -79,19 +86,21 @@ def _identities(table: LedgerTable) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far outcomes within groups of like rows agree beyond chance: `kappa` with its 95 % interval.
-
-    `observed` and `expected`: the chance that two rows of a group have one outcome, as found and if they were independent.
-    """
+    """How far outcomes within groups of like rows agree beyond chance."""
 
     observed: float
+    """The chance that two rows of a group have one outcome, as found."""
     expected: float
+    """The same chance if the two outcomes were independent."""
     kappa: Interval
+    """The agreement beyond chance, with its 95 % interval."""
 
 
 def identical_rows(rows: Snapshot, study: Study) -> Check:
-    """Rows of one observation day with at least LEAST_INCIDENTS incidents whose features are those of another seller, and
-    whose outcomes agree beyond chance: the same seller under two names has the same future as well.
+    """Check that few rows have the features of another seller on the same day and agree with it in outcome.
+
+    Rows with at least LEAST_INCIDENTS incidents are compared. Where outcomes agree beyond chance, the two may be the same
+    seller under two names, which has the same future as well.
 
     Many sellers are alike where features are few, and that alone is no fault. The number is the share of such rows, times
     the lower bound of their agreement beyond chance (`agreement`). Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa
@@ -118,21 +127,23 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
     log_odds = log_odds + base_log_odds(rows.bad[alike], log_odds)
     found = agreement(place[alike], rows.bad[alike], sigmoid(log_odds), rows.seller[alike])
     proven = share * max(found.kappa.low, 0.0)
-    said = (
+    sentence = (
         f"{text}; two of them have one outcome {found.observed:.1%} of the time where chance gives {found.expected:.1%}:"
         f" agreement beyond chance {found.kappa.value:.2f} ({found.kappa.low:.2f} to {found.kappa.high:.2f})"
     )
-    return Check("identical_rows", proven <= MOST_SHARE, proven, said, MOST_SHARE)
+    return Check("identical_rows", proven <= MOST_SHARE, proven, sentence, MOST_SHARE)
 
 
 def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreement:
-    """Agree the outcomes (0 or 1) of each group's rows more than their chances `p_bad` say? Arrays of shape (n,), each group
-    of two rows at least; rows of one seller are not independent.
+    """Return how far the outcomes within each group agree beyond what the rows' own chances explain.
 
-    Cohen's kappa, 1 - observed / expected disagreement, where chance is not one rate for all but that of each row, since
-    like features foretell like outcomes. A group of m rows counts m times its share of pairs that disagree. Worked: 20 pairs
-    at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) / (1 - 0.5) = 0.8. Below
-    thirty that disagree the interval holds Poisson's, too: here 0.8 (0.28 to 1).
+    Arrays of shape (n,): `group` any codes, each of two rows at least; `bad` 0 or 1; `p_bad` the chance of each row to
+    be bad; `seller`, since rows of one seller are not independent.
+
+    Cohen's kappa, 1 - observed / expected disagreement, where chance is not one rate for all but that of each row,
+    since like features foretell like outcomes. A group of m rows counts m times its share of pairs that disagree.
+    Worked: 20 pairs at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) /
+    (1 - 0.5) = 0.8. Below thirty that disagree the interval holds Poisson's, too: here 0.8 (0.28 to 1).
     """
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
 

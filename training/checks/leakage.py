@@ -1,6 +1,6 @@
 """Leaks: whether rows know anything that they should not, each check on at most SAMPLE rows.
 
-Every check is one function that says what it found; `leakage_checks` runs them all. `adversarial` is advice: the world
+Every check is one function that returns what it found; `leakage_checks` runs them all. `adversarial` is advice: the world
 may move; the others are faults of the data or of the way they were put together.
 """
 
@@ -22,10 +22,13 @@ from training.observation.snapshots import Snapshot, features_of, join, known_at
 from training.study.definition import Observation, Study
 
 SAMPLE = 20_000
+"""Rows at most that a check looks at."""
 MOST_DAYS = 100
-"""Observation days that are rebuilt."""
+"""Observation days at most that are rebuilt."""
 MOST_SINGLE_AUC = 0.9
+"""AUC that one feature alone may have, either way."""
 MOST_ADVERSARIAL_AUC = 0.8
+"""AUC with which training and test rows may be distinguished."""
 DEVIATIONS = 4.0
 """Standard errors by which shuffled labels may be off 0.5: one honest training in 16,000 is more."""
 
@@ -44,7 +47,7 @@ _ROUNDS = 40
 
 
 def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
-    """Every check of the rows that a model learns from and is tested on. The same rows give the same figures."""
+    """Return every check of the rows that a model learns from and is tested on. The same rows give the same figures."""
     return [
         rebuilt(table, study, join([train, test])),
         shuffled_labels(train, folds(train.seller, 2, study.seed), study.seed),
@@ -56,19 +59,20 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
 
 
 Build = Callable[[LedgerTable, Study, Observation], Floats]
-"""Makes the features of every seller of a table at an observation point, of shape (cases, features)."""
+"""Returns the features of every seller of a table at an observation point, of shape (cases, features)."""
 
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """The features as snapshots have them."""
+    """Return the features of every seller at an observation point as snapshots have them, of shape (cases, features)."""
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
-    """Deletes everything that happened or was reported from the observation point on and rebuilds the features of sampled
-    rows, as `build` made them: they must be the same bit by bit. Context of the window is left out: it is how the outcome
-    came to be known.
+    """Check that sampled rows keep their features, bit by bit, if everything after the observation is deleted.
+
+    Everything that happened or was reported from the observation point on is deleted, and `build` makes the features anew.
+    Context of the window is left out: it is how the outcome came to be known.
     """
     of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
     compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
@@ -86,12 +90,17 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
         checked += len(part.bad)
         where += [study.features[compared[place]].key for place in np.flatnonzero(differs)]
     names = ", ".join(sorted(set(where))[:3])
-    said = f"{differing} of {checked} sampled rows have other features when everything after the observation is deleted"
-    return Check("future_deleted", differing == 0, differing, said + (f": {names}" if names else ""), 0)
+    sentence = (
+        f"{differing} of {checked} sampled rows have other features when everything after the observation is deleted"
+    )
+    return Check("future_deleted", differing == 0, differing, sentence + (f": {names}" if names else ""), 0)
 
 
 def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
-    """What happened and was reported of `sellers` (ascending codes) before a day; case k is the k-th of them."""
+    """Return the table with what happened and was reported of `sellers` before a day alone.
+
+    `sellers`: ascending codes; case k of the result is the k-th of them.
+    """
     columns = table.columns
     place = np.full(columns.cases, -1)
     place[sellers] = np.arange(len(sellers))
@@ -102,9 +111,9 @@ def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
 
 
 def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
-    """A model that learns labels dealt out to sellers at random must tell nothing of other sellers'.
+    """Check that a model of labels dealt out to sellers at random does not rank other sellers by theirs.
 
-    `fold`, 0 or 1 by row: the model learns one and is asked about the other, and the other way round. It finds more than
+    `fold`, 0 or 1 by row: the model learns one and ranks the other, and the other way round. It finds more than
     chance where rows of one seller are in both, or where a feature is one seller's name in other words.
     """
     rows, fold, dealt = _dealt(rows, fold, seed)
@@ -131,7 +140,10 @@ def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
 
 
 def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
-    """Rows of as many sellers that were ever bad as of others, and one shuffled label for all rows of each."""
+    """Return rows, their folds, and one shuffled label for all rows of each seller.
+
+    The rows are of as many sellers that were ever bad as of others.
+    """
     rng = np.random.default_rng(seed)
     sellers, place = np.unique(rows.seller, return_inverse=True)
     was_bad = np.zeros(len(sellers), dtype=bool)
@@ -146,7 +158,7 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 
 
 def single_features(rows: Snapshot, study: Study) -> Check:
-    """No feature alone may tell bad from good nearly always: it would be the outcome in other words."""
+    """Check that no feature alone nearly separates bad from good: it would be the outcome in other words."""
     rows = rows.take(_sample(len(rows.bad), SAMPLE, study.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
@@ -160,7 +172,10 @@ def single_features(rows: Snapshot, study: Study) -> Check:
 
 
 def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
-    """How well training and test rows can be told apart, held-out sellers asked, and by which features. Advice."""
+    """Check how well a model distinguishes test from training rows, and by which features. Advice.
+
+    The sellers whose rows it ranks are not among those that it learned from.
+    """
     parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.seed)) for part in (train, test)]
     rows = join(parts)
     is_test = np.repeat([0.0, 1.0], [len(part.bad) for part in parts])
@@ -179,18 +194,19 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
 
 
 def _most(gains: Floats, study: Study) -> str:
+    """Return the three features with the largest gains, with their shares of all gain, in words."""
     shares = gains / max(gains.sum(), 1e-12)
     first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
     return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
 
 
 def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
-    """A model that learns by heart what can be learnt by heart."""
+    """Fit a model that learns by heart what can be learnt by heart."""
     return lightgbm.train({**_MODEL, "seed": seed}, lightgbm.Dataset(x, y), _ROUNDS)
 
 
 def _sample(n: int, most: int, seed: int) -> Ints:
-    """Places of at most `most` of n rows, ascending."""
+    """Return the places of at most `most` of n rows, drawn by chance, ascending."""
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

@@ -14,21 +14,26 @@ from scoring.time import format_day, parse_day
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look. `first_day` to before `end_day` (days since 1970-01-01) is the span of the test windows; `time` is an RFC
-    3339 text in UTC; `why` what the look was for, such as `train`.
-    """
+    """One look at the test windows of a study."""
 
     time: str
+    """When it was, as an RFC 3339 text in UTC."""
     marketplace: str
     study: str
+    """The study's name."""
     study_digest: str
+    """The study's digest: another one if its parameters are others."""
     ledger_digest: str
+    """The digest of the ledger's export."""
     first_day: int
+    """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int
+    """The day after that span."""
     why: str
+    """What the look was for, such as `train`."""
 
     def as_dict(self) -> dict[str, str]:
-        """As the evaluation shows it."""
+        """Return the look as JSON values for the evaluation."""
         window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"
         return {
             "window": window,
@@ -40,7 +45,7 @@ class Look:
 
 
 def log_look(path: Path, look: Look) -> None:
-    """Appends a look to the file, which is made if need be. ConfigurationWrong if that is not possible."""
+    """Append a look to the file, which is made if need be. ConfigurationWrong if that is not possible."""
     fields = asdict(look) | {"first_day": format_day(look.first_day), "end_day": format_day(look.end_day)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +56,10 @@ def log_look(path: Path, look: Look) -> None:
 
 
 def read_looks(path: Path) -> list[Look]:
-    """All looks, in order; none if there is no file. ConfigurationWrong names a line that is none."""
+    """Return all looks of a file, in order; none if there is no file.
+
+    ConfigurationWrong if the file cannot be read; it names a line that is no look.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -64,10 +72,10 @@ def read_looks(path: Path) -> list[Look]:
 
 
 def earlier_looks(path: Path, look: Look) -> list[Look]:
-    """The looks of other studies (or parameters: another digest) of the marketplace at windows that overlap `look`'s.
+    """Return the looks of other studies at windows of the same marketplace that overlap `look`'s, in order.
 
-    Once a study has looked at a window, what came after its first look is left out: the same study finds the same looks
-    again, and its figures are the same too.
+    The same study with other parameters has another digest, and is another study here. Once a study has looked at a window,
+    what came after its first look is left out: the same study finds the same looks again, and its figures are the same too.
     """
     before = []
     for past in read_looks(path):
@@ -83,6 +91,7 @@ def earlier_looks(path: Path, look: Look) -> list[Look]:
 
 
 def _look(path: Path, number: int, line: str) -> Look:
+    """Return the look that a line of the file states."""
     try:
         fields = json.loads(line)
         days = {name: parse_day(fields[name]) for name in ("first_day", "end_day")}

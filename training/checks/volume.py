@@ -9,10 +9,15 @@ MOST_BY_VOLUME = 0.55
 """AUC of past orders alone, above which bad rises with volume: the whole 95 % interval must lie there."""
 
 RESAMPLES = 200
+"""Draws of the bootstrap."""
 
 
 def count_label(study: Study, rows: Snapshot) -> Check:
-    """Sellers that sold more are not bad more often, unless the study accounts for it. `rows`: of the training points."""
+    """Check that sellers that sold more are not bad more often, unless the study accounts for it.
+
+    `rows`: of the training points. It holds without a test if bad is defined over orders, or if no direction of exposure is
+    fixed; else if the 95 % interval of the AUC of past orders does not lie above MOST_BY_VOLUME.
+    """
     name = "count_label"
     if study.reference_exposure is not None or study.is_rate:
         return Check(name, True, 0.0, "bad is defined over orders, so that selling more is not worse")
@@ -22,14 +27,14 @@ def count_label(study: Study, rows: Snapshot) -> Check:
             name, True, 0.0, "bad is a count, and no direction of exposure forbids to learn how it goes with volume"
         )
     found = bootstrap_auc({"orders": rows.orders}, rows.bad, rows.seller, study.seed, RESAMPLES, rows.weight)["orders"]
-    told = f"past orders alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    ranks = f"past orders alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
     if not found.low > MOST_BY_VOLUME:
-        return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {told}", MOST_BY_VOLUME)
+        return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {ranks}", MOST_BY_VOLUME)
     return Check(
         name,
         False,
         round(found.value, 6),
-        f"bad is a count that rises with volume: {told}, and the fixed direction of {fixed[0]} forbids the model to learn it;"
+        f"bad is a count that rises with volume: {ranks}, and the fixed direction of {fixed[0]} forbids to learn it;"
         " state [exposure] with reference_orders, so that selling more is not worse by itself, or (for a model that is never"
         ' champion) exposure = "free" in [directions]',
         MOST_BY_VOLUME,

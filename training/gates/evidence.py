@@ -1,4 +1,4 @@
-"""What gates are judged by: the evaluation, what was measured, and how sure a number is."""
+"""The evidence that gates judge by: the evaluation, what was measured beside it, and how certain a number is."""
 
 import math
 from collections.abc import Mapping
@@ -16,39 +16,51 @@ ERRORS = 2 * 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured outside the evaluation; None was not measured.
-
-    `certificate_breaches`: splits that move the wrong way. `parity_mismatches` of `parity_rows` whose features over gRPC
-    differ from training's in any bit. `golden_mismatches` of `golden_rows` replayed. Milliseconds of one score, and what
-    they are of those of the reference model (`training.pipeline.judging`), timed in turn with it. Bytes of the model's text,
-    and its trees. `digests`: of trainings of the same study, data and seed, two at least.
-    """
+    """What is measured outside the evaluation; None: not measured."""
 
     certificate_breaches: int | None = None
+    """Splits of the trees that move a constrained feature the wrong way."""
     parity_rows: int = 0
+    """Rows whose features were read again over gRPC."""
     parity_mismatches: int | None = None
+    """Those of `parity_rows` whose features over gRPC differ from training's in any bit."""
     golden_rows: int = 0
+    """Golden rows that were scored again by the packed model."""
     golden_mismatches: int | None = None
+    """Those of `golden_rows` whose score came out different."""
     latency_p50_ms: float | None = None
+    """Median time of one score, in milliseconds."""
     latency_p99_ms: float | None = None
+    """Time that 99 of 100 single scores keep within, in milliseconds."""
     latency_p50_ratio: float | None = None
+    """The median over that of the reference model (`training.pipeline.judging`), timed in turn with it."""
     latency_p99_ratio: float | None = None
+    """The time that 99 of 100 keep within, over that of the reference model."""
     model_bytes: int | None = None
+    """Bytes of the model's text."""
     trees: int | None = None
+    """Trees of the model."""
     digests: tuple[str, ...] = ()
+    """Digests of trainings of the same study, data and seed, two at least; fewer prove nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What gates look at: the evaluation's JSON, what was measured, and rows from which a segment is judged."""
+    """What a gate looks at."""
 
     evaluation: Mapping[str, Any]
+    """The evaluation of the model, as JSON values."""
     measured: Measured
+    """What was measured outside the evaluation."""
     segment_rows: int
+    """The least number of rows from which a segment is judged."""
 
     @property
     def reference(self) -> str | None:
-        """The model that the candidate must not fall behind: the champion, without one logistic regression."""
+        """Return the model that the candidate must not fall behind: the champion, else the logistic regression.
+
+        None if the evaluation compares the candidate with neither.
+        """
         return next(
             (name for name in (CHAMPION, "logistic") if f"{CANDIDATE}-{name}" in self.evaluation["paired"]), None
         )
@@ -56,24 +68,28 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A gate's number, None if there is none, and what it says in a sentence.
-
-    `spread`: half the width of the number's 95 % interval, of its logarithm if it `is_ratio`; None where the number is no
-    estimate, or is one only where a test has proven it.
-    """
+    """A gate's number, and the sentence that states it."""
 
     number: float | None
+    """The larger, the worse; None if there is none."""
     text: str
+    """What was found, in a sentence."""
     spread: float | None = None
+    """Half the width of the number's 95 % interval, of its logarithm if it `is_ratio`.
+
+    None where the number is no estimate, or is one only where a test has proven it.
+    """
     is_ratio: bool = False
+    """Whether the number is a ratio, compared by its logarithm."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
-        """Whether the number keeps within its limit, as far as so many bad test rows can tell.
+        """Return whether the number keeps within its limit, as far as `bad` bad test rows can show it.
 
-        A fault as large as the limit must be told from none: where the spread is within the limit, the number decides.
-        Where it is wider, only an interval that lies wholly on one side of the limit decides, and all else is left open.
-        Worked: a loss of 0.01 give or take 0.06 from 50 bad rows, at most 0.03: open, and 50 x (0.06 / 0.03)^2 = 200 bad
-        rows are needed; a loss of 0.1 give or take 0.06 fails.
+        A fault as large as the limit must be distinguished from none: where the spread is within the limit, the number
+        decides. Where it is wider, only an interval that lies wholly on one side of the limit decides, and all else is
+        left open (None). A number that is missing or not finite, or an endless spread, is left open too. Worked: a loss
+        of 0.01 give or take 0.06 from 50 bad rows, at most 0.03: open, and 50 x (0.06 / 0.03)^2 = 200 bad rows are
+        needed; a loss of 0.1 give or take 0.06 fails.
         """
         if self.number is None or not math.isfinite(self.number) or self.spread == math.inf:
             return Verdict(ok=None)
@@ -87,7 +103,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a number says of a gate: None where it says nothing. `needed`: bad test rows with which it would."""
+    """Whether a number passes its gate."""
 
     ok: bool | None
+    """Whether it keeps within its limit; None: the number does not decide it."""
     needed: int | None = None
+    """Bad test rows with which the number would decide; None where that is not known or not needed."""

@@ -14,7 +14,7 @@ from training.gates.evidence import ALPHA, ERRORS, Evidence, Finding
 
 
 def certificate(evidence: Evidence) -> Finding:
-    """Splits of the model that move a constrained feature the wrong way, or else the promises that its study gives up."""
+    """Return how many splits move the wrong way, else how many promises the study gives up; no number if not certified."""
     breaches = evidence.measured.certificate_breaches
     if breaches is None:
         return Finding(None, "The model has no certificate.")
@@ -22,42 +22,43 @@ def certificate(evidence: Evidence) -> Finding:
         return Finding(breaches, f"{breaches} splits move a constrained feature the wrong way.")
     lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
     if lost:
-        said = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
+        given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
         return Finding(
             len(lost),
-            f"The study gives up the promise that {said}: this may be a challenger or a shadow, and is never champion.",
+            f"The study gives up the promise that {given_up}: this may be a challenger or a shadow, and is never champion.",
         )
     return Finding(0, "Every tree is monotone in every constrained feature.")
 
 
 def parity(evidence: Evidence) -> Finding:
-    """Rows whose features as served differ from those trained on."""
+    """Return how many rows have other features as served than those trained on."""
     return _mismatches("features read over gRPC", evidence.measured.parity_rows, evidence.measured.parity_mismatches)
 
 
 def golden(evidence: Evidence) -> Finding:
-    """Golden rows that the packed model scores differently."""
+    """Return how many golden rows the packed model scores differently."""
     return _mismatches("golden sellers replayed", evidence.measured.golden_rows, evidence.measured.golden_mismatches)
 
 
 def _mismatches(what: str, rows: int, mismatches: int | None) -> Finding:
+    """Return how many rows differ; no number if none was compared."""
     if mismatches is None or rows <= 0:
         return Finding(None, f"No row was compared: {what}.")
     return Finding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
 
 
 def leakage(evidence: Evidence) -> Finding:
-    """Leakage checks that do not hold; that training and test differ is drift, no leak, and has a gate of its own."""
+    """Return how many leakage checks fail; that training and test differ is drift, no leak, and has a gate of its own."""
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
 def drift(evidence: Evidence) -> Finding:
-    """1 if a model tells training from test rows too well."""
+    """Return 1 if a model distinguishes training from test rows too well, else 0."""
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
 def data(evidence: Evidence) -> Finding:
-    """Data checks that do not hold."""
+    """Return how many data checks fail."""
     return _checks(evidence, "data", bool)
 
 
@@ -66,6 +67,7 @@ DRIFT = "adversarial"
 
 
 def _checks(evidence: Evidence, kind: str, concerns: Callable[[str], bool]) -> Finding:
+    """Return how many checks of a kind fail, of those whose name `concerns`; no number if there are none."""
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
         return Finding(None, f"No {kind} check was made.")
@@ -78,23 +80,23 @@ def _checks(evidence: Evidence, kind: str, concerns: Callable[[str], bool]) -> F
 
 
 def reproducible(evidence: Evidence) -> Finding:
-    """Digests of repeated trainings beyond the one that there should be."""
+    """Return how many digests repeated trainings have beyond the one that there should be; no number if trained once."""
     digests = evidence.measured.digests
     if len(digests) < 2:
         return Finding(None, "The model was not trained twice, so nobody knows whether it comes out the same.")
     others = len(set(digests)) - 1
-    said = f"{others} with another digest" if others else "all with the same digest"
-    return Finding(others, f"Trained {len(digests)} times, {said}.")
+    digest_text = f"{others} with another digest" if others else "all with the same digest"
+    return Finding(others, f"Trained {len(digests)} times, {digest_text}.")
 
 
 def latency_p50(evidence: Evidence) -> Finding:
-    """The median time of one score, over that of the reference model timed in turn with it."""
+    """Return the median time of one score, over that of the reference model timed in turn with it."""
     measured = evidence.measured
     return _latency("The median time of one score", measured.latency_p50_ms, measured.latency_p50_ratio)
 
 
 def latency_p99(evidence: Evidence) -> Finding:
-    """The time that 99 of 100 single scores keep within, over that of the reference model."""
+    """Return the time that 99 of 100 single scores keep within, over that of the reference model."""
     measured = evidence.measured
     return _latency(
         "The time that 99 of 100 single scores keep within", measured.latency_p99_ms, measured.latency_p99_ratio
@@ -102,7 +104,10 @@ def latency_p99(evidence: Evidence) -> Finding:
 
 
 def _latency(what: str, milliseconds: float | None, ratio: float | None) -> Finding:
-    """How busy a machine is, is no property of a model: what counts is what the model adds to a score of one tree."""
+    """Return a time of one score as a ratio to the reference model's; no number if either was not measured.
+
+    How busy a machine is, is no property of a model: what counts is what the model adds to a score of one tree.
+    """
     if milliseconds is None or ratio is None:
         return Finding(None, f"{what} was not measured.")
     return Finding(
@@ -111,23 +116,24 @@ def _latency(what: str, milliseconds: float | None, ratio: float | None) -> Find
 
 
 def model_bytes(evidence: Evidence) -> Finding:
-    """Bytes of the model's text."""
+    """Return the number of bytes of the model's text."""
     return _plain("The size of the model's text", evidence.measured.model_bytes, "bytes")
 
 
 def trees(evidence: Evidence) -> Finding:
-    """Trees of the model."""
+    """Return the number of trees of the model."""
     return _plain("The size of the model", evidence.measured.trees, "trees")
 
 
 def _plain(what: str, value: float | None, unit: str) -> Finding:
+    """Return a measured quantity as it is; no number if it was not measured."""
     if value is None:
         return Finding(None, f"{what} was not measured.")
     return Finding(value, f"{what} is {value:,.0f} {unit}.")
 
 
 def calibration_slope(evidence: Evidence) -> Finding:
-    """How far the calibration slope is from 1, as a ratio of at least 1: 0.8 and 1.25 both count 1.25."""
+    """Return how far the calibration slope is from 1, as a ratio of at least 1: 0.8 and 1.25 both count 1.25."""
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return Finding(None, "The calibration slope cannot be told, or is not above 0.")
@@ -140,14 +146,14 @@ def calibration_slope(evidence: Evidence) -> Finding:
 
 
 def _meaning(slope: Mapping[str, Any]) -> str:
-    """What a slope says; that predictions lie wrongly only where the interval excludes 1."""
+    """Return what a slope means, in words; that predictions lie wrongly only where the interval excludes 1."""
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
 
 
 def calibration_level(evidence: Evidence) -> Finding:
-    """How far the observed rate is from the predicted one, as a ratio of at least 1."""
+    """Return how far the observed rate is from the predicted one, as a ratio of at least 1."""
     found = evidence.evaluation["models"][CANDIDATE]["calibration"]
     if not found["observed"] or not found["predicted"]:
         return Finding(None, "No row is bad, or none was predicted to be.")
@@ -161,7 +167,7 @@ def calibration_level(evidence: Evidence) -> Finding:
 
 
 def calibration_grades(evidence: Evidence) -> Finding:
-    """The largest ratio of observed and predicted, either way, that is proven of a tier: 1 if none is.
+    """Return the largest ratio of observed and predicted, either way, that is proven of a tier: 1 if none is.
 
     Proven is what the interval of all tiers together (`proven_ratio`) leaves: with many rows a test finds faults that matter
     to nobody, and with few an estimate finds faults that are not there.
@@ -178,7 +184,7 @@ def calibration_grades(evidence: Evidence) -> Finding:
 
 
 def segments_calibration(evidence: Evidence) -> Finding:
-    """The largest ratio of observed and predicted, either way, that is proven of a segment that is harmed; 1 if none is.
+    """Return the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
 
     Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over all
     segments with enough rows.
@@ -200,10 +206,10 @@ def segments_calibration(evidence: Evidence) -> Finding:
 
 
 def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
-    """Observed over predicted bad rows, or the inverse, by at least so much: 1 where the interval holds what was predicted.
+    """Return the factor by which observed over predicted bad rows, or the inverse, is at least off; 1 if none is proven.
 
-    Jeffreys' interval, as wide as so many questions on two sides each want it to be (Bonferroni). Worked: 40 of 400 bad where
-    5 % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
+    Jeffreys' interval, as wide as `questions` questions on two sides each want it to be (Bonferroni). Worked: 40 of 400
+    bad where 5 % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
     a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
@@ -213,7 +219,7 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
 
 
 def _off(row: Mapping[str, Any], number: float) -> str:
-    """What was observed where what was predicted, and by how much that is proven to be wrong."""
+    """Return observed and predicted rates of a row in words, and the factor by which that is proven to be wrong."""
     return (
         f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, wrong by a factor of"
         f" {number:.2f} at least"
@@ -221,7 +227,7 @@ def _off(row: Mapping[str, Any], number: float) -> str:
 
 
 def segments_ranking(evidence: Evidence) -> Finding:
-    """The most AUC that any segment is proven to lose against the champion, without one against chance (0.5); 0 if none.
+    """Return the most AUC that any segment is proven to lose against the champion, else against chance (0.5); 0 if none is.
 
     Proven: one-sided by the cluster bootstrap's standard error, after Holm over all segments with enough rows.
     """
@@ -246,12 +252,12 @@ def segments_ranking(evidence: Evidence) -> Finding:
 
 
 def _segments(evidence: Evidence) -> list[tuple[str, Mapping[str, Any]]]:
-    """Every segment with its kind. One group alone is the whole, which other gates judge."""
+    """Return every segment with its kind; a kind of one group is left out: it is the whole, which other gates judge."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
-    """One-sided p-value that the figure is not below `base`."""
+    """Return the one-sided p-value of the hypothesis that a figure is not below `base`; 1 without an interval."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / ERRORS
@@ -259,8 +265,9 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def ranking(evidence: Evidence) -> Finding:
-    """AUC that is lost against the champion, without one against logistic regression. No number if the model is not proven
-    to rank better than chance.
+    """Return the AUC that is lost against the champion, without one against logistic regression.
+
+    No number if the model is not proven to rank better than chance, or there is nothing to compare it with.
     """
     own, other = evidence.evaluation["auc"][CANDIDATE], evidence.reference
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
@@ -279,9 +286,7 @@ def ranking(evidence: Evidence) -> Finding:
 
 
 def log_loss(evidence: Evidence) -> Finding:
-    """How much worse the log-loss is than the champion's, as a share of the champion's; without a champion than logistic
-    regression's.
-    """
+    """Return how much worse the log-loss is than the champion's, else than logistic regression's, as a share of that one."""
     other = evidence.reference
     if other is None:
         return Finding(None, "There is no model to compare the log-loss with.")
@@ -299,7 +304,7 @@ def log_loss(evidence: Evidence) -> Finding:
 
 
 def recall_of_loss(evidence: Evidence) -> Finding:
-    """How much recall of loss is lost against the champion, without one against logistic regression."""
+    """Return how much recall of loss is lost against the champion, without one against logistic regression."""
     other = evidence.reference
     if other is None:
         return Finding(None, "There is no model to compare the recall of loss with.")
@@ -315,7 +320,7 @@ def recall_of_loss(evidence: Evidence) -> Finding:
 
 
 def migration(evidence: Evidence) -> Finding:
-    """Share of rated rows whose tier moves by more than one."""
+    """Return the share of rated rows whose tier moves by more than one; no number without a champion."""
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
         return Finding(None, "There is no champion whose tiers could change.")
@@ -326,7 +331,7 @@ def migration(evidence: Evidence) -> Finding:
 
 
 def psi(evidence: Evidence) -> Finding:
-    """The score's PSI from training to test, over what chance passes in 5 % of such samples."""
+    """Return the score's PSI from training to test, over the value that chance exceeds in 5 % of such samples."""
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
         return Finding(None, "All points are alike, so nothing can shift.")
@@ -340,8 +345,9 @@ def psi(evidence: Evidence) -> Finding:
 
 
 def stability(evidence: Evidence) -> Finding:
-    """How much the AUC varies from month to month beyond chance: the standard deviation between months (DerSimonian and
-    Laird), each month weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves it to chance.
+    """Return the standard deviation of the AUC between months beyond chance (DerSimonian and Laird).
+
+    Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the variation to chance.
     """
     overall = evidence.evaluation["auc"][CANDIDATE]["value"]
     known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
@@ -362,10 +368,10 @@ def stability(evidence: Evidence) -> Finding:
 
 
 def _auc_error(row: Mapping[str, Any], overall: float) -> float:
-    """The standard error of a month's AUC: the bootstrap's or Hanley and McNeil's at the overall AUC, the larger one.
+    """Return the standard error of a month's AUC: the bootstrap's or Hanley and McNeil's, the larger one.
 
-    The bootstrap's alone is too small in months with few bad rows whose AUC happens to be high: 10 % false alarms
-    instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
+    Hanley and McNeil's is taken at the overall AUC. The bootstrap's alone is too small in months with few bad rows whose AUC
+    happens to be high: 10 % false alarms instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
     """
     bad, good = row["bad"], row["rows"] - row["bad"]
     two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
@@ -374,9 +380,10 @@ def _auc_error(row: Mapping[str, Any], overall: float) -> float:
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
-    """Observed over predicted bad rows, or the inverse, whichever is above 1, half a row added to both.
+    """Return observed over predicted bad rows, or the inverse, whichever is above 1, half a row added to both.
 
-    In independent rows. Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.
+    `predicted` replaces the row's own predicted rate. Counted in independent rows. Worked: 9 bad rows of 100 where 4 were
+    predicted: 9.5 / 4.5 = 2.11.
     """
     rows = row["effective_rows"]
     chance = row["predicted"] if predicted is None else predicted
@@ -388,13 +395,14 @@ def _ratio(value: float) -> float:
 
 
 def _half(interval: Mapping[str, Any]) -> float:
-    """Half the width of an interval; endless where there is none."""
+    """Return half the width of an interval; infinity where there is none."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2
 
 
 def _span(interval: Mapping[str, Any], digits: int = 3) -> str:
+    """Return a 95 % interval as text in brackets; empty where there is none."""
     if interval["low"] is None or interval["high"] is None:
         return ""
     return f" (95 % interval {interval['low']:.{digits}f} to {interval['high']:.{digits}f})"

@@ -1,7 +1,7 @@
 """The gates: what a candidate must show before it may become champion, each with its number and its limit.
 
-A gate is passed when its number is at most its limit; what was not measured is not passed. Where a number is an estimate that
-too few bad rows have made, its gate says that there is not enough evidence, how many are needed, and asks for a signature. A
+A gate is passed when its number is at most its limit; what was not measured is not passed. Where a number is an estimate
+from too few bad rows, its gate states that there is not enough evidence, how many are needed, and asks for a signature. A
 study may move the limits, within bounds, in its table `[gates]`; it can switch off advisory gates, never hard ones.
 """
 
@@ -20,15 +20,22 @@ HARD, ADVISORY = "hard", "advisory"
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. `limit` is the default, `least` and `most` bound what a study may set; equal ones leave no choice."""
+    """One gate: a number that must be at most a limit."""
 
     name: str
+    """Its key in `[gates]` of a study and in reports."""
     kind: str
+    """HARD: must hold or be overridden before promotion; ADVISORY: must hold or be signed off by name."""
     limit: float
+    """The limit by default."""
     least: float
+    """The lowest limit that a study may set; equal to `most`, it leaves no choice."""
     most: float
+    """The highest limit that a study may set."""
     find: Callable[[Evidence], Finding]
+    """Returns the gate's number from the evidence."""
     overridable: bool = True
+    """Whether a person may promote a model against it."""
 
 
 GATES = (
@@ -55,38 +62,44 @@ GATES = (
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
-"""Every gate, in the order of the report; the functions say what each number is."""
+"""Every gate, in the order of the report; the docstrings of `training.gates.findings` state what each number is."""
 
 SEGMENT_ROWS = (200, 50, 5000)
+"""Rows from which a segment is judged: default, least and most."""
 HARM_TO_GOOD = (0.05, 0.001, 0.5)
-"""Default, least and most."""
+"""Share of good rows rejected when the recall of loss is read: default, least and most."""
 
 _BY_NAME = {gate.name: gate for gate in GATES}
 _RETIRED = {
     f"latency_{part}_ms": f"take the line out, or set gates.latency_{part}, the time over that of a model of one tree"
     for part in ("p50", "p99")
 }
+"""Gates of earlier releases, each with what to write in place of it."""
 _SETTINGS = {"segment_rows": SEGMENT_ROWS, "harm_to_good": HARM_TO_GOOD}
 
 
 def _defaults() -> Mapping[str, float]:
+    """Return the limit of every gate by default."""
     return MappingProxyType({gate.name: gate.limit for gate in GATES})
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The gates of a study. `limits` by gate, those switched off left out; `segment_rows`: rows from which a segment is
-    judged; `harm_to_good`: share of good rows rejected when the recall of loss is read (`Case.harm`).
-    """
+    """The gates of a study."""
 
     limits: Mapping[str, float] = field(default_factory=_defaults)
+    """The limit by gate; those switched off are left out."""
     segment_rows: int = int(SEGMENT_ROWS[0])
+    """Rows from which a segment is judged."""
     harm_to_good: float = HARM_TO_GOOD[0]
+    """Share of good rows rejected when the recall of loss is read (`Case.harm`)."""
 
 
 def gates_of(table: Mapping[str, Any]) -> Gates:
-    """The gates of a study's table `[gates]`: a limit by gate, `false` to switch an advisory one off, `segment_rows`
-    and `harm_to_good`. ConfigurationWrong names every wrong field and what would be right.
+    """Return the gates that the table `[gates]` of a study states, over the defaults.
+
+    The table holds a limit by gate, `false` to switch an advisory one off, `segment_rows` and `harm_to_good`.
+    ConfigurationWrong names every wrong field and what would be right.
     """
     limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
     for name, value in table.items():
@@ -115,17 +128,20 @@ def gates_of(table: Mapping[str, Any]) -> Gates:
 
 
 def _remedy(gate: Gate) -> str:
+    """Return what a study may write about a gate, as the end of a message."""
     if gate.least == gate.most:
         return "its limit is always 0; take the line out"
     return f"set its limit, from {gate.least:g} to {gate.most:g}"
 
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
-    """Every gate on an evaluation (`evaluate`) and on what was measured elsewhere, as plain JSON: `gates`, each with
-    `gate`, `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`, and `passed`: whether all hard ones are ok.
+    """Return the verdict of every gate on an evaluation (`evaluate`) and on what was measured elsewhere, as JSON.
+
+    `gates`, in the order of the table, without those switched off: each with `gate`, `kind`, `ok`, `number`, `limit`,
+    `needed`, `text` and `overridable`. `passed`: whether all hard ones are ok.
 
     An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows to
-    tell is not ok and says in `needed` how many would; it is advisory then, so that a person signs or waits for more.
+    decide is not ok and states in `needed` how many would; it is advisory then, so that a person signs or waits for more.
     """
     evidence = Evidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
@@ -134,6 +150,7 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
 
 
 def _judged(gate: Gate, limit: float, evidence: Evidence, bad: int) -> dict[str, Any]:
+    """Return the verdict of one gate as JSON; `bad`: bad test rows, of which an undecided gate states how many it needs."""
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)

@@ -32,7 +32,7 @@ SELLERS_AT_ONCE = 250
 
 
 def serious_pairs(parameters: MarketParameters, harms: Iterable[str] = HARMS[2:]) -> frozenset[tuple[str, str]]:
-    """Every (type, harm) with one of `harms`, by default high and extreme: the usual bad definition."""
+    """Return every (violation type, harm) with one of `harms`, by default high and extreme: the usual bad definition."""
     return frozenset((t.name, harm) for t in parameters.types for harm in harms)
 
 
@@ -46,7 +46,7 @@ def attainable_probability(
     known_day: int | None = None,
     notifier_known: bool = False,
 ) -> Floats:
-    """P(the record shows a bad violation in the window | the record at the observation): float64 [sellers].
+    """Return P(the record shows a bad violation in the window | the record at the observation): float64 [sellers].
 
     Day `observe_day` is the first not yet known; the window is [observe_day, observe_day + window_days). The
     event is that of `recorded_outcome`: a (type, harm) of `bad` occurred in the window, was confirmed less
@@ -78,9 +78,10 @@ def hazard_probability(
     *,
     known_day: int | None = None,
 ) -> Floats:
-    """The same probability for one who knows class, hazard and regimes, past and future: float64 [sellers].
+    """Return the same probability for one who knows class, hazard and all regimes: float64 [sellers].
 
-    No scorer can know these; the gap to `attainable_probability` is what the record does not tell.
+    It is that of `attainable_probability`, by the regimes of past and future. No scorer can know these; the gap between
+    the two is what the record does not show.
     """
     question = pose(market, observe_day, window_days, maturity_days, bad, known_day)
     parts = []
@@ -98,7 +99,7 @@ def hazard_probability(
 
 
 def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> Floats:
-    """P(bad in the window | evidence): float64 [n]; see `attainable_probability` for the worked number."""
+    """Return P(bad in the window | evidence): float64 [n]; see `attainable_probability` for the worked number."""
     low, high = _hazard_range(evidence, parameters)
     for _ in range(CLOSING_IN):
         log_hazard = _grid(low, high, COARSE_POINTS)
@@ -116,12 +117,12 @@ def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> F
 
 
 def _grid(low: Floats, high: Floats, points: int) -> Floats:
-    """`points` evenly spaced values from `low` to `high` [n, C]: float64 [n, C, points]."""
+    """Return `points` evenly spaced values from `low` to `high` [n, C]: float64 [n, C, points]."""
     return np.asarray(low[..., None] + (high - low)[..., None] * (np.arange(points) / (points - 1)))
 
 
 def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Logarithms of the hazards between which the whole posterior lies: two of [n, C]."""
+    """Return the logarithms of the hazards between which the whole posterior lies: two of [n, C]."""
     shape = np.array([c.hazard_shape for c in parameters.classes])
     rate = shape / np.array([c.hazard_mean for c in parameters.classes])
     spree = np.array([max(c.spree_multiplier, 1.0) for c in parameters.classes])
@@ -132,7 +133,7 @@ def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Flo
 
 
 def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
-    """The interval of the points that matter, one point wider at either side: two of [n, C].
+    """Return the interval of the points that matter, one point wider at either side: two of [n, C].
 
     One point wider, because a peak narrower than the step lies between the best point and a neighbour.
     """
@@ -147,7 +148,7 @@ def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
 
 
 def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Floats:
-    """Log density of the logarithm of a Gamma hazard in each class: float64 [n, C, points]."""
+    """Return the log density of the logarithm of a Gamma hazard in each class: float64 [n, C, points]."""
     shape = np.array([c.hazard_shape for c in parameters.classes])
     rate = shape / np.array([c.hazard_mean for c in parameters.classes])
     constant = shape * np.log(rate) - np.array([math.lgamma(s) for s in shape])
@@ -155,7 +156,7 @@ def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Flo
 
 
 def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats, Floats]:
-    """Per class [C, 1]: P(a spree starts), P(it ends), P(spree) in the long run, its multiplier."""
+    """Return per class [C, 1]: P(a spree starts), P(it ends), P(spree) in the long run, its multiplier."""
     starts = np.array([[c.spree_start] for c in parameters.classes])
     ends = np.array([[c.spree_end] for c in parameters.classes])
     multiplier = np.array([[c.spree_multiplier] for c in parameters.classes])
@@ -163,7 +164,7 @@ def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats, Floats
 
 
 def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Log likelihood of the record and P(spree in the month of observation | record), both [n, C, points]."""
+    """Return the log likelihood of the record and P(spree in the month of observation | record), both [n, C, points]."""
     starts, ends, stationary, multiplier = _chain(parameters)
     hazard = np.exp(log_hazard)
     spree = np.broadcast_to(stationary, hazard.shape)
@@ -205,7 +206,7 @@ def _add_allegations(
 
 
 def _clean_probability(hazard: Floats, spree: Floats, evidence: Evidence, parameters: MarketParameters) -> Floats:
-    """P(no true bad violation in the window | class, hazard, record): float64 [n, C, points].
+    """Return P(no true bad violation in the window | class, hazard, record): float64 [n, C, points].
 
     `spree` is P(spree) in the month of observation, whose remaining days share its state.
     """

@@ -30,7 +30,7 @@ def draw_breaches(
     size: Floats,
     spree: Ints,
 ) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Violations and decisions of a block, columns as in Market; sellers by their position in the block [n].
+    """Draw violations and decisions of a block; columns as in Market, sellers by their position in the block [n].
 
     `hazard` is per 1,000 settled orders, `size` the seller's standard normal size, `spree` [n, months] the
     regime.
@@ -64,13 +64,13 @@ def draw_breaches(
 
 
 def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
-    """A second of `day` below `end`, after that of the act before if of the same day: int64 [n]."""
+    """Draw a second of `day` below `end`, after that of the act before if it is of the same day: int64 [n]."""
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
 
 def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags) -> Columns:
-    """Type, harm and source of each allegation [n]."""
+    """Draw violation type, harm and source of each allegation [n]."""
     types = draw_index(rng, np.where(bad_faith[:, None], tables.false_type, tables.type_share[seller_class]))
     harm = draw_index(rng, np.where(bad_faith[:, None], tables.false_harm, tables.harm_share[seller_class, types]))
     source = draw_index(rng, np.where(bad_faith[:, None], tables.false_source[types], tables.source_share[types]))
@@ -78,7 +78,10 @@ def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, ba
 
 
 def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Columns:
-    """When each occurred and was reported [n], and whether the report is a final act naming the seller surely."""
+    """Draw when each allegation occurred and was reported [n].
+
+    With them, whether the report is a final act, and whether it names the seller by a verified identifier.
+    """
     source, occur_day = violations["source"], violations["occur_day"]
     delays = [s.report for s in parameters.sources]
     report_day = occur_day + draw_delays(
@@ -99,7 +102,10 @@ def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violat
 def _draw_fates(
     rng: np.random.Generator, parameters: MarketParameters, violations: Columns, bad_faith: Flags
 ) -> Columns:
-    """How each allegation ends [n], the day of the decision and of the overturning (meaningless for other fates)."""
+    """Draw how each allegation ends [n], with the days of its decision and of its overturning.
+
+    The days are meaningless for fates without these acts.
+    """
     source, bad = violations["source"], parameters.bad_faith
     on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
     confirmed = parameters.true_confirmed_share
@@ -119,7 +125,10 @@ def _draw_fates(
 
 
 def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Echo) -> Columns:
-    """The echoes of one kind: rows like their primaries, reported no earlier, decided alike on a day fixed by both."""
+    """Draw the echoes of one kind.
+
+    They are rows like their primaries, reported no earlier, decided alike on a day fixed by both.
+    """
     is_primary = (
         (violations["type"] == tables.type_names.index(echo.type))
         & (violations["source"] == tables.source_names.index(echo.source))
@@ -143,7 +152,7 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
 
 
 def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
-    """The number of the notifier within its source: int64 [n]. No notifier is sometimes in bad faith."""
+    """Draw the number of the notifier within its source: int64 [n]. No notifier is sometimes in bad faith."""
     crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
     liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
@@ -153,7 +162,7 @@ def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, viol
 
 
 def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Violations by seller and report, numbered within the seller, and their decisions by violation and time."""
+    """Return violations by seller and report, numbered within the seller, and their decisions by violation and time."""
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
     v = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What the record says of each seller at an observation, and what its window holds, as arrays.
+"""What the record holds of each seller at an observation, and what its window holds, as arrays.
 
 Only recorded facts enter: entries whose day lies before the observation. Of the window, only the seller's own
 exposure enters. Truth enters `recorded_outcome` (what is to be predicted) and nothing else.
@@ -29,54 +29,67 @@ from training.market.tables import (
 )
 
 OPEN = -1
+"""The status of a violation without a decision."""
 
 
 @dataclass(frozen=True)
 class Allegations:
-    """Allegations on the record [k], by month and seller; `true_weight` [k, C] and `false_weight` [k].
+    """Allegations on the record [k], by month and seller.
 
-    `row` is the row of each in the market's violations.
     The intensity of such an allegation with such a status is hazard x regime x true_weight + false_weight, up
     to a factor that neither class, hazard nor regime changes (the densities of the delays: a source's delays
     are the same for complaints made in bad faith).
     """
 
     month: Ints
+    """The month in which it occurred, 0 for that of the start."""
     seller: Ints
+    """The position of its seller in the market."""
     true_weight: Floats
+    """Its weight if it is true, by class: [k, C]."""
     false_weight: Floats
+    """Its weight if it was made in bad faith: [k]."""
     row: Ints
+    """Its row in the market's violations."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The facts about n sellers in C classes over M months.
-
-    `log_prior` [n, C]: class prior by cohort, identity level and service failures. `reported_mass` [n, M, C]:
-    thousands of season-weighted orders before the observation, each times the probability that a violation on
-    it would have been reported by then. `window_mass` [n, M, C]: the same of the window, times the
-    probability that a violation is bad, reported and confirmed when the label is read. `false_mass` [n]:
-    expected complaints in bad faith that the label takes for bad. `observe_month`: the month the observation
-    falls in; its state is shared.
-    """
+    """The facts about n sellers in C classes over M months."""
 
     log_prior: Floats
+    """Class prior by cohort, identity level and service failures, as a logarithm: [n, C]."""
     reported_mass: Floats
+    """Thousands of season-weighted orders before the observation: [n, M, C].
+
+    Each times the probability that a violation on it would have been reported by then.
+    """
     window_mass: Floats
+    """Thousands of season-weighted orders in the window: [n, M, C].
+
+    Each times the probability that a violation on it is bad, reported and confirmed when the label is read.
+    """
     false_mass: Floats
+    """Expected complaints in bad faith that the label takes for bad: [n]."""
     allegations: Allegations
     observe_month: int
+    """The month that the observation falls in; the days before and after the observation share its state."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """When it is asked and what: days since the start; `read_day` is the first day the label no longer sees."""
+    """What is to be predicted, and when. Days since the start."""
 
     observe_day: int
+    """The first day not yet known."""
     window_days: int
+    """The length of the window, which begins at `observe_day`."""
     read_day: int
+    """The first day that the label no longer sees."""
     known_day: int
+    """The first day of which an overturning no longer counts."""
     bad: Flags
+    """Which (type, harm) are bad: [V, H]."""
 
 
 def pose(
@@ -87,7 +100,10 @@ def pose(
     bad: Iterable[tuple[str, str]],
     known_day: int | None = None,
 ) -> Question:
-    """The question of `attainable_probability`, checked. Raises ValueError when the window leaves the market."""
+    """Return the question of `attainable_probability`, checked.
+
+    Raises ValueError when the window leaves the market, the days are not in order, or `bad` is wrong (`bad_table`).
+    """
     end = observe_day + window_days
     if observe_day < 1 or window_days < 1 or end > market.days:
         raise ValueError(
@@ -107,7 +123,7 @@ def pose(
 
 
 def status_at(market: Market, day: int) -> Ints:
-    """The last action of every violation [k] known before `day`: index into ACTIONS, or OPEN.
+    """Return the last action of every violation [k] known before `day`: index into ACTIONS, or OPEN.
 
     A final act with a verified identifier is confirmed on arrival. The report itself may come later than
     `day`.
@@ -129,7 +145,7 @@ def recorded_outcome(
     bad: Iterable[tuple[str, str]],
     known_day: int | None = None,
 ) -> Flags:
-    """Whether the record holds a bad violation in the window: bool [sellers].
+    """Return whether the record holds a bad violation in the window: bool [sellers].
 
     It occurred in [observe_day, observe_day + window_days), is one of `bad` (type, harm), was confirmed
     before `maturity_days` after the window, and was not overturned before `known_day` (default: when the
@@ -152,7 +168,7 @@ def recorded_outcome(
 
 
 def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
-    """Settled orders of each seller in [observe_day, observe_day + window_days): int64 [sellers]."""
+    """Return the settled orders of each seller in [observe_day, observe_day + window_days): int64 [sellers]."""
     inside = market.exposure.filter(pl.col("day").is_between(observe_day, observe_day + window_days, closed="left"))
     total = np.zeros(market.sellers, dtype=np.int64)
     np.add.at(total, inside["seller"].to_numpy() - market.first_seller, inside["settled_orders"].to_numpy())
@@ -160,7 +176,10 @@ def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
 
 
 def gather(market: Market, question: Question, notifier_known: bool) -> Evidence:
-    """The evidence of `question`; with `notifier_known` the scorer also knows which notifiers act in bad faith."""
+    """Return the evidence for a question.
+
+    With `notifier_known` the scorer also knows which notifiers act in bad faith.
+    """
     tables = build_tables(market.parameters)
     calendar = build_calendar(market.start, market.days, market.parameters)
     reported, window = reported_share(market, tables, question), bad_share(market, tables, question)
@@ -195,7 +214,7 @@ def gather(market: Market, question: Question, notifier_known: bool) -> Evidence
 
 
 def reported_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """P(reported at most `age` days after it occurred | class): float64 [observe_day, C] by age."""
+    """Return P(reported at most `age` days after it occurred | class): float64 [observe_day, C] by age."""
     by_source = np.stack(
         [np.cumsum(delay_probabilities(s.report, question.observe_day)) for s in market.parameters.sources]
     )
@@ -203,7 +222,7 @@ def reported_share(market: Market, tables: Tables, question: Question) -> Floats
 
 
 def bad_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """P(bad, and confirmed at most `age` days after it occurred | true, class): float64 [ages, C]."""
+    """Return P(bad, and confirmed at most `age` days after it occurred | true, class): float64 [ages, C]."""
     length = question.read_day - question.observe_day
     by_source = []
     for source in market.parameters.sources:
@@ -217,7 +236,7 @@ def bad_share(market: Market, tables: Tables, question: Question) -> Floats:
 
 
 def false_bad_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """P(the label takes a complaint made in bad faith for bad | age when the label is read): float64 [ages].
+    """Return P(the label takes a complaint made in bad faith for bad | age when the label is read): float64 [ages].
 
     Wrongly confirmed by then, and not overturned by `known_day`.
     """
@@ -236,7 +255,7 @@ def false_bad_share(market: Market, tables: Tables, question: Question) -> Float
 
 
 def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int) -> Floats:
-    """Log of cohort prior x P(identity level | class) x P(service failures | class): float64 [n, C]."""
+    """Return the log of cohort prior x P(identity level | class) x P(service failures | class): float64 [n, C]."""
     classes = market.parameters.classes
     joined = market.identity["join_day"].to_numpy()
     prior = np.log([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
@@ -254,16 +273,18 @@ def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int)
 
 
 def _sum_by_seller(market: Market, column: str, past_seller: Ints, past: Flags) -> Ints:
+    """Return the sum of an exposure column over the `past` rows, by seller: int64 [n]."""
     total = np.zeros(market.sellers, dtype=np.int64)
     np.add.at(total, past_seller, market.exposure[column].to_numpy()[past])
     return total
 
 
 def beta_binomial_log(failed: Ints, trials: Ints, rate: Rate) -> Floats:
-    """Log of B(a + failed, b + trials - failed) / B(a, b), with a = mean x concentration, b the rest: float64 [n].
+    """Return the log of B(a + failed, b + trials - failed) / B(a, b): float64 [n].
 
-    The probability of a particular sequence of failures (the binomial coefficient is the same in every
-    class). For 1 failure in 2 trials at mean 0.5 and concentration 2: B(2, 2) / B(1, 1) = 1/6, log -1.791759.
+    With a = mean x concentration, b the rest of the concentration: the probability of a particular sequence of failures
+    (the binomial coefficient is the same in every class). For 1 failure in 2 trials at mean 0.5 and concentration 2:
+    B(2, 2) / B(1, 1) = 1/6, log -1.791759.
     """
     a, b = rate.mean * rate.concentration, (1.0 - rate.mean) * rate.concentration
     constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
@@ -277,7 +298,7 @@ def beta_binomial_log(failed: Ints, trials: Ints, rate: Rate) -> Floats:
 def _allegations(
     market: Market, tables: Tables, calendar: Calendar, observe_day: int, notifier_known: bool
 ) -> Allegations:
-    """The allegations that tell something: reported before the observation, no echo, possibly true."""
+    """Return the allegations that carry information: reported before the observation, no echo, possibly true."""
     v, p = market.violations, market.parameters
     status = status_at(market, observe_day)
     keep = (v["report_day"].to_numpy() < observe_day) & ~v["echo"].to_numpy()
@@ -320,7 +341,7 @@ def _allegations(
 
 
 def _false_fate(market: Market, observe_day: int, keep: Flags, status: Ints) -> Floats:
-    """P(such a status | bad faith, the days of report and decision) for the allegations kept: float64 [k]."""
+    """Return P(such a status | bad faith, the days of report and decision) for the allegations kept: float64 [k]."""
     bad = market.parameters.bad_faith
     first = np.full(market.violations.height, observe_day, dtype=np.int64)
     decided = market.decisions.filter((pl.col("action") == CONFIRM) & (pl.col("day") < observe_day))
@@ -334,7 +355,7 @@ def _false_fate(market: Market, observe_day: int, keep: Flags, status: Ints) -> 
 
 
 def _orders_of(market: Market, seller: Ints, day: Ints) -> Ints:
-    """The settled orders of each (seller, day): int64 [k]. Violations occur on days with exposure only."""
+    """Return the settled orders of each (seller, day): int64 [k]. Violations occur on days with exposure only."""
     e = market.exposure
     key = (e["seller"].to_numpy() - market.first_seller) * market.days + e["day"].to_numpy()
     return np.asarray(e["settled_orders"].to_numpy()[np.searchsorted(key, seller * market.days + day)])

@@ -47,7 +47,7 @@ def write_market(market: Market | Iterable[Market], folder: Path) -> None:
 
 
 def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The four tables by the name of their file."""
+    """Yield the four tables with the name of their file."""
     violations = market.violations.with_row_index("row").filter(pl.col("report_day") < market.days)
     yield "violations", _violations(market, violations)
     yield "decisions", _decisions(market, violations)
@@ -78,6 +78,7 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
+    """Return the violations as the file has them."""
     sources = [s.name for s in market.parameters.sources]
     return violations.select(
         _numbered("v", "number").alias("violation_id"),
@@ -96,6 +97,7 @@ def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
+    """Return the decisions that were made before the market's end, about violations of the file."""
     known = market.decisions.filter(pl.col("day") < market.days).with_columns(
         step=pl.int_range(pl.len()).over("violation") + 1
     )
@@ -112,6 +114,7 @@ def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _truth(market: Market) -> pl.DataFrame:
+    """Return what nobody in the market sees of its sellers."""
     return market.truth.select(
         _seller(),
         _name("seller_class", [c.name for c in market.parameters.classes]),
@@ -121,26 +124,31 @@ def _truth(market: Market) -> pl.DataFrame:
 
 
 def _digits(column: str, width: int) -> pl.Expr:
+    """Return a column as text with leading zeros."""
     return pl.col(column).cast(pl.String).str.zfill(width)
 
 
 def _seller() -> pl.Expr:
+    """Return the ids of sellers: s-000123."""
     return pl.concat_str(pl.lit("s-"), _digits("seller", 6)).alias("seller_id")
 
 
 def _numbered(letter: str, column: str) -> pl.Expr:
-    """An id that is unique in the marketplace and does not depend on how many sellers there are: v-000123-0004."""
+    """Return ids such as v-000123-0004: unique in the marketplace, and independent of how many sellers there are."""
     return pl.concat_str(pl.lit(f"{letter}-"), _digits("seller", 6), pl.lit("-"), _digits(column, 4))
 
 
 def _name(column: str, names: Iterable[str]) -> pl.Expr:
+    """Return the names of a column of indices."""
     return pl.col(column).replace_strict(dict(enumerate(names)), return_dtype=pl.String)
 
 
 def _day(start: date, column: str) -> pl.Expr:
+    """Return the dates of a column of days since the start."""
     return pl.lit(start) + pl.duration(days=pl.col(column))
 
 
 def _time(start: date, day: str, second: str) -> pl.Expr:
+    """Return times in RFC 3339 from columns of days since the start and seconds of the day."""
     moment = pl.lit(start).cast(pl.Datetime("ms")) + pl.duration(days=pl.col(day), seconds=pl.col(second))
     return moment.dt.to_string("%Y-%m-%dT%H:%M:%SZ")

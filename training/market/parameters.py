@@ -29,7 +29,9 @@ class Delay:
     """
 
     median_days: float
+    """The median, in days."""
     sigma: float
+    """The standard deviation of the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -42,52 +44,60 @@ class Rate:
 
 @dataclass(frozen=True)
 class Source:
-    """Where reports come from. `notifiers` is how many separate notifiers speak for the source.
-
-    `final_share` of its true reports are final acts, `verified_share` of its reports name the seller by a
-    verified identifier; an act that is both is confirmed on arrival, everything else is decided after
-    `decision`.
-    """
+    """Where reports come from. An act that is final and names the seller by a verified identifier is confirmed on arrival."""
 
     name: str
     report: Delay
+    """From the breach to the report."""
     decision: Delay
+    """From the report to the decision, for what is not confirmed on arrival."""
     notifiers: int
+    """How many separate notifiers report for the source."""
     final_share: float
+    """The share of its true reports that are final acts."""
     verified_share: float
+    """The share of its reports that name the seller by a verified identifier."""
 
 
 @dataclass(frozen=True)
 class ViolationType:
-    """One violation type: the odds of its harm (in the order of HARMS) and which sources report it."""
+    """One violation type."""
 
     name: str
     harm: tuple[float, float, float, float]
+    """The share of each harm, in the order of HARMS, before a class tilts the odds."""
     sources: tuple[tuple[str, float], ...]
+    """(source, share) of the sources that report it."""
 
 
 @dataclass(frozen=True)
 class SellerClass:
     """A latent class of sellers; nobody in the market sees it, only its consequences.
 
-    `share_veteran` and `share_newcomer` are the prior among sellers who joined before and after the start.
-    The hazard (true violations per 1,000 settled orders in a calm month of season 1) is Gamma with
-    `hazard_shape` and mean `hazard_mean`. `spree_start` and `spree_end` are monthly probabilities of the
-    two-state chain; `spree_multiplier` is what a spree does to the hazard. `harm_tilt` multiplies the odds of
-    each step up in harm.
+    The hazard is Gamma: true violations per 1,000 settled orders in a calm month of season 1.
     """
 
     name: str
     share_veteran: float
+    """The prior among sellers who joined before the start."""
     share_newcomer: float
+    """The prior among sellers who joined after the start."""
     hazard_shape: float
+    """The shape of the hazard's distribution."""
     hazard_mean: float
+    """The mean of the hazard."""
     spree_start: float
+    """The monthly probability that a spree starts."""
     spree_end: float
+    """The monthly probability that a spree ends."""
     spree_multiplier: float
+    """What a spree multiplies the hazard by."""
     harm_tilt: float
+    """What multiplies the odds of each step up in harm."""
     types: tuple[float, ...]
+    """The share of each violation type."""
     levels: tuple[float, float, float]
+    """The share of each identity level, in the order of LEVELS."""
     cancelled: Rate
     not_received: Rate
     late: Rate
@@ -98,17 +108,21 @@ class SellerClass:
 class Echo:
     """A second report of the same goods: shares the incident, repeats harm and fate, is never known earlier.
 
-    Whether it exists is a coin independent of the class, so beside its primary it tells nothing: the exact
+    Whether it exists is a coin independent of the class, so beside its primary it carries no information: the exact
     posterior leaves echoes out. Only acts of authorities have echoes; an echo beside a complaint that may be
-    made in bad faith would tell the true from the false.
+    made in bad faith would distinguish the true from the false.
     """
 
     type: str
+    """The violation type of the primary."""
     source: str
+    """The source of the primary."""
     share: float
+    """The share of primaries that have an echo."""
     echo_type: str
     echo_source: str
     latest_days: int
+    """The most days from the primary's report to the echo's."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +130,7 @@ class BadFaith:
     """Complaints made to hurt a competitor; their rate does not depend on what the seller does.
 
     Per day with exposure a seller draws Poisson(per_thousand_orders x orders / 1000 + per_active_day). They
-    use the delays of their source, so that only notifier and fate tell them apart. Fates add up to 1; of the
-    wrongly confirmed, `overturned_share` are overturned `appeal` days (and one more) after the decision, the
-    rest never.
+    use the delays of their source, so that only notifier and fate distinguish them. Fates add up to 1.
     """
 
     per_thousand_orders: float
@@ -130,8 +142,11 @@ class BadFaith:
     withdrawn_share: float
     confirmed_share: float
     overturned_share: float
+    """The share of the wrongly confirmed that are overturned; the rest never is."""
     appeal: Delay
+    """The days of an appeal: the overturning comes so many days, and one more, after the decision."""
     notifier_share: float
+    """The share of a source's notifiers that act in bad faith."""
 
 
 # Tables are read by rows.
@@ -269,7 +284,7 @@ class MarketParameters:
     currency: str = "EUR"
 
     # Sellers: veterans joined evenly over veteran_days before the start, the others evenly over the simulated
-    # days, up to the last week; lifetimes are exponential and do not depend on the class, so leaving tells
+    # days, up to the last week; lifetimes are exponential and do not depend on the class, so leaving shows
     # nothing.
     veteran_share: float = 0.6
     veteran_days: int = 1_500
@@ -288,6 +303,7 @@ class MarketParameters:
     )
 
     def __post_init__(self) -> None:
+        """Check that probabilities add up, and that bad faith and echoes have sources that allow them; else ValueError."""
         bad = self.bad_faith
         sums: dict[str, float] = {
             "share_veteran": sum(c.share_veteran for c in self.classes),

@@ -1,4 +1,4 @@
-"""What a simulated market is: one value of frames in whole days since the start, truth beside facts."""
+"""A simulated market: one value of frames in whole days since the start, truth beside facts."""
 
 from __future__ import annotations
 
@@ -18,37 +18,47 @@ CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
 
 @dataclass(frozen=True)
 class Market:
-    """A simulated market, or a run of its sellers. Days count from `start` (day 0), seconds from midnight UTC.
-
-    `identity` (one row a seller): seller, join_day (negative for veterans), join_second, level, country;
-    indices into LEVELS and parameters.countries. `truth` (one row a seller): seller, seller_class (index),
-    hazard_per_1000, spree (one 0/1 per calendar month). `exposure` (by seller and day, only days that have
-    any): seller, day, settled_orders, units, value_minor, late, cancelled, not_received, returned; an order
-    counts by its first failure, so the four add up to at most the orders. `violations` (by seller and
-    report): seller, number and incident (within the seller), occur_day, occur_second, report_day,
-    report_second, type, harm, source (indices), notifier, final, identifier_verified, listing, and the truth
-    about it: bad_faith, echo. Reports may come after the last day: the future, which `write_market` cuts.
-    `decisions`: violation (row in `violations`), day, second, action (index into ACTIONS), actor. A final act
-    with a verified identifier is confirmed on arrival and has no decision.
-    """
+    """A simulated market, or a run of its sellers. Days count from `start` (day 0), seconds from midnight UTC."""
 
     parameters: MarketParameters
     start: date
     days: int
+    """How many days are simulated."""
     first_seller: int
+    """The number of the first seller; the others follow."""
     identity: pl.DataFrame
+    """One row a seller: seller, join_day (negative for veterans), join_second, level, country.
+
+    `level` and `country` are indices into LEVELS and parameters.countries.
+    """
     truth: pl.DataFrame
+    """One row a seller: seller, seller_class (index), hazard_per_1000, spree (one 0/1 per calendar month)."""
     exposure: pl.DataFrame
+    """By seller and day, only days that have any: seller, day, settled_orders, units, value_minor, and four failures.
+
+    late, cancelled, not_received and returned: an order counts by its first failure, so the four add up to at most the
+    orders.
+    """
     violations: pl.DataFrame
+    """By seller and report: seller, number and incident (within the seller), and what is known of each violation.
+
+    occur_day, occur_second, report_day, report_second, type, harm, source (indices), notifier, final,
+    identifier_verified, listing, and the truth about it: bad_faith, echo. Reports may come after the last day: the
+    future, which `write_market` cuts.
+    """
     decisions: pl.DataFrame
+    """By violation and time: violation (row in `violations`), day, second, action (index into ACTIONS), actor.
+
+    A final act with a verified identifier is confirmed on arrival and has no decision.
+    """
 
     @property
     def sellers(self) -> int:
-        """How many sellers: they are numbered from `first_seller` on."""
+        """Return how many sellers there are; they are numbered from `first_seller` on."""
         return self.identity.height
 
     def cut(self, first: int, stop: int) -> Market:
-        """The market of its sellers at positions `first` to `stop` (not included), as if no other had been drawn."""
+        """Return the market of its sellers at positions `first` to before `stop`, as if no other had been drawn."""
         low, high = self.first_seller + first, self.first_seller + min(stop, self.sellers)
         from_row, to_row = _rows(self.violations["seller"].to_numpy(), low, high)
         exposure_from, exposure_to = _rows(self.exposure["seller"].to_numpy(), low, high)
@@ -68,12 +78,12 @@ class Market:
 
 
 def _rows(ordered: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
-    """The run of rows of an ascending column whose values lie in [low, high)."""
+    """Return the run of rows of an ascending column whose values lie in [low, high)."""
     return int(np.searchsorted(ordered, low)), int(np.searchsorted(ordered, high))
 
 
 def join_markets(parts: Sequence[Market]) -> Market:
-    """One market of consecutive runs of sellers. Raises ValueError when there is nothing to join."""
+    """Return one market of consecutive runs of sellers. Raises ValueError when there is nothing to join."""
     if not parts:
         raise ValueError("no sellers: ask for at least one")
     decisions, rows = [], 0

@@ -26,24 +26,30 @@ BLOCK_SELLERS = 250
 
 @dataclass(frozen=True)
 class Drawn:
-    """The latent sellers of a block [n]; `spree` [n, months] is 1 in months of the spree regime."""
+    """The latent sellers of a block [n]."""
 
     join_day: Ints
     leave_day: Ints
+    """The first day on which the seller no longer sells."""
     seller_class: Ints
     hazard: Floats
+    """True violations per 1,000 settled orders."""
     level: Ints
     country: Ints
     size: Floats
+    """The standard normal size."""
     spree: Ints
+    """1 in months of the spree regime: [n, months]."""
     failure_rates: Floats
+    """Rates of cancelled, not received, late and returned orders: [n, 4]."""
 
 
 def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
-    """A market of `sellers` sellers over `days` days from `start`; `parameters` default to the published ones.
+    """Return a market of `sellers` sellers over `days` days from `start`.
 
-    The same arguments give the same market; the first n sellers do not depend on how many follow. 5,000
-    sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less than one seller or day.
+    `parameters` default to the published ones. The same arguments give the same market; the first n sellers do not
+    depend on how many follow. 5,000 sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less
+    than one seller or day.
     """
     return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
 
@@ -51,7 +57,7 @@ def simulate(sellers: int, days: int, start: date, seed: int, parameters: Market
 def simulate_blocks(
     sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None
 ) -> Iterator[Market]:
-    """The market of `simulate` in runs of at most BLOCK_SELLERS sellers, for markets that do not fit in memory."""
+    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers, for markets that do not fit in memory."""
     parameters = parameters or MarketParameters()
     tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
     for block in range(-(-sellers // BLOCK_SELLERS)):
@@ -69,6 +75,7 @@ def _simulate_block(
     *,
     parameters: MarketParameters,
 ) -> Market:
+    """Return the market of one block of sellers, numbered from `first_seller` on."""
     drawn = _draw_sellers(rng, parameters, calendar)
     exposure = _draw_exposure(rng, drawn, parameters, calendar)
     violations, decisions = draw_breaches(
@@ -115,6 +122,7 @@ def _simulate_block(
 
 
 def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calendar: Calendar) -> Drawn:
+    """Draw the latent sellers of a block."""
     n, days, classes = BLOCK_SELLERS, len(calendar.month), parameters.classes
     veteran = rng.random(n) < parameters.veteran_share
     join_day = np.where(veteran, rng.integers(-parameters.veteran_days, 0, n), rng.integers(0, days, n))
@@ -139,7 +147,7 @@ def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calend
 
 
 def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints, months: int) -> Ints:
-    """The regime of every month [n, months]; the first is drawn from the chain's stationary distribution."""
+    """Draw the regime of every month [n, months]; the first is drawn from the chain's stationary distribution."""
     begins = np.array([c.spree_start for c in classes])[seller_class]
     ends = np.array([c.spree_end for c in classes])[seller_class]
     chance = rng.random((len(seller_class), months))
@@ -151,7 +159,7 @@ def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], sel
 
 
 def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints) -> Floats:
-    """Each seller's own rate of cancelled, not received, late and returned orders [n, 4]."""
+    """Draw each seller's own rate of cancelled, not received, late and returned orders [n, 4]."""
     rates = np.empty((len(seller_class), 4))
     for kind in range(4):
         kinds: list[Rate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
@@ -162,7 +170,7 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
 
 
 def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar) -> Flags:
-    """Which seller sells on which day [n, days]."""
+    """Draw which seller sells on which day [n, days]."""
     day = np.arange(len(calendar.month))
     rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
@@ -174,7 +182,7 @@ def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters
 def _draw_exposure(
     rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar
 ) -> dict[str, Ints]:
-    """The exposure rows of a block by seller (position in the block) and day."""
+    """Draw the exposure rows of a block, by seller (position in the block) and day."""
     p = parameters
     seller, day = np.nonzero(_active(rng, drawn, p, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))

@@ -1,6 +1,6 @@
 """The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
 
-The simulation draws from these tables and the exact posterior integrates over them, so both speak of one
+The simulation draws from these tables and the exact posterior integrates over them, so both are about one
 market.
 """
 
@@ -23,24 +23,26 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tables:
-    """Probabilities by index: C classes, V violation types, H harms, S sources.
-
-    `type_share` [C, V], `harm_share` [C, V, H], `source_share` [V, S]; `false_type` [V], `false_harm` [H] and
-    `false_source` [V, S] are those of complaints made in bad faith.
-    """
+    """Probabilities by index: C classes, V violation types, H harms, S sources."""
 
     type_share: Floats
+    """[C, V]."""
     harm_share: Floats
+    """[C, V, H]."""
     source_share: Floats
+    """[V, S]."""
     false_type: Floats
+    """Of complaints made in bad faith: [V]."""
     false_harm: Floats
+    """Of complaints made in bad faith: [H]."""
     false_source: Floats
+    """Of complaints made in bad faith: [V, S]."""
     type_names: tuple[str, ...]
     source_names: tuple[str, ...]
 
 
 def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
-    """Harm shares [H] after multiplying the odds of each step up by `tilt`.
+    """Return the harm shares [H] after multiplying the odds of each step up by `tilt`.
 
     share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10,
     0.72, 1.3608, 0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
@@ -51,7 +53,7 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
 
 
 def build_tables(parameters: MarketParameters) -> Tables:
-    """The arrays of `parameters`; see Tables for the shapes. Raises KeyError for a source nobody declared."""
+    """Return the arrays of `parameters`; see Tables for the shapes. Raises KeyError for a source nobody declared."""
     type_names = tuple(t.name for t in parameters.types)
     source_names = tuple(s.name for s in parameters.sources)
     source_at = {name: i for i, name in enumerate(source_names)}
@@ -78,20 +80,23 @@ def build_tables(parameters: MarketParameters) -> Tables:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Per simulated day [days]: `month` (0 for that of the start), multipliers `hazard_season` and `volume`."""
+    """The simulated days. Arrays of shape [days]."""
 
     month: Ints
+    """The calendar month, 0 for that of the start."""
     hazard_season: Floats
+    """What the month multiplies the hazard by."""
     volume: Floats
+    """What the day multiplies the volume by."""
 
     @property
     def months(self) -> int:
-        """How many calendar months the days touch."""
+        """Return how many calendar months the days touch."""
         return int(self.month[-1]) + 1
 
 
 def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
-    """The calendar of `days` days from `start`; raises ValueError when there is no day."""
+    """Return the calendar of `days` days from `start`; raises ValueError when there is no day."""
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]
@@ -110,7 +115,7 @@ def build_calendar(start: date, days: int, parameters: MarketParameters) -> Cale
 
 
 def delay_probabilities(delay: Delay, length: int) -> Floats:
-    """P(delay = k days) for k in [0, length): float64 [length], summing to P(delay < length).
+    """Return P(delay = k days) for k in [0, length): float64 [length], summing to P(delay < length).
 
     P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution
     function. For a median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
@@ -123,29 +128,29 @@ def delay_probabilities(delay: Delay, length: int) -> Floats:
 
 
 def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
-    """One delay in whole days per element of `median_days` [n] and `sigma` [n]: int64 [n].
+    """Draw one delay in whole days per element of `median_days` [n] and `sigma` [n]: int64 [n].
 
-    The distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond any day that is asked
-    for, so that every day is a date.
+    The distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond any day that is needed, so that
+    every day is a date.
     """
     days = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(median_days))))
     return np.minimum(days, 10_000.0).astype(np.int64)
 
 
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
-    """One index per row of `shares` [n, K], drawn with the row's probabilities: int64 [n]."""
+    """Draw one index per row of `shares` [n, K], with the row's probabilities: int64 [n]."""
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
     # A last cumulative share a rounding below 1 must not yield an index that does not exist.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)
 
 
 def convolve(first: Floats, second: Floats) -> Floats:
-    """P(X + Y = k) of two independent delays given by probabilities of one length [n]: float64 [n]."""
+    """Return P(X + Y = k) of two independent delays given by probabilities of one length [n]: float64 [n]."""
     return np.convolve(first, second)[: len(first)]
 
 
 def bad_table(tables: Tables, bad: Iterable[tuple[str, str]], parameters: MarketParameters) -> Flags:
-    """Which (type, harm) are bad: bool [V, H].
+    """Return which (type, harm) are bad: bool [V, H].
 
     Raises ValueError for an unknown name, and when an echo would be bad where its primary is not or the other
     way round: an echo repeats its primary's fate, and only then may the exact posterior leave it out.

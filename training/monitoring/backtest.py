@@ -1,11 +1,11 @@
 """Backtest: what a model would have answered of every seller on past days, and the tier changes it would have made.
 
-`answers_at` gives of many sellers, column by column, what `scoring.score` gives of each: the points of the day's beginning
-and the tier with its look back over day-ends, thin files, overrides. Two states of knowledge:
+`answers_at` gives of many sellers, column by column, what `scoring.score` gives of each: the points of the day's
+beginning and the tier with its look back over day-ends, thin files, overrides. Two states of knowledge:
 
-- THEN: entries that were reported before the day, decisions about others among them. That is the answer of a server that is
-  asked with `observe_time` = `known_time` = the day, if entries were recorded when they were reported.
-- TODAY: as THEN, and every decision that the export holds. That is the answer of a server asked today with `observe_time`
+- THEN: entries that were reported before the day, decisions about others among them. That is the answer of a server that
+  gets `observe_time` = `known_time` = the day, if entries were recorded when they were reported.
+- TODAY: as THEN, and every decision that the export holds. That is the answer of a server that gets today `observe_time`
   alone, also of a ledger whose history was imported.
 """
 
@@ -33,20 +33,23 @@ from training.observation.export import LedgerTable
 from training.study.definition import Study
 
 Progress = Callable[[str, int, int], None]
+"""Takes the step's name, and how much of how much is done."""
 
 MOST_ENTRIES = 50_000
 """Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""
 
 ABSENT = 0
-"""Beside the tiers: nothing stood of the seller."""
+"""The state, beside the tiers, of a seller of whom nothing stood."""
 
 STATES = (ABSENT, *Tier)
+"""Every state of a seller: ABSENT, then the tiers."""
 MONTH_DAYS = 365.25 / 12
 MAX_STEPS = 4000
+"""Days at most of one backtest."""
 
 
 class Knowledge(StrEnum):
-    """With whose knowledge a past day is answered; see the module."""
+    """Whose knowledge answers a past day: that of the day or that of today; see the module's docstring."""
 
     THEN = "then"
     TODAY = "today"
@@ -54,68 +57,78 @@ class Knowledge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of every seller of the table, in its order: `points` (-1: none), `tier` (ABSENT: none), int64, and `raw` score,
-    float64 (also of the unrated; NaN of the absent), each of shape (sellers,).
-    """
+    """What was answered of every seller of the table, in its order. Arrays of shape (sellers,)."""
 
     points: Ints
+    """Points, int64; -1: none, since the seller is absent or unrated."""
     tier: Ints
+    """Tier, int64; ABSENT: none."""
     raw: Floats
+    """Raw score, float64, also of the unrated; NaN of the absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How good the answers of a day were. By tier, shape (6,), of those observed: `rows`, `bad` ones and how many of these
-    the model `expected` over each seller's own exposure. `auc` of the model, and `auc_against` of the other one, as served.
-    """
+    """How good the answers of a day were, for the sellers that the study observed on it. By tier: shape (6,)."""
 
     rows: Ints
+    """Observed sellers by tier."""
     bad: Floats
+    """Those that turned out bad, by tier."""
     expected: Floats
+    """How many of these the model expected over each seller's own exposure, by tier."""
     auc: float
+    """The AUC of the model as served."""
     auc_against: float | None
+    """The AUC of the other model as served; None without another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One day. `sellers` by state, shape (6,): ABSENT, then the tiers. `moved` and `against` count sellers, shape (6, 6):
-    from the state at the step before, or from the other model's, to the state now; None at the first step, or without
-    another model. `changed` sellers are those of another tier than at the step before, among those who had one at both.
-    """
+    """One day of a backtest. States are ABSENT, then the tiers."""
 
     day: int
+    """Days since 1970-01-01."""
     sellers: Ints
+    """Sellers by state, shape (6,)."""
     moved: Ints | None
+    """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""
     changed: int
+    """Sellers of another tier than at the step before, among those who had one at both."""
     against: Ints | None
+    """Sellers by (state by the other model, state now), shape (6, 6); None without another model."""
     in_sample: bool
+    """Whether the day begins before the last outcome that the model learned from: its figures flatter the model."""
     figures: Figures | None
+    """How good the answers were; None without a study, or if the window is not mature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """Every step. `moved` sums theirs; `affected` sellers changed their tier at least once; `months` is the time that the
-    sellers spent under a tier, all together.
-    """
+    """Every step of a backtest, and their sums."""
 
     steps: tuple[Step, ...]
+    """The days, ascending."""
     moved: Ints
+    """The sum of the steps' `moved`, shape (6, 6)."""
     affected: int
+    """Sellers who changed their tier at least once."""
     months: float
+    """The time that the sellers spent under a tier, all together, in seller months."""
 
     @property
     def promotions(self) -> int:
-        """Changes to a better rated tier."""
+        """Return the number of changes to a better rated tier."""
         return int(np.triu(self.moved[_RATED, _RATED], 1).sum())
 
     @property
     def demotions(self) -> int:
-        """Changes to a worse rated tier."""
+        """Return the number of changes to a worse rated tier."""
         return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
 
     @property
     def churn_per_month(self) -> float | None:
-        """Tier changes per seller and month, as a share; None without a second step."""
+        """Return the tier changes per seller and month, as a share; None without a second step."""
         changes = sum(step.changed for step in self.steps)
         return changes / self.months if self.months else None
 
@@ -126,9 +139,9 @@ _RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
 def answers_at(
     table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
 ) -> Answers:
-    """What the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
+    """Return what the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
 
-    In parts of MOST_ENTRIES entries: memory is bounded by these and three numbers a seller.
+    Computed in parts of MOST_ENTRIES entries: memory is bounded by these and three numbers a seller.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
@@ -150,11 +163,14 @@ def backtest(
     knowledge: Knowledge = Knowledge.THEN,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Backtest:
-    """Answers every seller on each of `days` (ascending), and compares with the day before and with `against`.
+    """Answer every seller on each of `days` (ascending), and compare with the day before and with model `against`.
 
     With a study, days whose window and maturity are over by the table's end have figures. `in_sample` days begin before
-    the last outcome that the model learned from: its figures of them flatter it. ConfigurationWrong if it is one at
-    events: those it speaks of are the sellers with one, and a look answers everybody.
+    the last outcome that the model learned from: its figures of them flatter it. `progress`: called with the step, and
+    how many of how many days are done.
+
+    ConfigurationWrong for a study at events: its outcomes are of the sellers with an event, and a backtest answers
+    everybody.
     """
     if study is not None and study.events is not None:
         raise ConfigurationWrong(
@@ -194,7 +210,7 @@ def backtest(
 
 
 def days_between(first: int, last: int, step: int) -> list[int]:
-    """Days from `first` on, every `step`, up to `last`. ConfigurationWrong if there are none or too many."""
+    """Return the days from `first` on, every `step`, up to `last`. ConfigurationWrong if there are none or too many."""
     if last < first:
         raise ConfigurationWrong("--to lies before --from; give the earlier day first")
     if (last - first) // step >= MAX_STEPS:
@@ -203,7 +219,7 @@ def days_between(first: int, last: int, step: int) -> list[int]:
 
 
 def migration(before: Ints, now: Ints) -> Ints:
-    """Sellers by (state before, state now), shape (6, 6)."""
+    """Return the number of sellers by (state before, state now), shape (6, 6), from the state of each seller."""
     return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
 
 
@@ -216,6 +232,7 @@ def _figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
+    """Return how good a day's answers were; None without a study, or if the day's window is not mature."""
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, replace(study, exposure_slope=artifact.exposure_slope), day)
@@ -241,7 +258,7 @@ def _judged(
     day: int,
     knowledge: Knowledge,
 ) -> Answers:
-    """The answers about the cases of `columns`."""
+    """Return the answers about the cases of `columns`."""
     moment, as_reported = day * DAY, knowledge is Knowledge.THEN
     # What was reported later is seen by no view; in TODAY decisions are, whenever they were reported.
     if as_reported:
@@ -277,7 +294,10 @@ def _lowest_points(
     moment: int,
     as_reported: bool,
 ) -> Ints:
-    """The lowest points of the given cases on the day-ends before `moment`, itself a day-end, by the knowledge of it."""
+    """Return the lowest points of the given cases on the day-ends before `moment`, with the knowledge of `moment`.
+
+    `moment` is itself a day-end, in microseconds, and is not among them. Shape (cases,), in their order.
+    """
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))
     chosen = columns.take(place[columns.case] >= 0)
@@ -292,11 +312,12 @@ def _lowest_points(
 
 
 def _tiers(points: Ints, policy: Policy) -> Ints:
-    """The band of points, as `Policy.tier` has it."""
+    """Return the tier of each number of points, as `Policy.tier` does."""
     edges = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
     return np.searchsorted(edges, points, side="right").astype(np.int64) + int(RATED_TIERS[0])
 
 
 def _attributes(facts: Facts, attributes: Mapping[int, Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return the identity attributes of each case; empty for a case without."""
     nothing: Mapping[str, str] = {}
     return [attributes.get(row, nothing) for row in facts.identity_row.tolist()]

@@ -4,7 +4,7 @@ Everything is recomputed from the ledger's export by the knowledge of one day, s
 
 - Drift: sellers of that day against those of the model's own training points, as they were known then. The critical
   value is the bootstrap's (`training.evaluation.stability`); for features, that of the largest index of all of them.
-- Calibration: observed over expected bad sellers in windows that are over, by the same tier that the sellers were given.
+- Calibration: observed over expected bad sellers in windows that are over, by the tier that the sellers were given.
 - Estimate: windows still open. Who is known as bad so far, times what past windows came to from the same age on (a chain
   ladder of one step), over what was expected of the orders so far. It moves months before the labels do.
 """
@@ -42,7 +42,7 @@ from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import Study
 
 MOST_SELLERS = 20_000
-"""Sellers of whom drift is told, drawn by chance: with more, the index of two equal samples is 0.001 and less."""
+"""Sellers whose drift is measured, drawn by chance: with more, the index of two equal samples is 0.001 and less."""
 
 DRAWS = 500
 LEAST_BAD = 10
@@ -58,23 +58,22 @@ CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estima
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When to alert: the table `[monitor]` of a study.
-
-    `psi` and `csi`: the least index that alerts, if it also passes its critical value (defaults 0.1 and 0.2: below, a drift
-    may be certain and still not matter). `calibration`: observed over expected may be this factor away from 1 on either
-    side (1.25); the whole 95 % interval must be farther. `points`: windows looked at, of those that are over and of those
-    still open (3). `ignore`: beginnings of names of features that alert nobody, such as tenure in a growing marketplace.
-    """
+    """When to alert: the table `[monitor]` of a study. Below `psi` or `csi` a drift may be certain and still not matter."""
 
     psi: float = 0.1
+    """The least index of the score that alerts, if it also passes its critical value."""
     csi: float = 0.2
+    """The same for the index of a feature."""
     calibration: float = 1.25
+    """The factor by which observed over expected may be off 1, either way; the whole 95 % interval must be farther."""
     points: int = 3
+    """Windows looked at, of those that are over and of those still open."""
     ignore: tuple[str, ...] = ()
+    """Beginnings of names of features that alert nobody, such as tenure in a growing marketplace."""
 
 
 def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
-    """The thresholds of a study's table `[monitor]`. ConfigurationWrong names every wrong field."""
+    """Return the thresholds that the table `[monitor]` of a study states. ConfigurationWrong names every wrong field."""
     known = {field.name for field in fields(Thresholds)}
     wrong = [f"monitor.{name} is not a part of a study" for name in table if name not in known]
     for name, least in (("psi", 0.0), ("csi", 0.0), ("calibration", 1.0)):
@@ -96,7 +95,7 @@ def _is_number(value: object, least: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A stability index, its critical value, and whether it alerts."""
+    """A stability index of the score or of a feature, the critical value beyond chance, and whether it alerts."""
 
     name: str
     value: float
@@ -106,25 +105,28 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Observed over expected. `observed` is estimated where windows are open: `bad` so far, lifted by `factors`, one a day.
-
-    `in_sample`: the model learned from one of the windows. `why_not`: why there is no ratio.
-    """
+    """Observed over expected bad sellers, in windows that are over or still open."""
 
     days: tuple[int, ...]
+    """The observation days of the windows: the newest first of those that are over, the oldest first of open ones."""
     rows: int
     bad: int
+    """Sellers known as bad, in open windows so far."""
     expected: float
+    """How many bad ones the model expected; in open windows, in the part that has passed."""
     ratio: Interval | None
+    """Observed over expected, with its interval; None: `why_not` states why. Observed is `bad`, in open windows lifted."""
     factors: tuple[float, ...] = ()
+    """Of open windows, the factor that lifts the bad ones of each day to those that will be known."""
     in_sample: bool = False
+    """Whether the model learned from one of the windows."""
     why_not: str = ""
     alert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a look at a model found on day `as_of`. `tiers` are of the windows that are over, by tier, worst last."""
+    """What monitoring found of a model on day `as_of`. `tiers` are of windows that are over: unrated, then worst to best."""
 
     as_of: int
     model: str
@@ -138,12 +140,12 @@ class Report:
 
     @property
     def alerts(self) -> dict[str, bool]:
-        """By check, whether it alerts."""
+        """Return whether each check alerts, by the names of CHECKS."""
         found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
 
         def shown(calibration: Calibration) -> dict[str, Any]:
             values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}
@@ -168,9 +170,10 @@ class Report:
 
 
 def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None) -> Report:
-    """Looks at a model by the knowledge of day `as_of` (default: the table's last).
+    """Return drift and calibration of a model by the knowledge of day `as_of` (default: the table's last).
 
-    ConfigurationWrong if the study is not the model's, or the model does not say what it was trained on.
+    ConfigurationWrong if the study is not the model's, the model does not state what it was trained on, or nobody was
+    known.
     """
     limits = thresholds_of(study.monitor)
     study = as_the_model_sees(study, artifact)
@@ -200,12 +203,13 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
 
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
-    """Every seller that the study asks about on a day, whatever comes after it."""
+    """Return the snapshot of every seller that the study observes on a day, whatever became of it afterwards."""
     ahead = replace(study, reference_exposure=None, active_in_window=False, left="keep", least_share=0.0)
     return snapshot(table, ahead, study.observation(day), final)
 
 
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
+    """Return the snapshots of the model's training points. ConfigurationWrong if it states none, or nobody was known then."""
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
@@ -221,7 +225,7 @@ def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Fact
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: Thresholds, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Drift of the score and of each feature, the largest first."""
+    """Return the drift of the score, and that of each feature, the largest first."""
     reference, today = _some(reference, seed), _some(today, seed)
     samples = Samples(reference.seller, today.seller)
     shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
@@ -236,7 +240,7 @@ def drift(
 
 
 def _some(rows: Snapshot, seed: int) -> Snapshot:
-    """The rows of at most MOST_SELLERS sellers."""
+    """Return the rows of at most MOST_SELLERS sellers."""
     sellers = np.unique(rows.seller)
     if len(sellers) <= MOST_SELLERS:
         return rows
@@ -247,7 +251,7 @@ def _some(rows: Snapshot, seed: int) -> Snapshot:
 def calibration(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: Thresholds, final: Facts
 ) -> tuple[Calibration, dict[str, Calibration]]:
-    """Observed over expected in the latest windows that are over, all together and by the tier of their first day."""
+    """Return observed over expected in the latest windows that are over, all together and by the tier at their beginning."""
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
     if not days or not len(table.columns.case):
@@ -276,7 +280,7 @@ def calibration(
 
 
 def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
-    """Observed over expected in the part of open windows that has passed: what is known of it, lifted by past windows.
+    """Return observed over expected in the part of open windows that has passed: what is known, lifted by past windows.
 
     The factor makes up for what is reported and decided late, not for days to come: what was sold in the meantime is
     known, and a season that sells more expects more.
@@ -325,9 +329,10 @@ _BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS = range(5)
 def _open_window(
     table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
 ) -> Floats:
-    """Of each seller, shape (sellers, 5): whether it is known as bad of the `age` days before the table's end, the chance
-    that it will be, in how many past windows it was known as bad of their first `age` days when these were over, in how
-    many it came to be, and whether it is observed.
+    """Return five numbers of each seller, shape (sellers, 5), about the `age` days before the table's end.
+
+    Whether it is known as bad, the chance that it will be, in how many past windows it was known as bad of their first
+    `age` days when these were over, in how many it came to be, and whether it is observed.
     """
     day, whole = table.as_of - age, study.observation(table.as_of - age)
     end = min(whole.window_end, table.as_of)
@@ -364,14 +369,17 @@ def _open_window(
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
-    """What is known at the beginning of day `moment` of the days from `first` to before `end`; nobody counts as left."""
+    """Return what is known at the beginning of day `moment` of days `first` to before `end`; nobody counts as left."""
     early = replace(study, maturity_days=moment - end, left="keep", least_share=0.0)
     cases = table.columns.cases
     return label(table, early, Windows(np.full(cases, first), np.full(cases, end)), final)
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """The latest days whose windows are over, the newest first, `step_days` apart; fewer where the ledger begins."""
+    """Return the latest days whose windows are over, the newest first, `step_days` apart.
+
+    At most `points`, fewer where the ledger begins.
+    """
     first = int(table.columns.report_time.min() // DAY) if len(table.columns.case) else table.as_of
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
     if latest is None:
@@ -380,12 +388,12 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
 
 
 def _is_off(ratio: Interval, limits: Thresholds) -> bool:
-    """Whether the whole interval is farther from 1 than allowed."""
+    """Return whether the whole interval is farther from 1 than allowed."""
     return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
 
 
 def _draws(cells: Floats, seed: int) -> Floats:
-    """Sums of `cells`, shape (sellers, k), in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
+    """Return sums of `cells`, shape (sellers, k), in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
     kept = cells[(cells != 0).any(axis=1)]  # the others add nothing to any sum
     rng = np.random.default_rng(seed)
     return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

@@ -18,31 +18,34 @@ from training.study.definition import Study
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The sellers that a study observes on `day`, n of them: `seller` is the place in the table, `bad` 0 or 1, `start` the
-    log-odds that each one's own exposure adds. Arrays of shape (n,).
-    """
+    """The sellers that a study observes on a day, and what became of each. Arrays of shape (n,)."""
 
     day: int
+    """The observation day (days since 1970-01-01)."""
     seller: Ints
+    """The place of each in the table's sellers."""
     bad: Floats
+    """1 if it turned out bad, else 0."""
     start: Floats
+    """The log-odds that each one's own exposure adds."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Chance of each to be known as bad at the maturity, over its own exposure, by the model's raw scores, shape (n,).
+        """Return the chance of each seller to be known as bad at the maturity, over its own exposure, shape (n,).
 
-        A model's calibration is lifted to what will ever be known of bad ones; here that lift is taken back.
+        `raw`: the model's raw scores of these sellers, shape (n,). A model's calibration is lifted to what will ever be
+        known of bad ones; here that lift is taken back.
         """
         lift = float(lineage_of(artifact).get("calibration_lift", 0.0))
         return sigmoid(artifact.scale.p_intercept - lift + artifact.scale.p_slope * raw + self.start)
 
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
-    """Whether the window after `day` and the maturity are over by the table's end."""
+    """Return whether the window after `day` and the maturity are over by the table's end."""
     return study.observation(day).window_end + study.maturity_days <= table.as_of
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Outcome:
-    """What became of those observed on `day`, whose window is mature: the label that training learns from.
+    """Return what became of those observed on `day`, whose window is mature, by the label that training learns from.
 
     `final`: as of `training.observation.labels.final_facts`, if it is known already.
     """
@@ -51,12 +54,15 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
 
 
 def known_by(table: LedgerTable, day: int) -> LedgerTable:
-    """The table with what was reported before `day` alone; rows keep their places in the export."""
+    """Return the table with only what was reported before the beginning of `day`; rows keep their places in the export."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
 def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
-    """The study with the features and constants of the model. ConfigurationWrong if the two mean another bad by exposure."""
+    """Return the study with the features and constants of the model (`seen_by`).
+
+    ConfigurationWrong if the two mean another bad by exposure: their reference exposures differ.
+    """
     stated = artifact.manifest["reference_exposure"]
     if stated != study.reference_exposure:
         raise ConfigurationWrong(
@@ -67,7 +73,10 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
 
 
 def seen_by(study: Study, artifact: Artifact) -> Study:
-    """The study with the features and constants that a model reads, its exposure slope, and of its context what it knows."""
+    """Return the study with what a model reads: its features, constants and exposure slope.
+
+    Of the study's context, only the sources that the model knows are kept.
+    """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
     # A verified artifact's decay tables are the core's own, which is what a study without any means.
@@ -77,17 +86,17 @@ def seen_by(study: Study, artifact: Artifact) -> Study:
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
-    """(observation day, day after its window) of each training point that the model's lineage names, in its order."""
+    """Return (observation day, day after its window) of each training point in the model's lineage, in its order."""
     points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 
 
 def last_training_day(artifact: Artifact) -> int:
-    """The day after the last one of whose outcomes the model learned; 0 if its lineage does not say."""
+    """Return the day after the last one of whose outcomes the model learned; 0 if its lineage states none."""
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 
 def lineage_of(artifact: Artifact) -> dict[str, Any]:
-    """What the model states of where it comes from."""
+    """Return what the model states of where it comes from, as JSON values."""
     lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
     return lineage

@@ -20,38 +20,49 @@ from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 
 TRIANGLE_MONTHS = 24
+"""Months of the triangle that the evaluation shows."""
 MOST_ROWS = 100_000
 """Rows at most that the checks look at."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataChecked:
-    """What the data checks found, and what the triangle says of labels that are not all there at the maturity."""
+    """The results of the data checks."""
 
     checks: list[Check]
+    """What each check found."""
     labels: dict[str, Any]
+    """How late and how complete labels are, as JSON values."""
     lift: Lift
+    """What the triangle shows of labels that are not all known at the maturity."""
     summary: str
+    """The line that the step shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeakageChecked:
-    """What the leakage checks found, and the looks that others took at the test window before."""
+    """The results of the leakage checks."""
 
     checks: list[Check]
+    """What each check found."""
     looks: list[dict[str, str]]
+    """The looks that other studies took at the test window before."""
     summary: str
+    """The line that the step shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What both found, as the evaluation shows it."""
+    """What both kinds of checks found, as the evaluation shows it."""
 
     evaluation: dict[str, Any]
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
-    """Looks at what the ledger says: order, gaps, doubles, what was never decided; and how late it says it."""
+    """Run the data checks, and measure how late the ledger learns of decisions and of bad sellers.
+
+    They look at order, gaps, doubles, and what was never decided.
+    """
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(count_label(job.study, sampled(observed.rows, MOST_ROWS, job.study.seed)))
     step(1, 3)
@@ -69,7 +80,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
 
 
 def _development(found: Development, raised: Lift) -> dict[str, Any]:
-    """The triangle of the latest two years as JSON: null is still to come."""
+    """Return the triangle of the latest two years as JSON values: null is still to come."""
     latest = slice(-TRIANGLE_MONTHS, None)
     rows = found.triangle[latest, :TRIANGLE_MONTHS]
     return {
@@ -82,6 +93,7 @@ def _development(found: Development, raised: Lift) -> dict[str, Any]:
 
 
 def _waiting(delay: Delay) -> str:
+    """Return how long a decision takes, in words."""
     if delay.median_days is None:
         return (
             f"{delay.decided:,} violations decided, {delay.open:,} open: how long a decision takes cannot be told yet"
@@ -91,8 +103,9 @@ def _waiting(delay: Delay) -> str:
 
 
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
-    """Looks for the future in the features and for the test in the training; logs the look at the test window, if it is
-    one: a model will be judged there.
+    """Run the leakage checks, and log the look at the test window if it `is_look`: a model will be judged there.
+
+    They search the features for the future, and the training rows for the test.
     """
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
@@ -105,7 +118,7 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
 
 
 def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
-    """The looks that others took before."""
+    """Return the looks that other studies took before, and log this one if it `is_look`; none without a file of looks."""
     file = job.shell.looks
     if file is None:
         return []
@@ -127,6 +140,7 @@ def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str
 
 
 def _spell(checks: Sequence[Check]) -> str:
+    """Return how many checks hold, and what those that do not have found, in words."""
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return f"{len(checks)} checks hold"
@@ -134,14 +148,14 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def _spell_leakage(checks: Sequence[Check]) -> str:
-    """The checks for leaks, and drift apart from them: it is no leak, and is judged by a gate of its own."""
+    """Return the leakage checks in words, and drift apart from them: it is no leak, and is judged by a gate of its own."""
     drift = [check for check in checks if check.check == DRIFT]
-    said = _spell([check for check in checks if check.check != DRIFT])
-    return "; ".join([said, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
+    sentence = _spell([check for check in checks if check.check != DRIFT])
+    return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
 def joined(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    """What the evaluation shows of both."""
+    """Return what the evaluation shows of both kinds of checks."""
     return Checked(
         {
             "checks": {

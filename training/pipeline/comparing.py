@@ -33,24 +33,28 @@ MOST_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The figures of an evaluation, and the test rows they were made of: `scores` by model, what each ranks by as it is
-    served; `log_odds` by model, over each row's own exposure, to be known as bad at the maturity, and `p_bad` the
-    candidate's; `points` the candidate's over the reference exposure,
-    `tiers` what the policy makes of them.
-    """
+    """The figures of an evaluation, and the test rows they were made of, n of them. Arrays of shape (n,)."""
 
     test: Snapshot
+    """The test rows, with context at its reference."""
     scores: Mapping[str, Floats]
+    """By model, what it ranks by as it is served."""
     log_odds: Mapping[str, Floats]
+    """By model, the log-odds to be known as bad at the maturity, over each row's own exposure."""
     p_bad: Floats
+    """The candidate's chance of that."""
     points: Ints
+    """The candidate's points over the reference exposure."""
     tiers: NDArray[np.str_]
+    """The names of the tiers that the policy gives for these points."""
     figures: dict[str, Any]
+    """The figures, as JSON values."""
     summary: str
+    """The line that the step shows."""
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Scores the test rows by everybody and makes the figures of the evaluation."""
+    """Score the test rows by every model, and make the figures of the evaluation."""
     study, scale = job.study, calibrated.scale
     as_it_was = sampled(observed.test, MOST_ROWS, study.seed)
     rows = sampled(observed.rows, MOST_ROWS, study.seed)
@@ -105,6 +109,7 @@ def _case(
     champion_points: Ints | None,
     rankings: Mapping[str, Floats],
 ) -> Case:
+    """Return all that the figures are made of: test rows, scores by model, and what they are grouped by."""
     policy = job.policy
     thin = (test.orders < policy.thin_file_orders) | (test.tenure_days < policy.thin_file_days)
     thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
@@ -140,18 +145,20 @@ def _case(
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
+    """Return the AUC of the candidate and of the models beside it, in words."""
     found = figures["auc"][CANDIDATE]
     others = [
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
     ]
-    said = f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    sentence = f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
     volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
-    return said if like is None else f"{said}; at equal volume {like:.4f}, volume alone {volume:.4f}"
+    return sentence if like is None else f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
 
 
 def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Floats:
-    """Log-odds over the reference exposure of the same model without constraints, calibrated as the candidate is: by
-    sellers it has not seen.
+    """Return the log-odds at test of the same model without constraints, over the reference exposure.
+
+    It is calibrated as the candidate is: on sellers that it has not seen.
     """
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
@@ -167,21 +174,22 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
 
 
 def _champion_served(champion: Artifact, raw: Floats) -> Floats:
-    """A champion's log-odds at the maturity, over its own reference exposure."""
+    """Return a champion's log-odds at the maturity, over its own reference exposure, from its raw scores."""
     lift = float(lineage_of(champion).get("calibration_lift", 0.0))
     return champion.scale.p_intercept - lift + champion.scale.p_slope * raw
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Each row's own exposure, as log-odds beside the reference exposure that the champion answers for: it need not be
-    the study's.
+    """Return the log-odds that each row's own exposure adds beside the champion's reference exposure.
+
+    That need not be the study's.
     """
     reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
     return offset(test, replace(study, reference_exposure=reference, exposure_slope=slope))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """The champion's raw scores of the test rows, from its own features, with context at its own reference."""
+    """Return the champion's raw scores of the test rows, from its own features, with context at its own reference."""
     theirs = seen_by(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)

@@ -24,38 +24,46 @@ MOST_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The model: its text, and the booster that reads it."""
+    """A fitted model."""
 
     text: str
+    """The model's text."""
     booster: lightgbm.Booster
+    """The booster that reads that text."""
     summary: str
+    """The line that the step shows."""
 
     def raw(self, x: Floats) -> Floats:
-        """Raw scores of inputs, shape (n,)."""
+        """Return the raw scores of inputs of shape (n, features), shape (n,)."""
         return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """The certificate, as JSON values."""
+    """A model proven monotone."""
 
     certificate: dict[str, object]
+    """The certificate, as JSON values."""
     summary: str
+    """The line that the step shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """The scale from raw score to points and probability. `lift`: what the ultimate level adds to the log-odds."""
+    """The scale of a model."""
 
     scale: Scale
+    """From raw score to points and probability."""
     lift: float
+    """What the ultimate level adds to the log-odds; `scale` holds it."""
     summary: str
+    """The line that the step shows."""
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Trains on all training points; a recalibration takes the champion's trees as they are.
+    """Train on all training points; a recalibration uses the champion's trees as they are.
 
-    ConfigurationWrong if the model tells nobody from anybody.
+    ConfigurationWrong if the model gives the same score to all golden rows.
     """
     if job.recalibrate and job.champion is not None:
         text = job.champion.parts["model.txt"].decode()
@@ -71,23 +79,23 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
 
 
 def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
-    """Proves every tree monotone. ArtifactRefused names the first breach."""
+    """Prove every tree monotone. ArtifactRefused names the first breach."""
     study = job.study
     certificate = certify(fitted.text, {feature.key: feature.direction for feature in study.features})
     certificate |= stated(study.features)
     step(1, 1)
     bound = sum(feature.direction != 0 for feature in study.features)
-    said = f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
+    sentence = f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
     lost = "".join(f"; given up: {promise.text}" for promise in given_up(study.features))
-    return Certified(certificate, said + lost)
+    return Certified(certificate, sentence + lost)
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
-    """Fits the scale on the latest training point, by models that have not seen the seller; test point unseen, and context
-    at its reference, as in serving.
+    """Fit the scale on the latest training point, by models that have not seen the seller.
 
-    `lift`: what is added to the log-odds, since not all that made a seller bad is known at the maturity.
-    ConfigurationWrong if by the scale all sellers have the same points.
+    The test point is unseen, and context is at its reference, as in serving. `lift`: what is added to the log-odds,
+    since not all that made a seller bad is known at the maturity. ConfigurationWrong if by the scale all sellers have
+    the same points.
     """
     found = _calibrated(step, job, observed, lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
@@ -101,6 +109,10 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 
 def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibrated:
+    """Return the scale: of a recalibration the champion's with another intercept, else cross-fitted.
+
+    With too few bad sellers to leave some out, the raw score stays as trained.
+    """
     latest = sampled(observed.parts[-1], MOST_ROWS, job.study.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
@@ -116,20 +128,23 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
 
 
 def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
-    """Raw scores of the latest training point, each by a model of all points that has not seen the seller."""
+    """Return raw scores of the latest training point, each by a model of all points that has not seen the seller.
+
+    None if too few are bad to leave some sellers out.
+    """
 
     def fitted(fold: int, part: Snapshot) -> lightgbm.Booster:
-        def told(done: int, total: int) -> None:
+        def count_rounds(done: int, total: int) -> None:
             step(fold * total + done, FOLDS * total)
 
-        text = job.kept.text(f"fold-{fold + 1}", lambda: fit_lightgbm(part, job.study, told).model_to_string())
+        text = job.kept.text(f"fold-{fold + 1}", lambda: fit_lightgbm(part, job.study, count_rounds).model_to_string())
         return lightgbm.Booster(model_str=text)
 
     return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.seed, fitted)
 
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:
-    """The champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
+    """Return the champion's scale with another intercept: the level of the latest training point, the ranking as it was."""
     raw = job.champion.raw_score(at_reference(latest, job.study).x) if job.champion else np.zeros(len(latest.bad))
     start = scale.p_slope * raw + offset(latest, job.study)
     intercept = base_log_odds(latest.bad, start, latest.weight) + lift
@@ -141,5 +156,6 @@ def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Cali
 
 
 def _fitted(text: str, summary: str) -> Fitted:
+    """Return the model that a text states; by default its summary is the number of trees and the size."""
     booster = lightgbm.Booster(model_str=text)
     return Fitted(text, booster, summary or f"{booster.num_trees()} trees, {len(text) / 1e6:.1f} MB")

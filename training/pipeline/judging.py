@@ -37,23 +37,27 @@ PARITY_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The artifact, its whole evaluation, and what it would change. `reference`: the same model with its first tree alone,
-    whose time of one score is what any model costs here.
-    """
+    """The artifact, and what it would change."""
 
     artifact: Artifact
     reference: Artifact
+    """The same model with its first tree alone, whose time of one score is what any model costs here."""
     parts: dict[str, bytes]
+    """The artifact's parts, as bytes by their name."""
     evaluation: dict[str, Any]
+    """The whole evaluation."""
     summary: str
+    """The line that the step shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the gates say, as JSON values."""
+    """The verdict of the gates."""
 
     gates: dict[str, Any]
+    """As JSON values (`training.gates.table.judge`)."""
     summary: str
+    """The line that the step shows."""
 
 
 def assess(
@@ -66,7 +70,7 @@ def assess(
     calibrated: Calibrated,
     compared: Compared,
 ) -> Impact:
-    """Packs the artifact with its evaluation: figures, tiers that would change, reasons, curves, the worst misses."""
+    """Pack the artifact with its evaluation: figures, tiers that would change, reasons, curves, the worst misses."""
     model = ModelParts(
         study=job.study.name,
         model_text=fitted.text,
@@ -104,6 +108,7 @@ def assess(
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
+    """Return the share of test rows whose tier would change, in words."""
     migration = evaluation.get("migration")
     if not migration:
         return "no champion to compare with"
@@ -113,7 +118,7 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 def check_gates(
     step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated, impact: Impact
 ) -> Judged:
-    """Measures what only the finished artifact can show, and holds it all against the study's gates."""
+    """Measure what only the finished artifact can show, and judge all of it by the study's gates."""
     golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
         sample = _sample(job, observed)
@@ -142,6 +147,7 @@ def check_gates(
 
 
 def _sample(job: Job, observed: Observed) -> Sample:
+    """Return PARITY_ROWS test rows, evenly spread, with context at its reference; all of them if there are fewer."""
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
@@ -150,7 +156,7 @@ def _sample(job: Job, observed: Observed) -> Sample:
 
 
 def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tuple[str, ...]:
-    """Digests of model and scale of this training, and of another one from the export on, if that is asked for."""
+    """Return the digests of model and scale of this training and, if the job verifies, of another one from the export on."""
     found = [_digest(fitted.text, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
@@ -163,11 +169,12 @@ def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tu
 
 
 def _digest(text: str, calibrated: Calibrated) -> str:
+    """Return the SHA-256 of a model's text and scale."""
     return sha256(text.encode() + repr(calibrated.scale).encode()).hexdigest()
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
-    """Where the model comes from, as JSON values. No time of day is in it."""
+    """Return where the model comes from, as JSON values. No time of day is in it."""
     study, table = job.study, job.table
 
     def spell(points: list[Any]) -> list[dict[str, str]]:

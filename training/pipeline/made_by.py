@@ -1,4 +1,4 @@
-"""What makes a model beside study and data: the code and the libraries. What is kept of another is of no use."""
+"""What makes a model beside study and data: the code and the libraries. What is kept of other ones is of no use."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,12 +8,13 @@ from pathlib import Path
 import scoring
 
 LIBRARIES = ("lightgbm", "numpy", "polars", "scipy")
+"""Libraries on whose version a model depends."""
 PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
 """The folders of the code: what observes and scores, and what trains."""
 
 
 def made_by(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
-    """The versions of the libraries by name, and under `code` the SHA-256 of all Python files of `packages`."""
+    """Return the versions of the libraries by name, and under `code` the SHA-256 of all Python files of `packages`."""
     code = sha256()
     for package in packages:
         for file in sorted(package.rglob("*.py")):

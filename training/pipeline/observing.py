@@ -24,35 +24,40 @@ MIN_OF_EACH = 10
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The observation points and their snapshots: `parts` one a training point, `rows` all of them, `test` the test's.
-
-    `final`: what stands by today's knowledge. `every`: one a point, training and test; `left_out`: of each, rows that are
-    none, by why.
-    """
+    """The observation points and their snapshots."""
 
     train_points: list[Observation]
+    """The training points, in order."""
     test_points: list[Observation]
+    """The test points, in order."""
     parts: list[Snapshot]
+    """The rows of each training point."""
     rows: Snapshot
+    """The rows of all training points."""
     test: Snapshot
+    """The rows of all test points."""
     final: Facts
+    """What stands by today's knowledge."""
     every: list[Snapshot]
+    """The rows of each point, training and test."""
     left_out: list[Mapping[str, int]]
+    """Of each point, training and test, how many rows were left out, by reason."""
     summary: str
+    """The line that the step shows."""
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Rows of all points that were left out, by why."""
+        """Return how many rows of all points were left out, by reason."""
         return _sum(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        """Those of the test points alone."""
+        """Return how many rows of the test points were left out, by reason."""
         return _sum(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observed:
-    """Observes every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
+    """Observe every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
     final = final_facts(job.table)
     chosen = choose_points(job.table, job.study, final)
     train_points, test_points = chosen.train, chosen.test
@@ -81,7 +86,10 @@ def observe(step: Step, job: Job) -> Observed:
 
 
 def _spell_unsold(left_out: Mapping[str, int]) -> str:
-    """Those that are left out for want of orders in the window, and how many of them are bad; empty if nobody is."""
+    """Return how many sellers are left out for want of orders in the window, and how many of them are bad, in words.
+
+    Empty if nobody is.
+    """
     bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
     good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
     if not bad + good:
@@ -90,12 +98,14 @@ def _spell_unsold(left_out: Mapping[str, int]) -> str:
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
+    """Check that training or test (`name`) has MIN_OF_EACH bad and good rows. ConfigurationWrong states a remedy."""
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return
     columns = job.table.columns
-    told = columns.report_time[columns.kind != Kind.IDENTITY]  # who somebody is says nothing of what became of sellers
-    first = int(told.min() // DAY) if len(told) else job.table.as_of
+    # Who somebody is says nothing of what became of sellers.
+    reports = columns.report_time[columns.kind != Kind.IDENTITY]
+    first = int(reports.min() // DAY) if len(reports) else job.table.as_of
     days = sorted(point.day for point in points)
     early = sum(day <= first for day in days)
     if early:
@@ -116,6 +126,7 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
 
 
 def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums of counts by name, in the order of names, without zeros."""
     total: Counter[str] = Counter()
     for part in counts:
         total.update(part)
@@ -123,7 +134,7 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
 
 
 def sampled(rows: Snapshot, most: int, seed: int) -> Snapshot:
-    """At most `most` rows, drawn without replacement, in their order."""
+    """Return at most `most` rows, drawn without replacement, in their order."""
     if len(rows.bad) <= most:
         return rows
     chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))

@@ -1,4 +1,4 @@
-"""What each promise costs: the model beside one that differs from it in the directions of that promise alone."""
+"""The price of each promise: the model beside one that differs from it in the directions of that promise alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,21 +16,25 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 RESAMPLES = 200
+"""Draws of the bootstrap."""
 
 OTHERS = frozenset({"exposure", "tenure_days", "identity_level"})
+"""Features whose directions are promises of their own."""
 PRICED: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("a confirmed violation never raises points", lambda name: name not in OTHERS),
     ("clean orders never lower points: the direction of exposure", lambda name: name == "exposure"),
     ("waiting never lowers points: the direction of tenure", lambda name: name == "tenure_days"),
     ("a higher level of identity never lowers points", lambda name: name == "identity_level"),
 )
-"""Promises with the names of the features whose directions each asks for, of those of the table."""
+"""Promises with the names of the features whose directions each needs, of those of the table."""
 
 
 def prices(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[dict[str, Any]]:
-    """What each promise costs in AUC as served, with 95 % intervals by seller: `difference` is the AUC of the model that
-    keeps it less that of one that does not. `kept`: whether the candidate, of which `raw` are the scores at test, keeps it.
-    Promises whose features are the same for all rows cost nothing and are left out.
+    """Return what each promise costs in AUC as served, with 95 % intervals by seller, as JSON values.
+
+    `rows`: to train the other model on; `raw`: the candidate's scores of the `test` rows. Of each promise, `difference`
+    is the AUC of the model that keeps it (`fixed`) less that of the one that does not (`free`); `kept`: whether the
+    candidate keeps it. Promises whose features are the same for all rows cost nothing and are left out.
     """
     found = []
     for text, concerns in PRICED:
@@ -54,7 +58,7 @@ def prices(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[di
 
 
 def _turned(features: tuple[AnyFeature, ...], places: list[int], *, free: bool) -> tuple[AnyFeature, ...]:
-    """The features, those at some places of the table freed, or with the table's direction again."""
+    """Return the features; those at `places` are freed, or have the table's direction again."""
 
     def turned(place: int, feature: AnyFeature) -> AnyFeature:
         if place not in places or not isinstance(feature, Feature):

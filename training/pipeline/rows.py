@@ -11,7 +11,7 @@ from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
-"""How a table is written, by the ending of the file's name."""
+"""The method that writes a table, by the ending of the file's name."""
 
 
 def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:

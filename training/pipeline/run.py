@@ -14,11 +14,14 @@ from training.pipeline.tuned import search
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No progress shown."""
+    """Show no progress."""
 
 
 def plan(job: Job, progress: Progress = silent) -> Planned:
-    """The first three steps alone: what would be trained on, and what the checks say. Nothing is fitted for good."""
+    """Take the first three steps alone: return what would be trained on, and what the checks found.
+
+    Nothing is fitted for good, and no look at the test window is logged.
+    """
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
@@ -27,7 +30,7 @@ def plan(job: Job, progress: Progress = silent) -> Planned:
 
 
 def run(job: Job, progress: Progress = silent) -> Trained:
-    """Observes, checks, trains, certifies, calibrates, compares, and judges.
+    """Observe, check, train, certify, calibrate, compare, and judge: return the trained model.
 
     ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
     """

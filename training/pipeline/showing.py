@@ -17,16 +17,22 @@ from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
 
 EndOf = Callable[[int], int]
+"""Returns the end of the window of an observation day."""
 CURVE_POINTS = 40
+"""Values at most of a feature in a response curve."""
 REASON_ROWS = 2_000
+"""Test rows at most whose reasons are counted."""
 MISSES = 20
+"""Worst misses that are shown."""
 MISS_ENTRIES = 12
+"""Entries at most of each span that are shown of a miss."""
 
 
 def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
-    """Points of the clean baseline seller as one feature moves over what the test rows hold, for each feature used.
+    """Return the points of the clean baseline seller as one feature moves, for each feature used.
 
-    A feature of which no point depends is left out. `x`: inputs of shape (n, features).
+    It moves over what the test rows hold. A feature of which no point depends is left out; the feature that moves
+    points most comes first. `x`: inputs of shape (n, features).
     """
     curves = []
     for column, feature in enumerate(artifact.features):
@@ -47,7 +53,10 @@ def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
 
 
 def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
-    """How many of the test rows (at most 2,000 of them, evenly spread) would be given each reason code."""
+    """Return how many of the test rows would have each reason code, the most frequent first.
+
+    At most 2,000 of them are looked at, evenly spread.
+    """
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
     rows = test.take(chosen)
     counts: Counter[str] = Counter()
@@ -66,7 +75,7 @@ def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any
 
 
 def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
-    """What was known of some sellers at the beginning of a day, one case each in their order."""
+    """Return what was known of some sellers at the beginning of a day, one case each in their order."""
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
     theirs = table.columns.take(place[table.columns.case] >= 0)
@@ -77,8 +86,10 @@ def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
 def worst_misses(
     table: LedgerTable, test: Snapshot, p_bad: Floats, points: Ints, tiers: NDArray[Any], end_of: EndOf
 ) -> list[dict[str, Any]]:
-    """The rows whose outcome was furthest from what was predicted: their latest `entries` of what was known when they were
-    observed, and the first ones of their window in `after`. `end_of`: the end of the window of an observation day.
+    """Return the rows whose outcome was furthest from what was predicted, the worst first.
+
+    Each with the latest `entries` of what was known when it was observed, and the first ones of its window in `after`.
+    `end_of`: the end of the window of an observation day.
     """
     chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
     worst = np.lexsort((test.seller, chance))[:MISSES]
@@ -97,8 +108,10 @@ def worst_misses(
 
 
 def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, list[Mapping[str, Any]]]:
-    """A seller's entries that are no exposure: what had happened and was reported before a day, newest first, and what
-    happened from then to before the end of the window, oldest first.
+    """Return a seller's entries that are no exposure, in two lists of at most MISS_ENTRIES.
+
+    `entries`: what had happened and was reported before `day`, newest first; `after`: what happened from then to before
+    the `end` of the window, oldest first.
     """
     rows = [row for row in entries_of(table, seller) if row["kind"] != Kind.EXPOSURE]
     known = [row for row in rows if max(row["occur_time"], row["report_time"]) < day * DAY]
@@ -112,6 +125,7 @@ def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, l
 
 
 def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the evaluation shows of an entry."""
     return {
         "entry_id": row["entry_id"],
         "kind": Kind(row["kind"]).name.lower(),
@@ -121,5 +135,6 @@ def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _what(row: Mapping[str, Any]) -> str:
+    """Return the violation type, harm and action of an entry, those that it has."""
     parts: Sequence[str | None] = (row.get("violation_type"), row.get("harm"), row.get("action"))
     return " ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Between the checks and the training, for a study with a reference exposure: the slope of exposure."""
+"""The step between the checks and the training, for a study with a reference exposure: the slope of exposure."""
 
 import json
 from collections.abc import Mapping
@@ -26,15 +26,20 @@ class Sloped:
 
     job: Job
     summary: str
+    """The line that the step shows."""
 
 
 def find_slope(step: Step, job: Job, observed: Observed) -> Sloped:
-    """Estimates the slope inside the training points, unless the study states it; the test rows are not touched."""
+    """Estimate the slope of exposure inside the training points, unless the study states it.
+
+    A recalibration uses the champion's. The test rows are not touched.
+    """
     slope = _slope(step, job, observed)
     return Sloped(replace(job, study=replace(job.study, exposure_slope=slope.value), slope=slope), slope.text)
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
+    """Return the champion's slope for a recalibration, else the stated one, else the estimate, kept for a rerun."""
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(job.champion.exposure_slope, CHAMPIONS)
@@ -53,8 +58,9 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
 
 
 def with_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The evaluation with the slope beside what the test rows say of it, which is one more check of the data. `test` with
-    context at its reference. As it was without a slope.
+    """Return the evaluation with the slope, and what the test rows show of it as one more check of the data.
+
+    `test` with context at its reference. Without a slope the evaluation is as it was.
     """
     if job.slope is None:
         return dict(evaluation)
@@ -66,6 +72,7 @@ def with_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str
 
 
 def _check(at_test: Tested | None) -> Check:
+    """Return whether the test rows agree with the slope; it holds if they do not show one (None)."""
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

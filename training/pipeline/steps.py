@@ -1,4 +1,4 @@
-"""The steps of a training while they are taken: what each took, what it says, and what is kept for a rerun."""
+"""The steps of a training while they are taken: the seconds and the summary of each, and what is kept for a rerun."""
 
 import os
 import time
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 Progress = Callable[[str, int, int], None]
-"""Told the step, and how much of how much is done."""
+"""Takes the step's name, and how much of how much is done."""
 
 P = ParamSpec("P")
 
 
-class Told(Protocol):
-    """What a step comes to, in one line."""
+class Summarized(Protocol):
+    """What a step returns; `summary` is what it came to, in one line."""
 
     @property
     def summary(self) -> str: ...
 
 
-R = TypeVar("R", bound=Told)
+R = TypeVar("R", bound=Summarized)
 
 NAMES = (
     "snapshot",
@@ -42,23 +42,25 @@ class Step:
     """One step: call it with (done, total); what runs within `apart` is timed by itself and not as the step's."""
 
     def __init__(self, name: str, progress: Progress) -> None:
+        """Start a step that shows its progress under a name."""
         self.name = name
         self.apart_seconds: dict[str, float] = {}
         self._progress = progress
         self._total = 1
 
     def __call__(self, done: int, total: int) -> None:
-        # A step is over when it returns, whatever its parts have said: they may come one after the other.
+        """Show that so much of the total is done, but not all: the step's parts may come one after the other."""
+        # A step is over when it returns, whatever its parts have reported: they may come one after the other.
         self._total = max(total, 1)
         self._progress(self.name, min(done, self._total - 1), self._total)
 
     def end(self) -> None:
-        """Says that all of it is done."""
+        """Show that all of it is done."""
         self._progress(self.name, self._total, self._total)
 
     @contextmanager
     def apart(self, what: str) -> Iterator[None]:
-        """Times what is no part of making the model: baselines, twins, resampling, sampled checks."""
+        """Time what is no part of making the model: baselines, twins, resampling, sampled checks."""
         started = time.perf_counter()
         try:
             yield
@@ -69,15 +71,19 @@ class Step:
 
 @dataclass(slots=True)
 class Steps:
-    """The steps so far: seconds by step, seconds apart, and the line that each came to."""
+    """The steps so far."""
 
     progress: Progress
+    """Shows the progress of each step."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds by step, without what was timed apart."""
     apart: dict[str, float] = field(default_factory=dict)
+    """Seconds of what was timed apart."""
     lines: dict[str, str] = field(default_factory=dict)
+    """The line that each step came to."""
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Takes one step: `function(step, *arguments)`, whose result says in `summary` what it came to."""
+        """Take one step: return the result of `function(step, *arguments)`, and remember its `summary` and its seconds."""
         numbered = f"{NAMES.index(name) + 1}/{len(NAMES)} {name}" if name in NAMES else name
         step = Step(numbered, self.progress)
         step(0, 1)
@@ -95,16 +101,16 @@ class Steps:
 class Kept:
     """What earlier runs of the same training left behind, by name, so that an interrupted one goes on where it was.
 
-    `folder` is of one training alone: the same study, ledger, code and libraries (`training.pipeline.made_by`). None:
-    nothing is kept.
+    The folder is of one training alone: the same study, ledger, code and libraries (`training.pipeline.made_by`).
     """
 
     def __init__(self, folder: Path | None) -> None:
+        """Keep texts in a folder; None: nothing is kept."""
         self._folder = folder
         self.used: list[str] = []
 
     def text(self, name: str, make: Callable[[], str]) -> str:
-        """A text: as kept, or made and kept."""
+        """Return the text that is kept under a name; else make it and keep it."""
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.txt"
@@ -116,18 +122,18 @@ class Kept:
         return text
 
     def path(self, name: str) -> Path | None:
-        """Where a step may keep something of its own; None if nothing is kept."""
+        """Return where a step may keep something of its own; None if nothing is kept."""
         return None if self._folder is None else self._folder / name
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
-        """Whole or not at all, on the disk, with the digest beside it by which a later run knows it."""
+        """Write a file whole or not at all, on the disk, with the digest beside it by which a later run knows it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         digest = _replace(file, write)
         _replace(_digest_file(file), lambda path: path.write_text(digest, encoding="ascii"))
 
 
 def _replace(file: Path, write: Callable[[Path], Any]) -> str:
-    """Writes under another name and renames when all of it is on the disk; the SHA-256 of what was written."""
+    """Write under another name, and rename when all of it is on the disk; return the SHA-256 of what was written."""
     staging = file.with_name(f".{file.name}.partial{file.suffix}")
     write(staging)
     with staging.open("rb") as data:
@@ -138,11 +144,15 @@ def _replace(file: Path, write: Callable[[Path], Any]) -> str:
 
 
 def _digest_file(file: Path) -> Path:
+    """Return the file beside a kept one that holds its digest."""
     return file.with_name(f"{file.name}.sha256")
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether the file is what was written. LightGBM ends the process on a model that is cut off, so nobody may ask it."""
+    """Return whether the file is what was written.
+
+    LightGBM ends the process on a model that is cut off, so LightGBM must not be used to find out.
+    """
     try:
         with file.open("rb") as data:
             return file_digest(data, "sha256").hexdigest() == _digest_file(file).read_text(encoding="ascii")

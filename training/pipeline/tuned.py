@@ -1,4 +1,4 @@
-"""Between the checks and the training, if asked for: the search for parameters."""
+"""The step between the checks and the training that searches for parameters, if it is requested."""
 
 from dataclasses import dataclass, replace
 
@@ -14,10 +14,11 @@ class Found:
 
     job: Job
     summary: str
+    """The line that the step shows."""
 
 
 def search(step: Step, job: Job, observed: Observed) -> Found:
-    """Searches `job.trials` sets of parameters inside the training points; the test rows are not touched."""
+    """Search `job.trials` sets of parameters inside the training points; the test rows are not touched."""
     file = job.kept.path("trials.jsonl")
     tuned = tune(observed.parts, job.study, job.trials, file, step)
     return Found(replace(job, study=tuned.study), tuned.summary)

@@ -1,1 +1,1 @@
-"""The report of a model: one offline HTML file that says whether to promote it, and shows why."""
+"""The report of a model: one offline HTML file that states whether to promote it, and shows why."""

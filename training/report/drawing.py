@@ -1,4 +1,8 @@
-"""Plots from numbers: axes with round ticks, curves, bars and whiskers, in per cent of the plot's area."""
+"""Plots from numbers: axes with round ticks, curves, bars and whiskers, in per cent of the plot's area.
+
+Where a function places a mark, `x` and `y` are the axes, `style` is its class in the style sheet, and `says` what it
+shows when pointed at.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -6,20 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
+"""Writes a number as the text of a tick."""
 
 
 def short_percent(value: float) -> str:
-    """A tick of a share: "20 %", "2.5 %"."""
+    """Write a share as a tick: "20 %", "2.5 %"."""
     return f"{round(value * 100, 3):g} %"
 
 
 def plain(value: float) -> str:
-    """A tick of a quantity: "1,200", "0.25"."""
+    """Write a quantity as a tick, with a true minus: "1,200", "0.25"."""
     return f"{round(value, 6):,g}".replace("-", "−")
 
 
 def axis(values: Iterable[float | None], label: str, form: Form = plain, about: int = 5, zero: bool = False) -> Axis:
-    """An axis that holds all values (at least one), from and to round numbers; `zero`: and zero."""
+    """Return an axis from and to round numbers that holds all values (at least one; None is passed over).
+
+    `about`: how many steps it has, roughly; `zero`: it holds zero too; `form`: writes the ticks.
+    """
     known = [value for value in values if value is not None] + ([0.0] if zero else [])
     low, high = min(known), max(known)
     if high - low < 1e-12:
@@ -30,34 +38,36 @@ def axis(values: Iterable[float | None], label: str, form: Form = plain, about: 
 
 
 def _round_step(rough: float) -> float:
+    """Return the smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
 
 
 def shares(label: str) -> Axis:
-    """From nothing to all."""
+    """Return an axis of shares from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
 def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
-    """Equal places for things with names, of which at most `most` are written."""
+    """Return an axis of equal places for things with names, of which at most `most` are written."""
     every = -(-len(labels) // most)
     ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
     return Axis(0.0, float(len(labels)), label, ticks)
 
 
 def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """A curve through points."""
+    """Return a curve through points."""
     return Line(_path(xs, ys, x, y), style)
 
 
 def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """The area between two curves."""
+    """Return the area between two curves."""
     back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
     return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
 
 
 def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
+    """Return the SVG path through points, in a square of 100 by 100, y down."""
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
     return "M" + "L".join(points)
 
@@ -65,31 +75,31 @@ def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
 def dot(
     at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
 ) -> list[Mark]:
-    """A point; nothing where there is no value."""
+    """Return a point; no mark where there is no value."""
     return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
 
 
 def whisker(
     at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
 ) -> list[Mark]:
-    """An upright interval."""
+    """Return an upright interval; no mark where an end of it is missing."""
     if low is None or high is None:
         return []
     return [Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)]
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    """An upright bar from the axis's low end."""
+    """Return an upright bar from the axis's low end."""
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
 def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
-    """A line across."""
+    """Return a line across the plot."""
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
 
 
 def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
-    """A line from top to bottom."""
+    """Return a line from the top of the plot to its bottom."""
     return Rule(x.at(value), 0, x.at(value), 100, style, says)
 
 
@@ -97,6 +107,7 @@ class Scaled:
     """Cells of one column on one scale: intervals, with the place of `rule` (zero, say) marked in each."""
 
     def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
+        """Start a column whose scale holds all values; None is passed over."""
         known = [v for v in values if v is not None] + ([] if rule is None else [rule])
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
@@ -106,7 +117,10 @@ class Scaled:
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
     ) -> Range | str:
-        """The cell; only its text where a number is missing."""
+        """Return the cell of a value with its interval and, if given, a second value (`mark`).
+
+        Only its text where the value or an end of the interval is missing.
+        """
         if value is None or low is None or high is None:
             return text
         at = self._axis.at
@@ -114,5 +128,5 @@ class Scaled:
 
 
 def bar(value: float, most: float, text: str) -> Bar:
-    """A cell with a bar, full at `most`."""
+    """Return a cell with a bar that is full at `most`."""
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))

@@ -6,31 +6,32 @@ from training.report.parts import Pair
 
 Json = Any
 UNKNOWN = "–"
+"""The dash for what is not known."""
 
 
 class Num(str):
-    """A number ready to be read; tables set it to the right, in figures of one width."""
+    """A number ready to be read; tables align it to the right, in figures of one width."""
 
     __slots__ = ()
 
 
 def number(value: float | None, digits: int = 3) -> Num:
-    """`number(0.81249)` is "0.812"; `number(-0.5, 1)` has a true minus."""
+    """Write a number: `number(0.81249)` is "0.812"; `number(-0.5, 1)` has a true minus."""
     return Num(UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", "−"))
 
 
 def signed(value: float | None, digits: int = 3) -> Num:
-    """A difference: "+0.012", "−0.004"."""
+    """Write a difference with its sign: "+0.012", "−0.004"."""
     return Num(UNKNOWN if value is None else f"{value:+.{digits}f}".replace("-", "−"))
 
 
 def count(value: float | None) -> Num:
-    """A whole number, thousands apart: "12,345"."""
+    """Write a whole number, thousands apart: "12,345"."""
     return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
 
 
 def percent(value: float | None) -> Num:
-    """A share in two or three figures: 0.0048 is "0.48 %", 0.123 is "12.3 %", 1 is "100 %"."""
+    """Write a share in two or three figures: 0.0048 is "0.48 %", 0.123 is "12.3 %", 1 is "100 %"."""
     if value is None:
         return Num(UNKNOWN)
     hundred = abs(value) * 100
@@ -39,12 +40,12 @@ def percent(value: float | None) -> Num:
 
 
 def general(value: float | None) -> Num:
-    """Any quantity in up to four figures: counts, shares, days."""
+    """Write any quantity in up to four figures: counts, shares, days."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 
 def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
-    """An interval in words: "0.812 (0.790 to 0.834)"."""
+    """Write an interval in words: "0.812 (0.790 to 0.834)"; `sign`: with a sign before each number."""
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -53,7 +54,7 @@ def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
 
 
 def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
-    """The same in two lines, for a narrow column."""
+    """Write an interval in two lines, for a narrow column; `sign`: with a sign before each number."""
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -62,12 +63,15 @@ def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
 
 
 def plural(amount: float, one: str, many: str | None = None) -> str:
-    """`plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows"."""
+    """Write an amount with its noun: `plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows".
+
+    `many` is the plural, the noun with an s by default.
+    """
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
 def listed(names: list[str], most: int = 6) -> str:
-    """A list as a sentence has it: "a, b and c", and how many more beyond `most`."""
+    """Write a list as a sentence has it: "a, b and c", and how many more beyond `most`; "none" if it is empty."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else "none"
@@ -83,8 +87,9 @@ MODELS = {
     "past_volume": "past volume alone",
     "champion": "champion",
 }
+"""What the report calls the models of an evaluation, by their keys."""
 
 
 def model_name(key: str) -> str:
-    """What the report calls a model of the evaluation."""
+    """Return what the report calls a model of the evaluation."""
     return MODELS.get(key, key.replace("_", " "))

@@ -1,7 +1,7 @@
-"""The report of a model: one offline HTML file that says whether to promote it, and shows why.
+"""The report of a model: one offline HTML file that states whether to promote it, and shows why.
 
 Nothing in it is loaded or run: styles are inline, figures are SVG, and there is no script. Figures are drawn in per cent
-of the room they get, so lines stretch and text keeps its size from a phone to paper. Equal input gives equal bytes.
+of the space they get, so lines stretch and text keeps its size from a phone to paper. Equal input gives equal bytes.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,14 @@ def render(
     gates: Mapping[str, Json] | None,
     digest: str,
 ) -> str:
-    """The report, as HTML, of an artifact's parts (parsed JSON), the gates beside it (None: not recorded) and its digest.
+    """Return the report as HTML.
 
-    What the parts do not hold (models of earlier releases hold less) is left out with a sentence that says why. What an
-    error of this program keeps out is said so in its place, and warned of as `ReportFault`. All texts are taken as hostile
-    and escaped.
+    `manifest`, `evaluation`, `lineage`, `certificate`: an artifact's parts (parsed JSON); `gates`: those beside it,
+    None if not recorded; `digest`: of the artifact.
+
+    What the parts do not hold (models of earlier releases hold less) is left out with a sentence that states why. Where
+    an error of this program keeps something out, its place states that, and `ReportFault` warns of it. All texts are
+    taken as hostile and escaped.
     """
     reading = Reading(
         Held.of(manifest), Held.of(evaluation), Held.of(lineage), Held.of(certificate), Held.of(gates), digest
@@ -43,6 +46,7 @@ def render(
 
 @cache
 def _templates() -> Environment:
+    """Return the templates of the page, which escape every text and fail on what is undefined."""
     templates = Environment(
         loader=PackageLoader("training.report.page"),
         autoescape=True,
@@ -56,19 +60,20 @@ def _templates() -> Environment:
 
 
 def _kind(thing: object) -> str:
-    """By what a block, a cell or a mark is drawn: the name of its type."""
+    """Return the name of the template that draws a block, a cell or a mark: that of its type."""
     return type(thing).__name__.lower()
 
 
 def _per_cent(value: float) -> str:
+    """Write a position for a style: 12.5 is "12.5%"."""
     return f"{value:.4g}%"
 
 
 def _breakable(text: str) -> Markup:
-    """A long name that may break after each underscore; everything else of it is escaped."""
+    """Return a long name as HTML that may break after each underscore; everything else of it is escaped."""
     return Markup("_<wbr>").join(text.split("_"))
 
 
 def _prose(table: Table) -> bool:
-    """Whether a table holds sentences beside its first column; on a phone such rows are stacked."""
+    """Return whether a table holds sentences beside its first column; on a phone such rows are stacked."""
     return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])

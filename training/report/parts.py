@@ -1,4 +1,4 @@
-"""What a report is made of: blocks of plain data, which the templates draw. Positions in plots are per cent."""
+"""The parts of a report: blocks of plain data, which the templates draw. Positions in plots are per cent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,39 +6,48 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A short verdict: `kind` is good, bad, warn or plain; the words say the same without the colour."""
+    """A short verdict; the words state the same without the colour."""
 
     kind: str
+    """The colour: good, bad, warn or plain."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A table cell with an interval drawn on the column's scale. Positions in per cent; `mark`: a second value."""
+    """A table cell with an interval drawn on the column's scale. Positions in per cent."""
 
     text: str
     at: float
+    """The position of the value."""
     low: float
+    """The position of the interval's low end."""
     high: float
+    """The position of the interval's high end."""
     mark: float | None = None
+    """The position of a second value; None: none."""
     rule: float | None = None
+    """The position of the column's rule, such as zero; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """A table cell shaded by a share (0 to 1); `own`: on the diagonal."""
+    """A table cell shaded by a share."""
 
     text: str
     share: float
+    """The share, 0 to 1."""
     own: bool = False
+    """Whether the cell is on the diagonal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A table cell with a bar of a share (0 to 1)."""
+    """A table cell with a bar of a share."""
 
     text: str
     share: float
+    """The share, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +63,23 @@ Cell = str | Chip | Range | Heat | Bar | Pair
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose title states what it finds. `fold`: closed behind this line until opened."""
+    """A table whose title states what it finds."""
 
     title: str
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     fold: str = ""
+    """The line behind which the table is closed until opened; empty: it is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph; `quiet`: set apart as a remark."""
+    """A paragraph."""
 
     text: str
     quiet: bool = False
+    """Whether it is set apart as a remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +92,29 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Terms with their values; digests and the like are `code`."""
+    """Terms with their values."""
 
     rows: Sequence[tuple[str, str]]
+    """(term, value), in order."""
     code: bool = False
+    """Whether the values are digests and the like."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command to copy, and what it does."""
+    """A command to copy."""
 
     text: str
+    """What it does."""
     command: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision. `kind`: good, warn or bad."""
+    """The decision on a model."""
 
     kind: str
+    """The colour: good, warn or bad."""
     title: str
     text: str
     bullets: Sequence[str] = ()
@@ -131,37 +146,43 @@ class Axis:
     high: float
     label: str
     ticks: Sequence[tuple[float, str]]
+    """(value, text) of each tick."""
 
     def at(self, value: float) -> float:
-        """Per cent of the way from low to high, kept inside."""
+        """Return the position of a value in per cent of the way from low to high, at least 0 and at most 100."""
         span = self.high - self.low
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve or an area: an SVG path in a square of 100 by 100, y down."""
+    """A curve or an area."""
 
     path: str
+    """An SVG path in a square of 100 by 100, y down."""
     style: str
     fill: bool = False
+    """Whether it is an area."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A bar: its left and top, width and height in per cent, and what it says when pointed at."""
+    """A bar. Positions and sizes in per cent."""
 
     x: float
+    """Its left."""
     y: float
+    """Its top."""
     width: float
     height: float
     style: str
     says: str = ""
+    """What it shows when pointed at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A straight line: a whisker, a threshold, the present."""
+    """A straight line: a whisker, a threshold, the present. Positions in per cent."""
 
     x1: float
     y1: float
@@ -169,29 +190,34 @@ class Rule:
     y2: float
     style: str
     says: str = ""
+    """What it shows when pointed at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point: round, or a diamond, square or ring, so that colour is not needed to tell."""
+    """A point. Positions in per cent."""
 
     x: float
     y: float
     style: str
     shape: str = "round"
+    """Round, or a diamond, square or ring, so that colour is not needed to distinguish points."""
     says: str = ""
+    """What it shows when pointed at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A word in the plot, moved by `dx` and `dy` pixels from its place."""
+    """A word in the plot. Positions in per cent."""
 
     x: float
     y: float
     text: str
     anchor: str = "start"
     dx: float = 0
+    """Pixels by which it is moved to the right."""
     dy: float = 0
+    """Pixels by which it is moved down."""
 
 
 Mark = Line | Box | Rule | Dot | Label
@@ -208,38 +234,43 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure: `title` states the finding, `caption` says what to look for. `height` and `left` (the room for the ticks)
-    in pixels. `small`: one of many; its caption is a line under its title.
-    """
+    """A figure."""
 
     title: str
+    """What it finds."""
     caption: str
+    """What to look for; of a small one, a line under its title."""
     x: Axis
     y: Axis
     marks: Sequence[Mark]
     keys: Sequence[Key] = ()
     height: int = 250
+    """In pixels."""
     left: int = 46
+    """Pixels left for the ticks of the upright axis."""
     small: bool = False
+    """Whether it is one of many."""
     grid: str = "both"
 
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """Figures side by side where there is room; `wide`: each over the whole width."""
+    """Figures side by side where they fit."""
 
     plots: Sequence[Plot]
     wide: bool = False
+    """Whether each is over the whole width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multiples:
-    """Many small figures under one title; `fold`: closed behind this line until opened."""
+    """Many small figures under one title."""
 
     title: str
     caption: str
     plots: Sequence[Plot]
     fold: str = ""
+    """The line behind which they are closed until opened; empty: they are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,14 +295,14 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was left out of a section, each with why."""
+    """What was left out of a section: (part, reason) of each."""
 
     parts: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """What an error of this program kept out of a section, each with the error's type."""
+    """What an error of this program kept out of a section: (part, type of the error) of each."""
 
     parts: Sequence[tuple[str, str]]
 
@@ -281,9 +312,11 @@ Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Mul
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of the page: `key` is its anchor, `lead` what it is for."""
+    """A section of the page."""
 
     key: str
+    """Its anchor."""
     title: str
     lead: str
+    """What it is for."""
     blocks: Sequence[Block] = field(default_factory=tuple)

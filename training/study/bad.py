@@ -1,4 +1,4 @@
-"""What a study says of bad: which violations, counted how, beside which orders, and what a row weighs."""
+"""The bad definition of a study: which violations, counted how, over which orders, and what a row weighs."""
 
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -13,7 +13,11 @@ _NUMBER = (int, float)
 
 
 def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> dict[str, Any]:
-    """Read `[bad]` of a study: the fields of `Study` about it. What does not go together is named in the reader."""
+    """Read `[bad]` of a study: return the fields of `Study` about it, by name.
+
+    What does not go together is added to the reader's problems. `has_exposure`: the study has a reference exposure;
+    `at_events`: it observes sellers at events.
+    """
     counted = _one_of(r, "bad.count", COUNTS)
     rules = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _rules(r))
     if counted == "service_failures":
@@ -63,19 +67,21 @@ def word(words: type[Word], text: object) -> Word:
 
 
 def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
+    """Read one of some words; the first one by default."""
     value: str = r.take(path, str, words[0])
     r.check(value in words, f"{path} must be one of {', '.join(words)}")
     return value
 
 
 def _part(r: Reader, path: str) -> float | None:
-    """A share above 0 and at most 1."""
+    """Read a share above 0 and at most 1; None if there is none."""
     value = r.take(path, _NUMBER, None)
     r.check(value is None or 0 < value <= 1, f"{path} must be above 0 and at most 1")
     return None if value is None else float(value)
 
 
 def _rules(r: Reader) -> tuple[BadRule, ...]:
+    """Read `bad.any`. ValueError names what is no part of a rule, or no word or violation type."""
     rules = []
     for rule in r.take("bad.any", list, []):
         values: dict[str, Any] = dict(rule)
@@ -91,3 +97,4 @@ def _rules(r: Reader) -> tuple[BadRule, ...]:
 
 
 _KNOWN_TYPES = frozenset(key for _, table in TABLES for key in table)
+"""Keys of violation types, of every version of their table."""

@@ -1,4 +1,4 @@
-"""What a study says of context and of events: how outcomes are detected, and observation points at events."""
+"""Context and events of a study: how outcomes are detected, and observation points at events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,38 +14,41 @@ COUNTED = ("detections_per_month", "detections_per_order", "selection_probabilit
 """Sources that give a number of their own."""
 
 LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
-"""Sources that tell what was known before the observation point; the others tell of the window after it."""
+"""Sources of what was known before the observation point; the others are about the window after it."""
 
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
 """Fields of an inspection that a study may take as context, as `inspection.FIELD`; its result is the outcome's own."""
 
 ATTRIBUTE = "inspection.attributes."
+"""Beginning of a source that is an attribute of an inspection; its name follows."""
 _KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kind"])
 
 
 @dataclass(frozen=True, slots=True)
 class ContextSource:
-    """One `[[context]]` of a study: a name, where its value comes from, and what serving takes instead.
-
-    `days`: how far back detections are counted. `measure_kind`: of which measures (None: of all). `one_of`: the texts
-    that training tells apart (None: a number).
-    """
+    """One `[[context]]` of a study: circumstances of an observation, fixed to a reference when serving."""
 
     name: str
+    """The name of the model's input."""
     source: str
+    """Where its value comes from: one of COUNTED, `inspection.FIELD` or `inspection.attributes.NAME`."""
     reference: str | float
+    """The value that serving takes instead."""
     one_of: tuple[str, ...] | None = None
+    """The texts that training distinguishes; None: the value is a number."""
     days: int = 365
+    """How many days back detections are counted."""
     measure_kind: MeasureKind | None = None
+    """Which measures are counted; None: all."""
 
     @property
     def looks_back(self) -> bool:
-        """Whether it tells what was known before the observation point, and nothing of the window."""
+        """Return whether it is about what was known before the observation point, and not about the window."""
         return self.source in LOOK_BACK
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:
-        """The model's inputs: one for a number, one for each text."""
+        """Return the model's inputs: one for a number, one for each text."""
         if self.one_of is None:
             return (ContextFeature(self.name, reference=float(self.reference)),)
         return tuple(
@@ -55,23 +58,28 @@ class ContextSource:
 
 @dataclass(frozen=True, slots=True)
 class EventPoints:
-    """Observation at events: each entry of `kind` on the days from `..._from` up to and including `..._to`."""
+    """Observation at events: each entry of `kind` is an observation point. Days since 1970-01-01."""
 
     kind: Kind
     train_from: int
+    """The first day of the training points."""
     train_to: int
+    """The last day of the training points, included."""
     test_from: int
+    """The first day of the test points."""
     test_to: int
+    """The last day of the test points, included."""
 
 
 def read_context(r: Reader) -> tuple[ContextSource, ...]:
-    """The `[[context]]` of a study."""
+    """Read every `[[context]]` of a study, in order; those that are wrong are left out and added to the reader's problems."""
     text = "context must list tables of name, source and reference, and at most one_of, days and measure_kind"
     found = [r.attempt(text, partial(_context, row)) for row in r.take("context", list, [])]
     return tuple(source for source in found if source is not None)
 
 
 def _context(row: Mapping[str, Any]) -> ContextSource:
+    """Return the context source that a table states. ValueError names what is wrong with it."""
     if unknown := sorted(set(row) - _KEYS):
         raise ValueError(f"{', '.join(unknown)} is no part of it")
     name, source, reference, one_of = row["name"], row["source"], row["reference"], row.get("one_of")
@@ -111,13 +119,14 @@ def _context(row: Mapping[str, Any]) -> ContextSource:
 
 
 def _of_inspection(source: str) -> bool:
+    """Return whether a source is a field or an attribute of an inspection."""
     if source.startswith(ATTRIBUTE):
         return source != ATTRIBUTE
     return source.startswith("inspection.") and source.removeprefix("inspection.") in OF_INSPECTION
 
 
 def read_events(r: Reader) -> EventPoints | None:
-    """`observation.at` with its four days; None for a study that is observed at given days."""
+    """Read `observation.at` with its four days; None for a study that is observed at given days, or if they are wrong."""
     at = r.take("observation.at", str, None)
     days = {name: r.take(f"observation.{name}", str, None) for name in _DAYS}
     if at is None:

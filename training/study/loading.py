@@ -1,4 +1,4 @@
-"""From a TOML file to a study: every part read by its own function, every problem named."""
+"""Loading a study from a TOML file: every part is read by its own function, every problem named."""
 
 import tomllib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from training.study.reader import Reader
 
 
 def load_study(path: Path) -> Study:
-    """Reads and checks a study. ConfigurationWrong names the file and every wrong part of it."""
+    """Read and check a study. ConfigurationWrong names the file and every wrong part of it."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def load_study(path: Path) -> Study:
 
 
 def _plain(value: Any) -> Any:
-    """The value with dates as texts: TOML knows dates without quotes."""
+    """Return the value with dates as texts: TOML knows dates without quotes."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -53,6 +53,7 @@ def _plain(value: Any) -> Any:
 
 
 def _study(r: Reader, digest: str) -> Study | None:
+    """Read all parts of a study; None if any is wrong, with the problems in the reader."""
     context, events = read_context(r), read_events(r)
     features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
     features = (*features, *(feature for source in context for feature in source.features))
@@ -116,13 +117,14 @@ def _study(r: Reader, digest: str) -> Study | None:
 
 _NUMBER = (int, float)
 MOST_ROUNDS = 20_000
-"""Trees that a study may ask for."""
+"""Trees at most that a study may state, of all its seeds together."""
 
 MOST_SLOPE = 10
-"""Of the log-odds in ln(orders), either way: a count of k incidents rises by at most k."""
+"""The largest slope of the log-odds in ln(orders), either way: a count of k incidents rises by at most k."""
 
 
 def _left(r: Reader) -> dict[str, Any]:
+    """Read what becomes of sellers that leave: the fields of `Study` about it, by name."""
     left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
     r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
     r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
@@ -130,6 +132,7 @@ def _left(r: Reader) -> dict[str, Any]:
 
 
 def _gates(r: Reader) -> Gates:
+    """Read `[gates]`; the defaults if it is wrong."""
     try:
         return gates_of(r.take("gates", dict, {}))
     except ConfigurationWrong as error:
@@ -138,6 +141,7 @@ def _gates(r: Reader) -> Gates:
 
 
 def _constants(r: Reader) -> Constants | None:
+    """Read `[constants]`; None if the severity weights are wrong."""
     weights = r.take("constants.severity_weights", dict, {})
     damping = float(r.take("constants.rate_damping_orders", _NUMBER, 50.0))
     scale = float(r.take("constants.exposure_scale_orders", _NUMBER, 1000.0))
@@ -157,12 +161,14 @@ def _constants(r: Reader) -> Constants | None:
 
 
 def _weight(value: object) -> int:
+    """Return a severity's weight. ValueError unless it is a whole number from 1 to 63."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 63:
         raise ValueError(f"{value!r} is not a whole number from 1 to 63")
     return value
 
 
 def _built_in(r: Reader) -> list[Feature]:
+    """Read which features of the table the study has, with the directions that it frees."""
     chosen: dict[str, tuple[str, ...]] = {}
     for choice in ("with", "without"):
         chosen[choice] = tuple(map(str, r.take(f"features.{choice}", list, [])))
@@ -183,7 +189,7 @@ DIRECTIONS = {"exposure": "exposure", "tenure": "tenure_days"}
 
 
 def _free(r: Reader) -> frozenset[str]:
-    """The names of the features whose direction the study frees."""
+    """Read the names of the features whose direction the study frees."""
     free = set()
     for part, name in DIRECTIONS.items():
         word = r.take(f"directions.{part}", str, "fixed")
@@ -193,6 +199,7 @@ def _free(r: Reader) -> frozenset[str]:
 
 
 def _declared(r: Reader) -> list[AttributeFeature]:
+    """Read the features that `[[attributes]]` declares."""
     features: list[AttributeFeature] = []
     for row in r.take("attributes", list, []):
         made = r.attempt(
@@ -203,6 +210,7 @@ def _declared(r: Reader) -> list[AttributeFeature]:
 
 
 def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
+    """Return the features of one declared attribute: one for a number, one for each text. ValueError names what is wrong."""
     name, one_of = row["name"], row.get("one_of")
     if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
         raise ValueError(f"{dict(row)} is none")

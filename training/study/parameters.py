@@ -1,7 +1,7 @@
-"""Which of LightGBM's parameters a study may set: all but those that training sets itself or that break what it promises.
+"""LightGBM's parameters that a study may set: all but those that training sets itself or that break what it promises.
 
-LightGBM knows most parameters under several names, and of two names for one it silently drops one. So a study writes the
-first one, and no other.
+LightGBM knows most parameters under several names, and of two names for one it silently drops one. So a study writes
+the first one, and no other.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ BREAKING: Mapping[str, str] = {
     "linear_tree": "linear_trees",
     "path_smooth": "",
 }
-"""Parameters that ask for other rows, read other files, or make trees that cannot be proven monotone."""
+"""Parameters that need other rows, read other files, or make trees that cannot be proven monotone; with their other names."""
 
 DEFAULTED: Mapping[str, str] = {
     "learning_rate": "shrinkage_rate eta",
@@ -51,7 +51,7 @@ DEFAULTED: Mapping[str, str] = {
 
 
 def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
-    """What is wrong with `model.parameters` of a study, in sentences."""
+    """Return what is wrong with `model.parameters` of a study, in sentences; empty if nothing is."""
     given = set(parameters)
     found: list[str] = []
     if theirs := sorted(given & _names(OURS)):
@@ -81,7 +81,7 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Every name under which LightGBM knows a parameter; it takes an unknown one without a word."""
+    """Return every name under which LightGBM knows a parameter; LightGBM accepts an unknown one without a message."""
     from lightgbm.basic import _ConfigAliases  # the list that LightGBM itself keeps, made by its C library
 
     aliases = _ConfigAliases._get_all_param_aliases()
@@ -91,4 +91,5 @@ def _known() -> frozenset[str]:
 
 
 def _names(table: Mapping[str, str]) -> set[str]:
+    """Return the first and the other names of all parameters of a table."""
     return {name for first, others in table.items() for name in (first, *others.split())}

@@ -1,4 +1,4 @@
-"""Reading a study: values out of nested tables, with everything that is wrong told at once."""
+"""Reading a study: values out of nested tables, with all that is wrong reported at once."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -6,14 +6,20 @@ from typing import Any
 
 
 class Reader:
-    """Takes values out of nested tables, remembering what is wrong, missing or left over."""
+    """Takes values out of nested tables, and remembers what is wrong, missing or left over."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        """Start on the tables of a study, with nothing wrong and nothing taken."""
         self._data = data
         self._wrong: list[str] = []
         self._taken: set[str] = set()
 
     def take(self, path: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+        """Return the value at a path (`table.key`), or the default if there is none.
+
+        `kind`: the types that it may have; true and false are no numbers. A missing value without a default and one of
+        the wrong type are problems; in their place comes the default, None without one.
+        """
         self._taken.add(path)
         value: Any = self._data
         for part in path.split("."):
@@ -29,16 +35,18 @@ class Reader:
         return value
 
     def positive(self, path: str, default: int | None) -> int | None:
-        """A whole number above 0."""
+        """Return the whole number above 0 at a path, or the default; another one is a problem."""
         value: int | None = self.take(path, int, default)
         self.check(value is None or value > 0, f"{path} must be above 0")
         return value
 
     def check(self, holds: bool, text: str) -> None:
+        """Add a problem unless a condition holds."""
         if not holds:
             self._wrong.append(text)
 
     def attempt(self, text: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes; None, and a problem with its error, if it raises ValueError or the like."""
         try:
             return make()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -46,7 +54,7 @@ class Reader:
             return None
 
     def problems(self) -> list[str]:
-        """What is wrong, with each unknown table or part once, and the known one that is most like it."""
+        """Return what is wrong, with each unknown table or part once, and the known one that is most like it."""
         known = {path.split(".")[0] for path in self._taken}
         unknown = [(key, known) for key in self._data if key not in known]
         for key, value in self._data.items():
@@ -57,6 +65,6 @@ class Reader:
 
 
 def _like(key: str, known: Iterable[str]) -> str:
-    """A question for the known name that is most like a mistyped one; empty if none is."""
+    """Return a question for the known name that is most like a mistyped one; empty if none is."""
     alike = get_close_matches(key, sorted(known), n=1)
     return f"; did you mean {alike[0]}?" if alike else ""

@@ -1,4 +1,4 @@
-"""What a study defines, in words: for the lineage of a model, and its report."""
+"""The definitions of a study in words: for the lineage of a model, and its report."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from training.study.definition import BadRule, Study
 
 
 def definition(study: Study) -> dict[str, Any]:
-    """The definitions of a study as JSON values: bad, reference exposure, window, maturity, who is eligible."""
+    """Return the definitions of a study as JSON values: bad, reference exposure, window, maturity, who is eligible."""
     window = f"{study.window_days} days" if study.window_days is not None else f"{study.window_months} months"
     eligible = []
     if study.orders_needed > 1:
@@ -30,7 +30,7 @@ def definition(study: Study) -> dict[str, Any]:
 
 
 def _asks(study: Study) -> list[str]:
-    """What is asked of the count beside its number."""
+    """Return what the bad definition demands beside the number of the count, in words."""
     asks = []
     if study.bad_share is not None:
         asks.append(f"at least {study.bad_share:.6g} of the settled orders in the window")
@@ -42,6 +42,7 @@ def _asks(study: Study) -> list[str]:
 
 
 def _rule(rule: BadRule) -> str:
+    """Return a rule of the bad definition in words."""
     words = [f"{rule.severity.name.lower()} severity or more", f"{rule.harm.name.lower()} harm or more"]
     if rule.category is not None:
         words.insert(0, f"{rule.category.name.lower()} violations")
