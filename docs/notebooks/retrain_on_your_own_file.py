@@ -283,9 +283,8 @@ assert alike["auc"]["lightgbm"]["value"] < attainable < 0.97
 
 # %%
 price = alike["difference"]["lightgbm-unconstrained"]
-print(
-    f"constrained less unconstrained, at equal volume: {price['value']:+.4f} AUC ({price['low']:+.4f} to {price['high']:+.4f})"
-)
+span = f"({price['low']:+.4f} to {price['high']:+.4f})"
+print(f"constrained less unconstrained, at equal volume: {price['value']:+.4f} AUC {span}")
 assert price["low"] <= 0 <= price["high"]
 
 # %% [markdown]

@@ -165,7 +165,9 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
 def print_table(table: Table) -> None:
     """Write a table to stdout, as wide as the terminal; a pipe has no width: there, nothing is folded."""
     width = None if sys.stdout.isatty() else 400
-    text = Console(width=width, file=io.StringIO() if width else None, force_terminal=False if width else None)
+    file, is_terminal = (io.StringIO(), False) if width else (None, None)
+    # What callers stated is shown as it is: `[/x]` and `:x:` are text, no styles and no pictures.
+    text = Console(width=width, file=file, force_terminal=is_terminal, markup=False, emoji=False)
     with text.capture() as captured:
         text.print(table)
     write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")

@@ -204,7 +204,11 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
     """Return the snapshot of every seller that the study observes on a day, whatever became of it afterwards."""
-    ahead = replace(study, reference_exposure=None, active_in_window=False, left="keep", least_share=0.0)
+    # Of a window that lies ahead nobody has orders, so nothing may ask for them.
+    unasked = replace(
+        study, reference_exposure=None, bad_share=None, bad_worst=None, least_orders=0, weigh_by="sellers"
+    )
+    ahead = replace(unasked, active_in_window=False, left="keep", least_share=0.0)
     return snapshot(table, ahead, study.observation(day), final)
 
 

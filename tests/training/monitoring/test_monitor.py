@@ -64,6 +64,12 @@ def look(world: World, study: Study, as_of: int | None = None) -> Report:
     return monitor(world.table, study, world.model, policy(), as_of)
 
 
+def test_a_study_that_asks_for_orders_in_the_window_is_monitored_too(world: World, study: Study) -> None:
+    """Nobody has orders in a window that lies ahead: all who are known are looked at, as where nothing asks for them."""
+    asking = replace(study, bad_share=0.2, least_orders=5, weigh_by="orders")
+    assert look(world, asking).rows == look(world, study).rows > 0
+
+
 def test_a_look_at_a_past_day_uses_nothing_that_was_reported_later(world: World, study: Study, tmp_path: Path) -> None:
     """It is the look that an export of that day gives, though everything confirmed before is overturned after it."""
     day = world.trained_on + 60
