@@ -109,3 +109,22 @@ class Verdict:
     """Whether it keeps within its limit; None: the number does not decide it."""
     needed: int | None = None
     """Bad test rows with which the number would decide; None where that is not known or not needed."""
+
+
+def segments(evidence: Evidence) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return every segment with its kind; a kind of one group is left out: it is the whole, which other gates judge."""
+    return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
+
+
+def half_width(interval: Mapping[str, Any]) -> float:
+    """Return half the width of an interval; infinity where there is none."""
+    if interval["low"] is None or interval["high"] is None:
+        return math.inf
+    return float(interval["high"] - interval["low"]) / 2
+
+
+def interval_text(interval: Mapping[str, Any], digits: int = 3) -> str:
+    """Return a 95 % interval as text in brackets; empty where there is none."""
+    if interval["low"] is None or interval["high"] is None:
+        return ""
+    return f" (95 % interval {interval['low']:.{digits}f} to {interval['high']:.{digits}f})"

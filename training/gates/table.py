@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scoring.errors import ConfigurationWrong
+from training.gates import calibration
 from training.gates import findings as figures
 from training.gates.evidence import Evidence, Finding, Measured
 
@@ -44,10 +45,10 @@ GATES = (
     Gate("golden", HARD, 0, 0, 0, figures.golden),
     Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
     Gate("leakage", HARD, 0, 0, 0, figures.leakage),
-    Gate("calibration_slope", HARD, 1.33, 1.05, 2, figures.calibration_slope),
-    Gate("calibration_level", HARD, 1.33, 1.05, 2, figures.calibration_level),
-    Gate("calibration_grades", HARD, 1.3, 1, 3, figures.calibration_grades),
-    Gate("segments_calibration", HARD, 1.2, 1, 3, figures.segments_calibration),
+    Gate("calibration_slope", HARD, 1.33, 1.05, 2, calibration.calibration_slope),
+    Gate("calibration_level", HARD, 1.33, 1.05, 2, calibration.calibration_level),
+    Gate("calibration_grades", HARD, 1.3, 1, 3, calibration.calibration_grades),
+    Gate("segments_calibration", HARD, 1.2, 1, 3, calibration.segments_calibration),
     Gate("segments_ranking", HARD, 0.01, 0, 0.1, figures.segments_ranking),
     Gate("ranking", HARD, 0.03, 0, 0.1, figures.ranking),
     Gate("log_loss", HARD, 0.02, 0, 0.1, figures.log_loss),

@@ -21,8 +21,8 @@ from training.evaluation.case import Case
 from training.evaluation.figures import evaluate as figures_of
 from training.evaluation.ranking import auc
 from training.gates import findings as figures
+from training.gates.calibration import proven_ratio, row_ratio
 from training.gates.evidence import Finding, Measured, Verdict
-from training.gates.findings import proven_ratio, row_ratio
 from training.gates.table import ADVISORY, GATES, HARD, Gates, gates_of, judge
 
 MEASURED = Measured(
