@@ -18,7 +18,7 @@ from service.policy.policy_file import load_policy
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
-    from training.monitoring.monitor import Report
+    from training.monitoring.results import Report
 
 MAX_FEATURES = 10
 """Features shown to a person; JSON and Prometheus have them all."""

@@ -22,7 +22,7 @@ from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from scoring.time import DAY, format_day
-from training.evaluation.arrays import Interval, plain, widen_by_poisson
+from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure
 from training.monitoring.backtest import answers_at
@@ -35,6 +35,7 @@ from training.monitoring.outcomes import (
     outcome,
     training_points,
 )
+from training.monitoring.results import Calibration, Drift, Report
 from training.observation.export import LedgerTable
 from training.observation.labels import Labels, Windows, final_facts, label
 from training.observation.labels import Outcome as Known
@@ -52,8 +53,6 @@ NOT_AT_EVENTS = (
     "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
     " compared in its evaluation alone"
 )
-
-CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,82 +90,6 @@ def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
 
 def _is_number(value: object, least: float) -> bool:
     return type(value) in (int, float) and least <= float(value) < float("inf")  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A stability index of the score or of a feature, the critical value beyond chance, and whether it alerts."""
-
-    name: str
-    value: float
-    critical: float
-    alert: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Observed over expected bad sellers, in windows that are over or still open."""
-
-    days: tuple[int, ...]
-    """The observation days of the windows: the newest first of those that are over, the oldest first of open ones."""
-    rows: int
-    bad: int
-    """Sellers known as bad, in open windows so far."""
-    expected: float
-    """How many bad ones the model expected; in open windows, in the part that has passed."""
-    ratio: Interval | None
-    """Observed over expected, with its interval; None: `why_not` states why. Observed is `bad`, in open windows lifted."""
-    factors: tuple[float, ...] = ()
-    """Of open windows, the factor that lifts the bad ones of each day to those that will be known."""
-    in_sample: bool = False
-    """Whether the model learned from one of the windows."""
-    why_not: str = ""
-    alert: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What monitoring found of a model on day `as_of`. `tiers` are of windows that are over: unrated, then worst to best."""
-
-    as_of: int
-    model: str
-    reference_rows: int
-    rows: int
-    score: Drift
-    features: tuple[Drift, ...]
-    matured: Calibration
-    tiers: Mapping[str, Calibration]
-    estimated: Calibration
-
-    @property
-    def alerts(self) -> dict[str, bool]:
-        """Return whether each check alerts, by the names of CHECKS."""
-        found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
-        return dict(zip(CHECKS, found, strict=True))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-
-        def shown(calibration: Calibration) -> dict[str, Any]:
-            values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}
-            return {**values, "days": [format_day(day) for day in calibration.days]}
-
-        drift = [{f.name: getattr(d, f.name) for f in fields(d)} for d in (self.score, *self.features)]
-        row: dict[str, Any] = plain(
-            {
-                "as_of": format_day(self.as_of),
-                "model": self.model,
-                "reference_rows": self.reference_rows,
-                "rows": self.rows,
-                "score": drift[0],
-                "features": drift[1:],
-                "matured": shown(self.matured),
-                "tiers": {name: shown(tier) for name, tier in self.tiers.items()},
-                "estimated": shown(self.estimated),
-                "alerts": self.alerts,
-            }
-        )
-        return row
 
 
 def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None) -> Report:

@@ -17,8 +17,9 @@ from tests.scoring.worlds import policy
 from tests.training.ledgers import STUDIES, exported, market_ledger
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
-from training.monitoring.monitor import CHECKS, Report, Thresholds, mature_days, monitor, thresholds_of
+from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of
 from training.monitoring.outcomes import lineage_of
+from training.monitoring.results import CHECKS, Report
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import snapshot
 from training.pipeline.job import Job
