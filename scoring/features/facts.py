@@ -160,9 +160,7 @@ def resolve(
     level, identity_row = _identities(known)
     override, override_row = _overrides(columns.take((columns.kind == Kind.OVERRIDE) & before), observe_time)
 
-    start = np.full(cases, np.iinfo(np.int64).max)
-    np.minimum.at(start, sold.case, sold.day)
-    np.minimum.at(start, known.case, known.occur_time // DAY)
+    start = _start_days(cases, sold, known)
     has_start = start < np.iinfo(np.int64).max
     controlled = _control_days(columns.take((columns.kind == Kind.CONTROL) & before))
     sold = sold.take(sold.day >= controlled[sold.case])
@@ -188,6 +186,14 @@ def resolve(
         override=override,
         override_row=override_row,
     )
+
+
+def _start_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
+    """Return the first day of each case with settled orders or a stated identity; the largest integer without either."""
+    start = np.full(cases, np.iinfo(np.int64).max)
+    np.minimum.at(start, sold.case, sold.day)
+    np.minimum.at(start, known.case, known.occur_time // DAY)
+    return start
 
 
 def settle(columns: EntryColumns) -> EntryColumns:

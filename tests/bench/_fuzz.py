@@ -98,37 +98,8 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     chance = random.Random(seed)
     authority, issuer = Authority(folder), TokenIssuer(folder)
     path = folder / "grants.toml"
-    path.write_text(
-        issuer.table()
-        + grant("dns:reader.example", ["read_ledger"])
-        + grant("dns:checkout.example", ["read_scores"], sellers=["s-1"])
-        + grant(
-            "dns:brand.example",
-            ["append"],
-            kinds=["violation"],
-            sources=["brand"],
-            notifiers=["brand-1"],
-            entry_ids=["b1-"],
-        )
-        + grant(
-            "jwt:https://login.example#*",
-            ["read_ledger", "decide", "models"],
-            marketplaces=["*"],
-            entry_ids=["*"],
-            actions=["*"],
-        )
-    )
-    names = {
-        name: authority.certificate(dns=[f"{name}.example"]) for name in ("reader", "checkout", "brand", "stranger")
-    }
-    identities: dict[str, tuple[bytes | None, str | None]] = {
-        name: (shown.certificate.read_bytes(), None) for name, shown in names.items()
-    }
-    identities |= {
-        "nobody": (None, None),
-        "token": (None, issuer.token()),
-        "garbled token": (None, issuer.token()[:-9]),
-    }
+    path.write_text(_grants(issuer))
+    identities = _identities(authority, issuer)
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     with running_server(folder, grants=path, log_level="error", **authority.server_settings()) as running:
@@ -159,6 +130,45 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     shown = ("tries", "crashes", "allowed_wrongly")
     figures = {f"fuzz.{name}": float(counts[name]) for name in shown}
     return figures | {f"fuzz.{name.lower()}": float(codes[name]) for name in ("INTERNAL", "UNKNOWN", "OK")}
+
+
+def _grants(issuer: TokenIssuer) -> str:
+    """The grants file: who may what, narrow enough that most requests are refused."""
+    return (
+        issuer.table()
+        + grant("dns:reader.example", ["read_ledger"])
+        + grant("dns:checkout.example", ["read_scores"], sellers=["s-1"])
+        + grant(
+            "dns:brand.example",
+            ["append"],
+            kinds=["violation"],
+            sources=["brand"],
+            notifiers=["brand-1"],
+            entry_ids=["b1-"],
+        )
+        + grant(
+            "jwt:https://login.example#*",
+            ["read_ledger", "decide", "models"],
+            marketplaces=["*"],
+            entry_ids=["*"],
+            actions=["*"],
+        )
+    )
+
+
+def _identities(authority: Authority, issuer: TokenIssuer) -> dict[str, tuple[bytes | None, str | None]]:
+    """Who calls, by name: certificate and token."""
+    names = {
+        name: authority.certificate(dns=[f"{name}.example"]) for name in ("reader", "checkout", "brand", "stranger")
+    }
+    identities: dict[str, tuple[bytes | None, str | None]] = {
+        name: (shown.certificate.read_bytes(), None) for name, shown in names.items()
+    }
+    return identities | {
+        "nobody": (None, None),
+        "token": (None, issuer.token()),
+        "garbled token": (None, issuer.token()[:-9]),
+    }
 
 
 def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:

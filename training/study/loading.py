@@ -63,13 +63,7 @@ def _study(r: Reader, digest: str) -> Study | None:
     if events is not None and window_days is None and window_months is None:
         window_days = 1  # the day of the event
     r.check((window_days is None) != (window_months is None), "window must give either days or months")
-    reference = r.take("exposure.reference_orders", _NUMBER, None)
-    r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
-    slope = r.take("exposure.slope", _NUMBER, None)
-    r.check(
-        slope is None or abs(slope) <= MOST_SLOPE, f"exposure.slope must lie between -{MOST_SLOPE} and {MOST_SLOPE}"
-    )
-    r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
+    exposure = _exposure(r)
     train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
@@ -90,9 +84,8 @@ def _study(r: Reader, digest: str) -> Study | None:
         "window_days": window_days,
         "window_months": window_months,
         "maturity_days": r.take("window.maturity_days", int, 0),
-        **read_bad(r, has_exposure=bool(reference), at_events=events is not None),
-        "reference_exposure": float(reference) if reference else None,
-        "exposure_slope": None if slope is None else float(slope),
+        **read_bad(r, has_exposure=exposure["reference_exposure"] is not None, at_events=events is not None),
+        **exposure,
         "active_before_months": r.positive("eligible.active_before_months", None),
         "active_in_window": r.take("eligible.active_in_window", bool, False),
         **_left(r),
@@ -113,6 +106,21 @@ def _study(r: Reader, digest: str) -> Study | None:
     r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
     r.check((values["embargo_days"] or 0) >= 0, "observation.embargo_days must not be negative")
     return None if r.problems() else Study(**values)
+
+
+def _exposure(r: Reader) -> dict[str, float | None]:
+    """Read the table `[exposure]`: the reference orders and the slope, None each where it is not stated."""
+    reference = r.take("exposure.reference_orders", _NUMBER, None)
+    r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
+    slope = r.take("exposure.slope", _NUMBER, None)
+    r.check(
+        slope is None or abs(slope) <= MOST_SLOPE, f"exposure.slope must lie between -{MOST_SLOPE} and {MOST_SLOPE}"
+    )
+    r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
+    return {
+        "reference_exposure": float(reference) if reference else None,
+        "exposure_slope": None if slope is None else float(slope),
+    }
 
 
 _NUMBER = (int, float)
