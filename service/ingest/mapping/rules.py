@@ -32,21 +32,21 @@ nothing of a row that found nobody.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from scoring.entries.entry import Entry
-from scoring.entries.field_types import ID_FORM, FactField, is_id
+from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
-from scoring.enums import IdentityLevel
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, is_date, parse_day, parse_time
-from service.ingest.mapping.cells import Row, RowRejected, Value, are_tables, tests_of, value_of
+from service.ingest.mapping.cells import Row, RowRejected, are_tables, tests_of, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
-from service.ingest.mapping.dates import PLAIN, Dates, dates_of, day_text
+from service.ingest.mapping.dates import PLAIN, Dates, dates_of
+from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
 from service.ingest.mapping.so_far import CountSoFar
@@ -118,7 +118,7 @@ class MappedFile:
         for rule in self.rules:
             rule.ask(asked)
         for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
-            _readable(identifier.value, asked)
+            read_or_none(identifier.value, asked)
         brought = {name for join in self.joins for name in join.take}
         if self.so_far is not None:
             brought |= set(self.so_far.columns)
@@ -266,11 +266,15 @@ class Rule:
             raise ConfigurationWrong(f"{where}: rows that find their seller by the match cannot be counted")
         self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
         names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
-        shapes = {field.name: field.shape.kind for field in row.fields} | dict.fromkeys(_MOMENTS, "time")
-        self._values = {n: _dated(value_of(data[n], f"{where}.{n}", dates), n, shapes.get(n), dates) for n in names}
+        shapes = {field.name: field.shape.kind for field in row.fields} | dict.fromkeys(MOMENTS, "time")
+        self._values = {
+            n: dated_value(value_of(data[n], f"{where}.{n}", dates), n, shapes.get(n), dates) for n in names
+        }
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
-        self._steps = [_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated]
+        self._steps = [
+            field_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated
+        ]
         self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
@@ -303,24 +307,24 @@ class Rule:
     def ask(self, row: "_Asked") -> None:
         """Read all that the rule may read of a row."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
-            _readable(read, row)
+            read_or_none(read, row)
         for count in self._counts.values():
             for reading in (count.read, *count.when):
-                _readable(reading, row)
+                read_or_none(reading, row)
 
     def rejected(self, row: Row, error: RowRejected) -> RowRejected:
         """Return why there is no entry; of a violation's report with its id, so that nothing waits for it."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
-        name = (_readable(self._values["entry_id"], row) or "").strip() if is_report else ""
+        name = (read_or_none(self._values["entry_id"], row) or "").strip() if is_report else ""
         return ReportRejected(str(error), name) if name else error
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
         """Add the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
-        if any(_readable(test, row) is False for test in self._when):
+        if any(read_or_none(test, row) is False for test in self._when):
             return  # what depends on the match is still open: it may apply, once there is one
-        entries.append((_readable(self._values["entry_id"], row) or "").strip())
+        entries.append((read_or_none(self._values["entry_id"], row) or "").strip())
         if "violation" in self._values:
-            about.append((_readable(self._values["violation"], row) or "").strip())
+            about.append((read_or_none(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """Yield the entries of counted exposure, in the order of their first rows."""
@@ -340,80 +344,21 @@ class Rule:
 
     def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
-        occur = _read("occur_time", occur_text, parse_time) if occur_text else None
+        occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
         # A date says nothing of the hour: what happened, or was reported, on a day is known at the end of it.
         report: int | None
         if report_text := texts.get("report_time", ""):
-            report = _read("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)
+            report = read_text("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)
         else:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
-            report = _read("day", day, parse_day) * DAY + DAY - 1 if day else occur
+            report = read_text("day", day, parse_day) * DAY + DAY - 1 if day else occur
         values: dict[str, Any] = {}
         for name, read, left_out in self._steps:
             if text := texts.get(name, ""):
-                values[name] = _read(name, text, read) if read else text
+                values[name] = read_text(name, text, read) if read else text
             elif left_out:
                 values[name] = left_out()
         if attributes:
             values["attributes"] = {key: value for key, value in attributes.items() if value}
         fact = cast(Fact, self._fact_type(**values))
         return Entry(texts["entry_id"], texts.get("seller", ""), fact, occur, report)
-
-
-def _readable(read: Callable[[Row], T], row: Row) -> T | None:
-    """Return what is read of a row; None if it cannot be."""
-    try:
-        return read(row)
-    except RowRejected:
-        return None
-
-
-Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
-
-
-def _step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """Return how a field is made of its text: its name, how the text is read, and its default.
-
-    The default is what the field is without a text, or None.
-
-    RowRejected where the words of a required field are empty.
-    """
-    name, shape = field.name, field.shape
-    if shape.kind == "attributes":
-        return name, None, None
-    read = None if shape.kind in ("id", "text") else shape.parse
-    if not field.required:
-        return name, read, None
-    if read is None:
-        return name, read, str
-    if kind == "identity" and name == "level" and not is_mapped:
-        return name, read, lambda: IdentityLevel.NONE
-    if shape.kind in ("word", "day"):
-        return name, read, lambda: _read(name, "", shape.parse)
-    return name, read, lambda: 0 if shape.kind == "count" else None
-
-
-def _read(field: str, text: str, reader: Callable[[str], T]) -> T:
-    try:
-        return reader(text)
-    except ValueError as error:
-        raise RowRejected(f"{field}: {error}") from None
-
-
-_MOMENTS = ("occur_time", "report_time")
-
-
-def _dated(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
-    """Return the value of a field, in RFC 3339 if it is a date or time.
-
-    Where a day is wanted, a time stands for its UTC day.
-    """
-    if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
-        return value
-
-    def read(row: Row) -> str:
-        text = value(row).strip()
-        text = _read(field, text, dates.canonical) if text else ""
-        return day_text(text) if shape == "day" else text
-
-    return read

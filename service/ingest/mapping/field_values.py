@@ -1,0 +1,72 @@
+"""How a field of a fact is made of the text of a row: words, numbers, days and times, and what stands for an empty cell."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from scoring.entries.field_types import FactField
+from scoring.enums import IdentityLevel
+from service.ingest.mapping.cells import Row, RowRejected, Value
+from service.ingest.mapping.dates import Dates, day_text
+
+T = TypeVar("T")
+
+
+def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
+    """Return what is read of a row; None if it cannot be."""
+    try:
+        return read(row)
+    except RowRejected:
+        return None
+
+
+Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
+
+
+def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
+    """Return how a field is made of its text: its name, how the text is read, and its default.
+
+    The default is what the field is without a text, or None.
+
+    RowRejected where the words of a required field are empty.
+    """
+    name, shape = field.name, field.shape
+    if shape.kind == "attributes":
+        return name, None, None
+    read = None if shape.kind in ("id", "text") else shape.parse
+    if not field.required:
+        return name, read, None
+    if read is None:
+        return name, read, str
+    if kind == "identity" and name == "level" and not is_mapped:
+        return name, read, lambda: IdentityLevel.NONE
+    if shape.kind in ("word", "day"):
+        return name, read, lambda: read_text(name, "", shape.parse)
+    return name, read, lambda: 0 if shape.kind == "count" else None
+
+
+def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
+    """Read a text by its reader. RowRejected names the field where the reader raises ValueError."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise RowRejected(f"{field}: {error}") from None
+
+
+MOMENTS = ("occur_time", "report_time")
+"""Fields of every kind that are times."""
+
+
+def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
+    """Return the value of a field, in RFC 3339 if it is a date or time.
+
+    Where a day is wanted, a time stands for its UTC day.
+    """
+    if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
+        return value
+
+    def read(row: Row) -> str:
+        text = value(row).strip()
+        text = read_text(field, text, dates.canonical) if text else ""
+        return day_text(text) if shape == "day" else text
+
+    return read
