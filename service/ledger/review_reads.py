@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from scoring.entries.violation_state import RecordedChange
 from scoring.enums import Source
-from service.ledger import notifiers
+from service.ledger import notifiers, reading
 from service.ledger.database import Database
 from service.ledger.notifiers import OpenViolation, Report, Selection
-from service.ledger.records import Cut, Record
+from service.ledger.records import Cut, Record, ViolationView
 
 
 class ReviewReads:
@@ -34,6 +34,11 @@ class ReviewReads:
         """Return the first `count` notifiers of a marketplace whose id comes after `after`, by id."""
         with self._database.read() as connection:
             return notifiers.notifiers(connection, marketplace, after, count)
+
+    def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
+        """Return those of the named violations that were reported as of the cut, by id."""
+        with self._reading(cut.sequence) as connection:
+            return reading.named_violations(connection, marketplace, names, cut)
 
     def open_violations(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> list[OpenViolation]:
         """Return the `count` newest violations that wait for a decision: those of the category safety, or all others."""

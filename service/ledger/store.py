@@ -297,11 +297,6 @@ class Ledger(ReviewReads):
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
         return [view for view in views if not statuses or view.status in statuses], after
 
-    def named_violations(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
-        """Return those of the named violations that were reported as of the cut, by id."""
-        with self._reading(cut.sequence) as connection:
-            return reading.named_violations(connection, marketplace, names, cut)
-
     def export_rows(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
