@@ -16,44 +16,12 @@ from scoring.canonical import canonical_json
 from scoring.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import allow
 from service.registry.gates import gates_of as registered
-from tests.training.evaluation.cases import SCALE, case_of
-from training.evaluation.case import Case
-from training.evaluation.figures import evaluate as figures_of
+from tests.training.evaluation.cases import case_of
+from tests.training.gates.judging import MEASURED, evaluate, failing, judged, shifted
 from training.evaluation.ranking import auc
 from training.gates import findings as figures
-from training.gates.calibration import proven_ratio, row_ratio
-from training.gates.evidence import Finding, Measured, Verdict
+from training.gates.evidence import Finding, Verdict
 from training.gates.table import ADVISORY, GATES, HARD, Gates, gates_of, judge
-
-MEASURED = Measured(
-    certificate_breaches=0,
-    parity_rows=200,
-    parity_mismatches=0,
-    golden_rows=64,
-    golden_mismatches=0,
-    latency_p50_ms=0.4,
-    latency_p99_ms=2.5,
-    latency_p50_ratio=1.1,
-    latency_p99_ratio=1.4,
-    model_bytes=3_400_000,
-    trees=300,
-    digests=("a1", "a1"),
-)
-
-CHECKS = {
-    "data": [{"check": "future_dates", "ok": True, "number": 0, "text": "nothing lies in the future"}],
-    "leakage": [
-        {"check": "rebuilt", "ok": True, "number": 0, "text": "every feature is the same"},
-        {"check": "single_feature", "ok": True, "number": 0.7, "text": "no feature tells it alone"},
-        {"check": "adversarial", "ok": True, "number": 0.6, "text": "training looks like the test"},
-    ],
-}
-
-
-def evaluate(case: Case) -> dict[str, Any]:
-    """An evaluation with checks that hold."""
-    return figures_of(case) | {"checks": deepcopy(CHECKS)}
-
 
 EVALUATED = evaluate(case_of(rows=1000))
 
@@ -61,28 +29,6 @@ EVALUATED = evaluate(case_of(rows=1000))
 @pytest.fixture(scope="module")
 def good() -> dict[str, Any]:
     return evaluate(case_of())
-
-
-def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
-    """Each gate's row by its name."""
-    found = judge(gates or Gates(), evaluation, measured)
-    return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
-
-
-def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> list[str]:
-    return [gate for gate, row in judged(evaluation, measured, gates).items() if gate != "passed" and not row["ok"]]
-
-
-def shifted(**log_odds_by: Any) -> dict[str, Any]:
-    """The evaluation of a case in which the candidate's log-odds, and so what it serves, are changed by a function of
-    (log-odds, case).
-    """
-    case = case_of()
-    changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
-    log_odds = {**case.log_odds, **changed}
-    points = {"points": "lightgbm", "champion_points": "champion"}
-    given = {name: SCALE.points(log_odds[model]) for name, model in points.items()}
-    return evaluate(replace(case, log_odds=log_odds, served=log_odds, **given))
 
 
 @pytest.mark.parametrize(
@@ -155,27 +101,6 @@ def test_what_is_measured_badly_or_not_at_all_stops_the_model(
     assert [name for name, row in found.items() if name != "passed" and not row["ok"]] == [gate]
     assert text in found[gate]["text"]
     assert not found["passed"]
-
-
-def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
-    """Half of the odds predicted: level, tiers and segments say so, the slope does not."""
-    found = failing(shifted(lightgbm=lambda z, _: z - 0.7))
-    assert {"calibration_level", "calibration_grades", "segments_calibration"} <= set(found)
-    assert "calibration_slope" not in found
-    over = judged(shifted(lightgbm=lambda z, _: z + 0.7))
-    assert not over["calibration_level"]["ok"]
-    assert not over["calibration_grades"]["ok"]
-
-
-def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
-    """Log-odds twice as far apart, the level kept: slope 0.5, number 2."""
-    found = judged(shifted(lightgbm=lambda z, _: 2 * z + 1.75))
-    assert found["calibration_slope"]["number"] == pytest.approx(2, rel=0.15)
-    assert not found["calibration_slope"]["ok"]
-    assert "too far apart" in found["calibration_slope"]["text"]
-    backwards = judged(shifted(lightgbm=lambda z, _: -z - 5))
-    assert backwards["calibration_slope"]["number"] is None
-    assert not backwards["calibration_slope"]["ok"]
 
 
 def test_a_model_worse_than_the_champion_is_stopped() -> None:
@@ -270,45 +195,6 @@ def test_a_model_that_ranks_by_chance_is_stopped_whatever_it_is_compared_with(go
     assert "not proven to rank better than chance" in found["text"]
 
 
-def test_what_is_proven_of_a_tier_is_worked() -> None:
-    """Worked: 40 of 400 bad where 5 % were predicted: 0.0733 / 0.05 = 1.47; of ten questions less, of what fits nothing."""
-    row = {"effective_rows": 400, "observed": 0.1, "predicted": 0.05}
-    assert proven_ratio(row, 1) == pytest.approx(1.47, abs=0.001)
-    assert 1 < proven_ratio(row, 10) < 1.47
-    assert proven_ratio(row | {"predicted": 0.1}, 1) == 1
-    assert proven_ratio(row | {"predicted": 0.2}, 1) == pytest.approx(0.2 / 0.1323, abs=0.001)
-    assert proven_ratio({"effective_rows": 5, "observed": 1.0, "predicted": 0.0}, 1) > 1000
-
-
-def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
-    """Thin files alone predicted at a third of their odds: the segments' gate names them."""
-    harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
-    found = judged(harmed)["segments_calibration"]
-    assert not found["ok"]
-    assert "file thin" in found["text"]
-    noise = np.random.default_rng(9).normal(0, 3, 3000)
-    blurred = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", -2.5 + noise * 0.1, z))
-    found = judged(blurred)["segments_ranking"]
-    assert not found["ok"]
-    assert "file thin" in found["text"]
-
-
-def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None:
-    """What both predict wrong in a segment alike does not stop the candidate; a little worse than the champion does."""
-
-    def thin(by: float) -> Any:
-        return lambda z, case: np.where(case.file == "thin", z - by, z)
-
-    assert judged(shifted(lightgbm=thin(1.1), champion=thin(1.6)))["segments_calibration"]["ok"]
-    assert not judged(shifted(lightgbm=thin(1.1), champion=thin(0.2)))["segments_calibration"]["ok"]
-
-
-def test_small_segments_are_not_judged(good: dict[str, Any]) -> None:
-    """Below the rows that the study states nothing is proven: with more asked for than there are, nothing is judged."""
-    harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
-    assert judged(harmed, gates=gates_of({"segment_rows": 5000}))["segments_calibration"]["ok"]
-
-
 def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
     """Migration, PSI and an unstable AUC are said, and the model passes."""
     worse = deepcopy(good)
@@ -352,14 +238,6 @@ def test_the_formula_for_a_months_error_is_worked() -> None:
     drawn = [auc(rng.normal(1.19 * bad, 1), bad.astype(float)) for _ in range(2000)]
     assert np.mean(drawn) == pytest.approx(0.8, abs=0.01)
     assert np.std(drawn) == pytest.approx(0.0865, rel=0.2)
-
-
-def test_a_ratio_is_worked() -> None:
-    """Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11; the inverse counts the same."""
-    row = {"effective_rows": 100, "observed": 0.09, "predicted": 0.04}
-    assert row_ratio(row) == pytest.approx(2.11, abs=0.01)
-    assert row_ratio(row, 0.09) == 1.0
-    assert row_ratio({"effective_rows": 100, "observed": 0.04, "predicted": 0.09}) == row_ratio(row)
 
 
 def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:

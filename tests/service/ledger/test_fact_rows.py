@@ -1,0 +1,142 @@
+"""The rows that scores are made of: which kinds, in which order, and the gravest of very many allegations."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import IncidentChanged
+from scoring.entries.kinds.decisions import EntryCorrected
+from scoring.entries.kinds.table import BY_COMMAND
+from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
+from scoring.enums import (
+    Action,
+    Category,
+    CorrectionKind,
+    DisputeOutcome,
+    Harm,
+    IdentityLevel,
+    IncidentChange,
+    InspectionMethod,
+    InspectionResult,
+    Kind,
+    Source,
+    Status,
+)
+from scoring.features.columns import FactRow
+from scoring.features.facts import COUNTING_KINDS
+from scoring.score import explain, score
+from scoring.time import DAY
+from service.ledger.reading import EXPORT_COLUMNS
+from service.ledger.store import Ledger
+from tests.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
+from tests.kinds import ON_RECORD, every_entry
+from tests.scoring.worlds import artifact, policy
+
+
+def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> None:
+    ledger.append(
+        MARKET,
+        [
+            violation("v1", incident="raid"),
+            status("v1", occur_time=ago(2)),
+            exposure(TODAY - 3, settled_orders=9, product_category="toys", revision=2, late=2, returned=1),
+            identity("i1", attributes={"channel": "shop"}),
+            identity("i2", level=IdentityLevel.BASIC),
+            Entry(
+                "n1", "s1", InspectionDone(InspectionResult.PASSED, InspectionMethod.SITE_VISIT, Source.CUSTOMS), ago(7)
+            ),
+            Entry("d1", "s1", DisputeResolved(DisputeOutcome.SHARED, "staff-7"), ago(6)),
+        ],
+    )
+    assert ledger.fact_rows(MARKET, ["s1"], 7) == [
+        FactRow(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
+        FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
+        FactRow(
+            *(3, f"exposure-s1-{TODAY - 3}-toys-2", "s1", Kind.EXPOSURE, (TODAY - 3) * DAY, NOW),
+            exposure_day=TODAY - 3,
+            product_category="toys",
+            revision=2,
+            settled_orders=9,
+            service_failures=3,
+        ),
+        FactRow(4, "i1", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=3, attributes={"channel": "shop"}),
+        FactRow(5, "i2", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=2, attributes={}),
+        FactRow(6, "n1", "s1", Kind.INSPECTION, ago(7), NOW, status=InspectionResult.PASSED, source=Source.CUSTOMS),
+        FactRow(7, "d1", "s1", Kind.DISPUTE, ago(6), NOW, status=DisputeOutcome.SHARED),
+    ]
+
+
+def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) -> None:
+    """Ratings, measures and the like stay where they are; the count by seller agrees."""
+    ledger.append(MARKET, ON_RECORD)
+    ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
+    sequence = ledger.last()[0]
+    rows = ledger.fact_rows(MARKET, ["s1", "nobody"], sequence)
+    assert {row.kind for row in rows} == COUNTING_KINDS
+    everything = [row for chunk in ledger.export_rows(MARKET, ledger.cut()) for row in chunk]
+    kind, seller = (EXPORT_COLUMNS.index(name) for name in ("kind", "seller"))
+    assert [row.sequence for row in rows] == [
+        row[0] for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"
+    ]
+    assert len(rows) < len(everything)
+    assert ledger.fact_counts(MARKET, ["s1", "nobody"]) == {"s1": (len(rows), 0)}
+
+
+def accused(ledger: Ledger) -> None:
+    """A seller with fourteen allegations, of which some were decided, moved or split off, and some confirmed ones."""
+    long_ago = [identity("i", report_time=ago(399)), exposure(TODAY - 40, report_time=ago(38)), identity("j", "s2")]
+    ledger.append(MARKET, [*long_ago, exposure(TODAY - 3), confirmed("k")], imported=True)
+    harms = [Harm.LOW, Harm.MEDIUM, Harm.HIGH, Harm.EXTREME]
+    for n in range(14):
+        happened = {"occur_time": ago(30 - 2 * n), "report_time": ago(29 - 2 * n)}
+        ledger.append(MARKET, [violation(f"a{n}", harm=harms[n % 4], incident=f"n{n}", **happened)], imported=True)
+    ledger.append(
+        MARKET, [violation("b", "s2"), status("a0"), status("a4", Action.DISMISS), status("a5", Action.REVIEW)]
+    )
+    split = IncidentChanged(IncidentChange.SPLIT, "n9", "staff-7", "another listing", violation="a8")
+    ledger.append(MARKET, [Entry("split", "s1", split)])
+    moved = EntryCorrected("a13", CorrectionKind.MOVED, "staff-7", "a typing error", ago(12))
+    ledger.append(MARKET, [Entry("moved", "s1", moved)])
+
+
+@pytest.mark.parametrize("days", [0, 7, 13, 25])
+@pytest.mark.parametrize("most", [1, 4, 9])
+def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
+    ledger: Ledger, days: float, most: int
+) -> None:
+    """An answer of any time is the one of all rows, but for the points if all were upheld, which rest on those read."""
+    accused(ledger)
+    cut = ledger.cut(observe_time=ago(days) if days else None)
+    rows = ledger.fact_rows(MARKET, ["s1"], cut.sequence)
+    read, omitted = ledger.facts_of_seller(MARKET, "s1", cut, most)
+    assert ledger.fact_counts(MARKET, ["s1"]) == {"s1": (len(rows), 14)}
+    assert [row for row in rows if row in read] == read
+    undecided = {f"a{n}" for n in range(14)} - {"a0", "a4", "a5", "a8", "a13"}
+    assert len(undecided & {row.entry_id for row in read}) <= most
+    [whole] = score(rows, ["s1"], cut.observe_time, artifact(), policy())
+    assert whole.open_allegations > 0
+    [short] = score(read, ["s1"], cut.observe_time, artifact(), policy(), omitted={"s1": omitted})
+    assert replace(short, points_if_upheld=whole.points_if_upheld) == whole
+    assert whole.points is None or whole.points_if_upheld <= short.points_if_upheld <= short.points
+    explained = explain(read, "s1", cut.observe_time, None, policy(), omitted={"s1": omitted})
+    assert explained.score.open_allegations == whole.open_allegations
+
+
+def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
+    accused(ledger)
+    cut = ledger.cut()
+    assert ledger.facts_of_seller(MARKET, "s1", cut, 14) == (ledger.fact_rows(MARKET, ["s1"], cut.sequence), 0)
+    assert ledger.facts_of_seller(MARKET, "nobody", cut, 14) == ([], 0)
+
+
+def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:
+    """In the order of bytes, on every database and under every locale."""
+    sellers = ["a", "B", "_", "b", "a:1", "A"]
+    ledger.append(MARKET, [identity(f"{turn}-{seller}", seller) for turn in (0, 1) for seller in sellers])
+    ledger.append("other", [identity("x", "a")])
+    rows = ledger.fact_rows(MARKET, ["b", "a", "B", "none", "a:1", "_"], 11)
+    assert [(row.seller, row.sequence) for row in rows] == [
+        ("B", 2), ("B", 8), ("_", 3), ("_", 9), ("a", 1), ("a", 7), ("a:1", 5), ("a:1", 11), ("b", 4), ("b", 10),
+    ]  # fmt: skip
+    assert ledger.fact_rows(MARKET, [], 11) == []

@@ -1,0 +1,62 @@
+"""Evaluations of made cases, good and spoiled, and what the gates say of them."""
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from tests.training.evaluation.cases import SCALE, case_of
+from training.evaluation.case import Case
+from training.evaluation.figures import evaluate as figures_of
+from training.gates.evidence import Measured
+from training.gates.table import Gates, judge
+
+MEASURED = Measured(
+    certificate_breaches=0,
+    parity_rows=200,
+    parity_mismatches=0,
+    golden_rows=64,
+    golden_mismatches=0,
+    latency_p50_ms=0.4,
+    latency_p99_ms=2.5,
+    latency_p50_ratio=1.1,
+    latency_p99_ratio=1.4,
+    model_bytes=3_400_000,
+    trees=300,
+    digests=("a1", "a1"),
+)
+
+CHECKS = {
+    "data": [{"check": "future_dates", "ok": True, "number": 0, "text": "nothing lies in the future"}],
+    "leakage": [
+        {"check": "rebuilt", "ok": True, "number": 0, "text": "every feature is the same"},
+        {"check": "single_feature", "ok": True, "number": 0.7, "text": "no feature tells it alone"},
+        {"check": "adversarial", "ok": True, "number": 0.6, "text": "training looks like the test"},
+    ],
+}
+
+
+def evaluate(case: Case) -> dict[str, Any]:
+    """An evaluation with checks that hold."""
+    return figures_of(case) | {"checks": deepcopy(CHECKS)}
+
+
+def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
+    """Each gate's row by its name."""
+    found = judge(gates or Gates(), evaluation, measured)
+    return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
+
+
+def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> list[str]:
+    return [gate for gate, row in judged(evaluation, measured, gates).items() if gate != "passed" and not row["ok"]]
+
+
+def shifted(**log_odds_by: Any) -> dict[str, Any]:
+    """The evaluation of a case in which the candidate's log-odds, and so what it serves, are changed by a function of
+    (log-odds, case).
+    """
+    case = case_of()
+    changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
+    log_odds = {**case.log_odds, **changed}
+    points = {"points": "lightgbm", "champion_points": "champion"}
+    given = {name: SCALE.points(log_odds[model]) for name, model in points.items()}
+    return evaluate(replace(case, log_odds=log_odds, served=log_odds, **given))
