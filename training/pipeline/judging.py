@@ -161,7 +161,8 @@ def _digests(step: Step, job: Job, fitted: Fitted, calibrated: Calibrated) -> tu
     if job.verify:
         again = replace(job, kept=Kept(None))
         seen = observe(step, again)
-        if job.slope is not None:
+        # After a search the slope is taken as found, like the parameters: it was estimated beside the study's own ones.
+        if job.slope is not None and (job.recalibrate or not job.trials):
             again = find_slope(step, again, seen).job
         other = fit(step, again, seen)
         found.append(_digest(other.text, calibrate_fit(step, again, seen, other, calibrated.lift)))
