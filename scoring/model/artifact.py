@@ -43,7 +43,7 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 class ModelParts:
     """What training hands over to be packed. `directions` and order follow `features`; `baseline` is their values for
     the clean baseline seller, whose context is packed at its reference; `golden` is float64 of shape (n, features);
-    `prior` of the sellers' own rates (default: `thin.default_prior`). `exposure_slope`: by how much the log-odds of a
+    `prior` of the sellers' own rates (default: `interval.default_prior`). `exposure_slope`: by how much the log-odds of a
     training row rose with ln(its own orders); None: not stated, which means 1.
     """
 

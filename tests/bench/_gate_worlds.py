@@ -105,7 +105,7 @@ def _study(width: int) -> Study:
 
 
 def _snapshot(world: World, leak: str) -> Snapshot:
-    """All rows with a few coarse features; with the outcome in one of them, or one seller in five under a second name."""
+    """All rows with a few coarse features; with the outcome in one of them, or one seller in ten under a second name."""
     n, rng = len(world.bad), world.rng
     steps = ((0.7, 20), (1.0, 2), (1.5, 2))  # so coarse that a few in a hundred rows are alike by chance
     x = np.stack([np.rint(step * (world.told + rng.normal(0, noise, n))) for noise, step in steps], axis=1)

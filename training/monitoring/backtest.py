@@ -9,7 +9,7 @@ beginning and the tier with its look back over day-ends, thin files, overrides. 
   alone, also of a ledger whose history was imported.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,15 +25,13 @@ from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy import Policy
+from scoring.progress import Progress
 from scoring.time import DAY
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import is_mature, last_training_day, outcome
 from training.observation.chunks import of_sellers
 from training.observation.export import LedgerTable
 from training.study.definition import Study
-
-Progress = Callable[[str, int, int], None]
-"""Takes the step's name, and how much of how much is done."""
 
 MOST_ENTRIES = 50_000
 """Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""

@@ -37,6 +37,10 @@ class Counted:
     loss: Ints
     """Severity weight of each."""
 
+    def take(self, rows: Bools) -> "Counted":
+        """Return those of `rows`."""
+        return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
+
     def by_case(self, cases: int) -> Ints:
         """Return how many there are of each case, shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
@@ -90,8 +94,6 @@ def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Cou
     severity.
     """
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
-    if not len(starts):
-        return Counted(v.case, v.day, v.case, v.case, v.case)
     return Counted(
         case=v.case[starts],
         day=np.minimum.reduceat(day, starts),

@@ -218,7 +218,8 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
 def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
     """Return case, place of the window and day on which enough was known to be bad in it.
 
-    Sellers with fewer settled orders than the study needs are no rows, and left out.
+    Where bad is a share of the orders, or the study states `least_orders`, sellers with fewer orders than it needs are no
+    rows, and left out. With `[exposure]`, or where rows weigh by orders and nothing else asks for them, all are counted.
     """
     matching = np.flatnonzero(matches(final.violations, study.bad, table))
     v, known = final.violations.take(matching), known[matching]
@@ -230,7 +231,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
     for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
         if study.bad_count == "service_failures":
             inside = (happened >= start) & (happened < end)
-            counted = Counted(*(getattr(every, name)[inside] for name in Counted.__dataclass_fields__))
+            counted = every.take(inside)
         else:
             inside = (v.day >= start) & (v.day < end)
             counted = count_incidents(v.take(inside), known[inside], amount[inside], study)

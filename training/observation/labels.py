@@ -43,7 +43,6 @@ STRATA = 5
 MOST_WEIGHT = 10.0
 """The most that one row may stand for."""
 
-
 _IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 """Of each kind, by its number, whether it reports violations or decides about them."""
 _IS_OF_SALES = are(Kind.EXPOSURE, Kind.CORRECTION)
@@ -183,7 +182,7 @@ def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, tr
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
     inside = windows.hold(counted.case, counted.day)
-    return Counted(*(getattr(counted, name)[inside] for name in Counted.__dataclass_fields__))
+    return counted.take(inside)
 
 
 def _mature(

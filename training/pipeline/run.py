@@ -2,6 +2,7 @@
 
 import math
 
+from scoring.progress import Progress
 from training.pipeline.checking import check_data, check_leakage, joined
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
@@ -9,7 +10,7 @@ from training.pipeline.job import Job, Planned, Trained
 from training.pipeline.judging import assess, check_gates
 from training.pipeline.observing import observe
 from training.pipeline.sloped import find_slope
-from training.pipeline.steps import Progress, Steps
+from training.pipeline.steps import Steps
 from training.pipeline.tuned import search
 
 

@@ -9,8 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-Progress = Callable[[str, int, int], None]
-"""Takes the step's name, and how much of how much is done."""
+from scoring.progress import Progress
 
 P = ParamSpec("P")
 

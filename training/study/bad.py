@@ -1,14 +1,12 @@
 """The bad definition of a study: which violations, counted how, over which orders, and what a row weighs."""
 
-from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Category, Harm, Severity
 from training.study.definition import COUNTS, WEIGHTS, BadRule
-from training.study.reader import Reader
+from training.study.reader import Reader, word
 
-Word = TypeVar("Word", bound=IntEnum)
 _NUMBER = (int, float)
 
 
@@ -55,15 +53,6 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> dict[str, Any
         "least_orders": least,
         "weigh_by": _one_of(r, "bad.weigh_by", WEIGHTS),
     }
-
-
-def word(words: type[Word], text: object) -> Word:
-    """Return the member of an enumeration that a text names. ValueError lists those that there are."""
-    try:
-        return words[str(text).upper()]
-    except KeyError:
-        known = ", ".join(word.name.lower() for word in words)
-        raise ValueError(f"{text!r} is none of {known}") from None
 
 
 def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:

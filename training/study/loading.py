@@ -16,11 +16,11 @@ from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Featu
 from scoring.model.promises import freed
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
-from training.study.bad import read_bad, word
+from training.study.bad import read_bad
 from training.study.context import read_context, read_events
 from training.study.definition import LEFT, Study
 from training.study.parameters import wrong_parameters
-from training.study.reader import Reader
+from training.study.reader import Reader, word
 
 
 def load_study(path: Path) -> Study:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from enum import IntEnum
+from typing import Any, TypeVar
+
+Word = TypeVar("Word", bound=IntEnum)
 
 
 class Reader:
@@ -68,3 +71,12 @@ def _like(key: str, known: Iterable[str]) -> str:
     """Return a question for the known name that is most like a mistyped one; empty if none is."""
     alike = get_close_matches(key, sorted(known), n=1)
     return f"; did you mean {alike[0]}?" if alike else ""
+
+
+def word(words: type[Word], text: object) -> Word:
+    """Return the member of an enumeration that a text names. ValueError lists those that there are."""
+    try:
+        return words[str(text).upper()]
+    except KeyError:
+        known = ", ".join(word.name.lower() for word in words)
+        raise ValueError(f"{text!r} is none of {known}") from None
