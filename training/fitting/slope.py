@@ -101,7 +101,8 @@ def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | 
     """Return the slope of `own` in the log-odds of bad beside a score, and its standard error.
 
     Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error counts
-    rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope.
+    rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope, or the
+    steps do not come to an end.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -115,6 +116,8 @@ def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | 
         beta += step
         if np.abs(step).max() < 1e-10:
             break
+    else:
+        return None
     _, cluster = np.unique(rows.seller, return_inverse=True)
     gone = design * (rows.weight * (rows.bad - p))[:, None]
     by_seller = np.stack([np.bincount(cluster, weights=column) for column in gone.T], axis=1)
