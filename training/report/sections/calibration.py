@@ -194,7 +194,9 @@ def _auc_by_volume(rows: list[Json]) -> Plot:
 
 def _by_volume(rows: list[Json]) -> Plot:
     x = names(
-        [f"{count(row['orders_from'])}–{count(row['orders_to'])}" for row in rows], "settled orders in the window", 4
+        [f"{count(row['orders_from'])}–{count(row['orders_to'])}" for row in rows],
+        "settled orders before the observation",
+        4,
     )
     twin = [row.get("unconstrained_predicted") for row in rows]
     y = axis(
