@@ -1,12 +1,15 @@
 """Nobody decides its own report: whom a batch's decisions and reports would let judge what the same caller stated."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from sqlalchemy import Connection, bindparam, select
 
 from scoring.entries.entry import PreparedEntry
-from scoring.entries.kinds.conduct import StatusChanged
-from scoring.enums import Action, Kind
+from scoring.entries.incidents import DERIVED_ID_PREFIX
+from scoring.entries.kinds.conduct import AttributionStated, StatusChanged
+from scoring.entries.kinds.table import Fact
+from scoring.enums import Action, Attribution, Kind
 from scoring.errors import PermissionDenied
 from service.call_context import LOCAL_CALLER, current_call
 from service.ledger.expressions import Texts, among
@@ -16,6 +19,8 @@ _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
 """Actions that are somebody else's; a notifier may withdraw, and anybody may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
+"""Kinds of entries that violations follow from within a batch."""
 
 _STATED = select(_E.entry_id, _E.principal, _E.target).where(
     _E.marketplace == bindparam("marketplace"),
@@ -33,20 +38,21 @@ _WAITING = select(_E.violation, _E.principal).where(
 def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
     """Refuse a batch, by PermissionDenied, if its caller decides about what it reported, or reports what it decided.
 
-    A violation that was derived from a report of a product is the report's. `local`, and who calls no server, may do both.
+    A violation that was derived from a report of a product is the report's. One that only this batch may derive is decided
+    by a later one, since whose it is is not on record yet: its id can be computed. Whether the goods were somebody else's,
+    accepted or rejected, is a decision too. `local`, and who calls no server, may do all of it.
     """
     caller = current_call().caller
     if caller in {"", LOCAL_CALLER}:
         return
-    decided = {
-        item.entry.fact.violation: index
-        for index, item in enumerate(batch)
-        if isinstance(item.entry.fact, StatusChanged) and item.entry.fact.action in _OTHERS_DECIDE
-    }
+    decided = {item.entry.fact.violation: index for index, item in enumerate(batch) if _decides(item.entry.fact)}
     reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
     own = decided.keys() & reported.keys()
     if decided:
-        own |= _own_reports(connection, marketplace, [*decided], caller)
+        found, known = _own_reports(connection, marketplace, [*decided], caller)
+        own |= found
+        if any(item.kind in _DERIVED_FROM for item in batch):
+            own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
     if reported:
         rows = connection.execute(_WAITING, {"marketplace": marketplace, "names": [*reported]}).all()
         own |= {violation for violation, principal in rows if _is_same(caller, principal)}
@@ -56,8 +62,17 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
         raise PermissionDenied(text, {"right": "decide"}, ("entries", index))
 
 
-def _own_reports(connection: Connection, marketplace: str, names: Sequence[str], caller: str) -> set[str]:
-    """Return those of the named violations that the caller reported, or whose product it reported."""
+def _decides(fact: Fact) -> TypeGuard[StatusChanged | AttributionStated]:
+    """Return whether a fact decides about a violation what its reporter may not."""
+    if isinstance(fact, AttributionStated):
+        return fact.outcome is not Attribution.CONTESTED
+    return isinstance(fact, StatusChanged) and fact.action in _OTHERS_DECIDE
+
+
+def _own_reports(
+    connection: Connection, marketplace: str, names: Sequence[str], caller: str
+) -> tuple[set[str], set[str]]:
+    """Return those of the named violations that the caller, or whose product it, reported; and those on record."""
     rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
     origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
     own = {name for name, principal, _ in rows if _is_same(caller, principal)}
@@ -65,7 +80,7 @@ def _own_reports(connection: Connection, marketplace: str, names: Sequence[str],
         found = connection.execute(_STATED, {"marketplace": marketplace, "names": sorted({*origins.values()})}).all()
         products = {name for name, principal, _ in found if _is_same(caller, principal)}
         own |= {name for name, origin in origins.items() if origin in products}
-    return own
+    return own, {name for name, _, _ in rows}
 
 
 def _is_same(caller: str, principal: str | None) -> bool:

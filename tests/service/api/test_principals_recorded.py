@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
+from scoring.entries.incidents import derived_id
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from tests.callers import Authority, Shown, grant
@@ -43,6 +44,21 @@ def decision(entry_id: str, about: str, action: "entry_pb2.Action.ValueType", se
         entry.seller = f"marketplaces/{MARKET}/sellers/{seller}"
     entry.status.violation, entry.status.action = about, action
     entry.status.actor, entry.status.reason = "court", "so"
+    return entry
+
+
+def listing(entry_id: str, seller: str, product: str) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=f"marketplaces/{MARKET}/sellers/{seller}")
+    entry.occur_time.CopyFrom(violation("x", seller).occur_time)
+    entry.product.product = product
+    return entry
+
+
+def product_report(entry_id: str, product: str) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=entry_id)
+    entry.occur_time.CopyFrom(violation("x", "s").occur_time)
+    facts = {"violation_type": "unsafe_product", "harm": entry_pb2.HARM_HIGH, "source": entry_pb2.SOURCE_BRAND}
+    entry.product_violation.CopyFrom(entry_pb2.ProductViolationReported(**facts, product=product))
     return entry
 
 
@@ -98,19 +114,43 @@ def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: C
 
 
 def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Callers) -> None:
-    listed = entry_pb2.Entry(entry_id="r-1", seller=f"marketplaces/{MARKET}/sellers/s")
-    listed.occur_time.CopyFrom(violation("x", "s").occur_time)
-    listed.product.product = "gtin-9"
-    recall = entry_pb2.Entry(entry_id="r-2")
-    recall.occur_time.CopyFrom(listed.occur_time)
-    facts = {"violation_type": "unsafe_product", "harm": entry_pb2.HARM_HIGH, "source": entry_pb2.SOURCE_BRAND}
-    recall.product_violation.CopyFrom(entry_pb2.ProductViolationReported(**facts, product="gtin-9"))
+    listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])
         b.append_entries(MARKET, [listed])  # by whose append the violation of the seller follows
         [derived] = [one.name for one in b.list_violations(MARKET, "s") if one.violation_type == "unsafe_product"]
         name = derived.rpartition("/")[2]
         refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
+
+
+def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(callers: Callers) -> None:
+    """A recall and a decision about what follows from it, and a listing under a recall that is on record already."""
+    listed, recall = listing("e-1", "s", "gtin-8"), product_report("e-2", "gtin-8")
+    confirm = decision("e-3", derived_id("e-2", "s"), entry_pb2.ACTION_CONFIRM)
+    with callers("a") as a, callers("b") as b:
+        b.append_entries(MARKET, [listed])
+        refused(lambda: a.append_entries(MARKET, [recall, confirm]))
+        a.append_entries(MARKET, [recall])
+        again = decision("e-5", derived_id("e-2", "t"), entry_pb2.ACTION_CONFIRM)
+        refused(lambda: a.append_entries(MARKET, [listing("e-4", "t", "gtin-8"), again]))
+        b.append_entries(MARKET, [confirm])
+
+
+def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Callers) -> None:
+    """To contest it is everybody's, to accept or reject that is not."""
+    with callers("a") as a, callers("b") as b:
+        a.append_entries(MARKET, [violation("g-1", "s")])
+        stated = []
+        for number, outcome in enumerate(("CONTESTED", "REJECTED", "ACCEPTED")):
+            entry = entry_pb2.Entry(entry_id=f"g-2-{number}")
+            entry.attribution.violation = "g-1"
+            entry.attribution.outcome = entry_pb2.Attribution.Value(f"ATTRIBUTION_{outcome}")
+            entry.attribution.actor, entry.attribution.reason = "a", "another shop's parcel"
+            stated.append(entry)
+        a.append_entries(MARKET, stated[:1])
+        for entry in stated[1:]:
+            refused(lambda entry=entry: a.append_entries(MARKET, [entry]))
+        b.append_entries(MARKET, stated[2:])
 
 
 def test_local_may_do_both(callers: Callers) -> None:
