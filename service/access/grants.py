@@ -76,6 +76,8 @@ def load_grants(path: Path) -> Grants:
         raise ConfigurationWrong(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError as error:  # no TOML, no UTF-8
         raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
+    except RecursionError:
+        raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
     return grants_of(content, path)
 
 
@@ -175,7 +177,10 @@ def _issuer(table: _Table, folder: Path) -> tuple[_Table, Issuer]:
     if keys.startswith("http:"):
         table.say("keys", "must be fetched by https")
     elif keys and not keys.startswith("https://"):
-        keys = str(folder / Path(keys).expanduser())
+        try:
+            keys = str(folder / Path(keys).expanduser())
+        except RuntimeError:
+            table.say("keys", "names a home directory that there is not")
     authorities = table.text("authorities", required=False)
     if authorities and not (folder / authorities).is_file():
         table.say("authorities", "must be a file of certificates in PEM")

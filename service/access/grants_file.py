@@ -61,6 +61,9 @@ class GrantsFile:
                     self._report("grants taken over", "")
                 except ConfigurationWrong as error:
                     self._report("grants refused, the last good ones stay in force", error.message)
+                except Exception as error:  # noqa: BLE001 (whatever the file holds, later ones must be taken over)
+                    problem = f"{self._path} cannot be read ({type(error).__name__})"
+                    self._report("grants refused, the last good ones stay in force", problem)
             before = state
 
     def _state(self) -> object:

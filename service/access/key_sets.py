@@ -153,6 +153,8 @@ class KeySource:
                 self._take(read_key_set(data))
         except (OSError, ValueError) as error:
             self._fail(str(getattr(error, "reason", None) or error))
+        except Exception as error:  # noqa: BLE001 (whatever a place answers, withdrawn keys must go on to be noticed)
+            self._fail(f"cannot be read ({type(error).__name__})")
         else:
             self._confirmed, self._problem = monotonic(), ""
 

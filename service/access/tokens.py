@@ -143,7 +143,10 @@ def _expiry(claims: Mapping[str, Any], now: float) -> float:
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")
-    expires, issued, begins = (float(time) if time is not None else -inf for time in times)
+    try:
+        expires, issued, begins = (float(time) if time is not None else -inf for time in times)
+    except OverflowError:
+        raise TokenRefused("states times that are none") from None
     if not expires < inf or not issued < inf:
         raise TokenRefused("states times that are none")
     if now >= expires + SKEW_SECONDS:

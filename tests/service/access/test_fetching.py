@@ -100,6 +100,8 @@ def test_keys_are_fetched_anew_every_five_minutes_and_for_an_unknown_one_at_most
         ((500, {}, b""), "Internal Server Error"),
         ((200, {}, b"x" * (300 << 10)), "too large"),
         ((200, {}, b"<html>"), "no JSON Web Key Set"),
+        ((200, {}, b'{"keys": [{"kty": "RSA", "kid": "k", "alg": []}]}'), "cannot be read"),
+        ((200, {"X-Long": "x" * (70 << 10)}, b"{}"), "cannot be read"),
         ((200, {}, json.dumps({"keys": [{"kty": "EC", "kid": str(n)} for n in range(10_000)]}).encode()), "too large"),
         ((200, {}, json.dumps({"keys": [{"kid": str(n)} for n in range(5_000)]}).encode()), "at most 100"),
     ],

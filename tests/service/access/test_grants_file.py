@@ -18,6 +18,7 @@ from tests.callers import Authority, TokenIssuer, grant
 from tests.servers import MARKET, Running, running_server, violation
 
 SECONDS = 20
+HALF = "[[grants]]\nprincipals = ["
 
 
 def eventually(is_so: object, seconds: float = SECONDS) -> None:
@@ -69,12 +70,13 @@ def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> 
     with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
         assert [*reader.list_entries(MARKET)] == []
         refusal = "grants refused, the last good ones stay in force"
-        for count, bad in enumerate(("[[grants]]\nprincipals = [", "[[grants]]\n"), 1):
+        homeless = server.issuer.table().replace(str(server.issuer.path), "~nosuchuser/keys.json")
+        for count, bad in enumerate((HALF, "[[grants]]\n", f"a = {'[' * 100_000}", homeless), 1):
             server.grants.write_text(bad)
             eventually(lambda count=count: len(server.running.lines(refusal)) == count)
             assert [*reader.list_entries(MARKET)] == []
         server.grants.unlink()
-        eventually(lambda: len(server.running.lines(refusal)) == 3)
+        eventually(lambda: len(server.running.lines(refusal)) == 5)
         assert [*reader.list_entries(MARKET)] == []
         server.take(grant("dns:other.example", ["read_ledger"]))
         with pytest.raises(SellertrustCallError) as caught:
