@@ -107,4 +107,6 @@ def _last_hash(file: int) -> str:
     if not tail.endswith(b"\n"):
         raise ValueError("its last line is not whole")
     found = json.loads(tail[:-1].rpartition(b"\n")[2])
+    if not isinstance(found, dict) or not isinstance(found.get("hash"), str):
+        raise ValueError("its last line is none of an audit file")
     return str(found["hash"])

@@ -156,6 +156,7 @@ class Calls:
                 passage.caller = self._gate.identify(context)
                 may_open = self._gate.admit(passage.caller, method.call_class)
                 if streams is not None:
+                    self._gate.require_anything(passage.caller, method.name)
                     client = passage.caller.name if self._gate.has_grants else _client_of(context)
                     held.enter_context(streams.place(client, may_open))
                     held.enter_context(self._records.open_streams.labels(method.name).track_inprogress())
@@ -182,16 +183,21 @@ class Calls:
 
         No request reaches a servicer but through here: whoever may refuse one for what it asks for does so here.
         """
+        parent = ""
         for data in messages:
             if passage.method.gives_stream:
                 self._records.count_message(passage, "received")
-            passage.request = parse(passage.method.request_type, data)
+            request: Any = parse(passage.method.request_type, data)
+            if passage.method.takes_stream:
+                # Empty after the first message, it is that of the stream: what follows judges by where entries go.
+                parent = request.parent = request.parent or parent
+            passage.request = request
             self._require(passage, context)
             if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
                 self._gate.admit_entries(passage.caller, len(entries))
             if passage.caller is not None:
                 self._gate.keep(passage.caller, passage.method.name, passage.request)
-            yield passage.request
+            yield request
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
         """Refuse what the caller of a call is not granted: Unauthenticated, PermissionDenied, or as `Gate.require`.

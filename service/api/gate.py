@@ -104,6 +104,13 @@ class Gate:
             raise not_granted(row.right)
         return visible
 
+    def require_anything(self, caller: Caller, method: str) -> None:
+        """Refuse a caller that is granted nothing at all, before it says what it asks for. PermissionDenied."""
+        if self._grants is None or caller.principals == (LOCAL,):
+            return
+        if not is_granted_anything(caller.principals, self._grants.rules.grants):
+            raise not_granted(METHODS[method].right)
+
     def admit(self, caller: Caller, call_class: str) -> int:
         """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess.
 

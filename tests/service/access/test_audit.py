@@ -8,6 +8,8 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
+from sellertrust.v1 import entry_pb2, ledger_service_pb2
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.audit import AuditFile, verify_audit
 from tests.servers import MARKET, running_server, violation
 
@@ -54,7 +56,29 @@ def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None
         assert len(client.get_violation(MARKET, "v-1").entries) == 2
 
 
-def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "audit").write_text('{"hash": "half')
-    with pytest.raises(ConfigurationWrong, match="not whole"), running_server(tmp_path, audit_file=tmp_path / "audit"):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [('{"hash": "half', "not whole"), ("{}\n", "none of an audit file"), ("5\n", "none of an audit file")],
+)
+def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "audit").write_text(content)
+    with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path, audit_file=tmp_path / "audit"):
         pass
+
+
+def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_again_or_not(tmp_path: Path) -> None:
+    """The contract lets later batches leave `parent` empty."""
+    path = tmp_path / "audit"
+    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+        client.append_entries(MARKET, [violation("v-1", "s")])
+        sent = []
+        for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_OVERTURN)):
+            entry = entry_pb2.Entry(entry_id=f"d-{number}")
+            entry.status.violation, entry.status.action = "v-1", action
+            entry.status.actor, entry.status.reason = "court", "so"
+            parent = "" if number else f"marketplaces/{MARKET}"
+            sent.append(ledger_service_pb2.StreamEntriesRequest(parent=parent, entries=[entry]))
+        answers = [*LedgerServiceStub(client.channel).StreamEntries(iter(sent))]
+        assert not any(answer.HasField("error") for answer in answers)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [line["named"] for line in lines] == [f"marketplaces/{MARKET}"] * 2

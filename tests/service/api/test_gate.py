@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.api.gate import require_rows
 from tests.callers import Authority, Shown, TokenIssuer, grant
 from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
@@ -245,6 +247,17 @@ def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> Non
             call_bytes(running.address, "LedgerService/GetViolation", b"\xff")
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert {line["caller"] for line in running.lines()} == {"local"}
+
+
+def test_who_is_granted_nothing_opens_no_stream(callers: Callers) -> None:
+    """Not even one that sends nothing: it would hold a thread for ever."""
+    with callers.client("nobody.example") as client:
+        ended = Event()
+        silent = iter(lambda: ended.wait() and None, None)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(iter(LedgerServiceStub(client.channel).StreamEntries(silent, timeout=20)))
+        ended.set()
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_health_is_open_to_all(callers: Callers) -> None:
