@@ -73,7 +73,7 @@ class CallerFiles:
         if self._token is not None:
             try:
                 self._token_text = _read_token(self._token)
-            except (OSError, ValueError):
+            except OSError:
                 return
 
 
@@ -83,9 +83,9 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 
 def _read_token(path: Path) -> str:
-    text = path.read_text(encoding="ascii").strip()
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
     if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError(f"{path} holds no token: one line of printable characters")
+        raise OSError(f"{path} holds no token: one line of printable characters")
     return text
 
 

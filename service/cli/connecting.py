@@ -40,15 +40,19 @@ def connected(
     """
     place = target or settings.target
     tls_context(settings)
-    with Client(
-        place,
-        tls=settings.target_ca,
-        certificate=settings.target_certificate,
-        key=settings.target_key,
-        token=settings.target_token,
-        deadline_seconds=deadline_seconds,
-        service_config=service_config,
-    ) as client:
+    try:
+        made = Client(
+            place,
+            tls=settings.target_ca,
+            certificate=settings.target_certificate,
+            key=settings.target_key,
+            token=settings.target_token,
+            deadline_seconds=deadline_seconds,
+            service_config=service_config,
+        )
+    except OSError as error:  # the certificate's files are sound by now
+        raise ConfigurationWrong(f"SELLERTRUST_TARGET_TOKEN cannot be used: {error}") from None
+    with made as client:
         try:
             yield client
         except SellertrustCallError as error:

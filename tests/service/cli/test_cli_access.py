@@ -46,3 +46,7 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_token=token)
         assert "SELLERTRUST_TARGET_TOKEN" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
         assert "sellertrust access show" in shell.error(4, "violation", "show", "v-1", target_token=token)
+        (tmp_path / "junk.jwt").write_text("not a token")
+        said = shell.error(6, "violation", "show", "v-1", target_token=tmp_path / "junk.jwt")
+        assert "SELLERTRUST_TARGET_TOKEN" in said
+        assert "holds no token" in said
