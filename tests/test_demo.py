@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.demo import MARKER
+from service.ledger.store import Ledger
+from tests.builders import identity
+
 ROOT = Path(__file__).parents[1]
 SECONDS = 120
 STEPS = ("simulate 600 sellers", "import the files", "train, certify and publish", "serve", "ask over gRPC", "report")
@@ -73,6 +77,19 @@ def test_a_demo_that_is_told_to_stop_takes_its_server_along(tmp_path: Path) -> N
         process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
     assert_alone(process)
+
+
+def test_a_demo_beside_a_server_of_the_last_one_is_refused_and_nothing_is_deleted(tmp_path: Path) -> None:
+    """Else the server would answer from files that are gone, and its next append would go into the new ledger."""
+    (tmp_path / MARKER).touch()
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=True, serving=True) as ledger:
+        ledger.append("demo", [identity()])
+        with start("--sellers", 600, "--folder", tmp_path) as process:
+            _, stderr = process.communicate(timeout=SECONDS)
+        assert process.returncode == 6
+        assert "another server has" in stderr
+        assert ledger.last()[0] == 1
+        assert (tmp_path / "ledger.db").exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

@@ -27,6 +27,7 @@ from service.cli.progress import StepProgress
 from service.cli.scores import print_explanation, score_row
 from service.cli.train import train_and_publish
 from service.ingest.file_import import import_files
+from service.ledger.one_writer import WriterLock
 from service.ledger.store import Ledger
 from service.settings import PREFIX, Settings, load
 
@@ -96,10 +97,20 @@ def _settings(folder: Path | None) -> Settings:
     place = (folder or load({}).data_dir / "demo").absolute()
     if place.exists() and not (place / MARKER).exists() and not (place.is_dir() and not any(place.iterdir())):
         raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    if (place / MARKER).exists():
+        _empty(place)
+    place.mkdir(parents=True, exist_ok=True)
     (place / MARKER).touch()
     return load({f"{PREFIX}DATA_DIR": str(place), f"{PREFIX}ADDRESS": "127.0.0.1:0", f"{PREFIX}METRICS_ADDRESS": ""})
+
+
+def _empty(place: Path) -> None:
+    """Delete what an earlier demo left. ConfigurationWrong while a server or a command has its ledger open."""
+    lock = WriterLock(place / "ledger.db")
+    lock.claim()  # else a server would go on writing to a file that is gone, and to the new one beside the demo
+    say(f"deleting what an earlier demo left in {place}")
+    shutil.rmtree(place, ignore_errors=True)
+    lock.release()
 
 
 def _simulate(sellers: int, seed: int, files: Path) -> None:
