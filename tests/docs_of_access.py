@@ -37,13 +37,34 @@ denied. It is read again when it changes; a file with an error in it is logged a
 
     [[grants]]
     principals = ["jwt:https://login.acme.example#*"]
-    rights = ["decide", "read_ledger", "explain", "read_scores"]
+    rights = ["read_ledger", "explain", "read_scores"]
+    marketplaces = ["acme"]
+
+    [[grants]]
+    principals = ["spiffe://acme.example/ns/*/sa/review"]
+    rights = ["decide", "read_ledger"]                   # some rights ask for a certificate: see below
     marketplaces = ["acme"]
     entry_ids = ["*"]
     actions = ["review", "confirm", "dismiss"]
 
 `sellertrust access check FILE` tells every error in a file and shows what it grants; `sellertrust access show
---principal NAME` shows the methods that it gives to one caller.
+--principal NAME` shows beside each method what it gives to one caller. Write a new file beside the old one and rename it: a
+limit that a slow copy has not written yet limits nothing.
+
+A server that other machines can reach, and a call of it:
+
+    export SELLERTRUST_ADDRESS=0.0.0.0:50051 SELLERTRUST_GRANTS=grants.toml
+    export SELLERTRUST_TLS_CERTIFICATE=server.pem SELLERTRUST_TLS_KEY=server.key SELLERTRUST_TLS_CLIENT_CA=ca.pem
+    sellertrust serve
+
+    export SELLERTRUST_TARGET=trust.acme.example:50051 SELLERTRUST_TARGET_CA=ca.pem
+    export SELLERTRUST_TARGET_CERTIFICATE=caller.pem SELLERTRUST_TARGET_KEY=caller.key     # or _TOKEN=caller.jwt
+    sellertrust score s-1
+
+In Python `Client(target, tls="ca.pem", certificate="caller.pem", key="caller.key")`, or `token="caller.jwt"`. Files are read
+again when they change. `SELLERTRUST_TARGET=unix:/path` reaches a server by its socket. A caller's name goes into its
+certificate's subject alternative name, as in `openssl req -new ... -addext
+"subjectAltName=URI:spiffe://acme.example/ns/shop/sa/checkout"`.
 
 ## Who calls
 
@@ -67,18 +88,18 @@ A token is a JSON Web Token, at most 8 KB and good for at most an hour, with `is
 (`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ by 30 s.
 Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s: publish a
 new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate. Since a token
-that was copied can be replayed, some rights ask for a certificate besides.
+that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too. So nobody has these rights where tokens alone name callers, but by the Unix socket.
 
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
 
 ## The audit file
 
-With `SELLERTRUST_AUDIT_FILE` each call by a right that asks for a certificate is written down before its work begins: time,
-caller, method, rights and what the request names, one JSON line, on disk. Each line holds a hash over itself and the line
-before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. `sellertrust access verify-audit
-FILE` finds lines that were changed or left out; keep its last hash where the server cannot write, or a file made anew goes
-unseen. Servers on one machine may share a file. To rotate it, stop the server and move the file.
+With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for a certificate is written down before its
+work begins: time, caller, method, rights and what the request names, one JSON line, on disk. Each line holds a hash over
+itself and the line before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. `sellertrust
+access verify-audit FILE` finds lines that were changed or left out; keep its last hash where the server cannot write, or a
+file made anew goes unseen. Servers on one machine may share a file. To rotate it, stop the server and move the file.
 
 ## Limits of a caller
 
@@ -108,9 +129,14 @@ Who may see some sellers of a marketplace is shown theirs alone by ListEntries, 
 BatchGetTrustScores, which refuses each other seller by itself; whatever else concerns the whole marketplace is denied.
 A page token goes on for the caller to whom it was given, and while that one may see the same sellers.
 
-What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A refusal
-is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not. Streams are
-checked at every message: a grant that is withdrawn, or a token that expires, ends them within seconds.
+What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A
+refusal is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not.
+Streams are checked at every message, and a watch sends one every few seconds: a grant that is withdrawn, or a token that
+expires, ends it. A stream of batches ends with the next batch. Who is granted nothing opens none.
+
+Nobody decides its own report, but to withdraw it, nor whether its goods were somebody else's: a call by a principal that
+reported a violation, or the product that it follows from, is PERMISSION_DENIED. That is asked when the entries are
+appended, and `local` may do both.
 """
 
 
