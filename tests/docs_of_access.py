@@ -85,10 +85,11 @@ besides or not. Without it tokens alone name callers. Behind a mesh that ends TL
 speaks plain text, and tokens alone name callers, also on loopback, since sidecars come from there.
 
 A token is a JSON Web Token, at most 8 KB and good for at most an hour, with `iss`, `aud`, `sub`, `iat`, `exp` and a key id
-(`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ by 30 s.
-Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s: publish a
-new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate. Since a token
-that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too. So nobody has these rights where tokens alone name callers, but by the Unix socket.
+(`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ by 30
+s. Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s: publish a
+new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate. Since a
+token that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too. So nobody
+has these rights where tokens alone name callers, but by the Unix socket.
 
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
