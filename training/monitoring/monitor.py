@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import Floats
+from scoring.arrays import Bools, Floats
 from scoring.enums import Kind, Tier
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
@@ -127,12 +127,7 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
     """Return the snapshot of every seller that the study observes on a day, whatever became of it afterwards."""
-    # Of a window that lies ahead nobody has orders, so nothing may ask for them.
-    unasked = replace(
-        study, reference_exposure=None, bad_share=None, bad_worst=None, least_orders=0, weigh_by="sellers"
-    )
-    ahead = replace(unasked, active_in_window=False, left="keep", least_share=0.0)
-    return snapshot(table, ahead, study.observation(day), final)
+    return snapshot(table, study.ahead(), study.observation(day), final)
 
 
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
@@ -282,17 +277,23 @@ def _open_window(
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to = np.zeros((2, table.columns.cases))
     # Labels that ask for no orders are the same without what was sold, which is most of a ledger.
-    asks = study.is_rate or study.least_orders > 0 or study.bad_count == "service_failures"
-    conduct = table if asks else replace(table, columns=table.columns.take(table.columns.kind != Kind.EXPOSURE))
+    is_sale = table.columns.kind == Kind.EXPOSURE
+    conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
         window = study.observation(first)
         until = min(first + age, window.window_end)
         early = known_by(conduct, first + age)
-        then += _labels(early, study, first, until, first + age, final_facts(early)).outcome == Known.BAD
+        then += _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
         mature = window.window_end + study.maturity_days
-        came_to += _labels(table, study, first, until, max(mature, first + age), final).outcome == Known.BAD
+        came_to += _bad_rows(_labels(table, study, first, until, max(mature, first + age), final), study)
     bad = (labels.outcome == Known.BAD) * observed
     return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
+
+
+def _bad_rows(labels: Labels, study: Study) -> Bools:
+    """Return which cases are bad and sold enough to be rows."""
+    is_row: Bools = labels.window_orders >= study.orders_needed
+    return is_row & (labels.outcome == Known.BAD)
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:

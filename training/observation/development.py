@@ -218,15 +218,13 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
 def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
     """Return case, place of the window and day on which enough was known to be bad in it.
 
-    Where bad is a share of the orders, or the study states `least_orders`, sellers with fewer orders than it needs are no
-    rows, and left out. With `[exposure]`, or where rows weigh by orders and nothing else asks for them, all are counted.
+    Sellers with fewer orders in the window than the study needs (`Study.orders_needed`) are no rows, and left out.
     """
     matching = np.flatnonzero(matches(final.violations, study.bad, table))
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
     if study.bad_count == "service_failures":
         every, happened = _known_failures(table, study, final)
-    least = study.orders_needed if study.is_rate or study.least_orders else 0
     found: list[tuple[Ints, Ints, Ints]] = []
     for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
         if study.bad_count == "service_failures":
@@ -239,7 +237,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, needed(study, orders, cut), study)
         # A seller of too few orders is no row, and its outcome no label.
-        case = np.flatnonzero((day < NEVER // DAY) & (orders >= least))
+        case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
@@ -247,9 +245,9 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
 def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
     """Return the settled orders of each case in a window.
 
-    0 where the study's bad definition is no matter of orders; nothing reads them then.
+    0 where the study needs none; nothing reads them then.
     """
-    if not study.is_rate and not study.least_orders:
+    if not study.orders_needed:
         return np.zeros(final.cases, dtype=np.int64)
     inside = (final.exposure_day >= start) & (final.exposure_day < end)
     sold = np.bincount(final.exposure_case[inside], weights=final.exposure_orders[inside], minlength=final.cases)

@@ -1,7 +1,7 @@
 """A checked study: data, observation points, window, bad definition, model and gates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -151,6 +151,18 @@ class Study:
         """Return the settled orders in the window that a seller needs to be a row; 0: none."""
         asks = self.reference_exposure is not None or self.is_rate or self.weigh_by == "orders"
         return max(self.least_orders, int(asks))
+
+    @property
+    def reads_orders(self) -> bool:
+        """Return whether who is a row, or what makes it bad, is a matter of the settled orders in the window."""
+        return self.orders_needed > 0 or self.bad_count == "service_failures"
+
+    def ahead(self) -> "Study":
+        """Return the study of windows that lie ahead, of which nobody has orders yet: nothing asks for any."""
+        asks_none = replace(
+            self, reference_exposure=None, bad_share=None, bad_worst=None, least_orders=0, weigh_by="sellers"
+        )
+        return replace(asks_none, active_in_window=False, left="keep", least_share=0.0)
 
     def observation(self, day: int) -> Observation:
         """Return the observation point of a day."""

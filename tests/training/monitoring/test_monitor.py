@@ -124,6 +124,26 @@ def test_the_estimate_tells_before_what_the_matured_labels_tell_later(world: Wor
     assert max(estimated.ratio.low, later.ratio.low) < min(estimated.ratio.high, later.ratio.high)
 
 
+def test_who_sold_nothing_in_a_window_says_nothing_of_how_bad_ones_become_known(
+    world: World, study: Study, tmp_path: Path
+) -> None:
+    """Half of the sellers sold nothing, so they are no rows: the estimate is the same without their violations."""
+    rows = pl.read_parquet(world.export)
+    idle = pl.col("seller").is_in(rows["seller"].unique().sort()[::2].implode())
+    silent = rows.filter(~(idle & (pl.col("kind") == Kind.EXPOSURE)))
+    theirs = rows.filter(idle, pl.col("kind") == Kind.VIOLATION)["entry_id"]
+    silent.write_parquet(tmp_path / "silent.parquet")
+    innocent = silent.filter(~pl.col("violation").is_in(theirs.implode()).fill_null(value=False))
+    innocent.write_parquet(tmp_path / "innocent.parquet")
+    found, same = (
+        monitor(read_export(tmp_path / f"{name}.parquet"), study, world.model, policy()).estimated
+        for name in ("silent", "innocent")
+    )
+    assert found.bad == same.bad > 0
+    assert found.factors == same.factors
+    assert max(found.factors) > 1
+
+
 def test_when_breaches_become_rarer_the_estimate_alerts_months_before_the_labels(
     world: World, study: Study, tmp_path: Path
 ) -> None:

@@ -30,6 +30,12 @@ RARE = 1e-4
 
 
 @pytest.fixture
+def study(study: Study) -> Study:
+    """The study without a reference exposure: the sellers of these ledgers have violations alone, and sold nothing."""
+    return replace(study, reference_exposure=None)
+
+
+@pytest.fixture
 def daily(study: Study) -> Study:
     """The study with windows of a day, each of which holds every incident once."""
     return replace(study, window_days=1)
@@ -140,22 +146,29 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
     [
         {"bad_at_least": 1},
         {"bad_at_least": 2},
-        {"bad_share": 0.02, "reference_exposure": None},
-        {"bad": (), "bad_count": "service_failures", "bad_share": 0.05, "reference_exposure": None},
+        {"bad_share": 0.02},
+        {"bad": (), "bad_count": "service_failures", "bad_share": 0.05},
+        {"reference_exposure": 1000.0},
+        {"weigh_by": "orders"},
+        {"least_orders": 30},
     ],
     ids=str,
 )
 def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
     table: LedgerTable, study: Study, asks: dict[str, Any]
 ) -> None:
-    """On a whole market, by the labels themselves: of who is bad by today's knowledge, so many are so at each maturity."""
+    """On a whole market, by the labels themselves: of who is bad by today's knowledge, so many are so at each maturity.
+
+    Who sold too little to be a row is not among them.
+    """
     asked = replace(study, bad_suspended=True, left="keep", **asks)
     found, final = development(table, asked), final_facts(table)
 
     def bad(day: int, maturity: int) -> NDArray[np.bool_]:
         ends = asked.observation(day).window_end
         windows = Windows(np.full(table.columns.cases, day), np.full(table.columns.cases, ends))
-        return label(table, replace(asked, maturity_days=maturity), windows, final).outcome == Outcome.BAD
+        found = label(table, replace(asked, maturity_days=maturity), windows, final)
+        return (found.outcome == Outcome.BAD) & (found.window_orders >= asked.orders_needed)
 
     for row, day in list(enumerate(found.cohort.tolist()))[1::4]:
         ultimately = bad(day, 5000)
