@@ -170,3 +170,10 @@ def grant(principal: str, rights: Sequence[str], **limits: Sequence[str]) -> str
     """A table of a grants file; for the marketplace `acme` unless `limits` say otherwise."""
     lines = {"principals": [principal], "rights": [*rights], "marketplaces": ["acme"], **limits}
     return "[[grants]]\n" + "".join(f"{name} = {json.dumps([*value])}\n" for name, value in lines.items())
+
+
+def write_grants(path: Path, *tables: str) -> None:
+    """Write a whole grants file at once, as a server follows it."""
+    beside = path.with_suffix(".new")
+    beside.write_text("".join(tables) + "\n[end]\n")
+    beside.replace(path)

@@ -9,9 +9,10 @@ from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right
 ACCESS = """
 # Who may do what
 
-A server that only this machine can reach (`SELLERTRUST_ADDRESS` on loopback) and that has no grants file lets every caller
-do everything, as `local`. Anywhere else it needs `SELLERTRUST_GRANTS`: a file of who may do what. What it does not grant is
-denied. It is read again when it changes; a file with an error in it is logged and the last good one stays in force.
+A server that only this machine can reach (`SELLERTRUST_ADDRESS` on loopback) and that has no grants file lets every
+caller do everything, as `local`. Anywhere else it needs `SELLERTRUST_GRANTS`: a file of who may do what. What it does not
+grant is denied. It is read again when it changes; a file with an error in it is logged and the last good one stays in
+force.
 
     [[issuers]]                                          # of bearer tokens; leave it out where certificates are enough
     issuer = "https://login.acme.example"
@@ -47,9 +48,11 @@ denied. It is read again when it changes; a file with an error in it is logged a
     entry_ids = ["*"]
     actions = ["review", "confirm", "dismiss"]
 
+    [end]                                                # the last line, so that half a file is none
+
 `sellertrust access check FILE` tells every error in a file and shows what it grants; `sellertrust access show
---principal NAME` shows beside each method what it gives to one caller. Write a new file beside the old one and rename it: a
-limit that a slow copy has not written yet limits nothing.
+--principal NAME` shows beside each method what it gives to one caller. A file without its last line is refused, since a
+limit that a slow copy has not written yet limits nothing; write a new file beside the old one and rename it.
 
 A server that other machines can reach, and a call of it:
 
@@ -61,8 +64,8 @@ A server that other machines can reach, and a call of it:
     export SELLERTRUST_TARGET_CERTIFICATE=caller.pem SELLERTRUST_TARGET_KEY=caller.key     # or _TOKEN=caller.jwt
     sellertrust score s-1
 
-In Python `Client(target, tls="ca.pem", certificate="caller.pem", key="caller.key")`, or `token="caller.jwt"`. Files are read
-again when they change. `SELLERTRUST_TARGET=unix:/path` reaches a server by its socket. A caller's name goes into its
+In Python `Client(target, tls="ca.pem", certificate="caller.pem", key="caller.key")`, or `token="caller.jwt"`. Files are
+read again when they change. `SELLERTRUST_TARGET=unix:/path` reaches a server by its socket. A caller's name goes into its
 certificate's subject alternative name, as in `openssl req -new ... -addext
 "subjectAltName=URI:spiffe://acme.example/ns/shop/sa/checkout"`.
 
@@ -84,12 +87,12 @@ Client certificates are asked for with `SELLERTRUST_TLS_CLIENT_CA`; then every c
 besides or not. Without it tokens alone name callers. Behind a mesh that ends TLS, set `SELLERTRUST_MESH_TLS`: the server
 speaks plain text, and tokens alone name callers, also on loopback, since sidecars come from there.
 
-A token is a JSON Web Token, at most 8 KB and good for at most an hour, with `iss`, `aud`, `sub`, `iat`, `exp` and a key id
-(`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ by 30
-s. Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s: publish a
-new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate. Since a
-token that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too. So nobody
-has these rights where tokens alone name callers, but by the Unix socket.
+A token is a JSON Web Token, at most 8 KB and good for at most an hour, with `iss`, `aud`, `sub`, `iat`, `exp` and a key
+id (`kid`) that the issuer publishes. Its algorithm must be that of the key and listed for the issuer. Clocks may differ
+by 30 s. Keys of a URL are fetched beside the calls, every five minutes, and for an unknown key id at most once in 30 s:
+publish a new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate.
+Since a token that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too.
+So nobody has these rights where tokens alone name callers, but by the Unix socket.
 
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
@@ -98,9 +101,10 @@ of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issu
 
 With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for a certificate is written down before its
 work begins: time, caller, method, rights and what the request names, one JSON line, on disk. Each line holds a hash over
-itself and the line before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. `sellertrust
-access verify-audit FILE` finds lines that were changed or left out; keep its last hash where the server cannot write, or a
-file made anew goes unseen. Servers on one machine may share a file. To rotate it, stop the server and move the file.
+itself and the line before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`.
+`sellertrust access verify-audit FILE` finds lines that were changed or left out; keep its last hash where the server
+cannot write, or a file made anew goes unseen. Servers on one machine may share a file. To rotate it, stop the server and
+move the file.
 
 ## Limits of a caller
 
@@ -111,10 +115,12 @@ file made anew goes unseen. Servers on one machine may share a file. To rotate i
     entries_per_second = 2000
     streams = 2
 
-Calls beyond are refused, before they are parsed, with RESOURCE_EXHAUSTED, `TOO_MANY_CALLS` and a RetryInfo that says when the
-next one fits. Classes are those for which the server keeps threads: `read` (GetTrustScore, GetViolation), `slow` (batches,
-explanations, lists, the queue), `write`, `model`, `stream`. A second's worth may come at once; a larger batch of entries is
-taken when nothing else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal.
+Calls beyond are refused, before they are parsed, with RESOURCE_EXHAUSTED, `TOO_MANY_CALLS` and a RetryInfo that says when
+the next one fits; a refusal uses up nothing of other limits, and a changed file goes on with what was used. Classes are
+those for which the server keeps threads: `read` (GetTrustScore, GetViolation), `slow` (batches, explanations, lists, the
+queue), `write`, `model`, `stream`. A second's worth may come at once; a larger batch of entries is taken when nothing
+else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal. A call that shows two principals, a
+certificate and a token, counts for each.
 
 ## Limits of a grant
 

@@ -11,6 +11,8 @@ marketplaces = ["acme"]
 principals = ["spiffe://acme.example/ns/*/sa/checkout"]
 rights = ["read_scores"]
 marketplaces = ["acme"]
+
+[end]
 """
 
 import tomllib
@@ -30,6 +32,9 @@ from service.access.principals import Pattern, is_issuer
 from service.access.rights import ACTIONS, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
 
 MAX_FILE_BYTES = 1 << 20
+
+END = "[end]"
+"""The last line of a grants file: what was written in part has none."""
 
 SOURCES = frozenset(source.name.lower() for source in Source)
 APPENDABLE = frozenset(row.key for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND and kind not in BY_COMMAND)
@@ -71,13 +76,19 @@ def load_grants(path: Path) -> Grants:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ConfigurationWrong(f"{path}: is larger than {MAX_FILE_BYTES:,} bytes")
-        content = tomllib.loads(data.decode())
+        text = data.decode()
+        content = tomllib.loads(text)
     except OSError as error:
         raise ConfigurationWrong(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError as error:  # no TOML, no UTF-8
         raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
     except RecursionError:
         raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
+    if text.rstrip().rpartition("\n")[2].rstrip() != END:
+        raise ConfigurationWrong(
+            f"{path}: its last line must be {END}: a file that is cut short could leave out a limit, and so give more than"
+            " it is to give"
+        )
     return grants_of(content, path)
 
 
@@ -92,6 +103,11 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
         if issuer.issuer in seen:
             table.say("issuer", "is that of an issuer above")
         seen.add(issuer.issuer)
+    accounts: set[str] = set()
+    for table, limit in limits:
+        if limit.key in accounts:
+            table.say("principals", "and classes are those of a limit above; state all of them in one")
+        accounts.add(limit.key)
     named = [(table, one.principals) for table, one in grants] + [(table, one.principals) for table, one in limits]
     for table, patterns in named:
         for pattern in patterns:
@@ -108,7 +124,7 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     )
 
 
-_TABLES = ("issuers", "grants", "limits")
+_TABLES = ("issuers", "grants", "limits", "end")
 _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
@@ -135,9 +151,21 @@ class _Table:
 
     def number(self, key: str) -> float:
         """Take a number above 0; 0 if it is left out or wrong."""
-        value = self._values.pop(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
-            self.say(key, "must be a number above 0")
+        value = self._values.pop(key, None)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e9:
+            self.say(key, "must be a number above 0, from 0.000001 to 1000000000; leave it out for no limit")
+            return 0
+        return value
+
+    def count(self, key: str) -> int:
+        """Take a whole number above 0; 0 if it is left out or wrong."""
+        value = self._values.pop(key, None)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+            self.say(key, "must be a whole number from 1 to 1000000; leave it out for no limit")
             return 0
         return value
 
@@ -204,10 +232,14 @@ def _limit(table: _Table) -> tuple[_Table, Limit]:
         classes=frozenset(table.words("classes", CLASSES, f"one of {', '.join(CLASSES)}", required=False) or CLASSES),
         calls_per_second=table.number("calls_per_second"),
         entries_per_second=table.number("entries_per_second"),
-        streams=int(table.number("streams")),
+        streams=table.count("streams"),
     )
-    if not (limit.calls_per_second or limit.entries_per_second or limit.streams):
+    if not (table.problems or limit.calls_per_second or limit.entries_per_second or limit.streams):
         table.say("calls_per_second", "or entries_per_second or streams is required")
+    if limit.streams and "stream" not in limit.classes:
+        table.say("streams", "needs the class stream among classes")
+    if limit.entries_per_second and not limit.classes & {"write", "stream"}:
+        table.say("entries_per_second", "needs the class write or stream among classes")
     table.end()
     return table, limit
 

@@ -36,6 +36,7 @@ class GrantsFile:
         self._path = path
         self._report = report
         self._sources: dict[Issuer, KeySource] = {}
+        self._limits = Limits()
         self._is_ending = threading.Event()
         self._taken = self._state()
         self.rules = self._build(load_grants(path))
@@ -89,7 +90,8 @@ class GrantsFile:
                 source.stop()
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
-        return Rules(found.grants, tokens, bool(sources), Limits(found.limits))
+        self._limits = self._limits.renewed(found.limits)
+        return Rules(found.grants, tokens, bool(sources), self._limits)
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from service.access.principals import Pattern
@@ -12,88 +12,129 @@ CLASSES = ("read", "slow", "write", "model", "stream")
 """Classes of calls, as the server keeps threads for them."""
 
 MAX_BUCKETS = 10_000
+MAX_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What each principal that it names may use; 0 where it sets no limit."""
+    """What each principal that it names may use of its classes of calls; 0 where it sets no limit."""
 
     principals: tuple[Pattern, ...]
     classes: frozenset[str] = frozenset(CLASSES)
-    """The classes of calls that `calls_per_second` counts together."""
+    """The classes of calls whose calls and entries it counts together."""
     calls_per_second: float = 0.0
     entries_per_second: float = 0.0
     streams: int = 0
+    """Open streams, if `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
         """Return whether it is for a principal, by its name."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
+    @property
+    def key(self) -> str:
+        """Return a text that is the same for limits of the same principals and classes: they share an account."""
+        texts = sorted(pattern.text for pattern in self.principals)
+        return f"{' '.join(texts)} {' '.join(sorted(self.classes))}"
 
+
+@dataclass(slots=True)
 class _Bucket:
     """A token bucket that holds what comes in one second, at least one token, and may be overdrawn by one large batch."""
 
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._size = max(rate, 1.0)
-        self._tokens = self._size
-        self._filled = now
+    tokens: float
+    filled: float
+    """When the tokens were counted, in seconds of the clock."""
 
-    def take(self, count: float, now: float) -> float:
-        """Take tokens and return 0; or take none and return after how many seconds to ask again."""
-        self._tokens = min(self._size, self._tokens + (now - self._filled) * self._rate)
-        self._filled = now
-        needed = min(count, self._size)
-        if self._tokens < needed:
-            return (needed - self._tokens) / self._rate
-        self._tokens -= count
-        return 0.0
+    def wait(self, count: float, rate: float, now: float) -> float:
+        """Fill up, and return 0 if the tokens are there, else after how many seconds they are. None is taken."""
+        size = max(rate, 1.0)
+        self.tokens = min(size, self.tokens + (now - self.filled) * rate)
+        self.filled = now
+        return max(0.0, (min(count, size) - self.tokens) / rate)
+
+
+@dataclass(slots=True)
+class _Accounts:
+    """What callers have used, by limit, what is counted, and principal. The least recently used of very many is forgotten."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
+
+    def bucket(self, key: tuple[str, str, str], rate: float, now: float) -> _Bucket:
+        found = self.buckets.get(key)
+        if found is None:
+            found = self.buckets[key] = _Bucket(max(rate, 1.0), now)
+            if len(self.buckets) > MAX_BUCKETS:
+                self.buckets.popitem(last=False)
+        self.buckets.move_to_end(key)
+        return found
 
 
 class Limits:
-    """Keeps account of what callers use. For any number of threads. The least recently seen of very many is forgotten."""
+    """Keeps account of what callers use. For any number of threads."""
 
-    def __init__(self, limits: Sequence[Limit] = (), clock: Callable[[], float] = monotonic) -> None:
-        self._limits = tuple(limits)
+    def __init__(
+        self,
+        limits: Sequence[Limit] = (),
+        clock: Callable[[], float] = monotonic,
+        accounts: _Accounts | None = None,
+    ) -> None:
+        self._limits = tuple((limit, limit.key) for limit in limits)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._buckets: OrderedDict[tuple[int, str, str], _Bucket] = OrderedDict()
+        self._accounts = accounts or _Accounts()
+        self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
+
+    def renewed(self, limits: Sequence[Limit]) -> "Limits":
+        """Return other limits that go on with the accounts of these: who has used up its own has, also after a change."""
+        return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
-        """Return 0 if a call of a class is within all limits of its principals, else after how many seconds it is."""
-        return self._take(
-            principals, "calls", 1, lambda limit: limit.calls_per_second if call_class in limit.classes else 0
-        )
+        """Return 0 if a call of a class is within all limits of its principals, else after how many seconds it is.
 
-    def take_entries(self, principals: Iterable[str], count: int) -> float:
+        What is refused uses up nothing.
+        """
+        return self._take(principals, call_class, "calls", 1)
+
+    def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
         """Return 0 if so many entries are within all limits of the principals, else after how many seconds they are.
 
         A batch that is larger than what comes in a second is taken when the bucket is full, and overdraws it.
         """
-        return self._take(principals, "entries", count, lambda limit: limit.entries_per_second)
+        return self._take(principals, call_class, "entries", count)
 
-    def streams(self, principals: Iterable[str]) -> int:
-        """Return how many streams the principals may have open; 0 if no limit says."""
-        found = [limit.streams for name in principals for limit in self._limits if limit.streams and limit.names(name)]
+    def streams(self, principal: str) -> int:
+        """Return how many streams a principal may have open; 0 if no limit says."""
+        found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
         return min(found, default=0)
 
-    def _take(self, principals: Iterable[str], what: str, count: float, rate_of: Callable[[Limit], float]) -> float:
+    def _take(self, principals: Iterable[str], call_class: str, what: str, count: float) -> float:
         if not self._limits:
             return 0.0
-        now, wait = self._clock(), 0.0
-        with self._lock:
-            for name in principals:
-                for number, limit in enumerate(self._limits):
-                    rate = rate_of(limit)
-                    if rate and limit.names(name):
-                        wait = max(wait, self._bucket((number, what, name), rate, now).take(count, now))
+        asked = [
+            ((key, what, name), rate)
+            for name in principals
+            for limit, key in self._of(name)
+            if call_class in limit.classes
+            and (rate := limit.calls_per_second if what == "calls" else limit.entries_per_second)
+        ]
+        if not asked:
+            return 0.0
+        now = self._clock()
+        with self._accounts.lock:
+            buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in asked]
+            wait = max(bucket.wait(count, rate, now) for bucket, rate in buckets)
+            if not wait:
+                for bucket, _ in buckets:
+                    bucket.tokens -= count
         return wait
 
-    def _bucket(self, key: tuple[int, str, str], rate: float, now: float) -> _Bucket:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(rate, now)
-            if len(self._buckets) > MAX_BUCKETS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket
+    def _of(self, principal: str) -> tuple[tuple[Limit, str], ...]:
+        """Return the limits that name a principal, each with the key of its account."""
+        found = self._of_principal.get(principal)
+        if found is None:
+            found = tuple(one for one in self._limits if one[0].names(principal))
+            if len(self._of_principal) >= MAX_REMEMBERED:
+                self._of_principal.clear()
+            self._of_principal[principal] = found
+        return found

@@ -154,11 +154,11 @@ class Calls:
         try:
             with ExitStack() as held:
                 passage.caller = self._gate.identify(context)
-                may_open = self._gate.admit(passage.caller, method.call_class)
+                self._gate.admit(passage.caller, method.call_class)
                 if streams is not None:
                     self._gate.require_anything(passage.caller, method.name)
-                    client = passage.caller.name if self._gate.has_grants else _client_of(context)
-                    held.enter_context(streams.place(client, may_open))
+                    limits = self._gate.stream_limits(passage.caller)
+                    held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
                     held.enter_context(self._records.open_streams.labels(method.name).track_inprogress())
                 held.enter_context(self._counted(method.name))
                 yield passage
@@ -194,7 +194,7 @@ class Calls:
             passage.request = request
             self._require(passage, context)
             if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
-                self._gate.admit_entries(passage.caller, len(entries))
+                self._gate.admit_entries(passage.caller, passage.method.call_class, len(entries))
             if passage.caller is not None:
                 self._gate.keep(passage.caller, passage.method.name, passage.request)
             yield request

@@ -30,9 +30,14 @@ class Caller:
     principals: tuple[Principal, ...]
 
     @property
+    def names(self) -> list[str]:
+        """Return the name of each of its principals."""
+        return [principal.name for principal in self.principals]
+
+    @property
     def name(self) -> str:
         """Return the names of its principals, as logs and records show them."""
-        return " ".join(principal.name for principal in self.principals)
+        return " ".join(self.names)
 
 
 LOCAL_CALLER = Caller((LOCAL,))
@@ -111,23 +116,20 @@ class Gate:
         if not is_granted_anything(caller.principals, self._grants.rules.grants):
             raise not_granted(METHODS[method].right)
 
-    def admit(self, caller: Caller, call_class: str) -> int:
-        """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess.
+    def admit(self, caller: Caller, call_class: str) -> None:
+        """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess."""
+        if self._grants is not None and caller.principals != (LOCAL,):
+            _refuse_excess(self._grants.rules.limits.take_call(caller.names, call_class), "calls")
 
-        Returns how many streams the caller may have open; 0 if no limit says.
-        """
-        if self._grants is None or caller.principals == (LOCAL,):
-            return 0
-        names = [principal.name for principal in caller.principals]
-        limits = self._grants.rules.limits
-        _refuse_excess(limits.take_call(names, call_class), "calls")
-        return limits.streams(names)
-
-    def admit_entries(self, caller: Caller, count: int) -> None:
+    def admit_entries(self, caller: Caller, call_class: str, count: int) -> None:
         """Count entries against their caller's limits; TooManyCalls, with the time to wait, if they are in excess."""
         if self._grants is not None and caller.principals != (LOCAL,):
-            names = [principal.name for principal in caller.principals]
-            _refuse_excess(self._grants.rules.limits.take_entries(names, count), "entries")
+            _refuse_excess(self._grants.rules.limits.take_entries(caller.names, call_class, count), "entries")
+
+    def stream_limits(self, caller: Caller) -> Mapping[str, int]:
+        """Return how many streams each principal of a caller may have open, whoever shows it; 0 where no limit says."""
+        limits = None if self._grants is None else self._grants.rules.limits
+        return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
     def keep(self, caller: Caller, method: str, request: Message) -> None:
         """Write a granted request to the audit file if its right is privileged. AuditUnavailable if that fails.

@@ -1,8 +1,7 @@
 """The threads of streams, apart from those of calls, which they would hold up for hours."""
 
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -20,31 +19,32 @@ class Streams:
         self.pool = ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
         self._limit = limit
         self._client_limit = client_limit
-        self._open: Counter[str] = Counter()
+        self._open: dict[object, frozenset[str]] = {}
         self._readers = ThreadPoolExecutor(limit, thread_name_prefix="stream-reader")
         self._lock = threading.Lock()
         self._stopping = False
         self._waiting: set[threading.Event] = set()
 
     @contextmanager
-    def place(self, client: str, own_limit: int = 0) -> Iterator[None]:
-        """Hold a place for a stream of a client. TooManyCalls if all are taken, or all that one client may have.
+    def place(self, clients: Mapping[str, int]) -> Iterator[None]:
+        """Hold a place for a stream that is of each of these clients. TooManyCalls if all are taken, or all of one of them.
 
-        `own_limit`: how many this client may have, if that is less than what one client may; 0: it is not.
+        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not.
         """
-        may_have = min(self._client_limit, own_limit or self._client_limit)
         with self._lock:
-            if self._open.total() >= self._limit:
+            if len(self._open) >= self._limit:
                 raise _too_many("", self._limit, "STREAM_THREADS")
-            if self._open[client] >= may_have:
-                raise _too_many(" of this client", may_have, "CLIENT_STREAMS")
-            self._open[client] += 1
+            for client, own_limit in clients.items():
+                may_have = min(self._client_limit, own_limit or self._client_limit)
+                if sum(client in names for names in self._open.values()) >= may_have:
+                    raise _too_many(" of this client", may_have, "CLIENT_STREAMS")
+            place = object()
+            self._open[place] = frozenset(clients)
         try:
             yield
         finally:
             with self._lock:
-                self._open[client] -= 1
-                self._open += Counter()  # forgets clients without a stream
+                del self._open[place]
 
     def messages(self, incoming: Iterator[bytes]) -> Iterator[bytes]:
         """Yield what a client sends, each message as it is asked for: gRPC's flow control then holds up the rest.

@@ -22,7 +22,7 @@ from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
 from service.api.server import FILES
 from service.api.trust_score_servicer import TrustScoreServicer
-from tests.callers import Authority, TokenIssuer, grant
+from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, running_server
 from tests.service.access.matrix import CALLS
 
@@ -98,7 +98,7 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     chance = random.Random(seed)
     authority, issuer = Authority(folder), TokenIssuer(folder)
     path = folder / "grants.toml"
-    path.write_text(_grants(issuer))
+    write_grants(path, _grants(issuer))
     identities = _identities(authority, issuer)
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()

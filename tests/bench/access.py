@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sellertrust.client import Client, SellertrustCallError
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
-from tests.callers import Authority, TokenIssuer, grant
+from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, running_server, violation
 from tests.service.access.matrix import cells
 
@@ -58,12 +58,10 @@ class _Place:
         self.grants = folder / "grants.toml"
         self.write("dns:a.example", "jwt:https://login.example#*")
 
-    def write(self, *principals: str) -> None:
-        beside = self.grants.with_suffix(".new")
+    def write(self, *principals: str, limits: str = "") -> None:
         every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
         rights = ["append", "read_ledger", "read_scores"]
-        beside.write_text(self.issuer.table() + "".join(grant(one, rights, **every) for one in principals))
-        beside.replace(self.grants)
+        write_grants(self.grants, self.issuer.table(), *(grant(one, rights, **every) for one in principals), limits)
 
     def client(self, running: Running, **options: Any) -> Client:
         return running.client(**self.authority.certificate(dns=["a.example"]).options(), **options)
@@ -150,9 +148,8 @@ for _ in range(8):
 def _abused(folder: Path, say: Say) -> dict[str, float]:
     """Return calls a second of a victim beside a limited abuser over those alone; this machine does the work of both."""
     place = _Place(folder)
-    place.write("dns:a.example", "dns:abuser.example")
-    with place.grants.open("a") as file:
-        file.write('[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n')
+    limits = '[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n'
+    place.write("dns:a.example", "dns:abuser.example", limits=limits)
     shown = place.authority.certificate(dns=["abuser.example"])
     rates: dict[bool, list[float]] = {False: [], True: []}
     settings = {"grants": place.grants, "log_level": "error", **place.authority.server_settings()}

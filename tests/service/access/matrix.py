@@ -20,7 +20,7 @@ from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from tests.callers import Authority, Shown, TokenIssuer, grant
+from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, days_ago, identity, running_server, violation
 
 PARENT = f"marketplaces/{MARKET}"
@@ -200,7 +200,7 @@ def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterat
         (folder / name).mkdir()
     authority, issuer = Authority(folder / "mutual"), TokenIssuer(folder / "mesh")
     path = folder / "grants.toml"
-    path.write_text(issuer.table(["*"]) + _grants())
+    write_grants(path, issuer.table(["*"]) + _grants())
     with ExitStack() as stack:
         mutual = stack.enter_context(running_server(folder / "mutual", grants=path, **authority.server_settings()))
         mesh = stack.enter_context(running_server(folder / "mesh", grants=path, mesh_tls=True))

@@ -7,13 +7,13 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from service.access.grants import load_grants
 from service.access.rights import Right
-from tests.callers import TokenIssuer, grant
+from tests.callers import TokenIssuer, grant, write_grants
 
 
 def problems(folder: Path, text: str) -> list[str]:
     """What is wrong with a file of this text, without its path."""
     path = folder / "grants.toml"
-    path.write_text(text)
+    write_grants(path, text)
     with pytest.raises(ConfigurationWrong) as caught:
         load_grants(path)
     lines = caught.value.message.splitlines()
@@ -24,7 +24,8 @@ def problems(folder: Path, text: str) -> list[str]:
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "grants.toml"
     issuer = TokenIssuer(tmp_path)
-    path.write_text(
+    write_grants(
+        path,
         issuer.table()
         + grant("dns:checkout.example", ["read_scores"])
         + grant(
@@ -35,7 +36,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
             notifiers=["brand-1"],
             entry_ids=["b1-"],
             actions=["withdraw"],
-        )
+        ),
     )
     found = load_grants(path)
     assert found.issuers[0].keys == str(issuer.path)
@@ -79,14 +80,60 @@ def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> N
     told = problems(tmp_path, grant("dns:a.example", ["append"], kinds=["violation"], entry_ids=["*"]))
     assert [line.split(":")[0] for line in told] == ["grants[0].sources", "grants[0].notifiers"]
     path = tmp_path / "grants.toml"
-    path.write_text(grant("dns:a.example", ["append"], kinds=["exposure"], entry_ids=["*"]))
+    write_grants(path, grant("dns:a.example", ["append"], kinds=["exposure"], entry_ids=["*"]))
     assert load_grants(path).grants[0].kinds == {"exposure"}
 
 
-@pytest.mark.parametrize("text", ["[[grants]\n", "grants = 3\n", "issuers = [1]\n", "\xff"])
+@pytest.mark.parametrize("text", ["[[grants]\n", "grants = 3\n[end]\n", "issuers = [1]\n[end]\n", "\xff"])
 def test_what_is_no_file_of_grants_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "grants.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigurationWrong, match=r"is no TOML file|must be tables"):
         load_grants(tmp_path / "grants.toml")
     with pytest.raises(ConfigurationWrong, match="cannot be read"):
         load_grants(tmp_path / "absent.toml")
+
+
+WHOLE = (
+    'issuers = [{issuer = "https://login.example", audience = "a", keys = "https://login.example/k",'
+    ' algorithms = ["ES256"], marketplaces = ["acme"]}]\n'
+    + grant("dns:a.example", ["read_ledger", "read_scores"], sellers=["s-1", "s-2"])
+    + '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 25.5\nstreams = 20\n\n[end]\n'
+)
+
+
+def test_a_file_that_was_written_in_part_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "grants.toml"
+    path.write_text(WHOLE)
+    load_grants(path)
+    for length in range(len(WHOLE.rstrip())):
+        path.write_text(WHOLE[:length])
+        with pytest.raises(ConfigurationWrong):
+            load_grants(path)
+    path.write_text(WHOLE + grant("dns:b.example", ["read_scores"]))
+    with pytest.raises(ConfigurationWrong, match=r"its last line must be \[end\]"):
+        load_grants(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("calls_per_second = 0", "calls_per_second: must be a number above 0"),
+        ("calls_per_second = nan", "calls_per_second: must be a number above 0"),
+        ("calls_per_second = 1e-9", "calls_per_second: must be a number above 0"),
+        ("entries_per_second = true", "entries_per_second: must be a number above 0"),
+        ("streams = 1.5", "streams: must be a whole number"),
+        ("streams = 0", "streams: must be a whole number"),
+        ('streams = 1\nclasses = ["read"]', "streams: needs the class stream"),
+        ('entries_per_second = 1\nclasses = ["read"]', "entries_per_second: needs the class write or stream"),
+        ("", "calls_per_second: or entries_per_second or streams is required"),
+    ],
+)
+def test_a_limit_that_limits_nothing_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    [line] = problems(tmp_path, f'[[limits]]\nprincipals = ["dns:a.example"]\n{text}\n')
+    assert line.startswith(f"limits[0].{problem}")
+
+
+def test_two_limits_of_the_same_principals_and_classes_are_refused(tmp_path: Path) -> None:
+    one = '[[limits]]\nprincipals = ["dns:a.example"]\nstreams = 1\n'
+    [line] = problems(tmp_path, one + one)
+    assert line.startswith("limits[1].principals: and classes are those of a limit above")

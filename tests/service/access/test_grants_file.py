@@ -14,7 +14,7 @@ from sellertrust.client import SellertrustCallError
 from service.access.grants_file import GrantsFile
 from service.access.rights import Right
 from service.ingest.listed_entries import append_messages
-from tests.callers import Authority, TokenIssuer, grant
+from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, running_server, violation
 
 SECONDS = 20
@@ -53,14 +53,14 @@ class Server:
     def take(self, text: str) -> None:
         """Replaces the grants and waits until they are taken over."""
         before = len(self.running.lines("grants taken over"))
-        write(self.grants, self.issuer.table() + text)
+        write_grants(self.grants, self.issuer.table() + text)
         eventually(lambda: len(self.running.lines("grants taken over")) > before)
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
-    (tmp_path / "grants.toml").write_text(issuer.table() + grant("dns:reader.example", ["read_ledger"]))
+    write_grants(tmp_path / "grants.toml", issuer.table() + grant("dns:reader.example", ["read_ledger"]))
     settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
     with running_server(tmp_path, **settings) as running:
         yield Server(running, tmp_path, authority, issuer)
@@ -71,7 +71,7 @@ def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> 
         assert [*reader.list_entries(MARKET)] == []
         refusal = "grants refused, the last good ones stay in force"
         homeless = server.issuer.table().replace(str(server.issuer.path), "~nosuchuser/keys.json")
-        for count, bad in enumerate((HALF, "[[grants]]\n", f"a = {'[' * 100_000}", homeless), 1):
+        for count, bad in enumerate((HALF, "[[grants]]\n", f"a = {'[' * 100_000}", f"{homeless}[end]"), 1):
             server.grants.write_text(bad)
             eventually(lambda count=count: len(server.running.lines(refusal)) == count)
             assert [*reader.list_entries(MARKET)] == []
@@ -170,7 +170,7 @@ def test_grants_that_are_refused_leave_no_thread_behind(tmp_path: Path) -> None:
     absent = (
         issuer.table().replace("keys.json", "absent.json").replace("https://login.example", "https://other.example")
     )
-    path.write_text(issuer.table() + absent)
+    write_grants(path, issuer.table() + absent)
 
     def followers() -> int:
         return sum(thread.name == "key-set" for thread in threading.enumerate())

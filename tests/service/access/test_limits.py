@@ -1,6 +1,7 @@
 """Limits by caller: one caller in excess is refused with the time to wait, and nobody else is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from sellertrust.client import Client, SellertrustCallError
 from service.access.limits import Limit, Limits
 from service.access.principals import Pattern
-from tests.callers import Authority, grant
+from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, running_server, violation
 
 ANYBODY = (Pattern("dns:*.example"),)
@@ -56,10 +57,68 @@ def test_classes_are_counted_apart_and_a_large_batch_overdraws() -> None:
     assert limits.take_call(names, "read") == 0
     assert limits.take_call(names, "read") == pytest.approx(1)
     assert limits.take_call(names, "write") == 0
-    assert limits.take_entries(names, 50) == 0
-    assert limits.take_entries(names, 1) == pytest.approx(4.1)
-    assert limits.take_entries(["dns:other.test"], 1_000) == 0
-    assert (limits.streams(names), limits.streams(["dns:other.test"])) == (3, 0)
+    assert limits.take_entries(names, "write", 50) == 0
+    assert limits.take_entries(names, "write", 1) == pytest.approx(4.1)
+    assert limits.take_entries(["dns:other.test"], "write", 1_000) == 0
+    assert (limits.streams("dns:a.example"), limits.streams("dns:other.test")) == (3, 0)
+
+
+def test_what_is_refused_uses_up_nothing_of_other_limits() -> None:
+    clock = Clock()
+    few, many = Limit((Pattern("dns:a.example"),), calls_per_second=1), Limit(ANYBODY, calls_per_second=5)
+    limits = Limits([many, few], clock)
+    names = ["dns:a.example", "dns:b.example"]
+    assert limits.take_call(names, "read") == 0
+    for _ in range(100):
+        assert limits.take_call(names, "read") > 0
+    for _ in range(4):
+        assert limits.take_call(["dns:b.example"], "read") == 0
+    assert limits.take_call(["dns:b.example"], "read") > 0
+
+
+def test_other_limits_go_on_with_what_was_used_under_those_before() -> None:
+    clock = Clock()
+    limits = Limits([Limit(ANYBODY, calls_per_second=2, entries_per_second=10)], clock)
+    names = ["dns:a.example"]
+    assert [limits.take_call(names, "read") for _ in range(3)][:2] == [0, 0]
+    assert limits.take_entries(names, "stream", 100) == 0
+    for rate in (2, 4, 2):
+        limits = limits.renewed([Limit(ANYBODY, calls_per_second=rate, entries_per_second=10)])
+        assert limits.take_call(names, "read") == pytest.approx(1 / rate)
+    assert limits.take_entries(names, "write", 1) == pytest.approx(9.1)
+    clock.now += 0.5
+    assert limits.take_call(names, "read") == 0
+
+
+def test_entries_are_counted_by_class() -> None:
+    limits = Limits([Limit(ANYBODY, frozenset({"stream"}), entries_per_second=1)], Clock())
+    assert [limits.take_entries(["dns:a.example"], name, 1) for name in ("write", "write", "stream")] == [0, 0, 0]
+    assert limits.take_entries(["dns:a.example"], "stream", 1) > 0
+
+
+def test_a_principal_has_its_streams_whoever_is_shown_besides(tmp_path: Path) -> None:
+    """A certificate beside one token and beside another, and a token by one certificate and by another."""
+    authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
+    rules = "".join(grant(name, ["read_ledger"]) for name in ("dns:*.example", "jwt:https://login.example#*"))
+    limits = '[[limits]]\nprincipals = ["dns:*.example", "jwt:https://login.example#*"]\nstreams = 1\n'
+    write_grants(tmp_path / "grants.toml", issuer.table(), rules, limits)
+    tokens = [issuer.token_file(f"user-{number}") for number in range(2)]
+    shown = [authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"]
+    with (
+        running_server(tmp_path, grants=tmp_path / "grants.toml", **authority.server_settings()) as running,
+        running.client(**shown[0], token=tokens[0]) as first,
+        running.client(**shown[0], token=tokens[1]) as same_certificate,
+        running.client(**shown[1], token=tokens[0]) as same_token,
+        running.client(**shown[1], token=tokens[1]) as other,
+    ):
+        held = [first.watch_entries(MARKET)]
+        next(held[0])
+        for client in (same_certificate, same_token):
+            with pytest.raises(SellertrustCallError) as caught:
+                next(client.watch_entries(MARKET, patience_seconds=0.1))
+            assert caught.value.reason == "TOO_MANY_CALLS"
+        held.append(other.watch_entries(MARKET))
+        next(held[1])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +129,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, 
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     limits = '\n[[limits]]\nprincipals = ["dns:a.example"]\nentries_per_second = 5\nstreams = 1\n'
     limits += '[[limits]]\nprincipals = ["dns:a.example"]\nclasses = ["slow"]\ncalls_per_second = 0.01\n'
-    path.write_text(grant("dns:*.example", ["append", "read_ledger"], **every) + limits)
+    write_grants(path, grant("dns:*.example", ["append", "read_ledger"], **every) + limits)
     with running_server(folder, grants=path, **authority.server_settings()) as running:
         shown = [authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"]
         with running.client(**shown[0], service_config="{}") as a, running.client(**shown[1]) as b:

@@ -16,7 +16,7 @@ from scoring.errors import ConfigurationWrong
 from service.access.grants import load_grants
 from service.access.key_sets import KeySource, read_key_set
 from service.access.tokens import TokenRefused, Tokens
-from tests.callers import TokenIssuer, public_jwk
+from tests.callers import TokenIssuer, public_jwk, write_grants
 
 
 class Clock:
@@ -41,7 +41,7 @@ def clock() -> Clock:
 
 def tokens_of(issuer: TokenIssuer, clock: Clock, *algorithms: str) -> tuple[Tokens, KeySource]:
     path = issuer.folder / "grants.toml"
-    path.write_text(issuer.table())
+    write_grants(path, issuer.table())
     [stated] = load_grants(path).issuers
     if algorithms:
         stated = replace(stated, algorithms=frozenset(algorithms))

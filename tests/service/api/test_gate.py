@@ -13,7 +13,7 @@ from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.api.gate import require_rows
-from tests.callers import Authority, Shown, TokenIssuer, grant
+from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
 
 CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
@@ -61,7 +61,7 @@ class Callers:
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     folder = tmp_path_factory.mktemp("callers")
     authority, issuer = Authority(folder), TokenIssuer(folder)
-    (folder / "grants.toml").write_text(issuer.table() + GRANTS)
+    write_grants(folder / "grants.toml", issuer.table() + GRANTS)
     settings = authority.server_settings() | {"grants": folder / "grants.toml", "socket": folder / "s"}
     with running_server(folder, **settings) as running:
         yield Callers(running, authority, issuer)
@@ -220,7 +220,7 @@ def test_whoever_opens_the_socket_is_local_and_others_cannot(callers: Callers) -
 
 def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
     issuer = TokenIssuer(tmp_path)
-    (tmp_path / "grants.toml").write_text(issuer.table() + GRANTS)
+    write_grants(tmp_path / "grants.toml", issuer.table() + GRANTS)
     token = issuer.token_file("user-17")
     for mesh, message in ((False, "over TLS alone"), (True, "")):
         settings = {"grants": tmp_path / "grants.toml", "mesh_tls": mesh}
@@ -270,10 +270,10 @@ def test_health_is_open_to_all(callers: Callers) -> None:
 
 def test_grants_by_which_nobody_can_show_who_calls_stop_the_start(tmp_path: Path) -> None:
     path = tmp_path / "grants.toml"
-    path.write_text(grant("dns:checkout.example", ["read_scores"]))
+    write_grants(path, grant("dns:checkout.example", ["read_scores"]))
     with pytest.raises(ConfigurationWrong, match="nobody can show"), running_server(tmp_path, grants=path):
         pass
-    path.write_text("[[grants]]")
+    write_grants(path, "[[grants]]")
     with pytest.raises(ConfigurationWrong, match=r"grants\[0\].principals"), running_server(tmp_path, grants=path):
         pass
 

@@ -8,7 +8,7 @@ import pytest
 from scoring.entries.incidents import derived_id
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
-from tests.callers import Authority, Shown, grant
+from tests.callers import Authority, Shown, grant, write_grants
 from tests.servers import MARKET, Running, running_server, violation
 
 Connect = Callable[[str], Client]
@@ -32,7 +32,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     authority = Authority(folder)
     path = folder / "grants.toml"
     limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
-    path.write_text(grant("dns:*.example", ["append", "decide", "bulk_decide", "read_ledger"], **limits))
+    write_grants(path, grant("dns:*.example", ["append", "decide", "bulk_decide", "read_ledger"], **limits))
     settings = authority.server_settings() | {"grants": path, "socket": folder / "s"}
     with running_server(folder, **settings) as running:
         yield Callers(running, authority)

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from service.api.call_records import REFUSAL_LINES_A_SECOND, FewLines
-from tests.callers import TokenIssuer
+from tests.callers import TokenIssuer, write_grants
 from tests.servers import running_server
 
 
@@ -20,7 +20,7 @@ def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:
 
 def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path) -> None:
     issuer = TokenIssuer(tmp_path)
-    (tmp_path / "grants.toml").write_text(issuer.table())
+    write_grants(tmp_path / "grants.toml", issuer.table())
     with running_server(tmp_path, grants=tmp_path / "grants.toml", mesh_tls=True) as running:
         with grpc.insecure_channel(running.address) as channel:
             method = channel.unary_unary("/sellertrust.v1.LedgerService/GetViolation")

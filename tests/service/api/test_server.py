@@ -24,7 +24,7 @@ from sellertrust.client import Client, SellertrustCallError
 from service.api.logs import make_log
 from service.api.server import Server
 from service.bootstrap import build_server
-from tests.callers import grant
+from tests.callers import grant, write_grants
 from tests.servers import MARKET, identity, running_server, settings_of
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -190,7 +190,7 @@ def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
 def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_path: Path) -> None:
     tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
     grants = tmp_path / "grants.toml"
-    grants.write_text(grant("dns:checkout.example", ["read_scores"]))
+    write_grants(grants, grant("dns:checkout.example", ["read_scores"]))
     tls |= {"tls_client_ca": certificate("ca.pem"), "grants": grants}
     for address, problem in (("192.0.2.1:50051", "cannot assign"), ("no-such-host.invalid:50051", "name")):
         with pytest.raises(ConfigurationWrong, match=problem), running_server(tmp_path, address=address, **tls):

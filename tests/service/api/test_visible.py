@@ -8,7 +8,7 @@ import pytest
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from tests.callers import Authority, Shown, grant
+from tests.callers import Authority, Shown, grant, write_grants
 from tests.servers import MARKET, Running, exposure, running_server, violation
 
 SELLERS = ("a", "b", "c", "d")
@@ -35,10 +35,11 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     rights = ["read_ledger", "read_scores"]
     path = folder / "grants.toml"
     limits = {"kinds": ["*"], "sources": ["*"], "notifiers": ["*"], "entry_ids": ["*"]}
-    path.write_text(
+    write_grants(
+        path,
         grant("dns:some.example", rights, sellers=MINE)
         + grant("dns:every.example", [*rights, "append"], **limits)
-        + grant("dns:more.example", rights, sellers=[*MINE, "d"])
+        + grant("dns:more.example", rights, sellers=[*MINE, "d"]),
     )
     shown = [authority.certificate(dns=[f"{name}.example"]) for name in ("some", "every")]
     with running_server(folder, grants=path, **authority.server_settings()) as running:
