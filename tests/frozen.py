@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import tomllib
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from service.policy.policy_file import load_policy
 from service.settings import load as load_settings
 from tests.bench._real_data import STUDIES
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.training.ledgers import restated
 
 FOLDER = Path(__file__).parent / "frozen"
 SELLERS = ("clean", "guilty", "cleared", "accused", "reduced", "new", "regrouped", "recalled", "moved", "sold")
@@ -105,7 +106,7 @@ def _trained() -> dict[str, bytes]:
     from training.study.loading import load_study
 
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
-    study = replace(load_study(STUDIES / "marketplace.toml"), rounds=40)
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_market(simulate(1500, 730, date(2024, 1, 1), 1), place)

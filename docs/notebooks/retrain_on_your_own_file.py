@@ -210,7 +210,7 @@ windows = pl.DataFrame(
         for p in used
     ]
 )
-assert all(p.window_end + study.maturity_days <= points.test[0].day for p in points.train)
+assert all(p.window_end + study.window.maturity_days <= points.test[0].day for p in points.train)
 windows
 
 # %% [markdown]

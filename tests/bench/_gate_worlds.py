@@ -5,7 +5,7 @@ Evaluation, checks and gates are those of training. Nothing is fitted: a model i
 blurred as a fit from twice as many bad rows blurs it, on a scale found from as many bad rows as the test has.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from scoring.arrays import Floats
 from scoring.model.scale import Scale
 from tests.training.evaluation.cases import POLICY
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.checks.duplicates import identical_rows
 from training.checks.leakage import single_features
 from training.evaluation.arrays import sigmoid
@@ -101,7 +101,7 @@ _STUDY = load_study(STUDIES / "marketplace.toml")
 
 
 def _study(width: int) -> Study:
-    return replace(_STUDY, features=_STUDY.features[:width], reference_exposure=None)
+    return restated(_STUDY, exposure={"reference_orders": None}, features=_STUDY.features[:width])
 
 
 def _snapshot(world: World, leak: str) -> Snapshot:

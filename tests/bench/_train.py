@@ -15,7 +15,7 @@ from service.cli.train import Training
 from service.ledger.schema import upgrade
 from service.settings import load as load_settings
 from tests.bench._crowd import MARKETPLACE, crowd, write_ledger, write_table
-from tests.training.ledgers import POLICY, STUDIES
+from tests.training.ledgers import POLICY, STUDIES, restated
 from training.fitting.fit import fit_lightgbm
 from training.observation.export import read_export
 from training.observation.points import choose_points
@@ -41,7 +41,7 @@ def over_bare(show: Show, progress: Progress, rows: int) -> None:
     apart. Sellers are a third of the rows: the study has four training points, and not all of them were there at each.
     """
     study = _study()
-    bare_study = replace(study, additive_start=False)
+    bare_study = restated(study, model={"additive_start": False})
     alone = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "crowd.parquet"

@@ -128,7 +128,7 @@ def _figures(
         named["difference_with_context"] = found["lightgbm-with_context"]
     for name, interval in named.items():
         figures |= _interval(f"{task}.{name}", interval)
-    if study.reference_exposure is not None:
+    if study.exposure.reference_orders is not None:
         figures |= _at_equal_volume(task, test, scores)
     model = load(trained.parts)
     x = np.ascontiguousarray(test.x)

@@ -36,13 +36,13 @@ def run(say: Say) -> dict[str, float]:
             trained = train(table, study)
     test = trained.test
     observed = int(test.day[0]) - (START - date(1970, 1, 1)).days
-    window = study.window_days or 0
+    window = study.window.days or 0
     say(f"test point {format_day(int(test.day[0]))}: {len(test.bad):,} sellers, {test.bad.mean():.2%} bad")
     index = np.array([int(table.sellers[code].removeprefix("s-")) for code in test.seller])
     pairs = serious_pairs(market.parameters)
     # The posterior is of a row's own window; who is served knows none, so over all pairs it says what volume is worth.
-    best = attainable_probability(market, observed, window, study.maturity_days, pairs)[index]
-    hazard = hazard_probability(market, observed, window, study.maturity_days, pairs)[index]
+    best = attainable_probability(market, observed, window, study.window.maturity_days, pairs)[index]
+    hazard = hazard_probability(market, observed, window, study.window.maturity_days, pairs)[index]
     served = {"attainable": best, **trained.test_scores, "hazard": hazard}
     own = {"attainable": best, **trained.test_log_odds}
     figures: dict[str, float] = {"n": len(test.bad), "base_rate": round(float(test.bad.mean()), 4)}

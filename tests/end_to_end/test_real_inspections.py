@@ -3,7 +3,6 @@
 import gzip
 import shutil
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from service.registry.registry import Registry
 from service.settings import load
 from tests.bench._real_data import STUDIES, toronto
 from tests.service.registry.models import gates_json
-from tests.training.ledgers import train
+from tests.training.ledgers import restated, train
 from training.observation.export import read_export, write_export
 from training.observation.snapshots import snapshot
 from training.study.definition import Study
@@ -58,7 +57,9 @@ def study(data: Path) -> Study:
     stated = load_study(STUDIES / "toronto_a.toml")
     if data == toronto():
         return stated
-    return replace(stated, train=("2010-01-01",), rounds=20, parameters={"min_data_in_leaf": 5})
+    return restated(
+        stated, observation={"train": ("2010-01-01",)}, model={"rounds": 20, "parameters": {"min_data_in_leaf": 5}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
 ) -> None:
     """Imported now with report times of then: a snapshot of then is the same with and without all that came later."""
     then = parse_day("2010-01-01")
-    point = study.observation(then)
+    point = study.point_at(then)
     full, cut_off = tmp_path / "full.parquet", tmp_path / "cut.parquet"
     rows = [row for chunk in ledger.export_rows("toronto", ledger.cut()) for row in chunk]
     write_export([rows], full)
@@ -128,7 +129,7 @@ def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
     whole, known = read_export(full), read_export(cut_off)
     assert whole.sellers
     assert known.sellers
-    features = snapshot(whole, replace(study, active_in_window=False), point)
-    earlier = snapshot(known, replace(study, active_in_window=False), point)
+    features = snapshot(whole, restated(study, eligible={"active_in_window": False}), point)
+    earlier = snapshot(known, restated(study, eligible={"active_in_window": False}), point)
     seen = {whole.sellers[code]: x for code, x in zip(features.seller, features.x.tolist(), strict=True)}
     assert {known.sellers[code]: x for code, x in zip(earlier.seller, earlier.x.tolist(), strict=True)} == seen

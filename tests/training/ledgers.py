@@ -1,6 +1,7 @@
 """Tables for training as users get them: entries through a real ledger, its export, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,13 @@ def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS
 def train(table: LedgerTable, study: Study, **options: Any) -> Trained:
     """A training with the shipped policy, in memory alone; once, unless told otherwise."""
     return run(Job(table, study, POLICY, **{"verify": False, **options}))
+
+
+def restated(study: Study, **parts: Any) -> Study:
+    """The study with some parts stated otherwise; of a table, only those that a mapping names: `bad={"at_least": 2}`."""
+
+    def part(name: str, value: Any) -> Any:
+        is_table = isinstance(value, Mapping) and is_dataclass(getattr(study, name))
+        return replace(getattr(study, name), **value) if is_table else value
+
+    return replace(study, **{name: part(name, value) for name, value in parts.items()})

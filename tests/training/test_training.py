@@ -1,6 +1,5 @@
 """From a ledger's export to a certified model: the same from the same, nothing of the future in it, and no surprises."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
 from scoring.time import DAY
-from tests.training.ledgers import STUDIES, exported, market_ledger, train
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated, train
 from training.evaluation.ranking import auc
 from training.fitting.fit import fit_lightgbm
 from training.observation.export import LedgerTable, read_export
@@ -25,7 +24,7 @@ from training.study.loading import load_study
 @pytest.fixture(scope="module")
 def study() -> Study:
     """The shipped study of a marketplace, with fewer rounds."""
-    return replace(load_study(STUDIES / "marketplace.toml"), rounds=40)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: 
     again = train(table, study)
     assert again.parts == trained.parts
     assert load(again.parts).digest == load(trained.parts).digest
-    other = train(table, replace(study, seed=2))
+    other = train(table, restated(study, model={"seed": 2}))
     assert other.parts["model.txt"] != trained.parts["model.txt"]
 
 
@@ -67,7 +66,7 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
     """Each seller's past with another's future: if a feature knew anything of the window, it would show here."""
-    train_points, (test_point,) = study.observations(table.as_of)
+    train_points, (test_point,) = study.find_points(table.as_of)
     booster = fit_lightgbm(join([snapshot(table, study, point) for point in train_points]), study)
 
     def ranked(what: LedgerTable) -> float:
@@ -98,24 +97,24 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """Ten thousand rows a leaf are not there: one leaf, the same raw score for all."""
     with pytest.raises(ConfigurationWrong, match="lower min_data_in_leaf"):
-        train(table, replace(study, parameters={"min_data_in_leaf": 100_000}, additive_start=False))
+        train(table, restated(study, model={"parameters": {"min_data_in_leaf": 100_000}, "additive_start": False}))
 
 
 def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """No bad seller at all, then no seller at all."""
-    never = replace(study, bad=(BadRule(violation_type="missing_trader_information", harm=Harm.EXTREME),))
+    never = restated(study, bad={"rules": (BadRule(violation_type="missing_trader_information", harm=Harm.EXTREME),)})
     with pytest.raises(
         ConfigurationWrong, match=r"the training points hold [\d,]+ sellers, 0 of them bad; at least 10"
     ):
         train(table, never)
     with pytest.raises(ConfigurationWrong, match="the training points hold 0 sellers"):
-        train(table, replace(study, train=("1990-01-01",), test=("1995-01-01",)))
+        train(table, restated(study, observation={"train": ("1990-01-01",), "test": ("1995-01-01",)}))
 
 
 def test_parameters_that_lightgbm_refuses_are_a_wrong_study(table: LedgerTable, study: Study) -> None:
     """Not a stack trace of its own."""
     with pytest.raises(ConfigurationWrong, match=r"model\.parameters of the study cannot be used: .*num_leaves"):
-        train(table, replace(study, parameters={"num_leaves": 1}))
+        train(table, restated(study, model={"parameters": {"num_leaves": 1}}))
 
 
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path) -> None:

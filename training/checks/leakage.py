@@ -50,7 +50,7 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
     """Return every check of the rows that a model learns from and is tested on. The same rows give the same figures."""
     return [
         rebuilt(table, study, join([train, test])),
-        shuffled_labels(train, folds(train.seller, 2, study.seed), study.seed),
+        shuffled_labels(train, folds(train.seller, 2, study.model.seed), study.model.seed),
         single_features(train, study),
         adversarial(train, test, study),
         duplicated_histories(table, train.seller, test.seller),
@@ -76,14 +76,14 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
     """
     of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
     compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
-    rng = np.random.default_rng(study.seed)
+    rng = np.random.default_rng(study.model.seed)
     days = np.unique(rows.day)
     days = np.sort(rng.choice(days, min(MOST_DAYS, len(days)), replace=False))
     differing, checked, where = 0, 0, []
     for day in days.tolist():
         of_day = np.flatnonzero(rows.day == day)
         part = rows.take(np.sort(rng.choice(of_day, min(SAMPLE // len(days), len(of_day)), replace=False)))
-        x = build(_before(table, part.seller, day), study, study.observation(day))
+        x = build(_before(table, part.seller, day), study, study.point_at(day))
         theirs, ours = (np.ascontiguousarray(values[:, compared]).view(np.int64) for values in (part.x, x))
         differs = (theirs != ours).any(axis=0)
         differing += int((theirs != ours).any(axis=1).sum())
@@ -159,7 +159,7 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 
 def single_features(rows: Snapshot, study: Study) -> Check:
     """Check that no feature alone nearly separates bad from good: it would be the outcome in other words."""
-    rows = rows.take(_sample(len(rows.bad), SAMPLE, study.seed))
+    rows = rows.take(_sample(len(rows.bad), SAMPLE, study.model.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
     best = int(np.argmax(strength))
@@ -176,16 +176,16 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
 
     The sellers whose rows it ranks are not among those that it learned from.
     """
-    parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.seed)) for part in (train, test)]
+    parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
     rows = join(parts)
     is_test = np.repeat([0.0, 1.0], [len(part.bad) for part in parts])
-    fold = folds(rows.seller, 2, study.seed)
+    fold = folds(rows.seller, 2, study.model.seed)
     found, gains = [], np.zeros(len(study.features))
     for held_out in (0, 1):
         inside = fold == held_out
         if not 0 < is_test[~inside].sum() < (~inside).sum():
             return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MOST_ADVERSARIAL_AUC)
-        booster = _fit(rows.x[~inside], is_test[~inside], study.seed)
+        booster = _fit(rows.x[~inside], is_test[~inside], study.model.seed)
         found.append(auc(np.asarray(booster.predict(rows.x[inside], raw_score=True)), is_test[inside]))
         gains += booster.feature_importance("gain")
     number = float(np.nanmean(found))

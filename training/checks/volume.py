@@ -19,14 +19,16 @@ def count_label(study: Study, rows: Snapshot) -> Check:
     fixed; else if the 95 % interval of the AUC of past orders does not lie above MOST_BY_VOLUME.
     """
     name = "count_label"
-    if study.reference_exposure is not None or study.is_rate:
+    if study.exposure.reference_orders is not None or study.is_rate:
         return Check(name, True, 0.0, "bad is defined over orders, so that selling more is not worse")
     fixed = [f.key for f in study.features if f.key.startswith("exposure@") and f.direction]
     if not fixed:
         return Check(
             name, True, 0.0, "bad is a count, and no direction of exposure forbids to learn how it goes with volume"
         )
-    found = bootstrap_auc({"orders": rows.orders}, rows.bad, rows.seller, study.seed, RESAMPLES, rows.weight)["orders"]
+    found = bootstrap_auc({"orders": rows.orders}, rows.bad, rows.seller, study.model.seed, RESAMPLES, rows.weight)[
+        "orders"
+    ]
     ranks = f"past orders alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
     if not found.low > MOST_BY_VOLUME:
         return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {ranks}", MOST_BY_VOLUME)

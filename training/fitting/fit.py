@@ -51,7 +51,7 @@ def offset(snapshot: Snapshot, study: Study) -> Floats:
     evaluation only; serving answers for the reference exposure. Worked: a row that settles 500 orders in its window, with
     1,000 as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
     """
-    slope = 1.0 if study.exposure_slope is None else study.exposure_slope
+    slope = 1.0 if study.exposure.slope is None else study.exposure.slope
     return slope * log_exposure(snapshot.window_orders, study)
 
 
@@ -60,9 +60,9 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
     0 without a reference exposure; fewer orders than 1 count as 1.
     """
-    if study.reference_exposure is None:
+    if study.exposure.reference_orders is None:
         return np.zeros(len(window_orders))
-    return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.reference_exposure))
+    return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.exposure.reference_orders))
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
@@ -82,13 +82,15 @@ def fit_lightgbm(
     """
     start = offset(rows, study)
     directions = [feature.direction if constrained else 0 for feature in study.features]
-    steps = fit_additive(rows.x, rows.bad, start, rows.weight, directions) if study.additive_start else []
+    steps = fit_additive(rows.x, rows.bad, start, rows.weight, directions) if study.model.additive_start else []
     for step in steps:
         start = start + step.raw(rows.x)
     fitted = []
-    for number in range(study.seeds):
-        counting = _counting(done, number * study.rounds, study.rounds * study.seeds)
-        fitted.append(_fit_one(rows, study, study.seed + number, start, counting, directions if constrained else None))
+    for number in range(study.model.seeds):
+        counting = _counting(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
+        fitted.append(
+            _fit_one(rows, study, study.model.seed + number, start, counting, directions if constrained else None)
+        )
     if not steps and len(fitted) == 1:
         return fitted[0]
     text = average([booster.model_to_string() for booster in fitted])
@@ -114,7 +116,7 @@ def _fit_one(
     """
     parameters = {
         **DEFAULTS,
-        **study.parameters,
+        **study.model.parameters,
         **FIXED,
         "seed": seed,
         "num_threads": 1 if rows.x.size < SMALL else 2,
@@ -128,7 +130,7 @@ def _fit_one(
         rows.x, rows.bad, weight=rows.weight, init_score=start + base, params={"feature_pre_filter": False}
     )
     try:
-        booster = lightgbm.train(parameters, data, study.rounds, callbacks=[lambda env: done(env.iteration + 1)])
+        booster = lightgbm.train(parameters, data, study.model.rounds, callbacks=[lambda env: done(env.iteration + 1)])
     except lightgbm.basic.LightGBMError as error:
         raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_plain(error)}") from None
     return _with_constant(booster, base)

@@ -13,7 +13,7 @@ sell.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
@@ -82,8 +82,8 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
         return Slope(1.0, ASSUMED)
     x = at_reference(rows.x, study.features)
     first = slope_beside(x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
-    near = replace(study, exposure_slope=_bounded(first))
-    raw = cross_fit(rows, rows, x, study.seed, lambda fold, part: fit(fold, part, near))
+    near = study.with_exposure_slope(_bounded(first))
+    raw = cross_fit(rows, rows, x, study.model.seed, lambda fold, part: fit(fold, part, near))
     found = None if raw is None else beside(raw, own, rows)
     if found is None:
         return Slope(1.0, ASSUMED)

@@ -78,7 +78,7 @@ def tune(
     earlier, latest = join(parts[:-1]), parts[-1]
     for number in range(len(search.trials), trials):
         done(number, trials)
-        search.sampler = optuna.samplers.TPESampler(seed=study.seed + number)
+        search.sampler = optuna.samplers.TPESampler(seed=study.model.seed + number)
         trial = search.ask()
         kept.add_trial(_try(search, trial, study if number == 0 else _candidate(trial, study), earlier, latest))
     done(trials, trials)
@@ -132,7 +132,7 @@ def _candidate(trial: Any, study: Study) -> Study:
         "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
     }
     rounds = trial.suggest_int("rounds", 60, 500, log=True)
-    return replace(study, parameters={**study.parameters, **found}, rounds=rounds)
+    return replace(study, model=replace(study.model, parameters={**study.model.parameters, **found}, rounds=rounds))
 
 
 def _held_out(earlier: Snapshot, latest: Snapshot, study: Study, fold: int) -> float:

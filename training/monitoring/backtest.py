@@ -10,7 +10,7 @@ beginning and the tier with its look back over day-ends, thin files, overrides. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -170,7 +170,7 @@ def backtest(
     ConfigurationWrong for a study at events: its outcomes are of the sellers with an event, and a backtest answers
     everybody.
     """
-    if study is not None and study.events is not None:
+    if study is not None and study.observation.events is not None:
         raise ConfigurationWrong(
             f"the study {study.name} observes sellers at events, so it cannot say how right the answers of a day were:"
             " leave out --study, and see the evaluation of the model's test period (sellertrust model report)"
@@ -233,7 +233,7 @@ def _figures(
     """Return how good a day's answers were; None without a study, or if the day's window is not mature."""
     if study is None or not is_mature(table, study, day):
         return None
-    seen = outcome(table, replace(study, exposure_slope=artifact.exposure_slope), day)
+    seen = outcome(table, study.with_exposure_slope(artifact.exposure_slope), day)
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
     def ranked(model: Artifact, given: Answers) -> float:

@@ -106,10 +106,10 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
     reference, today = _reference(table, study, artifact, final), population(table, study, day, final)
     if not len(today.seller):
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
-    score, features = drift(reference, today, artifact, limits, study.seed)
+    score, features = drift(reference, today, artifact, limits, study.model.seed)
     untold = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
     matured, tiers, estimated = untold, dict[str, Calibration](), untold
-    if study.events is None:
+    if study.observation.events is None:
         matured, tiers = calibration(table, study, artifact, policy, limits, final)
         estimated = estimate(table, study, artifact, limits, final)
     return Report(
@@ -127,7 +127,7 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
     """Return the snapshot of every seller that the study observes on a day, whatever became of it afterwards."""
-    return snapshot(table, study.ahead(), study.observation(day), final)
+    return snapshot(table, study.ahead(), study.point_at(day), final)
 
 
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
@@ -190,7 +190,7 @@ def calibration(
         bad, expected = part.sum(axis=0).tolist()
         if not expected:
             return Calibration(tuple(days), count, int(bad), 0.0, None, in_sample=in_sample, why_not=f"no {what}")
-        draws = _draws(part, study.seed)
+        draws = _draws(part, study.model.seed)
         with np.errstate(invalid="ignore"):  # of few sellers a draw may hold none: it has no ratio
             drawn = draws[:, 0] / draws[:, 1]
         ratio = widen_by_poisson(Interval.of(bad / expected, drawn), int(bad), 1 / expected)
@@ -229,7 +229,7 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
 
     total = cells.sum(axis=0)
     interval = Interval.of(
-        float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.seed).reshape(-1, *total.shape))
+        float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.model.seed).reshape(-1, *total.shape))
     )
     bad = int(total[:, _BAD_SO_FAR].sum())
     interval = widen_by_poisson(interval, bad, interval.value / bad)
@@ -256,7 +256,7 @@ def _open_window(
     Whether it is known as bad, the chance that it will be, in how many past windows it was known as bad of their first
     `age` days when these were over, in how many it came to be, and whether it is observed.
     """
-    day, whole = table.as_of - age, study.observation(table.as_of - age)
+    day, whole = table.as_of - age, study.point_at(table.as_of - age)
     end = min(whole.window_end, table.as_of)
     everyone = population(table, study, day, final)
     labels = _labels(table, study, day, end, table.as_of, final)
@@ -267,7 +267,7 @@ def _open_window(
     passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
         start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
-    elif study.reference_exposure is None:
+    elif study.exposure.reference_orders is None:
         start = passed
     else:
         own = log_exposure(labels.window_orders[everyone.seller], study)
@@ -280,11 +280,11 @@ def _open_window(
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
-        window = study.observation(first)
+        window = study.point_at(first)
         until = min(first + age, window.window_end)
         early = known_by(conduct, first + age)
         then += _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
-        mature = window.window_end + study.maturity_days
+        mature = window.window_end + study.window.maturity_days
         came_to += _bad_rows(_labels(table, study, first, until, max(mature, first + age), final), study)
     bad = (labels.outcome == Known.BAD) * observed
     return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
@@ -292,13 +292,17 @@ def _open_window(
 
 def _bad_rows(labels: Labels, study: Study) -> Bools:
     """Return which cases are bad and sold enough to be rows."""
-    is_row: Bools = labels.window_orders >= study.orders_needed
-    return is_row & (labels.outcome == Known.BAD)
+    found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Known.BAD)
+    return found
 
 
 def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
     """Return what is known at the beginning of day `moment` of days `first` to before `end`; nobody counts as left."""
-    early = replace(study, maturity_days=moment - end, left="keep", least_share=0.0)
+    early = replace(
+        study,
+        window=replace(study.window, maturity_days=moment - end),
+        eligible=replace(study.eligible, left="keep", least_share=0.0),
+    )
     cases = table.columns.cases
     return label(table, early, Windows(np.full(cases, first), np.full(cases, end)), final)
 
@@ -312,7 +316,7 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
     if latest is None:
         return []
-    return list(range(latest, first, -study.step_days))[:points]
+    return list(range(latest, first, -study.observation.step_days))[:points]
 
 
 def _is_off(ratio: Interval, limits: Thresholds) -> bool:

@@ -41,7 +41,7 @@ class Outcome:
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
     """Return whether the window after `day` and the maturity are over by the table's end."""
-    return study.observation(day).window_end + study.maturity_days <= table.as_of
+    return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Outcome:
@@ -49,7 +49,7 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
 
     `final`: as of `training.observation.labels.final_facts`, if it is known already.
     """
-    seen = snapshot(table, study, study.observation(day), final)
+    seen = snapshot(table, study, study.point_at(day), final)
     return Outcome(day, seen.seller, seen.bad, offset(seen, study))
 
 
@@ -64,10 +64,10 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
     ConfigurationWrong if the two mean another bad by exposure: their reference exposures differ.
     """
     stated = artifact.manifest["reference_exposure"]
-    if stated != study.reference_exposure:
+    if stated != study.exposure.reference_orders:
         raise ConfigurationWrong(
             f"model {artifact.digest[:12]} answers for a reference exposure of {stated} orders, the study {study.name}"
-            f" for {study.reference_exposure}; give the study that the model was trained by"
+            f" for {study.exposure.reference_orders}; give the study that the model was trained by"
         )
     return seen_by(study, artifact)
 
@@ -82,7 +82,13 @@ def seen_by(study: Study, artifact: Artifact) -> Study:
     # A verified artifact's decay tables are the core's own, which is what a study without any means.
     constants = replace(artifact.folder.constants, decay=None)
     slope = artifact.exposure_slope
-    return replace(study, features=artifact.features, constants=constants, context=context, exposure_slope=slope)
+    return replace(
+        study,
+        exposure=replace(study.exposure, slope=slope),
+        features=artifact.features,
+        constants=constants,
+        context=context,
+    )
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:

@@ -74,14 +74,14 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
     All are 0 where the study asks for no amount. ConfigurationWrong if one is stated in another currency than the
     study's: there is no rate to convert it by.
     """
-    if study.bad_amount_minor is None or not len(v.row):
+    if study.bad.amount_minor is None or not len(v.row):
         return np.zeros(len(v.row), dtype=np.int64)
     stated = table.statements.gather(np.searchsorted(table.statement_rows, v.row))
     found: Ints = _numbers(stated.str.json_path_match("$.amount_minor"))
-    other = stated.str.json_path_match("$.currency").fill_null("").to_numpy() != study.bad_currency
+    other = stated.str.json_path_match("$.currency").fill_null("").to_numpy() != study.bad.currency
     if (other & (found > 0)).any():
         raise ConfigurationWrong(
-            f"bad.amount_minor of the study is in {study.bad_currency}, and {int((other & (found > 0)).sum())} violations"
+            f"bad.amount_minor of the study is in {study.bad.currency}, and {int((other & (found > 0)).sum())} violations"
             " that match state an amount in another currency: convert them in the mapping, or name others in bad.any"
         )
     return found
@@ -135,19 +135,19 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
 
 
 def market_cut(study: Study, count: Ints, orders: Ints) -> float:
-    """Return the lowest rate, count over orders, among the worst `study.bad_worst` of a market.
+    """Return the lowest rate, count over orders, among the worst `study.bad.worst` of a market.
 
     Infinity if the study states no such share, or if no seller is among the worst. The market is the sellers that settled
     enough orders in the window (`study.orders_needed`). A seller with nothing that counts is not among the worst, and of
     sellers with the same rate all are or none, so that the worst are never more than the share. Worked: rates 0, 0, 0.1,
     0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst 0.6 they give 0.1.
     """
-    if study.bad_worst is None:
+    if study.bad.worst is None:
         return math.inf
     market = orders >= study.orders_needed
     rate, number = np.unique(count[market] / orders[market], return_counts=True)
     so_bad = number[::-1].cumsum()[::-1]
-    share = _fraction(study.bad_worst)
+    share = _fraction(study.bad.worst)
     worst = rate[(so_bad * share.denominator <= share.numerator * int(market.sum())) & (rate > 0)]
     return float(worst.min()) if len(worst) else math.inf
 
@@ -159,11 +159,11 @@ def needed(study: Study, orders: Ints, cut: float) -> Ints:
     where the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 asks for 3 of 11 orders, and at least
     2 of 5 where `bad_at_least` is 2.
     """
-    found = np.full(len(orders), study.bad_at_least, dtype=np.int64)
-    if study.bad_share is not None:
-        share = _fraction(study.bad_share)
+    found = np.full(len(orders), study.bad.at_least, dtype=np.int64)
+    if study.bad.share is not None:
+        share = _fraction(study.bad.share)
         found = np.maximum(found, -(-share.numerator * orders // share.denominator))
-    if study.bad_worst is not None:
+    if study.bad.worst is not None:
         found = np.maximum(found, _reaching(cut, orders)) if cut < math.inf else np.full(len(orders), NEVER)
     return found
 
@@ -177,8 +177,8 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)
     is_bad = _running(counted.number[order], starts) >= enough[case]
-    if study.bad_amount_minor is not None:
-        is_bad &= _running(counted.amount[order], starts) >= study.bad_amount_minor
+    if study.bad.amount_minor is not None:
+        is_bad &= _running(counted.amount[order], starts) >= study.bad.amount_minor
     found = np.full(len(enough), NEVER)
     np.minimum.at(found, case[is_bad], day[is_bad])
     return found

@@ -149,8 +149,8 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     Worked: 3 % known to be bad, 60 % of the bad ones known at the maturity: in the end 5 % are, and the odds 0.0526 are
     1.70 times 0.0309.
     """
-    point = study.observation(0)
-    share = found.known_share(study.maturity_days)
+    point, maturity = study.point_at(0), study.window.maturity_days
+    share = found.known_share(maturity)
     sellers = float(np.nansum(found.ultimate)) / found.overlap
     if sellers < LEAST_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
@@ -159,7 +159,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     factor = max(ultimate / (1 - ultimate) / (rate / (1 - rate)), 1.0)
     return Lift(
         factor,
-        f"{factor:.3f}: of the sellers ever known to be bad {share:.3f} are known {study.maturity_days} days after a window"
+        f"{factor:.3f}: of the sellers ever known to be bad {share:.3f} are known {maturity} days after a window"
         f" of {point.window_end} days, so {rate:.2%} bad are {ultimate:.2%} in the end, and the odds that many times as"
         f" high; by chain ladder over {len(found.cohort)} months and {max(len(found.share) - 1, 0)} months of age, nothing"
         " after those",
@@ -178,7 +178,7 @@ def _windows(table: LedgerTable, study: Study) -> _Windows:
     month = int(happened.min().astype("datetime64[D]").astype("datetime64[M]").astype(np.int64))
     found: list[tuple[int, int, int]] = []
     day = _first_day(month)
-    while (window_end := study.observation(day).window_end) <= table.as_of:
+    while (window_end := study.point_at(day).window_end) <= table.as_of:
         found.append((day, window_end, month))
         day = window_end
         if day >= _first_day(month + 1):
@@ -201,7 +201,7 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
     """
     known = _known_days(table, final)
     enough = _enough_counted(table, study, windows, final, known)
-    if study.bad_suspended:
+    if study.bad.suspended:
         imposed, entry, violation = suspensions_for(final.violations, table)
         known_day = np.maximum(imposed.report_time[entry] // DAY, known[violation])
         pair, place = windows.holding(imposed.occur_time[entry] // DAY)
@@ -220,14 +220,14 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
 
     Sellers with fewer orders in the window than the study needs (`Study.orders_needed`) are no rows, and left out.
     """
-    matching = np.flatnonzero(matches(final.violations, study.bad, table))
+    matching = np.flatnonzero(matches(final.violations, study.bad.rules, table))
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
-    if study.bad_count == "service_failures":
+    if study.bad.count == "service_failures":
         every, happened = _known_failures(table, study, final)
     found: list[tuple[Ints, Ints, Ints]] = []
     for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
-        if study.bad_count == "service_failures":
+        if study.bad.count == "service_failures":
             inside = (happened >= start) & (happened < end)
             counted = every.take(inside)
         else:

@@ -54,7 +54,7 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
         latest = int(days.max())
         columns = _moved(table.columns, first[ids], count[ids], latest - days)
         names = [table.sellers[i] for i in ids.tolist()]
-        yield Moved(replace(table, columns=columns, sellers=names), study.observation(latest), ids, days)
+        yield Moved(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
 
 
 def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
@@ -65,7 +65,8 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
     entries, _ = corrected(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
-    chosen = (entries.kind == study.events.kind if study.events else False) & (days >= span.day) & (days <= last)
+    events = study.observation.events
+    chosen = (entries.kind == events.kind if events else False) & (days >= span.day) & (days <= last)
     pairs = np.unique(np.stack([days[chosen], entries.case[chosen]]), axis=1)
     return pairs[1].astype(np.int64), pairs[0].astype(np.int64)
 

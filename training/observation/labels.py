@@ -112,7 +112,7 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 
     See `badness.market_cut`; infinity where the study states no such share.
     """
-    if study.bad_worst is None:
+    if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     _, counted = _mature(columns, table, study, windows, final)
@@ -134,14 +134,14 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     enough = needed(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
     loss = np.bincount(counted.case, weights=counted.loss, minlength=final.cases)
-    if study.bad_suspended:
-        truth_time = (windows.end + study.maturity_days) * DAY
+    if study.bad.suspended:
+        truth_time = (windows.end + study.window.maturity_days) * DAY
         suspended_day, cost = _suspended(mature, table, study, windows, truth_time)
         bad_day, loss = np.minimum(bad_day, suspended_day), np.maximum(loss, cost)
     is_bad = bad_day < NEVER
-    has_left = ~is_bad & (left_day - windows.day < study.least_share * (windows.end - windows.day))
+    has_left = ~is_bad & (left_day - windows.day < study.eligible.least_share * (windows.end - windows.day))
     outcome = np.where(is_bad, Outcome.BAD, Outcome.GOOD).astype(np.int8)
-    if study.left != "keep":
+    if study.eligible.left != "keep":
         outcome[has_left] = Outcome.LEFT
     outcome[_has_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
     return Labels(
@@ -150,7 +150,7 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
         bad_day=bad_day,
         left_day=left_day,
         window_orders=orders.astype(np.float64),
-        inspected=_inspected(table, windows, (windows.end + study.maturity_days) * DAY),
+        inspected=_inspected(table, windows, (windows.end + study.window.maturity_days) * DAY),
     )
 
 
@@ -170,7 +170,7 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
 def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
     """Return the incidents in each case's window that match a rule of the study."""
     v = mature.take(windows.hold(mature.case, mature.day))
-    v = v.take(matches(v, study.bad, table))
+    v = v.take(matches(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table), study)
 
 
@@ -189,10 +189,10 @@ def _mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
     """Return the violations known at the maturity that count today too, and what counts towards bad."""
-    truth_time = (windows.end + study.maturity_days) * DAY
+    truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
-    if study.bad_count == "service_failures":
+    if study.bad.count == "service_failures":
         return mature, _failed(table, study, windows, final, truth_time)
     return mature, _counted(mature, table, study, windows)
 
@@ -277,11 +277,11 @@ def _has_open_claims(
 
     `enough`: how much must be counted. None would be where bad counts service failures.
     """
-    if not has_left.any() or study.bad_count == "service_failures":
+    if not has_left.any() or study.bad.count == "service_failures":
         return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])
     upheld = np.ones(columns.cases, dtype=bool)
-    truth_time = (windows.end + study.maturity_days) * DAY
+    truth_time = (windows.end + study.window.maturity_days) * DAY
     alleged = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
     today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
     counted = _counted(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)

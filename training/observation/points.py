@@ -36,10 +36,10 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     with ENOUGH_BAD bad rows is chosen, and the training points before it. Tried are the latest whose window and maturity
     are over, and earlier ones by `step_days`, MAX_TRIED at most and as long as the first training point lies within the
     ledger. If none has enough, it is the latest. `final`: as of `final_facts`, read from the table if it is not given.
-    ConfigurationWrong as of `Study.observations`.
+    ConfigurationWrong as of `Study.find_points`.
     """
-    train, test = study.observations(table.as_of)
-    if study.test or study.events is not None:
+    train, test = study.find_points(table.as_of)
+    if study.observation.test or study.observation.events is not None:
         return Points(train, test, "")
     final = final or final_facts(table)
     columns = table.columns
@@ -47,13 +47,13 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     found: list[int] = []
     day = test[0].day
     while len(found) < MAX_TRIED:
-        tried = study.observations(table.as_of, day)
+        tried = study.find_points(table.as_of, day)
         if found and tried[0][0].day <= begin:
             break
         found.append(count_bad(table, study, tried[1][0], final))
         if found[-1] >= ENOUGH_BAD:
             return Points(*tried, _spell(day, found))
-        day -= study.step_days
+        day -= study.observation.step_days
     return Points(train, test, _spell(test[0].day, found))
 
 

@@ -157,7 +157,7 @@ def _observe_day(
         part = replace(table, columns=columns)
         parts.append(_observe(part, study, point, final.part(cases), room, cases.start, cut))
     found = _together([Observed(part.rows, part.exclusions) for part in parts])
-    if study.left != "weight":
+    if study.eligible.left != "weight":
         return found
     share = np.concatenate([part.share for part in parts])
     weight = staying_weights(found.rows.outcome, share, found.rows.orders)
@@ -204,7 +204,7 @@ def _windows(cases: int, point: Observation) -> Windows:
 def _weighed(found: Observed, study: Study) -> Observed:
     """Weight rows by orders in the window over their mean (1 on average), if the study weighs so."""
     rows = found.rows
-    if study.weigh_by != "orders" or not len(rows.bad):
+    if study.bad.weigh_by != "orders" or not len(rows.bad):
         return found
     weight = rows.weight * rows.window_orders / rows.window_orders.mean()
     return replace(found, rows=replace(rows, weight=weight))
@@ -324,10 +324,10 @@ def _eligible(
         if study.orders_needed > 1:
             conditions["bad_with_too_few_orders"] = is_good | (sold >= study.orders_needed)
             conditions["too_few_orders_in_window"] = sold >= study.orders_needed
-    if study.active_before_months is not None:
-        since = point.day - round(study.active_before_months * 365.25 / 12)
+    if study.eligible.active_before_months is not None:
+        since = point.day - round(study.eligible.active_before_months * 365.25 / 12)
         conditions["not_active_before"] = _active(facts, since, point.day)
-    if study.active_in_window:
+    if study.eligible.active_in_window:
         conditions["not_active_in_window"] = _active(final, point.day, point.window_end)
     keep, exclusions = facts.exists, {}
     for why, holds in conditions.items():

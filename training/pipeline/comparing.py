@@ -56,8 +56,8 @@ class Compared:
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     """Score the test rows by every model, and make the figures of the evaluation."""
     study, scale = job.study, calibrated.scale
-    as_it_was = sampled(observed.test, MOST_ROWS, study.seed)
-    rows = sampled(observed.rows, MOST_ROWS, study.seed)
+    as_it_was = sampled(observed.test, MOST_ROWS, study.model.seed)
+    rows = sampled(observed.rows, MOST_ROWS, study.model.seed)
     # What is judged is what is served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
@@ -137,7 +137,7 @@ def _case(
         train=trained,
         rankings=rankings,
         champion_points=champion_points,
-        seed=job.study.seed,
+        seed=job.study.model.seed,
         harm=job.study.gates.harm_to_good,
         indeterminate=observed.test_exclusions.get("indeterminate", 0),
         left=observed.test_exclusions.get("left", 0),
@@ -163,10 +163,10 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
-    latest = sampled(observed.parts[-1], MOST_ROWS, study.seed)
+    latest = sampled(observed.parts[-1], MOST_ROWS, study.model.seed)
     x = at_reference(latest, study).x
-    some = sampled(rows, MOST_FITTED, study.seed)
-    unseen = cross_fit(some, latest, x, study.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
+    some = sampled(rows, MOST_FITTED, study.model.seed)
+    unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= LEAST_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
@@ -185,7 +185,7 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
     That need not be the study's.
     """
     reference, slope = champion.manifest["reference_exposure"], champion.exposure_slope
-    return offset(test, replace(study, reference_exposure=reference, exposure_slope=slope))
+    return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:

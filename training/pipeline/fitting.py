@@ -113,10 +113,10 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
 
     With too few bad sellers to leave some out, the raw score stays as trained.
     """
-    latest = sampled(observed.parts[-1], MOST_ROWS, job.study.seed)
+    latest = sampled(observed.parts[-1], MOST_ROWS, job.study.model.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
-    raw = _unseen(step, job, sampled(observed.rows, MOST_FITTED, job.study.seed), latest)
+    raw = _unseen(step, job, sampled(observed.rows, MOST_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < LEAST_BAD:
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few bad sellers to leave a third of the sellers out")
@@ -140,7 +140,7 @@ def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | 
         text = job.kept.text(f"fold-{fold + 1}", lambda: fit_lightgbm(part, job.study, count_rounds).model_to_string())
         return lightgbm.Booster(model_str=text)
 
-    return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.seed, fitted)
+    return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.model.seed, fitted)
 
 
 def _recalibrated(job: Job, scale: Scale, latest: Snapshot, lift: float) -> Calibrated:

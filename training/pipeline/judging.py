@@ -77,7 +77,7 @@ def assess(
         features=job.study.features,
         constants=job.study.constants,
         scale=calibrated.scale,
-        reference_exposure=job.study.reference_exposure,
+        reference_exposure=job.study.exposure.reference_orders,
         baseline=baseline_seller(observed.rows),
         golden=golden_rows(observed.rows),
         evaluation={},
@@ -99,7 +99,7 @@ def assess(
     evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
     with step.apart("price of promises"):
-        rows = sampled(observed.rows, MOST_PRICED, job.study.seed)
+        rows = sampled(observed.rows, MOST_PRICED, job.study.model.seed)
         evaluation["price"] = prices(job.study, rows, compared.test, fitted.raw(compared.test.x))
     parts = pack(replace(model, evaluation=evaluation))
     one_tree = fitted.booster.model_to_string(num_iteration=1)
@@ -190,10 +190,10 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "ledger_as_of": format_day(table.as_of),
         "train": spell(observed.train_points),
         "test": spell(observed.test_points),
-        "rounds": study.rounds,
-        "seed": study.seed,
-        "seeds": study.seeds,
-        "parameters": dict(study.parameters),
+        "rounds": study.model.rounds,
+        "seed": study.model.seed,
+        "seeds": study.model.seeds,
+        "parameters": dict(study.model.parameters),
         "definition": definition(study),
         "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,

@@ -50,7 +50,7 @@ def prices(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[di
         theirs = np.asarray(other.predict(test.x, raw_score=True, num_threads=1))
         fixed, free = (raw, theirs) if kept else (theirs, raw)
         scores = {"fixed": fixed, "free": free}
-        auc = bootstrap_auc(scores, test.bad, test.seller, [study.seed, 77], RESAMPLES, test.weight)
+        auc = bootstrap_auc(scores, test.bad, test.seller, [study.model.seed, 77], RESAMPLES, test.weight)
         row = {"promise": text, "kept": kept, "fixed": auc["fixed"], "free": auc["free"]}
         found.append(row | {"difference": auc["fixed-free"]})
     rounded: list[dict[str, Any]] = plain(found)

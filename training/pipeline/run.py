@@ -39,7 +39,7 @@ def run(job: Job, progress: Progress = silent) -> Trained:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed)
-    if job.study.reference_exposure is not None:
+    if job.study.exposure.reference_orders is not None:
         job = steps.take("exposure slope", find_slope, job, observed).job
     if job.trials and not job.recalibrate:
         job = steps.take("tune", search, job, observed).job

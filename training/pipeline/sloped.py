@@ -35,7 +35,7 @@ def find_slope(step: Step, job: Job, observed: Observed) -> Sloped:
     A recalibration uses the champion's. The test rows are not touched.
     """
     slope = _slope(step, job, observed)
-    return Sloped(replace(job, study=replace(job.study, exposure_slope=slope.value), slope=slope), slope.text)
+    return Sloped(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
@@ -43,16 +43,16 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(job.champion.exposure_slope, CHAMPIONS)
-    if study.exposure_slope is not None and (job.slope is None or job.slope.how == STATED):
-        return Slope(study.exposure_slope, STATED)
-    rows = sampled(observed.rows, MOST_FITTED, study.seed)
+    if study.exposure.slope is not None and (job.slope is None or job.slope.how == STATED):
+        return Slope(study.exposure.slope, STATED)
+    rows = sampled(observed.rows, MOST_FITTED, study.model.seed)
 
     def fit(fold: int, part: Snapshot, near: Study) -> lightgbm.Booster:
         step(fold, 3)
         return fit_lightgbm(part, near)
 
     def found() -> str:
-        return json.dumps(asdict(estimate(rows, replace(study, exposure_slope=None), fit)))
+        return json.dumps(asdict(estimate(rows, study.with_exposure_slope(None), fit)))
 
     return Slope(**json.loads(job.kept.text("exposure-slope", found)))
 

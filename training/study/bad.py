@@ -4,14 +4,14 @@ from typing import Any
 
 from scoring.entries.violation_types import TABLES
 from scoring.enums import Category, Harm, Severity
-from training.study.definition import COUNTS, WEIGHTS, BadRule
+from training.study.definition import COUNTS, WEIGHTS, BadRule, BadTable
 from training.study.reader import Reader, word
 
 _NUMBER = (int, float)
 
 
-def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> dict[str, Any]:
-    """Read `[bad]` of a study: return the fields of `Study` about it, by name.
+def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
+    """Read the table `[bad]` of a study.
 
     What does not go together is added to the reader's problems. `has_exposure`: the study has a reference exposure;
     `at_events`: it observes sellers at events.
@@ -41,18 +41,18 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> dict[str, Any
     )
     least = r.take("bad.least_orders", int, 0)
     r.check((least or 0) >= 0, "bad.least_orders must not be negative")
-    return {
-        "bad": rules,
-        "bad_at_least": r.positive("bad.at_least", 1),
-        "bad_suspended": r.take("bad.suspended", bool, True),
-        "bad_count": counted,
-        "bad_share": share,
-        "bad_amount_minor": amount,
-        "bad_currency": currency,
-        "bad_worst": worst,
-        "least_orders": least,
-        "weigh_by": _one_of(r, "bad.weigh_by", WEIGHTS),
-    }
+    return BadTable(
+        rules=rules,
+        at_least=r.positive("bad.at_least", 1),
+        suspended=r.take("bad.suspended", bool, True),
+        count=counted,
+        share=share,
+        amount_minor=amount,
+        currency=currency,
+        worst=worst,
+        least_orders=least,
+        weigh_by=_one_of(r, "bad.weigh_by", WEIGHTS),
+    )
 
 
 def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:

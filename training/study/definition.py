@@ -55,75 +55,95 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """A checked study. Days since 1970-01-01. A field that is None asks nothing, unless stated otherwise.
+class ObservationTable:
+    """The table `[observation]` of a study: when sellers are observed."""
 
-    A seller is bad by its count if all of `bad_at_least`, `bad_share`, `bad_worst` and `bad_amount_minor` hold.
-    """
-
-    name: str
-    """The study's name, as models state it."""
-    marketplace: str
-    """The marketplace whose sellers it is about."""
     train: tuple[str, ...]
-    """The stated training points, as dates; empty: found by `observations`."""
+    """The stated training points, as dates; empty: found by `Study.find_points`."""
     test: tuple[str, ...]
     """The stated test points, as dates; empty: the latest point whose window is over."""
     train_points: int
     """How many training points there are, unless they are stated; at events, how many spans of days."""
     step_days: int
     """Days from one of these points to the next."""
-    window_days: int | None
-    """The length of the performance window in days; None: `window_months` states it."""
-    window_months: int | None
-    """The length of the performance window in months; None: `window_days` states it."""
+    embargo_days: int
+    """Days between the end of a training window's maturity and the first test point."""
+    events: EventPoints | None
+    """The observation at events; None: at given days."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTable:
+    """The table `[window]` of a study: the performance window. Exactly one of `days` and `months` is given."""
+
+    days: int | None
+    """The length of the window in days; None: `months` states it."""
+    months: int | None
+    """The length of the window in months; None: `days` states it."""
     maturity_days: int
     """The wait after the window until labels are read."""
-    bad: tuple[BadRule, ...]
-    """The rules that name which violations count; empty if service failures are counted."""
-    bad_at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadTable:
+    """The table `[bad]` of a study: what makes a seller bad, and what a row weighs. A part that is None asks nothing.
+
+    A seller is bad by its count if all of `at_least`, `share`, `worst` and `amount_minor` hold.
+    """
+
+    rules: tuple[BadRule, ...]
+    """The rules that name which violations count, `any` in the file; empty if service failures are counted."""
+    at_least: int
     """A bad seller's count is at least this."""
-    bad_suspended: bool
+    suspended: bool
     """Whether a suspension in the window that rests on a violation that counts makes bad."""
-    bad_count: str
+    count: str
     """What is counted, one of COUNTS."""
-    bad_share: float | None
+    share: float | None
     """A bad seller's count is at least this share of its settled orders in the window."""
-    bad_amount_minor: int | None
-    """The amounts of what is counted are at least this, in minor units of `bad_currency`."""
-    bad_currency: str
+    amount_minor: int | None
+    """The amounts of what is counted are at least this, in minor units of `currency`."""
+    currency: str
     """The currency of that amount; empty without it."""
-    bad_worst: float | None
+    worst: float | None
     """A bad seller is among this share of the market, the worst by count over orders."""
     least_orders: int
     """Settled orders in the window that a row has at least."""
     weigh_by: str
     """What rows weigh by, one of WEIGHTS."""
-    reference_exposure: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureTable:
+    """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
+
+    reference_orders: float | None
     """The reference exposure in settled orders; None: bad counts over the window whatever the seller sells."""
-    exposure_slope: float | None
+    slope: float | None
     """How much the log-odds of bad rise with ln(orders in the window).
 
     None: what the training points yield (`training.fitting.slope`), 1 until it has been estimated.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class EligibleTable:
+    """The table `[eligible]` of a study: which sellers are observed."""
+
     active_before_months: int | None
-    """Only sellers with an exposure or violation in so many months before are observed."""
+    """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
     active_in_window: bool
     """Whether only sellers that are active in the window are observed."""
     left: str
     """What becomes of sellers that leave before `least_share` of their window is over, one of LEFT."""
     least_share: float
     """The share of the window after which a seller that leaves is as one that stayed."""
-    embargo_days: int
-    """Days between the end of a training window's maturity and the first test point."""
-    constants: Constants
-    """Constants of the fold."""
-    features: tuple[AnyFeature, ...]
-    """The model's inputs, in order: those of the table, attributes, context."""
-    context: tuple[ContextSource, ...]
-    """The sources of the context."""
-    events: EventPoints | None
-    """The observation at events; None: at given days."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """The table `[model]` of a study: how the model is fitted."""
+
     rounds: int
     """Trees of each seed, beside those of the additive start."""
     seed: int
@@ -134,6 +154,28 @@ class Study:
     """Whether the trees start from an additive model."""
     parameters: Mapping[str, Any]
     """LightGBM's parameters, over the defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A checked study, in the tables of its file. Days since 1970-01-01."""
+
+    name: str
+    """The study's name, as models state it."""
+    marketplace: str
+    """The marketplace whose sellers it is about."""
+    observation: ObservationTable
+    window: WindowTable
+    bad: BadTable
+    exposure: ExposureTable
+    eligible: EligibleTable
+    constants: Constants
+    """Constants of the fold."""
+    features: tuple[AnyFeature, ...]
+    """The model's inputs, in order: those of the table, attributes, context."""
+    context: tuple[ContextSource, ...]
+    """The sources of the context."""
+    model: ModelTable
     gates: Gates
     """The gates that a model must pass."""
     monitor: Mapping[str, Any]
@@ -144,37 +186,43 @@ class Study:
     @property
     def is_rate(self) -> bool:
         """Return whether bad is a matter of the count over the settled orders, and not of the count alone."""
-        return self.bad_share is not None or self.bad_worst is not None
+        return self.bad.share is not None or self.bad.worst is not None
+
+    def with_exposure_slope(self, slope: float | None) -> "Study":
+        """Return the study with another slope of exposure; None: one that has yet to be estimated."""
+        return replace(self, exposure=replace(self.exposure, slope=slope))
 
     @property
     def orders_needed(self) -> int:
         """Return the settled orders in the window that a seller needs to be a row; 0: none."""
-        asks = self.reference_exposure is not None or self.is_rate or self.weigh_by == "orders"
-        return max(self.least_orders, int(asks))
+        asks = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
+        return max(self.bad.least_orders, int(asks))
 
     @property
     def reads_orders(self) -> bool:
         """Return whether who is a row, or what makes it bad, is a matter of the settled orders in the window."""
-        return self.orders_needed > 0 or self.bad_count == "service_failures"
+        return self.orders_needed > 0 or self.bad.count == "service_failures"
 
     def ahead(self) -> "Study":
         """Return the study of windows that lie ahead, of which nobody has orders yet: nothing asks for any."""
-        asks_none = replace(
-            self, reference_exposure=None, bad_share=None, bad_worst=None, least_orders=0, weigh_by="sellers"
+        return replace(
+            self,
+            exposure=replace(self.exposure, reference_orders=None),
+            bad=replace(self.bad, share=None, worst=None, least_orders=0, weigh_by="sellers"),
+            eligible=replace(self.eligible, active_in_window=False, left="keep", least_share=0.0),
         )
-        return replace(asks_none, active_in_window=False, left="keep", least_share=0.0)
 
-    def observation(self, day: int) -> Observation:
+    def point_at(self, day: int) -> Observation:
         """Return the observation point of a day."""
-        if self.window_days is not None:
-            return Observation(day, day + self.window_days)
-        return Observation(day, _add_months(day, self.window_months or 0))
+        if self.window.days is not None:
+            return Observation(day, day + self.window.days)
+        return Observation(day, _add_months(day, self.window.months or 0))
 
     def window_end_of(self, day: int) -> int:
         """Return the day after the window of what is observed on `day`: at events each case has a window of its own."""
-        return self.observation(day).window_end
+        return self.point_at(day).window_end
 
-    def observations(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
+    def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Return the training and the test points, each in order.
 
         `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, where
@@ -186,27 +234,27 @@ class Study:
         too, before the test point begins. ConfigurationWrong if a training window is not over by the first test point,
         or a test window not by `as_of`.
         """
-        if self.events is not None:
-            e = self.events
-            test = [self._span(e.test_from, e.test_to)]
-            train = self._spans(e.train_from, e.train_to)
-        elif self.test:
-            test = [self.observation(parse_day(day)) for day in self.test]
-            train = [self.observation(parse_day(day)) for day in self.train]
+        when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
+        if when.events is not None:
+            test = [self._span(when.events.test_from, when.events.test_to)]
+            train = self._spans(when.events.train_from, when.events.train_to)
+        elif when.test:
+            test = [self.point_at(parse_day(day)) for day in when.test]
+            train = [self.point_at(parse_day(day)) for day in when.train]
         else:
-            test = [self._latest_over_by(as_of) if test_day is None else self.observation(test_day)]
-            last = self._latest_over_by(test[0].day - self.embargo_days).day
-            train = [self.observation(last - k * self.step_days) for k in reversed(range(self.train_points))]
-        first_test = min(o.day for o in test)
+            test = [self._latest_over_by(as_of) if test_day is None else self.point_at(test_day)]
+            last = self._latest_over_by(test[0].day - embargo_days).day
+            train = [self.point_at(last - k * when.step_days) for k in reversed(range(when.train_points))]
+        first_test = min(point.day for point in test)
         for point in train:
-            if point.window_end + self.maturity_days + self.embargo_days > first_test:
-                embargo = f" and the embargo of {self.embargo_days} days" if self.embargo_days else ""
+            if point.window_end + maturity_days + embargo_days > first_test:
+                embargo = f" and the embargo of {embargo_days} days" if embargo_days else ""
                 raise ConfigurationWrong(
                     f"the window of training point {format_day(point.day)} and its maturity{embargo} are not over by the"
                     f" test point {format_day(first_test)}: the model would learn what the test asks; choose earlier days"
                 )
         for point in test:
-            if point.window_end + self.maturity_days > as_of:
+            if point.window_end + maturity_days > as_of:
                 raise ConfigurationWrong(
                     f"the window of test point {format_day(point.day)} and its maturity are not over by"
                     f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
@@ -215,19 +263,19 @@ class Study:
 
     def _span(self, first: int, last: int) -> Observation:
         """Return the span of points from `first` to `last`, included."""
-        return Observation(first, self.observation(last).window_end, last)
+        return Observation(first, self.point_at(last).window_end, last)
 
     def _spans(self, first: int, last: int) -> list[Observation]:
         """Return `train_points` spans of equal length from `first` to `last`; fewer if there are fewer days."""
-        count = min(self.train_points, last - first + 1)
+        count = min(self.observation.train_points, last - first + 1)
         starts = [first + (last - first + 1) * k // count for k in range(count)]
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
         """Return the latest point whose window and maturity are over by `day`; searched for, since months are uneven."""
-        about = 2 * day - self.observation(day).window_end - self.maturity_days
-        candidates = map(self.observation, range(about + 6, about - 7, -1))
-        return next(point for point in candidates if point.window_end + self.maturity_days <= day)
+        about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
+        candidates = map(self.point_at, range(about + 6, about - 7, -1))
+        return next(point for point in candidates if point.window_end + self.window.maturity_days <= day)
 
 
 def _add_months(day: int, months: int) -> int:

@@ -17,8 +17,16 @@ from scoring.model.promises import freed
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
 from training.study.bad import read_bad
-from training.study.context import read_context, read_events
-from training.study.definition import LEFT, Study
+from training.study.context import EventPoints, read_context, read_events
+from training.study.definition import (
+    LEFT,
+    EligibleTable,
+    ExposureTable,
+    ModelTable,
+    ObservationTable,
+    Study,
+    WindowTable,
+)
 from training.study.parameters import wrong_parameters
 from training.study.reader import Reader, word
 
@@ -59,84 +67,104 @@ def _study(r: Reader, digest: str) -> Study | None:
     features = (*features, *(feature for source in context for feature in source.features))
     r.check(len({f.key for f in features}) == len(features), "attributes or context name the same feature twice")
     r.check(bool(features), "features.without leaves no feature")
-    window_days, window_months = r.positive("window.days", None), r.positive("window.months", None)
-    if events is not None and window_days is None and window_months is None:
-        window_days = 1  # the day of the event
-    r.check((window_days is None) != (window_months is None), "window must give either days or months")
     exposure = _exposure(r)
-    train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
-    r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
-    for day in [*train, *test]:
-        r.attempt("observation has a day that is none", partial(parse_day, day))
-    parameters = r.take("model.parameters", dict, {})
-    for wrong in wrong_parameters(parameters or {}):
-        r.check(False, wrong)
-    rounds, seeds = r.positive("model.rounds", 200), r.positive("model.seeds", 1)
-    most = (rounds or 0) * (seeds or 0) <= MOST_ROUNDS
-    r.check(most, f"model.rounds, of all model.seeds together, must be at most {MOST_ROUNDS:,}")
     values = {
         "name": r.take("name", str),
         "marketplace": r.take("marketplace", str),
-        "train": tuple(train),
-        "test": tuple(test),
-        "train_points": r.positive("observation.train_points", 4),
-        "step_days": r.positive("observation.step_days", 45),
-        "window_days": window_days,
-        "window_months": window_months,
-        "maturity_days": r.take("window.maturity_days", int, 0),
-        **read_bad(r, has_exposure=exposure["reference_exposure"] is not None, at_events=events is not None),
-        **exposure,
-        "active_before_months": r.positive("eligible.active_before_months", None),
-        "active_in_window": r.take("eligible.active_in_window", bool, False),
-        **_left(r),
-        "embargo_days": r.take("observation.embargo_days", int, 0),
+        "observation": _observation(r, events),
+        "window": _window(r, at_events=events is not None),
+        "bad": read_bad(r, has_exposure=exposure.reference_orders is not None, at_events=events is not None),
+        "exposure": exposure,
+        "eligible": _eligible(r),
         "constants": _constants(r),
         "features": features,
         "context": context,
-        "events": events,
-        "rounds": rounds,
-        "seed": r.take("model.seed", int, 1),
-        "seeds": seeds,
-        "additive_start": r.take("model.additive_start", bool, True),
-        "parameters": parameters,
+        "model": _model(r),
         "gates": _gates(r),
         "monitor": r.take("monitor", dict, {}),
         "digest": digest,
     }
-    r.check((values["maturity_days"] or 0) >= 0, "window.maturity_days must not be negative")
-    r.check((values["embargo_days"] or 0) >= 0, "observation.embargo_days must not be negative")
     return None if r.problems() else Study(**values)
 
 
-def _exposure(r: Reader) -> dict[str, float | None]:
-    """Read the table `[exposure]`: the reference orders and the slope, None each where it is not stated."""
+def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
+    """Read the table `[observation]`, beside its events."""
+    train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
+    r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
+    for day in [*train, *test]:
+        r.attempt("observation has a day that is none", partial(parse_day, day))
+    embargo = r.take("observation.embargo_days", int, 0)
+    r.check((embargo or 0) >= 0, "observation.embargo_days must not be negative")
+    return ObservationTable(
+        train=tuple(train),
+        test=tuple(test),
+        train_points=r.positive("observation.train_points", 4),
+        step_days=r.positive("observation.step_days", 45),
+        embargo_days=embargo,
+        events=events,
+    )
+
+
+def _window(r: Reader, *, at_events: bool) -> WindowTable:
+    """Read the table `[window]`. `at_events`: sellers are observed at events, and the window is their day by default."""
+    days, months = r.positive("window.days", None), r.positive("window.months", None)
+    if at_events and days is None and months is None:
+        days = 1
+    r.check((days is None) != (months is None), "window must give either days or months")
+    maturity = r.take("window.maturity_days", int, 0)
+    r.check((maturity or 0) >= 0, "window.maturity_days must not be negative")
+    return WindowTable(days=days, months=months, maturity_days=maturity)
+
+
+def _model(r: Reader) -> ModelTable:
+    """Read the table `[model]`."""
+    parameters = r.take("model.parameters", dict, {})
+    for wrong in wrong_parameters(parameters or {}):
+        r.check(False, wrong)
+    rounds, seeds = r.positive("model.rounds", 200), r.positive("model.seeds", 1)
+    is_bounded = (rounds or 0) * (seeds or 0) <= MAX_ROUNDS
+    r.check(is_bounded, f"model.rounds, of all model.seeds together, must be at most {MAX_ROUNDS:,}")
+    return ModelTable(
+        rounds=rounds,
+        seed=r.take("model.seed", int, 1),
+        seeds=seeds,
+        additive_start=r.take("model.additive_start", bool, True),
+        parameters=parameters,
+    )
+
+
+def _exposure(r: Reader) -> ExposureTable:
+    """Read the table `[exposure]`."""
     reference = r.take("exposure.reference_orders", _NUMBER, None)
     r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
     slope = r.take("exposure.slope", _NUMBER, None)
-    r.check(
-        slope is None or abs(slope) <= MOST_SLOPE, f"exposure.slope must lie between -{MOST_SLOPE} and {MOST_SLOPE}"
-    )
+    r.check(slope is None or abs(slope) <= MAX_SLOPE, f"exposure.slope must lie between -{MAX_SLOPE} and {MAX_SLOPE}")
     r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
-    return {
-        "reference_exposure": float(reference) if reference else None,
-        "exposure_slope": None if slope is None else float(slope),
-    }
+    return ExposureTable(
+        reference_orders=float(reference) if reference else None,
+        slope=None if slope is None else float(slope),
+    )
 
 
 _NUMBER = (int, float)
-MOST_ROUNDS = 20_000
+MAX_ROUNDS = 20_000
 """Trees at most that a study may state, of all its seeds together."""
 
-MOST_SLOPE = 10
+MAX_SLOPE = 10
 """The largest slope of the log-odds in ln(orders), either way: a count of k incidents rises by at most k."""
 
 
-def _left(r: Reader) -> dict[str, Any]:
-    """Read what becomes of sellers that leave: the fields of `Study` about it, by name."""
+def _eligible(r: Reader) -> EligibleTable:
+    """Read the table `[eligible]`."""
     left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
     r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
     r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
-    return {"left": left, "least_share": float(least or 0)}
+    return EligibleTable(
+        active_before_months=r.positive("eligible.active_before_months", None),
+        active_in_window=r.take("eligible.active_in_window", bool, False),
+        left=left,
+        least_share=float(least or 0),
+    )
 
 
 def _gates(r: Reader) -> Gates:

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 Word = TypeVar("Word", bound=IntEnum)
+Default = TypeVar("Default", int, None)
 
 
 class Reader:
@@ -37,11 +38,12 @@ class Reader:
             return None if default is ... else default
         return value
 
-    def positive(self, path: str, default: int | None) -> int | None:
+    def positive(self, path: str, default: Default) -> int | Default:
         """Return the whole number above 0 at a path, or the default; another one is a problem."""
-        value: int | None = self.take(path, int, default)
+        value = self.take(path, int, default)
         self.check(value is None or value > 0, f"{path} must be above 0")
-        return value
+        number: int | Default = value
+        return number
 
     def check(self, holds: bool, text: str) -> None:
         """Add a problem unless a condition holds."""

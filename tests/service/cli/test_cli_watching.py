@@ -4,7 +4,6 @@ import socket
 import subprocess
 import time
 import urllib.request
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.scoring.worlds import policy
 from tests.service.processes import COMMAND
 from tests.service.registry.models import gates_json
 from tests.service.shells import SECONDS, Shell, serving, shell_of
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated
 from training.pipeline.job import Job
 from training.pipeline.run import run
 from training.study.loading import load_study
@@ -33,7 +32,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         table = exported(ledger, "demo", folder)
     registry = Registry(folder / "registry")
     for number, rounds in enumerate((40, 15)):
-        parts = run(Job(table, replace(load_study(STUDY), rounds=rounds), policy(), verify=False)).parts
+        parts = run(Job(table, restated(load_study(STUDY), model={"rounds": rounds}), policy(), verify=False)).parts
         beside = {"gates.json": gates_json()}
         digest = registry.publish(parts, actor="tests", reason="trained", now=number, attachments=beside)
         assert registry.aliases()["challenger" if number else "champion"] == digest

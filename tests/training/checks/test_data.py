@@ -71,7 +71,7 @@ def table(folder: Path) -> LedgerTable:
 
 @pytest.fixture(scope="module")
 def points(table: LedgerTable, study: Study) -> list[Observed]:
-    return [observe(table, study, study.observation(day)) for day in (OBSERVE, OBSERVE + 30)]
+    return [observe(table, study, study.point_at(day)) for day in (OBSERVE, OBSERVE + 30)]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.checks.volume import count_label
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -16,7 +16,7 @@ from training.study.loading import load_study
 @pytest.fixture
 def study() -> Study:
     """A study that counts, with a direction of exposure."""
-    return replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, reference_exposure=None)
+    return restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)
 
 
 def rows(slope: float) -> Snapshot:
@@ -39,8 +39,8 @@ def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: S
 
 def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
     """With a reference exposure, a freed direction, without the feature, and where volume says nothing."""
-    assert count_label(replace(study, reference_exposure=100.0), rows(1.0)).ok
-    assert count_label(replace(study, bad_share=0.2), rows(1.0)).ok
+    assert count_label(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
+    assert count_label(restated(study, bad={"share": 0.2}), rows(1.0)).ok
     free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)
     assert count_label(replace(study, features=free), rows(1.0)).ok
     assert count_label(replace(study, features=CHOSEN[:2]), rows(1.0)).ok

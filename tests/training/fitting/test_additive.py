@@ -1,14 +1,12 @@
 """The additive start: what each feature adds by itself, one way or none, as trees that say the same."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from scoring.model.certificate import certify
 from scoring.model.trees import evaluate, parse_model
 from tests.training.fitting.test_ensemble import CHOSEN, raw, rows_of
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.additive import KNOTS, Steps, fit_additive
 from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
@@ -28,7 +26,9 @@ def study() -> Study:
     """A study of three features, of which LightGBM may add nothing."""
     stated = load_study(STUDIES / "marketplace.toml")
     bare = {"min_data_in_leaf": 10_000}
-    return replace(stated, features=CHOSEN, rounds=2, reference_exposure=None, parameters=bare)
+    return restated(
+        stated, model={"rounds": 2, "parameters": bare}, exposure={"reference_orders": None}, features=CHOSEN
+    )
 
 
 def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) -> None:
@@ -57,7 +57,7 @@ def test_the_model_text_says_the_sum_of_the_steps(rows: Snapshot, study: Study) 
     assert np.mean(1 / (1 + np.exp(-scores))) == pytest.approx(rows.bad.mean(), abs=1e-9)
     assert evaluate(parse_model(text), rows.x[:200]) == scores[:200].tolist()
     certify(text, {feature.key: feature.direction for feature in CHOSEN})
-    flat = raw(fit_lightgbm(rows, replace(study, additive_start=False)), rows.x)
+    flat = raw(fit_lightgbm(rows, restated(study, model={"additive_start": False})), rows.x)
     assert len(set(flat.tolist())) == 1
 
 

@@ -1,6 +1,6 @@
 """Several seeds are one model: its text says their mean, and everything that reads a model reads it."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import lightgbm
 import numpy as np
@@ -14,7 +14,7 @@ from scoring.model.artifact import ModelParts, load, pack
 from scoring.model.certificate import certify
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.ensemble import average
 from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
@@ -52,7 +52,12 @@ def study() -> Study:
     """A study of three features, with few rounds."""
     stated = load_study(STUDIES / "marketplace.toml")
     own = {"num_leaves": 15, "learning_rate": 0.1, "extra_trees": False}
-    return replace(stated, features=CHOSEN, rounds=12, reference_exposure=None, additive_start=False, parameters=own)
+    return restated(
+        stated,
+        model={"rounds": 12, "additive_start": False, "parameters": own},
+        exposure={"reference_orders": None},
+        features=CHOSEN,
+    )
 
 
 def raw(booster: lightgbm.Booster, x: Floats) -> Floats:
@@ -61,8 +66,8 @@ def raw(booster: lightgbm.Booster, x: Floats) -> Floats:
 
 def test_the_ensemble_is_the_mean_of_its_seeds(rows: Snapshot, study: Study) -> None:
     """To the rounding of a sum; by our own reading of the text to the bit; the seeds do differ."""
-    members = [fit_lightgbm(rows, replace(study, seed=study.seed + k)) for k in range(5)]
-    ensemble = fit_lightgbm(rows, replace(study, seeds=5))
+    members = [fit_lightgbm(rows, restated(study, model={"seed": study.model.seed + k})) for k in range(5)]
+    ensemble = fit_lightgbm(rows, restated(study, model={"seeds": 5}))
     scores = np.stack([raw(member, rows.x) for member in members])
 
     assert np.abs(raw(ensemble, rows.x) - scores.mean(axis=0)).max() < 1e-12
@@ -70,12 +75,12 @@ def test_the_ensemble_is_the_mean_of_its_seeds(rows: Snapshot, study: Study) -> 
     text = ensemble.model_to_string()
     assert len(parse_model(text).trees) == 60
     assert evaluate(parse_model(text), rows.x[:100]) == raw(ensemble, rows.x[:100]).tolist()
-    assert fit_lightgbm(rows, replace(study, seeds=5)).model_to_string() == text
+    assert fit_lightgbm(rows, restated(study, model={"seeds": 5})).model_to_string() == text
 
 
 def test_an_ensemble_is_certified_packed_and_served_like_any_model(rows: Snapshot, study: Study) -> None:
     """Golden vectors to the bit, and the certificate over all its trees."""
-    ensemble = fit_lightgbm(rows, replace(study, seeds=3))
+    ensemble = fit_lightgbm(rows, restated(study, model={"seeds": 3}))
     parts = pack(
         ModelParts(
             study="made",
@@ -137,5 +142,5 @@ def test_a_row_counts_by_its_weight(rows: Snapshot, study: Study) -> None:
 def test_progress_counts_the_rounds_of_all_seeds(rows: Snapshot, study: Study) -> None:
     """One bar, from the first round to the last."""
     told: list[tuple[int, int]] = []
-    fit_lightgbm(rows, replace(study, seeds=3), lambda done, total: told.append((done, total)))
+    fit_lightgbm(rows, restated(study, model={"seeds": 3}), lambda done, total: told.append((done, total)))
     assert told == [(done, 36) for done in range(1, 37)]

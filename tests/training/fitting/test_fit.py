@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.fit import base_log_odds, calibrate
 from training.fitting.logistic import Logistic
 from training.study.loading import load_study
@@ -54,7 +54,7 @@ def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
     """The baseline is fitted to the same rows as the model: predicted as observed, both weighted."""
     rows = rows_of()
     rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
-    study = replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, reference_exposure=None)
+    study = restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)
     p = 1 / (1 + np.exp(-Logistic(rows, study).log_odds(rows)))
     assert rows.weight @ rows.bad / (rows.weight @ p) == pytest.approx(1, abs=1e-3)
 

@@ -1,13 +1,11 @@
 """Whole sellers in folds, and days between what a model learns and what it is tested on."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.time import parse_day
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.folds import folds
 from training.study.loading import load_study
 
@@ -29,10 +27,10 @@ def test_all_rows_of_a_seller_are_in_one_fold_and_the_folds_are_alike_in_size() 
 def test_an_embargo_puts_days_between_training_and_test() -> None:
     """Derived points move back by it; without one, maturity may end when the test begins."""
     as_of = parse_day("2026-01-01")
-    plain, (test,) = MARKETPLACE.observations(as_of)
+    plain, (test,) = MARKETPLACE.find_points(as_of)
     assert plain[-1].window_end + 45 == test.day
-    held = replace(MARKETPLACE, embargo_days=10)
-    train, (same,) = held.observations(as_of)
+    held = restated(MARKETPLACE, observation={"embargo_days": 10})
+    train, (same,) = held.find_points(as_of)
     assert same == test
     assert train[-1].window_end + 45 + 10 == test.day
     assert [a.day - b.day for a, b in zip(plain, train, strict=True)] == [10] * len(train)
@@ -40,9 +38,9 @@ def test_an_embargo_puts_days_between_training_and_test() -> None:
 
 def test_a_stated_training_point_inside_the_embargo_is_refused() -> None:
     """By a day, with the embargo named."""
-    stated = replace(MARKETPLACE, train=("2024-01-01",), test=("2024-08-23",), embargo_days=10)
+    stated = restated(MARKETPLACE, observation={"train": ("2024-01-01",), "test": ("2024-08-23",), "embargo_days": 10})
     assert parse_day("2024-08-23") - parse_day("2024-01-01") == 180 + 45 + 10
-    stated.observations(parse_day("2026-01-01"))
-    closer = replace(stated, embargo_days=11)
+    stated.find_points(parse_day("2026-01-01"))
+    closer = restated(stated, observation={"embargo_days": 11})
     with pytest.raises(ConfigurationWrong, match="its maturity and the embargo of 11 days are not over by the test"):
-        closer.observations(parse_day("2026-01-01"))
+        closer.find_points(parse_day("2026-01-01"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.fitting.test_fit import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.additive import log1p
 from training.fitting.logistic import Logistic, fit_logistic
 from training.study.loading import load_study
@@ -44,7 +44,7 @@ def test_own_exposure_is_beside_what_is_fitted() -> None:
     rows = rows_of()
     rng = np.random.default_rng(9)
     sold = np.exp(rng.normal(4, 1.5, len(rows.bad)))
-    study = replace(STUDY, reference_exposure=100.0)
+    study = restated(STUDY, exposure={"reference_orders": 100.0})
     own = np.log(np.maximum(sold, 1) / 100)
     bad = (rng.random(len(sold)) < 1 / (1 + np.exp(2.5 - own))).astype(float)
     rows = replace(rows, bad=bad, window_orders=sold)
@@ -61,5 +61,7 @@ def test_a_seller_far_out_does_not_lead_it() -> None:
     rows = rows_of()
     x = rows.x.copy()
     x[0] = 1e6
-    found = Logistic(replace(rows, x=x), replace(STUDY, reference_exposure=None)).log_odds(replace(rows, x=x))
+    found = Logistic(replace(rows, x=x), restated(STUDY, exposure={"reference_orders": None})).log_odds(
+        replace(rows, x=x)
+    )
     assert np.abs(found).max() < 50

@@ -8,7 +8,7 @@ import pytest
 
 from scoring.arrays import Floats
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting import slope as slopes
 from training.fitting.fit import fit_lightgbm, log_exposure, offset
 from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, beside, estimate
@@ -22,7 +22,7 @@ REFERENCE = 1000.0
 @pytest.fixture(scope="module")
 def study() -> Study:
     """A study of three features per 1,000 orders."""
-    return replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, rounds=20)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20}, features=CHOSEN)
 
 
 def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
@@ -58,13 +58,17 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     assert found.high is not None
     assert found.low <= true <= found.high
     assert 0.3 < found.high - found.low < 0.8
-    its = slopes.tested(found, raw(fit_lightgbm(rows, replace(study, exposure_slope=found.value)), test), test, study)
+    its = slopes.tested(
+        found, raw(fit_lightgbm(rows, restated(study, exposure={"slope": found.value})), test), test, study
+    )
     assert its is not None
     assert its.agrees
     assert "agrees" in its.text
     if true < 1:
         stated = Slope(1.0, STATED)
-        its = slopes.tested(stated, raw(fit_lightgbm(rows, replace(study, exposure_slope=1.0)), test), test, study)
+        its = slopes.tested(
+            stated, raw(fit_lightgbm(rows, restated(study, exposure={"slope": 1.0})), test), test, study
+        )
         assert its is not None
         assert not its.agrees
         assert "contradicts the slope of 1.000" in its.text
@@ -112,6 +116,6 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
 def test_the_offset_of_a_row_is_its_exposure_times_the_slope(study: Study) -> None:
     """Worked: 500 orders with 1,000 as reference: -0.693 at slope 1 and where none is known yet, -0.347 at slope 0.5."""
     rows = replace(rows_of(1), window_orders=np.array([500.0]))
-    assert offset(rows, replace(study, exposure_slope=None)) == pytest.approx([-0.693147], abs=1e-6)
-    assert offset(rows, replace(study, exposure_slope=1.0)) == pytest.approx([-0.693147], abs=1e-6)
-    assert offset(rows, replace(study, exposure_slope=0.5)) == pytest.approx([-0.346574], abs=1e-6)
+    assert offset(rows, restated(study, exposure={"slope": None})) == pytest.approx([-0.693147], abs=1e-6)
+    assert offset(rows, restated(study, exposure={"slope": 1.0})) == pytest.approx([-0.693147], abs=1e-6)
+    assert offset(rows, restated(study, exposure={"slope": 0.5})) == pytest.approx([-0.346574], abs=1e-6)

@@ -1,6 +1,5 @@
 """A study sets what it may of LightGBM, under the name that LightGBM heeds, and is refused in words else."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from lightgbm.basic import _ConfigAliases
 
 from scoring.errors import ConfigurationWrong
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
 from training.study.loading import load_study
@@ -50,14 +49,16 @@ def test_a_study_that_sets_what_it_may_not_is_refused(tmp_path: Path, model: str
     with pytest.raises(ConfigurationWrong, match=message):
         load_study(file)
     file.write_text(STUDY + 'rounds = 200\nseeds = 100\nparameters = { lambda_l1 = 1, boosting = "gbdt" }')
-    assert load_study(file).rounds == 200
+    assert load_study(file).model.rounds == 200
 
 
 @pytest.mark.parametrize("parameters", [{"num_leaves": 1}, {"boosting": "rf", "bagging_freq": 0}])
 def test_what_lightgbm_refuses_is_told_in_one_line_without_its_source(parameters: dict[str, Any]) -> None:
     """Where it was compiled is nobody's concern."""
     assert wrong_parameters({"num_leaves": 1}) == []
-    study = replace(load_study(STUDIES / "marketplace.toml"), parameters=parameters, additive_start=False)
+    study = restated(
+        load_study(STUDIES / "marketplace.toml"), model={"parameters": parameters, "additive_start": False}
+    )
     rng = np.random.default_rng(1)
     arrays: dict[str, Any] = {name: np.ones(400) for name in Snapshot.__dataclass_fields__}
     arrays |= {"x": rng.normal(size=(400, len(study.features))), "bad": (rng.random(400) < 0.5).astype(float)}

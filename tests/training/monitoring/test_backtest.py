@@ -26,7 +26,7 @@ from service.ledger.store import Ledger
 from tests.builders import Clock, confirmed, exposure, identity, status
 from tests.scoring.worlds import policy
 from tests.servers import running_server
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated
 from training.evaluation.arrays import sigmoid
 from training.evaluation.ranking import auc
 from training.fitting.fit import offset
@@ -54,7 +54,7 @@ class Market(NamedTuple):
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return replace(load_study(STUDIES / "marketplace.toml"), rounds=40)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     market: Market, model: Artifact, trained: Trained, study: Study
 ) -> None:
     """To the last bit: what was known of each seller, what became of it, and the exposure in between are the same."""
-    _, (test,) = study.observations(market.imported.as_of)
+    _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
     assert step.figures is not None
     assert step.figures.auc == step.figures.auc_against == auc(trained.test_scores["lightgbm"], trained.test.bad)
@@ -240,7 +240,7 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     )
     lift = json.loads(trained.parts["lineage.json"])["calibration_lift"]
     scale = model.scale
-    own = offset(trained.test, replace(study, exposure_slope=model.exposure_slope))
+    own = offset(trained.test, restated(study, exposure={"slope": model.exposure_slope}))
     assert model.exposure_slope != 1
     logit = scale.p_intercept - lift + scale.p_slope * model.raw_score(trained.test.x) + own
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
@@ -252,7 +252,7 @@ def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_train
     market: Market, model: Artifact, study: Study
 ) -> None:
     """Figures of days from which the model learned flatter it, and it is said which these are."""
-    _, (test,) = study.observations(market.imported.as_of)
+    _, (test,) = study.find_points(market.imported.as_of)
     learned = last_training_day(model)
     assert 0 < learned <= test.day
     days = [learned - 1, learned, test.day, test.day + 1]
@@ -275,6 +275,6 @@ def test_a_study_at_inspections_has_no_figures_of_a_day_and_says_where_they_are(
     market: Market, study: Study, trained: Trained
 ) -> None:
     """Its sellers are those inspected, and a look answers everybody."""
-    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     with pytest.raises(ConfigurationWrong, match="leave out --study"):
         backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)

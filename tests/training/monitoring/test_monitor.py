@@ -14,7 +14,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.time import DAY
 from tests.scoring.worlds import policy
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
 from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of
@@ -41,7 +41,7 @@ class World(NamedTuple):
 @pytest.fixture(scope="module")
 def study() -> Study:
     study = load_study(STUDIES / "marketplace.toml")
-    return replace(study, rounds=40, window_days=90, monitor={"points": 2})
+    return restated(study, model={"rounds": 40}, window={"days": 90}, monitor={"points": 2})
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def look(world: World, study: Study, as_of: int | None = None) -> Report:
 
 def test_a_study_that_asks_for_orders_in_the_window_is_monitored_too(world: World, study: Study) -> None:
     """Nobody has orders in a window that lies ahead: all who are known are looked at, as where nothing asks for them."""
-    asking = replace(study, bad_share=0.2, least_orders=5, weigh_by="orders")
+    asking = restated(study, bad={"share": 0.2, "least_orders": 5, "weigh_by": "orders"})
     assert look(world, asking).rows == look(world, study).rows > 0
 
 
@@ -94,11 +94,11 @@ def test_matured_calibration_is_observed_over_expected_of_the_windows_that_are_o
     found = look(world, study).matured
     days = mature_days(world.table, study, 2)
     assert found.days == tuple(days)
-    assert days[0] + 90 + study.maturity_days == world.table.as_of
-    assert days[0] - days[1] == study.step_days
-    rows = [snapshot(world.table, study, study.observation(day)) for day in days]
+    assert days[0] + 90 + study.window.maturity_days == world.table.as_of
+    assert days[0] - days[1] == study.observation.step_days
+    rows = [snapshot(world.table, study, study.point_at(day)) for day in days]
     scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
-    sloped = replace(study, exposure_slope=world.model.exposure_slope)
+    sloped = restated(study, exposure={"slope": world.model.exposure_slope})
     expected = sum(
         sigmoid(scale.p_intercept - lift + scale.p_slope * world.model.raw_score(r.x) + offset(r, sloped)).sum()
         for r in rows
@@ -228,7 +228,7 @@ def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World,
 
 def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
     """It expects something of those inspected, and a look is at everybody: no ratio, and no alert of one."""
-    inspected = replace(study, events=EventPoints(Kind.INSPECTION, 0, 1, 2, 3))
+    inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     found = look(world, inspected)
     for calibration in (found.matured, found.estimated):
         assert calibration.ratio is None
@@ -239,7 +239,7 @@ def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: S
 
 def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: Study) -> None:
     """No number is invented: neither calibration has a ratio, and each says why."""
-    young = replace(study, window_days=20_000)
+    young = restated(study, window={"days": 20_000})
     found = look(world, young)
     assert found.matured.ratio is None
     assert found.matured.why_not == "no window is over"
@@ -252,7 +252,7 @@ def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: St
 def test_the_study_must_be_the_models(world: World, study: Study) -> None:
     """Its exposure, at least: else expected and observed would speak of different things."""
     with pytest.raises(ConfigurationWrong, match="give the study that the model was trained by"):
-        look(world, replace(study, reference_exposure=10.0))
+        look(world, restated(study, exposure={"reference_orders": 10.0}))
 
 
 def test_thresholds_have_defaults_and_every_wrong_one_is_named() -> None:

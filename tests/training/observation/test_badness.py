@@ -15,7 +15,7 @@ from scoring.enums import Harm, Kind, Severity
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY
 from tests.builders import exposure
-from tests.training.ledgers import table_of
+from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.badness import market_cut, needed
 from training.observation.export import LedgerTable
@@ -29,13 +29,13 @@ MINOR = (BadRule(),)
 @pytest.fixture(scope="module")
 def asked(study: Study) -> Study:
     """Any violation that counts, no exposure, and nobody bad by a suspension."""
-    return replace(study, reference_exposure=None, bad=MINOR, bad_suspended=False)
+    return restated(study, exposure={"reference_orders": None}, bad={"rules": MINOR, "suspended": False})
 
 
 def seen(folder: Path, study: Study, *entries: Entry) -> Observed:
     """What is observed of the sellers of these entries."""
     folder.mkdir(exist_ok=True)
-    return observe(table_of(folder, entries), study, study.observation(OBSERVE))
+    return observe(table_of(folder, entries), study, study.point_at(OBSERVE))
 
 
 def sold(seller: str, orders: int, day: int = END - 5, **counts: int) -> Entry:
@@ -50,7 +50,7 @@ def incidents(number: int, **fields: object) -> list[Entry]:
 @pytest.mark.parametrize(("orders", "bad"), [(16, False), (15, True), (14, True)])
 def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: int, bad: bool) -> None:
     """Three incidents are a fifth of fifteen orders, and less than a fifth of sixteen."""
-    how = replace(asked, bad_share=0.2)
+    how = restated(asked, bad={"share": 0.2})
     rows = seen(tmp_path / "a", how, *standing("s", orders=orders), *incidents(3)).rows
     assert rows.bad.tolist() == [float(bad)]
     assert not seen(tmp_path / "b", how, *standing("s", orders=10), *incidents(1)).rows.bad.any()
@@ -58,7 +58,7 @@ def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: i
 
 def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
     """Who sold until then has not left: the third incident of a share of a fifth of fifteen orders came in time."""
-    how = replace(asked, bad_share=0.2, left="exclude", least_share=0.9)
+    how = restated(asked, bad={"share": 0.2}, eligible={"left": "exclude", "least_share": 0.9})
     early = sold("s", 15, OBSERVE + 1)
     assert seen(tmp_path / "a", how, early, *standing("s", orders=0)[:1], *incidents(3)).rows.bad.tolist() == [1.0]
     found = seen(tmp_path / "b", how, early, *standing("s", orders=0)[:1], *incidents(2))
@@ -72,7 +72,7 @@ def test_service_failures_make_bad_as_they_were_known_at_the_maturity_and_stand_
     tmp_path: Path, asked: Study, failed: int, later: int | None, bad: bool
 ) -> None:
     """A revision after the maturity takes failures back, and adds none."""
-    how = replace(asked, bad=(), bad_count="service_failures", bad_share=0.2)
+    how = restated(asked, bad={"rules": (), "count": "service_failures", "share": 0.2})
     entries = [standing("s")[0], sold("s", 15, late=failed)]
     if later is not None:
         fields = {"revision": 1, "late": later}
@@ -88,17 +88,19 @@ def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_am
     """Of each by why; with no order no share can be told."""
     others = [entry for n, orders in enumerate((0, 1, 4, 5, 9)) for entry in standing(f"o{n}", orders=orders)]
     entries = [*others, *standing("s", orders=4), *incidents(2)]
-    found = seen(tmp_path / "a", replace(asked, least_orders=5), *entries)
+    found = seen(tmp_path / "a", restated(asked, bad={"least_orders": 5}), *entries)
     assert found.rows.window_orders.tolist() == [5, 9]
     assert {why: n for why, n in found.exclusions.items() if n} == {
         "no_orders_in_window": 1,
         "bad_with_too_few_orders": 1,
         "too_few_orders_in_window": 2,
     }
-    assert len(seen(tmp_path / "b", replace(asked, bad_share=0.1), *entries).rows.bad) == 5
-    assert len(seen(tmp_path / "c", replace(asked, weigh_by="orders"), *entries).rows.bad) == 5
+    assert len(seen(tmp_path / "b", restated(asked, bad={"share": 0.1}), *entries).rows.bad) == 5
+    assert len(seen(tmp_path / "c", restated(asked, bad={"weigh_by": "orders"}), *entries).rows.bad) == 5
     assert len(seen(tmp_path / "d", asked, *entries).rows.bad) == 6
-    idle = seen(tmp_path / "e", replace(asked, reference_exposure=9.0), standing("s")[0], *incidents(2)).exclusions
+    idle = seen(
+        tmp_path / "e", restated(asked, exposure={"reference_orders": 9.0}), standing("s")[0], *incidents(2)
+    ).exclusions
     assert (idle["bad_without_orders_in_window"], idle["no_orders_in_window"]) == (1, 0)
 
 
@@ -107,7 +109,7 @@ def test_who_sold_too_little_is_no_row_and_is_counted_and_so_are_the_bad_ones_am
 )
 def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: tuple[int, ...], bad: bool) -> None:
     """In minor units of the study's currency; of several reports of one incident the largest counts."""
-    how = replace(asked, bad_amount_minor=10_000, bad_currency="EUR")
+    how = restated(asked, bad={"amount_minor": 10_000, "currency": "EUR"})
     entries = [
         priced(breach(f"v{n}-{twin}", (OBSERVE + 9 + n) * DAY, incident=f"i{n}"), amount, "EUR")
         for n, amount in enumerate(stated)
@@ -118,11 +120,11 @@ def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: 
 
 def test_an_amount_in_another_currency_is_refused_where_it_would_count(tmp_path: Path, asked: Study) -> None:
     """Nothing says what it is worth; one that does not match is nobody's concern."""
-    how = replace(asked, bad_amount_minor=1, bad_currency="EUR")
+    how = restated(asked, bad={"amount_minor": 1, "currency": "EUR"})
     stranger = priced(breach("v", (OBSERVE + 9) * DAY), 5, "USD")
     with pytest.raises(ConfigurationWrong, match="is in EUR, and 1 violations that match state an amount in another"):
         seen(tmp_path / "a", how, *standing("s"), stranger)
-    graver = replace(how, bad=(BadRule(harm=Harm.EXTREME),))
+    graver = restated(how, bad={"rules": (BadRule(harm=Harm.EXTREME),)})
     assert not seen(tmp_path / "b", graver, *standing("s"), stranger).rows.bad.any()
 
 
@@ -134,39 +136,39 @@ def priced(entry: Entry, amount: int, currency: str) -> Entry:
 def test_rows_weigh_by_their_orders_and_one_on_average(tmp_path: Path, asked: Study) -> None:
     """Worked: 10, 20 and 60 orders weigh 1/3, 2/3 and 2."""
     entries = [entry for name, orders in (("a", 10), ("b", 20), ("c", 60)) for entry in standing(name, orders=orders)]
-    rows = seen(tmp_path, replace(asked, weigh_by="orders"), *entries).rows
+    rows = seen(tmp_path, restated(asked, bad={"weigh_by": "orders"}), *entries).rows
     np.testing.assert_allclose(rows.weight, [1 / 3, 2 / 3, 2])
 
 
 VARIANTS = {
-    "share": {"bad_share": 0.02},
-    "share_at_least": {"bad_share": 0.004, "bad_at_least": 2},
-    "worst": {"bad_worst": 0.1},
-    "worst_of_active": {"bad_worst": 0.07, "least_orders": 40},
-    "failures": {"bad": (), "bad_count": "service_failures", "bad_at_least": 12},
-    "failures_share": {"bad": (), "bad_count": "service_failures", "bad_share": 0.04, "least_orders": 20},
-    "failures_worst": {"bad": (), "bad_count": "service_failures", "bad_worst": 0.2},
+    "share": {"share": 0.02},
+    "share_at_least": {"share": 0.004, "at_least": 2},
+    "worst": {"worst": 0.1},
+    "worst_of_active": {"worst": 0.07, "least_orders": 40},
+    "failures": {"rules": (), "count": "service_failures", "at_least": 12},
+    "failures_share": {"rules": (), "count": "service_failures", "share": 0.04, "least_orders": 20},
+    "failures_worst": {"rules": (), "count": "service_failures", "worst": 0.2},
 }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, asked: Study, name: str) -> None:
     """Over a whole market, from the final facts one by one in plain Python; the market's maturity is long over."""
-    how = replace(asked, maturity_days=200, **VARIANTS[name])
-    point = how.observation(table.as_of - 400)
+    how = restated(asked, window={"maturity_days": 200}, bad=VARIANTS[name])
+    point = how.point_at(table.as_of - 400)
     found = observe(table, how, point).rows
     counted, orders = _plainly_counted(table, how, point.day, point.window_end)
-    market = {seller: n for seller, n in orders.items() if n >= max(how.least_orders, 1)}
+    market = {seller: n for seller, n in orders.items() if n >= max(how.bad.least_orders, 1)}
     rates = {seller: Fraction(counted[seller], n) for seller, n in market.items()}
 
     def is_bad(seller: int) -> bool:
         count = counted[seller]
-        holds = [count >= how.bad_at_least]
-        if how.bad_share is not None:
-            holds.append(Fraction(count) >= Fraction(str(how.bad_share)) * orders[seller])
-        if how.bad_worst is not None:
+        holds = [count >= how.bad.at_least]
+        if how.bad.share is not None:
+            holds.append(Fraction(count) >= Fraction(str(how.bad.share)) * orders[seller])
+        if how.bad.worst is not None:
             as_bad = sum(rate >= rates[seller] for rate in rates.values())
-            holds.append(count > 0 and Fraction(as_bad) <= Fraction(str(how.bad_worst)) * len(rates))
+            holds.append(count > 0 and Fraction(as_bad) <= Fraction(str(how.bad.worst)) * len(rates))
         return all(holds)
 
     if how.orders_needed:
@@ -185,10 +187,10 @@ def _plainly_counted(table: LedgerTable, study: Study, start: int, end: int) -> 
     for case, day, settled, failed in sales:
         if start <= day < end:
             orders[int(case)] += int(settled)
-            counted[int(case)] += int(failed) if study.bad_count == "service_failures" else 0
+            counted[int(case)] += int(failed) if study.bad.count == "service_failures" else 0
     v = final.violations
     for case, day, number, severity in zip(v.case, v.day, v.incident, v.severity, strict=True):
-        if start <= day < end and severity >= Severity.MINOR and study.bad_count == "incidents":
+        if start <= day < end and severity >= Severity.MINOR and study.bad.count == "incidents":
             incident.add((int(case), int(number)))
     for case, _ in incident:
         counted[case] += 1
@@ -205,7 +207,7 @@ def test_the_needed_count_is_the_least_whose_share_is_enough(
     asked: Study, share: float, orders: int, at_least: int
 ) -> None:
     """Exactly, whatever floats make of it: 0.07 of 100 is 7."""
-    how = replace(asked, bad_share=share, bad_at_least=at_least)
+    how = restated(asked, bad={"share": share, "at_least": at_least})
     (found,) = needed(how, np.array([orders]), np.inf).tolist()
     wanted = Fraction(str(share)) * orders
     assert found == max(at_least, -(-wanted.numerator // wanted.denominator))
@@ -219,7 +221,7 @@ def test_the_worst_of_a_market_are_never_more_than_the_share_and_as_many_as_ties
     asked: Study, counts: list[tuple[int, int]], worst: float
 ) -> None:
     """Who counts enough is bad exactly where so few are as bad, and nobody without anything that counts."""
-    how = replace(asked, bad_worst=worst)
+    how = restated(asked, bad={"worst": worst})
     count, orders = np.array(counts, dtype=np.int64).T
     enough = needed(how, orders, market_cut(how, count, orders))
     rates = [Fraction(int(c), int(n)) for c, n in zip(count, orders, strict=True) if n]
@@ -233,7 +235,7 @@ def test_the_worst_of_a_market_are_never_more_than_the_share_and_as_many_as_ties
 def test_the_worked_numbers_of_the_worst(asked: Study) -> None:
     """Rates 0, 0, 0.1, 0.1 and 0.5: the worst 0.4 begin at 0.5, the worst 0.6 at 0.1."""
     count, orders = np.array([0, 0, 1, 2, 5]), np.array([10, 20, 10, 20, 10])
-    assert market_cut(replace(asked, bad_worst=0.4), count, orders) == 0.5
-    assert market_cut(replace(asked, bad_worst=0.6), count, orders) == 0.1
-    how = replace(asked, bad_share=0.2, bad_at_least=2)
+    assert market_cut(restated(asked, bad={"worst": 0.4}), count, orders) == 0.5
+    assert market_cut(restated(asked, bad={"worst": 0.6}), count, orders) == 0.1
+    how = restated(asked, bad={"share": 0.2, "at_least": 2})
     assert needed(how, np.array([11, 5]), np.inf).tolist() == [3, 2]

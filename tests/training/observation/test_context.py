@@ -20,7 +20,7 @@ from scoring.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger
 from tests.builders import exposure, violation
-from tests.training.ledgers import STUDIES, exported, market_ledger, table_of, train
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated, table_of, train
 from tests.training.observation.test_events import inspection
 from tests.training.observation.test_labels import OBSERVE, standing
 from training.observation.export import LedgerTable
@@ -50,7 +50,7 @@ def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[flo
     """What training sees of the context for the seller `clean` and for `s`, of whom the entries tell."""
     study = sources(context)
     table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
-    rows = snapshot(table, study, study.observation(OBSERVE))
+    rows = snapshot(table, study, study.point_at(OBSERVE))
     return rows.x[:, len(study.features) - len(context.features) :].tolist()
 
 
@@ -183,10 +183,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
     who = ContextSource("inspector", "inspection.inspector", MILD, one_of=(STRICT, MILD))
     looks = ContextSource("looks", "detections_per_month", 0.0)
     study = sources(who, looks)
-    study = replace(study, rounds=30, reference_exposure=None, parameters={"min_data_in_leaf": 5})
+    study = restated(
+        study, model={"rounds": 30, "parameters": {"min_data_in_leaf": 5}}, exposure={"reference_orders": None}
+    )
     with market_ledger(folder, 500) as ledger:
         table = exported(ledger, "demo", folder)
-        train_points, test_points = study.observations(table.as_of)
+        train_points, test_points = study.find_points(table.as_of)
         entries: list[Entry] = []
         for point in (*train_points, *test_points):
             plain = snapshot(table, study, point)
@@ -240,7 +242,7 @@ def test_no_column_of_context_differs_between_sellers_when_serving(world: World)
     ]
     assert artifact.features == study.features
     assert artifact.baseline[context].tolist() == [0.0, 1.0, 0.0]
-    seen = join([snapshot(table, study, point) for point in study.observations(table.as_of)[1]]).x
+    seen = join([snapshot(table, study, point) for point in study.find_points(table.as_of)[1]]).x
     served = at_reference(seen, artifact.features)
     assert (served[:, context] == [0.0, 1.0, 0.0]).all()
     assert len(np.unique(seen[:, context], axis=0)) > 1

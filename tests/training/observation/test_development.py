@@ -1,7 +1,6 @@
 """What of the labels is known at a study's maturity: sellers that are bad by the rule, not incidents."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.enums import Action, Harm, MeasureKind, MeasureState
 from scoring.time import DAY
 from tests.builders import status, violation
-from tests.training.ledgers import table_of
+from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.development import MONTH_DAYS, development, lift
 from training.observation.export import LedgerTable
@@ -32,13 +31,13 @@ RARE = 1e-4
 @pytest.fixture
 def study(study: Study) -> Study:
     """The study without a reference exposure: the sellers of these ledgers have violations alone, and sold nothing."""
-    return replace(study, reference_exposure=None)
+    return restated(study, exposure={"reference_orders": None})
 
 
 @pytest.fixture
 def daily(study: Study) -> Study:
     """The study with windows of a day, each of which holds every incident once."""
-    return replace(study, window_days=1)
+    return restated(study, window={"days": 1})
 
 
 def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> list[Entry]:
@@ -91,7 +90,7 @@ def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path:
     found = development(simulated(tmp_path, rng.exponential(3, 2000)), daily)
     for days in (2, 5, 10, 15):  # whole days, of incidents that happened at noon on average
         assert found.known_share(days) == pytest.approx(1 - np.exp(-(days + 0.5) / 3), abs=0.03)
-    assert lift(found, replace(daily, maturity_days=20), RARE).factor < 1.002
+    assert lift(found, restated(daily, window={"maturity_days": 20}), RARE).factor < 1.002
     assert (np.diff([found.known_share(days) for days in np.arange(0.0, 90.0, 0.5)]) >= 0).all()
 
 
@@ -110,7 +109,7 @@ def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path
     assert "known 45 days after a window of 180 days" in slow.text
     fast = lift(development(simulated(tmp_path / "fast", np.zeros(200)), study), study, RARE)
     assert fast.factor == pytest.approx(1, abs=1e-9)
-    assert lift(grown, replace(study, maturity_days=300), RARE).factor < 1.1
+    assert lift(grown, restated(study, window={"maturity_days": 300}), RARE).factor < 1.1
 
 
 @pytest.mark.parametrize(("at_least", "factor"), [(1, 1.41), (2, 1.71), (3, 2.12)])
@@ -136,7 +135,7 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
                 entries.append(status(name, Action.CONFIRM, occur_time=decided, report_time=decided))
     odds = bad / (sellers - bad) / (known / (sellers - known))
     assert odds == pytest.approx(factor, rel=0.02)
-    asked = replace(study, bad_at_least=at_least)
+    asked = restated(study, bad={"at_least": at_least})
     found = lift(development(table_of(tmp_path, [*entries, *end()]), asked), asked, known / sellers)
     assert found.factor == pytest.approx(odds, rel=0.01)
 
@@ -144,13 +143,13 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
 @pytest.mark.parametrize(
     "asks",
     [
-        {"bad_at_least": 1},
-        {"bad_at_least": 2},
-        {"bad_share": 0.02},
-        {"bad": (), "bad_count": "service_failures", "bad_share": 0.05},
-        {"reference_exposure": 1000.0},
-        {"weigh_by": "orders"},
-        {"least_orders": 30},
+        {"bad": {"at_least": 1}},
+        {"bad": {"at_least": 2}},
+        {"bad": {"share": 0.02}},
+        {"bad": {"rules": (), "count": "service_failures", "share": 0.05}},
+        {"exposure": {"reference_orders": 1000.0}},
+        {"bad": {"weigh_by": "orders"}},
+        {"bad": {"least_orders": 30}},
     ],
     ids=str,
 )
@@ -161,13 +160,13 @@ def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
 
     Who sold too little to be a row is not among them.
     """
-    asked = replace(study, bad_suspended=True, left="keep", **asks)
+    asked = restated(restated(study, bad={"suspended": True}, eligible={"left": "keep"}), **asks)
     found, final = development(table, asked), final_facts(table)
 
     def bad(day: int, maturity: int) -> NDArray[np.bool_]:
-        ends = asked.observation(day).window_end
+        ends = asked.point_at(day).window_end
         windows = Windows(np.full(table.columns.cases, day), np.full(table.columns.cases, ends))
-        found = label(table, replace(asked, maturity_days=maturity), windows, final)
+        found = label(table, restated(asked, window={"maturity_days": maturity}), windows, final)
         return (found.outcome == Outcome.BAD) & (found.window_orders >= asked.orders_needed)
 
     for row, day in list(enumerate(found.cohort.tolist()))[1::4]:
@@ -192,10 +191,10 @@ def test_a_seller_that_was_suspended_is_known_as_bad_with_the_suspension(tmp_pat
             Entry(f"m{number}-imposed", seller, imposed, moment + 30 * DAY, moment + 130 * DAY),
         ]
     table = table_of(tmp_path, entries)
-    found = development(table, replace(daily, bad_suspended=True))
+    found = development(table, restated(daily, bad={"suspended": True}))
     assert np.nansum(found.triangle[:, :4], axis=0).tolist() == [0, 0, 0, 0]
     assert np.nansum(found.triangle[:, 4]) == 30
-    assert not np.nansum(development(table, replace(daily, bad_suspended=False)).triangle)
+    assert not np.nansum(development(table, restated(daily, bad={"suspended": False})).triangle)
 
 
 def test_what_was_overturned_or_does_not_match_is_in_no_triangle(tmp_path: Path, daily: Study) -> None:

@@ -1,6 +1,6 @@
 """A study at inspections: each inspection is a point, seen as any observation point of that day would be seen."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from scoring.entries.kinds.trade import InspectionDone
 from scoring.enums import CorrectionKind, InspectionMethod, InspectionResult, Kind, MeasureKind, MeasureState, Source
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, format_day, parse_day
-from tests.training.ledgers import STUDIES, exported, market_ledger
+from tests.training.ledgers import STUDIES, exported, market_ledger, restated
 from training.observation import events
 from training.observation.events import event_cases
 from training.observation.export import LedgerTable
@@ -44,8 +44,13 @@ def study() -> Study:
     points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
     held = ContextSource("held", "measures_in_force", 0.0)
     features = (*stated.features, *held.features)
-    return replace(
-        stated, events=points, reference_exposure=None, active_before_months=3, context=(held,), features=features
+    return restated(
+        stated,
+        observation={"events": points},
+        exposure={"reference_orders": None},
+        eligible={"active_before_months": 3},
+        context=(held,),
+        features=features,
     )
 
 
@@ -75,7 +80,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
 
 
 def span(study: Study) -> Observation:
-    return Observation(FIRST, study.observation(LAST).window_end, LAST)
+    return Observation(FIRST, study.point_at(LAST).window_end, LAST)
 
 
 def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
@@ -87,7 +92,7 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
     assert 0 < seen.bad.sum() < len(seen.bad)
     assert seen.x[seen.seller == 2, -1].tolist().count(1.0) == int((seen.day[seen.seller == 2] <= FIRST + 5).sum()) > 0
     for day in np.unique(seen.day).tolist():
-        at, plain = seen.take(seen.day == day), snapshot(table, study, study.observation(day))
+        at, plain = seen.take(seen.day == day), snapshot(table, study, study.point_at(day))
         same = plain.take(np.isin(plain.seller, at.seller))
         for field in fields(seen):
             assert np.array_equal(getattr(at, field.name), getattr(same, field.name)), (field.name, day)
@@ -105,7 +110,7 @@ def test_a_miss_at_an_inspection_is_shown_with_the_window_of_its_own_day(table: 
     found = worst_misses(table, seen, *nobody, study.window_end_of)
     assert {parse_day(row["observe"]) for row in found} - {FIRST}
     for row in found:
-        end = format_day(study.observation(parse_day(row["observe"])).window_end)
+        end = format_day(study.point_at(parse_day(row["observe"])).window_end)
         assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
@@ -132,15 +137,15 @@ def test_a_span_without_an_inspection_is_refused_with_what_would_help(table: Led
 
 def test_the_training_days_are_cut_into_spans_that_end_before_the_test(study: Study) -> None:
     """One after the other, none missing, so that the latest can calibrate; a late window or truth is refused."""
-    short = replace(study, window_days=1, maturity_days=0)
-    train, (test,) = short.observations(parse_day("2026-01-01"))
+    short = restated(study, window={"days": 1, "maturity_days": 0})
+    train, (test,) = short.find_points(parse_day("2026-01-01"))
     assert [p.day for p in train] == [FIRST, *(p.last_day + 1 for p in train[:-1] if p.last_day is not None)]
-    assert (train[-1].last_day, train[-1].window_end, len(train)) == (LAST, LAST + 1, short.train_points)
+    assert (train[-1].last_day, train[-1].window_end, len(train)) == (LAST, LAST + 1, short.observation.train_points)
     assert (test.day, test.last_day) == (parse_day("2025-10-01"), parse_day("2025-10-31"))
     with pytest.raises(ConfigurationWrong, match="the model would learn what the test asks"):
-        replace(short, maturity_days=200).observations(parse_day("2027-01-01"))
+        restated(short, window={"maturity_days": 200}).find_points(parse_day("2027-01-01"))
     with pytest.raises(ConfigurationWrong, match="where the ledger ends"):
-        short.observations(parse_day("2025-10-31"))
+        short.find_points(parse_day("2025-10-31"))
 
 
 AT = """
@@ -162,12 +167,12 @@ def test_a_study_at_inspections_looks_at_the_day_unless_it_says_otherwise(tmp_pa
     path = tmp_path / "at.toml"
     path.write_text(AT)
     stated = load_study(path)
-    assert stated.events == EventPoints(
+    assert stated.observation.events == EventPoints(
         Kind.INSPECTION, *map(parse_day, ("2024-01-01", "2024-06-30", "2024-07-01", "2024-07-31"))
     )
-    assert stated.observation(FIRST) == Observation(FIRST, FIRST + 1)
+    assert stated.point_at(FIRST) == Observation(FIRST, FIRST + 1)
     path.write_text(AT + "[window]\nmonths = 6\n")
-    assert load_study(path).observation(FIRST).window_end == parse_day("2025-07-01")
+    assert load_study(path).point_at(FIRST).window_end == parse_day("2025-07-01")
     for change, wrong in (
         (('at = "inspection"', 'at = "rating"'), "observation.at must be inspection"),
         (("train_to = 2024-06-30", ""), "observation.at needs train_from, train_to, test_from, test_to"),

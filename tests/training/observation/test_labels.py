@@ -11,7 +11,7 @@ from scoring.entries.entry import Entry
 from scoring.enums import Action, Category, Harm, Severity, Source
 from scoring.time import DAY, parse_day
 from tests.builders import confirmed, exposure, identity, status, violation
-from tests.training.ledgers import table_of
+from tests.training.ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows, offset
 from training.observation.snapshots import Snapshot, snapshot
 from training.study.definition import BadRule, Study
@@ -40,7 +40,7 @@ def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields:
 def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:
     """What training sees of seller `s`, of whom the entries tell, and of a clean one."""
     everything = [*standing("clean"), *standing("s"), *entries]
-    return snapshot(table_of(folder, everything), study, study.observation(OBSERVE))
+    return snapshot(table_of(folder, everything), study, study.point_at(OBSERVE))
 
 
 def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
@@ -115,7 +115,7 @@ def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_featur
 
 def test_one_incident_counts_once_towards_the_number_that_makes_a_seller_bad(tmp_path: Path, study: Study) -> None:
     """Two reports of one event are not two events."""
-    twice = replace(study, bad_at_least=2)
+    twice = restated(study, bad={"at_least": 2})
     first = breach("v1", (OBSERVE + 10) * DAY, incident="fair")
     same = breach("v2", (OBSERVE + 11) * DAY, incident="fair")
     other = breach("v3", (OBSERVE + 12) * DAY, incident="market")
@@ -145,14 +145,14 @@ def test_bad_is_what_one_of_the_rules_says_in_all_its_parts(
     tmp_path: Path, study: Study, rules: Sequence[BadRule], bad: bool
 ) -> None:
     """A counterfeit violation of high harm, hence of major severity, before each rule."""
-    assert is_bad(tmp_path, replace(study, bad=tuple(rules)), breach("v", (OBSERVE + 10) * DAY)) is bad
+    assert is_bad(tmp_path, restated(study, bad={"rules": tuple(rules)}), breach("v", (OBSERVE + 10) * DAY)) is bad
 
 
 def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study: Study) -> None:
     """A reduction in time takes a violation out of the bad definition."""
     moment = (OBSERVE + 10) * DAY
     reduced = status("v", Action.REDUCE, severity=Severity.MINOR, occur_time=moment + DAY, report_time=moment + DAY)
-    major = replace(study, bad=(BadRule(severity=Severity.MAJOR),))
+    major = restated(study, bad={"rules": (BadRule(severity=Severity.MAJOR),)})
     assert not is_bad(tmp_path, major, breach("v", moment), reduced)
 
 
@@ -169,22 +169,22 @@ def test_only_sellers_that_are_known_and_sell_in_the_window_are_observed(tmp_pat
     table = table_of(tmp_path, entries)
 
     def observed(how: Study) -> list[str]:
-        return [table.sellers[code] for code in snapshot(table, how, how.observation(OBSERVE)).seller]
+        return [table.sellers[code] for code in snapshot(table, how, how.point_at(OBSERVE)).seller]
 
     assert observed(study) == ["a"]
-    free = replace(study, reference_exposure=None)
+    free = restated(study, exposure={"reference_orders": None})
     assert observed(free) == ["a", "idle", "past"]
-    assert observed(replace(free, active_in_window=True)) == ["a"]
-    assert observed(replace(free, active_before_months=1)) == ["past"]
-    assert observed(replace(free, active_before_months=1, active_in_window=True)) == []
+    assert observed(restated(free, eligible={"active_in_window": True})) == ["a"]
+    assert observed(restated(free, eligible={"active_before_months": 1})) == ["past"]
+    assert observed(restated(free, eligible={"active_before_months": 1, "active_in_window": True})) == []
 
 
 def test_a_row_carries_its_own_exposure_as_log_odds(tmp_path: Path, study: Study) -> None:
     """Worked: 500 orders in the window with 1,000 as reference have ln 0.5 = -0.693; the reference itself has 0."""
-    rows = snapshot(table_of(tmp_path, [*standing("a", orders=500), *standing("b")]), study, study.observation(OBSERVE))
+    rows = snapshot(table_of(tmp_path, [*standing("a", orders=500), *standing("b")]), study, study.point_at(OBSERVE))
     assert rows.window_orders.tolist() == [500.0, 1000.0]
     np.testing.assert_allclose(offset(rows, study), [-0.6931471805599453, 0.0])
-    assert offset(rows, replace(study, reference_exposure=None)).tolist() == [0.0, 0.0]
+    assert offset(rows, restated(study, exposure={"reference_orders": None})).tolist() == [0.0, 0.0]
 
 
 def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_path: Path, study: Study) -> None:
@@ -220,7 +220,7 @@ def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_p
     for seller, orders in (("a", 0), ("b", 300), ("c", 500)):
         entries += standing(seller)
         entries.append(exposure(OBSERVE - 50, seller, settled_orders=orders, report_time=(OBSERVE - 49) * DAY))
-    rows = snapshot(table_of(tmp_path, entries), study, study.observation(OBSERVE))
+    rows = snapshot(table_of(tmp_path, entries), study, study.point_at(OBSERVE))
     assert rows.orders.tolist() == [0.0, 300.0, 500.0, 0.0]
     assert rows.clean.tolist() == [True, True, True, False]
     expected = np.median(rows.x[[1, 2]], axis=0)

@@ -26,7 +26,7 @@ from scoring.enums import (
 )
 from scoring.time import DAY
 from tests.builders import exposure, identity, status, violation
-from tests.training.ledgers import table_of
+from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import MOST_WEIGHT, Outcome, staying_weights
 from training.observation.snapshots import Observed, Snapshot, snapshot
@@ -59,7 +59,7 @@ def known(seller: str = "s") -> Entry:
 
 def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> Observed:
     folder.mkdir(exist_ok=True)
-    return observe_point(table_of(folder, entries), study, study.observation(OBSERVE))
+    return observe_point(table_of(folder, entries), study, study.point_at(OBSERVE))
 
 
 def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
@@ -73,7 +73,7 @@ def test_suspended_in_the_window_on_a_violation_that_counts_is_bad(tmp_path: Pat
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
     assert outcome(tmp_path / "bad", study, *facts) is Outcome.BAD
     assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD
-    assert outcome(tmp_path / "asked", replace(study, bad_suspended=False), *facts) is Outcome.GOOD
+    assert outcome(tmp_path / "asked", restated(study, bad={"suspended": False}), *facts) is Outcome.GOOD
     later = (TRUTH + 400) * DAY
     overturned = status("v", Action.OVERTURN, occur_time=later, report_time=later)
     assert outcome(tmp_path / "overturned", study, *facts, overturned) is Outcome.GOOD
@@ -109,7 +109,9 @@ def test_a_suspension_counts_for_every_point_in_whose_window_it_is(tmp_path: Pat
         suspension(INSIDE, "v"),
         *inspections,
     ]
-    at_events = replace(study, reference_exposure=None, events=EventPoints(Kind.INSPECTION, 0, 0, 0, 0))
+    at_events = restated(
+        study, exposure={"reference_orders": None}, observation={"events": EventPoints(Kind.INSPECTION, 0, 0, 0, 0)}
+    )
     span = Observation(OBSERVE - 400, OBSERVE + 400, last_day=OBSERVE + 200)
     rows = observe_point(table_of(tmp_path, entries), at_events, span).rows
     assert rows.day.tolist() == list(days)
@@ -145,7 +147,7 @@ def test_what_a_bad_one_costs_is_the_gravest_of_each_incident_that_matches(tmp_p
         breach("v4", INSIDE + DAY, incident="small", harm=Harm.LOW),
     ]
     assert observed(tmp_path / "bad", study, entries).rows.loss.tolist() == [0.0, 36.0]
-    twice = replace(study, bad_at_least=3)
+    twice = restated(study, bad={"at_least": 3})
     rows = observed(tmp_path / "good", twice, entries).rows
     assert (rows.bad.tolist(), rows.loss.tolist()) == ([0.0, 0.0], [0.0, 0.0])
 
@@ -180,7 +182,7 @@ def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: P
     small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE, report_time=INSIDE)
     assert outcome(tmp_path / "low", study, *facts, small) is Outcome.GOOD
     one = violation("v", "s", occur_time=INSIDE, report_time=INSIDE)
-    two = replace(study, bad_at_least=2)
+    two = restated(study, bad={"at_least": 2})
     assert outcome(tmp_path / "one", two, *facts, one) is Outcome.GOOD
     assert outcome(tmp_path / "both", two, *facts, one, breach("w", INSIDE)) is Outcome.INDETERMINATE
 
@@ -193,25 +195,25 @@ def test_who_leaves_before_half_of_the_window_is_kept_or_left_out_as_the_study_s
     entries = [known(), *sales("s", OBSERVE + 2, last), *sales("s", OBSERVE + 150, orders=0)]
     kept = observed(tmp_path / "kept", study, entries)
     assert (kept.rows.outcome.tolist(), kept.exclusions["left"]) == ([Outcome.GOOD], 0)
-    left_out = observed(tmp_path / "out", replace(study, left="exclude"), entries)
+    left_out = observed(tmp_path / "out", restated(study, eligible={"left": "exclude"}), entries)
     assert left_out.rows.outcome.tolist() == [Outcome.LEFT if has_left else Outcome.GOOD]
     assert left_out.exclusions["left"] == has_left
     assert len(left_out.rows.settled().bad) == (not has_left)
-    third = observed(tmp_path / "third", replace(study, left="exclude", least_share=1 / 3), entries)
+    third = observed(tmp_path / "third", restated(study, eligible={"left": "exclude", "least_share": 1 / 3}), entries)
     assert third.rows.outcome.tolist() == [Outcome.GOOD]
 
 
 def test_who_was_bad_before_it_left_is_bad(tmp_path: Path, study: Study) -> None:
     """Its outcome is known."""
     entries = [known(), *sales("s", OBSERVE + 20), breach("v", INSIDE)]
-    assert outcome(tmp_path, replace(study, left="exclude"), *entries) is Outcome.BAD
+    assert outcome(tmp_path, restated(study, eligible={"left": "exclude"}), *entries) is Outcome.BAD
 
 
 def test_what_was_sold_before_an_account_changed_hands_was_sold_in_its_window(tmp_path: Path, study: Study) -> None:
     """A sale of the account after the window takes no row out of the training."""
     sold = (TRUTH + 100) * DAY
     control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), sold, sold)
-    found = observed(tmp_path, replace(study, left="exclude"), [*standing("s"), control])
+    found = observed(tmp_path, restated(study, eligible={"left": "exclude"}), [*standing("s"), control])
     assert (found.rows.window_orders.tolist(), found.rows.outcome.tolist()) == ([1000.0], [Outcome.GOOD])
 
 
@@ -224,7 +226,7 @@ def test_those_that_stayed_stand_for_those_like_them_that_left(tmp_path: Path, s
             left = group == 2 and number == 0
             entries += sales(seller, OBSERVE - 10, orders=10 ** (group + 1))
             entries += sales(seller, OBSERVE + 10 if left else END - 10)
-    found = observed(tmp_path, replace(study, left="weight"), entries)
+    found = observed(tmp_path, restated(study, eligible={"left": "weight"}), entries)
     assert found.exclusions["left"] == 1
     assert found.rows.weight[8] == 0
     rows = found.rows.settled()
@@ -264,7 +266,7 @@ def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: 
         *sales("gone", old),
         identity("i-late", "late", occur_time=later, report_time=later),
     ]
-    how = replace(study, active_before_months=6)
+    how = restated(study, eligible={"active_before_months": 6})
     assert observed(tmp_path / "both", how, entries).exclusions == {
         "bad_without_orders_in_window": 0,
         "no_orders_in_window": 2,
@@ -272,7 +274,7 @@ def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: 
         "indeterminate": 0,
         "left": 0,
     }
-    free = replace(how, reference_exposure=None, active_in_window=True)
+    free = restated(how, exposure={"reference_orders": None}, eligible={"active_in_window": True})
     found = observed(tmp_path / "free", free, entries)
     assert len(found.rows.bad) == 1
     assert (found.exclusions["not_active_before"], found.exclusions["not_active_in_window"]) == (2, 1)
@@ -333,10 +335,10 @@ def test_inspected_is_who_was_drawn_at_random_in_the_window(
 
 def test_a_snapshot_holds_the_rows_whose_outcome_is_known(tmp_path: Path, study: Study) -> None:
     """Good and bad ones, every array cut alike."""
-    how = replace(study, left="exclude")
+    how = restated(study, eligible={"left": "exclude"})
     entries = [*standing("a"), *standing("s"), breach("v", INSIDE), *sales("b", OBSERVE - 5, OBSERVE + 5)]
     table = table_of(tmp_path, entries)
-    point = how.observation(OBSERVE)
+    point = how.point_at(OBSERVE)
     rows = snapshot(table, how, point)
     assert [table.sellers[code] for code in rows.seller] == ["a", "s"]
     assert rows.outcome.tolist() == [Outcome.GOOD, Outcome.BAD]
@@ -347,5 +349,5 @@ def test_a_snapshot_holds_the_rows_whose_outcome_is_known(tmp_path: Path, study:
 def test_the_severities_of_a_study_weigh_the_loss(tmp_path: Path, study: Study) -> None:
     """Worked: with 40 for a major violation, one costs 40."""
     weights = dict(study.constants.severity_weights) | {Severity.MAJOR: 40, Severity.CRITICAL: 41}
-    heavy = replace(study, constants=replace(study.constants, severity_weights=weights), bad=(BadRule(),))
+    heavy = restated(study, bad={"rules": (BadRule(),)}, constants=replace(study.constants, severity_weights=weights))
     assert observed(tmp_path, heavy, [*standing("s"), breach("v", INSIDE)]).rows.loss.tolist() == [40.0]

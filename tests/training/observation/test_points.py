@@ -7,7 +7,7 @@ import pytest
 
 from scoring.time import DAY, format_day
 from tests.builders import exposure
-from tests.training.ledgers import table_of
+from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.observation import points as choosing
 from training.observation.export import LedgerTable
@@ -20,16 +20,12 @@ from training.study.definition import BadRule, Study
 @pytest.fixture(scope="module")
 def short(study: Study) -> Study:
     """Windows of ten days, a week apart, no maturity: any violation counts."""
-    return replace(
+    return restated(
         study,
-        window_days=10,
-        maturity_days=0,
-        step_days=7,
-        train_points=2,
-        bad=(BadRule(),),
-        bad_suspended=False,
-        reference_exposure=None,
-        bad_share=None,
+        window={"days": 10, "maturity_days": 0},
+        observation={"step_days": 7, "train_points": 2},
+        bad={"rules": (BadRule(),), "suspended": False, "share": None},
+        exposure={"reference_orders": None},
     )
 
 
@@ -54,8 +50,8 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
     """The last window, of ten days, holds two bad ones, the one before it two and six."""
     table = fading(tmp_path, 2, 0, 6)
     found = choose_points(table, short)
-    latest = short.observations(table.as_of)[1][0].day
-    assert found.test == [short.observation(latest - 7)]
+    latest = short.find_points(table.as_of)[1][0].day
+    assert found.test == [short.point_at(latest - 7)]
     assert [point.window_end <= found.test[0].day for point in found.train] == [True, True]
     assert found.why == (
         f"test point {format_day(latest - 7)} is the latest with 5 bad rows (6); 1 later ones have 2 at most"
@@ -67,29 +63,36 @@ def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_pa
     """And it says which of the two."""
     (tmp_path / "a").mkdir()
     table = fading(tmp_path / "a", 7, 3)
-    found, latest = choose_points(table, short), short.observations(table.as_of)
+    found, latest = choose_points(table, short), short.find_points(table.as_of)
     assert (found.train, found.test) == latest
     assert found.why == f"test point {format_day(latest[1][0].day)} is the latest with 5 bad rows (7)"
     (tmp_path / "b").mkdir()
     few = fading(tmp_path / "b", 2, 0, 4)
     found = choose_points(few, short)
-    assert (found.train, found.test) == short.observations(few.as_of)
+    assert (found.train, found.test) == short.find_points(few.as_of)
     assert "has 2 bad rows and not the 5 that a comparison needs; none of " in found.why
     assert found.why.endswith("earlier ones has so many, 4 at most")
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
     """However few are bad there."""
-    stated = replace(study, train=("2024-05-01",), test=("2025-02-01",), bad_at_least=1000)
+    stated = restated(study, observation={"train": ("2024-05-01",), "test": ("2025-02-01",)}, bad={"at_least": 1000})
     found = choose_points(table, stated)
-    assert ((found.train, found.test), found.why) == (stated.observations(table.as_of), "")
+    assert ((found.train, found.test), found.why) == (stated.find_points(table.as_of), "")
 
 
-@pytest.mark.parametrize("asks", [{}, {"reference_exposure": None, "active_before_months": 3}, {"least_orders": 30}])
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {},
+        {"exposure": {"reference_orders": None}, "eligible": {"active_before_months": 3}},
+        {"bad": {"least_orders": 30}},
+    ],
+)
 def test_bad_rows_are_counted_as_the_snapshot_holds_them(
     table: LedgerTable, study: Study, asks: dict[str, object]
 ) -> None:
     """Without making features."""
-    how = replace(study, **asks)  # type: ignore[arg-type]
-    point = how.observation(table.as_of - 300)
+    how = restated(study, **asks)
+    point = how.point_at(table.as_of - 300)
     assert count_bad(table, how, point, final_facts(table)) == snapshot(table, how, point).bad.sum() > 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.ledgers import exported, market_ledger
+from tests.training.ledgers import exported, market_ledger, restated
 from training.observation import snapshots
 from training.observation.chunks import of_sellers, runs
 from training.observation.export import LedgerTable
@@ -34,8 +34,8 @@ def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
 ) -> None:
     """To the last bit, the weights of those that stayed among them, which rest on all sellers together."""
-    study = replace(study, left=left)
-    point = study.observations(table.as_of)[0][0]
+    study = restated(study, eligible={"left": left})
+    point = study.find_points(table.as_of)[0][0]
     whole = observe(table, study, point)
     assert len(whole.rows.bad) > 100
     monkeypatch.setattr(snapshots, "AT_ONCE", most)
@@ -46,7 +46,7 @@ def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
 
 def test_rows_that_lie_one_after_the_other_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
     """And only those: what is out of order, or elsewhere, is copied."""
-    points = study.observations(table.as_of)[0][:3]
+    points = study.find_points(table.as_of)[0][:3]
     final = final_facts(table)
     room = FeatureBuffer(3 * table.columns.cases, len(study.features))
     first, second, third = (observe(table, study, point, final, room).rows for point in points)

@@ -10,7 +10,7 @@ import pytest
 from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
-from tests.training.ledgers import POLICY, STUDIES, train
+from tests.training.ledgers import POLICY, STUDIES, restated, train
 from training.monitoring.outcomes import as_the_model_sees, seen_by
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
@@ -30,7 +30,7 @@ HELD = ContextSource("held", "measures_in_force", 0.0)
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return replace(load_study(STUDIES / "marketplace.toml"), rounds=20)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20})
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
 
 def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     """The champion's log-odds of the test rows by hand, each over its own exposure: `study` is the champion's own."""
-    (point,) = study.observations(table.as_of)[1]
+    (point,) = study.find_points(table.as_of)[1]
     rows = snapshot(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
@@ -81,8 +81,8 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
     """Else its log-loss would be worse by nothing but the other unit, and the gate would pass whatever comes."""
-    trained = train(table, replace(study, reference_exposure=20.0), champion=plain)
-    assert study.reference_exposure != 20.0
+    trained = train(table, restated(study, exposure={"reference_orders": 20.0}), champion=plain)
+    assert study.exposure.reference_orders != 20.0
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
     models = trained.evaluation["models"]
     assert models["champion"]["log_loss"]["value"] == pytest.approx(models["lightgbm"]["log_loss"]["value"], rel=0.05)
@@ -92,7 +92,7 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
     """However much is still to come after the maturity, what is predicted is held against what is known at it."""
-    more = replace(study, maturity_days=0)
+    more = restated(study, window={"maturity_days": 0})
     job = Job(table, more, POLICY, champion=plain)
     observed = observe(Step("1", silent), job)
     fitted = fit(Step("4", silent), job, observed)
@@ -112,5 +112,5 @@ def test_a_model_without_context_is_watched_by_a_study_that_has_some(
 ) -> None:
     """As monitor and backtest observe it: by what the model reads."""
     seen = as_the_model_sees(knowing(study, WATCHED), plain)
-    (point,) = seen.observations(table.as_of)[1]
+    (point,) = seen.find_points(table.as_of)[1]
     assert snapshot(table, seen, point).x.shape[1] == len(plain.features)

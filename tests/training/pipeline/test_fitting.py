@@ -8,7 +8,7 @@ import pytest
 
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
-from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger
+from tests.training.ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
 from training.fitting.fit import calibrate, fit_lightgbm, offset
 from training.fitting.folds import folds
@@ -23,14 +23,14 @@ from training.study.loading import load_study
 
 def turned(observed: Observed) -> Observed:
     """With outcomes that are turned for the sellers of one fold: what holds for the others is wrong for them."""
-    seed = load_study(STUDIES / "marketplace.toml").seed
+    seed = load_study(STUDIES / "marketplace.toml").model.seed
     return changed(observed, bad=lambda part: np.abs(part.bad - (folds(part.seller, FOLDS, seed) == 0)))
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A market of five hundred sellers, observed at four points that are 30 days apart, with windows of 180."""
-    study = replace(load_study(STUDIES / "marketplace.toml"), rounds=10)
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 10})
     folder = tmp_path_factory.mktemp("market")
     with market_ledger(folder, 500) as ledger:
         return Job(exported(ledger, "demo", folder), study, POLICY, verify=False)
@@ -58,7 +58,9 @@ def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_ot
     can learn them by heart, and be right at the next point; of others, and of what comes later, it knows nothing: slope 0.
     """
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
-    by_heart = replace(job, study=replace(job.study, rounds=60, parameters=learns, reference_exposure=None))
+    by_heart = replace(
+        job, study=restated(job.study, model={"rounds": 60, "parameters": learns}, exposure={"reference_orders": None})
+    )
     lots = np.random.default_rng(5).normal(size=(500, observed.rows.x.shape[1]))
     drawn = changed(
         observed, x=lambda part: lots[part.seller], bad=lambda part: (folds(part.seller, 4, 5) == 0).astype(float)

@@ -15,7 +15,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
 from scoring.time import format_day
-from tests.training.ledgers import POLICY, STUDIES, train
+from tests.training.ledgers import POLICY, STUDIES, restated, train
 from tests.training.report import sample
 from training.fitting.tuning import tune
 from training.observation.export import LedgerTable
@@ -33,7 +33,7 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return replace(load_study(STUDIES / "marketplace.toml"), rounds=30)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 30})
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +203,10 @@ def paths(value: Any, at: str = "") -> set[str]:
 
 def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table: LedgerTable, study: Study) -> None:
     """Nothing of the window or later among what was known at the observation; nothing but the window after it."""
-    _, (point,) = study.observations(table.as_of)
+    _, (point,) = study.find_points(table.as_of)
     test = snapshot(table, study, point)
     everybody = np.zeros(len(test.bad)), np.zeros(len(test.bad), dtype=np.int64), np.full(len(test.bad), "standard")
-    found = worst_misses(table, test, *everybody, lambda day: day + study.window_days)
+    found = worst_misses(table, test, *everybody, lambda day: day + study.window.days)
     assert found[0]["tier"] == "standard"
     assert any(row["entries"] for row in found)
     assert any(row["after"] for row in found)
@@ -224,7 +224,7 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     plan(Job(table, study, POLICY, shell=shell))
     assert not (tmp_path / "looks.jsonl").exists(), "a dry run judges nothing, and is no look"
     first = train(table, study, shell=shell)
-    other = train(table, replace(study, name="other", digest="f" * 64, seed=3), shell=shell)
+    other = train(table, restated(study, model={"seed": 3}, name="other", digest="f" * 64), shell=shell)
     assert first.evaluation["looks"] == []
     assert [look["study"] for look in other.evaluation["looks"]] == ["marketplace"]
     assert train(table, study, shell=shell).parts == first.parts
@@ -249,13 +249,13 @@ def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable
 def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """How far the ledger goes back, and where the points lie: a wider window would be the wrong advice."""
     with pytest.raises(ConfigurationWrong, match="training points hold 0 sellers") as refused:
-        plan(Job(table, replace(study, window_days=700), POLICY))
+        plan(Job(table, restated(study, window={"days": 700}), POLICY))
     said = refused.value.message
     assert "the ledger goes back to 2024-01-0" in said
     assert "shorten the window" in said
     assert "widen" not in said
     with pytest.raises(ConfigurationWrong, match="widen the window, the bad definition"):
-        plan(Job(table, replace(study, bad_at_least=1000), POLICY))
+        plan(Job(table, restated(study, bad={"at_least": 1000}), POLICY))
 
 
 @pytest.mark.parametrize("moments", [(0,), (2,), (1, 3)])
@@ -286,7 +286,7 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_does(
 def _parts(table: LedgerTable, study: Study) -> list[Any]:
     from training.observation.snapshots import snapshot
 
-    points, _ = study.observations(table.as_of)
+    points, _ = study.find_points(table.as_of)
     return [snapshot(table, study, point) for point in points]
 
 

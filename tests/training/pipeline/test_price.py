@@ -10,7 +10,7 @@ import pytest
 from scoring.model.artifact import load
 from scoring.model.promises import freed
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
-from tests.training.ledgers import STUDIES, train
+from tests.training.ledgers import STUDIES, restated, train
 from training.fitting.fit import fit_lightgbm
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
@@ -22,7 +22,12 @@ from training.study.loading import load_study
 @pytest.fixture(scope="module")
 def counting() -> Study:
     """A study that counts, of three features."""
-    return replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN, rounds=40, reference_exposure=None)
+    return restated(
+        load_study(STUDIES / "marketplace.toml"),
+        model={"rounds": 40},
+        exposure={"reference_orders": None},
+        features=CHOSEN,
+    )
 
 
 def rows(seed: int) -> Snapshot:
@@ -59,7 +64,7 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
 
 def test_a_study_that_frees_exposure_makes_a_model_that_says_what_it_gave_up(table: LedgerTable) -> None:
     """In certificate, evaluation, the line of the step and the gate, which nobody can override."""
-    study = replace(load_study(STUDIES / "marketplace.toml"), rounds=20)
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20})
     free = replace(study, features=tuple(freed(f) if f.key == "exposure@1" else f for f in study.features))
     trained = train(table, free)
     assert json.loads(trained.parts["certificate.json"])["promises"]["given_up"] == ["clean_orders"]

@@ -1,6 +1,5 @@
 """The scored test rows as a file: what the evaluation was made of, so that anybody can compare on the same rows."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import load
 from scoring.time import format_day
-from tests.training.ledgers import train
+from tests.training.ledgers import restated, train
 from training.evaluation.ranking import auc
 from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
@@ -20,7 +19,7 @@ from training.study.definition import Study
 
 @pytest.fixture(scope="module")
 def trained(table: LedgerTable, study: Study) -> Trained:
-    return train(table, replace(study, rounds=20))
+    return train(table, restated(study, model={"rounds": 20}))
 
 
 @pytest.mark.parametrize(("ending", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from scoring.model.artifact import load
-from tests.training.ledgers import POLICY, STUDIES, train
+from tests.training.ledgers import POLICY, STUDIES, restated, train
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
 from training.pipeline.observing import observe
@@ -19,7 +19,7 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return replace(load_study(STUDIES / "marketplace.toml"), rounds=30)
+    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 30})
 
 
 def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
@@ -45,12 +45,12 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
     table: LedgerTable, study: Study
 ) -> None:
     """Fixed at 1, as models of earlier releases have it without saying so."""
-    job = Job(table, replace(study, exposure_slope=1.0), POLICY)
+    job = Job(table, restated(study, exposure={"slope": 1.0}), POLICY)
     observed = observe(Step("1", silent), job)
     slope = find_slope(Step("slope", silent), job, observed).job.slope
     assert slope is not None
     assert (slope.value, slope.how, slope.low) == (1.0, "stated", None)
-    free = train(table, replace(study, reference_exposure=None))
+    free = train(table, restated(study, exposure={"reference_orders": None}))
     assert "exposure_slope" not in json.loads(free.parts["manifest.json"])
     assert "exposure_slope" not in free.evaluation
     assert load(free.parts).exposure_slope == 1
@@ -59,6 +59,6 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
 def test_a_search_for_parameters_leaves_the_training_reproducible(table: LedgerTable, study: Study) -> None:
     """The slope was estimated beside the parameters of the study; the second training takes it with those that were found."""
     trained = train(table, study, trials=4, verify=True)
-    assert json.loads(trained.parts["lineage.json"])["parameters"] != study.parameters
+    assert json.loads(trained.parts["lineage.json"])["parameters"] != study.model.parameters
     gates = {row["gate"]: row for row in trained.gates["gates"]}
     assert gates["reproducible"]["ok"], gates["reproducible"]["text"]

@@ -1,6 +1,5 @@
 """A study is checked whole before anything runs, and never lets the model see what the test asks."""
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from scoring.enums import Category, Harm, Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.table import FEATURES, Feature
 from scoring.time import format_day, parse_day
-from tests.training.ledgers import STUDIES
+from tests.training.ledgers import STUDIES, restated
 from training.study.definition import BadRule, Study
 from training.study.loading import load_study
 
@@ -54,14 +53,33 @@ def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
 def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
     """Every built-in feature, four points, no reference exposure."""
     assert minimal.features == tuple(feature for feature in FEATURES.values() if not feature.by_choice)
-    assert (minimal.train_points, minimal.step_days, minimal.maturity_days, minimal.bad_at_least) == (4, 45, 0, 1)
-    assert (minimal.reference_exposure, minimal.active_before_months, minimal.active_in_window) == (None, None, False)
-    assert minimal.bad == (BadRule(Severity.MINOR, Harm.HIGH),)
-    assert (minimal.bad_count, minimal.bad_share, minimal.bad_amount_minor, minimal.bad_worst) == (
+    assert (
+        minimal.observation.train_points,
+        minimal.observation.step_days,
+        minimal.window.maturity_days,
+        minimal.bad.at_least,
+    ) == (4, 45, 0, 1)
+    assert (
+        minimal.exposure.reference_orders,
+        minimal.eligible.active_before_months,
+        minimal.eligible.active_in_window,
+    ) == (None, None, False)
+    assert minimal.bad.rules == (BadRule(Severity.MINOR, Harm.HIGH),)
+    assert (minimal.bad.count, minimal.bad.share, minimal.bad.amount_minor, minimal.bad.worst) == (
         *("incidents", None, None, None),
     )
-    assert (minimal.least_orders, minimal.weigh_by, minimal.is_rate, minimal.orders_needed) == (0, "sellers", False, 0)
-    assert (minimal.bad_suspended, minimal.left, minimal.least_share, minimal.embargo_days) == (True, "keep", 0.5, 0)
+    assert (minimal.bad.least_orders, minimal.bad.weigh_by, minimal.is_rate, minimal.orders_needed) == (
+        0,
+        "sellers",
+        False,
+        0,
+    )
+    assert (
+        minimal.bad.suspended,
+        minimal.eligible.left,
+        minimal.eligible.least_share,
+        minimal.observation.embargo_days,
+    ) == (True, "keep", 0.5, 0)
 
 
 def test_what_a_study_states_arrives_as_it_is(tmp_path: Path) -> None:
@@ -99,20 +117,20 @@ seed = 3
 parameters = { num_leaves = 4 }
 """,
     )
-    assert (stated.train, stated.test, stated.window_days, stated.window_months) == (
+    assert (stated.observation.train, stated.observation.test, stated.window.days, stated.window.months) == (
         ("2023-01-01",),
         ("2024-01-01",),
         None,
         6,
     )
-    assert stated.bad == (
+    assert stated.bad.rules == (
         BadRule(Severity.MAJOR, category=Category.IP),
         BadRule(violation_type="fake_reviews"),
     )
     assert stated.constants.severity_weights[Severity.CRITICAL] == 60
     assert stated.constants.rate_damping == 5.0
-    assert (stated.reference_exposure, stated.exposure_slope) == (500.0, 1.0)
-    assert (stated.rounds, stated.seed, dict(stated.parameters)) == (7, 3, {"num_leaves": 4})
+    assert (stated.exposure.reference_orders, stated.exposure.slope) == (500.0, 1.0)
+    assert (stated.model.rounds, stated.model.seed, dict(stated.model.parameters)) == (7, 3, {"num_leaves": 4})
     keys = [feature.key for feature in stated.features]
     assert keys[-3:] == ["attribute.size@1", "attribute.kind=a@1", "attribute.kind=b@1"]
     assert len(keys) == len(FEATURES) - 4 - 1 - 1 + 3
@@ -124,10 +142,20 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
     """Rules may be left out where orders that failed are counted, and only then."""
     table = '[bad]\ncount = "service_failures"\nshare = 0.2\nleast_orders = 30\nworst = 0.1\nweigh_by = "orders"\n'
     stated = study(tmp_path, MINIMAL[: MINIMAL.index("[bad]")] + table)
-    assert (stated.bad, stated.bad_count, stated.bad_share, stated.bad_worst) == ((), "service_failures", 0.2, 0.1)
-    assert (stated.least_orders, stated.weigh_by, stated.is_rate, stated.orders_needed) == (30, "orders", True, 30)
+    assert (stated.bad.rules, stated.bad.count, stated.bad.share, stated.bad.worst) == (
+        (),
+        "service_failures",
+        0.2,
+        0.1,
+    )
+    assert (stated.bad.least_orders, stated.bad.weigh_by, stated.is_rate, stated.orders_needed) == (
+        30,
+        "orders",
+        True,
+        30,
+    )
     priced = study(tmp_path, MINIMAL + 'amount_minor = 500\ncurrency = "EUR"\n')
-    assert (priced.bad_amount_minor, priced.bad_currency, priced.is_rate, priced.orders_needed) == (
+    assert (priced.bad.amount_minor, priced.bad.currency, priced.is_rate, priced.orders_needed) == (
         500,
         "EUR",
         False,
@@ -287,28 +315,32 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Stu
 def test_a_training_window_that_reaches_the_test_point_is_refused(minimal: Study) -> None:
     """With its maturity: the model would learn what the test asks."""
     as_of = parse_day("2026-01-01")
-    stated = replace(minimal, train=("2023-01-01",), test=("2023-07-10",), maturity_days=10)
-    train, test = stated.observations(as_of)
+    stated = restated(
+        minimal, observation={"train": ("2023-01-01",), "test": ("2023-07-10",)}, window={"maturity_days": 10}
+    )
+    train, test = stated.find_points(as_of)
     assert [format_day(point.window_end) for point in (*train, *test)] == ["2023-06-30", "2024-01-06"]
     with pytest.raises(
         ConfigurationWrong, match=r"training point 2023-01-01 and its maturity are not over by the test"
     ):
-        replace(stated, maturity_days=11).observations(as_of)
+        restated(stated, window={"maturity_days": 11}).find_points(as_of)
     with pytest.raises(ConfigurationWrong, match=r"training point 2023-01-02 and its maturity"):
-        replace(stated, train=("2022-01-01", "2023-01-02")).observations(as_of)
+        restated(stated, observation={"train": ("2022-01-01", "2023-01-02")}).find_points(as_of)
     with pytest.raises(ConfigurationWrong, match=r"are not over by the test point 2022-06-01"):
-        replace(stated, test=("2023-07-10", "2022-06-01")).observations(as_of)
+        restated(stated, observation={"test": ("2023-07-10", "2022-06-01")}).find_points(as_of)
 
 
 def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study) -> None:
     """Its outcomes are not known yet, and would pass for good ones."""
-    stated = replace(minimal, train=("2022-01-01",), test=("2023-01-01",), maturity_days=10)
+    stated = restated(
+        minimal, observation={"train": ("2022-01-01",), "test": ("2023-01-01",)}, window={"maturity_days": 10}
+    )
     over = parse_day("2023-01-01") + 180 + 10
-    assert stated.observations(over)[1][0].window_end == over - 10
+    assert stated.find_points(over)[1][0].window_end == over - 10
     with pytest.raises(
         ConfigurationWrong, match=r"of test point 2023-01-01 and its maturity are not over by 2023-07-09"
     ):
-        stated.observations(over - 1)
+        stated.find_points(over - 1)
 
 
 @given(
@@ -322,17 +354,14 @@ def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_not
     minimal: Study, as_of: int, window: tuple[int | None, int | None], maturity: int, points: int, step: int
 ) -> None:
     """Days or months, whatever the end of the ledger: the test is over by then, each training window by the test."""
-    stated = replace(
+    stated = restated(
         minimal,
-        window_days=window[0],
-        window_months=window[1],
-        maturity_days=maturity,
-        train_points=points,
-        step_days=step,
+        window={"days": window[0], "months": window[1], "maturity_days": maturity},
+        observation={"train_points": points, "step_days": step},
     )
-    train, (test,) = stated.observations(as_of)
-    assert test.window_end + maturity <= as_of < stated.observation(test.day + 1).window_end + maturity
-    assert train[-1].window_end + maturity <= test.day < stated.observation(train[-1].day + 1).window_end + maturity
+    train, (test,) = stated.find_points(as_of)
+    assert test.window_end + maturity <= as_of < stated.point_at(test.day + 1).window_end + maturity
+    assert train[-1].window_end + maturity <= test.day < stated.point_at(train[-1].day + 1).window_end + maturity
     assert [b.day - a.day for a, b in pairwise(train)] == [step] * (points - 1)
 
 
@@ -350,5 +379,5 @@ def test_a_window_of_months_ends_on_the_same_day_of_the_month_or_on_its_last(
     minimal: Study, day: str, months: int, end: str
 ) -> None:
     """The day after the window, as worked by hand."""
-    stated = replace(minimal, window_days=None, window_months=months)
-    assert format_day(stated.observation(parse_day(day)).window_end) == end
+    stated = restated(minimal, window={"days": None, "months": months})
+    assert format_day(stated.point_at(parse_day(day)).window_end) == end
