@@ -1,6 +1,6 @@
 """The answers of the core: a trust score, its explanation, and the stamp of what made it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scoring.enums import Category, ScoreState, Severity, Tier
 
@@ -52,6 +52,11 @@ class TrustScore:
     """Violations alleged or under review, which do not count."""
     override: str = ""
     """Id of the entry by which a person set tier and badge, while it is in force."""
+    valid_until: int = field(default=0, compare=False)
+    """By the same entries, model and policy the answer is this one for every observe time from its own on and before this,
+    in microseconds: at most the next UTC midnight (`scoring.features.validity`). Left out when answers are compared:
+    it is about other observe times.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from scoring.answer import Explanation, ThinFile, TrustScore
-from scoring.arrays import Floats
+from scoring.arrays import Floats, Ints
 from scoring.enums import Kind, ScoreState, Status, Tier
-from scoring.features.columns import EntryColumns, FactRow, columns_of, stack_columns
+from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of, stack_columns
 from scoring.features.facts import Facts, mark_never_counting, resolve, settle
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
+from scoring.features.validity import hold_until
 from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, with_ends
 from scoring.policy import Policy
@@ -50,6 +50,8 @@ class SellerViews:
     """Facts of the cases. Open allegations are counted, and existence is known, in the first view alone."""
     sums: Sums
     """Sums of the cases."""
+    valid_until: Ints
+    """Until when the answers hold, by seller, shape (n,)."""
     x: Floats
     """The model's input, of shape ((views + 2) x n, features): behind the views now at the low and at the high end of the
     seller's own rates (see `scoring.model.interval`).
@@ -63,13 +65,13 @@ def score(
     artifact: Artifact | None,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, int] = MappingProxyType({}),
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> list[TrustScore | None]:
     """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
     A score is None if nothing that stands is on record of the seller. `observe_time` is in microseconds. Without an artifact
     the state is UNKNOWN and there are no points. `check` is called between the parts of the work and may raise to end it.
-    `omitted`: by seller, the number of open allegations that are not among the rows, which are only counted.
+    `omitted`: by seller, the open allegations that are not among the rows, which are only counted.
     """
     check()
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
@@ -80,22 +82,30 @@ def score(
         ]
         return [answer for part in parts for answer in part]
     if artifact is None:
-        facts = _resolve_views(rows, sellers, [observe_time])
+        columns = settle(columns_of(rows, sellers))
+        facts = _resolve_views(columns, [observe_time])
+        until = hold_until(columns, facts, observe_time).tolist()
         members = _group_by_seller(facts, len(sellers))
-        unknown = [_build_unknown(facts, c, m, policy) if facts.exists[c] else None for c, m in enumerate(members)]
-        return [_add_omitted(answer, omitted.get(s, 0)) for answer, s in zip(unknown, sellers, strict=True)]
+        unknown = [
+            _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
+        ]
+        return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
-    counted = [_add_omitted(answer, omitted.get(s, 0)) for answer, s in zip(answers, sellers, strict=True)]
+    counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
 
 
-def _add_omitted(answer: TrustScore | None, omitted: int) -> TrustScore | None:
+def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustScore | None:
     """Return the answer with omitted allegations added to the open ones."""
-    if answer is None or not omitted:
+    if answer is None or omitted is None:
         return answer
-    return replace(answer, open_allegations=answer.open_allegations + omitted)
+    return replace(
+        answer,
+        open_allegations=answer.open_allegations + omitted.allegations,
+        valid_until=min(answer.valid_until, omitted.unchanged_until),
+    )
 
 
 def _apply_override(
@@ -126,12 +136,14 @@ def fold_views(
     """Fold the views that answers need: now, `policy.clear_days` past day-ends, and now with allegations upheld."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
-    facts = _resolve_views(rows, sellers, times)
+    columns = settle(columns_of(rows, sellers))
+    facts = _resolve_views(columns, times)
     n = len(sellers)
     sums = artifact.folder.fold(facts)
     attributes = _list_attributes(rows, facts)
     ends = with_ends(sums, facts, n, artifact.prior, artifact.folder)
-    return SellerViews(n, facts, sums, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
+    until = hold_until(columns, facts, observe_time)
+    return SellerViews(n, facts, sums, until, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
 
 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
@@ -146,20 +158,21 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
     is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
     rated = (is_guilty | ~is_thin)[:n]
+    until = views.valid_until.tolist()
     answers: list[TrustScore | None] = []
     for case, members in enumerate(_group_by_seller(facts, n)):
         allegations = int(facts.allegations[case])
         if not facts.exists[case]:
             answers.append(None)
         elif not rated[case]:
-            answers.append(_build_unrated(allegations, policy))
+            answers.append(_build_unrated(allegations, until[case], policy))
         else:
             # Thin days count too: were they left out, an order of then that is reported late could add a low day.
             points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = group_incidents(facts.violations, members)
             codes = (*rank_reason_codes(incidents), *finding_codes(sums.findings, case, artifact))
-            answers.append(_build_rated(points, p_bad, codes, len(incidents), allegations, policy))
+            answers.append(_build_rated(points, p_bad, codes, len(incidents), allegations, until[case], policy))
     return answers
 
 
@@ -170,7 +183,7 @@ def explain(
     artifact: Artifact | None,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, int] = MappingProxyType({}),
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> Explanation | None:
     """Return the trust score of one seller with the facts behind every point of it.
 
@@ -194,12 +207,14 @@ def explain(
     return Explanation(answer, artifact.baseline_points, reasons)
 
 
-def _resolve_views(rows: Sequence[FactRow], sellers: Sequence[str], times: Sequence[int]) -> Facts:
-    """Return the facts of every seller at each of the times; in the last of several, allegations count as upheld."""
-    n = len(sellers)
+def _resolve_views(columns: EntryColumns, times: Sequence[int]) -> Facts:
+    """Return the facts of every seller at each of the times; in the last of several, allegations count as upheld.
+
+    `columns` are settled.
+    """
+    n = columns.cases
     upheld = np.zeros(len(times), dtype=bool)
     upheld[-1] = len(times) > 1
-    columns = settle(columns_of(rows, sellers))
     views = [columns] * len(times)
     if len(times) > 1 and _count_alleged(columns) > MANY_ALLEGATIONS:
         # Only the first view counts allegations, and only the last one upholds them.
@@ -243,7 +258,13 @@ class ViewPoints(NamedTuple):
 
 
 def _build_rated(
-    points: ViewPoints, p_bad: float, codes: tuple[str, ...], incidents: int, allegations: int, policy: Policy
+    points: ViewPoints,
+    p_bad: float,
+    codes: tuple[str, ...],
+    incidents: int,
+    allegations: int,
+    valid_until: int,
+    policy: Policy,
 ) -> TrustScore:
     """Return the answer for a seller with points."""
     tier = policy.tier(points.lowest)
@@ -261,16 +282,24 @@ def _build_rated(
         reason_codes=(*codes, *pending),
         counted_incidents=incidents,
         open_allegations=allegations,
+        valid_until=valid_until,
     )
 
 
-def _build_unrated(allegations: int, policy: Policy) -> TrustScore:
+def _build_unrated(allegations: int, valid_until: int, policy: Policy) -> TrustScore:
     """Return the answer for a seller with too little history."""
     badge = policy.badges[Tier.UNRATED]
-    return TrustScore(ScoreState.UNRATED, Tier.UNRATED, badge, reason_codes=(THIN_FILE,), open_allegations=allegations)
+    return TrustScore(
+        state=ScoreState.UNRATED,
+        tier=Tier.UNRATED,
+        badge=badge,
+        reason_codes=(THIN_FILE,),
+        open_allegations=allegations,
+        valid_until=valid_until,
+    )
 
 
-def _build_unknown(facts: Facts, case: int, counted: Sequence[int], policy: Policy) -> TrustScore:
+def _build_unknown(facts: Facts, case: int, counted: Sequence[int], valid_until: int, policy: Policy) -> TrustScore:
     """Return the answer for a case without a model; `counted`: indices of its counted violations."""
     return TrustScore(
         state=ScoreState.UNKNOWN,
@@ -279,4 +308,5 @@ def _build_unknown(facts: Facts, case: int, counted: Sequence[int], policy: Poli
         reason_codes=(NO_MODEL,),
         counted_incidents=len(group_incidents(facts.violations, counted)),
         open_allegations=int(facts.allegations[case]),
+        valid_until=valid_until,
     )

@@ -6,12 +6,13 @@ dense codes by then, since the fold only asks whether two are equal.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools, Ints
+from scoring.arrays import NEVER, Bools, Ints
 
 
 class FactRow(NamedTuple):
@@ -46,6 +47,18 @@ class FactRow(NamedTuple):
     """Who inspected, for inspections."""
     attributes: Mapping[str, str] | None = None
     """Attributes of an identity."""
+
+
+class Omitted(NamedTuple):
+    """The open allegations of a seller that are not among its rows."""
+
+    allegations: int
+    """Number of those that are visible at the observe time."""
+    unchanged_until: int = NEVER
+    """When the next one becomes visible, in microseconds; NEVER if all are."""
+
+
+NOTHING_OMITTED: Mapping[str, Omitted] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

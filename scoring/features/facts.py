@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Bools, Ints, first_of_runs, last_of_runs
+from scoring.arrays import NEVER, Bools, Ints, first_of_runs, last_of_runs
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
@@ -54,7 +54,8 @@ class Facts:
 
     `start_day`: first day of exposure or identity (`observe_day` if none); `identity_row`: place of the identity entry
     in force, or -1; `exists`: whether the ledger holds anything of the seller that stands; `allegations`: open ones;
-    `override`: the tier that a person set, or 0; `override_row`: the place of that entry, or -1.
+    `override`: the tier that a person set, or 0; `override_row`: the place of that entry, or -1; `override_until`: when it
+    ends, in microseconds, or NEVER.
     """
 
     cases: int
@@ -75,6 +76,7 @@ class Facts:
     allegations: Ints
     override: Ints
     override_row: Ints
+    override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
         """Return the facts of consecutive cases, numbered from 0; rows keep their numbers."""
@@ -99,7 +101,8 @@ class Facts:
 
 _BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product")
 _BY_CASE = (
-    *("observe_day", "start_day", "level", "identity_row", "exists", "allegations", "override", "override_row"),
+    *("observe_day", "start_day", "level", "identity_row", "exists", "allegations"),
+    *("override", "override_row", "override_until"),
 )
 
 _COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
@@ -158,7 +161,9 @@ def resolve(
     sold = sold.take(_highest_revisions(sold))
     known = columns.take((columns.kind == Kind.IDENTITY) & before)
     level, identity_row = _identities(known)
-    override, override_row = _overrides(columns.take((columns.kind == Kind.OVERRIDE) & before), observe_time)
+    override, override_row, override_until = _overrides(
+        columns.take((columns.kind == Kind.OVERRIDE) & before), observe_time
+    )
 
     start = _start_days(cases, sold, known)
     has_start = start < np.iinfo(np.int64).max
@@ -185,6 +190,7 @@ def resolve(
         allegations=allegations,
         override=override,
         override_row=override_row,
+        override_until=override_until,
     )
 
 
@@ -361,15 +367,16 @@ def _control_days(changes: EntryColumns) -> Ints:
     return days
 
 
-def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints]:
-    """Return, by case, tier (0: none) and row of the override in force: the last one stated, unless it has ended."""
+def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return, by case, tier (0: none), row and end of the override in force: the last one stated, unless it has ended."""
     tier = np.zeros(stated.cases, dtype=np.int64)
-    row = np.full(stated.cases, -1, dtype=np.int64)
+    row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (-1, NEVER))
     order = np.lexsort((stated.sequence, stated.case))
     in_force = stated.until[order] > observe_time[stated.case[order]]
     tier[stated.case[order]] = np.where(in_force, stated.status[order], 0)  # the last assignment wins
     row[stated.case[order]] = np.where(in_force, stated.row[order], -1)
-    return tier, row
+    until[stated.case[order]] = np.where(in_force, stated.until[order], NEVER)
+    return tier, row, until
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     func,
@@ -19,9 +20,10 @@ from sqlalchemy import (
     union_all,
 )
 
+from scoring.arrays import NEVER
 from scoring.entries.entry import entry_from_content
 from scoring.enums import Kind, Source, Status
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactRow, Omitted
 from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
@@ -67,7 +69,10 @@ _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam(
 _NAMED = select(*_FACT_COLUMNS).where(
     *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
 )
-_ALLEGATIONS_SEEN = select(func.count()).where(*_OF_SELLER, *_SEEN, text(ALLEGED))
+_SEEN_AFTER = case((_E.occur_time > _E.report_time, _E.occur_time), else_=_E.report_time)
+_ALLEGATIONS_SEEN = select(
+    func.count(case((and_(*_SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
+).where(*_OF_SELLER, text(ALLEGED))
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
@@ -113,8 +118,8 @@ def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], 
 
 def facts_of_seller(
     connection: Connection, marketplace: str, seller: str, cut: Cut, limit: int
-) -> tuple[list[FactRow], int]:
-    """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and the number of the others.
+) -> tuple[list[FactRow], Omitted]:
+    """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and what is omitted of the others.
 
     The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
     """
@@ -122,7 +127,7 @@ def facts_of_seller(
     of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
     rows = _fact_rows(connection.execute(_FACTS_OF_SELLER, of_seller | {"limit": limit + 1}))
     others = [row for row in rows if not _alleges(row)]
-    omitted = 0
+    omitted = Omitted(0)
     if len(rows) - len(others) > limit:
         named = {name for row in others for name in (row.violation, row.target) if name is not None}
         gravest = _fact_rows(connection.execute(_GRAVEST, of_seller | {"limit": limit}))
@@ -131,7 +136,8 @@ def facts_of_seller(
         allegations = [*gravest, *(row for row in found if row.seller == seller)]
         rows = [*others, *allegations]
         seen = sum(max(row.occur_time, row.report_time) < cut.observe_time for row in allegations)
-        omitted = int(connection.execute(_ALLEGATIONS_SEEN, of_seller).scalar() or 0) - seen
+        number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
+        omitted = Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
     return sorted(rows, key=lambda row: row.sequence), omitted
 
 

@@ -11,7 +11,7 @@ from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactRow, Omitted
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
 from service.ledger.clock import SKEW, LedgerClock, Present, require_no_gap, runs_ahead, wall_clock
@@ -249,8 +249,8 @@ class Ledger(ReviewReads):
         with self._reading(sequence) as connection:
             return reading.fact_rows(connection, marketplace, sellers, sequence)
 
-    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], int]:
-        """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and the number of the others.
+    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
+        """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and what is omitted of the others.
 
         The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
         """

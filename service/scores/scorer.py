@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactRow, Omitted
 from scoring.model.artifact import Artifact
 from scoring.policy import Policy
 from scoring.score import explain, score
@@ -94,8 +94,8 @@ class Scorer:
             raise _not_found(marketplace, seller)
         return explanation, self._stamp(cut, artifact)
 
-    def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, int]]:
-        """Return the rows of a part, and of a seller with very many open allegations how many are not among them."""
+    def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, Omitted]]:
+        """Return the rows of a part, and of a seller with very many open allegations those that are not among them."""
         if len(sellers) > 1:
             return self._ledger.fact_rows(marketplace, sellers, cut.sequence), {}
         [seller] = sellers

@@ -76,7 +76,7 @@ def market(n: int, orders: tuple[int, int], seed: int, hazard: np.ndarray | None
         exposure_failures=rng.poisson(count * failing[case]),
         finding_case=nothing[:0], finding_day=nothing[:0], finding=nothing[:0],
         start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,
-        allegations=nothing, override=nothing, override_row=nothing - 1,
+        allegations=nothing, override=nothing, override_row=nothing - 1, override_until=nothing,
     )  # fmt: skip
     weight = float(np.dot([CONSTANTS.severity_weights[s] for s in Severity], (0.4, 0.3, 0.2, 0.1)))
     mix = np.array([*([weight / 4] * 4), *([0.0] * 4), weight, 0.6, 0.3])

@@ -23,7 +23,7 @@ from scoring.enums import (
     Source,
     Status,
 )
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
 from scoring.score import explain, score
 from scoring.time import DAY
@@ -118,6 +118,7 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     assert whole.open_allegations > 0
     [short] = score(read, ["s1"], cut.observe_time, artifact(), policy(), omitted={"s1": omitted})
     assert replace(short, points_if_upheld=whole.points_if_upheld) == whole
+    assert short.valid_until == whole.valid_until
     assert whole.points is None or whole.points_if_upheld <= short.points_if_upheld <= short.points
     explained = explain(read, "s1", cut.observe_time, None, policy(), omitted={"s1": omitted})
     assert explained.score.open_allegations == whole.open_allegations
@@ -126,8 +127,8 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
 def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
     accused(ledger)
     cut = ledger.cut()
-    assert ledger.facts_of_seller(MARKET, "s1", cut, 14) == (ledger.fact_rows(MARKET, ["s1"], cut.sequence), 0)
-    assert ledger.facts_of_seller(MARKET, "nobody", cut, 14) == ([], 0)
+    assert ledger.facts_of_seller(MARKET, "s1", cut, 14) == (ledger.fact_rows(MARKET, ["s1"], cut.sequence), Omitted(0))
+    assert ledger.facts_of_seller(MARKET, "nobody", cut, 14) == ([], Omitted(0))
 
 
 def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactRow, Omitted
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
@@ -58,7 +58,7 @@ def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[],
     read: list[Any] = []
     facts = running.scorer._facts
 
-    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, int]]:
+    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, Omitted]]:
         found = facts(marketplace, sellers, cut)
         read.append((list(sellers), cut.sequence))
         then()

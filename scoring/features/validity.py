@@ -1,0 +1,39 @@
+"""Until when facts stay as they are: the one definition of how long an answer holds."""
+
+import numpy as np
+
+from scoring.arrays import Ints
+from scoring.enums import Kind
+from scoring.features.columns import EntryColumns
+from scoring.features.facts import Facts, are
+from scoring.time import DAY
+
+_IS_SEEN_BY_TIME = are(
+    *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.EXPOSURE)
+)
+"""The kinds of which an entry is visible from some observe time on; decisions are visible by knowledge, at every time."""
+
+
+def hold_until(columns: EntryColumns, facts: Facts, observe_time: int) -> Ints:
+    """Return, by seller, the first time after `observe_time` at which its facts may be others, in microseconds.
+
+    `columns`: settled entries, one case a seller. `facts`: those at `observe_time`, the sellers' cases first. Between two
+    midnights the facts depend on the time in three ways alone, so the result is the earliest of
+
+    - the next UTC midnight, since ages are whole days, exposure counts from the day after, and day-ends are midnights;
+    - the end of the override in force;
+    - the microsecond after an entry that is not visible yet has both happened and been reported. Exposure counts by its day,
+      so that it waits for its report alone, and what is of today or later waits for midnight.
+
+    Worked: at noon of day 1 (129,600 s) a file with an override until 18:00 (151,200 s) and an inspection of 15:00
+    (140,400 s) that was reported at 14:00 holds until 140,400.000001 s; without the inspection until 151,200 s, without
+    both until the midnight of day 2 (172,800 s).
+    """
+    until = np.minimum(facts.override_until[: columns.cases], (observe_time // DAY + 1) * DAY)
+    waiting = _IS_SEEN_BY_TIME[columns.kind]
+    is_exposure = columns.kind == Kind.EXPOSURE
+    seen_after = np.where(is_exposure, columns.report_time, np.maximum(columns.occur_time, columns.report_time))
+    waiting &= (seen_after >= observe_time) & (~is_exposure | (columns.day < observe_time // DAY))
+    if waiting.any():
+        np.minimum.at(until, columns.case[waiting], seen_after[waiting] + 1)
+    return until

@@ -1,0 +1,184 @@
+"""Until when an answer holds, over random histories whose entries lie around the observe time."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.answer import TrustScore
+from scoring.enums import (
+    Attribution,
+    CorrectionKind,
+    IncidentChange,
+    InspectionResult,
+    Kind,
+    ScoreState,
+    Source,
+    Status,
+)
+from scoring.features.columns import FactRow
+from scoring.features.facts import COUNTING_KINDS
+from scoring.model.artifact import Artifact
+from scoring.policy import Policy
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
+
+HOUR = DAY // 24
+EVENING = TODAY * DAY + DAY
+TIMES = st.one_of(
+    st.integers(TODAY * DAY, EVENING + 2),
+    st.sampled_from([NOW - 1, NOW, NOW + 1, NOW + HOUR, EVENING - 1, EVENING, TODAY * DAY - DAY, TODAY * DAY]),
+)
+SOMETIME = st.one_of(st.just(TODAY * DAY - HOUR), TIMES)
+NAMES = [*(f"v{n}" for n in range(4)), *(f"o{n}" for n in range(8)), "i0", "x0"]
+ESTABLISHED = [exposure(f"e{day}", TODAY - day, 60) for day in range(1, 120)]
+
+
+@st.composite
+def around(draw: st.DrawFn) -> list[FactRow]:
+    """Entries of every kind that counts, which happen, are reported and end around the observe time."""
+    found = []
+    for n in range(draw(st.integers(0, 8))):
+        kind = draw(st.sampled_from([*sorted(COUNTING_KINDS), Kind.OVERRIDE, Kind.EXPOSURE]))
+        row = FactRow(0, f"o{n}", "s", kind, draw(SOMETIME), draw(SOMETIME))
+        found.append(row._replace(**draw(COLUMNS[kind])))
+    return found
+
+
+def columns(**of: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Columns of a row: values, or where they come from."""
+    return st.fixed_dictionaries({k: v if isinstance(v, st.SearchStrategy) else st.just(v) for k, v in of.items()})
+
+
+IN_FILE = st.sampled_from(NAMES)
+INCIDENTS = st.sampled_from(["incident-0", "incident-1", "other"])
+SEVERITIES = st.integers(1, 4)
+COLUMNS = {
+    Kind.VIOLATION: columns(
+        violation=st.sampled_from(["o0", "o1", "o2"]), incident=INCIDENTS, category=st.integers(1, 8), severity=SEVERITIES,
+        status=st.sampled_from([Status.CONFIRMED, Status.ALLEGED]), units=st.sampled_from([None, 10]),
+    ),
+    Kind.STATUS: columns(
+        violation=IN_FILE, severity=st.none() | SEVERITIES,
+        status=st.none() | st.sampled_from([Status.CONFIRMED, Status.DISMISSED, Status.APPEALED, Status.OVERTURNED]),
+    ),
+    Kind.EXPOSURE: columns(
+        exposure_day=st.integers(TODAY - 2, TODAY + 1), product_category="", revision=st.integers(0, 3),
+        settled_orders=st.integers(0, 500), service_failures=0,
+    ),
+    Kind.IDENTITY: columns(identity_level=st.integers(1, 4)),
+    Kind.INSPECTION: columns(
+        status=st.sampled_from([*InspectionResult]), source=st.sampled_from([Source.CUSTOMS, Source.BUYER])
+    ),
+    Kind.DISPUTE: columns(status=st.integers(1, 3)),
+    Kind.ATTRIBUTION: columns(violation=IN_FILE, status=st.sampled_from([*Attribution])),
+    Kind.CONTROL: columns(status=1),
+    Kind.INCIDENT: columns(
+        violation=IN_FILE, incident=INCIDENTS, target=INCIDENTS, status=st.sampled_from([*IncidentChange])
+    ),
+    Kind.CORRECTION: columns(target=IN_FILE, status=st.sampled_from([*CorrectionKind])),
+    Kind.OVERRIDE: columns(status=st.integers(1, 5), until_time=st.integers(NOW, EVENING)),
+}  # fmt: skip
+
+
+def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | None = None) -> TrustScore | None:
+    [answer] = score(rows, ["s"], at, model, rules or policy())
+    return answer
+
+
+def seen(rows: list[FactRow], at: int) -> tuple[object, ...]:
+    """What of a file without corrections is visible at a time by the rules in words, and the override in force."""
+    day = at // DAY
+    visible = {
+        row.entry_id
+        for row in rows
+        if row.report_time < at
+        and (row.exposure_day or 0) < day
+        and (row.kind == Kind.EXPOSURE or row.occur_time < at)
+        and row.kind not in (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT)
+    }
+    stated = [row for row in rows if row.kind == Kind.OVERRIDE and row.entry_id in visible]
+    in_force = bool(stated) and (stated[-1].until_time or 0) > at
+    return day, visible, in_force
+
+
+STATES = st.sampled_from(["rated", "unrated", "unknown"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(sellers(), around(), TIMES, STATES, st.data())
+def test_an_answer_holds_until_it_says(
+    rows: list[FactRow], others: list[FactRow], at: int, state: str, data: st.DataObject
+) -> None:
+    """For every observe time from the one asked on and before `valid_until`, rated, unrated or unknown, all of the answer."""
+    file = numbered([*rows, *others, *(ESTABLISHED if state == "rated" else [])])
+    model = None if state == "unknown" else artifact()
+    first = asked(file, at, model)
+    if first is None:
+        return
+    assert at < first.valid_until <= (at // DAY + 1) * DAY
+    assert (first.state is ScoreState.UNKNOWN) == (state == "unknown")
+    times = data.draw(st.lists(st.integers(at, first.valid_until - 1), max_size=4))
+    for time in {min(at + 1, first.valid_until - 1), first.valid_until - 1, *times}:
+        again = asked(file, time, model)
+        assert again == first
+        assert again is not None
+        assert again.valid_until == first.valid_until
+
+
+@settings(max_examples=250, deadline=None)
+@given(sellers(), around(), TIMES)
+def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: list[FactRow], at: int) -> None:
+    """At `valid_until` begins a day, something becomes visible or an override ends: it is not shorter than it has to be."""
+    file = numbered([*rows, *(row for row in others if row.kind != Kind.CORRECTION)])
+    answer = asked(file, at, None)
+    if answer is not None:
+        assert seen(file, answer.valid_until) != seen(file, at)
+        assert seen(file, answer.valid_until - 1) == seen(file, at)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(sellers(), around()), min_size=2, max_size=3), TIMES)
+def test_an_answer_among_others_holds_as_long_as_by_itself(
+    files: list[tuple[list[FactRow], list[FactRow]]], at: int
+) -> None:
+    """Of many sellers in one call each has its own end."""
+    named = {f"s{n}": numbered([*rows, *others]) for n, (rows, others) in enumerate(files)}
+    together = [row._replace(seller=name) for name, rows in named.items() for row in rows]
+    found = score(together, list(named), at, artifact(), policy())
+    alone = [asked(rows, at, artifact()) for rows in named.values()]
+    assert [answer and answer.valid_until for answer in found] == [answer and answer.valid_until for answer in alone]
+
+
+def test_the_worked_end_of_an_answer() -> None:
+    """At noon of day 1: an inspection of 15:00, an override until 18:00, midnight."""
+    noon = DAY + 12 * HOUR
+    exists = FactRow(1, "i", "s", Kind.IDENTITY, 0, 0, identity_level=1)
+    inspected = FactRow(
+        2, "n", "s", Kind.INSPECTION, noon + 3 * HOUR, noon + 2 * HOUR, status=1, source=int(Source.CUSTOMS)
+    )
+    override = FactRow(3, "o", "s", Kind.OVERRIDE, DAY, DAY, status=5, until_time=noon + 6 * HOUR)
+
+    def end(*rows: FactRow) -> int:
+        answer = asked(list(rows), noon, artifact())
+        assert answer is not None
+        return answer.valid_until
+
+    assert end(exists, inspected, override) == 140_400_000_001
+    assert end(exists, override) == 151_200_000_000
+    assert end(exists) == 172_800_000_000
+
+
+def test_an_entry_that_is_void_or_moved_bounds_an_answer_as_it_stands_now() -> None:
+    """A correction is visible at every time, so what it says of a later entry is known already."""
+    later = violation("v", TODAY)._replace(occur_time=NOW + HOUR, report_time=NOW - HOUR)
+    row = FactRow(0, "c", "s", Kind.CORRECTION, NOW - 9, NOW - 9, target="v")
+    void = row._replace(status=int(CorrectionKind.VOID))
+    moved = row._replace(status=int(CorrectionKind.MOVED), occur_time=NOW + 2 * HOUR)
+    ends = [
+        answer.valid_until
+        for rows in ([later], [later, void], [later, moved])
+        if (answer := asked(numbered([*ESTABLISHED, *rows]), NOW, artifact())) is not None
+    ]
+    assert ends == [NOW + HOUR + 1, EVENING, NOW + 2 * HOUR + 1]
