@@ -17,22 +17,22 @@ from training.observation.labels import final_facts
 from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
-MOST_UNSOLD = 0.05
+MAX_UNSOLD = 0.05
 """Share of sellers with a violation that counts who may never have settled an order."""
-MOST_REPEATED = 0.2
+MAX_REPEATED = 0.2
 """Share of incidents that may share seller, time, category and harm with another."""
-MOST_UNDECIDED = 0.1
+MAX_UNDECIDED = 0.1
 """Share of violations older than UNDECIDED_DAYS that may still be open."""
 UNDECIDED_DAYS = 365
-MOST_CONSTANT = 0.5
+MAX_CONSTANT = 0.5
 """Share of the used features that may be the same for every row."""
-MOST_JUMP = 1.5
+MAX_JUMP = 1.5
 """Ratio of the shares of bad rows at two points in a row that is allowed."""
 JUMP_DEVIATIONS = 4.0
 """Standard errors within which a step of the share of bad rows is chance."""
-MOST_EXCLUDED = 0.2
+MAX_EXCLUDED = 0.2
 """Share of the eligible rows that may have no known outcome."""
-MOST_UNSEEN = 0.05
+MAX_UNSEEN = 0.05
 """Share of the bad sellers that may be left out since they sold nothing in the window."""
 
 
@@ -98,14 +98,14 @@ def exposure_gaps(table: LedgerTable) -> Check:
 def violations_without_exposure(final: Facts) -> Check:
     """Check that few sellers with violations that count never settled an order.
 
-    Else it is as if two files named the same sellers differently. At most MOST_UNSOLD.
+    Else it is as if two files named the same sellers differently. At most MAX_UNSOLD.
     """
     guilty = np.unique(final.violations.case)
     sold = np.unique(final.exposure_case[final.exposure_orders > 0])
     share = float((~np.isin(guilty, sold)).mean()) if len(guilty) else 0.0
     return Check(
         "violations_without_exposure",
-        share <= MOST_UNSOLD,
+        share <= MAX_UNSOLD,
         share,
         f"{share:.1%} of the {len(guilty)} sellers with a violation that counts never settled an order",
     )
@@ -114,7 +114,7 @@ def violations_without_exposure(final: Facts) -> Check:
 def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     """Check that few incidents share seller, time, category and harm with another, as if one event was reported twice.
 
-    At most MOST_REPEATED of the incidents with violations that count.
+    At most MAX_REPEATED of the incidents with violations that count.
     """
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
@@ -127,7 +127,7 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     share = float((number[place] > 1).mean()) if len(place) else 0.0
     return Check(
         "repeated_incidents",
-        share <= MOST_REPEATED,
+        share <= MAX_REPEATED,
         share,
         f"{share:.1%} of the {len(place)} incidents share seller, time, category and harm with another: reports of one"
         " event should give one incident, unless each is meant to count",
@@ -145,7 +145,7 @@ def never_decided(table: LedgerTable) -> Check:
     share = float(np.isin(status[is_old], list(OPEN_STATUSES)).mean()) if is_old.any() else 0.0
     return Check(
         "never_decided",
-        share <= MOST_UNDECIDED,
+        share <= MAX_UNDECIDED,
         share,
         f"{share:.1%} of the {int(is_old.sum())} violations reported more than {UNDECIDED_DAYS} days ago are still open",
     )
@@ -155,13 +155,13 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Check that few features are the same for every row, since no model can learn from those.
 
     Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for. At most
-    MOST_CONSTANT of the others.
+    MAX_CONSTANT of the others.
     """
     low, high = _extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
     constant = np.flatnonzero((low == high) & ~is_unused)
     used = int((~is_unused).sum())
-    ok = len(constant) <= MOST_CONSTANT * used
+    ok = len(constant) <= MAX_CONSTANT * used
     names = ", ".join(study.features[place].key for place in constant[:3])
     sentence = f"{len(constant)} of {used} features are the same for every row" + (
         f", such as {names}" if names else ""
@@ -222,7 +222,7 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
     """Check the largest step of the share of bad rows from one observation point to the next, beyond chance.
 
-    A step is a ratio of at least 1, and counts if it is of more than JUMP_DEVIATIONS standard errors; at most MOST_JUMP.
+    A step is a ratio of at least 1, and counts if it is of more than JUMP_DEVIATIONS standard errors; at most MAX_JUMP.
     """
     bad = np.array([part.bad.sum() for part in observed])
     rows = np.array([max(len(part.bad), 1) for part in observed])
@@ -239,7 +239,7 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
     day = format_day(int(observed[most + 1].day[0])) if len(observed[most + 1].day) else "the next point"
     return Check(
         "base_rate_jump",
-        float(jumps[most]) <= MOST_JUMP,
+        float(jumps[most]) <= MAX_JUMP,
         float(jumps[most]),
         f"the share of bad rows goes from {rate[most]:.2%} to {rate[most + 1]:.2%} at {day}",
     )
@@ -257,12 +257,12 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
     text = f"{lost} of {bad} bad sellers ({share:.1%}) are left out since they sold nothing in the window"
     if few:
         text += f"; {few} more sold less than the study asks for"
-    if share > MOST_UNSEEN:
+    if share > MAX_UNSEEN:
         text += (
             ": the model never learns of them, and is judged without them; a shorter window, or a count without [exposure]"
             " and share, keeps them"
         )
-    return Check("bad_left_out", share <= MOST_UNSEEN, share, text)
+    return Check("bad_left_out", share <= MAX_UNSEEN, share, text)
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
@@ -279,7 +279,7 @@ def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> 
     reasons = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in total.items()) or "nothing"
     return Check(
         "left_out",
-        share <= MOST_EXCLUDED,
+        share <= MAX_EXCLUDED,
         share,
         f"{kept} rows remain; left out: {reasons}; {share:.1%} of the eligible ones have no known outcome",
     )

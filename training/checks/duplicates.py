@@ -17,19 +17,19 @@ from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-LEAST_ENTRIES = 5
+MIN_ENTRIES = 5
 """Entries that a history needs to be alike by more than chance."""
-LEAST_INCIDENTS = 3
+MIN_INCIDENTS = 3
 """Incidents that a row needs to be compared with others."""
-MOST_SHARE = 0.01
+MAX_SHARE = 0.01
 """Share of tested sellers, or of rows, that may be another's twin."""
 
 
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     """Check that few tested sellers have the whole history of a seller in training under another id.
 
-    `train`, `test`: codes of sellers, in any order and number. A history is of at least LEAST_ENTRIES exposures and
-    violations, and of the identity attributes; at most MOST_SHARE of the tested sellers. A seller who is also in training is
+    `train`, `test`: codes of sellers, in any order and number. A history is of at least MIN_ENTRIES exposures and
+    violations, and of the identity attributes; at most MAX_SHARE of the tested sellers. A seller who is also in training is
     not its own twin.
     """
     tested, print_of = np.unique(test), fingerprints(table)
@@ -47,17 +47,17 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     text = f"{int(has_twin.sum())} of {len(tested)} tested sellers have the history of a seller in training under another id"
     return Check(
         "duplicated_sellers",
-        share <= MOST_SHARE,
+        share <= MAX_SHARE,
         share,
         text + (f", such as {', '.join(examples)}" if examples else ""),
-        MOST_SHARE,
+        MAX_SHARE,
     )
 
 
 def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     """Return a number for each seller's whole history and identity, equal where these are; 0 for short histories.
 
-    Of shape (sellers,), in the table's order. Short: fewer than LEAST_ENTRIES exposures and violations.
+    Of shape (sellers,), in the table's order. Short: fewer than MIN_ENTRIES exposures and violations.
     """
     columns = table.columns
     entries = columns.take(np.isin(columns.kind, (Kind.EXPOSURE, Kind.VIOLATION)))
@@ -69,7 +69,7 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     np.add.at(found, entries.case, code)  # in whichever order they were stated
     number = np.bincount(entries.case, minlength=columns.cases)
     found = mix(mix(found) ^ _identities(table))
-    return np.where(number >= LEAST_ENTRIES, found, np.uint64(0))
+    return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
 
 
 def _identities(table: LedgerTable) -> NDArray[np.uint64]:
@@ -99,14 +99,14 @@ class Agreement:
 def identical_rows(rows: Snapshot, study: Study) -> Check:
     """Check that few rows have the features of another seller on the same day and agree with it in outcome.
 
-    Rows with at least LEAST_INCIDENTS incidents are compared. Where outcomes agree beyond chance, the two may be the same
+    Rows with at least MIN_INCIDENTS incidents are compared. Where outcomes agree beyond chance, the two may be the same
     seller under two names, which has the same future as well.
 
     Many sellers are alike where features are few, and that alone is no fault. The number is the share of such rows, times
     the lower bound of their agreement beyond chance (`agreement`). Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa
     of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
     """
-    rows = rows.take(rows.raw_count >= LEAST_INCIDENTS)
+    rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))
     for column in rows.x.T:
         code = mix(code ^ np.ascontiguousarray(column).view(np.uint64))
@@ -114,14 +114,14 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
     alike = number[place] > 1
     share = float(alike.mean()) if len(code) else 0.0
     text = (
-        f"{share:.2%} of the {len(code)} rows with {LEAST_INCIDENTS} incidents or more have the very features of another"
+        f"{share:.2%} of the {len(code)} rows with {MIN_INCIDENTS} incidents or more have the very features of another"
         " seller on the same day"
     )
-    if share <= MOST_SHARE:
-        return Check("identical_rows", True, 0.0, text, MOST_SHARE)
-    if not MOST_SHARE * len(code) <= rows.bad.sum() <= (1 - MOST_SHARE) * len(code):
+    if share <= MAX_SHARE:
+        return Check("identical_rows", True, 0.0, text, MAX_SHARE)
+    if not MAX_SHARE * len(code) <= rows.bad.sum() <= (1 - MAX_SHARE) * len(code):
         return Check(
-            "identical_rows", True, 0.0, f"{text}; too few outcomes differ to tell whether they agree", MOST_SHARE
+            "identical_rows", True, 0.0, f"{text}; too few outcomes differ to tell whether they agree", MAX_SHARE
         )
     log_odds = Logistic(rows, study).log_odds(rows)[alike]
     log_odds = log_odds + base_log_odds(rows.bad[alike], log_odds)
@@ -131,7 +131,7 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
         f"{text}; two of them have one outcome {found.observed:.1%} of the time where chance gives {found.expected:.1%}:"
         f" agreement beyond chance {found.kappa.value:.2f} ({found.kappa.low:.2f} to {found.kappa.high:.2f})"
     )
-    return Check("identical_rows", proven <= MOST_SHARE, proven, sentence, MOST_SHARE)
+    return Check("identical_rows", proven <= MAX_SHARE, proven, sentence, MAX_SHARE)
 
 
 def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreement:

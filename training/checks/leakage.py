@@ -23,11 +23,11 @@ from training.study.definition import Observation, Study
 
 SAMPLE = 20_000
 """Rows at most that a check looks at."""
-MOST_DAYS = 100
+MAX_DAYS = 100
 """Observation days at most that are rebuilt."""
-MOST_SINGLE_AUC = 0.9
+MAX_SINGLE_AUC = 0.9
 """AUC that one feature alone may have, either way."""
-MOST_ADVERSARIAL_AUC = 0.8
+MAX_ADVERSARIAL_AUC = 0.8
 """AUC with which training and test rows may be distinguished."""
 DEVIATIONS = 4.0
 """Standard errors by which shuffled labels may be off 0.5: one honest training in 16,000 is more."""
@@ -78,7 +78,7 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
     compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
     rng = np.random.default_rng(study.model.seed)
     days = np.unique(rows.day)
-    days = np.sort(rng.choice(days, min(MOST_DAYS, len(days)), replace=False))
+    days = np.sort(rng.choice(days, min(MAX_DAYS, len(days)), replace=False))
     differing, checked, where = 0, 0, []
     for day in days.tolist():
         of_day = np.flatnonzero(rows.day == day)
@@ -164,11 +164,11 @@ def single_features(rows: Snapshot, study: Study) -> Check:
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
     best = int(np.argmax(strength))
     number = float(strength[best])
-    over = [study.features[place].key for place in np.flatnonzero(strength > MOST_SINGLE_AUC)]
+    over = [study.features[place].key for place in np.flatnonzero(strength > MAX_SINGLE_AUC)]
     text = f"{study.features[best].key} alone ranks with AUC {number:.3f}, more than any other feature"
     if over:
         text += f"; {', '.join(over)}: look whether the outcome is in it"
-    return Check("single_feature", not over, number, text, MOST_SINGLE_AUC)
+    return Check("single_feature", not over, number, text, MAX_SINGLE_AUC)
 
 
 def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
@@ -184,13 +184,13 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
     for held_out in (0, 1):
         inside = fold == held_out
         if not 0 < is_test[~inside].sum() < (~inside).sum():
-            return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MOST_ADVERSARIAL_AUC)
+            return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MAX_ADVERSARIAL_AUC)
         booster = _fit(rows.x[~inside], is_test[~inside], study.model.seed)
         found.append(auc(np.asarray(booster.predict(rows.x[inside], raw_score=True)), is_test[inside]))
         gains += booster.feature_importance("gain")
     number = float(np.nanmean(found))
     text = f"a model tells training from test rows with AUC {number:.3f}, most by {_most(gains, study)}"
-    return Check("adversarial", number <= MOST_ADVERSARIAL_AUC, number, text, MOST_ADVERSARIAL_AUC)
+    return Check("adversarial", number <= MAX_ADVERSARIAL_AUC, number, text, MAX_ADVERSARIAL_AUC)
 
 
 def _most(gains: Floats, study: Study) -> str:

@@ -5,7 +5,7 @@ from training.evaluation.resampling import bootstrap_auc
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-MOST_BY_VOLUME = 0.55
+MAX_BY_VOLUME = 0.55
 """AUC of past orders alone, above which bad rises with volume: the whole 95 % interval must lie there."""
 
 RESAMPLES = 200
@@ -16,7 +16,7 @@ def count_label(study: Study, rows: Snapshot) -> Check:
     """Check that sellers that sold more are not bad more often, unless the study accounts for it.
 
     `rows`: of the training points. It holds without a test if bad is defined over orders, or if no direction of exposure is
-    fixed; else if the 95 % interval of the AUC of past orders does not lie above MOST_BY_VOLUME.
+    fixed; else if the 95 % interval of the AUC of past orders does not lie above MAX_BY_VOLUME.
     """
     name = "count_label"
     if study.exposure.reference_orders is not None or study.is_rate:
@@ -30,8 +30,8 @@ def count_label(study: Study, rows: Snapshot) -> Check:
         "orders"
     ]
     ranks = f"past orders alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-    if not found.low > MOST_BY_VOLUME:
-        return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {ranks}", MOST_BY_VOLUME)
+    if not found.low > MAX_BY_VOLUME:
+        return Check(name, True, round(found.value, 6), f"bad is a count, and hardly rises: {ranks}", MAX_BY_VOLUME)
     return Check(
         name,
         False,
@@ -39,5 +39,5 @@ def count_label(study: Study, rows: Snapshot) -> Check:
         f"bad is a count that rises with volume: {ranks}, and the fixed direction of {fixed[0]} forbids to learn it;"
         " state [exposure] with reference_orders, so that selling more is not worse by itself, or (for a model that is never"
         ' champion) exposure = "free" in [directions]',
-        MOST_BY_VOLUME,
+        MAX_BY_VOLUME,
     )

@@ -18,12 +18,12 @@ from scoring.arrays import Floats, Ints
 
 KNOTS = 64
 """Values of a column at most at which its part may step."""
-MOST_ROWS = 50_000
+MAX_ROWS = 50_000
 """Rows at most that the regression is fitted on."""
 PENALTY = 50.0
 """Factor of the squared weights of standardised columns, against the sum of log-losses."""
 
-MOST_STEPS = 300
+MAX_STEPS = 300
 """Steps of the optimiser at most."""
 DIGITS = 9
 """Decimals of a step's value: coarser than what two runs of the optimiser could differ by."""
@@ -88,7 +88,7 @@ def fit_additive(
     """Fit what each feature adds to the log-odds of bad, without a constant.
 
     Features that add nothing are left out. `start`: log-odds that each row has already. `directions` as of features: +1
-    never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`. More than MOST_ROWS
+    never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`. More than MAX_ROWS
     rows are thinned evenly.
     """
     some = _thinned(len(x))
@@ -108,7 +108,7 @@ def fit_additive(
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
     """Fit the slope of one more column, `own`, beside what each feature adds, all at once.
 
-    The slope is that of the log-odds of bad; it is not penalised and may have any sign. More than MOST_ROWS rows are thinned
+    The slope is that of the log-odds of bad; it is not penalised and may have any sign. More than MAX_ROWS rows are thinned
     evenly. `directions` as in `fit_additive`.
     """
     some = _thinned(len(x))
@@ -125,8 +125,8 @@ UNPENALISED = 100.0
 
 
 def _thinned(rows: int) -> Ints:
-    """Return at most MOST_ROWS places of rows, evenly spread."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, MOST_ROWS)).astype(np.int64))
+    """Return at most MAX_ROWS places of rows, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +191,5 @@ def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints
     begin = np.zeros(design.shape[1] + 1)
     # One thread: on a busy machine two that wait for each other took two to five times as long, and none gained by it.
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MOST_STEPS})
+        found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
     return np.asarray(found.x[1:], dtype=np.float64)

@@ -15,9 +15,9 @@ from training.observation.snapshots import Snapshot
 
 FOLDS = 3
 """Folds of sellers, and models."""
-MOST_FITTED = 50_000
+MAX_FITTED = 50_000
 """Rows at most that the models share: a million rows are fitted once, and not three times more for two numbers."""
-LEAST_BAD = 10
+MIN_BAD = 10
 """Bad rows that every model must be fitted on at least."""
 
 
@@ -28,10 +28,10 @@ def cross_fit(
 
     Sellers are in FOLDS folds; each model is fitted on those of `rows` that are not of its fold. `x`: the inputs of
     `asked`. `fit` gets the number of the fold, from 0, and the rows without it. None if a model would have fewer than
-    LEAST_BAD bad rows.
+    MIN_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
-    if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < LEAST_BAD:
+    if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:
         return None
     raw = np.zeros(len(asked.bad))
     for fold in range(FOLDS):

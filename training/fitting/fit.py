@@ -208,17 +208,17 @@ def baseline_seller(rows: Snapshot) -> Floats:
     """Return the clean baseline seller: the median of each feature over established clean sellers.
 
     Clean: without a counted incident; if no seller is, all count as clean. Established: at least as many settled orders
-    so far as the median clean seller. Of many, MOST_ESTABLISHED are used, evenly spread.
+    so far as the median clean seller. Of many, MAX_ESTABLISHED are used, evenly spread.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
     established = clean[orders >= np.median(orders)]
-    if len(established) > MOST_ESTABLISHED:
-        established = established[np.linspace(0, len(established) - 1, MOST_ESTABLISHED).astype(np.int64)]
+    if len(established) > MAX_ESTABLISHED:
+        established = established[np.linspace(0, len(established) - 1, MAX_ESTABLISHED).astype(np.int64)]
     return np.median(rows.x[established], axis=0)
 
 
-MOST_ESTABLISHED = 100_000
+MAX_ESTABLISHED = 100_000
 """Established sellers at most that the baseline seller is the median of."""
 
 

@@ -17,17 +17,17 @@ from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
-MOST_SELLERS = 100_000
+MAX_SELLERS = 100_000
 """Sellers that are read at most: more of them would move the prior by nothing that shows."""
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
     """Fit the prior of a study's sellers from what was known at `point`.
 
-    Of many sellers, one in `sellers // MOST_SELLERS` is read.
+    Of many sellers, one in `sellers // MAX_SELLERS` is read.
     """
     columns = table.columns
-    step = max(columns.cases // MOST_SELLERS, 1)
+    step = max(columns.cases // MAX_SELLERS, 1)
     if step > 1:
         theirs = columns.take(columns.case % step == 0)
         columns = theirs.of_cases(theirs.case // step, -(-columns.cases // step))
@@ -42,7 +42,7 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """
     default = default_prior(constants)
     sold = np.flatnonzero(sums.orders[LONGEST] > 0)
-    sold = sold[:: max(len(sold) // MOST_SELLERS, 1)]
+    sold = sold[:: max(len(sold) // MAX_SELLERS, 1)]
     orders = sums.orders[LONGEST][sold]
     incidents = sums.incident_mass[Severity.MINOR, LONGEST][sold]
     masses = [

@@ -33,7 +33,7 @@ from training.observation.chunks import of_sellers
 from training.observation.export import LedgerTable
 from training.study.definition import Study
 
-MOST_ENTRIES = 50_000
+MAX_ENTRIES = 50_000
 """Entries that are folded at once: about 50 MB, and what fits the caches is folded faster."""
 
 ABSENT = 0
@@ -139,11 +139,11 @@ def answers_at(
 ) -> Answers:
     """Return what the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
 
-    Computed in parts of MOST_ENTRIES entries: memory is bounded by these and three numbers a seller.
+    Computed in parts of MAX_ENTRIES entries: memory is bounded by these and three numbers a seller.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
-    for cases, columns in of_sellers(table.columns, MOST_ENTRIES):
+    for cases, columns in of_sellers(table.columns, MAX_ENTRIES):
         part = _judged(columns, table.attributes, artifact, policy, day, knowledge)
         for name in ("points", "tier", "raw"):
             getattr(answers, name)[cases] = getattr(part, name)

@@ -42,11 +42,11 @@ from training.observation.labels import Outcome as Known
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import Study
 
-MOST_SELLERS = 20_000
+MAX_SELLERS = 20_000
 """Sellers whose drift is measured, drawn by chance: with more, the index of two equal samples is 0.001 and less."""
 
 DRAWS = 500
-LEAST_BAD = 10
+MIN_BAD = 10
 """Bad sellers that an estimate must rest on, in the open window and at the same age in those that are over."""
 
 NOT_AT_EVENTS = (
@@ -162,11 +162,11 @@ def drift(
 
 
 def _some(rows: Snapshot, seed: int) -> Snapshot:
-    """Return the rows of at most MOST_SELLERS sellers."""
+    """Return the rows of at most MAX_SELLERS sellers."""
     sellers = np.unique(rows.seller)
-    if len(sellers) <= MOST_SELLERS:
+    if len(sellers) <= MAX_SELLERS:
         return rows
-    chosen = np.random.default_rng(seed).choice(sellers, MOST_SELLERS, replace=False)
+    chosen = np.random.default_rng(seed).choice(sellers, MAX_SELLERS, replace=False)
     return rows.take(np.isin(rows.seller, chosen))
 
 
@@ -213,13 +213,9 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
     gap = table.as_of - past[0]
     ages = [gap - gap * k // (limits.points + 1) for k in range(1, limits.points + 1)]
     found = {table.as_of - age: _open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
-    used = [
-        day for day, cells in found.items() if cells[:, _BAD_SO_FAR].sum() >= LEAST_BAD <= cells[:, _BAD_THEN].sum()
-    ]
+    used = [day for day, cells in found.items() if cells[:, _BAD_SO_FAR].sum() >= MIN_BAD <= cells[:, _BAD_THEN].sum()]
     if not used:
-        return Calibration(
-            (), 0, 0, 0.0, None, why_not=f"fewer than {LEAST_BAD} bad sellers so far in each open window"
-        )
+        return Calibration((), 0, 0, 0.0, None, why_not=f"fewer than {MIN_BAD} bad sellers so far in each open window")
     cells = np.stack([found[day] for day in used], axis=1)
 
     def ratio(sums: Floats) -> Floats:

@@ -32,7 +32,7 @@ MONTH_DAYS = 365.25 / 12
 """Mean number of days in a month."""
 MAX_AGE_MONTHS = 36
 """Months after which nothing more is assumed to come."""
-LEAST_COHORT = 20
+MIN_COHORT = 20
 """Bad sellers that an age must have to be developed to the next; an age with fewer does not grow."""
 FIRST_DAYS = 32
 """Whole days from 0 to the end of a month, the longest of which has 31."""
@@ -109,7 +109,7 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     """Return the development triangle of a ledger, by chain ladder.
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
-    last age seen with LEAST_COHORT bad sellers (times the windows that a day is in) nothing is assumed to come.
+    last age seen with MIN_COHORT bad sellers (times the windows that a day is in) nothing is assumed to come.
 
     Sellers count that are bad by today's knowledge; each from when its window was over and enough was known to count.
     `final`: as of `final_facts`, read from the table if it is not given.
@@ -130,12 +130,12 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     inside = at_age <= most
     np.add.at(counts, (windows.month[place[inside]] - first, at_age[inside]), 1)
     triangle = np.where(ends[:, None] + ages * MONTH_DAYS <= table.as_of, counts.cumsum(axis=1), np.nan)
-    share = _shares(triangle, LEAST_COHORT * overlap)
+    share = _shares(triangle, MIN_COHORT * overlap)
     seen = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
     latest = np.nan_to_num(triangle[np.arange(len(ends)), seen])
     cohort = np.arange(first, last + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     soon = days[(days <= MONTH_DAYS) & (windows.end[place] + MONTH_DAYS <= table.as_of)]
-    early = _first_month(soon, share, LEAST_COHORT * overlap)
+    early = _first_month(soon, share, MIN_COHORT * overlap)
     return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), early, overlap)
 
 
@@ -143,7 +143,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     """Return the factor for odds of bad at a study's maturity.
 
     `rate`: share of rows that are known to be bad then. The factor is odds of rate / share known over odds of rate; 1
-    where bad sellers are fewer than LEAST_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half of the
+    where bad sellers are fewer than MIN_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half of the
     rows that are good so far are assumed to turn out bad.
 
     Worked: 3 % known to be bad, 60 % of the bad ones known at the maturity: in the end 5 % are, and the odds 0.0526 are
@@ -152,7 +152,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     point, maturity = study.point_at(0), study.window.maturity_days
     share = found.known_share(maturity)
     sellers = float(np.nansum(found.ultimate)) / found.overlap
-    if sellers < LEAST_COHORT or share <= 0 or not 0 < rate < 1:
+    if sellers < MIN_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
     # At most half of the rows that are good so far are assumed to turn out bad: beyond that no triangle can be trusted.
     ultimate = min(rate / share, (1 + rate) / 2)

@@ -40,7 +40,7 @@ EVER = np.iinfo(np.int64).max // DAY * DAY
 """A time after all others, in microseconds."""
 STRATA = 5
 """Groups of sellers by volume, in each of which the chance of staying is estimated."""
-MOST_WEIGHT = 10.0
+MAX_WEIGHT = 10.0
 """The most that one row may stand for."""
 
 _IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
@@ -155,7 +155,7 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Return inverse probability weights of n rows: at most MOST_WEIGHT, 0 for those that left.
+    """Return inverse probability weights of n rows: at most MAX_WEIGHT, 0 for those that left.
 
     `time`: the share of the window after which each left or became bad, else 1. The chance of staying is Kaplan and
     Meier's, in each of STRATA groups of like `volume`: a seller that became bad need not have stayed any longer.
@@ -163,7 +163,7 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
         staying = kaplan_meier(time[rows], outcome[rows] == Outcome.LEFT).before(time[rows])
-        weight[rows] = np.where(outcome[rows] == Outcome.LEFT, 0, 1 / np.maximum(staying, 1 / MOST_WEIGHT))
+        weight[rows] = np.where(outcome[rows] == Outcome.LEFT, 0, 1 / np.maximum(staying, 1 / MAX_WEIGHT))
     return weight
 
 

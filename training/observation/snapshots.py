@@ -29,8 +29,8 @@ RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
 """Points of the hand-made rule, by severity."""
 RULE_EXPIRY_DAYS = 180
 """Days after which a violation has no points of the hand-made rule any more."""
-RECENT_DAYS = 730
-"""The 24 months of `raw_count`."""
+RAW_COUNT_DAYS = 730
+"""Days back over which `raw_count` counts: 24 months."""
 
 Exclusions = Mapping[str, int]
 """Number of rows that were left out, by reason; the first reason that applies counts.
@@ -360,7 +360,7 @@ def _rule_points(facts: Facts) -> Floats:
 def _raw_count(facts: Facts) -> Floats:
     """Count the incidents that count of the last 24 months, by case."""
     age = facts.observe_day[facts.violations.case] - facts.violations.day
-    return _by_incident(facts, (age < RECENT_DAYS).astype(np.int64))
+    return _by_incident(facts, (age < RAW_COUNT_DAYS).astype(np.int64))
 
 
 def _by_incident(facts: Facts, value: Ints) -> Floats:

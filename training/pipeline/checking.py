@@ -21,7 +21,7 @@ from training.pipeline.steps import Step
 
 TRIANGLE_MONTHS = 24
 """Months of the triangle that the evaluation shows."""
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 """Rows at most that the checks look at."""
 
 
@@ -64,7 +64,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     They look at order, gaps, doubles, and what was never decided.
     """
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
-    checks.append(count_label(job.study, sampled(observed.rows, MOST_ROWS, job.study.model.seed)))
+    checks.append(count_label(job.study, sampled(observed.rows, MAX_ROWS, job.study.model.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
@@ -109,8 +109,8 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     """
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
-        rows = sampled(observed.rows, MOST_ROWS, job.study.model.seed)
-        test = sampled(observed.test, MOST_ROWS, job.study.model.seed)
+        rows = sampled(observed.rows, MAX_ROWS, job.study.model.seed)
+        test = sampled(observed.test, MAX_ROWS, job.study.model.seed)
         checks = leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""

@@ -13,7 +13,7 @@ from scoring.model.artifact import Artifact
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
 from training.evaluation.tiers import NAMES, tier_codes
-from training.fitting.crossfit import LEAST_BAD, MOST_FITTED, cross_fit
+from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
 from training.fitting.logistic import Logistic
 from training.monitoring.outcomes import lineage_of, seen_by
@@ -27,7 +27,7 @@ from training.study.definition import Study
 WITH_CONTEXT = "with_context"
 """The candidate's ranking with context as it was, which serving never sees: what knowing who looks is worth."""
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 """Rows at most that baselines are fitted on and that figures with resampling are made of."""
 
 
@@ -56,8 +56,8 @@ class Compared:
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     """Score the test rows by every model, and make the figures of the evaluation."""
     study, scale = job.study, calibrated.scale
-    as_it_was = sampled(observed.test, MOST_ROWS, study.model.seed)
-    rows = sampled(observed.rows, MOST_ROWS, study.model.seed)
+    as_it_was = sampled(observed.test, MAX_ROWS, study.model.seed)
+    rows = sampled(observed.rows, MAX_ROWS, study.model.seed)
     # What is judged is what is served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
@@ -163,12 +163,12 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
-    latest = sampled(observed.parts[-1], MOST_ROWS, study.model.seed)
+    latest = sampled(observed.parts[-1], MAX_ROWS, study.model.seed)
     x = at_reference(latest, study).x
-    some = sampled(rows, MOST_FITTED, study.model.seed)
+    some = sampled(rows, MAX_FITTED, study.model.seed)
     unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
     intercept, slope = 0.0, 1.0
-    if unseen is not None and latest.bad.sum() >= LEAST_BAD:
+    if unseen is not None and latest.bad.sum() >= MIN_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
     return np.asarray(intercept + slope * raw, dtype=np.float64)
 

@@ -11,14 +11,14 @@ from scoring.features import table as features
 from scoring.model.certificate import certify
 from scoring.model.promises import given_up, stated
 from scoring.model.scale import Scale
-from training.fitting.crossfit import FOLDS, LEAST_BAD, MOST_FITTED, cross_fit
+from training.fitting.crossfit import FOLDS, MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sampled
 from training.pipeline.steps import Step
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 """Rows at most that the scale is found on: two numbers do not need a million."""
 
 
@@ -113,11 +113,11 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
 
     With too few bad sellers to leave some out, the raw score stays as trained.
     """
-    latest = sampled(observed.parts[-1], MOST_ROWS, job.study.model.seed)
+    latest = sampled(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
-    raw = _unseen(step, job, sampled(observed.rows, MOST_FITTED, job.study.model.seed), latest)
-    if raw is None or latest.bad.sum() < LEAST_BAD:
+    raw = _unseen(step, job, sampled(observed.rows, MAX_FITTED, job.study.model.seed), latest)
+    if raw is None or latest.bad.sum() < MIN_BAD:
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few bad sellers to leave a third of the sellers out")
     intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study), latest.weight)

@@ -28,7 +28,7 @@ from training.pipeline.sloped import find_slope, with_slope
 from training.pipeline.steps import Kept, Step
 from training.study.words import definition
 
-MOST_PRICED = 50_000
+MAX_PRICED = 50_000
 """Rows at most that the price of a promise is found on."""
 
 PARITY_ROWS = 50
@@ -99,7 +99,7 @@ def assess(
     evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
     with step.apart("price of promises"):
-        rows = sampled(observed.rows, MOST_PRICED, job.study.model.seed)
+        rows = sampled(observed.rows, MAX_PRICED, job.study.model.seed)
         evaluation["price"] = prices(job.study, rows, compared.test, fitted.raw(compared.test.x))
     parts = pack(replace(model, evaluation=evaluation))
     one_tree = fitted.booster.model_to_string(num_iteration=1)

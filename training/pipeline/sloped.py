@@ -9,7 +9,7 @@ import lightgbm
 
 from training.checks.check import Check
 from training.evaluation.arrays import plain
-from training.fitting.crossfit import MOST_FITTED
+from training.fitting.crossfit import MAX_FITTED
 from training.fitting.fit import fit_lightgbm
 from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, Tested, estimate, tested
 from training.observation.snapshots import Snapshot
@@ -45,7 +45,7 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
         return Slope(job.champion.exposure_slope, CHAMPIONS)
     if study.exposure.slope is not None and (job.slope is None or job.slope.how == STATED):
         return Slope(study.exposure.slope, STATED)
-    rows = sampled(observed.rows, MOST_FITTED, study.model.seed)
+    rows = sampled(observed.rows, MAX_FITTED, study.model.seed)
 
     def fit(fold: int, part: Snapshot, near: Study) -> lightgbm.Booster:
         step(fold, 3)

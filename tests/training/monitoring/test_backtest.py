@@ -189,7 +189,7 @@ def test_parts_of_any_size_give_the_same_answers(
     """A seller at a time, or a few: only memory and time differ."""
     some = market.lived if most > 1 else first_sellers(market.lived, 30)
     whole = answers_at(some, model, policy(), DAYS[2])
-    monkeypatch.setattr(backtesting, "MOST_ENTRIES", most)
+    monkeypatch.setattr(backtesting, "MAX_ENTRIES", most)
     parts = answers_at(some, model, policy(), DAYS[2])
     for name in ("points", "tier", "raw"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

@@ -28,7 +28,7 @@ from scoring.time import DAY
 from tests.builders import exposure, identity, status, violation
 from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
-from training.observation.labels import MOST_WEIGHT, Outcome, staying_weights
+from training.observation.labels import MAX_WEIGHT, Outcome, staying_weights
 from training.observation.snapshots import Observed, Snapshot, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
@@ -253,7 +253,7 @@ def test_weighting_finds_the_share_of_bad_ones_that_leaving_hides() -> None:
     assert abs(is_bad[kept].mean() - truth) > 0.02
     assert abs(is_bad.mean() - truth) > 0.02
     assert weight[has_left].max() == 0
-    assert weight.max() <= MOST_WEIGHT
+    assert weight.max() <= MAX_WEIGHT
 
 
 def test_what_is_left_out_is_counted_by_the_first_reason_that_applies(tmp_path: Path, study: Study) -> None:

@@ -107,7 +107,7 @@ def test_figures_of_a_sample_say_what_it_was_drawn_from(
     """A million rows are judged by 100,000; what was trained on is counted whole."""
     whole = trained.evaluation
     assert whole["test"]["drawn_from"] == whole["test"]["rows"]
-    monkeypatch.setattr(comparing, "MOST_ROWS", 500)
+    monkeypatch.setattr(comparing, "MAX_ROWS", 500)
     found = train(table, study).evaluation
     assert found["train"] == whole["train"]
     assert (found["test"]["rows"], found["test"]["drawn_from"]) == (500, whole["test"]["rows"])

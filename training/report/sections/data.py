@@ -24,7 +24,7 @@ from training.report.parts import (
 from training.report.reading import Absent, Reading
 
 Json = Any
-MOST_POINTS = 48
+MAX_POINTS = 48
 
 
 def lineage(r: Reading) -> list[Block]:
@@ -99,7 +99,7 @@ def definitions(r: Reading) -> list[Block]:
 def windows(r: Reading) -> list[Block]:
     """A drawing of the observation points, performance windows, maturity and embargo."""
     points = [(p, "w-train") for p in r.traced("train")] + [(p, "w-test") for p in r.traced("test")]
-    left_out = max(len(points) - MOST_POINTS, 0)
+    left_out = max(len(points) - MAX_POINTS, 0)
     points = points[left_out:]
     definition = r.lineage.get("definition") or {}
     maturity, embargo = definition.get("maturity_days") or 0, definition.get("embargo_days") or 0

@@ -18,8 +18,8 @@ KINDS = {
     "sellers": "Sellers seen and not seen in training",
     "inspected": "Randomly inspected, and all others",
 }
-MOST_ENTRIES = 6
-MOST_AFTER = 3
+MAX_ENTRIES = 6
+MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
@@ -204,8 +204,8 @@ def worst(r: Reading) -> list[Block]:
         # Models of earlier releases hold no list of what was known, and mix it with what came after.
         known = [entry for entry in row["entries"] if entry["day"] < row["observe"]]
         after = row.get("after", [])
-        shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in known[:MOST_ENTRIES]]
-        shown += [(str(e["entry_id"]), f"came after: {e['kind']}, {e['day']}: {e['what']}") for e in after[:MOST_AFTER]]
+        shown = [(str(e["entry_id"]), f"{e['kind']}, {e['day']}: {e['what']}") for e in known[:MAX_ENTRIES]]
+        shown += [(str(e["entry_id"]), f"came after: {e['kind']}, {e['day']}: {e['what']}") for e in after[:MAX_AFTER]]
         chip = Chip("bad", "turned out bad") if row["bad"] else Chip("plain", "stayed good")
         left = len(known) + len(after) - len(shown)
         more = "" if known else "No entry but orders was known when it was observed. "
