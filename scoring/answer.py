@@ -29,7 +29,9 @@ class TrustScore:
 
     state: ScoreState
     tier: Tier | None
-    """Band of `tier_points`, or the tier of an override in force; None if the state is UNKNOWN."""
+    """The worse of the band of `tier_points` and what the standing allows, or the tier of an override in force; None if the
+    state is UNKNOWN.
+    """
     badge: str
     """What buyers see: the policy's badge of the tier."""
     points: int | None = None
@@ -57,6 +59,8 @@ class TrustScore:
     in microseconds: at most the next UTC midnight (`scoring.features.validity`). Left out when answers are compared:
     it is about other observe times.
     """
+    standing: int | None = None
+    """What the confirmed violations add up to by the policy's table, more being worse; None if the policy has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
 NO_MODEL = "NO_MODEL"
 OVERRIDDEN = "OVERRIDDEN"
+STANDING = "STANDING"
 
 REASON_CODES: Mapping[str, str] = MappingProxyType(
     {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
@@ -48,6 +49,7 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         HISTORY: "What exposure, tenure, identity and attributes explain, against the clean baseline seller",
         THIN_FILE: "Too little history to rate",
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
+        STANDING: "Confirmed violations add up to a standing that allows no better tier, whatever the points",
         OVERRIDDEN: "A person set the tier for a time",
         NO_MODEL: "No model is served, so there is no score",
     }

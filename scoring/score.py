@@ -16,11 +16,12 @@ from scoring.features.table import matrix
 from scoring.features.validity import hold_until
 from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, with_ends
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.reasons import (
     CLEAR_DAYS_PENDING,
     NO_MODEL,
     OVERRIDDEN,
+    STANDING,
     THIN_FILE,
     compute_reasons,
     finding_codes,
@@ -89,10 +90,12 @@ def score(
         unknown = [
             _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
         ]
+        unknown = _apply_standing(unknown, facts, policy)
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
     views = fold_views(rows, sellers, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
+    answers = _apply_standing(answers, views.facts, policy)
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
     return [_apply_override(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
 
@@ -106,6 +109,30 @@ def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustSco
         open_allegations=answer.open_allegations + omitted.allegations,
         valid_until=min(answer.valid_until, omitted.unchanged_until),
     )
+
+
+def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
+    """Return the answers about the first cases with their standing, and no better tier than it allows.
+
+    As they are if the policy has no table of standing.
+    """
+    if policy.standing is None:
+        return answers
+    standings = policy.standing.add_up(facts, len(answers)).tolist()
+    return [answer and _bound_by(standing, answer, policy) for standing, answer in zip(standings, answers, strict=True)]
+
+
+def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
+    """Return the answer with its standing, and the worse of its tier and what the standing allows."""
+    if answer.points is None or answer.tier_points is None:
+        return replace(answer, standing=standing)
+    codes = [code for code in answer.reason_codes if code != CLEAR_DAYS_PENDING]
+    tier = policy.tier_with_standing(answer.tier_points, standing)
+    if tier is not policy.tier(answer.tier_points):
+        codes.append(STANDING)
+    if tier is not policy.tier_with_standing(answer.points, standing):
+        codes.append(CLEAR_DAYS_PENDING)
+    return replace(answer, standing=standing, tier=tier, badge=policy.badges[tier], reason_codes=tuple(codes))
 
 
 def _apply_override(

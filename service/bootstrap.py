@@ -12,7 +12,7 @@ from scoring.errors import ConfigurationWrong
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from scoring.policy import Policy
+    from scoring.policy.policy import Policy
     from service.api.logs import Log
     from service.api.server import Server
     from service.ledger.store import Ledger

@@ -2,7 +2,6 @@
 
 import io
 import json
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,19 +11,18 @@ from typing import Any
 
 import grpc
 
-from scoring.policy import parse_policy
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
 from service.api.logs import make_log
 from service.api.server import Server
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from service.settings import PREFIX, Settings, load
 
 MARKET = "acme"
-POLICY = Path(__file__).parents[1] / "service" / "policy" / "default.toml"
 
 
 class Shelf(Registry):
@@ -76,8 +74,7 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
     configuration = settings_of(data_dir=folder, **settings)
     log = io.StringIO()
     with Ledger.open(configuration.database_url, create=True) as ledger:
-        policy = parse_policy(tomllib.loads(POLICY.read_text(encoding="utf-8")))
-        scorer = build_scorer(ledger, policy, None if artifact is None else Shelf(artifact))
+        scorer = build_scorer(ledger, load_policy(configuration), None if artifact is None else Shelf(artifact))
         with Server(configuration, ledger, scorer, log=make_log("json", "debug", log)) as server:
             yield Running(server, ledger, scorer, database, log)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from sellertrust.client import Client
 from service.bootstrap import build_server, open_ledger
 from service.registry.registry import Registry

@@ -114,6 +114,7 @@ def score_row(score: TrustScore) -> dict[str, Any]:
         "points_low": score.points_low if score.HasField("points_low") else None,
         "points_high": score.points_high if score.HasField("points_high") else None,
         "tier": Tier.Name(score.tier).removeprefix("TIER_").lower() if score.tier else None,
+        **({"standing": score.standing} if score.HasField("standing") else {}),
         "badge": score.badge,
         "p_bad": round(score.p_bad, 6) if score.HasField("p_bad") else None,
         "incidents": score.counted_incidents,

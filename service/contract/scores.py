@@ -38,6 +38,7 @@ def score_message(
         counted_incidents=score.counted_incidents,
         open_allegations=score.open_allegations,
         override=score.override,
+        standing=score.standing,
         stamp=stamp,
     )
 

@@ -4,7 +4,8 @@ import tomllib
 from pathlib import Path
 
 from scoring.errors import PolicyRefused
-from scoring.policy import Policy, parse_policy
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
 from service.settings import Settings
 
 SHIPPED_POLICY = Path(__file__).with_name("default.toml")

@@ -7,7 +7,7 @@ from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactRow, Omitted
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.score import explain, score
 from scoring.version import CORE_VERSION
 from service.call_context import current_call

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from scoring.answer import Stamp, TrustScore
 from scoring.features.columns import FactRow
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.score import score
 
 ALIAS = "shadow"

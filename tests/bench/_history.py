@@ -13,13 +13,14 @@ from typing import Any
 import psycopg
 
 from scoring.entries.entry import Entry
-from scoring.policy import parse_policy
+from scoring.policy.reading import parse_policy
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench._durable import BACKENDS, all_rows, is_sqlite, new_databases, sqlite_of
 from tests.bench._workload import MARKETPLACE, entries
 from tests.frozen import model, versions
-from tests.servers import POLICY, Shelf
+from tests.servers import Shelf
 
 PASSES = 5
 ENTRIES = {"long": 1_000, "short": 30}  # of the sellers under test
@@ -101,7 +102,7 @@ def _measure(
 ) -> Sequence[float]:
     """The ratios, large over small, of every case."""
     artifact = model(versions()[-1])
-    policy = parse_policy(tomllib.loads(POLICY.read_text(encoding="utf-8")))
+    policy = parse_policy(tomllib.loads(SHIPPED_POLICY.read_text(encoding="utf-8")))
     scorers = {size: build_scorer(ledger, policy, Shelf(artifact)) for size, ledger in ledgers.items()}
     halves = {size: _half_time(ledger, size) for size, ledger in ledgers.items()}
 

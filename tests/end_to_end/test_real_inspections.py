@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.policy import parse_policy
+from scoring.policy.reading import parse_policy
 from scoring.score import score
 from scoring.time import DAY, parse_day
 from sellertrust.client import Client

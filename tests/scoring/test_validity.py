@@ -19,7 +19,7 @@ from scoring.enums import (
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.score import score
 from scoring.time import DAY
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation

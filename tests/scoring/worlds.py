@@ -15,7 +15,8 @@ from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, matrix
 from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.model.scale import Scale
-from scoring.policy import Policy, parse_policy
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
 from scoring.time import DAY, parse_day
 
 TODAY = parse_day("2026-03-01")

@@ -7,7 +7,7 @@ import numpy as np
 from scoring.arrays import Bools, Floats, Ints
 from scoring.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from training.evaluation.case import CANDIDATE, CHAMPION, Case
 from training.evaluation.jeffreys import Rate, holm
 

@@ -24,7 +24,7 @@ from scoring.features.facts import Facts, resolve
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.progress import Progress
 from scoring.time import DAY
 from training.evaluation.ranking import auc
@@ -275,6 +275,8 @@ def _judged(
     if len(high) and policy.clear_days > 1:
         lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)
         tier[high] = _tiers(np.minimum(points[high], lowest), policy)
+    if policy.standing is not None:
+        tier = np.where(rated, policy.standing.bound(tier, policy.standing.add_up(facts)), tier)
     tier = np.where(facts.override > 0, facts.override, tier)
     return Answers(
         points=np.where(rated, points, -1),

@@ -20,7 +20,7 @@ from scoring.enums import Kind, Tier
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from scoring.time import DAY, format_day
 from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples

@@ -7,7 +7,7 @@ from typing import Any
 
 from scoring.arrays import Floats, Ints
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from training.fitting.slope import Slope
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot

@@ -121,6 +121,7 @@ class TrustScore(_message.Message):
     OVERRIDE_FIELD_NUMBER: _builtins.int
     POINTS_LOW_FIELD_NUMBER: _builtins.int
     POINTS_HIGH_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -134,7 +135,7 @@ class TrustScore(_message.Message):
     tier_points: _builtins.int
     """The points the tier rests on: the lowest of now and the last 14 day-ends. Only if rated."""
     tier: _entry_pb2.Tier.ValueType
-    """Band of `tier_points`: falls at once, rises after 14 clear days."""
+    """Band of `tier_points`: falls at once, rises after 14 clear days. Never better than `standing` allows by the policy."""
     badge: _builtins.str
     """What buyers see, a key of the policy: `exemplary`, `trusted`, `new_seller`, `none`, or `unknown`."""
     p_bad: _builtins.float
@@ -153,6 +154,10 @@ class TrustScore(_message.Message):
     points_high: _builtins.int
     """The points at the 5 % quantile of the same rates: how high they may be if it has been unlucky so far. 0 to 1000, never
     less than `points`. Shown, and used for nothing. Only if rated.
+    """
+    standing: _builtins.int
+    """What the confirmed violations add up to by the policy's table, 0 if there are none; more is worse. A sum that a person
+    repeats by hand: no model is in it. Only if the policy has such a table.
     """
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -180,10 +185,11 @@ class TrustScore(_message.Message):
         override: _builtins.str = ...,
         points_low: _builtins.int | None = ...,
         points_high: _builtins.int | None = ...,
+        standing: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "tier_points", b"tier_points"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015
@@ -195,6 +201,8 @@ class TrustScore(_message.Message):
     _WhichOneofArgType__points_if_upheld: _TypeAlias = _typing.Literal["_points_if_upheld", b"_points_if_upheld"]  # noqa: Y015
     _WhichOneofReturnType__points_low: _TypeAlias = _typing.Literal["points_low"]  # noqa: Y015
     _WhichOneofArgType__points_low: _TypeAlias = _typing.Literal["_points_low", b"_points_low"]  # noqa: Y015
+    _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
+    _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015
     _WhichOneofReturnType__tier_points: _TypeAlias = _typing.Literal["tier_points"]  # noqa: Y015
     _WhichOneofArgType__tier_points: _TypeAlias = _typing.Literal["_tier_points", b"_tier_points"]  # noqa: Y015
     @_typing.overload
@@ -207,6 +215,8 @@ class TrustScore(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__points_if_upheld) -> _WhichOneofReturnType__points_if_upheld | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__points_low) -> _WhichOneofReturnType__points_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__standing) -> _WhichOneofReturnType__standing | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tier_points) -> _WhichOneofReturnType__tier_points | None: ...
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scoring.model.scale import Scale
-from scoring.policy import parse_policy
+from scoring.policy.reading import parse_policy
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 

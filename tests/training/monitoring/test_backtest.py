@@ -1,6 +1,7 @@
 """Backtests answer as a server does: every seller, to the point, with the knowledge of then and with that of today."""
 
 import json
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,12 @@ from scoring.entries.kinds.table import Fact
 from scoring.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
+from scoring.policy.reading import parse_policy
 from scoring.time import DAY, parse_day
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY
 from tests.builders import Clock, confirmed, exposure, identity, status
 from tests.scoring.worlds import policy
 from tests.servers import running_server
@@ -131,11 +134,14 @@ def model(trained: Trained) -> Artifact:
     return load(trained.parts)
 
 
-def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool) -> Answers:
+def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool, **settings: Path) -> Answers:
     """What a real server over the ledger in `folder` answers over gRPC of every seller at the beginning of a day."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
-    with running_server(folder, artifact=artifact) as running, running.client(deadline_seconds=120) as client:
+    with (
+        running_server(folder, artifact=artifact, **settings) as running,
+        running.client(deadline_seconds=120) as client,
+    ):
         for first in range(0, len(sellers), 200):
             some = sellers[first : first + 200]
             times = {"observe_time": moment} | ({"known_time": moment} if known else {})
@@ -168,6 +174,18 @@ def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that
         given = answers_at(table, model, policy(), day)
         np.testing.assert_array_equal(given.points, asked.points)
         np.testing.assert_array_equal(given.tier, asked.tier)
+
+
+def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_servers(
+    market: Market, model: Artifact
+) -> None:
+    """The shipped general policy; many sellers have another tier than by points alone."""
+    path, day = SHIPPED_POLICY.with_name("general.toml"), DAYS[1]
+    general = parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
+    asked = served(market.folder, model, market.imported.sellers, day, known=False, policy=path)
+    given = answers_at(market.imported, model, general, day, Knowledge.TODAY)
+    np.testing.assert_array_equal(given.tier, asked.tier)
+    assert int((given.tier != answers_at(market.imported, model, policy(), day, Knowledge.TODAY).tier).sum()) >= 5
 
 
 def test_the_comparison_with_the_server_meets_every_state_and_what_people_decided(

@@ -15,7 +15,7 @@ from scoring.enums import CorrectionKind, MeasureKind, MeasureState, Source
 from scoring.errors import ArtifactRefused, ConfigurationWrong
 from scoring.features.table import ContextFeature, at_reference
 from scoring.model.artifact import load
-from scoring.policy import parse_policy
+from scoring.policy.reading import parse_policy
 from scoring.score import explain, score
 from scoring.time import DAY
 from service.ledger.store import Ledger

@@ -1,0 +1,40 @@
+"""A policy: how points and standing become tiers and badges. `scoring.policy.reading` reads one from its file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scoring.enums import RATED_TIERS, Tier
+from scoring.policy.standing import StandingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A valid policy."""
+
+    name: str
+    version: int
+    cut_offs: Mapping[Tier, int]
+    """Lowest points of each rated tier but the lowest one."""
+    thin_file_orders: int
+    """Settled orders below which a seller without a confirmed violation is UNRATED."""
+    thin_file_days: int
+    """Days of tenure below which a seller without a confirmed violation is UNRATED."""
+    clear_days: int
+    """Number of past day-ends whose points bound the tier."""
+    badges: Mapping[Tier | None, str]
+    """Badge of each tier; that of None is shown while the state is UNKNOWN."""
+    digest: str
+    """SHA-256 of the policy's canonical JSON, in hex."""
+    standing: StandingTable | None = None
+    """How confirmed violations add up to a standing, and the tiers that it allows; None: tiers follow points alone."""
+
+    def tier(self, points: int) -> Tier:
+        """Return the tier of points: with cut-offs 500, 600, 700, `tier(599) is Tier.STANDARD`."""
+        return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
+
+    def tier_with_standing(self, points: int, standing: int) -> Tier:
+        """Return the worse of the tier of points and the best tier that a standing allows.
+
+        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
+        """
+        return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))

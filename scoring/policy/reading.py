@@ -1,0 +1,75 @@
+"""Reading a policy from the data of its TOML file: every wrong part is named at once."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+
+from scoring.canonical import canonical_json
+from scoring.enums import RATED_TIERS, Category, Severity, Tier
+from scoring.errors import PolicyRefused
+from scoring.model.scale import MAX_POINTS
+from scoring.policy.parts import Part
+from scoring.policy.policy import Policy
+from scoring.policy.standing import StandingTable
+
+MAX_CLEAR_DAYS = 60
+MAX_STANDING_POINTS = 1_000
+"""Most points of standing that one violation gives."""
+
+MAX_STANDING = 1_000_000
+MAX_EXPIRY_DAYS = 3_660
+MAX_THIN = MAX_VERSION = 1_000_000_000
+LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
+"""Tiers that a standing can allow at most, the best first."""
+
+
+def parse_policy(data: Mapping[str, Any]) -> Policy:
+    """Return the policy that a mapping (a TOML file's data) states. PolicyRefused names every wrong part."""
+    root = Part(data)
+    cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
+    badges = root.part("badges")
+    stated_badges: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
+    policy = Policy(
+        name=root.text("name"),
+        version=root.number("version", -MAX_VERSION, MAX_VERSION),
+        cut_offs=MappingProxyType({t: cut_offs.number(t.name.lower(), 1, MAX_POINTS) for t in RATED_TIERS[1:]}),
+        thin_file_orders=thin.number("settled_orders", 0, MAX_THIN),
+        thin_file_days=thin.number("tenure_days", 0, MAX_THIN),
+        clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
+        badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
+        standing=_read_standing(root),
+        digest="",
+    )
+    cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
+    root.refuse_what_is_left()
+    if root.errors:
+        raise PolicyRefused("the policy does not hold together: " + "; ".join(root.errors))
+    return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
+
+
+def _read_standing(root: Part) -> StandingTable | None:
+    """Return the table of standing; None if the policy states none."""
+    if "standing" not in root:
+        return None
+    part = root.part("standing")
+    by_category, at_most = part.part("points"), part.part("at_most")
+    points = {}
+    for category in Category:
+        row = by_category.part(category.name.lower())
+        severities = [severity.name.lower() for severity in Severity]
+        points[category] = MappingProxyType({s: row.number(s.name.lower(), 0, MAX_STANDING_POINTS) for s in Severity})
+        row.require_rising(severities, "with the severity", strictly=False)
+    cap = part.number("incident_cap", 1, MAX_STANDING)
+    largest = max(max(row.values()) for row in points.values())
+    if "incident_cap" in part and cap < largest:
+        part.refuse("incident_cap", f"is less than the {largest} that one violation alone gives")
+    limits = {t: at_most.number(t.name.lower(), 1, MAX_STANDING) for t in LIMITED_TIERS if t.name.lower() in at_most}
+    at_most.require_rising([tier.name.lower() for tier in limits], "as the tiers fall")
+    return StandingTable(
+        points=MappingProxyType(points),
+        expiry_days=part.number("expiry_days", 1, MAX_EXPIRY_DAYS),
+        incident_cap=cap,
+        at_most=MappingProxyType(limits),
+    )

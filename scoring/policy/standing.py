@@ -1,0 +1,77 @@
+"""Standing: points that a person adds up by hand from confirmed violations. More is worse.
+
+Each violation that counts gives the points of its category and severity while it is younger than `expiry_days`, by whole UTC
+days since it happened. Of one incident and category the largest counts, and one incident gives at most `incident_cap`. So
+a standing rests on the facts that the fold reads: an overturned violation leaves no trace, an alleged one gives nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.arrays import Ints, first_of_runs
+from scoring.enums import RATED_TIERS, Category, Severity, Tier
+from scoring.features.facts import Facts, Violations
+
+
+@dataclass(frozen=True, slots=True)
+class StandingTable:
+    """How violations add up, and the tier that the sum allows."""
+
+    points: Mapping[Category, Mapping[Severity, int]]
+    """Points of one violation, never fewer for a graver one."""
+    expiry_days: int
+    """Days since a violation happened after which it gives no points: it gives them on its own day and on
+    `expiry_days - 1` more.
+    """
+    incident_cap: int
+    """Points that one incident gives at most."""
+    at_most: Mapping[Tier, int]
+    """By tier the standing from which on a seller is of that tier at most; rises as the tiers fall."""
+
+    def best_tier(self, standing: int) -> Tier:
+        """Return the best tier that a standing allows: with TRUSTED from 2 and STANDARD from 6, 6 allows STANDARD."""
+        return min((tier for tier, least in self.at_most.items() if standing >= least), default=RATED_TIERS[-1])
+
+    def by_incident(self, violations: Violations, observe_day: Ints) -> tuple[Ints, Ints]:
+        """Return the points of each incident, and the place of its first violation; both of shape (incidents,).
+
+        `observe_day`: of each case, in days since 1970-01-01. Incidents without points are among them, with 0.
+        """
+        v = violations
+        table = np.zeros((len(Category) + 1, len(Severity) + 1), dtype=np.int64)
+        for category, by_severity in self.points.items():
+            for severity, points in by_severity.items():
+                table[category, severity] = points
+        age = observe_day[v.case] - v.day
+        given = np.where(age < self.expiry_days, table[v.category, v.severity], 0)
+        first = np.flatnonzero(first_of_runs(v.case, v.incident))
+        if not len(first):
+            return np.zeros(0, dtype=np.int64), first
+        by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
+        largest = np.maximum.reduceat(given, by_category)
+        sums = np.add.reduceat(largest, np.searchsorted(by_category, first))
+        return np.minimum(sums, self.incident_cap), first
+
+    def add_up(self, facts: Facts, cases: int | None = None) -> Ints:
+        """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
+
+        Worked: counterfeit goods give 1, 4, 12 and 24 points by severity, disclosure 1, 1, 2 and 4, an incident at most 24,
+        for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24; a major
+        counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing: the standing is 36.
+        """
+        cases = facts.cases if cases is None else cases
+        mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
+        points, first = self.by_incident(mine, facts.observe_day)
+        standing = np.zeros(cases, dtype=np.int64)
+        np.add.at(standing, mine.case[first], points)
+        return standing
+
+    def bound(self, tiers: Ints, standing: Ints) -> Ints:
+        """Return the tiers (numbers of rated ones) with none better than the standing beside it allows."""
+        falling = sorted(self.at_most.items(), key=lambda item: -item[0])
+        best = np.full(len(standing), int(RATED_TIERS[-1]), dtype=np.int64)
+        for tier, least in falling:
+            best = np.where(standing >= least, int(tier), best)
+        return np.minimum(tiers, best)

@@ -1,0 +1,62 @@
+"""Policy files: what holds together is read, and of what does not every fault is named at once."""
+
+from typing import Any
+
+import pytest
+
+from scoring.errors import PolicyRefused
+from scoring.policy.reading import parse_policy
+from tests.scoring.policy.policies import data, standing
+
+
+def faults(**parts: Any) -> str:
+    with pytest.raises(PolicyRefused) as refused:
+        parse_policy(data(**parts))
+    return str(refused.value)
+
+
+def test_a_policy_that_states_nothing_new_keeps_its_digest() -> None:
+    """The digest of the shipped file of the release before: answers that are stamped with it stay reproducible."""
+    assert parse_policy(data()).digest == "55a4daec350b3578a4b5530c3fa19365687b80977d3bd940f68e963c7fd9e2dc"
+    assert parse_policy(data()).standing is None
+    assert parse_policy(data(standing=standing())).digest != parse_policy(data()).digest
+
+
+def test_every_fault_of_a_file_is_named_at_once() -> None:
+    """By its path, with what it must be."""
+    wrong = standing()
+    wrong["points"]["ip"]["major"] = 2.5
+    wrong["points"]["safety"]["minor"] = 90
+    del wrong["points"]["quality"]
+    wrong["incident_cap"] = 3
+    wrong["at_most"] = {"trusted": 9, "standard": 5, "exemplary": 1}
+    text = faults(
+        name=7,
+        clear_days=61,
+        cut_offs={"standard": 700, "trusted": 600, "exemplary": 2000},
+        colour="red",
+        standing=wrong,
+    )
+    for part in (
+        "name must be given as text",
+        "clear_days must be a whole number, 0 to 60",
+        "cut_offs.exemplary must be a whole number, 1 to 1,000",
+        "cut_offs must rise from tier to tier",
+        "colour is not a part of a policy",
+        "standing.points.ip.major must be a whole number",
+        "standing.points.safety must never fall with the severity",
+        "standing.points.quality must be a table",
+        "standing.incident_cap is less than the 90 that one violation alone gives",
+        "standing.at_most must rise as the tiers fall",
+        "standing.at_most.exemplary is not a part of a policy",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", ["list"]])
+@pytest.mark.parametrize("name", ["name", "cut_offs", "badges", "standing", "thin_file"])
+def test_no_value_of_another_shape_is_anything_but_a_named_fault(name: str, value: object) -> None:
+    """A wrong shape ends in no other error."""
+    if name == "name" and value == "text":
+        return
+    assert name in faults(**{name: value})

@@ -1,0 +1,156 @@
+"""Standing: what a person adds up by hand, exact as the fold is, and the tiers that it allows."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import RATED_TIERS, Category, CorrectionKind, Kind, Severity, Status, Tier
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import resolve
+from scoring.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.policy.policies import POINTS, with_standing
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, status, violation
+
+COUNTING = settings(max_examples=80, deadline=None)
+
+
+def standing_of(rows: list[FactRow], moment: int = NOW) -> int:
+    table = with_standing().standing
+    assert table is not None
+    return int(table.add_up(resolve(columns_of(numbered(rows), ["s"]), np.array([moment])))[0])
+
+
+def by_hand(rows: list[FactRow], moment: int = NOW) -> int:
+    """The sum as a person makes it from the list of confirmed violations: nothing of the fold is in it."""
+    incidents: dict[str, dict[int, int]] = {}
+    for row in rows:
+        if row.kind != Kind.VIOLATION or row.status != Status.CONFIRMED:
+            continue
+        if moment // DAY - row.occur_time // DAY >= 365:
+            continue
+        given = POINTS[Category(row.category or 0).name.lower()][(row.severity or 0) - 1]
+        of_incident = incidents.setdefault(str(row.incident), {})
+        of_incident[row.category or 0] = max(of_incident.get(row.category or 0, 0), given)
+    return sum(min(sum(of_incident.values()), 24) for of_incident in incidents.values())
+
+
+def test_the_worked_standing() -> None:
+    """24 of an incident that would give 25, 12 of a major one 364 days ago, nothing of one a day older: 36."""
+    counterfeit, disclosure = int(Category.COUNTERFEIT), int(Category.DISCLOSURE)
+    one = violation("a", TODAY - 10, counterfeit, int(Severity.CRITICAL), incident="one")
+    same = violation("b", TODAY - 9, disclosure, int(Severity.MODERATE), incident="one")
+    young = violation("c", TODAY - 364, counterfeit, int(Severity.MAJOR))
+    old = violation("d", TODAY - 365, counterfeit, int(Severity.MAJOR))
+    assert standing_of([one]) == 24
+    assert standing_of([one, same]) == 24
+    assert standing_of([one, same, young, old]) == 36
+    table = with_standing().standing
+    assert table is not None
+    assert [table.best_tier(n) for n in (0, 1, 2, 5, 6, 11, 12)] == [
+        *(Tier.EXEMPLARY, Tier.EXEMPLARY, Tier.TRUSTED, Tier.TRUSTED, Tier.STANDARD, Tier.STANDARD, Tier.PROBATION),
+    ]
+    assert with_standing().tier_with_standing(720, 3) is Tier.TRUSTED
+
+
+@COUNTING
+@given(sellers())
+def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) -> None:
+    """Of random sellers with alleged and confirmed violations in shared incidents."""
+    assert standing_of(rows) == by_hand(rows)
+
+
+@COUNTING
+@given(sellers(), st.sampled_from([*Category]), st.sampled_from([*Severity]), st.integers(1, 400))
+def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_leaves_no_trace(
+    rows: list[FactRow], category: Category, severity: Severity, age: int
+) -> None:
+    """Whatever else is on record; the violation shares an incident with others."""
+    alleged = violation("new", TODAY - age, int(category), int(severity), Status.ALLEGED, "incident-0")
+    confirmed = status("yes", "new", Status.CONFIRMED)
+    before = standing_of(rows)
+    assert standing_of([*rows, alleged]) == before
+    assert before <= standing_of([*rows, alleged, confirmed]) <= before + 24
+    assert standing_of([*rows, alleged, confirmed, status("no", "new", Status.OVERTURNED)]) == before
+
+
+def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened() -> None:
+    """The same at every moment of a day; moved to an earlier day by a correction it expires earlier."""
+    breach = violation("a", TODAY - 300)
+    for moment in (TODAY * DAY + 1, NOW, TODAY * DAY + DAY - 1):
+        assert standing_of([breach], moment) == 12
+    last = TODAY - 300 + 364
+    assert [standing_of([breach], (last + k) * DAY) for k in (0, 1)] == [12, 0]
+    earlier = FactRow(
+        0, "c", "s", Kind.CORRECTION, (TODAY - 366) * DAY, NOW, target="a", status=int(CorrectionKind.MOVED)
+    )
+    assert standing_of([breach, earlier]) == 0
+
+
+@COUNTING
+@given(sellers())
+def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:
+    """Against the same policy without a table: points, interval and the tier of a seller without standing stay."""
+    [plain] = score(numbered(rows), ["s"], NOW, artifact(), policy())
+    [bound] = score(numbered(rows), ["s"], NOW, artifact(), with_standing())
+    assert plain is not None
+    assert bound is not None
+    assert plain.standing is None
+    assert bound.standing == by_hand(rows)
+    assert (bound.points, bound.tier_points, bound.points_low) == (plain.points, plain.tier_points, plain.points_low)
+    table = with_standing().standing
+    assert table is not None
+    if plain.tier in RATED_TIERS:
+        assert bound.tier is min(plain.tier, table.best_tier(bound.standing))
+        assert (STANDING in bound.reason_codes) == (bound.tier is not plain.tier)
+        assert bound.badge == with_standing().badges[bound.tier]
+        assert bound.points is not None
+        rises = bound.tier is not min(policy().tier(bound.points), table.best_tier(bound.standing))
+        assert (CLEAR_DAYS_PENDING in bound.reason_codes) == rises
+    else:
+        assert bound.tier is plain.tier
+
+
+def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
+    """Points that rose to a higher band: the tier follows after clear days, unless the standing keeps it where it is."""
+    sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 3, 100_000_000)]
+    for breaches, announced in ((1, True), (12, False)):
+        minor = [violation(f"v{k}", TODAY - 40, int(Category.DISCLOSURE), 1) for k in range(breaches)]
+        rows = numbered([*sold, *minor])
+        [plain] = score(rows, ["s"], NOW, artifact(), policy())
+        [bound] = score(rows, ["s"], NOW, artifact(), with_standing())
+        assert plain is not None
+        assert bound is not None
+        assert CLEAR_DAYS_PENDING in plain.reason_codes
+        assert bound.standing == breaches
+        assert (CLEAR_DAYS_PENDING in bound.reason_codes) == announced
+
+
+def test_without_a_model_the_standing_is_still_stated() -> None:
+    """It rests on no model; there is no tier, since there are no points."""
+    [answer] = score(numbered([violation("a", TODAY - 5)]), ["s"], NOW, None, with_standing())
+    assert answer is not None
+    assert (answer.standing, answer.tier) == (12, None)
+
+
+def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
+    """An override is a decision with author and end; the standing is stated beside it."""
+    held = FactRow(
+        0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.TRUSTED), until_time=NOW + 30 * DAY
+    )
+    [answer] = score(numbered([violation("a", TODAY - 5), held]), ["s"], NOW, artifact(), with_standing())
+    assert answer is not None
+    assert (answer.tier, answer.standing, answer.override) == (Tier.TRUSTED, 12, "o")
+    assert OVERRIDDEN in answer.reason_codes
+
+
+@given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 30)), max_size=20))
+def test_many_tiers_are_bound_as_one_is(cases: list[tuple[int, int]]) -> None:
+    """The form for arrays, which backtests use, against the form for one seller."""
+    table = with_standing().standing
+    assert table is not None
+    bound = table.bound(
+        np.array([t for t, _ in cases], dtype=np.int64), np.array([s for _, s in cases], dtype=np.int64)
+    )
+    assert bound.tolist() == [int(min(Tier(t), table.best_tier(s))) for t, s in cases]
