@@ -30,8 +30,11 @@ class Call:
         """What the log's line says besides, by field."""
         self.caller = ""
         """Who calls, by the names of its principals; empty outside of a call."""
-        self.visible_sellers: frozenset[str] | None = None
-        """The sellers of whom alone the answer may hold anything; None: whatever the request names."""
+        self.visible_sellers: frozenset[str] | None = frozenset()
+        """The sellers of whom alone the answer may hold anything; None: whatever the request names.
+
+        Nobody until the call is granted, and outside of one: work that has lost its call shows nothing.
+        """
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 
@@ -57,6 +60,11 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 def current_call() -> Call:
     """Return the call that this thread answers; outside of one, a call without an end."""
     return _CURRENT.get(None) or Call()
+
+
+def is_answering() -> bool:
+    """Return whether this thread answers a call."""
+    return _CURRENT.get(None) is not None
 
 
 def answer_call(call: Call) -> None:

@@ -8,7 +8,6 @@ here and not by pydantic-settings, which ignores names that it does not know.
 """
 
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong
+from sellertrust.local import is_loopback_host
 
 PREFIX = "SELLERTRUST_"
 HIDDEN = "***"
@@ -264,11 +264,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def is_loopback(address: str) -> bool:
     """Return whether only this machine can reach the address. A name other than localhost counts as public."""
-    host, _ = host_and_port(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return is_loopback_host(host_and_port(address)[0])
 
 
 def _is_this_machine(target: str) -> bool:

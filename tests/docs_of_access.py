@@ -3,8 +3,8 @@
 import inspect
 from collections.abc import Iterator
 
-from scoring.entries.kinds.table import KINDS
-from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right
+from scoring.entries.kinds.table import BY_COMMAND, KINDS
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
 
 ACCESS = """
 # Who may do what
@@ -51,7 +51,8 @@ force.
     [end]                                                # the last line, so that half a file is none
 
 `sellertrust access check FILE` tells every error in a file and shows what it grants; `sellertrust access show
---principal NAME` shows beside each method what it gives to one caller. A file without its last line is refused, since a
+--principal NAME` shows beside each method, and beside each kind of entries that needs another right, what it gives to one
+caller. A file without its last line is refused, since a
 limit that a slow copy has not written yet limits nothing; write a new file beside the old one and rename it.
 
 A server that other machines can reach, and a call of it:
@@ -93,6 +94,11 @@ by 30 s. Keys of a URL are fetched beside the calls, every five minutes, and for
 publish a new key before it signs. A token that is bound to a certificate (`cnf` with `x5t#S256`) needs that certificate.
 Since a token that was copied can be replayed, some rights ask for a certificate besides, which is granted the right too.
 So nobody has these rights where tokens alone name callers, but by the Unix socket.
+
+The log names callers by certificate in full, since these are services, and of a token the issuer and a pseudonym of the
+subject (`jwt:https://login.acme.example#~0123456789abcdef`), which may be a person: the same for the same subject under
+one `SELLERTRUST_PSEUDONYM_KEY`. `sellertrust access show --principal NAME` under that key shows how the log names a
+caller. The ledger, the log of models and the audit file name callers in full.
 
 A pattern of principals is exact but for a `*`, which stands for one whole segment: between the slashes of a URI, the dots
 of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issuers are always exact.
@@ -138,8 +144,9 @@ A page token goes on for the caller to whom it was given, and while that one may
 
 What a call asks for must be covered by one grant; grants do not add up within one entry. A batch is refused whole. A
 refusal is UNAUTHENTICATED or PERMISSION_DENIED, comes before any work, and is the same whether the thing exists or not.
-Streams are checked at every message, and a watch sends one every few seconds: a grant that is withdrawn, or a token that
-expires, ends it. A stream of batches ends with the next batch. Who is granted nothing opens none.
+Streams are checked at every message, and every few seconds where there is none: a grant that is withdrawn, or a token
+that expires, ends them. Who is granted nothing opens none. The refusal names the right that is missing (`right`): that of
+the entry's kind, whichever method brings it.
 
 Nobody decides its own report, but to withdraw it, nor whether its goods were somebody else's: a call by a principal that
 reported a violation, or the product that it follows from, is PERMISSION_DENIED. That is asked when the entries are
@@ -158,11 +165,14 @@ def access_page() -> Iterator[str]:
     for right, text in _texts_of_rights().items():
         yield f"| `{right.value}` | {text} | {'yes' if right in BOUND else ''} |"
     yield ""
-    yield "Entries need the right of their kind, whichever call brings them: `append`, but for"
+    yield "Entries need the right of their kind, whichever call brings them. A right comes with the first method or kind that"
+    yield "needs it: there is none over policies and erasing, which no method changes yet."
     yield ""
     yield "| kind of entry | right |"
     yield "|---|---|"
     for kind, right in RIGHT_OF_KIND.items():
+        if kind in BY_COMMAND:
+            continue
         yield f"| `{KINDS[kind].key}` | `{right.value}` |"
     yield ""
     yield "## Methods"
@@ -170,7 +180,8 @@ def access_page() -> Iterator[str]:
     yield "| method | right | over |"
     yield "|---|---|---|"
     for method, row in METHODS.items():
-        yield f"| `{method}` | `{row.right.value}` | {row.scope.value} |"
+        of_kind = ", or that of the entry's kind" if row.scope is Scope.ENTRIES else ""
+        yield f"| `{method}` | `{row.right.value}`{of_kind} | {row.scope.value} |"
 
 
 def _texts_of_rights() -> dict[Right, str]:

@@ -4,7 +4,6 @@ A connection keeps the certificate with which it was made, so a renewed one is s
 end on the old one. A token goes with each call, in the header `authorization`.
 """
 
-import ipaddress
 import re
 import ssl
 import threading
@@ -15,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+
+from sellertrust.local import file_state, is_loopback_host
 
 LOOK_SECONDS = 1.0
 """How often the files are looked at, when calls are made."""
@@ -64,7 +65,7 @@ class CallerFiles:
         """Return a value that changes when a certificate's files do; None if they cannot be read now."""
         paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
         try:
-            return [_state(path) for path in paths]
+            return [file_state(path) for path in paths]
         except OSError:
             return None
 
@@ -75,11 +76,6 @@ class CallerFiles:
                 self._token_text = _read_token(self._token)
             except OSError:
                 return
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    stat = path.stat()
-    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _read_token(path: Path) -> str:
@@ -93,11 +89,7 @@ def is_this_machine(target: str) -> bool:
     """Return whether a gRPC target names this machine: `unix:` or a loopback address."""
     if target.startswith("unix:"):
         return True
-    host = target.rpartition("/")[2].rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback_host(target.rpartition("/")[2].rpartition(":")[0].strip("[]"))
 
 
 class CallerChannel(grpc.Channel):

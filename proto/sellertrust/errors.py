@@ -9,6 +9,14 @@ from grpc_status import rpc_status
 
 from sellertrust.v1.errors_pb2 import ItemError
 
+_HINTS = {
+    "Socket closed": "; the server may speak TLS (give tls), ask for a client certificate (give certificate and key), or"
+    " refuse the one that it is shown",
+    "WRONG_VERSION_NUMBER": "; the server speaks no TLS (leave out tls)",
+    "CERTIFICATE_VERIFY_FAILED": "; tls must hold the authority that signed the server's certificate, and target its name",
+}
+"""What may be wrong where no connection comes about, by what gRPC says of it."""
+
 
 class SellertrustCallError(Exception):
     """A failed call, with its details decoded."""
@@ -45,6 +53,8 @@ class SellertrustCallError(Exception):
         code, message = grpc.StatusCode.UNKNOWN, str(error)
         if isinstance(error, grpc.Call):
             code, message = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            message += next((hint for mark, hint in _HINTS.items() if mark in message), "")
         result = cls(code, message)
         try:
             status = rpc_status.from_call(error)

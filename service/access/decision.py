@@ -1,6 +1,6 @@
 """The decision: whether the principals of a call may do all that it asks for. Pure, and denied unless granted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.access.principals import LOCAL, Pattern, Principal
@@ -8,6 +8,8 @@ from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
 """Stands for every value of a limit."""
+
+MAX_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,51 +70,70 @@ def _holds(limit: frozenset[str], value: str) -> bool:
     return value in limit or "*" in limit
 
 
-def allowed(principals: Sequence[Principal], grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
-    """Return whether a call is allowed: each of its principals is granted, by one grant, each thing that it asks for.
+class GrantList:
+    """Grants, and those of each principal, which are looked for once. For any number of threads."""
 
-    Without a principal nothing is, nor a call that asks for nothing. `local` may do everything. A right of `BOUND` asks for
-    a principal that is bound to the connection besides, and a token's issuer speaks for its own marketplaces alone.
+    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+        self.all = tuple(grants)
+        """All of them."""
+        self._of: dict[str, tuple[Grant, ...]] = {}
+
+    def of(self, principal: str) -> tuple[Grant, ...]:
+        """Return the grants that are for a principal, by its name."""
+        found = self._of.get(principal)
+        if found is None:
+            found = tuple(grant for grant in self.all if grant.names(principal))
+            if len(self._of) >= MAX_REMEMBERED:
+                self._of.clear()
+            self._of[principal] = found
+        return found
+
+
+def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequence[Asked]) -> Asked | None:
+    """Return the first thing that a call asks for and is not granted; None if all is. ValueError if it asks for nothing.
+
+    Each principal must be granted it by one grant; without a principal nothing is granted. `local` may do everything. A
+    right of `BOUND` asks for a principal that is bound to the connection besides, and a token's issuer speaks for its own
+    marketplaces alone.
     """
-    if not principals or not call:
-        return False
-    held = [(who, [grant for grant in grants if grant.names(who.name)]) for who in principals if who != LOCAL]
+    if not call:
+        raise ValueError("a call that asks for nothing")
+    if not principals:
+        return call[0]
+    held = [(who, grants.of(who.name)) for who in principals if who != LOCAL]
     has_bound = any(who.is_bound for who in principals)
     for asked in call if held else ():
         if asked.right in BOUND and not has_bound:
-            return False
+            return asked
         for who, given in held:
             if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
-                return False
+                return asked
             if not any(grant.covers(asked) for grant in given):
-                return False
-    return True
+                return asked
+    return None
 
 
 def visible_sellers(
-    principals: Sequence[Principal], grants: Sequence[Grant], right: Right, marketplace: str
+    principals: Sequence[Principal], grants: GrantList, right: Right, marketplace: str
 ) -> frozenset[str]:
     """Return the sellers of a marketplace over which each principal is granted a right; `EVERY` for all of them."""
     visible = EVERY
     for who in principals:
+        if who == LOCAL:
+            continue
         speaks = who.marketplaces is None or _holds(who.marketplaces, marketplace)
         own: frozenset[str] = frozenset().union(
             *(
                 grant.sellers
-                for grant in grants
-                if speaks
-                and right in grant.rights
-                and _holds(grant.marketplaces, marketplace)
-                and grant.names(who.name)
+                for grant in grants.of(who.name)
+                if speaks and right in grant.rights and _holds(grant.marketplaces, marketplace)
             )
         )
-        if who != LOCAL and "*" not in own:
+        if "*" not in own:
             visible = own if visible == EVERY else visible & own
     return visible if principals else frozenset()
 
 
-def is_granted_anything(principals: Sequence[Principal], grants: Sequence[Grant]) -> bool:
+def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
     """Return whether each principal is named by some grant: nobody else need hear what is wrong with a request."""
-    return bool(principals) and all(
-        who == LOCAL or any(grant.names(who.name) for grant in grants) for who in principals
-    )
+    return bool(principals) and all(who == LOCAL or grants.of(who.name) for who in principals)

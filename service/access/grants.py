@@ -37,7 +37,9 @@ END = "[end]"
 """The last line of a grants file: what was written in part has none."""
 
 SOURCES = frozenset(source.name.lower() for source in Source)
-APPENDABLE = frozenset(row.key for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND and kind not in BY_COMMAND)
+APPENDABLE = frozenset(
+    row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
+)
 """Kinds of entries that the right `append` is about."""
 
 _WITH = {
@@ -301,7 +303,8 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
     """The kinds that rights other than `append` carry."""
-    return frozenset(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in rights)
+    beside = rights - {Right.APPEND}
+    return frozenset(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside)
 
 
 def _is_id_or_every(text: str) -> bool:

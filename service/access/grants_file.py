@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.errors import ConfigurationWrong
-from service.access.decision import Grant
+from sellertrust.local import file_state
+from service.access.decision import GrantList
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.key_sets import KeySource
 from service.access.limits import Limits
@@ -23,7 +24,7 @@ Report = Callable[[str, str], object]
 class Rules:
     """What is granted now, and by whose tokens."""
 
-    grants: tuple[Grant, ...]
+    grants: GrantList
     tokens: Tokens
     has_issuers: bool
     limits: Limits
@@ -69,10 +70,9 @@ class GrantsFile:
 
     def _state(self) -> object:
         try:
-            stat = self._path.stat()
+            return file_state(self._path)
         except OSError:
             return None
-        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
     def _build(self, found: Grants) -> Rules:
         """The rules of a file's content. Keys of issuers that stay the same are kept; ConfigurationWrong for a bad file."""
@@ -91,7 +91,7 @@ class GrantsFile:
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
         self._limits = self._limits.renewed(found.limits)
-        return Rules(found.grants, tokens, bool(sources), self._limits)
+        return Rules(GrantList(found.grants), tokens, bool(sources), self._limits)
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

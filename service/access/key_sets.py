@@ -15,6 +15,7 @@ from urllib.error import URLError
 import jwt
 
 from scoring.errors import ConfigurationWrong
+from sellertrust.local import file_state
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Signatures with a public key. Never `none`, and never one with a shared secret."""
@@ -172,8 +173,7 @@ class KeySource:
     def _read(self) -> bytes | None:
         """The file's content if it has changed."""
         path = Path(self._place)
-        stat = path.stat()
-        state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        state = file_state(path)
         if state == self._seen:
             if self._problem:
                 raise ValueError(self._problem)

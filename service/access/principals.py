@@ -20,6 +20,9 @@ from service.call_context import LOCAL_CALLER
 MAX_NAME = 2_048
 """Characters of a principal: the limit of SPIFFE."""
 
+FORMS = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT, in lower case where case means nothing"
+"""The forms of principals, but `local`."""
+
 _TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
 _SPIFFE = re.compile(rf"spiffe://{_TRUST_DOMAIN}(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")  # printable ASCII but *
@@ -82,6 +85,16 @@ def is_issuer(text: str) -> bool:
     return _ISSUER.fullmatch(text) is not None
 
 
+def is_principal(text: str) -> bool:
+    """Return whether a text is the name of one principal, `local` included."""
+    if text == LOCAL.name:
+        return True
+    try:
+        return "*" not in text and Pattern(text).text == text
+    except ValueError:
+        return False
+
+
 class Pattern:
     """A pattern of principals. ValueError if it is none.
 
@@ -113,8 +126,7 @@ def _pattern_regex(text: str) -> str:
             issuer, _, subject = rest.partition("#")
             if is_issuer(issuer) and _SUBJECT.fullmatch(subject.replace("*", "x")):
                 return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0)
-    forms = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT"
-    raise ValueError(f"{text!r} is no principal: it must be {forms}, in lower case where case means nothing")
+    raise ValueError(f"{text!r} is no principal: it must be {FORMS}")
 
 
 def _segments(text: str, separators: str, exact_before: int) -> str:

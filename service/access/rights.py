@@ -3,7 +3,7 @@
 `docs/access.md`, `sellertrust access show` and the check before every call come from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -102,6 +102,21 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
 
 RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
     {
+        Kind.VIOLATION: Right.APPEND,
+        Kind.EXPOSURE: Right.APPEND,
+        Kind.IDENTITY: Right.APPEND,
+        Kind.RATING: Right.APPEND,
+        Kind.DISPUTE: Right.APPEND,
+        Kind.INSPECTION: Right.APPEND,
+        Kind.PROFILE: Right.APPEND,
+        Kind.OPERATOR: Right.APPEND,
+        Kind.CONTROL: Right.APPEND,
+        Kind.PRODUCT: Right.APPEND,
+        Kind.PRODUCT_VIOLATION: Right.APPEND,
+        Kind.LINK: Right.APPEND,
+        Kind.REMEDIATION: Right.APPEND,
+        Kind.ERASURE: Right.APPEND,
+        Kind.CLOCK: Right.APPEND,
         Kind.STATUS: Right.DECIDE,
         Kind.ATTRIBUTION: Right.DECIDE,
         Kind.INCIDENT: Right.DECIDE,
@@ -110,7 +125,7 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.MEASURE: Right.IMPOSE_MEASURES,
     }
 )
-"""The right to append entries of these kinds; of every other kind it is `append`."""
+"""The right to append entries of each kind. A kind that is missing here stops the server's start."""
 
 BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS})
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
@@ -130,7 +145,17 @@ FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
 """Scopes over many sellers of which a caller who may see some is shown those, and nothing of the others."""
 
 
-def not_granted(right: Right) -> PermissionDenied:
+def require_rows(methods: Iterable[str]) -> None:
+    """See that every method of the server, and every kind of entry, has its right. TypeError names those without one."""
+    missing = [method for method in methods if method not in METHODS]
+    missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
+    if missing:
+        raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
+
+
+def not_granted(right: Right, *, needs_certificate: bool = False) -> PermissionDenied:
     """Return the refusal of what is not granted: by the right that it needs, and the same whether it exists or not."""
-    text = f"the caller is not granted what the call asks for; the method needs the right {right.value}"
+    text = f"the caller is not granted what the call asks for; it needs the right {right.value}"
+    if needs_certificate:
+        text += ", which a token carries only beside a client certificate"
     return PermissionDenied(text, {"right": right.value})

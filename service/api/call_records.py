@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from scoring.errors import InvalidInput, SellertrustError
 from service.api.gate import Caller
-from service.api.logs import Log, Pseudonyms, redact
+from service.api.logs import Log, Pseudonyms, log_name, redact
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
 
@@ -56,6 +56,8 @@ class Passage:
         """Who calls, once that is found out."""
         self.is_granted = False
         """Whether a request of the call was found to be granted."""
+        self.rules: object = None
+        """The rules by which it was."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.request: Message | None = None
@@ -146,7 +148,7 @@ class CallRecords:
             histogram.labels(method.name, code).observe(seconds)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
             if passage.caller is not None:
-                fields["caller"] = passage.caller.name
+                fields["caller"] = " ".join(log_name(name, self._pseudonyms) for name in passage.caller.names)
             if number in REFUSALS:
                 left_out = self._refusals.take()
                 if left_out is None:

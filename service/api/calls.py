@@ -14,6 +14,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -27,8 +28,9 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from scoring.errors import Unauthenticated, invalid
+from service.access.rights import require_rows
 from service.api.call_records import CallRecords, Method, Passage
-from service.api.gate import Gate, require_rows
+from service.api.gate import Gate
 from service.api.logs import Log, Pseudonyms
 from service.api.pools import POOLS
 from service.api.stream_threads import Streams
@@ -126,7 +128,8 @@ class Calls:
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
             """Answer a call; `incoming` is the bytes of the request, or an iterator of those of all requests."""
             with self._passing(method, context, streams) as passage:
-                messages = streams.messages(incoming) if method.takes_stream else [incoming]
+                recheck = partial(self._recheck, passage, context)
+                messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
                 requests = self._requests(passage, messages, context)
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
@@ -204,6 +207,7 @@ class Calls:
 
         A stream may outlive what its caller was granted, and the token that it showed, so who calls is asked anew.
         """
+        rules = self._gate.rules
         if passage.method.gives_stream:
             passage.caller = self._gate.identify(context)
         if passage.caller is not None and passage.request is not None:
@@ -212,6 +216,14 @@ class Calls:
             if passage.is_granted and visible != call.visible_sellers:
                 raise Unauthenticated("what the caller may see has changed since the stream began; open it again")
             passage.is_granted, call.visible_sellers, call.caller = True, visible, passage.caller.name
+        passage.rules = rules
+
+    def _recheck(self, passage: Passage, context: grpc.ServicerContext) -> None:
+        """Refuse a stream, while it waits for its client, that its caller may not have open any more; as `_require`."""
+        passage.caller = self._gate.identify(context)
+        if self._gate.rules is not passage.rules:
+            self._gate.require_anything(passage.caller, passage.method.name)
+            self._require(passage, context)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

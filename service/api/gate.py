@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from scoring.errors import InvalidInput, TooManyCalls, Unauthenticated
 from service.access.audit import AuditFile
 from service.access.certificates import Certificate, CertificateRefused, Certificates
-from service.access.decision import allowed, is_granted_anything, visible_sellers
+from service.access.decision import first_refused, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, METHODS, Scope, not_granted
@@ -65,6 +65,11 @@ class Gate:
         self._certificates = Certificates()
 
     @property
+    def rules(self) -> Rules | None:
+        """Return the rules in force, which are replaced and never changed; None without a grants file."""
+        return None if self._grants is None else self._grants.rules
+
+    @property
     def has_grants(self) -> bool:
         """Return whether a grants file says who may call."""
         return self._grants is not None
@@ -101,12 +106,14 @@ class Gate:
             if is_granted_anything(caller.principals, grants):
                 raise
             raise not_granted(row.right) from None
-        if allowed(caller.principals, grants, asked):
+        refused = first_refused(caller.principals, grants, asked)
+        if refused is None:
             return None
         is_of_many = row.scope in FILTERED and (row.scope is not Scope.PARENT or asked[0].seller is None)
         visible = is_of_many and visible_sellers(caller.principals, grants, row.right, asked[0].marketplace)
         if not visible:
-            raise not_granted(row.right)
+            is_bound = any(principal.is_bound for principal in caller.principals)
+            raise not_granted(refused.right, needs_certificate=refused.right in BOUND and not is_bound)
         return visible
 
     def require_anything(self, caller: Caller, method: str) -> None:
@@ -155,13 +162,6 @@ class Gate:
             return self._certificates.read(pems[0])
         except CertificateRefused as error:
             raise _unauthenticated(str(error)) from None
-
-
-def require_rows(methods: list[str]) -> None:
-    """See that every method of the server has a row in the table of rights. TypeError names those that have none."""
-    missing = [method for method in methods if method not in METHODS]
-    if missing:
-        raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
 
 
 def _refuse_excess(seconds: float, what: str) -> None:

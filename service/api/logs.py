@@ -40,6 +40,15 @@ class Pseudonyms:
         return hmac.digest(self._key, seller.encode(), "sha256").hex()[:16]
 
 
+def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
+    """Return a principal as logs name it: the subject of a token, which may be a person, as a pseudonym.
+
+    Certificates name services, and stand in full: `dns:checkout.example`, `jwt:https://login.example#~0123456789abcdef`.
+    """
+    issuer, mark, _ = principal.partition("#")
+    return f"{issuer}#~{pseudonyms(principal)}" if mark and principal.startswith("jwt:") else principal
+
+
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
     """Return the text with each seller's id replaced by its pseudonym, wherever it stands as a word of its own."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}

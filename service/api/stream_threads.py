@@ -1,12 +1,15 @@
 """The threads of streams, apart from those of calls, which they would hold up for hours."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from scoring.errors import TooManyCalls
 from service.ledger.tail import server_stopping_error
+
+CHECK_SECONDS = 2.0
+"""How often a stream whose client is silent is looked at: whether it may go on."""
 
 
 class Streams:
@@ -46,10 +49,11 @@ class Streams:
             with self._lock:
                 del self._open[place]
 
-    def messages(self, incoming: Iterator[bytes]) -> Iterator[bytes]:
+    def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
         """Yield what a client sends, each message as it is asked for: gRPC's flow control then holds up the rest.
 
-        ServerStopping, between two messages, once the server is about to stop. A thread of its own reads, because
+        ServerStopping, between two messages, once the server is about to stop; and what `check` raises, which is called every
+        `CHECK_SECONDS` while the client is silent. A thread of its own reads, because
         nothing else can end a wait for a client that is silent.
         """
         ready = threading.Event()
@@ -62,7 +66,8 @@ class Streams:
                     raise server_stopping_error()
                 reading = self._readers.submit(next, incoming, None)
                 reading.add_done_callback(lambda _: ready.set())
-                ready.wait()
+                while not ready.wait(CHECK_SECONDS):
+                    check()
                 if not reading.done():
                     raise server_stopping_error()
                 data = reading.result()

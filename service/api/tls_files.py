@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 
 from scoring.errors import ConfigurationWrong
+from sellertrust.local import file_state
 from service.api.logs import Log
 
 
@@ -51,8 +52,7 @@ class TlsFiles:
             return fresh
 
     def _state(self) -> object:
-        stats = [path.stat() for path in self._paths]
-        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+        return [file_state(path) for path in self._paths]
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         context = ssl.SSLContext(

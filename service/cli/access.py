@@ -1,16 +1,21 @@
 """`sellertrust access show | check`: which right each method needs, and what a grants file gives."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scoring.errors import ConfigurationWrong
+from scoring.entries.kinds.table import BY_COMMAND, KINDS
+from scoring.errors import ConfigurationWrong, invalid
 from service.access.audit import verify_audit
 from service.access.decision import Grant
-from service.access.grants import Grants, load_grants
-from service.access.rights import BOUND, METHODS
-from service.cli.output import Format, Output, emit, say
+from service.access.grants import Grants, Issuer, load_grants
+from service.access.limits import Limit
+from service.access.principals import FORMS, Pattern, is_principal
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Scope
+from service.cli.output import Format, Output, emit, format_count, say
 from service.settings import load
 
 app = typer.Typer(help="Who may do what.", no_args_is_help=True)
@@ -29,25 +34,47 @@ def show(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the right that each method needs, and whether it asks for a certificate."""
+    """Show the right that each method needs, by kinds of entries where they differ, and whether it asks for a certificate."""
+    if principal is not None and not is_principal(principal):
+        raise invalid("--principal", f"{principal!r} is no principal: it must be {FORMS}, or local")
     found = None if principal is None else _grants(grants)
-    rows = []
+    emit([_method_row(method, row, kinds, principal, found) for method, row, kinds in _methods()], output)
+    key = load().pseudonym_key
+    if principal is not None and key is not None:
+        from service.api.logs import Pseudonyms, log_name
+
+        say(f"in the log it is {log_name(principal, Pseudonyms(key.get_secret_value().encode()))}")
+
+
+def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
+    """Yield each method and what it needs, once for each right that its entries may need, with their kinds."""
     for method, row in METHODS.items():
-        shown: dict[str, Any] = {
-            "method": method,
-            "right": row.right.value,
-            "certificate": row.right in BOUND,
-            "over": row.scope.value,
-        }
-        if found is not None:
-            numbers = [
-                number
-                for number, grant in enumerate(found.grants)
-                if row.right in grant.rights and grant.names(principal or "")
-            ]
-            shown["grants"] = ", ".join(f"grants[{number}]" for number in numbers)
-        rows.append(shown)
-    emit(rows, output)
+        if row.scope is not Scope.ENTRIES:
+            yield method, row, []
+            continue
+        for right in dict.fromkeys(RIGHT_OF_KIND.values()):
+            kinds = [kind for kind, of_kind in RIGHT_OF_KIND.items() if of_kind is right and kind not in BY_COMMAND]
+            yield method, replace(row, right=right), [KINDS[kind].key for kind in kinds]
+
+
+def _method_row(
+    method: str, row: MethodRow, kinds: list[str], principal: str | None, found: Grants | None
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "method": method,
+        "right": row.right.value,
+        "certificate": row.right in BOUND,
+        "over": row.scope.value,
+        "kinds": ", ".join(kinds),
+    }
+    if found is not None:
+        numbers = [
+            number
+            for number, grant in enumerate(found.grants)
+            if row.right in grant.rights and grant.names(principal or "")
+        ]
+        shown["grants"] = ", ".join(f"grants[{number}]" for number in numbers)
+    return shown
 
 
 @app.command("check")
@@ -59,8 +86,12 @@ def check(
 ) -> None:
     """Check a grants file as a server would, tell every error in it, and show what it grants."""
     found = _grants(grants)
-    emit([_grant_row(number, grant) for number, grant in enumerate(found.grants)], output)
-    say(f"the file is sound: {len(found.grants)} grants, {len(found.issuers)} issuers of tokens")
+    rows = [_issuer_row(number, issuer) for number, issuer in enumerate(found.issuers)]
+    rows += [_grant_row(number, grant) for number, grant in enumerate(found.grants)]
+    rows += [_limit_row(number, limit) for number, limit in enumerate(found.limits)]
+    emit(rows, output)
+    parts = {"issuer": found.issuers, "grant": found.grants, "limit": found.limits}
+    say(f"the file is sound: {', '.join(format_count(len(those), name) for name, those in parts.items())}")
 
 
 @app.command("verify-audit")
@@ -83,6 +114,19 @@ def _grants(path: Path | None) -> Grants:
     return load_grants(chosen)
 
 
+def _issuer_row(number: int, issuer: Issuer) -> dict[str, str]:
+    believed = {"audience": [issuer.audience], "keys": [issuer.keys], "algorithms": issuer.algorithms}
+    if issuer.authorities is not None:
+        believed["authorities"] = [str(issuer.authorities)]
+    return _row(f"issuers[{number}]", f"jwt:{issuer.issuer}#...", [], issuer.marketplaces, believed)
+
+
+def _limit_row(number: int, limit: Limit) -> dict[str, str]:
+    numbers = {name: getattr(limit, name) for name in ("calls_per_second", "entries_per_second", "streams")}
+    limits = {"classes": limit.classes} | {name: [f"{value:g}"] for name, value in numbers.items() if value}
+    return _row(f"limits[{number}]", _texts(limit.principals), [], [], limits)
+
+
 def _grant_row(number: int, grant: Grant) -> dict[str, str]:
     limits = {
         "sellers": grant.sellers - {"*"},
@@ -92,10 +136,26 @@ def _grant_row(number: int, grant: Grant) -> dict[str, str]:
         "entry_ids": grant.entry_ids,
         "actions": grant.actions,
     }
+    rights = [right.value for right in grant.rights]
+    return _row(f"grants[{number}]", _texts(grant.principals), rights, grant.marketplaces, limits)
+
+
+def _texts(patterns: Iterable[Pattern]) -> str:
+    return ", ".join(pattern.text for pattern in patterns)
+
+
+def _row(
+    table: str,
+    principals: str,
+    rights: Iterable[str],
+    marketplaces: Iterable[str],
+    limits: Mapping[str, Iterable[str]],
+) -> dict[str, str]:
+    """Return one table of the file as a row."""
     return {
-        "grant": f"grants[{number}]",
-        "principals": ", ".join(pattern.text for pattern in grant.principals),
-        "rights": ", ".join(sorted(right.value for right in grant.rights)),
-        "marketplaces": ", ".join(sorted(grant.marketplaces)),
+        "table": table,
+        "principals": principals,
+        "rights": ", ".join(sorted(rights)),
+        "marketplaces": ", ".join(sorted(marketplaces)),
         "limits": "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in limits.items() if values),
     }

@@ -131,5 +131,7 @@ _NEXT_OF = {
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
     "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",
+    "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",
+    "AUDIT_UNAVAILABLE": "have the server's operator see that SELLERTRUST_AUDIT_FILE can be written, and send it again",
     "OCCUR_TIME_AHEAD": "send it again in some seconds; whoever states the time has a clock that runs fast",
 }

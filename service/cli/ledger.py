@@ -108,23 +108,25 @@ def watch(
 
     Broken connections are made up for. As JSON, each line is an entry as ledger append and ledger import read it.
     """
-    position = after
+    position, is_under_way = after, False
+    heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
     with client() as (connection, settings):
-        if output is Format.TABLE:
-            write(_watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))))
         try:
             for response in connection.watch_entries(
                 marketplace_of(marketplace, settings), seller, after_sequence=after
             ):
                 if output is Format.JSON:
                     write("".join(map(_json_line, response.entries)))
-                else:
-                    write("".join(_watch_line(_entry_row(entry)) for entry in response.entries))
-                position = response.sequence
+                else:  # the heading once the server has let the watch begin
+                    write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
+                    heading = ""
+                position, is_under_way = response.sequence, True
         except KeyboardInterrupt:
+            is_under_way = True
             raise ResumeHintShown(INTERRUPTED) from None
         finally:
-            say(f"seen up to {position}; go on from there with --after {position}")
+            if is_under_way:
+                say(f"seen up to {position}; go on from there with --after {position}")
 
 
 @app.command("list")

@@ -59,7 +59,8 @@ class ResumeHintShown(SystemExit):
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 unforeseen; 2 wrong input: arguments, entries, or a file that is not there; 3 not on record;"
-    " 4 refused by the state of the ledger, by rejects or by a hard gate; 5 unavailable or too slow, try again;"
+    " 4 refused by the state of the ledger, by rejects, by a hard gate, or to a caller who shows nobody or is not granted it;"
+    " 5 unavailable, too slow or beyond a limit, try again;"
     " 6 configuration not usable: a study (also one that is not there), mapping, setting, policy, model or database."
 )
 

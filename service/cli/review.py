@@ -4,6 +4,7 @@ import uuid
 from enum import StrEnum
 from typing import Annotated, Any
 
+import grpc
 import typer
 
 from scoring.errors import invalid
@@ -140,6 +141,8 @@ def decide_all(
     }
     done = _decide_all(action, marketplace, wanted)
     emit_one(outcome_row(name, done), output)
+    if not done.count:
+        say("nothing is selected: no violation that allows the action fits all conditions")
     if not execute and done.count:
         say(
             f"nothing was decided; to decide, the same with: --execute --expected-count {done.count} --etag {done.etag}"
@@ -155,11 +158,22 @@ def _decide_all(action: BulkAction, marketplace: str | None, wanted: dict[str, A
         try:
             while (done := review.decide_violations(where, number, **wanted)).remaining and execute:
                 say(f"{done.decided:,} of {done.count:,} decided")
+            if not done.count and wanted["notifier"]:
+                _require_notifier(review, where, wanted["notifier"])
         except (SellertrustCallError, KeyboardInterrupt) as error:
             if execute and (isinstance(error, KeyboardInterrupt) or exit_code(error) in _MAY_GO_ON):
                 say(f"this may have stopped half-way: the same command with --decision-id {name} goes on")
             raise
     return done
+
+
+def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> None:
+    """Refuse a notifier that has reported nothing, as far as the caller may know; NOTIFIER_NOT_FOUND."""
+    try:
+        review.get_notifier(marketplace, notifier)
+    except SellertrustCallError as error:
+        if error.code is not grpc.StatusCode.PERMISSION_DENIED:
+            raise
 
 
 _MAY_GO_ON = (Exit.UNAVAILABLE, Exit.UNFORESEEN)

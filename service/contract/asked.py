@@ -58,7 +58,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
     kind = _KIND_OF_KEY.get(key)
     fact: Any = getattr(entry, key) if key else entry
     names = fact.DESCRIPTOR.fields_by_name if key else {}
-    right = Right.APPEND if kind is None else RIGHT_OF_KIND.get(kind, Right.APPEND)
+    right = Right.APPEND if kind is None else RIGHT_OF_KIND[kind]
     decides = right is Right.DECIDE
     return Asked(
         right=right,

@@ -11,7 +11,7 @@ from scoring.entries.kinds.conduct import AttributionStated, StatusChanged
 from scoring.entries.kinds.table import Fact
 from scoring.enums import Action, Attribution, Kind
 from scoring.errors import PermissionDenied
-from service.call_context import LOCAL_CALLER, current_call
+from service.call_context import LOCAL_CALLER, current_call, is_answering
 from service.ledger.expressions import Texts, among
 from service.ledger.tables import ENTRY
 
@@ -40,11 +40,14 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
 
     A violation that was derived from a report of a product is the report's. One that only this batch may derive is decided
     by a later one, since whose it is is not on record yet: its id can be computed. Whether the goods were somebody else's,
-    accepted or rejected, is a decision too. `local`, and who calls no server, may do all of it.
+    accepted or rejected, is a decision too. `local`, and who calls no server, may do all of it; a call of which nobody is
+    known appends nothing.
     """
     caller = current_call().caller
-    if caller in {"", LOCAL_CALLER}:
+    if caller == LOCAL_CALLER or not (caller or is_answering()):
         return
+    if not caller:
+        raise PermissionDenied("nobody is known to call, so nothing is appended")
     decided = {item.entry.fact.violation: index for index, item in enumerate(batch) if _decides(item.entry.fact)}
     reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
     own = decided.keys() & reported.keys()

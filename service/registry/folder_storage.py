@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scoring.errors import ConfigurationWrong
+from sellertrust.local import file_state
 from service.registry.moves import Move, is_digest, is_move, line_of, move_of
 from service.registry.storage import Decide, refuse_size
 
@@ -95,10 +96,9 @@ class Folder:
 
     def stamp(self) -> object:
         try:
-            state = self._log.stat()
+            return file_state(self._log)
         except FileNotFoundError:
             return None
-        return state.st_ino, state.st_size, state.st_mtime_ns
 
     @contextmanager
     def _writing(self) -> Iterator[BinaryIO]:

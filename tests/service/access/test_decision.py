@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access.decision import EVERY, Asked, Grant, allowed, visible_sellers
+from service.access.decision import EVERY, Asked, Grant, GrantList, first_refused, visible_sellers
 from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
+
+
+def allowed(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
+    return first_refused(who, GrantList(given_grants), call) is None
+
 
 NAMES = ("dns:a.example", "dns:b.example")
 IDS = ("m1", "m2")
@@ -120,7 +125,7 @@ def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
 def test_visible_are_the_sellers_for_each_of_whom_the_call_is_allowed(
     who: list[Principal], given_grants: list[Grant], market: str
 ) -> None:
-    visible = visible_sellers(who, given_grants, Right.READ_LEDGER, market)
+    visible = visible_sellers(who, GrantList(given_grants), Right.READ_LEDGER, market)
     for seller in ("s1", "s2", "s3"):
         asked_for = [Asked(Right.READ_LEDGER, market, seller)]
         assert (seller in visible or "*" in visible) == allowed(who, given_grants, asked_for)

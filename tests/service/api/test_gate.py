@@ -1,6 +1,8 @@
 """The gate before every call: who calls, over real connections, and what is refused before any work."""
 
+import re
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -8,11 +10,18 @@ from typing import Any
 import grpc
 import pytest
 
-from scoring.errors import ConfigurationWrong
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed
+from scoring.enums import Kind
+from scoring.errors import ConfigurationWrong, PermissionDenied
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from service.api.gate import require_rows
+from service.access import rights
+from service.access.rights import require_rows
+from service.api.visible import visible_entries, visible_violations
+from service.call_context import Call, answer_call
+from service.contract.resource_names import parse_parent
 from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
 
@@ -120,6 +129,19 @@ def test_an_entry_that_decides_needs_the_right_to_decide(callers: Callers) -> No
         denied(customs.append_entries, MARKET, [decision])
 
 
+def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
+    """That of the entry's kind, whichever method brings it; and that a token alone does not carry it."""
+    entries = {key: entry_pb2.Entry(entry_id="b1-8") for key in ("override", "measure", "correction")}
+    for key, entry in entries.items():
+        getattr(entry, key).SetInParent()
+    wanted = {"override": "override", "measure": "impose_measures", "correction": "decide"}
+    own = violation("b1-7", "s-1", notifier="brand-1")
+    with callers.client("brand.example") as brand:
+        for key, entry in entries.items():
+            error = denied(brand.append_entries, MARKET, [own, entry])
+            assert (error.metadata, "certificate" in error.message) == ({"right": wanted[key]}, False)
+
+
 def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Callers) -> None:
     with callers.client("staff.example") as staff, callers.client("checkout.example") as checkout:
         told = {
@@ -166,6 +188,14 @@ def test_certificates_of_another_authority_and_of_another_time_open_no_connectio
         with callers.running.client(**one.options()) as client, pytest.raises(SellertrustCallError) as caught:
             client.get_violation(MARKET, "c-1", deadline_seconds=5)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert "refuse the one that it is shown" in caught.value.message
+    for options, hint in (
+        ({}, "the server may speak TLS (give tls)"),
+        ({"tls": callers.authority.ca}, "ask for a client certificate (give certificate and key)"),
+        ({"tls": foreign.tls}, "tls must hold the authority that signed the server's certificate"),
+    ):
+        with callers.running.client(**options) as client, pytest.raises(SellertrustCallError, match=re.escape(hint)):
+            client.get_violation(MARKET, "c-1", deadline_seconds=5)
 
 
 def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> None:
@@ -209,6 +239,19 @@ def test_the_log_names_the_caller_and_nothing_else_that_it_shows(callers: Caller
     assert canary not in callers.running.log.getvalue()
 
 
+def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -> None:
+    """A subject may be a person; who has the key of the pseudonyms finds it in the log all the same."""
+    subject = "ann.smith@example.org"
+    with callers.client("brand.example", token=callers.issuer.token_file(subject)) as client:
+        denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
+        denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
+    first, second = [line["caller"] for line in callers.running.lines()[-2:]]
+    brand, user = first.split(" ")
+    assert (brand, first) == (BRAND, second)
+    assert re.fullmatch(r"jwt:https://login\.example#~[0-9a-f]{16}", user)
+    assert subject not in callers.running.log.getvalue()
+
+
 def test_whoever_opens_the_socket_is_local_and_others_cannot(callers: Callers) -> None:
     path = callers.running.server.settings.socket
     assert path is not None
@@ -234,7 +277,8 @@ def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
                     assert caught.value.reason == "SELLER_NOT_FOUND"
                     denied(client.get_trust_score, "other", "s")
                     options = {"actor": "user", "reason": "so", "entry_id": "t-1"}
-                    denied(client.confirm_violation, MARKET, "v", **options)  # a token alone can be replayed
+                    error = denied(client.confirm_violation, MARKET, "v", **options)  # a token alone can be replayed
+                    assert "beside a client certificate" in error.message
                 else:
                     assert message in refused(client.get_trust_score, MARKET, "s")
 
@@ -281,3 +325,37 @@ def test_grants_by_which_nobody_can_show_who_calls_stop_the_start(tmp_path: Path
 def test_a_method_without_a_row_stops_the_start() -> None:
     with pytest.raises(TypeError, match="LedgerService/Forget"):
         require_rows(["LedgerService/ListEntries", "LedgerService/Forget"])
+
+
+def test_a_kind_of_entries_without_a_row_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rights, "RIGHT_OF_KIND", {Kind.STATUS: rights.Right.DECIDE})
+    with pytest.raises(TypeError, match="entries of the kind violation"):
+        require_rows([])
+
+
+def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
+    used = {row.right for row in rights.METHODS.values()} | {*rights.RIGHT_OF_KIND.values()}
+    assert used == {*rights.Right}
+
+
+def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: Callers) -> None:
+    """As in a thread that a servicer might start, and before a call is granted."""
+    ledger = callers.running.ledger
+    ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
+    parent = parse_parent(f"marketplaces/{MARKET}", "parent")
+    call = Call()
+
+    def shown() -> bool:
+        page, _ = visible_violations(ledger, parent, ledger.cut(), (), 0, 10)
+        return bool(visible_entries(ledger, parent, ledger.cut(), 0, 10) or page)
+
+    def answer() -> None:
+        answer_call(call)
+        assert not shown()
+        with pytest.raises(PermissionDenied):
+            ledger.append(MARKET, [Entry("lost-2", "s-9", ProductListed("gtin-2"), occur_time=1_600_000_000_000_000)])
+        call.visible_sellers = None
+        assert shown()
+
+    assert not shown()
+    copy_context().run(answer)

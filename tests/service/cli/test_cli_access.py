@@ -1,7 +1,9 @@
 """`sellertrust access`: the table of rights, and the check of a grants file."""
 
+import json
 from pathlib import Path
 
+from service.api.logs import Pseudonyms
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.service.shells import MARKET, bare_shell, lines_of, serving, shell_of
 
@@ -9,6 +11,10 @@ from tests.service.shells import MARKET, bare_shell, lines_of, serving, shell_of
 def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
     rows = {row["method"]: row for row in shell.json("access", "show")}
+    by_kind = {row["right"]: row["kinds"] for row in shell.json("access", "show") if "AppendEntries" in row["method"]}
+    assert (by_kind["override"], by_kind["decide"]) == ("override", "status, attribution, incident, correction")
+    assert "violation" in by_kind["append"].split(", ")
+    assert "clock" not in ", ".join(by_kind.values())
     assert rows["LedgerService/OverturnViolation"]["right"] == "decide"
     assert rows["LedgerService/OverturnViolation"]["certificate"] is True
     path = tmp_path / "grants.toml"
@@ -19,6 +25,18 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
     }
     assert rows["TrustScoreService/GetTrustScore"] == "grants[0]"
     assert rows["LedgerService/ListEntries"] == ""
+    for garbage in ("garbage", "dns:*.example", "DNS:a.example", "dns:"):
+        assert "is no principal" in shell.error(2, "access", "show", "--principal", garbage, "--grants", path)
+
+
+def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "grants.toml"
+    write_grants(path, grant("dns:*.example", ["read_scores"]))
+    shell = shell_of(tmp_path, pseudonym_key="0123456789abcdef", grants=path)
+    told = shell("access", "show", "--principal", "jwt:https://login.example#ann@example.org")[1]
+    name = "jwt:https://login.example#~" + Pseudonyms(b"0123456789abcdef")("jwt:https://login.example#ann@example.org")
+    assert f"in the log it is {name}" in told
+    assert "in the log it is dns:a.example" in shell("access", "show", "--principal", "dns:a.example")[1]
 
 
 def test_a_grants_file_is_checked_as_a_server_does_it(tmp_path: Path) -> None:
@@ -27,6 +45,14 @@ def test_a_grants_file_is_checked_as_a_server_does_it(tmp_path: Path) -> None:
     write_grants(path, grant("dns:*.example", ["read_scores"], sellers=["s-1"]))
     [row] = shell.json("access", "check", path)
     assert (row["principals"], row["rights"], row["limits"]) == ("dns:*.example", "read_scores", "sellers s-1")
+    limits = '[[limits]]\nprincipals = ["dns:*.example"]\ncalls_per_second = 2.5\nclasses = ["read"]\n'
+    write_grants(path, TokenIssuer(tmp_path).table(), grant("dns:*.example", ["read_scores"]), limits)
+    stdout, told = shell("access", "check", path, "-o", "json")
+    issuer, one, limit = json.loads(stdout)
+    assert (issuer["table"], issuer["principals"]) == ("issuers[0]", "jwt:https://login.example#...")
+    assert "audience sellertrust" in issuer["limits"]
+    assert (one["table"], limit["limits"]) == ("grants[0]", "classes read; calls_per_second 2.5")
+    assert "1 issuer, 1 grant, 1 limit" in told
     write_grants(path, grant("customs", ["rule"]))
     said = shell.error(6, "access", "check", path)
     assert "grants[0].principals" in said
@@ -46,7 +72,25 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_token=token)
         assert "SELLERTRUST_TARGET_TOKEN" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
         assert "sellertrust access show" in shell.error(4, "violation", "show", "v-1", target_token=token)
+        said = shell.error(4, "ledger", "watch", target_token=token)
+        assert "CALLER_NOT_GRANTED" in said
+        assert "seen up to" not in said
         (tmp_path / "junk.jwt").write_text("not a token")
         said = shell.error(6, "violation", "show", "v-1", target_token=tmp_path / "junk.jwt")
         assert "SELLERTRUST_TARGET_TOKEN" in said
         assert "holds no token" in said
+
+
+def test_a_caller_beyond_its_limit_is_told_to_wait_and_not_to_start_the_server(tmp_path: Path) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
+    limit = '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 0.001\n'
+    write_grants(path, grant("dns:a.example", ["read_ledger"]), limit)
+    shown = authority.certificate(dns=["a.example"])
+    with serving(shell_of(tmp_path / "data", **authority.server_settings(), grants=path), tmp_path) as address:
+        caller = {"target_ca": shown.tls, "target_certificate": shown.certificate, "target_key": shown.key}
+        shell = shell_of(tmp_path / "data", target=address, **caller)
+        shell("ledger", "list")
+        said = shell.error(5, "ledger", "list")
+        assert "TOO_MANY_CALLS" in said
+        assert "wait and send it again" in said
+        assert "sellertrust serve" not in said
