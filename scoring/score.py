@@ -10,7 +10,7 @@ from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
 from scoring.enums import Kind, ScoreState, Status, Tier
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of, stack_columns
-from scoring.features.facts import Facts, mark_never_counting, resolve, settle
+from scoring.features.facts import Facts, apply_changes, mark_never_counting, resolve
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
@@ -83,7 +83,7 @@ def score(
         ]
         return [answer for part in parts for answer in part]
     if artifact is None:
-        columns = settle(columns_of(rows, sellers))
+        columns = apply_changes(columns_of(rows, sellers))
         facts = _resolve_views(columns, [observe_time])
         until = hold_until(columns, facts, observe_time).tolist()
         members = _group_by_seller(facts, len(sellers))
@@ -163,7 +163,7 @@ def fold_views(
     """Fold the views that answers need: now, `policy.clear_days` past day-ends, and now with allegations upheld."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
-    columns = settle(columns_of(rows, sellers))
+    columns = apply_changes(columns_of(rows, sellers))
     facts = _resolve_views(columns, times)
     n = len(sellers)
     sums = artifact.folder.fold(facts)

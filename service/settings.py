@@ -201,7 +201,7 @@ class Settings(BaseModel):
     target_token: OptionalFile = Field(default=None, description="File of a bearer token to show it")
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One line of `config show`."""
 
     name: str
@@ -243,10 +243,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def describe(settings: Settings) -> list[Row]:
+def describe(settings: Settings) -> list[SettingRow]:
     """Return every setting with its variable, value and source; secrets and the passwords in URLs are hidden."""
     return [
-        Row(
+        SettingRow(
             name,
             _variable(name),
             _shown(name, getattr(settings, name)),

@@ -22,7 +22,7 @@ from service.cli.app import app
 from service.cli.output import EXIT_CODES
 from service.ledger.notifiers import ORDER_DAYS
 from service.review.priority import HARM_WEIGHTS
-from service.review.reliability import AGAINST, PRIORS, Prior
+from service.review.reliability import AGAINST, PRIORS, NotifierPrior
 from tests import contract
 from tests.docs_of_access import access_page
 
@@ -269,7 +269,7 @@ def _review() -> Iterator[str]:
         yield f"| {severity.name.lower()} | {weight} |"
 
 
-def _beta(prior: Prior) -> str:
+def _beta(prior: NotifierPrior) -> str:
     return f"{prior.upheld:g} | {prior.failed:g} | {prior.mean:g}"
 
 

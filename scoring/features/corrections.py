@@ -13,7 +13,7 @@ from scoring.features.columns import EntryColumns
 K = TypeVar("K", int, str)
 
 
-def corrected(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
+def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
     """Return the entries after corrections, and which of the given entries they are; an entry's last correction counts.
 
     `decided`, shape (n,), marks the visible decisions.

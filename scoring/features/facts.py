@@ -22,7 +22,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTE
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.enums import Attribution, Kind, Severity, Status
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import apply_moves, apply_regroupings, corrected
+from scoring.features.corrections import apply_corrections, apply_moves, apply_regroupings
 from scoring.features.findings import FINDING_KINDS, findings_of
 from scoring.time import DAY
 
@@ -111,7 +111,7 @@ _IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9
 _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in range(9)])
 
 
-def are(*kinds: Kind) -> Bools:
+def kind_mask(*kinds: Kind) -> Bools:
     """Return, by number of a kind, whether it is among the given kinds."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
@@ -122,10 +122,10 @@ COUNTING_KINDS = FINDING_KINDS.union(
 )
 """Kinds of entries that `resolve` reads: all others change no score."""
 
-_IS_DECISION = are(*_DECISIONS)
-_IS_SETTLED = are(Kind.INCIDENT, Kind.CORRECTION)
-_IS_ABOUT_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-_IS_FINDING = are(*FINDING_KINDS)
+_IS_DECISION = kind_mask(*_DECISIONS)
+_IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
+_IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+_IS_FINDING = kind_mask(*FINDING_KINDS)
 
 
 def resolve(
@@ -147,7 +147,7 @@ def resolve(
     moment = observe_time[columns.case]
     reported = columns.report_time < (moment if reported_before is None else reported_before)
     decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
-    columns, kept = corrected(columns, decided)
+    columns, kept = apply_corrections(columns, decided)
     moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before = reported & (columns.occur_time < moment)
     day = observe_time // DAY
@@ -202,23 +202,23 @@ def _start_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
     return start
 
 
-def settle(columns: EntryColumns) -> EntryColumns:
+def apply_changes(columns: EntryColumns) -> EntryColumns:
     """Apply all corrections, merges and splits among the entries, once for every observe time that is looked at.
 
     Decisions are visible by knowledge and not by the observe time, so `resolve` gives the same of what is left, but
     training's (`as_reported`).
     """
-    settling = _IS_SETTLED[columns.kind]
+    settling = _IS_CHANGE[columns.kind]
     if not settling.any():
         return columns
-    columns, _ = corrected(columns, settling)
+    columns, _ = apply_corrections(columns, settling)
     changes, places = columns.take(columns.kind == Kind.INCIDENT), np.flatnonzero(columns.kind == Kind.VIOLATION)
     moves = columns.take((columns.kind == Kind.CORRECTION) & (columns.incident >= 0))
     reports, incident = columns.take(places), columns.incident.copy()
     if len(moves.case):
         reports = apply_moves(reports, moves, changes, _retracted(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind])))
     incident[places] = apply_regroupings(reports, changes)
-    return columns.with_incident(incident).take(~_IS_SETTLED[columns.kind])
+    return columns.with_incident(incident).take(~_IS_CHANGE[columns.kind])
 
 
 def mark_never_counting(columns: EntryColumns, reported_before: int) -> Bools:

@@ -5,10 +5,10 @@ import numpy as np
 from scoring.arrays import Ints
 from scoring.enums import Kind
 from scoring.features.columns import EntryColumns
-from scoring.features.facts import Facts, are
+from scoring.features.facts import Facts, kind_mask
 from scoring.time import DAY
 
-_IS_SEEN_BY_TIME = are(
+_IS_SEEN_BY_TIME = kind_mask(
     *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.EXPOSURE)
 )
 """The kinds of which an entry is visible from some observe time on; decisions are visible by knowledge, at every time."""

@@ -27,7 +27,7 @@ from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.model.certificate import certify
 from scoring.model.interval import Prior, default_prior, prior_of
-from scoring.model.promises import FREEABLE, freed, is_freed, stated
+from scoring.model.promises import FREEABLE, free_direction, is_freed, state_promises
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
 from scoring.version import CORE_VERSION
@@ -112,7 +112,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "model.txt": model.model_text.encode(),
         "decay.json": canonical_json({str(h): decay_table(h) for h in HALF_LIVES}),
         "golden.json": canonical_json(golden),
-        "certificate.json": canonical_json(certify(model.model_text, directions) | stated(model.features)),
+        "certificate.json": canonical_json(certify(model.model_text, directions) | state_promises(model.features)),
         "evaluation.json": canonical_json(model.evaluation),
         "lineage.json": canonical_json(model.lineage),
     }
@@ -145,14 +145,14 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
     """Verify a whole artifact and make it ready to score. ArtifactRefused says which part does not match."""
-    return ready(parts, verify(parts))
+    return open_verified(parts, verify(parts))
 
 
-def ready(parts: Mapping[str, bytes], digest: str) -> Artifact:
+def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     """Make an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
     last bit. ArtifactRefused if that gives other scores.
     """
-    with _held_together():
+    with _refusing_damage():
         artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
         # Golden vectors are the publisher's choice, and may pass by the tree that is read otherwise.
         if parse_model(artifact.model_text()).trees != parse_model(parts["model.txt"].decode()).trees:
@@ -170,7 +170,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
     features, model text, certificate, decay tables, golden vectors by our own reading of the trees. Returns the digest.
     ArtifactRefused says which part does not match.
     """
-    with _held_together():
+    with _refusing_damage():
         digest = verify_content(parts)
         manifest = _json(parts[MANIFEST])
         _verify_constants(manifest)
@@ -186,15 +186,15 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
-    with _held_together():
+    with _refusing_damage():
         manifest = _json(parts[MANIFEST])
-        stated = manifest["parts"]
+        state_promises = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
             raise ArtifactRefused(f"the artifact has format {manifest['format']}; this release reads format {FORMAT}")
         for name in PARTS:
             if name not in parts:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
-            if sha256(parts[name]).hexdigest() != stated[name]:
+            if sha256(parts[name]).hexdigest() != state_promises[name]:
                 raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
     return sha256(parts[MANIFEST]).hexdigest()
 
@@ -207,7 +207,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def _held_together() -> Iterator[None]:
+def _refusing_damage() -> Iterator[None]:
     """Turn every error that a damaged part causes in Python or LightGBM into a refusal."""
     try:
         yield
@@ -264,7 +264,7 @@ def _verify_certificate(manifest: Mapping[str, Any], parts: Mapping[str, bytes])
     directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
         raise ArtifactRefused("the artifact names a feature twice")
-    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions) | stated(features):
+    if _json(parts["certificate.json"]) != certify(parts["model.txt"].decode(), directions) | state_promises(features):
         raise ArtifactRefused("the certificate of the artifact is not that of its model")
 
 
@@ -350,7 +350,7 @@ def _freed(row: Mapping[str, Any]) -> Feature:
             f"the artifact frees feature {row['feature']} of its direction, which can be 0 of {', '.join(sorted(FREEABLE))}"
             " alone"
         )
-    return freed(feature)
+    return free_direction(feature)
 
 
 def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:

@@ -79,11 +79,11 @@ def default_prior(constants: Constants) -> Prior:
     weights = constants.severity_weights.values()
     mean = sum(weights) / len(Severity)
     mix = (*[mean / len(Category)] * len(Category), mean, 0.75, 0.5)
-    return Prior(rate, rate, mix, grain_of(np.array([*weights], dtype=np.float64)))
+    return Prior(rate, rate, mix, severity_grain(np.array([*weights], dtype=np.float64)))
 
 
-def grain_of(weights: Floats) -> float:
-    """Return the mean square over the mean of severity weights, shape (n,): `grain_of([1, 3, 9, 27]) == 20.5`."""
+def severity_grain(weights: Floats) -> float:
+    """Return the mean square over the mean of severity weights, shape (n,): `severity_grain([1, 3, 9, 27]) == 20.5`."""
     return float((weights * weights).sum() / weights.sum())
 
 
@@ -118,10 +118,10 @@ _UPPER = np.array(
 """The 95 % quantile of Gamma(shape), to 6 digits."""
 
 
-def ends(k: Floats) -> tuple[Floats, Floats]:
-    """Return the 5 % and 95 % quantiles of Gamma(k), k >= 0, of the shape of `k`: `ends(0.5)[1] == 1.92073`.
+def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
+    """Return the 5 % and 95 % quantiles of Gamma(k), k >= 0, of the shape of `k`: `gamma_interval(0.5)[1] == 1.92073`.
 
-    `ends(0)[1] == 0`.
+    `gamma_interval(0)[1] == 0`.
     """
     spread = 1.0 / (9.0 * np.maximum(k, 1e-9))
     low, high = (np.maximum(1.0 - spread + z * np.sqrt(spread), 0.0) for z in (-Z, Z))
@@ -147,7 +147,7 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
         [sums.recent],
         [sums.total_failures],
     )
-    low, high = ends(k)
+    low, high = gamma_interval(k)
     for place, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
         rates = grain * quantile / x
         series[:, :, place : place + n] = further(own, rates * orders[:, None])

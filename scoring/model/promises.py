@@ -32,7 +32,7 @@ PROMISES = (
 FREEABLE = frozenset(name for promise in PROMISES for name in promise.rests_on)
 
 
-def freed(feature: Feature) -> Feature:
+def free_direction(feature: Feature) -> Feature:
     """Return the feature without its direction."""
     return replace(feature, direction=0)
 
@@ -42,14 +42,14 @@ def is_freed(feature: AnyFeature) -> bool:
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 
-def given_up(features: Iterable[AnyFeature]) -> list[Promise]:
+def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
     """Return the promises that a model of these features does not keep, in the order of the table."""
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
 
 
-def stated(features: Iterable[AnyFeature]) -> dict[str, object]:
+def state_promises(features: Iterable[AnyFeature]) -> dict[str, object]:
     """Return the certificate's statement of promises kept and given up; empty if all are kept, as in earlier releases."""
-    lost = [promise.name for promise in given_up(features)]
+    lost = [promise.name for promise in broken_promises(features)]
     held = [promise.name for promise in PROMISES if promise.name not in lost]
     return {"promises": {"held": held, "given_up": lost}} if lost else {}

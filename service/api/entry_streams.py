@@ -95,11 +95,11 @@ class EntryStreams:
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:
             found = visible_entries(self._ledger, parent, cut, after, limit + 1)
-            page = fitting([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
+            page = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         return page, last if len(page) == len(found) else page[-1].sequence
 
 
-def fitting(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
+def cut_to_message(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
     """Return the entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
     total = 0
     for place, entry in enumerate(entries):

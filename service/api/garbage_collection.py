@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def freeze_loaded_objects() -> None:
     """Collect once what is loaded by now (LightGBM, SQLAlchemy, protobuf), and leave it out from then on.
 
     Facts hold no cycles, so young objects are looked at less often: 20 % of an append of 10,000 went into looking.

@@ -13,7 +13,7 @@ from scoring.entries.kinds.conduct import StatusChanged
 from scoring.enums import Action
 from scoring.errors import FieldViolation, InvalidInput, SellertrustError
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.entry_streams import EntryStreams, fitting
+from service.api.entry_streams import EntryStreams, cut_to_message
 from service.api.reads import Reads, is_number
 from service.api.visible import visible_entries, visible_violations
 from service.contract.entries import appended_response, entry_message
@@ -68,7 +68,7 @@ class LedgerServicer(EntryStreams):
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
         found = visible_entries(self._ledger, parent, page.cut, after, limit + 1)
-        entries = fitting([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
+        entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         more = len(entries) < len(found)
         return ledger_pb.ListEntriesResponse(
             entries=entries, next_page_token=page.token(entries[-1].sequence) if more else ""

@@ -10,7 +10,7 @@ from sellertrust.v1 import model_service_pb2 as model_pb
 from service.api.reads import is_number, page_of
 from service.contract.models import model_message, move_message, row_message
 from service.contract.resource_names import model_name, parse_model
-from service.registry.figures import difference
+from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
 MODEL_METHODS = tuple(method.name for method in model_pb.DESCRIPTOR.services_by_name["ModelService"].methods)
@@ -54,7 +54,7 @@ class ModelServicer:
         names = parse_model(request.first, "first"), parse_model(request.second, "second")
         with self._registry() as registry:
             first, second = (registry.resolve(name) for name in names)
-            rows = difference(registry.content(first), registry.content(second))
+            rows = compare_models(registry.content(first), registry.content(second))
         return model_pb.DiffModelsResponse(
             first=model_name(first), second=model_name(second), rows=[row_message(row) for row in rows]
         )

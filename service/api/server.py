@@ -23,7 +23,7 @@ from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.calls import Calls
-from service.api.garbage_collection import settle
+from service.api.garbage_collection import freeze_loaded_objects
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
@@ -251,7 +251,7 @@ def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | N
     """
     try:
         ledger.ping()
-        settle()
+        freeze_loaded_objects()
         with _signals() as wait_for_signal, server:
             if ready is not None:
                 ready(server)

@@ -27,7 +27,7 @@ from service.cli import (
     violations,
 )
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
-from service.cli.troubles import of_ledger
+from service.cli.troubles import explain_ledger_error
 
 
 def demo(
@@ -109,7 +109,11 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
         remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
         return exit_code(error), str(error), remedy
     if isinstance(error, SellertrustError):
-        return of_ledger(error) if isinstance(error, LedgerUnavailable) else (exit_code(error), error.message, "")
+        return (
+            explain_ledger_error(error)
+            if isinstance(error, LedgerUnavailable)
+            else (exit_code(error), error.message, "")
+        )
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy

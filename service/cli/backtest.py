@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
-    from training.monitoring.backtest import Backtest, Step
+    from training.monitoring.backtest import Backtest, BacktestDay
     from training.observation.export import LedgerTable
     from training.study.definition import Study
 
@@ -193,7 +193,7 @@ _NAMES = ("absent", *(tier.name.lower() for tier in Tier))
 _RATED = _NAMES[2:]
 
 
-def _row(step: "Step") -> dict[str, Any]:
+def _row(step: "BacktestDay") -> dict[str, Any]:
     """Return a step as a row of the table."""
     counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
     row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
@@ -220,7 +220,7 @@ def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
     }
 
 
-def _by_tier(steps: "Sequence[Step]") -> list[dict[str, Any]]:
+def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
     """Return observed beside expected by tier, over the steps with known outcomes that the model did not learn from."""
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
@@ -255,7 +255,7 @@ def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
     return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
 
 
-def _whole(step: "Step") -> dict[str, Any]:
+def _whole(step: "BacktestDay") -> dict[str, Any]:
     """Return a step as JSON values."""
     figures = step.figures
     return {

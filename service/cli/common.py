@@ -15,7 +15,7 @@ from scoring.errors import invalid
 from scoring.time import MAX_TIME, parse_time
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
-from service.cli.connecting import connected
+from service.cli.connecting import connect
 from service.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ KnownTime = Annotated[
 def client() -> Iterator[tuple[Client, Settings]]:
     """Open a client of the configured server, and return it with the settings."""
     settings = load()
-    with connected(settings) as connection:
+    with connect(settings) as connection:
         yield connection, settings
 
 
@@ -53,7 +53,7 @@ def moment(text: str | None, option: str) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def entries_named(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
+def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
     """Return those of a seller's entries that have these ids, by id.
 
     They are looked for page by page, until all are found.

@@ -27,7 +27,7 @@ _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 
 
 @contextmanager
-def connected(
+def connect(
     settings: Settings,
     target: str | None = None,
     deadline_seconds: float | None = PATIENCE_SECONDS,

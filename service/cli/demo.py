@@ -17,7 +17,7 @@ from scoring.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import HARM_HIGH, SOURCE_BRAND, Entry, ViolationReported
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, ScoreState, TrustScore
-from service.api.garbage_collection import settle
+from service.api.garbage_collection import freeze_loaded_objects
 from service.bootstrap import open_registry
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
@@ -55,7 +55,7 @@ def run(*, sellers: int, folder: Path | None, seed: int) -> None:
     with step(f"simulate {sellers:,} sellers and two years"):
         _simulate(sellers, seed, files)
     with step("import the files into the ledger"), Ledger.open(settings.database_url, create=True) as ledger:
-        settle()
+        freeze_loaded_objects()
         mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
         with StepProgress() as progress:
             report = import_files(ledger, mapping, files, progress)

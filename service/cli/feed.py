@@ -65,11 +65,11 @@ def feed_command(
     Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to the
     reject file, with its reason and payload. One feed reads one topic into one marketplace.
     """
-    from service.api.garbage_collection import settle
+    from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed
     from service.ingest.sources.rejects import RejectFile
 
-    settle()
+    freeze_loaded_objects()
     place = place_of(url)
     settings = load()
     where = marketplace_of(marketplace, settings)

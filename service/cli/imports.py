@@ -80,11 +80,11 @@ def import_command(
     Rows of an authority that find no seller wait in a queue. Fill in seller, decided_by and, if it was by an identifier
     that you verified, verified; then import the queue by --matched.
     """
-    from service.api.garbage_collection import settle
+    from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.file_import import ENTRY_FILES, import_entries
     from service.ingest.unmatched_queue import import_and_queue, import_matched
 
-    settle()
+    freeze_loaded_objects()
     settings = load()
     journal = settings.data_dir / "imports"
     compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)

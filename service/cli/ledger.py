@@ -26,7 +26,7 @@ from service.cli.output import (
     Format,
     Output,
     ResumeHintShown,
-    at_most,
+    cut_to_limit,
     emit,
     emit_one,
     format_count,
@@ -151,7 +151,7 @@ def list_entries(
             known_time=moment(known_time, "--known-time"),
             page_size=1000 if everything else min(limit + 1, 1000),
         )
-        entries = found if everything else at_most(limit, found)
+        entries = found if everything else cut_to_limit(limit, found)
         if output is Format.JSON:
             for entry in entries:
                 write(_json_line(entry))

@@ -17,7 +17,7 @@ from scoring.entries.field_types import escape_unprintable
 from sellertrust.models import Models
 from sellertrust.v1.model_service_pb2 import Model, ModelMove
 from service.bootstrap import open_registry
-from service.cli.connecting import connected
+from service.cli.connecting import connect
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.settings import load
 
@@ -188,7 +188,7 @@ def _open_models(server: str | None) -> Iterator[Models]:
     if server is None:
         yield _Local(open_registry(settings))
         return
-    with connected(settings, server) as client:
+    with connect(settings, server) as client:
         yield client
 
 
@@ -201,7 +201,7 @@ def _report_champion(champion: str, servers: Sequence[str] | None, timeout: floa
     settings, late = load(), []
     deadline = time.monotonic() + timeout
     for server in servers or [settings.target]:
-        with connected(settings, server, None) as client:
+        with connect(settings, server, None) as client:
             if not client.wait_for_model(digest, timeout_seconds=max(deadline - time.monotonic(), 0.1)):
                 late.append(server)
     if late:

@@ -18,7 +18,7 @@ from service.policy.policy_file import load_policy
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
-    from training.monitoring.results import Report
+    from training.monitoring.results import MonitorReport
 
 MAX_FEATURES = 10
 """Features shown to a person; JSON and Prometheus have them all."""
@@ -101,7 +101,7 @@ class Gauges:
         self._time = gauge("monitor_last_success_timestamp_seconds", "When a look last succeeded, since 1970.")
         self._info = gauge("monitored_info", "1 for the model looked at.", "model")
 
-    def show(self, report: "Report") -> None:
+    def show(self, report: "MonitorReport") -> None:
         """Set every gauge to what a look found; what it could not tell is left out."""
         for gauge in (self._csi, self._ratio, self._low, self._high, self._alert, self._info):
             gauge.clear()
@@ -120,7 +120,7 @@ class Gauges:
         self._time.set_to_current_time()
 
 
-def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "Report":
+def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "MonitorReport":
     try:
         from training.monitoring.monitor import monitor as run
     except ImportError as error:
@@ -149,7 +149,7 @@ def _offer(address: str, gauges: Gauges) -> None:
         raise ConfigurationWrong(f"--listen {address} cannot be had: {problem}; name another address") from None
 
 
-def _emit(report: "Report", output: Format) -> None:
+def _emit(report: "MonitorReport", output: Format) -> None:
     row = report.as_dict()
     if output is Format.JSON:
         emit_one(row, output)

@@ -7,9 +7,9 @@ import typer
 
 from scoring.errors import LedgerUnavailable, SellertrustError
 from service.bootstrap import open_ledger, prepare_database, run_server
-from service.cli.connecting import connected, connection_trouble
+from service.cli.connecting import connect, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, say
-from service.cli.troubles import of_ledger
+from service.cli.troubles import explain_ledger_error
 from service.policy.policy_file import load_policy
 from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import Settings, describe, load
@@ -95,7 +95,7 @@ def _check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "found": check(settings)}
     except LedgerUnavailable as error:
-        _, problem, remedy = of_ledger(error)
+        _, problem, remedy = explain_ledger_error(error)
         return {"check": name, "ok": False, "found": f"{problem}; {remedy}" if remedy else problem}
     except SellertrustError as error:
         return {"check": name, "ok": False, "found": error.message}
@@ -139,7 +139,7 @@ def _server(settings: Settings) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with connected(settings, service_config="{}") as client:  # one that does not look at health by itself
+    with connect(settings, service_config="{}") as client:  # one that does not look at health by itself
         try:
             status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
         except grpc.RpcError:

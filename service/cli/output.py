@@ -125,7 +125,7 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
-def at_most(limit: int, found: Iterable[T]) -> list[T]:
+def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
     """Return the first items of what was found, at most `limit`; say so if there are more."""
     taken = list(islice(found, limit + 1))
     if len(taken) > limit:

@@ -13,7 +13,7 @@ from sellertrust.review import ReviewClient
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Exit, Format, Output, at_most, emit, emit_one, exit_code, say
+from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, exit_code, say
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
 app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
@@ -66,7 +66,7 @@ def list_notifiers(
         found = ReviewClient(connection).list_notifiers(
             marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
-        rows = [notifier_row(notifier) for notifier in at_most(limit, found)]
+        rows = [notifier_row(notifier) for notifier in cut_to_limit(limit, found)]
     emit(rows, output)
 
 
@@ -83,7 +83,7 @@ def queue(
         found = ReviewClient(connection).list_review_queue(
             marketplace_of(marketplace, settings), page_size=min(limit + 1, 1000), **times
         )
-        rows = [queue_row(item) for item in at_most(limit, found)]
+        rows = [queue_row(item) for item in cut_to_limit(limit, found)]
     emit(rows, output)
 
 

@@ -15,7 +15,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ScoreState,
     TrustScore,
 )
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, emit, print_table, say, write
 
 NO_MODEL = "NO_MODEL"  # as in scoring.reasons, which imports LightGBM
@@ -78,7 +78,7 @@ def _override(connection: Client, marketplace: str, seller: str, score: TrustSco
     """Return, under `override`, who set the tier, why and until when; nothing if nobody did."""
     if not score.override:
         return {}
-    entry = entries_named(connection, marketplace, seller, [score.override])[score.override]
+    entry = find_entries(connection, marketplace, seller, [score.override])[score.override]
     stated = entry.override
     return {
         "override": {

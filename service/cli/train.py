@@ -129,7 +129,7 @@ class Training:
 
     def _job_of(self, table: Any, *, export_given: bool) -> "Job":
         from training.pipeline.job import Job, Shell
-        from training.pipeline.made_by import made_by
+        from training.pipeline.made_by import code_versions
         from training.pipeline.steps import Kept
 
         champion = self._registry.champion()
@@ -139,11 +139,11 @@ class Training:
         study = self.study
         artifact = artifact and self._of_marketplace(artifact)
         if self._recalibrate and artifact is not None:
-            from training.monitoring.outcomes import seen_by
+            from training.monitoring.outcomes import study_of_model
 
-            study = seen_by(study, artifact)
+            study = study_of_model(study, artifact)
         # Another search is another training: it goes on from its own trials, and its model is another.
-        key = [study.digest, table.digest, champion if self._recalibrate else "", self._trials, made_by()]
+        key = [study.digest, table.digest, champion if self._recalibrate else "", self._trials, code_versions()]
         self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
         if self._fresh:
             _clear(self._kept)

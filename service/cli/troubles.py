@@ -15,7 +15,7 @@ _REFUSALS = re.compile(
 )
 
 
-def of_ledger(error: LedgerUnavailable) -> tuple[Exit, str, str]:
+def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
     """Exit code, problem and remedy: CONFIGURATION if PostgreSQL answers and refuses whoever the URL names."""
     place = _place()
     if not place:

@@ -15,8 +15,8 @@ from scoring.errors import invalid
 from sellertrust.client import Decision
 from sellertrust.v1.entry_pb2 import Action, Category, Harm, Severity, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
-from service.cli.common import KnownTime, Marketplace, ObserveTime, client, entries_named, marketplace_of, moment
-from service.cli.output import Format, Output, at_most, emit, emit_one
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, find_entries, marketplace_of, moment
+from service.cli.output import Format, Output, cut_to_limit, emit, emit_one
 
 app = typer.Typer(help="Violations, and the decisions about them.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def show(
         found = connection.get_violation(where, violation, known_time=known)
         seller = found.seller.rsplit("/", 1)[-1]
         # What was reported of a product belongs to no seller, whose entries could be looked through.
-        entries = entries_named(connection, where, seller, found.entries) if seller else {}
+        entries = find_entries(connection, where, seller, found.entries) if seller else {}
     row = violation_row(found)
     its_entries = [entries[name] for name in found.entries if name in entries]
     for entry in its_entries:
@@ -90,7 +90,7 @@ def list_violations(
             known_time=moment(known_time, "--known-time"),
             page_size=min(limit + 1, 1000),
         )
-        rows = [violation_row(violation) for violation in at_most(limit, found)]
+        rows = [violation_row(violation) for violation in cut_to_limit(limit, found)]
     if output is Format.TABLE:
         rows = [{name: row[name] for name in _SUMMARY} for row in rows]
     emit(rows, output)

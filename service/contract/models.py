@@ -10,14 +10,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.errors import ArtifactRefused
 from scoring.model.artifact import MANIFEST, pinned_features
-from scoring.model.promises import given_up
+from scoring.model.promises import broken_promises
 from scoring.model.scale import Scale
 from scoring.model.trees import evaluate, parse_model
 from scoring.time import parse_time
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
-from service.registry.figures import Row, features_of, flat, headline
-from service.registry.gates import NEVER_OVERRIDDEN, Gate, verdict
+from service.registry.figures import FigureRow, features_of, flatten, headline_figures
+from service.registry.gates import NEVER_OVERRIDDEN, GateResult, verdict
 from service.registry.moves import Move, aliases_of, figure_of
 from service.registry.registry import Registry
 
@@ -36,7 +36,7 @@ def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, who
 
 
 def _describe(
-    message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[Gate, ...] | None, *, whole: bool
+    message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[GateResult, ...] | None, *, whole: bool
 ) -> None:
     manifest, lineage = json.loads(parts[MANIFEST]), json.loads(parts["lineage.json"])
     message.study = str(manifest["study"])
@@ -44,11 +44,11 @@ def _describe(
     message.ledger_as_of = str(lineage.get("ledger_as_of") or "")
     message.ledger_entries = int(lineage.get("ledger_entries") or 0)
     message.features.extend(features_of(manifest))
-    message.promises_given_up.extend(promise.name for promise in given_up(pinned_features(manifest)))
+    message.promises_given_up.extend(promise.name for promise in broken_promises(pinned_features(manifest)))
     message.gates = verdict(gates)
     message.gate_results.extend(map(_gate_message, gates or ()))
     if not whole:
-        message.figures.update({name: float(value) for name, value in headline(parts).items()})
+        message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})
         return
     message.figures.update({name: float(value) for name, value in _numbers(json.loads(parts["evaluation.json"]))})
     trees = parse_model(parts["model.txt"].decode())
@@ -62,12 +62,12 @@ def _describe(
 def _numbers(evaluation: Any) -> list[tuple[str, int | float]]:
     return [
         (name, value)
-        for name, value in flat(evaluation).items()
+        for name, value in flatten(evaluation).items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     ]
 
 
-def _gate_message(gate: Gate) -> model_pb.ModelGate:
+def _gate_message(gate: GateResult) -> model_pb.ModelGate:
     message = model_pb.ModelGate(
         gate=gate.gate,
         hard=gate.is_hard,
@@ -105,7 +105,7 @@ def _timestamp(microseconds: int) -> Timestamp:
     return message
 
 
-def row_message(row: Row) -> model_pb.DiffModelsResponse.Row:
+def row_message(row: FigureRow) -> model_pb.DiffModelsResponse.Row:
     """Return one figure of two models; null, and what a model does not state, are not set."""
     message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
     if row.first is not None:

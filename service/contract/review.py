@@ -11,7 +11,7 @@ from service.contract.resource_names import notifier_name, seller_of, violation_
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.notifiers import Selection
 from service.ledger.records import ViolationView
-from service.review.bulk_decisions import SAMPLE_FRACTION, Decision, Outcome
+from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome
 from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
@@ -58,7 +58,7 @@ def queue_messages(
     ]
 
 
-def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> Decision:
+def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecision:
     """Return the bulk decision that a request asks for.
 
     InvalidInput names what cannot be converted; the rest is for `check`.
@@ -78,7 +78,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     if request.execute and not request.etag:
         wrong.fields.append(FieldViolation(("etag",), "is required to execute: the etag of the dry run"))
     wrong.raise_if_any()
-    return Decision(
+    return BulkDecision(
         decision_id=request.decision_id,
         action=_action(request.action),
         actor=request.actor,
@@ -106,7 +106,7 @@ def _action(number: int) -> Action:
     return Action(number) if number in Action.__members__.values() else cast(Action, number)
 
 
-def outcome_message(marketplace: str, outcome: Outcome) -> review_service_pb2.DecideViolationsResponse:
+def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
     """Return what a bulk decision selects, holds back and has decided, as the contract shows it."""
     counts = sorted(outcome.by_status.items())
     return review_service_pb2.DecideViolationsResponse(

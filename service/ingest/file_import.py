@@ -159,7 +159,7 @@ class _Run:
         """Open a file of the import, and show how far an interrupted import of it came."""
         try:
             with path.open("rb") as raw:
-                attempt = Attempt.remembered(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)
+                attempt = Attempt.resume(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)
                 with self.attempt(name, attempt):
                     yield raw, attempt
         except PermissionError:

@@ -25,7 +25,7 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 @dataclass(slots=True)
-class Accepted:
+class AppendResult:
     """What became of a batch."""
 
     begun: int | None = None
@@ -63,7 +63,7 @@ def accept(
     before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
     rows: Sequence[int] | None = None,
     begun: int | None = None,
-) -> Accepted:
+) -> AppendResult:
     """Append a batch as an import does; what is refused does not hold up the rest.
 
     What was listed here is recognised.
@@ -76,7 +76,7 @@ def accept(
     too: it would wait for that report, and nobody would know. `begun`: the ledger's sequence when the import began; what
     is there already from after it was repeated by the import.
     """
-    accepted = Accepted(begun)
+    accepted = AppendResult(begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
     if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
         return accepted
@@ -91,7 +91,7 @@ def _whole(
     marketplace: str,
     batch: Sequence[tuple[int, Entry]],
     position: Position | None,
-    accepted: Accepted,
+    accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
     """Append a batch with its position, and return whether nothing was refused; what is goes to `accepted`."""
@@ -137,7 +137,7 @@ def _without(
     marketplace: str,
     batch: Sequence[tuple[int, Entry]],
     reasons: dict[int, list[str]],
-    accepted: Accepted,
+    accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
     """Refuse the entries that there are reasons against, and append the rest; False, since that was not the whole."""

@@ -56,7 +56,7 @@ def with_matches(
     index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)
     rows = iter(rows)
     while chunk := list(islice(rows, MATCHED_ROWS)):
-        named = [file.named(line, row) for line, row in chunk]
+        named = [file.name_ids(line, row) for line, row in chunk]
         known = ledger.stated_matches(marketplace, sorted({name for names in named for name in names if name}))
         for (line, row), names in zip(chunk, named, strict=True):
             if not names or SELLER in row:

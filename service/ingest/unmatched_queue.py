@@ -97,7 +97,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
             ) from None
         answers = [(cells[name] or "").strip() for name in ("seller", "verified", "decided_by")]
         file = files.get(cells["file"])
-        ids = file.named(line, row) if file else ()
+        ids = file.name_ids(line, row) if file else ()
         rows.append(UnmatchedRow(cells["file"], line, cells["reason"], cells["candidates"], row, ids, *answers))
     return rows
 

@@ -16,9 +16,9 @@ from service.ledger.batch import Batch
 from service.ledger.clock import Present, database_clock
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among, of_kind
-from service.ledger.following import position_after, unfinished_of
+from service.ledger.following import find_unfinished_among, position_after
 from service.ledger.mending import LATEST
-from service.ledger.notifiers import ends_of_ids, histories
+from service.ledger.notifiers import decision_histories, find_first_and_last_id
 from service.ledger.own_reports import refuse_own
 from service.ledger.reading import position as position_of
 from service.ledger.records import Appended, AsSeen, Position
@@ -63,7 +63,7 @@ class _Stored:
     """Its idempotency digest."""
 
 
-class Done(NamedTuple):
+class AppendedBatch(NamedTuple):
     """What became of a batch."""
 
     results: list[Appended]
@@ -72,7 +72,7 @@ class Done(NamedTuple):
     """Ids of the entries from which more follows than one append derives."""
 
 
-class End(NamedTuple):
+class LedgerEnd(NamedTuple):
     """The end of the ledger."""
 
     sequence: int
@@ -85,14 +85,14 @@ class End(NamedTuple):
     """The database's clock, in microseconds; None if it was not asked."""
 
 
-def end(connection: Connection, *, asks_clock: bool) -> End:
+def end(connection: Connection, *, asks_clock: bool) -> LedgerEnd:
     """Return the end of the ledger, and if it is asked, and has one, the database's own clock."""
     is_asked = asks_clock and connection.dialect.name == "postgresql"
     sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
-    return End(sequence or 0, record_time or 0, mended or 0, clock)
+    return LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
 
 
-def last(connection: Connection) -> tuple[int, int]:
+def last_entry(connection: Connection) -> tuple[int, int]:
     """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])
@@ -137,7 +137,7 @@ def append_batch(
     batch: Sequence[PreparedEntry],
     present: Present,
     position: Position | None = None,
-) -> "Done":
+) -> "AppendedBatch":
     """Append what is not there yet, in order, and what follows from it.
 
     The caller holds the lock, and commits.
@@ -147,7 +147,7 @@ def append_batch(
     EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
     violation's; each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
     """
-    sequence, last_time = last(connection)
+    sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)
     alike = _alike(connection, marketplace, batch, known)
     has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
@@ -157,7 +157,7 @@ def append_batch(
     if last_time > present.at_end(last_time):  # what the clock of then took for the past may be refused now
         _refuse_future(batch, known, present.at_end(last_time))
     refuse_own(connection, marketplace, fresh)
-    rows, met = Batch.meeting(connection, marketplace, fresh, sequence + 1, last_time, present)
+    rows, met = Batch.load_known(connection, marketplace, fresh, sequence + 1, last_time, present)
     results: list[Appended] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
@@ -177,19 +177,24 @@ def append_batch(
     if position is not None:
         advance(connection, position, sequence)
     again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
-    unfinished = [*met.unfinished, *(entry_id for _, entry_id, _ in unfinished_of(connection, marketplace, again))]
-    return Done(results, unfinished)
+    unfinished = [
+        *met.unfinished,
+        *(entry_id for _, entry_id, _ in find_unfinished_among(connection, marketplace, again)),
+    ]
+    return AppendedBatch(results, unfinished)
 
 
-def changed_since(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
+def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
     """Return the ids of the entries that are to be left out, since their violation got another decision.
 
     EntryContentDiffers if the decision's id stands for another decision by now.
     """
-    for name in ends_of_ids(connection, marketplace, seen.prefix, seen.prefix + "g"):  # after all hexadecimal digits
+    for name in find_first_and_last_id(
+        connection, marketplace, seen.prefix, seen.prefix + "g"
+    ):  # after all hexadecimal digits
         if not name.startswith(seen.own):
-            raise other_decision(seen.decision_id, name)
-    found = histories(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
+            raise decision_id_taken_error(seen.decision_id, name)
+    found = decision_histories(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
     return {
         entry_id
         for entry_id, (violation, count) in seen.decisions.items()
@@ -197,7 +202,7 @@ def changed_since(connection: Connection, marketplace: str, seen: AsSeen) -> set
     }
 
 
-def other_decision(decision_id: str, entry_id: str) -> EntryContentDiffers:
+def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
     """Return the refusal of a bulk decision whose id stands for another one, by an entry of that."""
     return EntryContentDiffers(
         f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",

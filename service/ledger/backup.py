@@ -24,9 +24,9 @@ from scoring.progress import Progress
 from scoring.time import format_time
 from service.ledger.database import Database
 from service.ledger.rights import KEYS
-from service.ledger.schema import knows, unknown, version_of
+from service.ledger.schema import knows_version, newer_schema_error, version_of
 from service.ledger.seals import GENESIS, LAST_SEAL
-from service.ledger.tables import SEAL, LedgerTable
+from service.ledger.tables import SEAL, TableBase
 
 MANIFEST = "manifest.json"
 ROWS = 2_000  # held in memory at once
@@ -108,7 +108,7 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
     """Return the ledger's tables as the database has them, whatever its version, in the order of their references."""
     inspector = inspect(connection)
     found = {}
-    for name in (table.name for table in LedgerTable.metadata.sorted_tables):
+    for name in (table.name for table in TableBase.metadata.sorted_tables):
         if inspector.has_table(name):
             key = set(inspector.get_pk_constraint(name)["constrained_columns"])
             columns = [Column(c["name"], c["type"], primary_key=c["name"] in key) for c in inspector.get_columns(name)]
@@ -126,8 +126,8 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
     version = version_of(connection)
     if version is None:
         raise _no_ledger()
-    if not knows(version):
-        raise unknown()
+    if not knows_version(version):
+        raise newer_schema_error()
     tables = ledger_tables(connection)
     left_out = [name for name in tables if without_keys and name == KEYS]
     last = connection.execute(LAST_SEAL).first() if SEAL.name in tables else None

@@ -9,7 +9,7 @@ from scoring.entries.entry import PreparedEntry
 from service.call_context import current_call
 from service.ledger.clock import Present
 from service.ledger.database import Database
-from service.ledger.known import Met, load_known
+from service.ledger.known import KnownContext, load_known
 from service.ledger.mending import read_mended_times
 from service.ledger.records import Appended
 from service.ledger.rows import PLACE, Row, row_of
@@ -25,7 +25,7 @@ class Batch:
     what is recorded before the clock has come there.
     """
 
-    def __init__(self, marketplace: str, known: Met, first: int, last_time: int, present: Present) -> None:
+    def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
         record_time = present.record_time(last_time)
         self._date = present.dates(record_time)
         self.derivation = Derivation(known, self._date, record_time)
@@ -35,7 +35,7 @@ class Batch:
         self._principal = current_call().caller or None
 
     @classmethod
-    def meeting(
+    def load_known(
         cls,
         connection: Connection,
         marketplace: str,
@@ -43,7 +43,7 @@ class Batch:
         first: int,
         last_time: int,
         present: Present,
-    ) -> tuple["Batch", Met]:
+    ) -> tuple["Batch", KnownContext]:
         """Return a batch of these entries, and what it meets on record."""
         with read_mended_times(connection, present.mendings):
             met = load_known(connection, marketplace, fresh)

@@ -154,7 +154,7 @@ def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
     )
 
 
-def runs_ahead(ahead: int) -> str:
+def clock_ahead_caution(ahead: int) -> str:
     """Return the caution for a ledger whose last record time lies `ahead` of the clock (microseconds)."""
     return (
         f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"

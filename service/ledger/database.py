@@ -233,7 +233,7 @@ class Database:
         except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
             _forget_rows(error)
             if isinstance(_cause(error), psycopg.errors.InsufficientPrivilege):
-                raise lacks_rights() from error
+                raise missing_rights_error() from error
             if not _is_silence(error):
                 raise
             if _is_full(error):
@@ -305,7 +305,7 @@ def _usable(url: str) -> URL:
 _FORMS = "write sqlite:///ledger.db or postgresql://user@host/database"
 
 
-def lacks_rights() -> ConfigurationWrong:
+def missing_rights_error() -> ConfigurationWrong:
     """Return the refusal of a PostgreSQL role that may not do what a server has to."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
@@ -325,7 +325,7 @@ def _begin(connection: Connection) -> None:
         _require_durable(row)
 
 
-def locked_at(connection: Connection) -> int | None:
+def lock_time(connection: Connection) -> int | None:
     """Return what PostgreSQL's own clock showed when the transaction of `Database.write` had the lock (microseconds)."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found

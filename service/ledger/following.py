@@ -16,7 +16,7 @@ from service.ledger.batch import Batch
 from service.ledger.clock import Present
 from service.ledger.database import Database
 from service.ledger.expressions import Texts, among
-from service.ledger.known import Met, load_changes, load_listings, load_reached, load_reached_sellers
+from service.ledger.known import KnownContext, load_changes, load_listings, load_reached, load_reached_sellers
 from service.ledger.mending import read_mended_times
 from service.ledger.records import Position
 from service.ledger.tables import ENTRY, SOURCE_POSITION
@@ -47,13 +47,13 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
     return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
 
 
-def unfinished(connection: Connection) -> list[tuple[str, str, int]]:
+def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
     """Return (marketplace, entry, sequence it came to) of each entry from which not everything has followed yet."""
     found = connection.execute(_OPEN).all()
     return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
 
 
-def unfinished_of(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
+def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
     """Return the same of these entries alone."""
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
@@ -78,7 +78,7 @@ def follow_on(
     sequence, last_time = last
     with read_mended_times(connection, present.mendings):
         kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
-    met = Met()
+    met = KnownContext()
     batch = Batch(marketplace, met, sequence + 1, last_time, present)
     part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
     with read_mended_times(connection, present.mendings):
@@ -89,7 +89,7 @@ def follow_on(
 def _recall(
     connection: Connection,
     marketplace: str,
-    met: Met,
+    met: KnownContext,
     batch: Batch,
     after: int,
     entry_id: str,
@@ -112,7 +112,7 @@ def _recall(
 def _decision(
     connection: Connection,
     marketplace: str,
-    met: Met,
+    met: KnownContext,
     batch: Batch,
     after: int,
     _entry_id: str,

@@ -87,7 +87,7 @@ _NEXT_OF_TARGET = (
 _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content).where(_HERE, among(_E.entry_id, _NAMES))
 
 
-class Met(DerivationContext):
+class KnownContext(DerivationContext):
     """What a batch meets, and of what follows from it that which is too much for one append.
 
     `unfinished`: by the id of a violation of a product, or of a decision about one, the sequence of the last listing or
@@ -99,9 +99,9 @@ class Met(DerivationContext):
         self.unfinished: dict[str, int] = {}
 
 
-def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> Met:
+def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> KnownContext:
     """Return what the entries of a batch meet, each violation of a product and each decision about one up to CHUNK others."""
-    met = Met()
+    met = KnownContext()
     facts = [
         item.entry.fact for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION
     ]
@@ -141,7 +141,9 @@ def _is_of_product(met: DerivationContext, violation: str) -> bool:
     return state is not None and state.kind is Kind.PRODUCT_VIOLATION
 
 
-def _load_reports_of_listed(connection: Connection, marketplace: str, met: Met, fresh: Sequence[PreparedEntry]) -> None:
+def _load_reports_of_listed(
+    connection: Connection, marketplace: str, met: KnownContext, fresh: Sequence[PreparedEntry]
+) -> None:
     """Load what is reported of the products that the batch lists, and which of it reached these sellers before."""
     listed = [
         (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)

@@ -10,7 +10,7 @@ from scoring.entries.violation_state import RecordedChange, ViolationState
 from scoring.enums import Attribution, Category, Kind, Severity, Source, Status
 from scoring.time import day_of
 from service.ledger.expressions import Texts, among, member, of_kind, only
-from service.ledger.records import Cut, Record, outcome_of
+from service.ledger.records import Cut, Record, find_outcome
 from service.ledger.tables import ENTRY
 
 ORDER_DAYS = 30
@@ -181,7 +181,7 @@ class Selection:
     """About this right."""
 
 
-class Report(NamedTuple):
+class SelectedReport(NamedTuple):
     """A report that a selection names."""
 
     sequence: int
@@ -202,7 +202,7 @@ def records(
     values = _bounds(marketplace, cut) | {"names": list(names)}
     rows: Sequence[Any] = connection.execute(_COUNTS, values).all() if names else ()
     for notifier, source, status, attribution, count in rows:
-        outcome = outcome_of(Status(status), Attribution(attribution) if attribution else None).name.lower()
+        outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None).name.lower()
         counts = found.setdefault(notifier, {}).setdefault(Source[source.upper()], {})
         counts[outcome] = counts.get(outcome, 0) + count
     return {
@@ -232,7 +232,7 @@ def open_violations(
     ]
 
 
-def histories(
+def decision_histories(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
     """Return the decisions about these violations up to a sequence, in their order."""
@@ -256,9 +256,9 @@ def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: I
     return {seller: int(orders) for seller, orders in connection.execute(_ORDERS, values)}
 
 
-def selected(
+def select_reports(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
-) -> list[Report]:
+) -> list[SelectedReport]:
     """Return the first `count` reports that a selection names, after a sequence."""
     columns = (_E.sequence, _E.entry_id, _E.record_time, _E.seller, _E.kind, _E.status, _E.severity, _E.report_time)
     query = select(*columns).where(*_VISIBLE, _E.sequence > after)
@@ -281,7 +281,7 @@ def selected(
         query = query.where(_E.report_time < selection.reported_before)
     rows = connection.execute(query.order_by(_E.marketplace, _E.sequence).limit(count), _bounds(marketplace, cut))
     return [
-        Report(
+        SelectedReport(
             *(sequence, entry_id, record_time),
             ViolationState(seller, Kind(kind), Status(status), Severity(severity), report_time),
         )
@@ -289,7 +289,9 @@ def selected(
     ]
 
 
-def reached(connection: Connection, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:
+def find_derived_violations(
+    connection: Connection, marketplace: str, sequence: int, names: Collection[str]
+) -> dict[str, list[str]]:
     """Return the sellers' violations that were derived from these violations of products, up to a sequence."""
     found: dict[str, list[str]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
@@ -298,7 +300,7 @@ def reached(connection: Connection, marketplace: str, sequence: int, names: Coll
     return found
 
 
-def ends_of_ids(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
+def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
     """Return the first and the last id of the marketplace's entries from `first` to before `end`; empty without one."""
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())

@@ -130,7 +130,7 @@ class AsSeen:
     """
 
 
-class Outcome(IntEnum):
+class ReportOutcome(IntEnum):
     """What became of a report."""
 
     UPHELD = 1
@@ -156,16 +156,16 @@ class Record:
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 
-def outcome_of(status: Status, attribution: Attribution | None = None) -> Outcome:
+def find_outcome(status: Status, attribution: Attribution | None = None) -> ReportOutcome:
     """Return what became of a report.
 
     Appealed is upheld until it is overturned; of goods that were not the seller's it is overturned.
     """
     if attribution is Attribution.ACCEPTED:
-        return Outcome.OVERTURNED
+        return ReportOutcome.OVERTURNED
     if status in COUNTING_STATUSES:
-        return Outcome.UPHELD
-    return Outcome.OPEN if status in OPEN_STATUSES else Outcome[status.name]
+        return ReportOutcome.UPHELD
+    return ReportOutcome.OPEN if status in OPEN_STATUSES else ReportOutcome[status.name]
 
 
 class Identity(NamedTuple):

@@ -28,7 +28,7 @@ from scoring.progress import Progress
 from service.ledger.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, member_of
 from service.ledger.database import CONFLICT, Database, insert_rows, lift_limits
 from service.ledger.rights import KEYS
-from service.ledger.schema import bring_to, head, knows, version_of
+from service.ledger.schema import knows_version, newest_version, upgrade_to, version_of
 from service.ledger.verifying import verify
 
 _CHUNK = 1 << 20
@@ -61,8 +61,8 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
             _require_tables(manifest, tables)
             for name, about in manifest.tables.items():
                 _load(connection, name, about, archive, progress)
-            if version_of(connection) != head():
-                bring_to(connection, "head")
+            if version_of(connection) != newest_version():
+                upgrade_to(connection, "head")
             _verify(connection, manifest, file, progress)
     return manifest
 
@@ -99,7 +99,7 @@ def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> 
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     except _DAMAGE as error:
         raise _damage_error(file, MANIFEST, error) from None
-    if not knows(manifest.schema_version):
+    if not knows_version(manifest.schema_version):
         raise BackupRefused(
             f"{file} is of a newer release, with the schema {manifest.schema_version}; restore it by that release"
         )
@@ -124,7 +124,7 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
     """See that there is a ledger of the backup's schema with nothing in it."""
     version = version_of(connection)
     if version is None:
-        bring_to(connection, manifest.schema_version)
+        upgrade_to(connection, manifest.schema_version)
     for name, table in ledger_tables(connection).items():
         if connection.execute(select(func.count()).select_from(table.select().limit(1).subquery())).scalar():
             raise BackupRefused(

@@ -10,7 +10,7 @@ from scoring.entries.violation_state import RecordedChange
 from scoring.enums import Source
 from service.ledger import notifiers, reading
 from service.ledger.database import Database
-from service.ledger.notifiers import OpenViolation, Report, Selection
+from service.ledger.notifiers import OpenViolation, SelectedReport, Selection
 from service.ledger.records import Cut, Record, ViolationView
 
 
@@ -48,24 +48,26 @@ class ReviewReads:
     def histories(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[RecordedChange]]:
         """Return the decisions about these violations up to a sequence, in their order."""
         with self._database.read() as connection:
-            return notifiers.histories(connection, marketplace, sequence, names)
+            return notifiers.decision_histories(connection, marketplace, sequence, names)
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders that each seller settled in the last 30 days before the cut's day; 0 is left out."""
         with self._reading(cut.sequence) as connection:
             return notifiers.recent_orders(connection, marketplace, cut, sellers)
 
-    def selected(self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int) -> list[Report]:
+    def selected(
+        self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
+    ) -> list[SelectedReport]:
         """Return the first `count` reports that a selection names, after a sequence."""
         with self._reading(cut.sequence) as connection:
-            return notifiers.selected(connection, marketplace, cut, selection, after, count)
+            return notifiers.select_reports(connection, marketplace, cut, selection, after, count)
 
     def reached(self, marketplace: str, sequence: int, names: Collection[str]) -> dict[str, list[str]]:
         """Return the violations of sellers derived from these violations of products, up to a sequence."""
         with self._database.read() as connection:
-            return notifiers.reached(connection, marketplace, sequence, names)
+            return notifiers.find_derived_violations(connection, marketplace, sequence, names)
 
     def ends_of_ids(self, marketplace: str, first: str, end: str) -> list[str]:
         """Return the first and the last id of the marketplace's entries from `first` to before `end`; none if none."""
         with self._database.read() as connection:
-            return notifiers.ends_of_ids(connection, marketplace, first, end)
+            return notifiers.find_first_and_last_id(connection, marketplace, first, end)

@@ -11,9 +11,9 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from scoring.errors import ConfigurationWrong
-from service.ledger.database import Database, lacks_rights
+from service.ledger.database import Database, missing_rights_error
 from service.ledger.schema import BOOKKEEPING, require_current, state_of
-from service.ledger.tables import LedgerTable
+from service.ledger.tables import TableBase
 
 KEYS = "seller_key"
 """The table of the keys that seal personal data, where the schema has it: the one from which rows are erased."""
@@ -41,11 +41,11 @@ def require_rights(database: Database, *, writing: bool) -> None:
         return
     with database.read() as connection:
         if connection.execute(_HIDDEN, {"version": BOOKKEEPING[0]}).first() is not None:
-            raise lacks_rights()
-        for names, reads in ((list(LedgerTable.metadata.tables), not writing), (list(BOOKKEEPING), True)):
+            raise missing_rights_error()
+        for names, reads in ((list(TableBase.metadata.tables), not writing), (list(BOOKKEEPING), True)):
             found = connection.execute(_RIGHTS, {"names": names, "reads": reads})
             if not all(allowed for _, allowed in found):
-                raise lacks_rights()
+                raise missing_rights_error()
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
@@ -73,7 +73,7 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
 def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
     """Return the statements that give the role its rights, after whatever it had on the ledger's tables was taken."""
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
-    tables = [name for name in LedgerTable.metadata.tables if connection.dialect.has_table(connection, name)]
+    tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
     yield from (
         _quoted("REVOKE ALL ON {} FROM {}", connection, [*tables, *known], role),

@@ -72,7 +72,7 @@ def upgrade(url: str) -> None:
     """
     database = Database(url)
     try:
-        bring_up(database)
+        upgrade_open(database)
     finally:
         database.close()
 
@@ -85,19 +85,19 @@ def state_of(database: Database) -> SchemaState:
         return _state(connection)
 
 
-def bring_up(database: Database) -> None:
+def upgrade_open(database: Database) -> None:
     """Upgrade an open database, as `upgrade` does."""
     with database.write() as connection:
-        bring_to(connection, "head")
+        upgrade_to(connection, "head")
 
 
-def bring_to(connection: Connection, version: str) -> None:
+def upgrade_to(connection: Connection, version: str) -> None:
     """Upgrade to a version that this release knows, within the caller's transaction, and states who may write.
 
     LedgerVersionUnknown if the database is of a newer release that this one may not write; one it may is left as it is.
     """
     if _state(connection) is SchemaState.UNKNOWN:
-        raise unknown()
+        raise newer_schema_error()
     scripts = ScriptDirectory.from_config(_config())
     found = version_of(connection)
     if found is not None and found not in _known(scripts):
@@ -120,7 +120,7 @@ def version_of(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
-def knows(version: str) -> bool:
+def knows_version(version: str) -> bool:
     """Return whether this release knows a version of the schema, its own or an earlier one."""
     return version in _known(ScriptDirectory.from_config(_config()))
 
@@ -128,22 +128,22 @@ def knows(version: str) -> bool:
 def require_current(state: SchemaState) -> None:
     """Refuse a database whose schema is not CURRENT. LedgerVersionUnknown says what to do."""
     if state is SchemaState.UNKNOWN:
-        raise unknown()
+        raise newer_schema_error()
     if state is SchemaState.BEHIND:
         raise LedgerVersionUnknown("the ledger's schema is older than this release; run: sellertrust db upgrade")
     if state is SchemaState.ABSENT:
         raise LedgerVersionUnknown("there is no ledger in this database yet; to make one, run: sellertrust db upgrade")
 
 
-def unknown() -> LedgerVersionUnknown:
+def newer_schema_error() -> LedgerVersionUnknown:
     """Return the refusal of a database that a newer release has upgraded."""
     return LedgerVersionUnknown(
-        f"the ledger's schema is newer than this release, which knows it up to {head()}; install the release that"
+        f"the ledger's schema is newer than this release, which knows it up to {newest_version()}; install the release that"
         " upgraded it, or name another database"
     )
 
 
-def head() -> str:
+def newest_version() -> str:
     """Return the version of the schema that this release writes."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 

@@ -14,14 +14,14 @@ from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow, Omitted
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
-from service.ledger.clock import SKEW, LedgerClock, Present, require_no_gap, runs_ahead, wall_clock
-from service.ledger.database import CONFLICT, Database, locked_at
+from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
+from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
 from service.ledger.records import Appended, AsSeen, Cut, Identity, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
-from service.ledger.schema import SchemaState, bring_up, require_current, state_of
+from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
 from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
 
@@ -63,7 +63,7 @@ class Ledger(ReviewReads):
             require_rights(database, writing=serving)
             state = state_of(database)
             if create and state is SchemaState.ABSENT:
-                bring_up(database)
+                upgrade_open(database)
             else:
                 require_current(state)
             witnessed = clock is wall_clock if is_witnessed is None else is_witnessed
@@ -95,7 +95,7 @@ class Ledger(ReviewReads):
         """Return what an operator should know of the database, each a sentence."""
         end = self._end()
         ahead = end.record_time - self._clock.now(end.clock)
-        return [*self._database.cautions(), *([runs_ahead(ahead)] if ahead > SKEW else [])]
+        return [*self._database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def ping(self) -> None:
         """Ask the database for an answer."""
@@ -105,7 +105,7 @@ class Ledger(ReviewReads):
     def last(self) -> tuple[int, int]:
         """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
         with self._database.read() as connection:
-            return appending.last(connection)
+            return appending.last_entry(connection)
 
     def append(
         self,
@@ -133,7 +133,7 @@ class Ledger(ReviewReads):
         try:
             with self._database.write() as connection:
                 present = self._present_under_lock(connection, present)
-                if as_seen is not None and (names := appending.changed_since(connection, marketplace, as_seen)):
+                if as_seen is not None and (names := appending.find_overtaken(connection, marketplace, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
                 results, unfinished = appending.append_batch(
                     self._database, connection, marketplace, batch, present, position
@@ -151,7 +151,7 @@ class Ledger(ReviewReads):
     def finish(self) -> None:
         """Derive what an interrupted append has left: the rest of a recall, or of a decision about one."""
         with self._database.read() as connection:
-            left = following.unfinished(connection)
+            left = following.find_unfinished(connection)
         for marketplace, entry_id, _ in left:
             self._follow_on(marketplace, entry_id)
 
@@ -160,11 +160,11 @@ class Ledger(ReviewReads):
         while True:
             present = self._present(self._end())
             with self._database.write() as connection:
-                left = following.unfinished_of(connection, marketplace, [entry_id])
+                left = following.find_unfinished_among(connection, marketplace, [entry_id])
                 if not left:
                     return
                 present = self._present_under_lock(connection, present)
-                last = appending.last(connection)
+                last = appending.last_entry(connection)
                 _, _, after = left[0]
                 sequence, more = following.follow_on(
                     self._database, connection, marketplace, entry_id, after, last, present
@@ -174,7 +174,7 @@ class Ledger(ReviewReads):
     def advance(self, position: Position) -> None:
         """Commit how far a source is read where nothing of it is appended; never back."""
         with self._database.write() as connection:
-            appending.advance(connection, position, appending.last(connection)[0])
+            appending.advance(connection, position, appending.last_entry(connection)[0])
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: the key goes, an entry says so, nothing that counts changes.
@@ -200,7 +200,7 @@ class Ledger(ReviewReads):
         with self._database.write() as connection:
             present = self._present_under_lock(connection, present)
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
-                last = appending.last(connection)[0]
+                last = appending.last_entry(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
                 # Its own record time is none of those that it puts right, or a stamp would name two cuts.
                 span = mending.span(connection, first_sequence, last)
@@ -358,7 +358,7 @@ class Ledger(ReviewReads):
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
-    def _end(self) -> appending.End:
+    def _end(self) -> appending.LedgerEnd:
         """Return the end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
             end = appending.end(connection, asks_clock=self._clock.is_witnessed)
@@ -376,7 +376,7 @@ class Ledger(ReviewReads):
         with self._database.read() as connection, mending.read_mended_times(connection, mendings):
             yield connection
 
-    def _present(self, end: appending.End) -> Present:
+    def _present(self, end: appending.LedgerEnd) -> Present:
         """Return the present for an append, by a clock that nothing contradicts. ClockInDoubt."""
         present = self._clock.present(end.clock)
         require_no_gap(present, end.record_time)
@@ -387,7 +387,7 @@ class Ledger(ReviewReads):
 
         ClockInDoubt.
         """
-        present = self._clock.present(locked_at(connection) if self._clock.is_witnessed else None)
+        present = self._clock.present(lock_time(connection) if self._clock.is_witnessed else None)
         return self._present_by(max(before.clock, present.clock))
 
     def _present_by(self, clock: int) -> Present:

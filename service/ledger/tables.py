@@ -12,7 +12,7 @@ from scoring.features.facts import COUNTING_KINDS
 from scoring.features.findings import FINDING_KINDS
 
 
-class LedgerTable(SQLModel, registry=registry()):
+class TableBase(SQLModel, registry=registry()):
     """Base of the ledger's tables: a registry, hence metadata, of their own."""
 
 
@@ -39,7 +39,7 @@ exposure apart, since its index is there in any case, and most entries are expos
 """
 
 
-class EntryRow(LedgerTable, table=True):
+class EntryRow(TableBase, table=True):
     """One entry: typed columns for what is folded or looked up, canonical JSON for the whole. Never updated.
 
     Times are microseconds since 1970, `exposure_day` days. What a kind lacks is NULL; the CHECKs say which kind has
@@ -143,7 +143,7 @@ class EntryRow(LedgerTable, table=True):
     principal: str | None = Field(default=None, sa_type=_TEXT)
 
 
-class SealRow(LedgerTable, table=True):
+class SealRow(TableBase, table=True):
     """The seal of one appended batch (`service.ledger.seals`). Never updated.
 
     `root`: Merkle root of the entries' leaves; `chain`: SHA-256 over the chain before, the root and the range; `leaves`:
@@ -166,7 +166,7 @@ class SealRow(LedgerTable, table=True):
     leaves: bytes = Field(sa_type=LargeBinary)
 
 
-class SellerKeyRow(LedgerTable, table=True):
+class SellerKeyRow(TableBase, table=True):
     """The key under which what may name a person is sealed in a seller's entries. Erasing the seller deletes it.
 
     `seller` is empty for facts about a product. The one table that is not append-only.
@@ -184,7 +184,7 @@ class SellerKeyRow(LedgerTable, table=True):
     key: bytes = Field(sa_type=LargeBinary)
 
 
-class SourcePositionRow(LedgerTable, table=True):
+class SourcePositionRow(TableBase, table=True):
     """How far a partition of a source was read, committed with the entries that were read. The highest one counts.
 
     `next_position` is where reading goes on; `sequence` the last of the ledger at that time. Never updated.
@@ -198,7 +198,7 @@ class SourcePositionRow(LedgerTable, table=True):
     sequence: int = Field(sa_type=BigInteger)
 
 
-ENTRY: Table = LedgerTable.metadata.tables["entry"]
-SEAL: Table = LedgerTable.metadata.tables["seal"]
-SELLER_KEY: Table = LedgerTable.metadata.tables["seller_key"]
-SOURCE_POSITION: Table = LedgerTable.metadata.tables["source_position"]
+ENTRY: Table = TableBase.metadata.tables["entry"]
+SEAL: Table = TableBase.metadata.tables["seal"]
+SELLER_KEY: Table = TableBase.metadata.tables["seller_key"]
+SOURCE_POSITION: Table = TableBase.metadata.tables["source_position"]

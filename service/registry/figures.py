@@ -17,7 +17,7 @@ Flat = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One figure of two models side by side; None where a model does not state it."""
 
     section: str
@@ -30,7 +30,7 @@ class Row:
     """Its value in the second one."""
 
 
-def headline(parts: Mapping[str, bytes]) -> dict[str, Figure]:
+def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
     """Return the figures that the log keeps of a model: `auc` and `log_loss` of the test period, where stated."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
@@ -50,15 +50,15 @@ def _key(row: Mapping[str, Any]) -> str:
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
-def difference(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[Row]:
+def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
     """Return how two models differ, figure by figure.
 
     That is: features of one alone; parameters, scale and lineage where they differ; every figure of the evaluation.
     """
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
-    rows = [Row("features", key, True, None) for key in keys[0] if key not in keys[1]]
-    rows += [Row("features", key, None, True) for key in keys[1] if key not in keys[0]]
+    rows = [FigureRow("features", key, True, None) for key in keys[0] if key not in keys[1]]
+    rows += [FigureRow("features", key, None, True) for key in keys[1] if key not in keys[0]]
     lineages = [_object(parts["lineage.json"]) for parts in (first, second)]
     parameters = [
         {"constants": manifest["constants"], "reference_exposure": manifest["reference_exposure"]}
@@ -76,19 +76,19 @@ def difference(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[
     return rows + list(_beside("evaluation", *evaluations))
 
 
-def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Row]:
+def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
     with_lists = section != "evaluation"  # there lists are curves and tables, which the report shows
-    one, other = flat(first, with_lists=with_lists), flat(second, with_lists=with_lists)
+    one, other = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
     for name in sorted(one.keys() | other.keys()):
-        yield Row(section, name, one.get(name), other.get(name))
+        yield FigureRow(section, name, one.get(name), other.get(name))
 
 
-def flat(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
+def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
     """Return nested JSON as names with dots; lists as their JSON, or left out."""
     found: Flat = {}
     for name, item in value.items():
         if isinstance(item, Mapping):
-            found |= flat(item, f"{prefix}{name}.", with_lists=with_lists)
+            found |= flatten(item, f"{prefix}{name}.", with_lists=with_lists)
         elif not isinstance(item, list):
             found[prefix + name] = item
         elif with_lists:

@@ -15,7 +15,7 @@ from service.registry.moves import Move, is_digest, is_move, line_of, move_of
 from service.registry.storage import Decide, refuse_size
 
 
-class Folder:
+class FolderStorage:
     """A folder: `models/{digest}/...`, and the log `aliases.jsonl`, one line a move.
 
     A model is written beside its place and renamed into it, so no reader ever sees half of one.

@@ -18,7 +18,7 @@ NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateResult:
     """One gate of a model: a hard one must hold or be overridden, an advisory one must hold or be signed off."""
 
     gate: str
@@ -37,7 +37,7 @@ class Gate:
     """Whether a person may override it."""
 
 
-def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
+def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
     """Return the gates in `gates.json`; None without one.
 
     ArtifactRefused if it is none, or one that leaves out the promises.
@@ -58,19 +58,19 @@ def gates_of(data: bytes | None) -> tuple[Gate, ...] | None:
     return gates
 
 
-def verdict(gates: Sequence[Gate] | None) -> str:
+def verdict(gates: Sequence[GateResult] | None) -> str:
     """Return the verdict of gates: `none` without any, `passed` if every hard one holds, else `failed`."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
-def failed(gates: Sequence[Gate] | None) -> list[str]:
+def failed_gates(gates: Sequence[GateResult] | None) -> list[str]:
     """Return the names of the gates that do not hold, the hard ones first."""
     return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
 
 
-def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
+def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
     """Return what the log states of a promotion past these gates: verdict, who overrode which, who signed off which.
 
     `served`: the model was champion before; unless it was, to have no gates is a failure, too. GatesFailed if the promotion
@@ -104,7 +104,7 @@ def allow(gates: Sequence[Gate] | None, override: str, sign_off: str, *, served:
     return figures
 
 
-def _gate(row: Mapping[str, object]) -> Gate:
+def _gate(row: Mapping[str, object]) -> GateResult:
     kind, name, text = row["kind"], row["gate"], row.get("text", "")
     if kind not in ("hard", "advisory") or not isinstance(name, str) or not name or not isinstance(text, str):
         raise ValueError("a gate has a name, a text, and is hard or advisory")
@@ -116,7 +116,7 @@ def _gate(row: Mapping[str, object]) -> Gate:
         limit = 0.0
     # As training judges: a hard gate that was not measured does not hold, an advisory one has nothing to sign off.
     holds = number <= limit if number is not None and limit is not None else not is_hard
-    return Gate(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
+    return GateResult(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
 
 
 def _number(row: Mapping[str, object], key: str) -> float | None:

@@ -24,7 +24,7 @@ _IN_PROCESS = threading.Lock()
 MAX_TRIES = 100
 
 
-class Objects:
+class ObjectStorage:
     """The storage at a URL of fsspec's: `s3://bucket/registry`, `gs://...`, `memory://name`.
 
     ConfigurationWrong if the package for this kind of URL is not installed, or (on the first move) if the store does not

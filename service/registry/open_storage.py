@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from service.registry.folder_storage import Folder
+from service.registry.folder_storage import FolderStorage
 from service.registry.storage import Storage
 
 
@@ -11,9 +11,9 @@ def storage_of(place: Path | str) -> Storage:
     """Return the storage at a path or a URL. ConfigurationWrong if there is none of this kind."""
     text = str(place)
     if isinstance(place, Path) or "://" not in text:
-        return Folder(Path(place))
+        return FolderStorage(Path(place))
     if text.startswith(("file://", "local://")):
-        return Folder(Path(unquote(urlsplit(text).path)))
-    from service.registry.object_storage import Objects
+        return FolderStorage(Path(unquote(urlsplit(text).path)))
+    from service.registry.object_storage import ObjectStorage
 
-    return Objects(text)
+    return ObjectStorage(text)

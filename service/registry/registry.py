@@ -17,19 +17,19 @@ from scoring.model.artifact import (
     MANIFEST,
     PARTS,
     Artifact,
+    open_verified,
     pinned_features,
-    ready,
     verify,
     verify_content,
     verify_distinct,
 )
-from scoring.model.promises import given_up, is_freed
+from scoring.model.promises import broken_promises, is_freed
 from scoring.time import format_time
 from service.call_context import current_call
 from service.registry import intake
-from service.registry.figures import headline
-from service.registry.folder_storage import Folder
-from service.registry.gates import GATES, Gate, allow, gates_of, verdict
+from service.registry.figures import headline_figures
+from service.registry.folder_storage import FolderStorage
+from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, Figure, Move, aliases_of, figure_of
 from service.registry.open_storage import storage_of
 
@@ -51,7 +51,7 @@ class Registry:
     @property
     def folder(self) -> Path:
         """Return its folder. TypeError if it lies in an object store."""
-        if not isinstance(self._storage, Folder):
+        if not isinstance(self._storage, FolderStorage):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
 
@@ -96,8 +96,8 @@ class Registry:
             if intake.try_out(parts) != digest:
                 raise ArtifactRefused("the process that tried the model read another one; publish it again")
             self._tried.add(digest)
-        artifact = ready(parts, digest)
-        figures: dict[str, Figure] = {**headline(artifact.parts), "gates": verdict(gates)}
+        artifact = open_verified(parts, digest)
+        figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": verdict(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
         known = {name: parts[name] for name in (MANIFEST, *PARTS)}
 
@@ -107,7 +107,7 @@ class Registry:
                 self._storage.store(digest, known)
                 self._storage.attach(digest, kept)
             self._storage.attach(digest, beside)
-            may_be = _is_allowed(gates) and not given_up(artifact.features)
+            may_be = _is_allowed(gates) and not broken_promises(artifact.features)
             is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be
             return Move(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
 
@@ -224,14 +224,14 @@ class Registry:
             raise self._refused(digest, f"{name} {problem}")
         return data
 
-    def gates(self, digest: str) -> tuple[Gate, ...] | None:
+    def gates(self, digest: str) -> tuple[GateResult, ...] | None:
         """Return the gates of a published model; None if it has none.
 
         ArtifactRefused if they are not those of the log.
         """
         return self._gates(digest, self.history())
 
-    def _gates(self, digest: str, moves: list[Move]) -> tuple[Gate, ...] | None:
+    def _gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
         try:
             return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:
@@ -256,7 +256,7 @@ class Registry:
 
     def _ready(self, digest: str, parts: dict[str, bytes]) -> Artifact:
         try:
-            return ready(parts, digest)
+            return open_verified(parts, digest)
         except ArtifactRefused as error:
             raise self._refused(digest, error.message) from error
 
@@ -310,7 +310,7 @@ class Registry:
     def _champion_move(
         self, moves: list[Move], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
     ) -> Move:
-        figures: dict[str, Figure] = {**headline(self.read(digest)), **stated}
+        figures: dict[str, Figure] = {**headline_figures(self.read(digest)), **stated}
         if caller := current_call().caller:
             figures["principal"] = caller
         before = aliases_of(moves).get(CHAMPION)
@@ -326,7 +326,7 @@ def _sha_name(attachment: str) -> str:
 
 def _refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     """Refuse to promote a model that gives up a promise, whatever its gates say. PromiseGivenUp names it and the remedy."""
-    lost = given_up(features)
+    lost = broken_promises(features)
     if not lost:
         return
     free = ", ".join(feature.key for feature in features if is_freed(feature))
@@ -339,7 +339,7 @@ def _refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     )
 
 
-def _is_allowed(gates: tuple[Gate, ...] | None) -> bool:
+def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:
     """Return whether a model may be champion without any person's name."""
     try:
         allow(gates, "", "")

@@ -23,8 +23,8 @@ from scoring.entries.violation_state import RecordedChange, is_held_back_for_per
 from scoring.enums import Action, Kind, Status
 from scoring.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
 from scoring.time import MAX_TIME
-from service.ledger.appending import other_decision
-from service.ledger.notifiers import Report, Selection
+from service.ledger.appending import decision_id_taken_error
+from service.ledger.notifiers import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
 
@@ -39,7 +39,7 @@ _PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class BulkDecision:
     """What is to be done to which violations, by whom and why."""
 
     decision_id: str
@@ -89,7 +89,7 @@ class Selected:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BulkOutcome:
     """What a bulk decision selects, and how far it has come."""
 
     selected: Sequence[Selected]
@@ -135,23 +135,23 @@ class Outcome:
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
-def parameters_of(decision: Decision) -> str:
+def parameters_of(decision: BulkDecision) -> str:
     """Return the digest of all that a decision says but its id, in 16 hexadecimal digits."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
-def prefix_of(decision: Decision) -> str:
+def prefix_of(decision: BulkDecision) -> str:
     """Return how the ids of a decision's entries begin, before the digest of its parameters."""
     return f"bulk~{_digest(decision.decision_id, 16)}~"
 
 
-def own_prefix_of(decision: Decision) -> str:
+def own_prefix_of(decision: BulkDecision) -> str:
     """Return how they begin with the digest."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
-def entry_id_of(decision: Decision, violation: str) -> str:
+def entry_id_of(decision: BulkDecision, violation: str) -> str:
     """Return the id of the change that a bulk decision makes to a violation, the same each time."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
@@ -160,7 +160,7 @@ def _digest(text: str, digits: int) -> str:
     return sha256(text.encode()).hexdigest()[:digits]
 
 
-def check(decision: Decision) -> None:
+def check(decision: BulkDecision) -> None:
     """Check the parameters of a decision. InvalidInput names each wrong one as the contract's request does."""
     wrong = []
     if not is_id(decision.decision_id):
@@ -186,7 +186,7 @@ def check(decision: Decision) -> None:
         raise InvalidInput(wrong)
 
 
-def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
+def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
     """Return what a decision selects, and which of it is held back.
 
     InvalidInput; EntryContentDiffers if the id stands for another decision.
@@ -202,12 +202,17 @@ def dry_run(ledger: Ledger, marketplace: str, decision: Decision) -> Outcome:
     # What is done stays done: of a set that has grown since, another one may draw the lowest lot.
     chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
     names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
-    return Outcome(chosen, _digest(names, 16))
+    return BulkOutcome(chosen, _digest(names, 16))
 
 
 def execute(
-    ledger: Ledger, marketplace: str, decision: Decision, expected_count: int, etag: str = "", limit: int = MAX_PER_CALL
-) -> Outcome:
+    ledger: Ledger,
+    marketplace: str,
+    decision: BulkDecision,
+    expected_count: int,
+    etag: str = "",
+    limit: int = MAX_PER_CALL,
+) -> BulkOutcome:
     """Carry a decision out, at most `limit` entries a call, in batches that are each appended whole or not at all.
 
     SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
@@ -231,15 +236,15 @@ def execute(
     return outcome
 
 
-def _require_own_id(ledger: Ledger, marketplace: str, decision: Decision) -> None:
+def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
     """Raise EntryContentDiffers if entries of another decision are on record under this decision's id."""
     prefix = prefix_of(decision)
     for name in ledger.ends_of_ids(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
         if not name.startswith(own_prefix_of(decision)):
-            raise other_decision(decision.decision_id, name)
+            raise decision_id_taken_error(decision.decision_id, name)
 
 
-def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
+def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
     count = len(outcome.selected)
     if count != expected_count:
         problem = f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected"
@@ -256,7 +261,7 @@ def _require_same(outcome: Outcome, expected_count: int, etag: str) -> None:
     )
 
 
-def _wrong_change(decision: Decision) -> Iterator[FieldViolation]:
+def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
     """Yield what is wrong with the change itself, checked on a made-up violation so that a dry run finds it too."""
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
@@ -271,7 +276,7 @@ def _statuses_allowing(action: Action) -> set[Status]:
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
-def _change(decision: Decision, one: Selected) -> Entry:
+def _change(decision: BulkDecision, one: Selected) -> Entry:
     action = Action.REVIEW if one.held_back else decision.action
     fact = StatusChanged(
         one.violation, action, decision.actor, decision.reason, ground=decision.ground, held_back=one.held_back
@@ -279,13 +284,13 @@ def _change(decision: Decision, one: Selected) -> Entry:
     return Entry(entry_id_of(decision, one.violation), "", fact)
 
 
-def _lot(report: Report) -> float:
+def _lot(report: SelectedReport) -> float:
     """Return the number from 0 to below 1 that a violation draws, the same each time."""
     drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
-def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> Iterator[Selected]:
+def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) -> Iterator[Selected]:
     """Yield the violations that this decision may change, or has changed, by the sequence of their reports."""
     wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
@@ -314,7 +319,7 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: Decision) -> I
         after = page[-1].sequence
 
 
-def _state_before(prefix: str, report: Report, changes: Sequence[RecordedChange]) -> Selected | None:
+def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> Selected | None:
     """Return where a violation stood before the decision; None if it is a person's to decide, or as if never reported.
 
     The ids of the decision's own entries begin with `prefix`.

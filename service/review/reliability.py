@@ -11,11 +11,11 @@ from types import MappingProxyType
 from scipy.special import betaincinv
 
 from scoring.enums import AUTHORITIES, Source
-from service.ledger.records import Outcome, Record
+from service.ledger.records import Record, ReportOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class NotifierPrior:
     """What is assumed of a notifier before any of its reports was decided: Beta(`upheld`, `failed`)."""
 
     upheld: float
@@ -27,26 +27,30 @@ class Prior:
 
     @property
     def mean(self) -> float:
-        """Return the mean: `Prior(4, 4, "").mean == 0.5`."""
+        """Return the mean: `NotifierPrior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 
-PRIORS: Mapping[Source, Prior] = MappingProxyType(
+PRIORS: Mapping[Source, NotifierPrior] = MappingProxyType(
     {
-        Source.TEST_BUY: Prior(9, 1, "bought the goods, which are there to be examined"),
-        Source.RANDOM_AUDIT: Prior(9, 1, "had somebody trained look, at sellers that nobody accused"),
-        Source.BRAND: Prior(7, 3, "knows its goods and registers its rights, and has an interest in fewer sellers"),
-        Source.PLATFORM_DETECTION: Prior(6, 4, "finds what resembles a breach; its thresholds are set to find more"),
-        Source.PARTNER: Prior(6, 4, "knows the trade, and sees a part of it"),
-        Source.BUYER: Prior(4, 4, "holds the goods, and may be mistaken, or a competitor"),
+        Source.TEST_BUY: NotifierPrior(9, 1, "bought the goods, which are there to be examined"),
+        Source.RANDOM_AUDIT: NotifierPrior(9, 1, "had somebody trained look, at sellers that nobody accused"),
+        Source.BRAND: NotifierPrior(
+            7, 3, "knows its goods and registers its rights, and has an interest in fewer sellers"
+        ),
+        Source.PLATFORM_DETECTION: NotifierPrior(
+            6, 4, "finds what resembles a breach; its thresholds are set to find more"
+        ),
+        Source.PARTNER: NotifierPrior(6, 4, "knows the trade, and sees a part of it"),
+        Source.BUYER: NotifierPrior(4, 4, "holds the goods, and may be mistaken, or a competitor"),
     }
 )
 """By source, with the reason. Assumptions, not measurements: each is worth eight to ten decided reports and fades behind
 a notifier's own. Authorities have none: they are not judged here.
 """
 
-AGAINST: Mapping[Outcome, float] = MappingProxyType(
-    {Outcome.OVERTURNED: 1.0, Outcome.DISMISSED: 1.0, Outcome.WITHDRAWN: 0.5}
+AGAINST: Mapping[ReportOutcome, float] = MappingProxyType(
+    {ReportOutcome.OVERTURNED: 1.0, ReportOutcome.DISMISSED: 1.0, ReportOutcome.WITHDRAWN: 0.5}
 )
 """How much a report that failed counts against its notifier. To withdraw costs half, so that owning up to a mistake pays,
 and reporting at random and withdrawing in time does not. Dismissed includes unproven: who reports has to show it.

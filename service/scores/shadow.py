@@ -32,7 +32,7 @@ MAX_BYTES = 128 << 20
 RETRY_SECONDS = 30.0
 
 
-class Models(Protocol):
+class ModelSource(Protocol):
     """The part of a registry that a shadow needs."""
 
     def aliases(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ class Shadow:
     def __init__(
         self,
         folder: Path,
-        models: Models,
+        models: ModelSource,
         policy: Policy,
         report: Callable[[str], None] = lambda _problem: None,
         look_seconds: float = 2.0,

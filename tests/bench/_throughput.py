@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from service.api.garbage_collection import settle
+from service.api.garbage_collection import freeze_loaded_objects
 from service.ingest.file_import import import_files
 from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, NewDatabase, RawWriter, all_rows, is_sqlite, new_databases, rendered
@@ -110,7 +110,7 @@ class _Contest:
         # As the command that imports does it, and the server. Without, what is held ready here would be walked by every
         # full collection that a writer's own objects bring about: 10 us a row of an import that were not the import's.
         thresholds = gc.get_threshold()
-        settle()
+        freeze_loaded_objects()
         stack.callback(gc.unfreeze)
         stack.callback(gc.set_threshold, *thresholds)
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from service.ledger.backup import write_backup
 from service.ledger.database import Database
 from service.ledger.restore import restore_backup
-from service.ledger.schema import _config, bring_to
+from service.ledger.schema import _config, upgrade_to
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
 from tests.bench._rows import insert_entries
@@ -44,11 +44,11 @@ def _migrate(url: str, entries: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     with closing(Database(url)) as place:
         with place.write() as connection:
-            bring_to(connection, OLDEST)
+            upgrade_to(connection, OLDEST)
             insert_entries(connection, entries)
         for version in versions():
             with _timed(figures, f"to_{version}_s"), place.write() as connection:
-                bring_to(connection, version)
+                upgrade_to(connection, version)
     with Ledger.open(url) as ledger, _timed(figures, "verify_s"):
         found = ledger.verify([ledger.checkpoint()], lambda done, total: None)
         figures["verified"] = 0 if found.mismatch else found.entries

@@ -15,7 +15,7 @@ from typing import Any
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Action, Harm, Source
-from service.api.garbage_collection import settle
+from service.api.garbage_collection import freeze_loaded_objects
 from service.ledger.store import Ledger
 from tests.bench._durable import BACKENDS, new_databases
 from tests.bench._real_data import Say
@@ -28,7 +28,7 @@ def run(say: Say) -> dict[str, float]:
     """Milliseconds of a listing (median of 20), seconds of a recall and of confirming it, the longest time under the lock."""
     sellers, listings = (int(os.environ.get(f"RECALLS_{n}", d)) for n, d in (("SELLERS", 100_000), ("LISTINGS", 8_000)))
     figures: dict[str, float] = {}
-    settle()
+    freeze_loaded_objects()
     for backend in BACKENDS:
         with tempfile.TemporaryDirectory() as folder, new_databases(backend, Path(folder)) as new_database:
             with Ledger.open(new_database()) as ledger:

@@ -30,7 +30,7 @@ DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class StepFunction:
     """What one feature adds to the log-odds of bad, as a step function."""
 
     feature: int
@@ -84,7 +84,7 @@ class Steps:
 
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
-) -> list[Steps]:
+) -> list[StepFunction]:
     """Fit what each feature adds to the log-odds of bad, without a constant.
 
     Features that add nothing are left out. `start`: log-odds that each row has already. `directions` as of features: +1
@@ -101,7 +101,7 @@ def fit_additive(
     for place, (table, _), own in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
         values = np.round(table @ own, DIGITS)
         if values.min() < values.max():
-            found.append(Steps(place, columns.knots[place][:-1], values))
+            found.append(StepFunction(place, columns.knots[place][:-1], values))
     return found
 
 

@@ -23,7 +23,7 @@ def average(texts: Sequence[str]) -> str:
     return _assembled(texts[0], [_divided(tree, len(texts)) for text in texts for tree in _trees(text)])
 
 
-def led_by(text: str, trees: Sequence[str]) -> str:
+def prepend_trees(text: str, trees: Sequence[str]) -> str:
     """Return the model with further trees before its own: the raw score is the sum.
 
     `trees` come without their numbers; without any, the text stays as it is.

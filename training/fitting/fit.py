@@ -13,7 +13,7 @@ from scoring.arrays import Floats
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from training.fitting.additive import fit_additive
-from training.fitting.ensemble import average, led_by
+from training.fitting.ensemble import average, prepend_trees
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
@@ -94,7 +94,7 @@ def fit_lightgbm(
     if not steps and len(fitted) == 1:
         return fitted[0]
     text = average([booster.model_to_string() for booster in fitted])
-    return lightgbm.Booster(model_str=led_by(text, [step.tree() for step in steps]))
+    return lightgbm.Booster(model_str=prepend_trees(text, [step.tree() for step in steps]))
 
 
 def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:

@@ -12,7 +12,7 @@ from scoring.arrays import Floats
 from scoring.enums import Category, Severity
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
-from scoring.model.interval import LONGEST, Prior, default_prior, grain_of
+from scoring.model.interval import LONGEST, Prior, default_prior, severity_grain
 from scoring.time import DAY
 from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
@@ -58,7 +58,7 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
         incidents=gamma_of(incidents, orders) or default.incidents,
         failures=gamma_of(sums.failures[LONGEST][sold], orders) or default.failures,
         mix=tuple(_short(float(mass.sum()) / total) for mass in masses) if total else default.mix,
-        grain=_short(grain_of(weights)) if len(weights) else default.grain,
+        grain=_short(severity_grain(weights)) if len(weights) else default.grain,
     )
 
 

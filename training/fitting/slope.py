@@ -84,7 +84,7 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
     first = slope_beside(x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
     near = study.with_exposure_slope(_bounded(first))
     raw = cross_fit(rows, rows, x, study.model.seed, lambda fold, part: fit(fold, part, near))
-    found = None if raw is None else beside(raw, own, rows)
+    found = None if raw is None else slope_beside_score(raw, own, rows)
     if found is None:
         return Slope(1.0, ASSUMED)
     value, error = found
@@ -97,7 +97,7 @@ def _bounded(value: float) -> float:
     return round(min(max(value, -MOST), MOST), DIGITS)
 
 
-def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
+def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
     """Return the slope of `own` in the log-odds of bad beside a score, and its standard error.
 
     Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error counts
@@ -127,7 +127,7 @@ def beside(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | 
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class SlopeAtTest:
     """The slope that the test rows show beside the score."""
 
     value: float
@@ -142,13 +142,13 @@ class Tested:
     """The result as a sentence."""
 
 
-def tested(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> Tested | None:
+def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
     """Compare the slope with that of the test rows, of which `raw` are the model's scores.
 
     They contradict it where they are farther from it than both intervals together reach, by more than MATERIAL. None where
     the rows do not determine a slope.
     """
-    found = beside(raw, log_exposure(test.window_orders, study), test)
+    found = slope_beside_score(raw, log_exposure(test.window_orders, study), test)
     if found is None:
         return None
     value, error = found
@@ -159,6 +159,6 @@ def tested(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> Tested | 
     span = f"(95 % interval {low:.3f} to {high:.3f})"
     finding = f"beside score and past orders, log-odds at test rise with {value:.3f} x ln(orders) {span}"
     verdict = "which agrees with" if agrees else "which contradicts"
-    return Tested(
+    return SlopeAtTest(
         value, low, high, agrees, f"{finding}, {verdict} the slope of {slope.value:.3f} that was trained with"
     )

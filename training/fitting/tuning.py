@@ -31,7 +31,7 @@ MIN_BAD = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """What a search for parameters found."""
 
     study: Study
@@ -55,7 +55,7 @@ class Tuned:
 
 def tune(
     parts: list[Snapshot], study: Study, trials: int, file: Path | None, done: Callable[[int, int], None]
-) -> Tuned:
+) -> TuningResult:
     """Search `trials` sets of parameters, and return the best of them.
 
     Trials in `file`, of an interrupted search, count among them; without a file nothing is kept. The first trial is the
@@ -85,7 +85,7 @@ def tune(
     default, best = _value(search.trials[0]), search.best_trial
     found = study if best.number == 0 else _candidate(optuna.trial.FixedTrial(best.params), study)
     pruned = sum(trial.state is TrialState.PRUNED for trial in search.trials)
-    return Tuned(found, len(search.trials), pruned, _value(best), default)
+    return TuningResult(found, len(search.trials), pruned, _value(best), default)
 
 
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -6,15 +6,15 @@ from typing import Any
 from scipy.special import betaincinv
 
 from training.evaluation.case import CANDIDATE
-from training.gates.evidence import ALPHA, Evidence, Finding, half_width, interval_text, segments
+from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
 
 
-def calibration_slope(evidence: Evidence) -> Finding:
+def calibration_slope(evidence: GateEvidence) -> GateFinding:
     """Return how far the calibration slope is from 1, as a ratio of at least 1: 0.8 and 1.25 both count 1.25."""
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
-        return Finding(None, "The calibration slope cannot be told, or is not above 0.")
-    return Finding(
+        return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
+    return GateFinding(
         _ratio(slope["value"]),
         f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_meaning(slope)}.",
         half_width(slope) / slope["value"],
@@ -29,13 +29,13 @@ def _meaning(slope: Mapping[str, Any]) -> str:
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
 
 
-def calibration_level(evidence: Evidence) -> Finding:
+def calibration_level(evidence: GateEvidence) -> GateFinding:
     """Return how far the observed rate is from the predicted one, as a ratio of at least 1."""
     found = evidence.evaluation["models"][CANDIDATE]["calibration"]
     if not found["observed"] or not found["predicted"]:
-        return Finding(None, "No row is bad, or none was predicted to be.")
+        return GateFinding(None, "No row is bad, or none was predicted to be.")
     ratio = found["observed"] / found["predicted"]
-    return Finding(
+    return GateFinding(
         _ratio(ratio),
         f"{found['observed']:.2%} of the rows are bad where {found['predicted']:.2%} were predicted: {ratio:.3f} times.",
         half_width(found["intercept"]) * (1 - found["observed"]),  # d ln(p) = (1 - p) d ln(p / (1 - p))
@@ -43,7 +43,7 @@ def calibration_level(evidence: Evidence) -> Finding:
     )
 
 
-def calibration_grades(evidence: Evidence) -> Finding:
+def calibration_grades(evidence: GateEvidence) -> GateFinding:
     """Return the largest ratio of observed and predicted, either way, that is proven of a tier: 1 if none is.
 
     Proven is what the interval of all tiers together (`proven_ratio`) leaves: with many rows a test finds faults that matter
@@ -53,14 +53,14 @@ def calibration_grades(evidence: Evidence) -> Finding:
     found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
     number, row = max(found, key=lambda pair: pair[0], default=(1.0, None))
     if row is None or number <= 1:
-        return Finding(1.0, f"No tier of {len(grades)} is proven wrong on either side.")
+        return GateFinding(1.0, f"No tier of {len(grades)} is proven wrong on either side.")
     wrong = sum(ratio > 1 for ratio, _ in found)
-    return Finding(
+    return GateFinding(
         number, f"{wrong} of {len(grades)} tiers are proven wrong; the worst is {row['tier']}, {_off(row, number)}."
     )
 
 
-def segments_calibration(evidence: Evidence) -> Finding:
+def segments_calibration(evidence: GateEvidence) -> GateFinding:
     """Return the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
 
     Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over all
@@ -73,9 +73,9 @@ def segments_calibration(evidence: Evidence) -> Finding:
         if ratio > 1 and (champion is None or row_ratio(row) > row_ratio(row, champion)):
             harmed.append((ratio, kind, row))
     if not harmed:
-        return Finding(1.0, f"No segment of {len(judged)} with enough rows is proven to be predicted wrong.")
+        return GateFinding(1.0, f"No segment of {len(judged)} with enough rows is proven to be predicted wrong.")
     number, kind, row = max(harmed, key=lambda found: found[0])
-    return Finding(
+    return GateFinding(
         number,
         f"{len(harmed)} of {len(judged)} segments with enough rows are proven to be predicted wrong; the worst is {kind}"
         f" {row['name']}, {_off(row, number)}.",

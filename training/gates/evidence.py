@@ -45,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class GateEvidence:
     """What a gate looks at."""
 
     evaluation: Mapping[str, Any]
@@ -67,7 +67,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class GateFinding:
     """A gate's number, and the sentence that states it."""
 
     number: float | None
@@ -111,7 +111,7 @@ class Verdict:
     """Bad test rows with which the number would decide; None where that is not known or not needed."""
 
 
-def segments(evidence: Evidence) -> list[tuple[str, Mapping[str, Any]]]:
+def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
     """Return every segment with its kind; a kind of one group is left out: it is the whole, which other gates judge."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 

@@ -10,54 +10,54 @@ from scipy.special import chdtrc, ndtr
 from scoring.model.promises import PROMISES
 from training.evaluation.case import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
-from training.gates.evidence import ALPHA, ERRORS, Evidence, Finding, half_width, interval_text, segments
+from training.gates.evidence import ALPHA, ERRORS, GateEvidence, GateFinding, half_width, interval_text, segments
 
 
-def certificate(evidence: Evidence) -> Finding:
+def certificate(evidence: GateEvidence) -> GateFinding:
     """Return how many splits move the wrong way, else how many promises the study gives up; no number if not certified."""
     breaches = evidence.measured.certificate_breaches
     if breaches is None:
-        return Finding(None, "The model has no certificate.")
+        return GateFinding(None, "The model has no certificate.")
     if breaches:
-        return Finding(breaches, f"{breaches} splits move a constrained feature the wrong way.")
+        return GateFinding(breaches, f"{breaches} splits move a constrained feature the wrong way.")
     lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
     if lost:
         given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
-        return Finding(
+        return GateFinding(
             len(lost),
             f"The study gives up the promise that {given_up}: this may be a challenger or a shadow, and is never champion.",
         )
-    return Finding(0, "Every tree is monotone in every constrained feature.")
+    return GateFinding(0, "Every tree is monotone in every constrained feature.")
 
 
-def parity(evidence: Evidence) -> Finding:
+def parity(evidence: GateEvidence) -> GateFinding:
     """Return how many rows have other features as served than those trained on."""
     return _mismatches("features read over gRPC", evidence.measured.parity_rows, evidence.measured.parity_mismatches)
 
 
-def golden(evidence: Evidence) -> Finding:
+def golden(evidence: GateEvidence) -> GateFinding:
     """Return how many golden rows the packed model scores differently."""
     return _mismatches("golden sellers replayed", evidence.measured.golden_rows, evidence.measured.golden_mismatches)
 
 
-def _mismatches(what: str, rows: int, mismatches: int | None) -> Finding:
+def _mismatches(what: str, rows: int, mismatches: int | None) -> GateFinding:
     """Return how many rows differ; no number if none was compared."""
     if mismatches is None or rows <= 0:
-        return Finding(None, f"No row was compared: {what}.")
-    return Finding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
+        return GateFinding(None, f"No row was compared: {what}.")
+    return GateFinding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
 
 
-def leakage(evidence: Evidence) -> Finding:
+def leakage(evidence: GateEvidence) -> GateFinding:
     """Return how many leakage checks fail; that training and test differ is drift, no leak, and has a gate of its own."""
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
-def drift(evidence: Evidence) -> Finding:
+def drift(evidence: GateEvidence) -> GateFinding:
     """Return 1 if a model distinguishes training from test rows too well, else 0."""
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
-def data(evidence: Evidence) -> Finding:
+def data(evidence: GateEvidence) -> GateFinding:
     """Return how many data checks fail."""
     return _checks(evidence, "data", bool)
 
@@ -66,36 +66,38 @@ DRIFT = "adversarial"
 """The one leakage check that finds drift: the world moved, which is when retraining is needed most."""
 
 
-def _checks(evidence: Evidence, kind: str, concerns: Callable[[str], bool]) -> Finding:
+def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
     """Return how many checks of a kind fail, of those whose name `concerns`; no number if there are none."""
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
-        return Finding(None, f"No {kind} check was made.")
+        return GateFinding(None, f"No {kind} check was made.")
     wrong = [row["text"] for row in rows if not row["ok"]]
     if not wrong:
-        return Finding(0, f"All {len(rows)} {kind} checks hold." if len(rows) > 1 else f"It holds: {rows[0]['text']}.")
+        return GateFinding(
+            0, f"All {len(rows)} {kind} checks hold." if len(rows) > 1 else f"It holds: {rows[0]['text']}."
+        )
     if len(rows) == 1:
-        return Finding(1, f"It does not hold: {wrong[0]}.")
-    return Finding(len(wrong), f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {'; '.join(wrong)}.")
+        return GateFinding(1, f"It does not hold: {wrong[0]}.")
+    return GateFinding(len(wrong), f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {'; '.join(wrong)}.")
 
 
-def reproducible(evidence: Evidence) -> Finding:
+def reproducible(evidence: GateEvidence) -> GateFinding:
     """Return how many digests repeated trainings have beyond the one that there should be; no number if trained once."""
     digests = evidence.measured.digests
     if len(digests) < 2:
-        return Finding(None, "The model was not trained twice, so nobody knows whether it comes out the same.")
+        return GateFinding(None, "The model was not trained twice, so nobody knows whether it comes out the same.")
     others = len(set(digests)) - 1
     digest_text = f"{others} with another digest" if others else "all with the same digest"
-    return Finding(others, f"Trained {len(digests)} times, {digest_text}.")
+    return GateFinding(others, f"Trained {len(digests)} times, {digest_text}.")
 
 
-def latency_p50(evidence: Evidence) -> Finding:
+def latency_p50(evidence: GateEvidence) -> GateFinding:
     """Return the median time of one score, over that of the reference model timed in turn with it."""
     measured = evidence.measured
     return _latency("The median time of one score", measured.latency_p50_ms, measured.latency_p50_ratio)
 
 
-def latency_p99(evidence: Evidence) -> Finding:
+def latency_p99(evidence: GateEvidence) -> GateFinding:
     """Return the time that 99 of 100 single scores keep within, over that of the reference model."""
     measured = evidence.measured
     return _latency(
@@ -103,36 +105,36 @@ def latency_p99(evidence: Evidence) -> Finding:
     )
 
 
-def _latency(what: str, milliseconds: float | None, ratio: float | None) -> Finding:
+def _latency(what: str, milliseconds: float | None, ratio: float | None) -> GateFinding:
     """Return a time of one score as a ratio to the reference model's; no number if either was not measured.
 
     How busy a machine is, is no property of a model: what counts is what the model adds to a score of one tree.
     """
     if milliseconds is None or ratio is None:
-        return Finding(None, f"{what} was not measured.")
-    return Finding(
+        return GateFinding(None, f"{what} was not measured.")
+    return GateFinding(
         ratio, f"{what} is {milliseconds:,.2f} ms, {ratio:.2f} times that of a model of one tree in the same minute."
     )
 
 
-def model_bytes(evidence: Evidence) -> Finding:
+def model_bytes(evidence: GateEvidence) -> GateFinding:
     """Return the number of bytes of the model's text."""
     return _plain("The size of the model's text", evidence.measured.model_bytes, "bytes")
 
 
-def trees(evidence: Evidence) -> Finding:
+def trees(evidence: GateEvidence) -> GateFinding:
     """Return the number of trees of the model."""
     return _plain("The size of the model", evidence.measured.trees, "trees")
 
 
-def _plain(what: str, value: float | None, unit: str) -> Finding:
+def _plain(what: str, value: float | None, unit: str) -> GateFinding:
     """Return a measured quantity as it is; no number if it was not measured."""
     if value is None:
-        return Finding(None, f"{what} was not measured.")
-    return Finding(value, f"{what} is {value:,.0f} {unit}.")
+        return GateFinding(None, f"{what} was not measured.")
+    return GateFinding(value, f"{what} is {value:,.0f} {unit}.")
 
 
-def segments_ranking(evidence: Evidence) -> Finding:
+def segments_ranking(evidence: GateEvidence) -> GateFinding:
     """Return the most AUC that any segment is proven to lose against the champion, else against chance (0.5); 0 if none is.
 
     Proven: one-sided by the cluster bootstrap's standard error, after Holm over all segments with enough rows.
@@ -146,11 +148,11 @@ def segments_ranking(evidence: Evidence) -> Finding:
     lost = [(loss, kind, row) for (loss, _, kind, row), p in zip(asked, adjusted, strict=True) if p < ALPHA]
     against = "the champion" if CHAMPION in evidence.evaluation["auc"] else "chance"
     if not lost:
-        return Finding(
+        return GateFinding(
             0.0, f"No segment of {len(asked)} with enough rows is proven to be ranked worse than by {against}."
         )
     number, kind, row = max(lost, key=lambda found: found[0])
-    return Finding(
+    return GateFinding(
         number,
         f"{len(lost)} of {len(asked)} segments with enough rows are proven to be ranked worse than by {against}; the"
         f" worst is {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f}, {number:.3f} less.",
@@ -165,37 +167,37 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
     return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
 
 
-def ranking(evidence: Evidence) -> Finding:
+def ranking(evidence: GateEvidence) -> GateFinding:
     """Return the AUC that is lost against the champion, without one against logistic regression.
 
     No number if the model is not proven to rank better than chance, or there is nothing to compare it with.
     """
     own, other = evidence.evaluation["auc"][CANDIDATE], evidence.reference
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
-        return Finding(None, "The model is not proven to rank better than chance.")
+        return GateFinding(None, "The model is not proven to rank better than chance.")
     if other is None:
-        return Finding(None, "There is no model to compare the ranking with.")
+        return GateFinding(None, "There is no model to compare the ranking with.")
     paired = evidence.evaluation["difference"][f"{CANDIDATE}-{other}"]
     if paired["value"] is None:
-        return Finding(None, f"The ranking cannot be compared with {_called(other)}'s.")
-    return Finding(
+        return GateFinding(None, f"The ranking cannot be compared with {_called(other)}'s.")
+    return GateFinding(
         -paired["value"],
         f"The AUC is {own['value']:.3f}, {_compared(paired, other)}.",
         half_width(paired),
     )
 
 
-def log_loss(evidence: Evidence) -> Finding:
+def log_loss(evidence: GateEvidence) -> GateFinding:
     """Return how much worse the log-loss is than the champion's, else than logistic regression's, as a share of that one."""
     other = evidence.reference
     if other is None:
-        return Finding(None, "There is no model to compare the log-loss with.")
+        return GateFinding(None, "There is no model to compare the log-loss with.")
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["log_loss"]
     base = evidence.evaluation["models"][other]["log_loss"]["value"]
     if paired["high"] is None or not base:
-        return Finding(None, f"The log-loss cannot be compared with {_called(other)}'s.")
+        return GateFinding(None, f"The log-loss cannot be compared with {_called(other)}'s.")
     number = paired["value"] / base
-    return Finding(
+    return GateFinding(
         number,
         f"The log-loss is {abs(number):.2%} {'above' if number > 0 else 'below'} {_called(other)}'s:"
         f" difference {paired['value']:+.5f}{interval_text(paired, 5)}.",
@@ -203,47 +205,47 @@ def log_loss(evidence: Evidence) -> Finding:
     )
 
 
-def recall_of_loss(evidence: Evidence) -> Finding:
+def recall_of_loss(evidence: GateEvidence) -> GateFinding:
     """Return how much recall of loss is lost against the champion, without one against logistic regression."""
     other = evidence.reference
     if other is None:
-        return Finding(None, "There is no model to compare the recall of loss with.")
+        return GateFinding(None, "There is no model to compare the recall of loss with.")
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["recall_of_loss"]
     if paired["low"] is None:
-        return Finding(None, f"The recall of loss cannot be compared with {_called(other)}'s.")
-    return Finding(
+        return GateFinding(None, f"The recall of loss cannot be compared with {_called(other)}'s.")
+    return GateFinding(
         -paired["value"],
         f"At a harm of {evidence.evaluation['harm']:.1%} to good rows the recall of loss is {_compared(paired, other)}.",
         half_width(paired),
     )
 
 
-def migration(evidence: Evidence) -> Finding:
+def migration(evidence: GateEvidence) -> GateFinding:
     """Return the share of rated rows whose tier moves by more than one; no number without a champion."""
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
-        return Finding(None, "There is no champion whose tiers could change.")
+        return GateFinding(None, "There is no champion whose tiers could change.")
     number = 1 - found["within_one"]
-    return Finding(
+    return GateFinding(
         number, f"{number:.2%} of the rated rows move by more than one tier, {1 - found['same']:.2%} at all."
     )
 
 
-def psi(evidence: Evidence) -> Finding:
+def psi(evidence: GateEvidence) -> GateFinding:
     """Return the score's PSI from training to test, over the value that chance exceeds in 5 % of such samples."""
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
-        return Finding(None, "All points are alike, so nothing can shift.")
+        return GateFinding(None, "All points are alike, so nothing can shift.")
     moved = [row["feature"] for row in features if row["value"] > row["critical"]]
     named = f", first {', '.join(moved[:3])}" if moved else ""
-    return Finding(
+    return GateFinding(
         score["value"] / score["critical"],
         f"The PSI of the points is {score['value']:.4f}, critical {score['critical']:.4f}; {len(moved)} of {len(features)}"
         f" features have shifted{named}.",
     )
 
 
-def stability(evidence: Evidence) -> Finding:
+def stability(evidence: GateEvidence) -> GateFinding:
     """Return the standard deviation of the AUC between months beyond chance (DerSimonian and Laird).
 
     Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the variation to chance.
@@ -251,7 +253,7 @@ def stability(evidence: Evidence) -> Finding:
     overall = evidence.evaluation["auc"][CANDIDATE]["value"]
     known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
     if len(known) < 2 or overall is None:
-        return Finding(None, "There are not two months with enough bad rows to compare.")
+        return GateFinding(None, "There are not two months with enough bad rows to compare.")
     values = np.array([row["auc"]["value"] for row in known])
     weights = np.array([_auc_error(row, overall) ** -2 for row in known])
     spread = float(weights @ (values - weights @ values / weights.sum()) ** 2)
@@ -259,7 +261,7 @@ def stability(evidence: Evidence) -> Finding:
     freedom = len(known) - 1
     proven = float(chdtrc(freedom, spread)) < ALPHA
     number = math.sqrt(max(spread - freedom, 0.0) / scale) if proven else 0.0
-    return Finding(
+    return GateFinding(
         number,
         f"Over {len(known)} months the AUC lies between {values.min():.3f} and {values.max():.3f}; beyond chance it varies"
         f" by {number:.3f}.",

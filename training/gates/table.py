@@ -14,7 +14,7 @@ from typing import Any
 from scoring.errors import ConfigurationWrong
 from training.gates import calibration
 from training.gates import findings as figures
-from training.gates.evidence import Evidence, Finding, Measured
+from training.gates.evidence import GateEvidence, GateFinding, Measured
 
 HARD, ADVISORY = "hard", "advisory"
 
@@ -33,7 +33,7 @@ class Gate:
     """The lowest limit that a study may set; equal to `most`, it leaves no choice."""
     most: float
     """The highest limit that a study may set."""
-    find: Callable[[Evidence], Finding]
+    find: Callable[[GateEvidence], GateFinding]
     """Returns the gate's number from the evidence."""
     overridable: bool = True
     """Whether a person may promote a model against it."""
@@ -144,13 +144,13 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
     An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows to
     decide is not ok and states in `needed` how many would; it is advisory then, so that a person signs or waits for more.
     """
-    evidence = Evidence(evaluation, measured, gates.segment_rows)
+    evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
     rows = [_judged(gate, float(gates.limits[gate.name]), evidence, bad) for gate in GATES if gate.name in gates.limits]
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == HARD)}
 
 
-def _judged(gate: Gate, limit: float, evidence: Evidence, bad: int) -> dict[str, Any]:
+def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
     """Return the verdict of one gate as JSON; `bad`: bad test rows, of which an undecided gate states how many it needs."""
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from training.market.evidence import Allegations, Evidence, gather, pose
+from training.market.evidence import Allegations, MarketEvidence, gather, pose
 from training.market.parameters import HARMS, MarketParameters
 from training.market.records import Market
 from training.market.tables import Floats
@@ -98,7 +98,7 @@ def hazard_probability(
     return np.concatenate(parts)
 
 
-def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> Floats:
+def posterior_probability(evidence: MarketEvidence, parameters: MarketParameters) -> Floats:
     """Return P(bad in the window | evidence): float64 [n]; see `attainable_probability` for the worked number."""
     low, high = _hazard_range(evidence, parameters)
     for _ in range(CLOSING_IN):
@@ -121,7 +121,7 @@ def _grid(low: Floats, high: Floats, points: int) -> Floats:
     return np.asarray(low[..., None] + (high - low)[..., None] * (np.arange(points) / (points - 1)))
 
 
-def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
+def _hazard_range(evidence: MarketEvidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
     """Return the logarithms of the hazards between which the whole posterior lies: two of [n, C]."""
     shape = np.array([c.hazard_shape for c in parameters.classes])
     rate = shape / np.array([c.hazard_mean for c in parameters.classes])
@@ -163,7 +163,7 @@ def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats, Floats
     return starts, ends, starts / (starts + ends), multiplier
 
 
-def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
+def _forward(log_hazard: Floats, evidence: MarketEvidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
     """Return the log likelihood of the record and P(spree in the month of observation | record), both [n, C, points]."""
     starts, ends, stationary, multiplier = _chain(parameters)
     hazard = np.exp(log_hazard)
@@ -205,7 +205,7 @@ def _add_allegations(
     spree_log[seller[starts]] += np.add.reduceat(np.log(true_rate * multiplier + false_rate), starts, axis=0)
 
 
-def _clean_probability(hazard: Floats, spree: Floats, evidence: Evidence, parameters: MarketParameters) -> Floats:
+def _clean_probability(hazard: Floats, spree: Floats, evidence: MarketEvidence, parameters: MarketParameters) -> Floats:
     """Return P(no true bad violation in the window | class, hazard, record): float64 [n, C, points].
 
     `spree` is P(spree) in the month of observation, whose remaining days share its state.

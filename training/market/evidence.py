@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from training.market.parameters import Rate
+from training.market.parameters import BetaRate
 from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, Market
 from training.market.tables import (
     Calendar,
@@ -54,7 +54,7 @@ class Allegations:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class MarketEvidence:
     """The facts about n sellers in C classes over M months."""
 
     log_prior: Floats
@@ -175,7 +175,7 @@ def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
     return total
 
 
-def gather(market: Market, question: Question, notifier_known: bool) -> Evidence:
+def gather(market: Market, question: Question, notifier_known: bool) -> MarketEvidence:
     """Return the evidence for a question.
 
     With `notifier_known` the scorer also knows which notifiers act in bad faith.
@@ -203,7 +203,7 @@ def gather(market: Market, question: Question, notifier_known: bool) -> Evidence
     bad = market.parameters.bad_faith
     false_rate = bad.per_thousand_orders * thousands[inside] + bad.per_active_day
     np.add.at(false_mass, seller[inside], false_rate * false_bad_share(market, tables, question)[ages])
-    return Evidence(
+    return MarketEvidence(
         log_prior=_log_prior(market, seller[past], past, question.observe_day),
         reported_mass=reported_mass,
         window_mass=window_mass,
@@ -266,7 +266,7 @@ def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int)
     left = _sum_by_seller(market, "settled_orders", past_seller, past)
     for kind in ("cancelled", "not_received", "late", "returned"):
         failed = _sum_by_seller(market, kind, past_seller, past)
-        rates: list[Rate] = [getattr(c, kind) for c in classes]
+        rates: list[BetaRate] = [getattr(c, kind) for c in classes]
         total += np.stack([beta_binomial_log(failed, left, rate) for rate in rates], axis=1)
         left = left - failed
     return total
@@ -279,7 +279,7 @@ def _sum_by_seller(market: Market, column: str, past_seller: Ints, past: Flags) 
     return total
 
 
-def beta_binomial_log(failed: Ints, trials: Ints, rate: Rate) -> Floats:
+def beta_binomial_log(failed: Ints, trials: Ints, rate: BetaRate) -> Floats:
     """Return the log of B(a + failed, b + trials - failed) / B(a, b): float64 [n].
 
     With a = mean x concentration, b the rest of the concentration: the probability of a particular sequence of failures

@@ -20,7 +20,7 @@ LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
 
 
 @dataclass(frozen=True)
-class Delay:
+class DelayDays:
     """A delay in whole days: the floor of a log-normal number of days, so a delay of 0 means the same UTC day.
 
     The same-day case is why the floor is taken: an act "known before the day of observation" then depends on
@@ -35,7 +35,7 @@ class Delay:
 
 
 @dataclass(frozen=True)
-class Rate:
+class BetaRate:
     """A seller's own probability of one kind of service failure: Beta with this mean and concentration (a + b)."""
 
     mean: float
@@ -43,13 +43,13 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportSource:
     """Where reports come from. An act that is final and names the seller by a verified identifier is confirmed on arrival."""
 
     name: str
-    report: Delay
+    report: DelayDays
     """From the breach to the report."""
-    decision: Delay
+    decision: DelayDays
     """From the report to the decision, for what is not confirmed on arrival."""
     notifiers: int
     """How many separate notifiers report for the source."""
@@ -60,7 +60,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class ViolationType:
+class MarketViolationType:
     """One violation type."""
 
     name: str
@@ -98,10 +98,10 @@ class SellerClass:
     """The share of each violation type."""
     levels: tuple[float, float, float]
     """The share of each identity level, in the order of LEVELS."""
-    cancelled: Rate
-    not_received: Rate
-    late: Rate
-    returned: Rate
+    cancelled: BetaRate
+    not_received: BetaRate
+    late: BetaRate
+    returned: BetaRate
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class BadFaith:
     confirmed_share: float
     overturned_share: float
     """The share of the wrongly confirmed that are overturned; the rest never is."""
-    appeal: Delay
+    appeal: DelayDays
     """The days of an appeal: the overturning comes so many days, and one more, after the decision."""
     notifier_share: float
     """The share of a source's notifiers that act in bad faith."""
@@ -151,51 +151,51 @@ class BadFaith:
 
 # Tables are read by rows.
 # fmt: off
-_SOURCES: tuple[Source, ...] = (
+_SOURCES: tuple[ReportSource, ...] = (
     # Authorities learn late (goods cross a border, a lab tests them, a court sits); most of their acts are final.
-    Source("customs", Delay(12, 0.7), Delay(20, 1.0), 12, 0.9, 0.8),
-    Source("patent_office", Delay(60, 0.8), Delay(45, 1.0), 4, 0.7, 0.9),
-    Source("quality_regulator", Delay(35, 0.8), Delay(25, 1.0), 20, 0.8, 0.8),
-    Source("market_regulator", Delay(45, 0.9), Delay(30, 1.0), 10, 0.6, 0.8),
-    Source("police", Delay(60, 0.9), Delay(40, 1.0), 15, 0.4, 0.7),
-    Source("court", Delay(90, 0.8), Delay(20, 1.0), 25, 1.0, 0.7),
+    ReportSource("customs", DelayDays(12, 0.7), DelayDays(20, 1.0), 12, 0.9, 0.8),
+    ReportSource("patent_office", DelayDays(60, 0.8), DelayDays(45, 1.0), 4, 0.7, 0.9),
+    ReportSource("quality_regulator", DelayDays(35, 0.8), DelayDays(25, 1.0), 20, 0.8, 0.8),
+    ReportSource("market_regulator", DelayDays(45, 0.9), DelayDays(30, 1.0), 10, 0.6, 0.8),
+    ReportSource("police", DelayDays(60, 0.9), DelayDays(40, 1.0), 15, 0.4, 0.7),
+    ReportSource("court", DelayDays(90, 0.8), DelayDays(20, 1.0), 25, 1.0, 0.7),
     # The marketplace's own checks are quick and decided by people at hand.
-    Source("test_buy", Delay(14, 0.6), Delay(6, 1.0), 5, 0.0, 1.0),
-    Source("random_audit", Delay(10, 0.7), Delay(6, 1.0), 3, 0.0, 1.0),
+    ReportSource("test_buy", DelayDays(14, 0.6), DelayDays(6, 1.0), 5, 0.0, 1.0),
+    ReportSource("random_audit", DelayDays(10, 0.7), DelayDays(6, 1.0), 3, 0.0, 1.0),
     # Brands find goods late and dispute long: the 95th percentile of the decision is 212 days.
-    Source("brand", Delay(18, 1.1), Delay(25, 1.3), 400, 0.0, 0.3),
-    Source("platform_detection", Delay(3, 1.3), Delay(4, 1.4), 6, 0.0, 1.0),
-    Source("buyer", Delay(9, 0.8), Delay(5, 1.3), 50_000, 0.0, 0.0),
-    Source("partner", Delay(7, 0.9), Delay(8, 1.2), 40, 0.0, 0.5),
+    ReportSource("brand", DelayDays(18, 1.1), DelayDays(25, 1.3), 400, 0.0, 0.3),
+    ReportSource("platform_detection", DelayDays(3, 1.3), DelayDays(4, 1.4), 6, 0.0, 1.0),
+    ReportSource("buyer", DelayDays(9, 0.8), DelayDays(5, 1.3), 50_000, 0.0, 0.0),
+    ReportSource("partner", DelayDays(7, 0.9), DelayDays(8, 1.2), 40, 0.0, 0.5),
 )
 
-_TYPES: tuple[ViolationType, ...] = (
-    ViolationType("counterfeit_goods", (0.10, 0.40, 0.42, 0.08),
+_TYPES: tuple[MarketViolationType, ...] = (
+    MarketViolationType("counterfeit_goods", (0.10, 0.40, 0.42, 0.08),
                   (("brand", 0.50), ("platform_detection", 0.22), ("test_buy", 0.13), ("buyer", 0.10),
                    ("market_regulator", 0.03), ("police", 0.02))),
-    ViolationType("trademark_infringement", (0.25, 0.50, 0.23, 0.02),
+    MarketViolationType("trademark_infringement", (0.25, 0.50, 0.23, 0.02),
                   (("brand", 0.75), ("platform_detection", 0.20), ("court", 0.05))),
-    ViolationType("patent_infringement", (0.20, 0.50, 0.28, 0.02),
+    MarketViolationType("patent_infringement", (0.20, 0.50, 0.28, 0.02),
                   (("patent_office", 0.55), ("brand", 0.35), ("court", 0.10))),
-    ViolationType("copyright_infringement", (0.40, 0.45, 0.14, 0.01),
+    MarketViolationType("copyright_infringement", (0.40, 0.45, 0.14, 0.01),
                   (("brand", 0.70), ("platform_detection", 0.25), ("court", 0.05))),
-    ViolationType("customs_seizure", (0.05, 0.35, 0.50, 0.10),
+    MarketViolationType("customs_seizure", (0.05, 0.35, 0.50, 0.10),
                   (("customs", 1.0),)),
-    ViolationType("unsafe_product", (0.10, 0.35, 0.40, 0.15),
+    MarketViolationType("unsafe_product", (0.10, 0.35, 0.40, 0.15),
                   (("quality_regulator", 0.45), ("buyer", 0.25), ("test_buy", 0.15), ("market_regulator", 0.15))),
-    ViolationType("failed_inspection", (0.30, 0.45, 0.22, 0.03),
+    MarketViolationType("failed_inspection", (0.30, 0.45, 0.22, 0.03),
                   (("quality_regulator", 0.55), ("random_audit", 0.25), ("test_buy", 0.20))),
-    ViolationType("not_as_described", (0.65, 0.30, 0.045, 0.005),
+    MarketViolationType("not_as_described", (0.65, 0.30, 0.045, 0.005),
                   (("buyer", 0.85), ("platform_detection", 0.10), ("test_buy", 0.05))),
-    ViolationType("prohibited_item", (0.20, 0.45, 0.28, 0.07),
+    MarketViolationType("prohibited_item", (0.20, 0.45, 0.28, 0.07),
                   (("platform_detection", 0.65), ("buyer", 0.15), ("market_regulator", 0.15), ("police", 0.05))),
-    ViolationType("fake_reviews", (0.35, 0.50, 0.14, 0.01),
+    MarketViolationType("fake_reviews", (0.35, 0.50, 0.14, 0.01),
                   (("platform_detection", 0.80), ("partner", 0.20))),
-    ViolationType("order_fraud", (0.10, 0.40, 0.40, 0.10),
+    MarketViolationType("order_fraud", (0.10, 0.40, 0.40, 0.10),
                   (("platform_detection", 0.60), ("partner", 0.25), ("buyer", 0.10), ("police", 0.05))),
-    ViolationType("misleading_listing", (0.60, 0.34, 0.055, 0.005),
+    MarketViolationType("misleading_listing", (0.60, 0.34, 0.055, 0.005),
                   (("buyer", 0.45), ("platform_detection", 0.40), ("market_regulator", 0.15))),
-    ViolationType("missing_trader_information", (0.80, 0.18, 0.018, 0.002),
+    MarketViolationType("missing_trader_information", (0.80, 0.18, 0.018, 0.002),
                   (("platform_detection", 0.60), ("market_regulator", 0.20), ("random_audit", 0.20))),
 )
 
@@ -204,15 +204,15 @@ _CLASSES: tuple[SellerClass, ...] = (
     # Slips: goods not as described, a missing imprint; nearly never a seizure.
     SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
                 (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
-                (0.45, 0.40, 0.15), Rate(0.015, 60), Rate(0.004, 150), Rate(0.03, 40), Rate(0.03, 40)),
+                (0.45, 0.40, 0.15), BetaRate(0.015, 60), BetaRate(0.004, 150), BetaRate(0.03, 40), BetaRate(0.03, 40)),
     # No quality control and no rights clearance: failed inspections, unsafe goods, late parcels.
     SellerClass("careless", 0.15, 0.18, 1.0, 8.0, 0.05, 0.50, 4.0, 1.0,
                 (0.04, 0.08, 0.06, 0.06, 0.02, 0.12, 0.15, 0.24, 0.04, 0.01, 0.01, 0.11, 0.06),
-                (0.55, 0.37, 0.08), Rate(0.03, 40), Rate(0.008, 100), Rate(0.07, 30), Rate(0.05, 40)),
+                (0.55, 0.37, 0.08), BetaRate(0.03, 40), BetaRate(0.008, 100), BetaRate(0.07, 30), BetaRate(0.05, 40)),
     # Sells fakes and buys reviews, in sprees; a heavy tail of hazard (shape below 1).
     SellerClass("rogue", 0.03, 0.08, 0.7, 20.0, 0.12, 0.35, 6.0, 1.8,
                 (0.28, 0.14, 0.03, 0.04, 0.11, 0.02, 0.01, 0.09, 0.05, 0.10, 0.08, 0.04, 0.01),
-                (0.70, 0.27, 0.03), Rate(0.035, 40), Rate(0.02, 60), Rate(0.06, 30), Rate(0.08, 40)),
+                (0.70, 0.27, 0.03), BetaRate(0.035, 40), BetaRate(0.02, 60), BetaRate(0.06, 30), BetaRate(0.08, 40)),
 )
 
 _BAD_FAITH = BadFaith(
@@ -225,7 +225,7 @@ _BAD_FAITH = BadFaith(
              ("patent_infringement", (("brand", 1.0),)), ("not_as_described", (("buyer", 1.0),)),
              ("counterfeit_goods", (("brand", 0.75), ("buyer", 0.25)))),
     dismissed_share=0.62, withdrawn_share=0.20, confirmed_share=0.18,
-    overturned_share=0.85, appeal=Delay(40, 0.8), notifier_share=0.08,
+    overturned_share=0.85, appeal=DelayDays(40, 0.8), notifier_share=0.08,
 )
 # fmt: on
 
@@ -240,8 +240,8 @@ class MarketParameters:
     """
 
     classes: tuple[SellerClass, ...] = _CLASSES
-    types: tuple[ViolationType, ...] = _TYPES
-    sources: tuple[Source, ...] = _SOURCES
+    types: tuple[MarketViolationType, ...] = _TYPES
+    sources: tuple[ReportSource, ...] = _SOURCES
     bad_faith: BadFaith = _BAD_FAITH
     echoes: tuple[Echo, ...] = (
         Echo("customs_seizure", "customs", 0.35, "counterfeit_goods", "brand", 14),

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from training.market.breaches import draw_breaches
-from training.market.parameters import MarketParameters, Rate, SellerClass
+from training.market.parameters import BetaRate, MarketParameters, SellerClass
 from training.market.records import Market, join_markets
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
@@ -162,7 +162,7 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
     """Draw each seller's own rate of cancelled, not received, late and returned orders [n, 4]."""
     rates = np.empty((len(seller_class), 4))
     for kind in range(4):
-        kinds: list[Rate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
+        kinds: list[BetaRate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
         mean = np.array([r.mean for r in kinds])[seller_class]
         concentration = np.array([r.concentration for r in kinds])[seller_class]
         rates[:, kind] = rng.beta(mean * concentration, (1.0 - mean) * concentration)

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from training.market.parameters import HARMS, Delay, MarketParameters
+from training.market.parameters import HARMS, DelayDays, MarketParameters
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -114,7 +114,7 @@ def build_calendar(start: date, days: int, parameters: MarketParameters) -> Cale
     )
 
 
-def delay_probabilities(delay: Delay, length: int) -> Floats:
+def delay_probabilities(delay: DelayDays, length: int) -> Floats:
     """Return P(delay = k days) for k in [0, length): float64 [length], summing to P(delay < length).
 
     P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution

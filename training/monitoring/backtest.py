@@ -82,7 +82,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BacktestDay:
     """One day of a backtest. States are ABSENT, then the tiers."""
 
     day: int
@@ -105,7 +105,7 @@ class Step:
 class Backtest:
     """Every step of a backtest, and their sums."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[BacktestDay, ...]
     """The days, ascending."""
     moved: Ints
     """The sum of the steps' `moved`, shape (6, 6)."""
@@ -179,7 +179,7 @@ def backtest(
     before: Answers | None = None
     affected = np.zeros(table.columns.cases, dtype=bool)
     months = 0.0
-    steps: list[Step] = []
+    steps: list[BacktestDay] = []
     for done, day in enumerate(days):
         progress("backtest", done, len(days))
         now = answers_at(table, artifact, policy, day, knowledge)
@@ -191,7 +191,7 @@ def backtest(
             affected |= changed
             months += int(stayed.sum()) * (day - steps[-1].day) / MONTH_DAYS
         steps.append(
-            Step(
+            BacktestDay(
                 day=day,
                 sellers=np.bincount(now.tier, minlength=len(STATES)),
                 moved=None if before is None else migration(before.tier, now.tier),

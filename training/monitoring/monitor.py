@@ -27,18 +27,17 @@ from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure
 from training.monitoring.backtest import answers_at
 from training.monitoring.outcomes import (
-    Outcome,
+    DayOutcomes,
     as_the_model_sees,
     is_mature,
-    known_by,
     last_training_day,
     outcome,
+    reported_before,
     training_points,
 )
-from training.monitoring.results import Calibration, Drift, Report
+from training.monitoring.results import Calibration, Drift, MonitorReport
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Windows, final_facts, label
-from training.observation.labels import Outcome as Known
+from training.observation.labels import Labels, Outcome, Windows, final_facts, label
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import Study
 
@@ -92,7 +91,9 @@ def _is_number(value: object, least: float) -> bool:
     return type(value) in (int, float) and least <= float(value) < float("inf")  # type: ignore[arg-type]
 
 
-def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None) -> Report:
+def monitor(
+    table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
+) -> MonitorReport:
     """Return drift and calibration of a model by the knowledge of day `as_of` (default: the table's last).
 
     ConfigurationWrong if the study is not the model's, the model does not state what it was trained on, or nobody was
@@ -101,7 +102,7 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
     limits = thresholds_of(study.monitor)
     study = as_the_model_sees(study, artifact)
     day = table.as_of if as_of is None else as_of
-    table = replace(known_by(table, day), as_of=day)
+    table = replace(reported_before(table, day), as_of=day)
     final = final_facts(table)
     reference, today = _reference(table, study, artifact, final), population(table, study, day, final)
     if not len(today.seller):
@@ -112,7 +113,7 @@ def monitor(table: LedgerTable, study: Study, artifact: Artifact, policy: Policy
     if study.observation.events is None:
         matured, tiers = calibration(table, study, artifact, policy, limits, final)
         estimated = estimate(table, study, artifact, limits, final)
-    return Report(
+    return MonitorReport(
         as_of=day,
         model=artifact.digest,
         reference_rows=len(reference.seller),
@@ -268,7 +269,7 @@ def _open_window(
     else:
         own = log_exposure(labels.window_orders[everyone.seller], study)
         start = passed + artifact.exposure_slope * (own - passed)
-    outcome_of_all = Outcome(day, everyone.seller, np.zeros(0), start)
+    outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start)
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to = np.zeros((2, table.columns.cases))
@@ -278,17 +279,17 @@ def _open_window(
     for first in past:
         window = study.point_at(first)
         until = min(first + age, window.window_end)
-        early = known_by(conduct, first + age)
+        early = reported_before(conduct, first + age)
         then += _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
         mature = window.window_end + study.window.maturity_days
         came_to += _bad_rows(_labels(table, study, first, until, max(mature, first + age), final), study)
-    bad = (labels.outcome == Known.BAD) * observed
+    bad = (labels.outcome == Outcome.BAD) * observed
     return np.stack([bad, expected * observed, then, came_to, observed], axis=1)
 
 
 def _bad_rows(labels: Labels, study: Study) -> Bools:
     """Return which cases are bad and sold enough to be rows."""
-    found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Known.BAD)
+    found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Outcome.BAD)
     return found
 
 

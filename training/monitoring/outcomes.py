@@ -17,7 +17,7 @@ from training.study.definition import Study
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DayOutcomes:
     """The sellers that a study observes on a day, and what became of each. Arrays of shape (n,)."""
 
     day: int
@@ -44,22 +44,22 @@ def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
     return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
 
 
-def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Outcome:
+def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
     """Return what became of those observed on `day`, whose window is mature, by the label that training learns from.
 
     `final`: as of `training.observation.labels.final_facts`, if it is known already.
     """
     seen = snapshot(table, study, study.point_at(day), final)
-    return Outcome(day, seen.seller, seen.bad, offset(seen, study))
+    return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study))
 
 
-def known_by(table: LedgerTable, day: int) -> LedgerTable:
+def reported_before(table: LedgerTable, day: int) -> LedgerTable:
     """Return the table with only what was reported before the beginning of `day`; rows keep their places in the export."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
 def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
-    """Return the study with the features and constants of the model (`seen_by`).
+    """Return the study with the features and constants of the model (`study_of_model`).
 
     ConfigurationWrong if the two mean another bad by exposure: their reference exposures differ.
     """
@@ -69,10 +69,10 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
             f"model {artifact.digest[:12]} answers for a reference exposure of {stated} orders, the study {study.name}"
             f" for {study.exposure.reference_orders}; give the study that the model was trained by"
         )
-    return seen_by(study, artifact)
+    return study_of_model(study, artifact)
 
 
-def seen_by(study: Study, artifact: Artifact) -> Study:
+def study_of_model(study: Study, artifact: Artifact) -> Study:
     """Return the study with what a model reads: its features, constants and exposure slope.
 
     Of the study's context, only the sources that the model knows are kept.

@@ -8,7 +8,7 @@ from scoring.time import format_day
 from training.evaluation.arrays import Interval, plain
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
-"""The checks of a look, in the order of `Report.alerts`."""
+"""The checks of a look, in the order of `MonitorReport.alerts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MonitorReport:
     """What monitoring found of a model on day `as_of`. `tiers` are of windows that are over: unrated, then worst to best."""
 
     as_of: int

@@ -152,7 +152,7 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
     return float(worst.min()) if len(worst) else math.inf
 
 
-def needed(study: Study, orders: Ints, cut: float) -> Ints:
+def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     """Return how much must be counted for a seller to be bad, by its settled orders in the window.
 
     It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER

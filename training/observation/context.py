@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoring.arrays import Floats, Ints, last_of_runs
 from scoring.enums import Kind, MeasureState, Source
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import corrected
+from scoring.features.corrections import apply_corrections
 from scoring.features.facts import resolve
 from scoring.time import DAY
 from training.observation.export import LedgerTable
@@ -34,8 +34,8 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
         return
     place = {feature.key: column for column, feature in enumerate(study.features)}
     columns = table.columns
-    today, _ = corrected(columns, np.ones(len(columns.case), dtype=bool))
-    then, _ = corrected(columns, columns.report_time < point.day * DAY)
+    today, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
+    then, _ = apply_corrections(columns, columns.report_time < point.day * DAY)
     for source in study.context:
         entries = then if source.looks_back else today
         if source.one_of is None:

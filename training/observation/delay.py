@@ -20,7 +20,7 @@ _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class DecisionDelay:
     """Days from report to decision (confirmed or dismissed) of violations that needed a decision.
 
     A figure in days is None where so many violations are open that it is not known.
@@ -46,7 +46,7 @@ class Delay:
         return asdict(self)
 
 
-def decision_delay(table: LedgerTable, as_of: int | None = None) -> Delay:
+def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDelay:
     """Return the decision delay of all violations that needed a decision.
 
     By Kaplan and Meier, with open ones censored at the day `as_of` (default: the table's). What was confirmed on arrival
@@ -56,7 +56,7 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> Delay:
     return _delay(days, status)
 
 
-def delay_by_category(table: LedgerTable, as_of: int | None = None) -> Mapping[str, Delay]:
+def delay_by_category(table: LedgerTable, as_of: int | None = None) -> Mapping[str, DecisionDelay]:
     """Return the decision delay by category of violation, for the categories that have any.
 
     Computed as in `decision_delay`.
@@ -66,12 +66,12 @@ def delay_by_category(table: LedgerTable, as_of: int | None = None) -> Mapping[s
     return {name: _delay(days[of], status[of]) for name, of in found.items() if of.any()}
 
 
-def _delay(days: Floats, status: Ints) -> Delay:
+def _delay(days: Floats, status: Ints) -> DecisionDelay:
     """Return the decision delay of violations, by their days and closing status; 0 is open."""
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
     curve = kaplan_meier(days, is_decided)
     closed = kaplan_meier(days[is_decided], np.ones(int(is_decided.sum()), dtype=bool))
-    return Delay(
+    return DecisionDelay(
         median_days=curve.quantile(0.5),
         p95_days=curve.quantile(0.95),
         median_closed_only_days=closed.quantile(0.5),

@@ -21,7 +21,7 @@ from training.observation.badness import (
     count_incidents,
     market_cut,
     matches,
-    needed,
+    required_count,
 )
 from training.observation.delay import first_about
 from training.observation.export import LedgerTable
@@ -235,7 +235,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
             counted = count_incidents(v.take(inside), known[inside], amount[inside], study)
         orders = _orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
-        day = bad_days(counted, needed(study, orders, cut), study)
+        day = bad_days(counted, required_count(study, orders, cut), study)
         # A seller of too few orders is no row, and its outcome no label.
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))

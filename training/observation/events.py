@@ -12,7 +12,7 @@ import numpy as np
 from scoring.arrays import Ints
 from scoring.errors import ConfigurationWrong
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import corrected
+from scoring.features.corrections import apply_corrections
 from scoring.time import DAY, format_day
 from training.observation.chunks import runs
 from training.observation.export import LedgerTable
@@ -62,7 +62,7 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
 
     Void events are left out; none are returned if the study states no events.
     """
-    entries, _ = corrected(table.columns, np.ones(len(table.columns.case), dtype=bool))
+    entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
     events = study.observation.events

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scoring.arrays import NEVER, Bools, Floats, Ints
 from scoring.enums import Kind
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import corrected
-from scoring.features.facts import Facts, Violations, are, resolve
+from scoring.features.corrections import apply_corrections
+from scoring.features.facts import Facts, Violations, kind_mask, resolve
 from scoring.time import DAY
 from training.observation.badness import (
     Counted,
@@ -29,7 +29,7 @@ from training.observation.badness import (
     count_incidents,
     market_cut,
     matches,
-    needed,
+    required_count,
     severity_weights,
 )
 from training.observation.export import LedgerTable
@@ -43,9 +43,9 @@ STRATA = 5
 MAX_WEIGHT = 10.0
 """The most that one row may stand for."""
 
-_IS_OF_VIOLATIONS = are(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
+_IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 """Of each kind, by its number, whether it reports violations or decides about them."""
-_IS_OF_SALES = are(Kind.EXPOSURE, Kind.CORRECTION)
+_IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
 """Of each kind, by its number, whether it states what was sold, or corrects it."""
 
 
@@ -131,7 +131,7 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     mature, counted = _mature(columns, table, study, windows, final)
     left_day, orders = _sold(final, windows)
-    enough = needed(study, orders, cut)
+    enough = required_count(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
     loss = np.bincount(counted.case, weights=counted.loss, minlength=final.cases)
     if study.bad.suspended:
@@ -252,7 +252,7 @@ def _place(v: Violations, case: Ints, row: Ints) -> Ints:
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
     """Return the entries of a kind that stand today, as corrected, in the order of rows."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
-    columns, _ = corrected(columns, np.ones(len(columns.case), dtype=bool))
+    columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
     return columns.take(np.argsort(columns.row, kind="stable"))
 

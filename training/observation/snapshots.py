@@ -89,7 +89,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class EligibleRows:
     """The eligible rows of one observation point, and what was left out."""
 
     rows: Snapshot
@@ -99,7 +99,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFacts:
     """What was known of every seller at an observation point."""
 
     facts: Facts
@@ -131,7 +131,7 @@ def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts 
 
 def observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: FeatureBuffer | None = None
-) -> Observed:
+) -> EligibleRows:
     """Observe every eligible seller at one observation point, or at every event of a span.
 
     `final`: as of `final_facts`, if it is known already. `room`: memory for the inputs, allocated here if not given;
@@ -144,7 +144,7 @@ def observe(
 
 def _observe_day(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer | None
-) -> Observed:
+) -> EligibleRows:
     """Observe every eligible seller at a point that is one day, in parts of bounded memory.
 
     Rows have weights for staying if the study asks for them; weights by orders come later (`_weighed`).
@@ -156,7 +156,7 @@ def _observe_day(
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
         parts.append(_observe(part, study, point, final.part(cases), room, cases.start, cut))
-    found = _together([Observed(part.rows, part.exclusions) for part in parts])
+    found = _together([EligibleRows(part.rows, part.exclusions) for part in parts])
     if study.eligible.left != "weight":
         return found
     share = np.concatenate([part.share for part in parts])
@@ -201,7 +201,7 @@ def _windows(cases: int, point: Observation) -> Windows:
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 
-def _weighed(found: Observed, study: Study) -> Observed:
+def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
     """Weight rows by orders in the window over their mean (1 on average), if the study weighs so."""
     rows = found.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
@@ -246,14 +246,14 @@ def _observe(
     return _Part(rows, exclusions, ((ended - windows.day) / (windows.end - windows.day))[kept])
 
 
-def known_at(table: LedgerTable, study: Study, point: Observation) -> Known:
+def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
     """Return facts and sums of every seller, from what was reported before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
-    return Known(facts, Folder(study.constants).fold(facts))
+    return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
 def features_of(
-    known: Known, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
+    known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
 ) -> Floats:
     """Return the model's input of some sellers, shape (n, features), with context as it was.
 
@@ -268,19 +268,19 @@ def features_of(
     return x
 
 
-def _of_events(moved: Moved, study: Study) -> Observed:
+def _of_events(moved: Moved, study: Study) -> EligibleRows:
     """Return the observed events of one part, with their own sellers and days."""
     found = _observe_day(moved.table, study, moved.point, final_facts(moved.table), None)
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
 
-def _together(parts: list[Observed]) -> Observed:
+def _together(parts: list[EligibleRows]) -> EligibleRows:
     """Join parts into one, and add up their exclusions."""
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
-    return Observed(join([part.rows for part in parts]), dict(exclusions))
+    return EligibleRows(join([part.rows for part in parts]), dict(exclusions))
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:

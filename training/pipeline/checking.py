@@ -13,10 +13,10 @@ from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
 from training.checks.volume import count_label
 from training.gates.findings import DRIFT
-from training.observation.delay import Delay, decision_delay
+from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Development, Lift, development, lift
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sampled
+from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 TRIANGLE_MONTHS = 24
@@ -64,7 +64,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     They look at order, gaps, doubles, and what was never decided.
     """
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
-    checks.append(count_label(job.study, sampled(observed.rows, MAX_ROWS, job.study.model.seed)))
+    checks.append(count_label(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
@@ -92,7 +92,7 @@ def _development(found: Development, raised: Lift) -> dict[str, Any]:
     }
 
 
-def _waiting(delay: Delay) -> str:
+def _waiting(delay: DecisionDelay) -> str:
     """Return how long a decision takes, in words."""
     if delay.median_days is None:
         return (
@@ -109,8 +109,8 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     """
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
-        rows = sampled(observed.rows, MAX_ROWS, job.study.model.seed)
-        test = sampled(observed.test, MAX_ROWS, job.study.model.seed)
+        rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
+        test = sample_rows(observed.test, MAX_ROWS, job.study.model.seed)
         checks = leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
@@ -154,7 +154,7 @@ def _spell_leakage(checks: Sequence[Check]) -> str:
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
-def joined(data: DataChecked, leakage: LeakageChecked) -> Checked:
+def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
     """Return what the evaluation shows of both kinds of checks."""
     return Checked(
         {

@@ -16,11 +16,11 @@ from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
 from training.fitting.logistic import Logistic
-from training.monitoring.outcomes import lineage_of, seen_by
+from training.monitoring.outcomes import lineage_of, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sampled
+from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
@@ -56,8 +56,8 @@ class Compared:
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     """Score the test rows by every model, and make the figures of the evaluation."""
     study, scale = job.study, calibrated.scale
-    as_it_was = sampled(observed.test, MAX_ROWS, study.model.seed)
-    rows = sampled(observed.rows, MAX_ROWS, study.model.seed)
+    as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
+    rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
     # What is judged is what is served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
@@ -163,9 +163,9 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
     study = job.study
     booster = fit_lightgbm(rows, study, constrained=False)
     raw = np.asarray(booster.predict(test.x, raw_score=True, num_threads=1))
-    latest = sampled(observed.parts[-1], MAX_ROWS, study.model.seed)
+    latest = sample_rows(observed.parts[-1], MAX_ROWS, study.model.seed)
     x = at_reference(latest, study).x
-    some = sampled(rows, MAX_FITTED, study.model.seed)
+    some = sample_rows(rows, MAX_FITTED, study.model.seed)
     unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_lightgbm(part, study, constrained=False))
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= MIN_BAD:
@@ -190,7 +190,7 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
     """Return the champion's raw scores of the test rows, from its own features, with context at its own reference."""
-    theirs = seen_by(job.study, champion)
+    theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
     rows = join([snapshot(job.table, theirs, point) for point in observed.test_points])

@@ -9,13 +9,13 @@ from scoring.arrays import Floats
 from scoring.errors import ConfigurationWrong
 from scoring.features import table as features
 from scoring.model.certificate import certify
-from scoring.model.promises import given_up, stated
+from scoring.model.promises import broken_promises, state_promises
 from scoring.model.scale import Scale
 from training.fitting.crossfit import FOLDS, MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, base_log_odds, calibrate, fit_lightgbm, golden_rows, offset
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sampled
+from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
@@ -82,11 +82,11 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
     """Prove every tree monotone. ArtifactRefused names the first breach."""
     study = job.study
     certificate = certify(fitted.text, {feature.key: feature.direction for feature in study.features})
-    certificate |= stated(study.features)
+    certificate |= state_promises(study.features)
     step(1, 1)
     bound = sum(feature.direction != 0 for feature in study.features)
     sentence = f"{certificate['trees']} trees monotone in {bound} features ({certificate['algorithm']})"
-    lost = "".join(f"; given up: {promise.text}" for promise in given_up(study.features))
+    lost = "".join(f"; given up: {promise.text}" for promise in broken_promises(study.features))
     return Certified(certificate, sentence + lost)
 
 
@@ -113,10 +113,10 @@ def _calibrated(step: Step, job: Job, observed: Observed, lift: float) -> Calibr
 
     With too few bad sellers to leave some out, the raw score stays as trained.
     """
-    latest = sampled(observed.parts[-1], MAX_ROWS, job.study.model.seed)
+    latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if job.recalibrate and job.champion is not None:
         return _recalibrated(job, job.champion.scale, latest, lift)
-    raw = _unseen(step, job, sampled(observed.rows, MAX_FITTED, job.study.model.seed), latest)
+    raw = _unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         scale = Scale.from_calibration(lift, 1.0)
         return Calibrated(scale, lift, "as trained: too few bad sellers to leave a third of the sellers out")

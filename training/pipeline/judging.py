@@ -21,10 +21,10 @@ from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
-from training.pipeline.observing import Observed, observe, sampled
-from training.pipeline.price import prices
+from training.pipeline.observing import Observed, observe, sample_rows
+from training.pipeline.price import price_promises
 from training.pipeline.showing import reason_frequencies, response_curves, worst_misses
-from training.pipeline.sloped import find_slope, with_slope
+from training.pipeline.sloped import add_slope, find_slope
 from training.pipeline.steps import Kept, Step
 from training.study.words import definition
 
@@ -96,11 +96,11 @@ def assess(
         }
     shown_of = ("algorithm", "trees", "promises")
     certificate = {key: certified.certificate[key] for key in shown_of if key in certified.certificate}
-    evaluation = compared.figures | shown | with_slope(job, fitted, compared.test, checked.evaluation)
+    evaluation = compared.figures | shown | add_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
     with step.apart("price of promises"):
-        rows = sampled(observed.rows, MAX_PRICED, job.study.model.seed)
-        evaluation["price"] = prices(job.study, rows, compared.test, fitted.raw(compared.test.x))
+        rows = sample_rows(observed.rows, MAX_PRICED, job.study.model.seed)
+        evaluation["price"] = price_promises(job.study, rows, compared.test, fitted.raw(compared.test.x))
     parts = pack(replace(model, evaluation=evaluation))
     one_tree = fitted.booster.model_to_string(num_iteration=1)
     reference = load(pack(replace(model, model_text=one_tree)))

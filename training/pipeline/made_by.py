@@ -13,7 +13,7 @@ PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
 """The folders of the code: what observes and scores, and what trains."""
 
 
-def made_by(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
+def code_versions(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
     """Return the versions of the libraries by name, and under `code` the SHA-256 of all Python files of `packages`."""
     code = sha256()
     for package in packages:

@@ -133,7 +133,7 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
     return {name: count for name, count in sorted(total.items()) if count}
 
 
-def sampled(rows: Snapshot, most: int, seed: int) -> Snapshot:
+def sample_rows(rows: Snapshot, most: int, seed: int) -> Snapshot:
     """Return at most `most` rows, drawn without replacement, in their order."""
     if len(rows.bad) <= most:
         return rows

@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.arrays import Floats
 from scoring.features.table import FEATURES, AnyFeature, Feature
-from scoring.model.promises import freed
+from scoring.model.promises import free_direction
 from training.evaluation.arrays import plain
 from training.evaluation.resampling import bootstrap_auc
 from training.fitting.fit import fit_lightgbm
@@ -29,7 +29,7 @@ PRICED: tuple[tuple[str, Callable[[str], bool]], ...] = (
 """Promises with the names of the features whose directions each needs, of those of the table."""
 
 
-def prices(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[dict[str, Any]]:
+def price_promises(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[dict[str, Any]]:
     """Return what each promise costs in AUC as served, with 95 % intervals by seller, as JSON values.
 
     `rows`: to train the other model on; `raw`: the candidate's scores of the `test` rows. Of each promise, `difference`
@@ -63,6 +63,6 @@ def _turned(features: tuple[AnyFeature, ...], places: list[int], *, free: bool) 
     def turned(place: int, feature: AnyFeature) -> AnyFeature:
         if place not in places or not isinstance(feature, Feature):
             return feature
-        return freed(feature) if free else FEATURES[feature.key]
+        return free_direction(feature) if free else FEATURES[feature.key]
 
     return tuple(turned(place, feature) for place, feature in enumerate(features))

@@ -3,7 +3,7 @@
 import math
 
 from scoring.progress import Progress
-from training.pipeline.checking import check_data, check_leakage, joined
+from training.pipeline.checking import check_data, check_leakage, merge_checks
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
 from training.pipeline.job import Job, Planned, Trained
@@ -14,11 +14,11 @@ from training.pipeline.steps import Steps
 from training.pipeline.tuned import search
 
 
-def silent(_step: str, _done: int, _total: int) -> None:
+def show_nothing(_step: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def plan(job: Job, progress: Progress = silent) -> Planned:
+def plan(job: Job, progress: Progress = show_nothing) -> Planned:
     """Take the first three steps alone: return what would be trained on, and what the checks found.
 
     Nothing is fitted for good, and no look at the test window is logged.
@@ -27,10 +27,10 @@ def plan(job: Job, progress: Progress = silent) -> Planned:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed, is_look=False)
-    return Planned(joined(data, leakage).evaluation, steps.lines, len(observed.rows.bad), len(observed.test.bad))
+    return Planned(merge_checks(data, leakage).evaluation, steps.lines, len(observed.rows.bad), len(observed.test.bad))
 
 
-def run(job: Job, progress: Progress = silent) -> Trained:
+def run(job: Job, progress: Progress = show_nothing) -> Trained:
     """Observe, check, train, certify, calibrate, compare, and judge: return the trained model.
 
     ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
@@ -47,7 +47,7 @@ def run(job: Job, progress: Progress = silent) -> Trained:
     certified = steps.take("certify", certify_fit, job, fitted)
     calibrated = steps.take("calibrate", calibrate_fit, job, observed, fitted, math.log(data.lift.factor))
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
-    checked = joined(data, leakage)
+    checked = merge_checks(data, leakage)
     impact = steps.take("impact", assess, job, observed, checked, fitted, certified, calibrated, compared)
     judged = steps.take("gates", check_gates, job, observed, fitted, calibrated, impact)
     return Trained(

@@ -11,17 +11,17 @@ from training.checks.check import Check
 from training.evaluation.arrays import plain
 from training.fitting.crossfit import MAX_FITTED
 from training.fitting.fit import fit_lightgbm
-from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, Tested, estimate, tested
+from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, SlopeAtTest, compare_with_test, estimate
 from training.observation.snapshots import Snapshot
 from training.pipeline.fitting import Fitted
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sampled
+from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
 
 @dataclass(frozen=True, slots=True)
-class Sloped:
+class SlopeResult:
     """The job with the slope that it trains with."""
 
     job: Job
@@ -29,13 +29,13 @@ class Sloped:
     """The line that the step shows."""
 
 
-def find_slope(step: Step, job: Job, observed: Observed) -> Sloped:
+def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
     """Estimate the slope of exposure inside the training points, unless the study states it.
 
     A recalibration uses the champion's. The test rows are not touched.
     """
     slope = _slope(step, job, observed)
-    return Sloped(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
+    return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
@@ -45,7 +45,7 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
         return Slope(job.champion.exposure_slope, CHAMPIONS)
     if study.exposure.slope is not None and (job.slope is None or job.slope.how == STATED):
         return Slope(study.exposure.slope, STATED)
-    rows = sampled(observed.rows, MAX_FITTED, study.model.seed)
+    rows = sample_rows(observed.rows, MAX_FITTED, study.model.seed)
 
     def fit(fold: int, part: Snapshot, near: Study) -> lightgbm.Booster:
         step(fold, 3)
@@ -57,21 +57,21 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
     return Slope(**json.loads(job.kept.text("exposure-slope", found)))
 
 
-def with_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def add_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evaluation with the slope, and what the test rows show of it as one more check of the data.
 
     `test` with context at its reference. Without a slope the evaluation is as it was.
     """
     if job.slope is None:
         return dict(evaluation)
-    at_test = tested(job.slope, fitted.raw(test.x), test, job.study)
+    at_test = compare_with_test(job.slope, fitted.raw(test.x), test, job.study)
     shown = asdict(job.slope) | {"text": job.slope.text, "at_test": None if at_test is None else asdict(at_test)}
     checks = evaluation["checks"]
     data = [*checks["data"], _check(at_test).as_dict()]
     return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": plain(shown)}
 
 
-def _check(at_test: Tested | None) -> Check:
+def _check(at_test: SlopeAtTest | None) -> Check:
     """Return whether the test rows agree with the slope; it holds if they do not show one (None)."""
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")

@@ -9,7 +9,7 @@ from training.pipeline.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The job with the parameters that were found."""
 
     job: Job
@@ -17,8 +17,8 @@ class Found:
     """The line that the step shows."""
 
 
-def search(step: Step, job: Job, observed: Observed) -> Found:
+def search(step: Step, job: Job, observed: Observed) -> SearchResult:
     """Search `job.trials` sets of parameters inside the training points; the test rows are not touched."""
     file = job.kept.path("trials.jsonl")
     tuned = tune(observed.parts, job.study, job.trials, file, step)
-    return Found(replace(job, study=tuned.study), tuned.summary)
+    return SearchResult(replace(job, study=tuned.study), tuned.summary)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.report.parts import Table
-from training.report.reading import Held, Reading
+from training.report.reading import JsonTable, Reading
 from training.report.sections import build
 
 Json = Any
@@ -37,7 +37,12 @@ def render(
     taken as hostile and escaped.
     """
     reading = Reading(
-        Held.of(manifest), Held.of(evaluation), Held.of(lineage), Held.of(certificate), Held.of(gates), digest
+        JsonTable.of(manifest),
+        JsonTable.of(evaluation),
+        JsonTable.of(lineage),
+        JsonTable.of(certificate),
+        JsonTable.of(gates),
+        digest,
     )
     page = _templates().get_template("page.html.j2")
     html = page.render(study=reading.study, digest=digest, sections=build(reading))

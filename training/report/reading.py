@@ -11,7 +11,7 @@ class Absent(LookupError):
     """Something that a part of the report needs is missing; the text names it, in words for the reader."""
 
 
-class Held(dict[str, Json]):
+class JsonTable(dict[str, Json]):
     """A table of an artifact's JSON.
 
     A key that it does not hold raises `Absent`: so a KeyError is an error of this program.
@@ -23,10 +23,10 @@ class Held(dict[str, Json]):
 
     @staticmethod
     def of(value: Json) -> Json:
-        """Return the same JSON with every table in it a `Held`."""
+        """Return the same JSON with every table in it a `JsonTable`."""
         if isinstance(value, Mapping):
-            return Held((key, Held.of(part)) for key, part in value.items())
-        return [Held.of(part) for part in value] if isinstance(value, list) else value
+            return JsonTable((key, JsonTable.of(part)) for key, part in value.items())
+        return [JsonTable.of(part) for part in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from scoring.enums import Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
-from scoring.model.promises import freed
+from scoring.model.promises import free_direction
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
 from training.study.bad import read_bad
@@ -213,7 +213,7 @@ def _built_in(r: Reader) -> list[Feature]:
             r.check(known, f"features.{choice}: no feature is {prefix}...")
     free = _free(r)
     return [
-        freed(feature) if feature.name in free else feature
+        free_direction(feature) if feature.name in free else feature
         for feature in FEATURES.values()
         if (not feature.by_choice or feature.name.startswith(chosen["with"]))
         and not feature.name.startswith(chosen["without"])

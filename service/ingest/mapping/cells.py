@@ -10,7 +10,7 @@ from typing import Any
 
 from scoring.errors import ConfigurationWrong
 from scoring.time import parse_time
-from service.ingest.mapping.dates import PLAIN, Dates, day_text, later
+from service.ingest.mapping.dates import PLAIN, Dates, add_days, day_text
 
 Row = Mapping[str, str]
 Value = Callable[[Row], str]
@@ -159,7 +159,7 @@ def _move_days(days: Any, where: str, field: str, dates: Dates) -> Change:
 
     def change(text: str) -> str:
         try:
-            return later(dates.canonical(text), days)
+            return add_days(dates.canonical(text), days)
         except (ValueError, OverflowError) as error:
             raise RowRejected(f"{field}: {error}") from None
 

@@ -92,8 +92,8 @@ def _rfc(moment: datetime, offset: timezone | None) -> str:
     return format_time((elapsed.days * 86_400 + elapsed.seconds) * SECOND + elapsed.microseconds)
 
 
-def later(text: str, days: int) -> str:
-    """Return a date or time in RFC 3339, so many days later: `later("2017-10-02", -1) == "2017-10-01"`. ValueError."""
+def add_days(text: str, days: int) -> str:
+    """Return a date or time in RFC 3339, so many days later: `add_days("2017-10-02", -1) == "2017-10-01"`. ValueError."""
     if is_date(text):
         return format_day(parse_day(text) + days)
     return format_time(parse_time(text) + days * DAY)

@@ -50,7 +50,7 @@ from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
 from service.ingest.mapping.so_far import CountSoFar
-from service.ingest.mapping.static_checks import never_given, never_right, refuse_unknown
+from service.ingest.mapping.static_checks import find_missing_fields, find_wrong_constants, refuse_unknown
 
 T = TypeVar("T")
 _OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
@@ -98,7 +98,7 @@ class MappedFile:
         """Return the file with those of its rules alone that need a row's seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
-    def named(self, line: int, row: Row) -> tuple[str, ...]:
+    def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
         """Return the ids that rules which need the row's seller name: of their entries, then of what those are about.
 
         An id that cannot be read is empty; none at all: the row needs no seller.
@@ -247,9 +247,9 @@ class Rule:
         needed = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
         days = [field.name for field in row.fields if field.shape.kind == "day"]
         missing = [name for name in ("entry_id", *needed, *days) if name not in data]
-        missing += never_given(kind, data, row.fields)
+        missing += find_missing_fields(kind, data, row.fields)
         wrong = [f"{where}: {', '.join(missing)} is missing"] if missing else []
-        if wrong := wrong + never_right(data, row.fields, where):
+        if wrong := wrong + find_wrong_constants(data, row.fields, where):
             raise ConfigurationWrong("; ".join(wrong))
         attributes = data.get("attributes", {})
         if not isinstance(attributes, Mapping):

@@ -21,13 +21,13 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, k
         raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
-def never_given(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
+def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
     """Return the required fields that a rule does not name. An identity's level is none where it is left out."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
-def never_right(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
+def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
     """Return what is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
     wrong = []
     for field in fields:

@@ -39,7 +39,7 @@ class Attempt:
         self._number = 0
 
     @classmethod
-    def remembered(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
+    def resume(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
         """Return the interrupted attempt at a file, read in this way, or a new one; `folder` keeps its rejects."""
         attempt = cls(ledger)
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()

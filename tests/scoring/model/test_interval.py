@@ -15,7 +15,7 @@ from scoring.features.facts import Facts, Violations, resolve
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.model.artifact import MANIFEST, load
-from scoring.model.interval import LONGEST, Prior, ends, with_ends
+from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
 from scoring.score import score
 from tests.scoring.test_promises import COUNTING
 from tests.scoring.worlds import (
@@ -211,11 +211,11 @@ def test_the_worked_end() -> None:
 def test_the_quantiles_are_those_of_the_gamma() -> None:
     """The upper one within 1 % from shape 0.1 on; the lower one never too high, within 3 % from 2 on; none at 0."""
     k = np.geomspace(0.1, 10_000, 5000)
-    low, high = ends(k)
+    low, high = gamma_interval(k)
     assert np.abs(high / gammaincinv(k, 0.95) - 1).max() < 0.01
     assert (low <= gammaincinv(k, 0.05) * (1 + 1e-4)).all()
     assert np.abs(low / gammaincinv(k, 0.05) - 1)[k >= 2].max() < 0.03
-    assert [float(end) for end in ends(np.array(0.0))] == [0.0, 0.0]
+    assert [float(end) for end in gamma_interval(np.array(0.0))] == [0.0, 0.0]
 
 
 def test_the_likeliest_prior_is_the_one_that_sellers_were_drawn_from() -> None:

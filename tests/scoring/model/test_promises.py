@@ -12,14 +12,14 @@ from scoring.canonical import canonical_json
 from scoring.errors import ArtifactRefused
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import MANIFEST, Artifact, load
-from scoring.model.promises import FREEABLE, PROMISES, freed, given_up
+from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction
 from tests.scoring.model.test_artifact import with_manifest
 from tests.scoring.worlds import ALL_FEATURES, artifact, certified, population
 
 
 def without(*names: str) -> tuple[AnyFeature, ...]:
     """Every feature, some of them freed."""
-    return tuple(freed(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
+    return tuple(free_direction(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
 
 
 @cache
@@ -44,9 +44,9 @@ def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None
 )
 def test_what_is_given_up_follows_from_what_is_free(names: tuple[str, ...], lost: list[str]) -> None:
     """A feature that the model does not have takes nothing with it."""
-    assert [promise.name for promise in given_up(without(*names))] == lost
+    assert [promise.name for promise in broken_promises(without(*names))] == lost
     kept = [feature for feature in without(*names) if not (feature.key.startswith(names) if names else False)]
-    assert given_up(kept) == []
+    assert broken_promises(kept) == []
     assert {name for promise in PROMISES for name in promise.rests_on} == FREEABLE
 
 

@@ -16,13 +16,13 @@ from service.ledger.records import Position
 from service.ledger.rights import KEYS, grant
 from service.ledger.schema import BOOKKEEPING, upgrade
 from service.ledger.store import Ledger
-from service.ledger.tables import LedgerTable
+from service.ledger.tables import TableBase
 from tests.builders import MARKET, Clock, status, violation
 from tests.databases import database, postgresql
 from tests.servers import MARKET as SERVED
 from tests.servers import exposure, identity, running_server
 
-TABLES = sorted(LedgerTable.metadata.tables)
+TABLES = sorted(TableBase.metadata.tables)
 ROLE = 'the-"server"-of-100%'
 NAMED = "lacks rights.*sellertrust db grant ROLE"
 

@@ -20,12 +20,12 @@ from service.ledger.schema import (
     COMPATIBILITY_TABLE,
     VERSION_TABLE,
     SchemaState,
-    head,
+    newest_version,
     schema_state,
     upgrade,
 )
 from service.ledger.store import Ledger
-from service.ledger.tables import ENTRY, LedgerTable
+from service.ledger.tables import ENTRY, TableBase
 from tests.builders import MARKET, NOW, Clock, exposure, identity, status, violation
 from tests.databases import database
 
@@ -108,9 +108,9 @@ def test_migrations_make_what_the_tables_declare(url: str, backend: str) -> None
     """Column by column, CHECK by CHECK, index by index: as a database that is made from the tables at once."""
     migrated = catalogue(url, backend)
     with writing(url) as connection:
-        LedgerTable.metadata.drop_all(connection)
+        TableBase.metadata.drop_all(connection)
         assert connection.execute(text(CATALOGUE[backend])).all() == []
-        LedgerTable.metadata.create_all(connection)
+        TableBase.metadata.create_all(connection)
     assert parts(migrated) == parts(catalogue(url, backend))
 
 
@@ -124,7 +124,7 @@ def test_alembic_finds_nothing_left_to_migrate(url: str) -> None:
     with writing(url) as connection:
         options = {"version_table": VERSION_TABLE, "include_name": lambda name, *_: name != COMPATIBILITY_TABLE}
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, LedgerTable.metadata) == []
+        assert compare_metadata(context, TableBase.metadata) == []
 
 
 def test_each_check_has_a_row_that_it_refuses() -> None:
@@ -269,7 +269,7 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         upgrade(empty_url)
     assert schema_state(empty_url) is SchemaState.ABSENT
     with writing(empty_url) as connection:
-        assert not set(inspect(connection).get_table_names()) & {*LedgerTable.metadata.tables, *BOOKKEEPING}
+        assert not set(inspect(connection).get_table_names()) & {*TableBase.metadata.tables, *BOOKKEEPING}
 
 
 @pytest.mark.parametrize("create", [False, True])
@@ -278,7 +278,9 @@ def test_a_database_of_a_newer_release_is_left_alone(url: str, create: bool) -> 
     with writing(url) as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     assert schema_state(url) is SchemaState.UNKNOWN
-    with pytest.raises(LedgerVersionUnknown, match=f"newer than this release, which knows it up to {head()}; install"):
+    with pytest.raises(
+        LedgerVersionUnknown, match=f"newer than this release, which knows it up to {newest_version()}; install"
+    ):
         Ledger.open(url, create=create)
     with pytest.raises(LedgerVersionUnknown, match="newer"):
         upgrade(url)
@@ -301,7 +303,7 @@ def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock:
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with writing(url) as connection:
-            newer_release(connection, head())
+            newer_release(connection, newest_version())
         assert schema_state(url) is SchemaState.CURRENT
         ledger.append(MARKET, [violation("v2")])  # by a server that has run since before the upgrade
     with Ledger.open(url, create=True, serving=True, clock=clock) as ledger:
@@ -323,7 +325,9 @@ def test_a_newer_schema_that_does_not_say_so_is_refused(url: str, writable_by: s
     with writing(url) as connection:
         newer_release(connection, writable_by)
     assert schema_state(url) is SchemaState.UNKNOWN
-    with pytest.raises(LedgerVersionUnknown, match=f"newer than this release, which knows it up to {head()}; install"):
+    with pytest.raises(
+        LedgerVersionUnknown, match=f"newer than this release, which knows it up to {newest_version()}; install"
+    ):
         Ledger.open(url, create=True)
 
 
@@ -333,7 +337,7 @@ def test_each_schema_states_once_who_may_write_it(url: str, monkeypatch: pytest.
     with writing(url) as connection:
         before = connection.execute(text(stated)).all()
     assert before[0] == ("0001", "0001")
-    assert before[-1][0] == head()
+    assert before[-1][0] == newest_version()
     assert ("0005", "0004") in before  # an index more: the release before reads and writes on
     assert all(writable_by <= version for version, writable_by in before)
     upgrade(url)

@@ -79,7 +79,7 @@ def test_a_model_that_kills_its_process_is_not_published(monkeypatch: pytest.Mon
     """It is tried before whoever publishes loads it, and leaves no trace."""
     registry = Registry(tmp_path)
     replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    monkeypatch.setattr("service.registry.registry.ready", None)  # whoever publishes does not come to it
+    monkeypatch.setattr("service.registry.registry.open_verified", None)  # whoever publishes does not come to it
     with pytest.raises(ArtifactRefused, match="SIGSEGV"):
         publish(registry)
     assert (list(registry.digests()), registry.history()) == ([], [])

@@ -12,10 +12,10 @@ from scoring.errors import InvalidInput, SelectionChanged
 from service.ledger.notifiers import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
-from service.review.bulk_decisions import Decision, Outcome, dry_run, execute
+from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
 from tests.builders import MARKET, ago, status, violation
 
-DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
+DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
 
 
@@ -28,7 +28,7 @@ def statuses(ledger: Ledger) -> dict[str, Status]:
     return {view.violation: view.status for view in views}
 
 
-def names(outcome: Outcome) -> list[str]:
+def names(outcome: BulkOutcome) -> list[str]:
     return [one.violation for one in outcome.selected]
 
 
@@ -213,7 +213,9 @@ def test_violations_of_a_product_are_decided_by_the_product_unless_a_seller_is_n
 
 
 def test_wrong_fields_are_named_all_at_once_in_a_dry_run_too(ledger: Ledger) -> None:
-    wrong = Decision("a b", Action.DISMISS, "", " ", "x" * 201, Selection(), (Status.CONFIRMED,), sample_fraction=1.5)
+    wrong = BulkDecision(
+        "a b", Action.DISMISS, "", " ", "x" * 201, Selection(), (Status.CONFIRMED,), sample_fraction=1.5
+    )
     with pytest.raises(InvalidInput) as caught:
         dry_run(ledger, MARKET, wrong)
     assert [problem.field for problem in caught.value.violations] == [

@@ -11,10 +11,10 @@ from scoring.enums import Action, Harm, Source, Status
 from scoring.errors import EntryContentDiffers, SelectionChanged
 from service.ledger.notifiers import Selection
 from service.ledger.store import Ledger
-from service.review.bulk_decisions import Decision, dry_run, execute
+from service.review.bulk_decisions import BulkDecision, dry_run, execute
 from tests.builders import MARKET, ago, status, violation
 
-DISMISS = Decision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
+DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
 OTHERWISE: dict[str, dict[str, Any]] = {
     "action": {"action": Action.CONFIRM},
     "actor": {"actor": "staff-8"},
@@ -135,7 +135,7 @@ def test_a_product_is_not_decided_over_a_seller_of_it_that_was_held_back(ledger:
     selection = Selection(violation_types=("unsafe_product",))
     shown = [dry_run(ledger, MARKET, replace(DISMISS, selection=selection, sample_fraction=n)) for n in (0.01, 1.0)]
     assert {(one.reach, "p" in one.held_back) for one in shown} == {(30, False), (0, True)}
-    of_seller = Decision("one", Action.DISMISS, "a", "r", "", replace(selection, seller="s3"))
+    of_seller = BulkDecision("one", Action.DISMISS, "a", "r", "", replace(selection, seller="s3"))
     [held] = execute(ledger, MARKET, of_seller, 1).held_back
     wide = replace(DISMISS, selection=selection)
     assert "p" not in [one.violation for one in dry_run(ledger, MARKET, wide).selected]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.enums import AUTHORITIES, Attribution, Category, Severity, Source, Status
-from service.ledger.records import Outcome, Record, outcome_of
+from service.ledger.records import Record, ReportOutcome, find_outcome
 from service.review.priority import HARM_WEIGHTS, QueueItem, rank_items
 from service.review.reliability import PRIORS, assess, probability_upheld, reliability_of
 
@@ -51,23 +51,23 @@ def test_reports_that_are_upheld_never_lower_it_and_those_that_fail_never_raise_
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (Status.ALLEGED, Outcome.OPEN),
-        (Status.UNDER_REVIEW, Outcome.OPEN),
-        (Status.CONFIRMED, Outcome.UPHELD),
-        (Status.REDUCED, Outcome.UPHELD),
-        (Status.APPEALED, Outcome.UPHELD),
-        (Status.DISMISSED, Outcome.DISMISSED),
-        (Status.WITHDRAWN, Outcome.WITHDRAWN),
-        (Status.OVERTURNED, Outcome.OVERTURNED),
+        (Status.ALLEGED, ReportOutcome.OPEN),
+        (Status.UNDER_REVIEW, ReportOutcome.OPEN),
+        (Status.CONFIRMED, ReportOutcome.UPHELD),
+        (Status.REDUCED, ReportOutcome.UPHELD),
+        (Status.APPEALED, ReportOutcome.UPHELD),
+        (Status.DISMISSED, ReportOutcome.DISMISSED),
+        (Status.WITHDRAWN, ReportOutcome.WITHDRAWN),
+        (Status.OVERTURNED, ReportOutcome.OVERTURNED),
     ],
 )
 def test_what_is_appealed_is_upheld_until_overturned_and_goods_of_another_count_as_overturned(
-    status: Status, outcome: Outcome
+    status: Status, outcome: ReportOutcome
 ) -> None:
-    assert outcome_of(status) is outcome
+    assert find_outcome(status) is outcome
     for attribution in (Attribution.CONTESTED, Attribution.REJECTED):
-        assert outcome_of(status, attribution) is outcome
-    assert outcome_of(status, Attribution.ACCEPTED) is Outcome.OVERTURNED
+        assert find_outcome(status, attribution) is outcome
+    assert find_outcome(status, Attribution.ACCEPTED) is ReportOutcome.OVERTURNED
 
 
 def test_authorities_are_counted_and_not_judged() -> None:

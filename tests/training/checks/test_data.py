@@ -32,7 +32,7 @@ from training.checks.data import (
 )
 from training.observation.export import LedgerTable, read_export
 from training.observation.labels import final_facts
-from training.observation.snapshots import Observed, Snapshot, observe
+from training.observation.snapshots import EligibleRows, Snapshot, observe
 from training.study.definition import Study
 
 SELLERS = 40
@@ -70,12 +70,12 @@ def table(folder: Path) -> LedgerTable:
 
 
 @pytest.fixture(scope="module")
-def points(table: LedgerTable, study: Study) -> list[Observed]:
+def points(table: LedgerTable, study: Study) -> list[EligibleRows]:
     return [observe(table, study, study.point_at(day)) for day in (OBSERVE, OBSERVE + 30)]
 
 
 @pytest.fixture(scope="module")
-def rows(points: Sequence[Observed]) -> list[Snapshot]:
+def rows(points: Sequence[EligibleRows]) -> list[Snapshot]:
     return [point.rows.settled() for point in points]
 
 
@@ -86,7 +86,7 @@ def changed(folder: Path, to: Path, *columns: pl.Expr) -> LedgerTable:
 
 
 def test_a_sound_ledger_passes_every_check(
-    table: LedgerTable, study: Study, points: Sequence[Observed], rows: Sequence[Snapshot]
+    table: LedgerTable, study: Study, points: Sequence[EligibleRows], rows: Sequence[Snapshot]
 ) -> None:
     """But for the features that nothing here moves; in the form the evaluation shows."""
     few = replace(study, features=tuple(f for f in study.features if f.key in ("exposure@1", "incidents@1")))

@@ -7,7 +7,7 @@ from scoring.model.certificate import certify
 from scoring.model.trees import evaluate, parse_model
 from tests.training.fitting.test_ensemble import CHOSEN, raw, rows_of
 from tests.training.ledgers import STUDIES, restated
-from training.fitting.additive import KNOTS, Steps, fit_additive
+from training.fitting.additive import KNOTS, StepFunction, fit_additive
 from training.fitting.fit import fit_lightgbm
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -64,7 +64,7 @@ def test_the_model_text_says_the_sum_of_the_steps(rows: Snapshot, study: Study) 
 def test_a_step_is_the_same_function_as_its_tree() -> None:
     """At its bounds, between and beyond them; two steps and many."""
     for bounds in ([1.5], [-2.0, 0.0, 7.25], np.arange(63) / 7):
-        step = Steps(1, np.array(bounds, dtype=float), np.linspace(-1, 2, len(bounds) + 1) ** 3)
+        step = StepFunction(1, np.array(bounds, dtype=float), np.linspace(-1, 2, len(bounds) + 1) ** 3)
         head = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=1\nobjective=binary"
         tree = f"Tree=0\n{step.tree()}"
         text = (

@@ -11,7 +11,7 @@ from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated
 from training.fitting import slope as slopes
 from training.fitting.fit import fit_lightgbm, log_exposure, offset
-from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, beside, estimate
+from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, estimate, slope_beside_score
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study
@@ -58,7 +58,7 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     assert found.high is not None
     assert found.low <= true <= found.high
     assert 0.3 < found.high - found.low < 0.8
-    its = slopes.tested(
+    its = slopes.compare_with_test(
         found, raw(fit_lightgbm(rows, restated(study, exposure={"slope": found.value})), test), test, study
     )
     assert its is not None
@@ -66,7 +66,7 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     assert "agrees" in its.text
     if true < 1:
         stated = Slope(1.0, STATED)
-        its = slopes.tested(
+        its = slopes.compare_with_test(
             stated, raw(fit_lightgbm(rows, restated(study, exposure={"slope": 1.0})), test), test, study
         )
         assert its is not None
@@ -90,7 +90,7 @@ def test_rows_of_one_seller_are_taken_as_one(study: Study) -> None:
     apart = replace(twice, seller=np.arange(len(twice.bad)))
 
     def asked(of: Snapshot) -> tuple[float, float]:
-        found = beside(of.x[:, 0], log_exposure(of.window_orders, study), of)
+        found = slope_beside_score(of.x[:, 0], log_exposure(of.window_orders, study), of)
         assert found is not None
         return found
 
@@ -104,11 +104,11 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
     """Only what is farther away than MATERIAL beyond chance contradicts."""
     rows = sold(0.4)
     score = 0.6 * rows.x[:, 0]
-    found = beside(score, log_exposure(rows.window_orders, study), rows)
+    found = slope_beside_score(score, log_exposure(rows.window_orders, study), rows)
     assert found is not None
     reach = 1.96 * found[1] + MATERIAL
     for off, agrees in ((0.9, True), (1.1, False)):
-        its = slopes.tested(Slope(found[0] + off * reach, STATED), score, rows, study)
+        its = slopes.compare_with_test(Slope(found[0] + off * reach, STATED), score, rows, study)
         assert its is not None
         assert its.agrees is agrees
 

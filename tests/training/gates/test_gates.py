@@ -20,7 +20,7 @@ from tests.training.evaluation.cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, judged, shifted
 from training.evaluation.ranking import auc
 from training.gates import findings as figures
-from training.gates.evidence import Finding, Verdict
+from training.gates.evidence import GateFinding, Verdict
 from training.gates.table import ADVISORY, GATES, HARD, Gates, gates_of, judge
 
 EVALUATED = evaluate(case_of(rows=1000))
@@ -158,9 +158,11 @@ def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
 def test_a_verdict_is_worked(
     number: float | None, spread: float | None, limit: float, ok: bool | None, needed: int | None
 ) -> None:
-    assert Finding(number, "", spread).verdict(limit, 50) == Verdict(ok, needed)
+    assert GateFinding(number, "", spread).verdict(limit, 50) == Verdict(ok, needed)
     if number is not None and spread is not None and limit:
-        assert Finding(math.exp(number), "", spread, is_ratio=True).verdict(math.exp(limit), 50) == Verdict(ok, needed)
+        assert GateFinding(math.exp(number), "", spread, is_ratio=True).verdict(math.exp(limit), 50) == Verdict(
+            ok, needed
+        )
 
 
 @given(st.floats(-1, 1), st.floats(0.001, 1), st.floats(0.001, 0.2), st.integers(1, 10_000))
@@ -168,13 +170,13 @@ def test_more_bad_rows_of_the_same_kind_settle_what_few_leave_open(
     number: float, spread: float, limit: float, bad: int
 ) -> None:
     """With as many as are needed the spread is as much narrower, and the number decides."""
-    found = Finding(number, "", spread).verdict(limit, bad)
+    found = GateFinding(number, "", spread).verdict(limit, bad)
     if found.needed is None:
         assert found.ok is not None
         return
     assert found.needed >= bad
     narrower = spread * math.sqrt(bad / found.needed)
-    assert Finding(number, "", narrower).verdict(limit, found.needed).ok is (number <= limit)
+    assert GateFinding(number, "", narrower).verdict(limit, found.needed).ok is (number <= limit)
 
 
 def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from training.market.attainable import attainable_probability, hazard_probability, posterior_probability, serious_pairs
-from training.market.evidence import Allegations, Evidence, recorded_outcome, window_orders
+from training.market.evidence import Allegations, MarketEvidence, recorded_outcome, window_orders
 from training.market.parameters import MarketParameters
 from training.market.records import Market
 from training.market.simulate import simulate
@@ -73,7 +73,7 @@ def one_class(parameters: MarketParameters, shape: float, mean: float) -> Market
 
 def test_the_posterior_without_classes_and_sprees_is_the_negative_binomial() -> None:
     parameters = one_class(MarketParameters(), shape=1.0, mean=2.0)
-    evidence = Evidence(
+    evidence = MarketEvidence(
         log_prior=np.zeros((1, 1)),
         reported_mass=np.array([[[0.25], [0.75], [0.0]]]),
         window_mass=np.array([[[0.0], [0.2], [0.3]]]),
@@ -87,7 +87,7 @@ def test_the_posterior_without_classes_and_sprees_is_the_negative_binomial() -> 
     assert posterior_probability(evidence, parameters) == pytest.approx([0.683594], abs=1e-6)
 
 
-def enumerated(evidence: Evidence, parameters: MarketParameters, seller: int) -> float:
+def enumerated(evidence: MarketEvidence, parameters: MarketParameters, seller: int) -> float:
     """P(bad) by summing over class and every path of regimes; the hazard integrates to a Gamma function."""
     months = evidence.window_mass.shape[1]
     mine = evidence.allegations.seller == seller
@@ -128,7 +128,7 @@ def test_the_posterior_equals_the_sum_over_all_paths_of_regimes() -> None:
     shape = (6, 7, 3)
     mass = rng.random(shape) * thousands[:, None, None]
     future = np.arange(7)[:, None] >= 3
-    evidence = Evidence(
+    evidence = MarketEvidence(
         log_prior=np.log(rng.dirichlet(np.ones(3), 6)),
         reported_mass=np.where(np.arange(7)[:, None] <= 3, mass, 0.0),
         window_mass=np.where(future, 0.02 * rng.random(shape), 0.0),

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from training.market.attainable import attainable_probability, serious_pairs
-from training.market.evidence import Evidence, beta_binomial_log, gather, pose, recorded_outcome, status_at
-from training.market.parameters import MarketParameters, Rate
+from training.market.evidence import MarketEvidence, beta_binomial_log, gather, pose, recorded_outcome, status_at
+from training.market.parameters import BetaRate, MarketParameters
 from training.market.records import CONFIRM, DISMISS, OVERTURN, Market
 from training.market.simulate import simulate
 from training.market.tables import Flags, Floats
@@ -29,7 +29,7 @@ def market() -> Market:
 
 
 @pytest.fixture(scope="module")
-def evidence(market: Market) -> Evidence:
+def evidence(market: Market) -> MarketEvidence:
     return gather(market, pose(market, OBSERVE, WINDOW, MATURITY, BAD), notifier_known=False)
 
 
@@ -48,12 +48,12 @@ def expected(market: Market, mass: Floats) -> float:
 
 
 def test_service_failures_weigh_as_the_worked_number_says() -> None:
-    log = beta_binomial_log(np.array([1, 0]), np.array([2, 0]), Rate(0.5, 2))
+    log = beta_binomial_log(np.array([1, 0]), np.array([2, 0]), BetaRate(0.5, 2))
 
     assert log == pytest.approx([-1.791759, 0.0], abs=1e-6)
 
 
-def test_as_many_true_violations_are_reported_as_the_mass_says(market: Market, evidence: Evidence) -> None:
+def test_as_many_true_violations_are_reported_as_the_mass_says(market: Market, evidence: MarketEvidence) -> None:
     true = market.violations.filter(~pl.col("bad_faith") & ~pl.col("echo"))
     count = true.filter(pl.col("report_day") < OBSERVE).height
     mean = expected(market, evidence.reported_mass)
@@ -62,7 +62,9 @@ def test_as_many_true_violations_are_reported_as_the_mass_says(market: Market, e
     assert abs(count - mean) < 3 * np.sqrt(mean)
 
 
-def test_as_many_bad_violations_are_confirmed_in_time_as_the_mass_says(market: Market, evidence: Evidence) -> None:
+def test_as_many_bad_violations_are_confirmed_in_time_as_the_mass_says(
+    market: Market, evidence: MarketEvidence
+) -> None:
     inside = pl.col("occur_day").is_between(OBSERVE, OBSERVE + WINDOW, closed="left")
     rows = market.violations.with_columns(status=pl.Series(status_at(market, READ)))
     bad = rows.filter(inside & pl.col("harm").is_in(SERIOUS) & (pl.col("status") == CONFIRM) & ~pl.col("echo"))
@@ -86,7 +88,7 @@ def test_as_many_complaints_in_bad_faith_stand_as_the_false_mass_says(market: Ma
     assert abs(standing.sum() - mass) < 3 * np.sqrt(mass)
 
 
-def test_class_is_foretold_by_level_failures_and_cohort_without_bias(market: Market, evidence: Evidence) -> None:
+def test_class_is_foretold_by_level_failures_and_cohort_without_bias(market: Market, evidence: MarketEvidence) -> None:
     weight = np.exp(evidence.log_prior - evidence.log_prior.max(axis=1, keepdims=True))
     chance = weight / weight.sum(axis=1, keepdims=True)
     seller_class = market.truth["seller_class"].to_numpy()
@@ -101,7 +103,7 @@ def test_class_is_foretold_by_level_failures_and_cohort_without_bias(market: Mar
     assert chance[np.arange(len(chance)), seller_class].mean() > 0.67, "it tells more than the prior, 0.64"
 
 
-def test_an_allegation_is_in_bad_faith_as_often_as_its_weights_say(market: Market, evidence: Evidence) -> None:
+def test_an_allegation_is_in_bad_faith_as_often_as_its_weights_say(market: Market, evidence: MarketEvidence) -> None:
     a = evidence.allegations
     seller_class = market.truth["seller_class"].to_numpy()[a.seller]
     true = intensity(market)[a.seller, a.month] * a.true_weight[np.arange(len(a.seller)), seller_class]

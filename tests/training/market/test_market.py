@@ -14,7 +14,7 @@ import pytest
 import training.market
 from training.market.evidence import status_at, window_orders
 from training.market.files import write_market
-from training.market.parameters import Delay
+from training.market.parameters import DelayDays
 from training.market.records import CONFIRM, OVERTURN, Market
 from training.market.simulate import simulate, simulate_blocks
 from training.market.tables import delay_probabilities, draw_delays, tilted_harm
@@ -171,7 +171,7 @@ def test_a_harm_is_tilted_as_the_worked_number_says() -> None:
 
 
 def test_delays_are_drawn_as_the_exact_probabilities_say() -> None:
-    delay = Delay(9, 0.8)
+    delay = DelayDays(9, 0.8)
     probabilities = delay_probabilities(delay, 60)
     drawn = draw_delays(np.random.default_rng(5), np.full(200_000, 9.0), np.full(200_000, 0.8))
 

@@ -19,7 +19,7 @@ from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_pois
 from training.fitting.fit import offset
 from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of
 from training.monitoring.outcomes import lineage_of
-from training.monitoring.results import CHECKS, Report
+from training.monitoring.results import CHECKS, MonitorReport
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import snapshot
 from training.pipeline.job import Job
@@ -61,7 +61,7 @@ def cut(export: Path, folder: Path, day: int) -> LedgerTable:
     return read_export(path)
 
 
-def look(world: World, study: Study, as_of: int | None = None) -> Report:
+def look(world: World, study: Study, as_of: int | None = None) -> MonitorReport:
     return monitor(world.table, study, world.model, policy(), as_of)
 
 

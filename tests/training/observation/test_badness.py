@@ -17,10 +17,10 @@ from scoring.time import DAY
 from tests.builders import exposure
 from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
-from training.observation.badness import market_cut, needed
+from training.observation.badness import market_cut, required_count
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
-from training.observation.snapshots import Observed, observe
+from training.observation.snapshots import EligibleRows, observe
 from training.study.definition import BadRule, Study
 
 MINOR = (BadRule(),)
@@ -32,7 +32,7 @@ def asked(study: Study) -> Study:
     return restated(study, exposure={"reference_orders": None}, bad={"rules": MINOR, "suspended": False})
 
 
-def seen(folder: Path, study: Study, *entries: Entry) -> Observed:
+def seen(folder: Path, study: Study, *entries: Entry) -> EligibleRows:
     """What is observed of the sellers of these entries."""
     folder.mkdir(exist_ok=True)
     return observe(table_of(folder, entries), study, study.point_at(OBSERVE))
@@ -208,7 +208,7 @@ def test_the_needed_count_is_the_least_whose_share_is_enough(
 ) -> None:
     """Exactly, whatever floats make of it: 0.07 of 100 is 7."""
     how = restated(asked, bad={"share": share, "at_least": at_least})
-    (found,) = needed(how, np.array([orders]), np.inf).tolist()
+    (found,) = required_count(how, np.array([orders]), np.inf).tolist()
     wanted = Fraction(str(share)) * orders
     assert found == max(at_least, -(-wanted.numerator // wanted.denominator))
 
@@ -223,7 +223,7 @@ def test_the_worst_of_a_market_are_never_more_than_the_share_and_as_many_as_ties
     """Who counts enough is bad exactly where so few are as bad, and nobody without anything that counts."""
     how = restated(asked, bad={"worst": worst})
     count, orders = np.array(counts, dtype=np.int64).T
-    enough = needed(how, orders, market_cut(how, count, orders))
+    enough = required_count(how, orders, market_cut(how, count, orders))
     rates = [Fraction(int(c), int(n)) for c, n in zip(count, orders, strict=True) if n]
     expected = [
         bool(n and c and sum(r >= Fraction(int(c), int(n)) for r in rates) <= Fraction(str(worst)) * len(rates))
@@ -238,4 +238,4 @@ def test_the_worked_numbers_of_the_worst(asked: Study) -> None:
     assert market_cut(restated(asked, bad={"worst": 0.4}), count, orders) == 0.5
     assert market_cut(restated(asked, bad={"worst": 0.6}), count, orders) == 0.1
     how = restated(asked, bad={"share": 0.2, "at_least": 2})
-    assert needed(how, np.array([11, 5]), np.inf).tolist() == [3, 2]
+    assert required_count(how, np.array([11, 5]), np.inf).tolist() == [3, 2]

@@ -29,7 +29,7 @@ from tests.builders import exposure, identity, status, violation
 from tests.training.ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import MAX_WEIGHT, Outcome, staying_weights
-from training.observation.snapshots import Observed, Snapshot, snapshot
+from training.observation.snapshots import EligibleRows, Snapshot, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
 from training.study.definition import BadRule, Observation, Study
@@ -57,7 +57,7 @@ def known(seller: str = "s") -> Entry:
     return identity(f"i-{seller}", seller, occur_time=joined, report_time=joined)
 
 
-def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> Observed:
+def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> EligibleRows:
     folder.mkdir(exist_ok=True)
     return observe_point(table_of(folder, entries), study, study.point_at(OBSERVE))
 

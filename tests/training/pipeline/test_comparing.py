@@ -11,14 +11,14 @@ from scoring.arrays import Floats
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from tests.training.ledgers import POLICY, STUDIES, restated, train
-from training.monitoring.outcomes import as_the_model_sees, seen_by
+from training.monitoring.outcomes import as_the_model_sees, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, fit
 from training.pipeline.job import Job, Trained
 from training.pipeline.observing import observe
-from training.pipeline.run import silent
+from training.pipeline.run import show_nothing
 from training.pipeline.steps import Step
 from training.study.context import ContextSource
 from training.study.definition import Study
@@ -63,7 +63,7 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
     more = knowing(study, WATCHED)
     trained = train(table, more, champion=plain)
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, plain, table, study))
-    again = train(table, seen_by(more, plain), champion=plain, recalibrate=True)
+    again = train(table, study_of_model(more, plain), champion=plain, recalibrate=True)
     assert again.parts["model.txt"] == plain.parts["model.txt"]
 
 
@@ -72,7 +72,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
     theirs = knowing(study, WATCHED)
     champion = load(train(table, theirs).parts)
     both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
-    assert seen_by(both, champion).context == (WATCHED,)
+    assert study_of_model(both, champion).context == (WATCHED,)
     trained = train(table, both, champion=champion)
     assert trained.test_log_odds["champion"] == pytest.approx(own_log_odds(trained, champion, table, theirs))
 
@@ -94,12 +94,12 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     """However much is still to come after the maturity, what is predicted is held against what is known at it."""
     more = restated(study, window={"maturity_days": 0})
     job = Job(table, more, POLICY, champion=plain)
-    observed = observe(Step("1", silent), job)
-    fitted = fit(Step("4", silent), job, observed)
+    observed = observe(Step("1", show_nothing), job)
+    fitted = fit(Step("4", show_nothing), job, observed)
     found = []
     for factor in (1.0, 3.0):
-        calibrated = calibrate_fit(Step("6", silent), job, observed, fitted, math.log(factor))
-        compared = compare(Step("7", silent), job, observed, fitted, calibrated)
+        calibrated = calibrate_fit(Step("6", show_nothing), job, observed, fitted, math.log(factor))
+        compared = compare(Step("7", show_nothing), job, observed, fitted, calibrated)
         found.append((compared, calibrated.scale))
     (as_known, known), (as_lifted, lifted) = found
     assert lifted.p_intercept == pytest.approx(known.p_intercept + math.log(3))

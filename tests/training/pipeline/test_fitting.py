@@ -16,7 +16,7 @@ from training.observation.snapshots import Snapshot, join
 from training.pipeline.fitting import Calibrated, calibrate_fit, fit
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, observe
-from training.pipeline.run import run, silent
+from training.pipeline.run import run, show_nothing
 from training.pipeline.steps import Step
 from training.study.loading import load_study
 
@@ -38,11 +38,11 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def observed(job: Job) -> Observed:
-    return observe(Step("1", silent), job)
+    return observe(Step("1", show_nothing), job)
 
 
 def calibrated(job: Job, observed: Observed) -> Calibrated:
-    return calibrate_fit(Step("6", silent), job, observed, fit(Step("4", silent), job, observed), 0.0)
+    return calibrate_fit(Step("6", show_nothing), job, observed, fit(Step("4", show_nothing), job, observed), 0.0)
 
 
 def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> Observed:
@@ -79,7 +79,7 @@ def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed
     """Bad rows of weight 3, beside good ones of weight 1: observed over predicted is 1 within noise, both weighted."""
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
-    raw = fit(Step("4", silent), job, weighted).raw(latest.x)
+    raw = fit(Step("4", show_nothing), job, weighted).raw(latest.x)
     p = 1 / (1 + np.exp(-(found.scale.p_intercept + found.scale.p_slope * raw + offset(latest, job.study))))
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
@@ -96,8 +96,8 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
 
 def test_a_calibration_that_makes_all_alike_is_said_with_what_would_help(job: Job, observed: Observed) -> None:
     """Slope 0: in the calibrate step, and not by the artifact that would come of it two steps later."""
-    fitted = fit(Step("4", silent), job, observed)
+    fitted = fit(Step("4", show_nothing), job, observed)
     assert len(np.unique(fitted.raw(observed.rows.x))) > 10
-    assert calibrate_fit(Step("6", silent), job, observed, fitted, 0.0).scale.p_slope > 0
+    assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).scale.p_slope > 0
     with pytest.raises(ConfigurationWrong, match=r"every seller has the same points .*; widen the bad definition"):
-        calibrate_fit(Step("6", silent), job, turned(observed), fitted, 0.0)
+        calibrate_fit(Step("6", show_nothing), job, turned(observed), fitted, 0.0)

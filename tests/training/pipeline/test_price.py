@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from scoring.model.artifact import load
-from scoring.model.promises import freed
+from scoring.model.promises import free_direction
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated, train
 from training.fitting.fit import fit_lightgbm
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
-from training.pipeline.price import prices
+from training.pipeline.price import price_promises
 from training.study.definition import Study
 from training.study.loading import load_study
 
@@ -46,7 +46,7 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
 
     def priced(study: Study) -> dict[str, dict[str, Any]]:
         raw = np.asarray(fit_lightgbm(train_rows, study).predict(test.x, raw_score=True, num_threads=1))
-        return {str(row["promise"]).partition(":")[0]: row for row in prices(study, train_rows, test, raw)}
+        return {str(row["promise"]).partition(":")[0]: row for row in price_promises(study, train_rows, test, raw)}
 
     fixed = priced(counting)
     violations, orders = fixed["a confirmed violation never raises points"], fixed["clean orders never lower points"]
@@ -55,7 +55,7 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
     assert violations["kept"]
     assert orders["kept"]
     assert "a higher level of identity never lowers points" not in fixed
-    features = tuple(freed(f) if f.key == "exposure@1" else f for f in CHOSEN)
+    features = tuple(free_direction(f) if f.key == "exposure@1" else f for f in CHOSEN)
     free = priced(replace(counting, features=features))["clean orders never lower points"]
     assert not free["kept"]
     assert free["free"]["value"] == pytest.approx(orders["free"]["value"])
@@ -65,7 +65,7 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
 def test_a_study_that_frees_exposure_makes_a_model_that_says_what_it_gave_up(table: LedgerTable) -> None:
     """In certificate, evaluation, the line of the step and the gate, which nobody can override."""
     study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20})
-    free = replace(study, features=tuple(freed(f) if f.key == "exposure@1" else f for f in study.features))
+    free = replace(study, features=tuple(free_direction(f) if f.key == "exposure@1" else f for f in study.features))
     trained = train(table, free)
     assert json.loads(trained.parts["certificate.json"])["promises"]["given_up"] == ["clean_orders"]
     assert trained.evaluation["certificate"]["promises"]["given_up"] == ["clean_orders"]

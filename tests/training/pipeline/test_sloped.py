@@ -10,7 +10,7 @@ from tests.training.ledgers import POLICY, STUDIES, restated, train
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
 from training.pipeline.observing import observe
-from training.pipeline.run import silent
+from training.pipeline.run import show_nothing
 from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Step
 from training.study.definition import Study
@@ -25,9 +25,9 @@ def study() -> Study:
 def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
     """Other outcomes at test change nothing of it; manifest, lineage, evaluation and checks of the data state it."""
     job, trained = Job(table, study, POLICY), train(table, study)
-    observed = observe(Step("1", silent), job)
+    observed = observe(Step("1", show_nothing), job)
     turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))
-    slope = find_slope(Step("slope", silent), job, turned).job.slope
+    slope = find_slope(Step("slope", show_nothing), job, turned).job.slope
     manifest, lineage = (json.loads(trained.parts[name]) for name in ("manifest.json", "lineage.json"))
     assert slope is not None
     assert slope.how == "estimated"
@@ -46,8 +46,8 @@ def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none
 ) -> None:
     """Fixed at 1, as models of earlier releases have it without saying so."""
     job = Job(table, restated(study, exposure={"slope": 1.0}), POLICY)
-    observed = observe(Step("1", silent), job)
-    slope = find_slope(Step("slope", silent), job, observed).job.slope
+    observed = observe(Step("1", show_nothing), job)
+    slope = find_slope(Step("slope", show_nothing), job, observed).job.slope
     assert slope is not None
     assert (slope.value, slope.how, slope.low) == (1.0, "stated", None)
     free = train(table, restated(study, exposure={"reference_orders": None}))

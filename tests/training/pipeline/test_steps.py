@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.pipeline.made_by import LIBRARIES, made_by
+from training.pipeline.made_by import LIBRARIES, code_versions
 from training.pipeline.steps import Kept
 
 
@@ -30,10 +30,10 @@ def test_other_code_makes_another_training(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     file = tmp_path / "deep" / "fit.py"
     file.write_text("ROUNDS = 1\n")
-    before = made_by([tmp_path])
+    before = code_versions([tmp_path])
     assert set(before) == {*LIBRARIES, "code"}
-    assert made_by([tmp_path]) == before
+    assert code_versions([tmp_path]) == before
     file.write_text("ROUNDS = 2\n")
-    changed = made_by([tmp_path])
+    changed = code_versions([tmp_path])
     file.rename(tmp_path / "fit.py")
-    assert len({before["code"], changed["code"], made_by([tmp_path])["code"], made_by()["code"]}) == 4
+    assert len({before["code"], changed["code"], code_versions([tmp_path])["code"], code_versions()["code"]}) == 4

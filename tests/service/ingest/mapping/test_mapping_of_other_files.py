@@ -12,7 +12,7 @@ from scoring.entries.entry import Entry
 from scoring.enums import Harm
 from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, format_time, parse_day, parse_time
-from service.ingest.mapping.dates import Dates, later
+from service.ingest.mapping.dates import Dates, add_days
 from service.ingest.mapping.rules import MappedFile, mapping_of
 from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, VIOLATION
 
@@ -99,8 +99,8 @@ def test_reading_a_time_is_what_python_says_of_it(moment: datetime, minutes: int
     text = Dates(("%d.%m.%Y %H-%M-%S",), offset).canonical(moment.strftime("%d.%m.%Y %H-%M-%S"))
     utc = moment.replace(tzinfo=offset).astimezone(UTC)
     assert datetime.fromisoformat(text) == utc
-    assert datetime.fromisoformat(later(text, days)) == utc + timedelta(days=days)
-    assert later(text[:10], days) == (utc.date() + timedelta(days=days)).isoformat()
+    assert datetime.fromisoformat(add_days(text, days)) == utc + timedelta(days=days)
+    assert add_days(text[:10], days) == (utc.date() + timedelta(days=days)).isoformat()
 
 
 def test_a_day_is_the_utc_day_of_a_time() -> None:
