@@ -4,8 +4,9 @@ Each rests on the directions of features. A study may free the direction of a fe
 counts over the window may need; then what rested on it is given up, and the model can never be champion.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from scoring.features.table import FEATURES, AnyFeature, Feature
 
@@ -18,18 +19,19 @@ class Promise:
     text: str
     """The promise in words."""
     rests_on: tuple[str, ...] = ()
-    """Names of the features on whose direction it rests and which a study can free."""
+    """Names of the features on whose direction it rests, its own first; empty: those that no other promise names."""
 
 
 PROMISES = (
     Promise("violations", "a confirmed violation never raises points, and an overturned one never lowers them"),
     Promise("clean_orders", "clean orders never lower points", ("exposure", "tenure_days")),
     Promise("waiting", "waiting alone never lowers points, but by the rounding of decay", ("tenure_days",)),
-    Promise("identity", "a higher level of identity never lowers points"),
+    Promise("identity", "a higher level of identity never lowers points", ("identity_level",)),
 )
 """Every promise. Orders rest on tenure, too: one that comes before all others lengthens it."""
 
-FREEABLE = frozenset(name for promise in PROMISES for name in promise.rests_on)
+FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_days": "tenure"})
+"""Features whose direction a study can free, each with the part of the study's `directions` that frees it."""
 
 
 def free_direction(feature: Feature) -> Feature:

@@ -50,15 +50,34 @@ def _key(row: Mapping[str, Any]) -> str:
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
+def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return the direction of each feature, by its key.
+
+    Of a feature of the table it is `fixed` or, where the study freed it, `free`; of an attribute the number that is stated.
+    """
+    return {
+        _key(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
+        for row in manifest["features"]
+        if "context" not in row
+    }
+
+
 def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
     """Return how two models differ, figure by figure.
 
-    That is: features of one alone; parameters, scale and lineage where they differ; every figure of the evaluation.
+    That is: features of one alone, and directions of those of both, where they differ; parameters, scale and lineage where
+    they differ; every figure of the evaluation.
     """
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
     rows = [FigureRow("features", key, True, None) for key in keys[0] if key not in keys[1]]
     rows += [FigureRow("features", key, None, True) for key in keys[1] if key not in keys[0]]
+    one, other = (_directions(manifest) for manifest in manifests)
+    rows += [
+        FigureRow("features", f"{key}.direction", one[key], other[key])
+        for key in one
+        if one[key] != other.get(key, one[key])
+    ]
     lineages = [_object(parts["lineage.json"]) for parts in (first, second)]
     parameters = [
         {"constants": manifest["constants"], "reference_exposure": manifest["reference_exposure"]}
@@ -70,8 +89,8 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
         "scale": [manifest["scale"] for manifest in manifests],
         "lineage": [_without(lineage, "parameters", "rounds", "seed") for lineage in lineages],
     }
-    for section, (one, other) in sections.items():
-        rows += [row for row in _beside(section, one, other) if row.first != row.second]
+    for section, pair in sections.items():
+        rows += [row for row in _beside(section, *pair) if row.first != row.second]
     evaluations = [_object(parts["evaluation.json"]) for parts in (first, second)]
     return rows + list(_beside("evaluation", *evaluations))
 

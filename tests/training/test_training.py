@@ -104,10 +104,10 @@ def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTabl
     """No bad seller at all, then no seller at all."""
     never = restated(study, bad={"rules": (BadRule(violation_type="missing_trader_information", harm=Harm.EXTREME),)})
     with pytest.raises(
-        ConfigurationWrong, match=r"the training points hold [\d,]+ sellers, 0 of them bad; at least 10"
+        ConfigurationWrong, match=r"the training points hold [\d,]+ rows .*, 0 of them bad; at least 10"
     ):
         train(table, never)
-    with pytest.raises(ConfigurationWrong, match="the training points hold 0 sellers"):
+    with pytest.raises(ConfigurationWrong, match="the training points hold 0 rows"):
         train(table, restated(study, observation={"train": ("1990-01-01",), "test": ("1995-01-01",)}))
 
 
@@ -136,5 +136,5 @@ def test_an_empty_export_is_too_little_to_learn_from(tmp_path: Path, study: Stud
     with market_ledger(tmp_path, 1, days=2) as ledger:
         empty = exported(ledger, "elsewhere", tmp_path / "empty")
     assert (empty.sellers, empty.as_of) == ([], 0)
-    with pytest.raises(ConfigurationWrong, match="the training points hold 0 sellers"):
+    with pytest.raises(ConfigurationWrong, match="the training points hold 0 rows"):
         train(empty, study)

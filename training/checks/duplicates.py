@@ -160,7 +160,7 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     np.minimum.at(first, place, seller)
     _, cluster = np.unique(first, return_inverse=True)
     error = float(np.sqrt((np.bincount(cluster, weights=differ - ratio * expected) ** 2).sum())) / total
-    interval = Interval(ratio, max(ratio - 1.959964 * error, 0.0), ratio + 1.959964 * error)
+    interval = Interval.within(ratio, error).cut(0.0, np.inf)
     # Each pair that disagrees adds 2 to `differ`, whatever the size of its group at least so much.
     interval = widen_by_poisson(interval, int(differ.sum() / 2), 2 / total)
     kappa = Interval(1 - ratio, 1 - interval.high, 1 - interval.low)

@@ -16,6 +16,8 @@ Labels = NDArray[Any]
 
 LEVEL = 0.95
 """Coverage of every interval."""
+ERRORS_95 = 1.959964
+"""Standard errors from the middle of a 95 % interval to its ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,16 @@ class Interval:
             return Interval(value, math.nan, math.nan)
         low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
         return Interval(value, float(low), float(high))
+
+    @staticmethod
+    def within(value: float, error: float) -> "Interval":
+        """Return `value` with the interval that its standard error makes, ERRORS_95 of them to each side."""
+        return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
+
+    def cut(self, least: float, most: float) -> "Interval":
+        """Return the interval with its ends cut at what the figure can be at least and at most; NaN stays NaN."""
+        low, high = np.clip([self.low, self.high], least, most)
+        return Interval(self.value, float(low), float(high))
 
     def as_dict(self) -> dict[str, float]:
         """Return the numbers by name: value, low, high."""

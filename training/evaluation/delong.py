@@ -12,6 +12,7 @@ from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from scoring.arrays import Floats
+from training.evaluation.arrays import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,5 @@ def delong(first: Floats, second: Floats, bad: Floats) -> DeLong:
     variance = np.var(of_bad[0] - of_bad[1], ddof=1) / bads + np.var(of_good[0] - of_good[1], ddof=1) / goods
     error = math.sqrt(float(variance))
     p = 2 * float(ndtr(-abs(difference) / error)) if error > 0 else float(difference == 0)
-    return DeLong(difference, difference - 1.959964 * error, difference + 1.959964 * error, p)
+    interval = Interval.within(difference, error)
+    return DeLong(difference, interval.low, interval.high, p)

@@ -4,6 +4,8 @@ Counts and masses reach from nothing to thousands, and the tenth incident adds l
 regression is led by a few large sellers, with log-odds beyond 1,000.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +20,8 @@ PENALTY = 5.0
 
 MAX_STEPS = 100
 """Steps of Newton's method at most."""
+SINGULAR = 1e10
+"""Condition of a Hessian from which on its columns are taken not to determine their weights."""
 
 
 class Logistic:
@@ -33,8 +37,7 @@ class Logistic:
         self._middle = np.average(columns, axis=0, weights=rows.weight)
         spread = np.sqrt(np.average((columns - self._middle) ** 2, axis=0, weights=rows.weight))
         self._spread = np.where(spread > 1e-9, spread, 1.0)
-        with threadpool_limits(1, user_api="blas"):
-            self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight)
+        self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight).beta
 
     def served(self, rows: Snapshot) -> Floats:
         """Return the log-odds of bad over the reference exposure, shape (n,)."""
@@ -49,31 +52,48 @@ class Logistic:
         return np.column_stack([np.ones(len(columns)), (columns - self._middle) / self._spread])
 
 
-def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats) -> Floats:
+@dataclass(frozen=True, slots=True)
+class LogisticFit:
+    """A fitted logistic regression."""
+
+    beta: Floats
+    """Weight of each column."""
+    hessian: Floats
+    """Hessian of the penalised log-loss, shape (columns, columns)."""
+    ended: bool
+    """Whether the steps came to an end; if not, no weights fit best, and these say nothing."""
+
+
+def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = PENALTY) -> LogisticFit:
     """Fit the weights of the columns that make the penalised log-loss least (Newton's method).
 
     The first column is a constant, and free of the penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1].
+    rows bad, no column but the constant, all start at 1: [-1]. On one thread, so that bits do not depend on the machine.
     """
-    penalty = np.full(design.shape[1], 2 * PENALTY)
-    penalty[0] = 0.0
+    # With a penalty a little of it is on the constant too, so that columns of few values can be solved.
+    factors = np.full(design.shape[1], 2 * penalty)
+    factors[0] = 0.0
+    ridge = np.diag(factors + 1e-9) if penalty else np.zeros((len(factors), len(factors)))
     beta = np.zeros(design.shape[1])
     beta[0] = base_log_odds(bad, start, weight)
 
     def loss(beta: Floats) -> float:
         z = start + design @ beta
-        return float(weight @ (np.logaddexp(0, z) - bad * z)) + float(penalty @ beta**2) / 2
+        return float(weight @ (np.logaddexp(0, z) - bad * z)) + float(factors @ beta**2) / 2
 
-    for _ in range(MAX_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(start + design @ beta, -500, 500)))
-        gradient = design.T @ (weight * (p - bad)) + penalty * beta
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
-        step = np.linalg.solve(hessian, gradient)
-        least = loss(beta)
-        # Where predictions are far too sure, a whole step leads past the least loss.
-        while loss(beta - step) > least and np.abs(step).max() > 1e-10:
-            step /= 2
-        beta = beta - step
-        if np.abs(step).max() < 1e-9:
-            break
-    return beta
+    with threadpool_limits(1, user_api="blas"):
+        for _ in range(MAX_STEPS):
+            p = 1 / (1 + np.exp(-np.clip(start + design @ beta, -500, 500)))
+            gradient = design.T @ (weight * (p - bad)) + factors * beta
+            hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + ridge
+            if np.linalg.cond(hessian) > SINGULAR:
+                break
+            step = np.linalg.solve(hessian, gradient)
+            least = loss(beta)
+            # Where predictions are far too sure, a whole step leads past the least loss.
+            while loss(beta - step) > least and np.abs(step).max() > 1e-10:
+                step /= 2
+            beta = beta - step
+            if np.abs(step).max() < 1e-9:
+                return LogisticFit(beta, hessian, ended=True)
+    return LogisticFit(beta, hessian, ended=False)

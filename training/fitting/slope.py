@@ -20,17 +20,17 @@ import numpy as np
 
 from scoring.arrays import Floats
 from scoring.features.table import at_reference
+from training.evaluation.arrays import ERRORS_95, sigmoid
 from training.fitting.additive import slope_beside
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import log_exposure
+from training.fitting.logistic import fit_logistic
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of the champion"
 """How a slope came about: from the training points; from the study; 1 for want of data; kept by a recalibration."""
 
-ERROR_95 = 1.959964
-"""Standard errors from the middle of a 95 % interval to its ends."""
 DIGITS = 4
 """Decimals that are kept: the last digits of a search differ between machines."""
 
@@ -88,7 +88,7 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
     if found is None:
         return Slope(1.0, ASSUMED)
     value, error = found
-    low, high = (_bounded(value + side * ERROR_95 * error) for side in (-1, 1))
+    low, high = (_bounded(value + side * ERRORS_95 * error) for side in (-1, 1))
     return Slope(_bounded(value), ESTIMATED, low, high)
 
 
@@ -106,24 +106,15 @@ def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[floa
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
-    beta = np.zeros(design.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -500, 500)))
-        hessian = (design * (rows.weight * p * (1 - p))[:, None]).T @ design
-        if np.linalg.cond(hessian) > 1e10:
-            return None
-        step = np.clip(np.linalg.solve(hessian, design.T @ (rows.weight * (rows.bad - p))), -1, 1)
-        beta += step
-        if np.abs(step).max() < 1e-10:
-            break
-    else:
+    fitted = fit_logistic(design, rows.bad, np.zeros(len(own)), rows.weight, penalty=0.0)
+    if not fitted.ended:
         return None
     _, cluster = np.unique(rows.seller, return_inverse=True)
-    gone = design * (rows.weight * (rows.bad - p))[:, None]
+    gone = design * (rows.weight * (rows.bad - sigmoid(design @ fitted.beta)))[:, None]
     by_seller = np.stack([np.bincount(cluster, weights=column) for column in gone.T], axis=1)
-    bread = np.linalg.inv(hessian)
+    bread = np.linalg.inv(fitted.hessian)
     variance = bread @ (by_seller.T @ by_seller) @ bread
-    return float(beta[1]), float(np.sqrt(variance[1, 1]))
+    return float(fitted.beta[1]), float(np.sqrt(variance[1, 1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +143,9 @@ def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -
     if found is None:
         return None
     value, error = found
-    own = 0.0 if slope.low is None or slope.high is None else (slope.high - slope.low) / (2 * ERROR_95)
-    low, high = value - ERROR_95 * error, value + ERROR_95 * error
-    beyond = abs(value - slope.value) - ERROR_95 * float(np.hypot(error, own))
+    own = 0.0 if slope.low is None or slope.high is None else (slope.high - slope.low) / (2 * ERRORS_95)
+    low, high = value - ERRORS_95 * error, value + ERRORS_95 * error
+    beyond = abs(value - slope.value) - ERRORS_95 * float(np.hypot(error, own))
     agrees = beyond <= MATERIAL
     span = f"(95 % interval {low:.3f} to {high:.3f})"
     finding = f"beside score and past orders, log-odds at test rise with {value:.3f} x ln(orders) {span}"

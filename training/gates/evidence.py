@@ -10,9 +10,6 @@ from training.evaluation.case import CANDIDATE, CHAMPION
 ALPHA = 0.05
 """After Holm's correction: the chance that any of a gate's questions raises a false alarm."""
 
-ERRORS = 2 * 1.959964
-"""Standard errors in a 95 % interval."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:

@@ -8,9 +8,10 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from scoring.model.promises import PROMISES
+from training.evaluation.arrays import ERRORS_95
 from training.evaluation.case import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
-from training.gates.evidence import ALPHA, ERRORS, GateEvidence, GateFinding, half_width, interval_text, segments
+from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
@@ -163,7 +164,7 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
     """Return the one-sided p-value of the hypothesis that a figure is not below `base`; 1 without an interval."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
-    error = (figure["high"] - figure["low"]) / ERRORS
+    error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
     return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
 
 
@@ -277,7 +278,7 @@ def _auc_error(row: Mapping[str, Any], overall: float) -> float:
     bad, good = row["bad"], row["rows"] - row["bad"]
     two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
     pairs = overall * (1 - overall) + (bad - 1) * (two_bad - overall**2) + (good - 1) * (two_good - overall**2)
-    return max(float(row["auc"]["high"] - row["auc"]["low"]) / ERRORS, math.sqrt(pairs / (bad * good)))
+    return max(float(row["auc"]["high"] - row["auc"]["low"]) / (2 * ERRORS_95), math.sqrt(pairs / (bad * good)))
 
 
 def _called(model: str) -> str:

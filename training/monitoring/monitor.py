@@ -21,7 +21,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.time import DAY, format_day
+from scoring.time import format_day
 from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure
@@ -309,7 +309,7 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
 
     At most `points`, fewer where the ledger begins.
     """
-    first = int(table.columns.report_time.min() // DAY) if len(table.columns.case) else table.as_of
+    first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
     if latest is None:
         return []

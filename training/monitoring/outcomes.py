@@ -4,10 +4,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from scoring.arrays import Floats, Ints
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
+from scoring.model.scale import Scale
 from scoring.time import DAY, parse_day
 from training.evaluation.arrays import sigmoid
 from training.fitting.fit import offset
@@ -32,11 +35,22 @@ class DayOutcomes:
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
         """Return the chance of each seller to be known as bad at the maturity, over its own exposure, shape (n,).
 
-        `raw`: the model's raw scores of these sellers, shape (n,). A model's calibration is lifted to what will ever be
-        known of bad ones; here that lift is taken back.
+        `raw`: the model's raw scores of these sellers, shape (n,).
         """
-        lift = float(lineage_of(artifact).get("calibration_lift", 0.0))
-        return sigmoid(artifact.scale.p_intercept - lift + artifact.scale.p_slope * raw + self.start)
+        return sigmoid(served_by(artifact, raw) + self.start)
+
+
+def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
+    """Return log-odds to be known as bad at the maturity, over the reference exposure, from raw scores, shape (n,).
+
+    A scale is lifted to what will ever be known; labels are those of the maturity, so here that `lift` is taken back.
+    """
+    return np.asarray(scale.p_intercept - lift + scale.p_slope * raw, dtype=np.float64)
+
+
+def served_by(artifact: Artifact, raw: Floats) -> Floats:
+    """Return the log-odds that a published model means by raw scores, at its own maturity and reference exposure."""
+    return at_maturity(artifact.scale, float(lineage_of(artifact).get("calibration_lift", 0.0)), raw)
 
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:

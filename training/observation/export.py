@@ -74,6 +74,15 @@ class LedgerTable:
     shown: pl.DataFrame
     """What a person is shown of each row (`entries_of`)."""
 
+    @property
+    def first_day(self) -> int:
+        """Return the first day on which something that may be good or bad of a seller was reported; `as_of` if nothing was.
+
+        Who somebody is says nothing of it, and is often known since years before.
+        """
+        reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
+        return int(reports.min() // DAY) if len(reports) else self.as_of
+
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
     """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.features.facts import Facts
-from scoring.time import DAY, format_day
+from scoring.time import format_day
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.snapshots import count_bad
@@ -13,6 +13,11 @@ from training.study.definition import Observation, Study
 
 ENOUGH_BAD = 50
 """Bad rows that a test point should have: with fewer, the interval of an AUC is wider than most differences."""
+WORTH_GOING_BACK = 1.5
+"""How many times the bad rows of a later test point an earlier one must have to be taken in its place.
+
+Half as many again make an interval a fifth narrower; for less, what is nearer to today says more.
+"""
 MAX_TRIED = 24
 """Test points that are tried, back from the latest by the study's `step_days`."""
 
@@ -33,40 +38,48 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     """Return the points that a study states, or the latest that suffice for a comparison.
 
     As stated are those of a study that states its test points, or observes at events. Otherwise the latest test point
-    with ENOUGH_BAD bad rows is chosen, and the training points before it. Tried are the latest whose window and maturity
-    are over, and earlier ones by `step_days`, MAX_TRIED at most and as long as the first training point lies within the
-    ledger. If none has enough, it is the latest. `final`: as of `final_facts`, read from the table if it is not given.
+    with ENOUGH_BAD bad rows is chosen, and the training points before it; a later one stays where that one has less than
+    WORTH_GOING_BACK times its bad rows. Tried are the latest whose window and maturity are over, and earlier ones by
+    `step_days`, MAX_TRIED at most and as long as the first training point lies within the ledger
+    (`LedgerTable.first_day`). If none has enough, it is the latest. `final`: as of `final_facts`, read from the table if it
+    is not given.
     ConfigurationWrong as of `Study.find_points`.
     """
     train, test = study.find_points(table.as_of)
     if study.observation.test or study.observation.events is not None:
         return Points(train, test, "")
     final = final or final_facts(table)
-    columns = table.columns
-    begin = int(columns.report_time.min()) // DAY if len(columns.case) else table.as_of
     found: list[int] = []
-    day = test[0].day
+    days: list[int] = []
     while len(found) < MAX_TRIED:
+        day = test[0].day - len(days) * study.observation.step_days
         tried = study.find_points(table.as_of, day)
-        if found and tried[0][0].day <= begin:
+        if found and tried[0][0].day <= table.first_day:
             break
+        days.append(day)
         found.append(count_bad(table, study, tried[1][0], final))
         if found[-1] >= ENOUGH_BAD:
-            return Points(*tried, _spell(day, found))
-        day -= study.observation.step_days
-    return Points(train, test, _spell(test[0].day, found))
+            chosen = next(place for place, bad in enumerate(found) if bad * WORTH_GOING_BACK >= found[-1])
+            return Points(*study.find_points(table.as_of, days[chosen]), _spell(days, found, chosen))
+    return Points(train, test, _spell(days, found, 0))
 
 
-def _spell(day: int, bad: list[int]) -> str:
-    """Explain in a sentence why the test point is this day.
+def _spell(days: list[int], bad: list[int], chosen: int) -> str:
+    """Explain in a sentence why the test point is the one at the place `chosen`.
 
-    `bad`: bad rows of the points that were tried, the latest first.
+    `days` and `bad`: days and bad rows of the points that were tried, the latest first.
     """
+    day = format_day(days[chosen])
     if bad[-1] < ENOUGH_BAD:
         others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""
         return (
-            f"test point {format_day(day)}, the latest whose window is over, has {bad[0]} bad rows and not the"
+            f"test point {day}, the latest whose window is over, has {bad[0]} bad rows and not the"
             f" {ENOUGH_BAD} that a comparison needs{others}"
         )
-    passed = f"; {len(bad) - 1} later ones have {int(np.max(bad[:-1]))} at most" if bad[:-1] else ""
-    return f"test point {format_day(day)} is the latest with {ENOUGH_BAD} bad rows ({bad[-1]}){passed}"
+    later = f"; {chosen} later ones have {int(np.max(bad[:chosen]))} at most" if chosen else ""
+    if chosen == len(bad) - 1:
+        return f"test point {day} is the latest with {ENOUGH_BAD} bad rows ({bad[-1]}){later}"
+    return (
+        f"test point {day} has {bad[chosen]} bad rows{later}; the latest with {ENOUGH_BAD}, {format_day(days[-1])}, is"
+        f" {days[chosen] - days[-1]} days older for {bad[-1] - bad[chosen]} more"
+    )

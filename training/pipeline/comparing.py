@@ -16,7 +16,7 @@ from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
 from training.fitting.logistic import Logistic
-from training.monitoring.outcomes import lineage_of, study_of_model
+from training.monitoring.outcomes import at_maturity, served_by, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
@@ -62,8 +62,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     test = at_reference(as_it_was, study)
     raw = fitted.raw(test.x)
     own = offset(test, study)
-    # Labels are those of the maturity, so is what is predicted here: the lift to the ultimate level is taken back.
-    served = {CANDIDATE: scale.p_intercept - calibrated.lift + scale.p_slope * raw}
+    served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
     points = scale.points(raw)
     champion_points = None
     with step.apart("baselines"):
@@ -74,7 +73,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     if job.champion is not None:
         with step.apart("champion"):
             champion = _champion_raw(job, job.champion, observed, test)
-            served[CHAMPION] = _champion_served(job.champion, champion)
+            served[CHAMPION] = served_by(job.champion, champion)
             log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
             champion_points = job.champion.scale.points(champion)
     rankings = {
@@ -171,12 +170,6 @@ def _twin(rows: Snapshot, test: Snapshot, job: Job, observed: Observed) -> Float
     if unseen is not None and latest.bad.sum() >= MIN_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
     return np.asarray(intercept + slope * raw, dtype=np.float64)
-
-
-def _champion_served(champion: Artifact, raw: Floats) -> Floats:
-    """Return a champion's log-odds at the maturity, over its own reference exposure, from its raw scores."""
-    lift = float(lineage_of(champion).get("calibration_lift", 0.0))
-    return champion.scale.p_intercept - lift + champion.scale.p_slope * raw
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:

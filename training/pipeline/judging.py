@@ -99,12 +99,21 @@ def assess(
     evaluation = compared.figures | shown | add_slope(job, fitted, compared.test, checked.evaluation)
     evaluation["certificate"] = certificate
     with step.apart("price of promises"):
-        rows = sample_rows(observed.rows, MAX_PRICED, job.study.model.seed)
-        evaluation["price"] = price_promises(job.study, rows, compared.test, fitted.raw(compared.test.x))
+        evaluation["price"] = _prices(job, observed, fitted, compared)
     parts = pack(replace(model, evaluation=evaluation))
     one_tree = fitted.booster.model_to_string(num_iteration=1)
     reference = load(pack(replace(model, model_text=one_tree)))
     return Impact(load(parts), reference, parts, evaluation, _impact(evaluation))
+
+
+def _prices(job: Job, observed: Observed, fitted: Fitted, compared: Compared) -> list[dict[str, Any]]:
+    """Return the price of each promise, between models that differ in its direction alone.
+
+    The candidate is one of them unless it was fitted on more rows than the others, or kept the champion's trees.
+    """
+    rows = sample_rows(observed.rows, MAX_PRICED, job.study.model.seed)
+    is_alike = len(rows.bad) == len(observed.rows.bad) and not job.recalibrate
+    return price_promises(job.study, rows, compared.test, fitted.raw(compared.test.x) if is_alike else None)
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.enums import Kind
 from scoring.errors import ConfigurationWrong
 from scoring.features.facts import Facts
-from scoring.time import DAY, format_day
+from scoring.time import format_day
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
 from training.observation.snapshots import FeatureBuffer, Snapshot, join
@@ -102,10 +101,7 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return
-    columns = job.table.columns
-    # Who somebody is says nothing of what became of sellers.
-    reports = columns.report_time[columns.kind != Kind.IDENTITY]
-    first = int(reports.min() // DAY) if len(reports) else job.table.as_of
+    first = job.table.first_day
     days = sorted(point.day for point in points)
     early = sum(day <= first for day in days)
     if early:
@@ -120,8 +116,8 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
             " the window, the bad definition or the eligible sellers of the study, or import more"
         )
     raise ConfigurationWrong(
-        f"the {name} points hold {len(part.bad)} sellers, {bad} of them bad; at least {MIN_OF_EACH} bad and"
-        f" {MIN_OF_EACH} good ones are needed: {remedy}"
+        f"the {name} points hold {len(part.bad)} rows (a seller at a point), {bad} of them bad; at least"
+        f" {MIN_OF_EACH} bad and {MIN_OF_EACH} good ones are needed: {remedy}"
     )
 
 

@@ -1,6 +1,5 @@
 """The price of each promise: the model beside one that differs from it in the directions of that promise alone."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from scoring.arrays import Floats
 from scoring.features.table import FEATURES, AnyFeature, Feature
-from scoring.model.promises import free_direction
+from scoring.model.promises import FREEABLE, PROMISES, free_direction
 from training.evaluation.arrays import plain
 from training.evaluation.resampling import bootstrap_auc
 from training.fitting.fit import fit_lightgbm
@@ -18,40 +17,42 @@ from training.study.definition import Study
 RESAMPLES = 200
 """Draws of the bootstrap."""
 
-OTHERS = frozenset({"exposure", "tenure_days", "identity_level"})
-"""Features whose directions are promises of their own."""
-PRICED: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("a confirmed violation never raises points", lambda name: name not in OTHERS),
-    ("clean orders never lower points: the direction of exposure", lambda name: name == "exposure"),
-    ("waiting never lowers points: the direction of tenure", lambda name: name == "tenure_days"),
-    ("a higher level of identity never lowers points", lambda name: name == "identity_level"),
-)
-"""Promises with the names of the features whose directions each needs, of those of the table."""
 
-
-def price_promises(study: Study, rows: Snapshot, test: Snapshot, raw: Floats) -> list[dict[str, Any]]:
+def price_promises(study: Study, rows: Snapshot, test: Snapshot, raw: Floats | None = None) -> list[dict[str, Any]]:
     """Return what each promise costs in AUC as served, with 95 % intervals by seller, as JSON values.
 
-    `rows`: to train the other model on; `raw`: the candidate's scores of the `test` rows. Of each promise, `difference`
-    is the AUC of the model that keeps it (`fixed`) less that of the one that does not (`free`); `kept`: whether the
-    candidate keeps it. Promises whose features are the same for all rows cost nothing and are left out.
+    `rows`: to train on; `raw`: scores of the `test` rows by the study's model of these `rows`, which is trained if they are
+    not given. Each promise is priced by its own direction. Of each, `difference` is the AUC of the model that keeps it
+    (`fixed`) less that of the one that does not (`free`); `kept`: whether the study keeps it. Promises whose features are
+    the same for all rows cost nothing and are left out.
     """
+
+    def scores(features: tuple[AnyFeature, ...]) -> Floats:
+        booster = fit_lightgbm(rows, replace(study, features=features))
+        return np.asarray(booster.predict(test.x, raw_score=True, num_threads=1), dtype=np.float64)
+
+    named = {name for promise in PROMISES for name in promise.rests_on}
     found = []
-    for text, concerns in PRICED:
+    for promise in PROMISES:
+        own = promise.rests_on[:1]
         places = [
             k
             for k, feature in enumerate(study.features)
-            if isinstance(feature, Feature) and concerns(feature.name) and np.ptp(rows.x[:, k]) > 0
+            if isinstance(feature, Feature)
+            and (feature.name in own if own else feature.name not in named)
+            and np.ptp(rows.x[:, k]) > 0
         ]
         if not places:
             continue
+        raw = scores(study.features) if raw is None else raw
         kept = any(study.features[k].direction for k in places)
-        other = fit_lightgbm(rows, replace(study, features=_turned(study.features, places, free=kept)))
-        theirs = np.asarray(other.predict(test.x, raw_score=True, num_threads=1))
+        theirs = scores(_turned(study.features, places, free=kept))
         fixed, free = (raw, theirs) if kept else (theirs, raw)
-        scores = {"fixed": fixed, "free": free}
-        auc = bootstrap_auc(scores, test.bad, test.seller, [study.model.seed, 77], RESAMPLES, test.weight)
-        row = {"promise": text, "kept": kept, "fixed": auc["fixed"], "free": auc["free"]}
+        auc = bootstrap_auc(
+            {"fixed": fixed, "free": free}, test.bad, test.seller, [study.model.seed, 77], RESAMPLES, test.weight
+        )
+        direction = "".join(f": the direction of {FREEABLE[name]}" for name in own if name in FREEABLE)
+        row = {"promise": promise.text + direction, "kept": kept, "fixed": auc["fixed"], "free": auc["free"]}
         found.append(row | {"difference": auc["fixed-free"]})
     rounded: list[dict[str, Any]] = plain(found)
     return rounded

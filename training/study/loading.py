@@ -13,7 +13,7 @@ from scoring.enums import Severity
 from scoring.errors import ConfigurationWrong
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
-from scoring.model.promises import free_direction
+from scoring.model.promises import FREEABLE, free_direction
 from scoring.time import parse_day
 from training.gates.table import Gates, gates_of
 from training.study.bad import read_bad
@@ -220,14 +220,10 @@ def _built_in(r: Reader) -> list[Feature]:
     ]
 
 
-DIRECTIONS = {"exposure": "exposure", "tenure": "tenure_days"}
-"""Parts of a study's `directions`, and the feature whose direction each one fixes or frees."""
-
-
 def _free(r: Reader) -> frozenset[str]:
     """Read the names of the features whose direction the study frees."""
     free = set()
-    for part, name in DIRECTIONS.items():
+    for name, part in FREEABLE.items():
         word = r.take(f"directions.{part}", str, "fixed")
         r.check(word in ("fixed", "free"), f"directions.{part} must be fixed or free")
         free |= {name} if word == "free" else set()

@@ -423,7 +423,9 @@ class DiffModelsResponse(_message.Message):
         section: _builtins.str
         """`features`, `parameters`, `scale`, `lineage` or `evaluation`."""
         name: _builtins.str
-        """Its name within the section, such as `auc.lightgbm.value`; in `features` the key of a feature that one model has alone."""
+        """Its name within the section, such as `auc.lightgbm.value`; in `features` the key of a feature that one model has alone,
+        or `KEY.direction` of one that both have: `"fixed"` as in the table of features, or `"free"`; of an attribute its number.
+        """
         first: _builtins.str
         """The first model's, as JSON. Not set if the model does not state it."""
         second: _builtins.str

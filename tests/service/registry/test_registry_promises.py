@@ -5,9 +5,11 @@ import json
 import pytest
 
 from scoring.errors import PromiseGivenUp
+from service.registry.figures import FigureRow, compare_models
 from service.registry.moves import CHALLENGER, CHAMPION, SHADOW
 from service.registry.registry import Registry
 from tests.scoring.model.test_promises import giving_up
+from tests.scoring.worlds import artifact
 from tests.service.registry.test_registry import promote, publish, registry
 
 __all__ = ["registry"]
@@ -36,3 +38,11 @@ def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
     message = model_message(registry, digest, registry.history(), whole=False)
     assert list(message.promises_given_up) == ["clean_orders"]
     assert json.loads(registry.read(digest)["certificate.json"])["promises"]["given_up"] == ["clean_orders"]
+
+
+def test_a_direction_that_one_model_frees_is_among_the_differences() -> None:
+    """Beside it nothing else of the features differs."""
+    fixed, free = artifact().parts, giving_up().parts
+    shown = [row for row in compare_models(fixed, free) if row.section == "features"]
+    assert shown == [FigureRow("features", "exposure@1.direction", "fixed", "free")]
+    assert [row for row in compare_models(free, free) if row.section == "features"] == []

@@ -87,3 +87,16 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
     ):
         assert (interval.high - interval.low) / 3.92 == pytest.approx(spread, rel=0.15)
     assert differences["lightgbm-other"].value == pytest.approx(found["lightgbm"].value - found["other"].value)
+
+
+def test_an_interval_does_not_leave_what_an_auc_can_be() -> None:
+    """A few rows in nearly perfect order: the interval would reach beyond 1. The difference of two is not cut."""
+    score, bad = np.array([4.0, 3.0, 2.5, 1.0, 2.0, 3.5]), np.array([1, 1, 1, 0, 0, 0])
+    found = auc_at_equal_volume(score, bad, np.full(6, 100.0), np.arange(6))
+    free = between(found.value, found.influence)
+    assert free.high > 1
+    assert (found.interval().low, found.interval().high) == (free.low, 1.0)
+    worst = auc_at_equal_volume(-score, bad, np.full(6, 100.0), np.arange(6)).interval()
+    assert (worst.low, worst.high) == (0.0, pytest.approx(1 - free.low))
+    nothing = auc_at_equal_volume(score, bad * 0, np.full(6, 100.0), np.arange(6)).interval()
+    assert np.isnan([nothing.low, nothing.high]).all()

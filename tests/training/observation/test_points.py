@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.entries.entry import Entry
 from scoring.time import DAY, format_day
 from tests.builders import exposure
 from tests.training.ledgers import restated, table_of
@@ -30,13 +31,18 @@ def short(study: Study) -> Study:
 
 
 def fading(folder: Path, *bad: int) -> LedgerTable:
-    """Sellers known from long ago on; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
+    """Sellers that sell since long ago; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
     end = OBSERVE + 400
+    return weekly(folder, end, exposure(OBSERVE - 90, "s0", report_time=(OBSERVE - 89) * DAY - 1), *bad)
+
+
+def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
+    """The sellers' identities of long ago, `begin`, and so many bad in each week back from `end`."""
     entries = [entry for n in range(max(bad)) for entry in standing(f"s{n}")[:1]]
     for week, number in enumerate(bad):
         moment = (end - 2 - 7 * week) * DAY
         entries += [replace(breach(f"v{week}-{n}", moment), seller=f"s{n}") for n in range(number)]
-    return table_of(folder, [*entries, exposure(end - 1, "s0", report_time=end * DAY - 1)])
+    return table_of(folder, [*entries, begin, exposure(end - 1, "s0", report_time=end * DAY - 1)])
 
 
 @pytest.fixture
@@ -72,6 +78,29 @@ def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_pa
     assert (found.train, found.test) == short.find_points(few.as_of)
     assert "has 2 bad rows and not the 5 that a comparison needs; none of " in found.why
     assert found.why.endswith("earlier ones has so many, 4 at most")
+
+
+@pytest.mark.usefixtures("enough")
+def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Study) -> None:
+    """Five in the window before are not half as many again as the four in the last one: that one it is, and says why."""
+    table = fading(tmp_path, 4, 1, 5)
+    found, latest = choose_points(table, short), short.find_points(table.as_of)
+    assert (found.train, found.test) == latest
+    day = latest[1][0].day
+    assert found.why == (
+        f"test point {format_day(day)} has 4 bad rows; the latest with 5, {format_day(day - 7)}, is 7 days older for 1 more"
+    )
+
+
+@pytest.mark.usefixtures("enough")
+def test_who_sellers_are_since_years_does_not_make_a_ledger_older(tmp_path: Path, short: Study) -> None:
+    """Nothing was sold before a month ago, and no point is looked for where nobody could have been observed."""
+    end = OBSERVE + 400
+    table = weekly(tmp_path, end, exposure(end - 45, "s0", report_time=(end - 44) * DAY - 1), 1, 0, 0, 0, 6)
+    assert table.first_day == end - 45
+    found = choose_points(table, short)
+    assert (found.train, found.test) == short.find_points(table.as_of)
+    assert "none of 2 earlier ones has so many" in found.why
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:

@@ -248,7 +248,7 @@ def test_the_search_for_parameters_never_sees_the_test_period(table: LedgerTable
 
 def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
     """How far the ledger goes back, and where the points lie: a wider window would be the wrong advice."""
-    with pytest.raises(ConfigurationWrong, match="training points hold 0 sellers") as refused:
+    with pytest.raises(ConfigurationWrong, match="training points hold 0 rows") as refused:
         plan(Job(table, restated(study, window={"days": 700}), POLICY))
     said = refused.value.message
     assert "the ledger goes back to 2024-01-0" in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scoring.model.artifact import load
-from scoring.model.promises import free_direction
+from scoring.model.promises import PROMISES, free_direction
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated, train
 from training.fitting.fit import fit_lightgbm
@@ -49,7 +49,7 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
         return {str(row["promise"]).partition(":")[0]: row for row in price_promises(study, train_rows, test, raw)}
 
     fixed = priced(counting)
-    violations, orders = fixed["a confirmed violation never raises points"], fixed["clean orders never lower points"]
+    violations, orders = fixed[PROMISES[0].text], fixed["clean orders never lower points"]
     assert violations["difference"]["low"] > -0.02
     assert orders["difference"]["high"] < -0.01
     assert violations["kept"]
@@ -60,6 +60,28 @@ def test_the_price_is_told_of_the_promise_that_costs_and_of_no_other(counting: S
     assert not free["kept"]
     assert free["free"]["value"] == pytest.approx(orders["free"]["value"])
     assert free["fixed"]["value"] == pytest.approx(orders["fixed"]["value"])
+
+
+def test_a_price_is_between_models_of_the_same_rows(counting: Study) -> None:
+    """Where the candidate learned from others, the model that keeps all promises is fitted on these rows too."""
+    train_rows, test = rows(1), rows(2)
+    raw = np.asarray(fit_lightgbm(train_rows, counting).predict(test.x, raw_score=True, num_threads=1))
+    assert price_promises(counting, train_rows, test) == price_promises(counting, train_rows, test, raw)
+
+
+def test_a_recalibration_prices_its_promises_by_models_of_its_own_rows(table: LedgerTable) -> None:
+    """And not by the champion's trees, which learned from other rows, or by other parameters."""
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20})
+    plain, other = train(table, study), train(table, restated(study, model={"rounds": 5}))
+    again = train(
+        table,
+        study.with_exposure_slope(load(plain.parts).exposure_slope),
+        recalibrate=True,
+        champion=load(other.parts),
+    )
+    fixed = [[row["fixed"]["value"] for row in found.evaluation["price"]] for found in (plain, again)]
+    assert fixed[0] == pytest.approx(fixed[1], abs=1e-3)
+    assert again.evaluation["auc"]["lightgbm"]["value"] != pytest.approx(fixed[1][0], abs=1e-6)
 
 
 def test_a_study_that_frees_exposure_makes_a_model_that_says_what_it_gave_up(table: LedgerTable) -> None:
@@ -76,4 +98,4 @@ def test_a_study_that_frees_exposure_makes_a_model_that_says_what_it_gave_up(tab
     assert load(trained.parts).features == free.features
     told = {str(row["promise"]).partition(":")[0]: row["kept"] for row in trained.evaluation["price"]}
     assert told["clean orders never lower points"] is False
-    assert told["a confirmed violation never raises points"] is True
+    assert told[PROMISES[0].text] is True

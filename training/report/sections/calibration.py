@@ -149,8 +149,8 @@ def _by_promise(rows: list[Json]) -> Table:
         else "No promise is proven to cost any AUC"
     )
     caption = (
-        "AUC as served of this model and of one that differs from it in the directions of one promise alone. The difference"
-        " is that of keeping it, with its 95 % interval by seller: below zero, keeping it costs."
+        "AUC as served of two models of the same rows that differ in the directions of one promise alone. The difference is"
+        " that of keeping it, with its 95 % interval by seller: below zero, keeping it costs."
     )
     cells: list[list[Cell]] = []
     for row in rows:

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+from training.evaluation.arrays import ERRORS_95
 from training.report.drawing import axis, column, curve, dot, level, names, shares, short_percent, whisker
 from training.report.numbers import count, model_name, number, percent, signed, spoken
 from training.report.parts import Block, Key, Label, Line, Mark, Plot, Plots, Text
@@ -132,7 +133,7 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
     """The 95 % Wilson interval of a share. Worked: 5 of 100 gives 0.0215 to 0.1118."""
     if not rows:
         return 0.0, 1.0
-    z2 = 1.959964**2
+    z2 = ERRORS_95**2
     p, d = bad / rows, 1 + z2 / rows
     half = (z2 * (p * (1 - p) / rows + z2 / (4 * rows * rows))) ** 0.5 / d
     middle = (p + z2 / (2 * rows)) / d
