@@ -1,7 +1,8 @@
 """What a servicer may know of the call that it answers, without knowing gRPC."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
 
@@ -67,6 +68,16 @@ def is_answering() -> bool:
     return _CURRENT.get(None) is not None
 
 
-def answer_call(call: Call) -> None:
-    """Make it the current call of this thread. gRPC runs every call in a context of its own, so it ends with it."""
-    _CURRENT.set(call)
+@contextmanager
+def answering(call: Call) -> Iterator[None]:
+    """Make it the current call of this thread until the body ends.
+
+    gRPC runs every call in a context of its own, which it keeps with the call: a call left in there would hold itself, and
+    its stream, until the garbage collector comes.
+    """
+    token = _CURRENT.set(call)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a stream that is closed from elsewhere
+            _CURRENT.reset(token)

@@ -179,6 +179,15 @@ class Settings(BaseModel):
         le=1024,
         description="Streams that one client (by certificate, else by host) may have open; empty: half of all",
     )
+    connection_calls: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Calls that one connection may have at a time; its client lets further ones wait",
+    )
+    max_connections: int = Field(
+        default=1_000, ge=1, le=100_000, description="Connections that may be open at a time; further ones are closed"
+    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,

@@ -8,19 +8,33 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from scoring.errors import InvalidInput, SellertrustError
+from scoring.errors import (
+    CallerGone,
+    DeadlinePassed,
+    InvalidInput,
+    SellertrustError,
+    TooManyCalls,
+    invalid,
+)
+from service.api.call_pool import GrpcCall
 from service.api.gate import Caller
 from service.api.logs import Log, Pseudonyms, log_name, redact
+from service.api.pools import RULES, Pool
+from service.api.waiting_line import Cause
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
+from service.ledger.tail import server_stopping_error
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STREAM_SECONDS = (0.1, 1, 10, 60, 600, 3_600)
+WAIT_SECONDS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code_pb2.RESOURCE_EXHAUSTED})
 """Codes of calls that are turned away, of which anybody can make any number."""
@@ -60,6 +74,8 @@ class Passage:
         """The rules by which it was."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
+        self.waited_seconds = 0.0
+        """How long the call waited before."""
         self.request: Message | None = None
         """The request that is being answered, once it is parsed; of a stream the latest."""
         self.response: Message | None = None
@@ -101,7 +117,24 @@ class CallRecords:
         self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
         self._model_digest = model_digest
         labels = ("method", "code")
-        self._count = Counter("sellertrust_requests", "Requests answered.", labels, registry=registry)
+        self._count = Counter(
+            "sellertrust_requests", "Requests answered, refused and expired.", labels, registry=registry
+        )
+        self._turned_away = Counter(
+            "sellertrust_turned_away",
+            "Requests, counted among all, whose work was not begun, by why.",
+            ("pool", "cause"),
+            registry=registry,
+        )
+        self._wait_seconds = Histogram(
+            "sellertrust_wait_seconds",
+            "Time from the arrival of a call to a thread taking it, or to its being turned away.",
+            ("pool",),
+            registry=registry,
+            buckets=WAIT_SECONDS,
+        )
+        self._waits = {pool.value: self._wait_seconds.labels(pool.value) for pool in Pool}
+        self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
         self._seconds = Histogram(
             "sellertrust_request_seconds",
             "Time from a thread taking a request to its answer.",
@@ -119,6 +152,30 @@ class CallRecords:
         directions = ("method", "direction")
         self._messages = Counter("sellertrust_stream_messages", "Messages of streams.", directions, registry=registry)
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
+
+    def waited(self, pool: str, seconds: float) -> None:
+        """Count how long a call of a pool waited."""
+        self._waits[pool].observe(seconds)
+
+    def status(self, pool: str, cause: Cause) -> grpc.Status:
+        """Return the status of a call of a pool that is turned away."""
+        found = self._statuses.get((pool, cause))
+        if found is None:
+            found = self._statuses[pool, cause] = rpc_status.to_status(status_of(_refusal(pool, cause)))
+        return found
+
+    def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
+        """Count a call whose work was not begun; few lines a second say so. Calls of health are not counted."""
+        self._turned_away.labels(pool, cause.value).inc()
+        if not call.method:
+            return
+        code = code_pb2.Code.Name(code_pb2.Code.ValueType(code_of(_refusal(pool, cause))))
+        self._count.labels(call.method, code).inc()
+        left_out = self._refusals.take()
+        if left_out is not None:
+            fields = {"left_out": left_out} if left_out else {}
+            wait = round(call.waited_seconds * 1_000, 3)
+            self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, passage: Passage, direction: str) -> None:
         """Count one message of a stream, `received` or `sent`, for the metrics and for the stream's line in the log."""
@@ -147,6 +204,7 @@ class CallRecords:
             histogram = self._stream_seconds if method.gives_stream else self._seconds
             histogram.labels(method.name, code).observe(seconds)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
+            fields["wait_ms"] = round(passage.waited_seconds * 1_000, 3)
             if passage.caller is not None:
                 fields["caller"] = " ".join(log_name(name, self._pseudonyms) for name in passage.caller.names)
             if number in REFUSALS:
@@ -175,6 +233,27 @@ class CallRecords:
             parties["seller"] = self._pseudonyms(*names)
         items = next((len(getattr(request, name)) for name in ("sellers", "entries") if hasattr(request, name)), None)
         return parties if items is None else parties | {"items": items}
+
+
+def _refusal(pool: str, cause: Cause) -> SellertrustError:
+    """Return the error of a call of a pool that is turned away."""
+    rules = RULES[Pool(pool)]
+    match cause:
+        case Cause.FULL | Cause.DELAY:
+            text = "this server has more calls of this kind than it can answer; ask again, or another server"
+            return TooManyCalls(text, {"limit": str(rules.limit)})
+        case Cause.LARGE:
+            return invalid("request", f"is larger than {rules.message_bytes:,} bytes; split it")
+        case Cause.UNSENT:
+            return DeadlinePassed(f"the request did not arrive within {rules.message_seconds:g} s of its call")
+        case Cause.DEADLINE:
+            return DeadlinePassed(
+                "the call's deadline has passed, or is nearer than its work takes, which was not begun"
+            )
+        case Cause.STOPPING:
+            return server_stopping_error()
+        case Cause.GONE:
+            return CallerGone("the caller has gone, so its work was not begun")
 
 
 def _logged(error: SellertrustError) -> dict[str, Any]:

@@ -29,12 +29,13 @@ from prometheus_client import CollectorRegistry
 
 from scoring.errors import Unauthenticated, invalid
 from service.access.rights import require_rows
+from service.api.call_pool import taken_call
 from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate
 from service.api.logs import Log, Pseudonyms
-from service.api.pools import POOLS
+from service.api.pools import POOLS, Pool
 from service.api.stream_threads import Streams
-from service.call_context import LATE_SECONDS, Call, answer_call
+from service.call_context import LATE_SECONDS, Call, answering
 
 NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
 
@@ -63,7 +64,8 @@ class Calls:
         gate: Gate | None = None,
     ) -> None:
         self._gate = gate or Gate()
-        self._records = CallRecords(log, pseudonyms, registry, model_digest)
+        self.records = CallRecords(log, pseudonyms, registry, model_digest)
+        """What is kept of every call."""
         self._running: Tally[str] = Tally()
         self._ended = threading.Condition()
 
@@ -89,6 +91,7 @@ class Calls:
             method = _method_of(descriptor)
             if method.gives_stream and streams is not None:
                 behave = self._stream_behaviour(method, implementation, streams)
+                behave.method = method  # type: ignore[attr-defined]
                 behave.experimental_thread_pool = streams.pool  # type: ignore[attr-defined]
                 make = (
                     grpc.stream_stream_rpc_method_handler
@@ -100,6 +103,7 @@ class Calls:
             if method.takes_stream or method.gives_stream:
                 raise TypeError(f"{descriptor.full_name} streams, for which there are no threads or no mechanism")
             behaviour = self._behaviour(method, implementation)
+            behaviour.method = method  # type: ignore[attr-defined]
             if pools is not None:
                 if method.name not in pools:
                     raise TypeError(f"{method.name} has no threads")
@@ -135,7 +139,7 @@ class Calls:
                     for response in responses:
                         if not method.takes_stream:
                             self._require(passage, context)
-                        self._records.count_message(passage, "sent")
+                        self.records.count_message(passage, "sent")
                         yield response.SerializeToString()
 
         return behave
@@ -152,30 +156,32 @@ class Calls:
         status, a line in the log and a count.
         """
         passage = Passage(method, _call_of(context))
+        if (taken := taken_call()) is not None:
+            passage.waited_seconds = taken.waited_seconds
         status, details = Status(), dict[str, Any]()
-        answer_call(passage.call)
         try:
-            with ExitStack() as held:
+            with answering(passage.call), ExitStack() as held:
                 passage.caller = self._gate.identify(context)
                 self._gate.admit(passage.caller, method.call_class)
                 if streams is not None:
                     self._gate.require_anything(passage.caller, method.name)
                     limits = self._gate.stream_limits(passage.caller)
                     held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
-                    held.enter_context(self._records.open_streams.labels(method.name).track_inprogress())
+                    held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
                 held.enter_context(self._counted(method.name))
                 yield passage
         except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
             is_client_gone = method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
             if not is_client_gone:
-                status, details = self._records.failure(error, passage.request)
+                status, details = self.records.failure(error, passage.request)
+            error.__traceback__ = None  # its frames hold the call, and often the error itself
         finally:  # also when gRPC closes a stream's generator, since the client is gone
             is_awaited = not method.gives_stream or context.is_active()
             if not is_awaited and status.code != code_pb2.INTERNAL:  # which the log is to tell all the same
                 in_time = passage.call.seconds_left() > LATE_SECONDS
                 status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
             counts = passage.call.counts if method.gives_stream else {}
-            self._records.end(passage, status.code, {**counts, **details})
+            self.records.end(passage, status.code, {**counts, **details})
         if is_awaited and status.code != code_pb2.OK:
             context.abort_with_status(rpc_status.to_status(status))
 
@@ -189,7 +195,7 @@ class Calls:
         parent = ""
         for data in messages:
             if passage.method.gives_stream:
-                self._records.count_message(passage, "received")
+                self.records.count_message(passage, "received")
             request: Any = parse(passage.method.request_type, data)
             if passage.method.takes_stream:
                 # Empty after the first message, it is that of the stream: what follows judges by where entries go.
@@ -245,8 +251,16 @@ def _method_of(method: MethodDescriptor) -> Method:
         request_type=GetMessageClass(method.input_type),
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
-        call_class="stream" if method.server_streaming else POOLS[name].value if name in POOLS else "slow",
+        call_class=_class_of(name, is_stream=method.server_streaming),
     )
+
+
+def _class_of(name: str, *, is_stream: bool) -> str:
+    """Return the class of a method among the limits of callers, who find the reads of review among the slow ones."""
+    if is_stream:
+        return Pool.STREAM.value
+    pool = POOLS.get(name, Pool.SLOW)
+    return Pool.SLOW.value if pool is Pool.REVIEW else pool.value
 
 
 def _client_of(context: grpc.ServicerContext) -> str:

@@ -16,9 +16,6 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from service.api.logs import Log
 
-THREADS = 2
-"""Threads that answer health calls, each of which takes microseconds."""
-
 PROBE_SECONDS = 1.0
 """How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""
 
@@ -46,14 +43,17 @@ class _EndedLater:
 
 
 class Health:
-    """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer."""
+    """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer.
 
-    def __init__(self, services: Iterable[str], ask: Callable[[], object], log: Log) -> None:
+    `pool` has the threads that answer, and is its maker's to shut down.
+    """
+
+    def __init__(self, services: Iterable[str], ask: Callable[[], object], log: Log, pool: ThreadPoolExecutor) -> None:
         self._services = tuple(services)
         self._ask = ask
         self._log = log
         self._servicer = HealthServicer()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="health")
+        self._pool = pool
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
@@ -90,9 +90,8 @@ class Health:
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """Let go of the threads; one that waits for a silent ledger ends by itself."""
+        """Ask the ledger no more; a thread that waits for a silent one ends by itself."""
         self._is_ending.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _probe(self) -> None:
         is_answering = True

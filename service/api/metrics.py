@@ -1,4 +1,4 @@
-"""The port of /metrics: one thread, a bounded number of connections, and a time limit for each.
+"""The port of /metrics: one thread, a bounded number of connections, a time limit for each; and what is counted then.
 
 Whoever opens connections and sends half a request costs a socket for some seconds, and no thread. When all places are
 taken the oldest connection gives way, so that a scraper, which sends its request at once, is answered all the same.
@@ -7,11 +7,17 @@ taken the oldest connection gives way, so that a scraper, which sends its reques
 import asyncio
 import socket
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from service.api.call_pool import CallPool
 
 MAX_CONNECTIONS = 32
 """Connections that may be open at a time."""
@@ -81,3 +87,25 @@ class MetricsPort:
         body = encode(self._registry)
         about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         return about.encode() + body
+
+
+class PoolMetrics(Collector):
+    """What pools of threads hold, counted when it is asked for."""
+
+    def __init__(self, pools: Iterable[CallPool]) -> None:
+        self._pools = tuple(pools)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the calls of each pool, and what connections have of them."""
+        calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))
+        of_connection: Counter[str] = Counter()
+        for pool in self._pools:
+            waiting, running, connections = pool.counts()
+            calls.add_metric((pool.name, "waiting"), waiting)
+            calls.add_metric((pool.name, "running"), running)
+            of_connection.update(connections)
+        yield calls
+        text = "Connections by which calls came that wait or run."
+        yield GaugeMetricFamily("sellertrust_connections", text, value=len(of_connection))
+        text = "Calls that wait or run of the one connection that has most of them."
+        yield GaugeMetricFamily("sellertrust_connection_calls", text, value=max(of_connection.values(), default=0))

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from math import inf
+from threading import BoundedSemaphore
 
+from service.api.waiting_line import LineRules
 from service.settings import Settings
 
 
@@ -15,15 +18,47 @@ class Pool(Enum):
     """Reads of many, or that explain: up to seconds each."""
     WRITE = "write"
     """Appends."""
+    REVIEW = "review"
+    """Reads of a whole marketplace, for people who decide: notifiers and the review queue."""
     MODEL = "model"
     """Whatever looks at models or promotes one, which reads megabytes and waits for processes."""
+    STREAM = "stream"
+    """Streams, each of which has a thread for as long as it is open."""
+    HEALTH = "health"
+    """Health, which takes microseconds, and for which no other class is waited for."""
 
 
 WRITE_THREADS = 2
 """Appends queue for the ledger's one lock anyway; with threads of their own they cannot hold up the reads."""
 
+HEALTH_THREADS = 2
+"""Each health call takes microseconds, and no call of another class is in its way."""
+
 MODEL_THREADS = 2
 """Whoever looks at models or promotes one waits for others who do, and holds up nobody else."""
+
+REVIEW_THREADS = 2
+"""The queue and the notifiers of a marketplace take seconds of this process's one core."""
+
+TARGET_SECONDS = 0.005
+"""How long dear reads may wait for longer than an interval, unless their work takes longer."""
+
+WRITE_TARGET_SECONDS = 0.5
+"""The same of appends, which wait for one lock, are made again if refused, and have deadlines of seconds."""
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""A batch of 10,000 entries; gRPC's default of 4 MB is less."""
+
+RULES: Mapping[Pool, LineRules] = {
+    Pool.READ: LineRules(256, inf),
+    Pool.SLOW: LineRules(64, TARGET_SECONDS),
+    Pool.REVIEW: LineRules(32, TARGET_SECONDS),
+    Pool.WRITE: LineRules(32, WRITE_TARGET_SECONDS, message_seconds=10.0, message_bytes=MAX_MESSAGE_BYTES),
+    Pool.MODEL: LineRules(32, TARGET_SECONDS),
+    Pool.STREAM: LineRules(64, inf),
+    Pool.HEALTH: LineRules(256, inf),
+}
+"""How calls of each class wait. An append of 16 MB may be on its way for as long as the client waits for it."""
 
 
 def threads_of(settings: Settings) -> dict[Pool, int]:
@@ -31,9 +66,22 @@ def threads_of(settings: Settings) -> dict[Pool, int]:
     return {
         Pool.READ: settings.worker_threads,
         Pool.SLOW: settings.slow_threads,
+        Pool.REVIEW: REVIEW_THREADS,
         Pool.WRITE: WRITE_THREADS,
         Pool.MODEL: MODEL_THREADS,
+        Pool.STREAM: settings.stream_threads + 1,  # one turns away what is too much
+        Pool.HEALTH: HEALTH_THREADS,
     }
+
+
+def max_calls(settings: Settings) -> int:
+    """Return how many calls the server may hold at once: those that run, wait, or whose requests are on their way."""
+    return sum(threads_of(settings).values()) + 2 * sum(rules.limit for rules in RULES.values())
+
+
+def miss_slots(settings: Settings) -> BoundedSemaphore:
+    """Return places for what computes a score while a caller waits: at most half of the threads that answer scores."""
+    return BoundedSemaphore(max(1, settings.worker_threads // 2))
 
 
 POOLS: Mapping[str, Pool] = {
@@ -52,9 +100,9 @@ POOLS: Mapping[str, Pool] = {
     "LedgerService/ReduceViolation": Pool.WRITE,
     "LedgerService/OverturnViolation": Pool.WRITE,
     "LedgerService/ReinstateViolation": Pool.WRITE,
-    "ReviewService/GetNotifier": Pool.SLOW,
-    "ReviewService/ListNotifiers": Pool.SLOW,
-    "ReviewService/ListReviewQueue": Pool.SLOW,
+    "ReviewService/GetNotifier": Pool.REVIEW,
+    "ReviewService/ListNotifiers": Pool.REVIEW,
+    "ReviewService/ListReviewQueue": Pool.REVIEW,
     "ReviewService/DecideViolations": Pool.WRITE,
     "ModelService/ListModels": Pool.MODEL,
     "ModelService/GetModel": Pool.MODEL,

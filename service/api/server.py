@@ -9,7 +9,6 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,15 +21,16 @@ from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
+from service.api.call_pool import CallPool
 from service.api.calls import Calls
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Log, Pseudonyms, make_log
-from service.api.metrics import MetricsPort
+from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
-from service.api.pools import POOLS, Pool, threads_of
+from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
 from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
@@ -47,12 +47,14 @@ STOP_SECONDS = 10.0
 LATE_SECONDS = 5.0
 """How long a thread may then take to leave a call that was ended, before it is given up."""
 
-MAX_MESSAGE_BYTES = 16 << 20  # a batch of 10,000 entries; the default of 4 MB is less
+MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; from half of it on it refuses some
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # on by default: a stale process would take half of the calls in silence
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES // 2),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", 60_000),  # finds a client that has vanished; its Watch would be kept for hours
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -60,6 +62,17 @@ OPTIONS = (
     ("grpc.max_connection_age_ms", 3_600_000),  # so that a renewed certificate, and a new server, are taken up
     ("grpc.max_connection_age_grace_ms", 60_000),
 )
+
+
+def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """Return the options of gRPC's server: how much it takes of whoever reaches its port."""
+    return (
+        *OPTIONS,
+        ("grpc.max_concurrent_streams", settings.connection_calls),
+        # By default gRPC counts streams until their memory is free, and refuses those of honest clients in between.
+        ("grpc.http.overload_protection", 0),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+    )
 
 
 FILES = (
@@ -89,18 +102,23 @@ class Server:
         self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        threads = threads_of(settings)
-        self._pools = {pool: ThreadPoolExecutor(threads[pool], thread_name_prefix=pool.value) for pool in threads}
-        self._streams = Streams(settings.stream_threads, settings.client_streams)
         waiting = min(settings.worker_threads, settings.slow_threads) // 2  # at most half of either wait for a sequence
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
-        self._grpc = grpc.server(self._pools[Pool.READ], options=OPTIONS)
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         self._grants = None if settings.grants is None else GrantsFile(settings.grants, self._report_grants)
         audit = None if settings.audit_file is None else AuditFile(settings.audit_file)
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
+        self._pools = {
+            pool: CallPool(pool.value, threads, RULES[pool], self._calls.records)
+            for pool, threads in threads_of(settings).items()
+        }
+        self._registry.register(PoolMetrics(self._pools.values()))
+        self._streams = Streams(settings.stream_threads, settings.client_streams, self._pools[Pool.STREAM])
+        self._grpc = grpc.server(
+            self._pools[Pool.READ], options=options_of(settings), maximum_concurrent_rpcs=max_calls(settings)
+        )
         reads = Reads(ledger, self._tail)
         services = self._register(
             LedgerServicer(ledger, self._tail, reads),
@@ -108,7 +126,7 @@ class Server:
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
         )
-        self._health = Health(services, ledger.ping, self.log)
+        self._health = Health(services, ledger.ping, self.log, self._pools[Pool.HEALTH])
         self._health.add_to(self._grpc)
 
     def _register(self, *servicers: object) -> list[str]:

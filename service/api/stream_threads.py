@@ -13,13 +13,13 @@ CHECK_SECONDS = 2.0
 
 
 class Streams:
-    """Threads for `limit` streams at a time, of which one client may have `client_limit`.
+    """Places for `limit` streams at a time, of which one client may have `client_limit`.
 
-    One more thread turns away what is too much, so that nothing queues.
+    `pool` has a thread for each, and one more, which turns away what is too much, so that nothing queues.
     """
 
-    def __init__(self, limit: int, client_limit: int) -> None:
-        self.pool = ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
+    def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor | None = None) -> None:
+        self.pool = pool or ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
         self._limit = limit
         self._client_limit = client_limit
         self._open: dict[object, frozenset[str]] = {}

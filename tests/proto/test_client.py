@@ -31,6 +31,7 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     config = json.loads(SERVICE_CONFIG)
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert config["healthCheckConfig"] == {"serviceName": ""}
+    assert config["retryThrottling"] == {"maxTokens": 500, "tokenRatio": 0.5}
     every, writes = config["methodConfig"]
     names = ("LedgerService", "ModelService", "ReviewService", "TrustScoreService")
     services = {f"sellertrust.v1.{name}" for name in names}

@@ -64,10 +64,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
     """
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a sequence;
-    or this client, by its certificate or else its host, has as many streams open as one client may. Close one, or retry
-    later or on another server. Or the caller is beyond the limits that the grants file sets it: go on after the RetryInfo's
-    delay. Metadata: `limit`, the streams or reads allowed; `calls` or `entries` of a caller beyond its limits.
+    """RESOURCE_EXHAUSTED: the server has more calls of this kind than it can answer, and has not begun this one; or it has no
+    thread left for one more stream, or for one more read that waits for a sequence; or this client, by its certificate or
+    else its host, has as many streams open as one client may. Close one, or retry later or on another server. Or the caller
+    is beyond the limits that the grants file sets it: go on after the RetryInfo's delay. Metadata: `limit`, the streams, reads or waiting calls allowed; `calls` or `entries` of a caller beyond its limits.
     Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
     """
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
@@ -177,10 +177,10 @@ ERROR_REASON_SEQUENCE_NOT_REACHED: ErrorReason.ValueType  # 8
 Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
 """
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED: the server has no thread left for one more stream, or for one more read that waits for a sequence;
-or this client, by its certificate or else its host, has as many streams open as one client may. Close one, or retry
-later or on another server. Or the caller is beyond the limits that the grants file sets it: go on after the RetryInfo's
-delay. Metadata: `limit`, the streams or reads allowed; `calls` or `entries` of a caller beyond its limits.
+"""RESOURCE_EXHAUSTED: the server has more calls of this kind than it can answer, and has not begun this one; or it has no
+thread left for one more stream, or for one more read that waits for a sequence; or this client, by its certificate or
+else its host, has as many streams open as one client may. Close one, or retry later or on another server. Or the caller
+is beyond the limits that the grants file sets it: go on after the RetryInfo's delay. Metadata: `limit`, the streams, reads or waiting calls allowed; `calls` or `entries` of a caller beyond its limits.
 Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
 """
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10

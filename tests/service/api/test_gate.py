@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextvars import copy_context
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,7 +19,7 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access import rights
 from service.access.rights import require_rows
 from service.api.visible import visible_entries, visible_violations
-from service.call_context import Call, answer_call
+from service.call_context import Call, answering
 from service.contract.resource_names import parse_parent
 from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, call_bytes, identity, running_server, violation
@@ -349,13 +348,11 @@ def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: 
         page, _ = visible_violations(ledger, parent, ledger.cut(), (), 0, 10)
         return bool(visible_entries(ledger, parent, ledger.cut(), 0, 10) or page)
 
-    def answer() -> None:
-        answer_call(call)
+    assert not shown()
+    with answering(call):
         assert not shown()
         with pytest.raises(PermissionDenied):
             ledger.append(MARKET, [Entry("lost-2", "s-9", ProductListed("gtin-2"), occur_time=1_600_000_000_000_000)])
         call.visible_sellers = None
         assert shown()
-
     assert not shown()
-    copy_context().run(answer)

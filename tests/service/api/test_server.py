@@ -259,9 +259,10 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> Non
             codes = {append.exception().code for append in late}
             release(running.database)
         assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
-        wait_for(lambda: len(running.lines()) == 2)  # of eight, two had a thread
+        wait_for(lambda: len(running.lines()) == 8)
+        assert sum("turned_away" in line for line in running.lines()) == 6  # of eight, two had a thread
         assert len(list(client.list_entries(MARKET))) == 2
-        assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 2 + [LISTING]
+        assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 8 + [LISTING]
 
 
 LISTING = "LedgerService/ListEntries"

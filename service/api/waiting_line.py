@@ -1,0 +1,194 @@
+"""The calls that wait for a thread of one class: how many may, which one is next, and which ones are turned away.
+
+Nothing here knows gRPC or threads: `WaitingLine` is a bounded queue that is asked for the next call. Of classes whose
+work takes long, calls are turned away by CoDel (Nichols and Jacobson 2012), on the time that they waited: once that has
+been above a target for a whole interval, one call is turned away, and further ones at intervals that become shorter, until a
+call waited less. Of scores, whose work is quick, nobody is turned away for having waited: while calls have waited for an
+interval without a pause, the newest is answered first, which alone still has the time to be.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from math import inf, sqrt
+from time import monotonic
+
+INTERVAL_SECONDS = 0.1
+"""For how long calls may wait longer than the target, or one behind the other, before that counts as overload."""
+
+SOON_INTERVALS = 16
+"""For how many intervals it is remembered how many calls had to be turned away."""
+
+SMOOTHING = 0.1
+"""The weight of the latest call in the average of how long work takes."""
+
+FORGETTING = 0.9
+"""What remains of that average each time that a call is turned away for it: one slow hour shuts nobody out for long."""
+
+
+class Cause(Enum):
+    """Why a call is turned away before its work begins."""
+
+    FULL = "full"
+    """As many calls wait as may."""
+    DELAY = "delay"
+    """Calls of its class have waited too long for too long (CoDel)."""
+    DEADLINE = "deadline"
+    """Its deadline has passed, or is nearer than its work takes."""
+    GONE = "gone"
+    """Its caller has cancelled it."""
+    UNSENT = "unsent"
+    """Its request did not arrive in time."""
+    LARGE = "large"
+    """Its request is larger than requests of its class may be."""
+    STOPPING = "stopping"
+    """The server stops."""
+
+
+@dataclass(slots=True, eq=False)
+class WaitingCall:
+    """A call that has arrived and whose work has not begun."""
+
+    method: str
+    """`Service/Method`."""
+    arrived: float
+    """When it arrived, in seconds of the monotonic clock."""
+    deadline: float
+    """When its deadline passes, in seconds of the monotonic clock; infinite without one."""
+    is_awaited: Callable[[], bool] = lambda: True
+    """Whether its caller still waits for it."""
+
+
+TurnedAway = list[tuple[WaitingCall, Cause]]
+
+
+@dataclass(frozen=True, slots=True)
+class LineRules:
+    """How calls of one class wait."""
+
+    limit: int
+    """How many calls may wait."""
+    target_seconds: float
+    """How long calls may wait for longer than an interval; infinite: none is turned away for having waited."""
+    message_seconds: float = 1.0
+    """How long a request may take to arrive after its call has begun."""
+    message_bytes: int = 1 << 20
+    """How large a request may be."""
+
+    @property
+    def is_newest_first(self) -> bool:
+        """Return whether the newest call is next while there is a crowd, and the oldest makes room for one more."""
+        return self.target_seconds == inf
+
+
+class WaitingLine:
+    """The calls of one class that wait for a thread. Not for several threads at once: its owner holds a lock."""
+
+    def __init__(self, rules: LineRules, clock: Callable[[], float] = monotonic) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._calls: deque[WaitingCall] = deque()
+        self._crowded_since = inf
+        """Since when there has been a call that waits, without a pause."""
+        self._slow_since = inf
+        """Since when calls have waited longer than the target, without one that did not."""
+        self._is_dropping = False
+        """Whether calls are being turned away for having waited."""
+        self._drop_time = -inf
+        """When the next one is."""
+        self._dropped = self._dropped_before = 0
+        self._seconds: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: WaitingCall) -> TurnedAway:
+        """Add a call, and return who has no place for it: calls that nobody awaits, else one, maybe this one."""
+        turned_away: TurnedAway = []
+        if len(self._calls) >= self._rules.limit:
+            turned_away = self._remove_hopeless()
+        if len(self._calls) >= self._rules.limit:
+            if not self._rules.is_newest_first:
+                return [(call, Cause.FULL)]
+            turned_away.append((self._calls.popleft(), Cause.FULL))
+        if not self._calls:
+            self._crowded_since = self._clock()
+        self._calls.append(call)
+        return turned_away
+
+    def take(self) -> tuple[WaitingCall | None, TurnedAway]:
+        """Return the call that is next, if there is one, and those that are turned away on the way to it."""
+        turned_away: TurnedAway = []
+        now = self._clock()
+        if self._rules.is_newest_first and now - self._crowded_since > INTERVAL_SECONDS:
+            while self._calls and self._calls[0].deadline <= now:
+                turned_away.append((self._calls.popleft(), Cause.DEADLINE))
+        while self._calls:
+            call = self._pop(now)
+            cause = self._cause(call, now)
+            if cause is None:
+                return call, turned_away
+            turned_away.append((call, cause))
+        return None, turned_away
+
+    def clear(self) -> TurnedAway:
+        """Turn everybody away, since the server stops."""
+        turned_away = [(call, Cause.STOPPING) for call in self._calls]
+        self._calls.clear()
+        return turned_away
+
+    def note_work(self, method: str, seconds: float) -> None:
+        """Take note of how long the work of a call took."""
+        known = self._seconds.get(method)
+        self._seconds[method] = seconds if known is None else known + SMOOTHING * (seconds - known)
+
+    def _pop(self, now: float) -> WaitingCall:
+        is_crowded = now - self._crowded_since > INTERVAL_SECONDS
+        call = self._calls.pop() if self._rules.is_newest_first and is_crowded else self._calls.popleft()
+        if not self._calls:
+            self._crowded_since = inf
+        return call
+
+    def _cause(self, call: WaitingCall, now: float) -> Cause | None:
+        """Return why a call is turned away whose turn it is; None: it is not."""
+        is_dropped = self._is_dropped(call, now)
+        if not call.is_awaited():
+            return Cause.DEADLINE if call.deadline <= now else Cause.GONE
+        needed = self._seconds.get(call.method, 0.0)
+        if call.deadline - now <= needed:
+            self._seconds[call.method] = needed * FORGETTING
+            return Cause.DEADLINE
+        return Cause.DELAY if is_dropped else None
+
+    def _is_dropped(self, call: WaitingCall, now: float) -> bool:
+        """Return whether CoDel turns a call away (RFC 8289). Never the last one, for whom a thread is free."""
+        target = max(self._rules.target_seconds, self._seconds.get(call.method, 0.0))
+        interval = max(INTERVAL_SECONDS, 2 * target)
+        if now - call.arrived < target or not self._calls:
+            self._slow_since, self._is_dropping = inf, False
+            return False
+        self._slow_since = min(self._slow_since, now)
+        if now - self._slow_since < interval:
+            return False
+        if not self._is_dropping:
+            again = self._dropped - self._dropped_before  # soon after the last time it goes on from where that ended
+            self._dropped = again if again > 1 and now - self._drop_time < SOON_INTERVALS * interval else 1
+            self._dropped_before, self._is_dropping = self._dropped, True
+            self._drop_time = now + interval / sqrt(self._dropped)
+            return True
+        if now < self._drop_time:
+            return False
+        self._dropped += 1
+        self._drop_time += interval / sqrt(self._dropped)
+        return True
+
+    def _remove_hopeless(self) -> TurnedAway:
+        """Remove the calls whose deadline has passed or whose caller has gone."""
+        now = self._clock()
+        found = [(call, Cause.DEADLINE) for call in self._calls if call.deadline <= now]
+        found += [(call, Cause.GONE) for call in self._calls if call.deadline > now and not call.is_awaited()]
+        if found:
+            gone = {id(call) for call, _ in found}
+            self._calls = deque(call for call in self._calls if id(call) not in gone)
+        return found

@@ -1,0 +1,257 @@
+"""More calls than a server can answer: what it takes is bounded, what it refuses is said and counted, and it goes on."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from grpc import _server as inside
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.api import pools
+from service.api.call_pool import CallPool
+from service.api.pools import Pool, miss_slots
+from service.api.waiting_line import LineRules
+from tests.servers import MARKET, Running, call_bytes, identity, running_server, settings_of
+from tests.service.api.test_server import metrics_of
+from tests.service.api.test_streams import eventually
+
+GET = "/sellertrust.v1.TrustScoreService/GetTrustScore"
+REQUEST = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s").SerializeToString()
+
+
+@contextmanager
+def blocked(running: Running) -> Iterator[threading.Event]:
+    """Scores begin, and end once the event is set; it is set at the end."""
+    release, scores = threading.Event(), running.scorer.scores
+
+    def wait(*arguments: object) -> object:
+        release.wait(30)
+        return scores(*arguments)  # type: ignore[arg-type]
+
+    running.scorer.scores = wait  # type: ignore[method-assign, assignment]
+    try:
+        yield release
+    finally:
+        release.set()
+
+
+def ask(channel: grpc.Channel, seconds: float | None = 20) -> Any:
+    method: Any = channel.unary_unary(GET)
+    return method.future(REQUEST, timeout=seconds)
+
+
+def value(running: Running, name: str, **labels: str) -> float:
+    return running.server._registry.get_sample_value(f"sellertrust_{name}", labels) or 0
+
+
+def health(address: str) -> int:
+    with grpc.insecure_channel(address) as channel:
+        return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20).status)
+
+
+@pytest.fixture
+def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three calls of a class may wait."""
+    monkeypatch.setattr(
+        pools, "RULES", {pool: LineRules(3, rules.target_seconds) for pool, rules in pools.RULES.items()}
+    )
+    monkeypatch.setattr("service.api.server.RULES", pools.RULES)
+    monkeypatch.setattr("service.api.call_records.RULES", pools.RULES)
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counted(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, worker_threads=2) as running,
+        running.client() as client,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        with blocked(running) as release:
+            running_calls = [ask(channel) for _ in range(2)]
+            assert eventually(lambda: value(running, "calls", pool="read", state="running") == 2)
+            waiting = [ask(channel) for _ in range(9)]
+            refused = [
+                call for call in waiting if eventually(lambda: sum(c.done() for c in waiting) == 6) and call.done()
+            ]
+            assert value(running, "calls", pool="read", state="waiting") == 3
+            assert value(running, "connections") == 1
+            assert value(running, "connection_calls") == 5
+            assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
+            release.set()
+            assert all(call.result() for call in running_calls)
+            assert all(call.result() for call in waiting if call not in refused)
+        for call in refused:
+            assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            info, retry = ErrorInfo(), RetryInfo()
+            details = rpc_status.from_call(call).details
+            assert details[0].Unpack(info)
+            assert details[1].Unpack(retry)
+            assert info.reason == "TOO_MANY_CALLS"
+            assert retry.retry_delay.ToTimedelta().total_seconds() > 0
+        method = "TrustScoreService/GetTrustScore"
+        assert value(running, "requests_total", method=method, code="OK") == 5
+        assert value(running, "requests_total", method=method, code="RESOURCE_EXHAUSTED") == 6
+        assert value(running, "turned_away_total", pool="read", cause="full") == 6
+        assert value(running, "wait_seconds_count", pool="read") == 11
+        assert eventually(lambda: value(running, "connections") == 0)
+
+
+def test_calls_that_expire_while_they_wait_are_counted_and_not_begun(tmp_path: Path) -> None:
+    with running_server(tmp_path, worker_threads=1) as running, grpc.insecure_channel(running.address) as channel:
+        with blocked(running) as release:
+            first = ask(channel)
+            assert eventually(lambda: value(running, "calls", pool="read", state="running") == 1)
+            late = [ask(channel, 0.2) for _ in range(5)]
+            left = ask(channel)
+            assert eventually(lambda: value(running, "calls", pool="read", state="waiting") == 6)
+            left.cancel()
+            assert {call.code() for call in late} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+            release.set()
+        assert first.code() is grpc.StatusCode.NOT_FOUND
+        method = "TrustScoreService/GetTrustScore"
+        assert eventually(lambda: value(running, "requests_total", method=method, code="DEADLINE_EXCEEDED") == 5)
+        assert eventually(lambda: value(running, "requests_total", method=method, code="CANCELLED") == 1)
+        assert value(running, "request_seconds_count", method=method, code="NOT_FOUND") == 1
+        assert value(running, "turned_away_total", pool="read", cause="deadline") == 5
+        turned_away = [line.get("turned_away") for line in running.lines()]
+        assert sorted(filter(None, turned_away)) == ["deadline"] * 5 + ["gone"]
+
+
+def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(tmp_path: Path) -> None:
+    nothing = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        nothing.wait(30)
+        yield from ()
+
+    with (
+        running_server(tmp_path, worker_threads=1, stream_threads=1) as running,
+        grpc.insecure_channel(running.address) as channel,
+        running.client() as client,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        watch = "/sellertrust.v1.LedgerService/WatchEntries"
+        check = "/grpc.health.v1.Health/Check"
+        stream: Any = channel.stream_stream
+        half = [stream(method)(silent(), timeout=20) for method in (GET, watch, check) for _ in range(5)]
+        assert eventually(lambda: value(running, "calls", pool="read", state="waiting") == 5)
+        assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
+        assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
+        assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert value(running, "turned_away_total", pool="read", cause="unsent") == 5
+        nothing.set()
+
+
+def test_a_request_larger_than_any_of_its_class_is_refused_by_its_field(tmp_path: Path) -> None:
+    with running_server(tmp_path) as running:
+        with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
+            call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, worker_threads=1, connection_calls=4) as running,
+        running.client() as client,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        assert ask(channel).result()  # by then the client knows how many it may have
+        with blocked(running) as release:
+            calls = [ask(channel) for _ in range(20)]
+            assert eventually(lambda: value(running, "connection_calls") == 4)
+            assert client.channel is not channel
+            release.set()
+            assert all(call.result() for call in calls)
+
+
+def test_connections_beyond_what_may_be_open_are_closed(tmp_path: Path) -> None:
+    with running_server(tmp_path, max_connections=2) as running:
+        channels = [grpc.insecure_channel(running.address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(4)]
+        try:
+            codes = [call.code() for call in [ask(channel, 3) for channel in channels]]
+        finally:
+            for channel in channels:
+                channel.close()
+        assert codes.count(grpc.StatusCode.NOT_FOUND) == 2
+
+
+def test_a_pool_that_can_start_no_thread_refuses_and_the_server_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
+        pool = running.server._pools[Pool.READ]
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadPoolExecutor, "submit", refuse_thread)
+            call = ask(channel)
+            assert call.code() is grpc.StatusCode.UNAVAILABLE
+        with monkeypatch.context() as patched:
+            patched.setattr(CallPool, "_take_over", refuse_thread)
+            assert ask(channel).code() is grpc.StatusCode.CANCELLED
+        assert ask(channel).code() is grpc.StatusCode.NOT_FOUND
+        assert eventually(lambda: pool.counts() == (0, 0, {}))
+
+
+def refuse_thread(*_: object, **__: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Else its memory, and its place among a connection's, are free only when the collector comes, which is rarely."""
+
+    def states() -> int:
+        return sum(isinstance(one, inside._RPCState) for one in gc.get_objects())
+
+    with running_server(tmp_path) as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                client.get_trust_score(MARKET, "s", deadline_seconds=20)
+                client.get_trust_score(MARKET, "nobody", on_error="unknown")
+                list(client.list_entries(MARKET, "s"))
+            assert eventually(lambda: states() < 5)
+        finally:
+            gc.enable()
+
+
+def test_grpc_hands_calls_over_as_the_pools_take_them() -> None:
+    """Another release of grpcio that does it otherwise is seen here first."""
+    code = inside._handle_unary_unary.__code__
+    assert code.co_argcount == 4
+    names = inside._unary_response_in_pool.__code__.co_varnames[:6]
+    assert names == (
+        "rpc_event",
+        "state",
+        "behavior",
+        "argument_thunk",
+        "request_deserializer",
+        "response_serializer",
+    )
+    assert inside._stream_response_in_pool.__code__.co_varnames[:6] == names
+
+
+def test_at_most_half_of_the_threads_of_scores_compute_what_is_not_in_the_book() -> None:
+    for threads, half in ((1, 1), (2, 1), (4, 2), (5, 2)):
+        slots = miss_slots(settings_of(worker_threads=threads))
+        taken = [slots.acquire(blocking=False) for _ in range(threads + 1)]
+        assert sum(taken) == half
+
+
+def test_waits_and_refusals_are_shown_where_metrics_are(tmp_path: Path) -> None:
+    with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
+        client.append_entries(MARKET, [identity("i", "s")])
+        text = metrics_of(running.server)
+        assert 'sellertrust_wait_seconds_count{pool="write"} 1.0' in text
+        assert 'sellertrust_calls{pool="health",state="waiting"} 0.0' in text

@@ -1,0 +1,167 @@
+"""Which waiting call is next and which are turned away, by a clock that the tests move."""
+
+from math import inf
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.api.waiting_line import INTERVAL_SECONDS, Cause, LineRules, WaitingCall, WaitingLine
+
+DEAR = LineRules(4, target_seconds=0.005)
+QUICK = LineRules(4, target_seconds=inf)
+
+
+class World:
+    """A line, and the clock that it reads."""
+
+    def __init__(self, rules: LineRules) -> None:
+        self.now = 100.0
+        self.line = WaitingLine(rules, lambda: self.now)
+
+    def call(self, seconds: float = inf, *, is_awaited: bool = True) -> WaitingCall:
+        return WaitingCall("S/M", self.now, self.now + seconds, lambda: is_awaited)
+
+
+def test_calls_are_taken_in_the_order_of_their_arrival() -> None:
+    for rules in (DEAR, QUICK):
+        world = World(rules)
+        calls = [world.call() for _ in range(3)]
+        assert [world.line.add(call) for call in calls] == [[], [], []]
+        assert [world.line.take() for _ in range(4)] == [*((call, []) for call in calls), (None, [])]
+
+
+def test_of_a_full_line_the_newest_dear_call_is_turned_away_and_the_oldest_quick_one() -> None:
+    for rules, place in ((DEAR, 4), (QUICK, 0)):
+        world = World(rules)
+        calls = [world.call() for _ in range(5)]
+        turned_away = [one for call in calls for one in world.line.add(call)]
+        assert turned_away == [(calls[place], Cause.FULL)]
+        assert len(world.line) == 4
+
+
+def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
+    world = World(DEAR)
+    late, gone = world.call(0.1), world.call(is_awaited=False)
+    for call in (late, gone, world.call(), world.call()):
+        world.line.add(call)
+    world.now += 0.1
+    assert world.line.add(world.call()) == [(late, Cause.DEADLINE), (gone, Cause.GONE)]
+    assert len(world.line) == 3
+
+
+def test_in_a_crowd_the_newest_quick_call_is_next_and_those_whose_time_is_over_are_turned_away() -> None:
+    world = World(QUICK)
+    old, middle = world.call(0.2), world.call()
+    world.line.add(old)
+    world.line.add(middle)
+    world.now += 0.2
+    new = world.call(0.2)
+    world.line.add(new)
+    assert world.line.take() == (new, [(old, Cause.DEADLINE)])
+    assert world.line.take() == (middle, [])
+
+
+def test_a_pause_ends_a_crowd() -> None:
+    world = World(QUICK)
+    world.line.add(world.call())
+    world.now += 1
+    world.line.take()
+    first, second = world.call(), world.call()
+    world.line.add(first)
+    world.line.add(second)
+    assert world.line.take() == (first, [])
+
+
+def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_slowness_is_forgotten() -> None:
+    world = World(DEAR)
+    world.line.note_work("S/M", 1.0)
+    tries = 0
+    while True:
+        tries += 1
+        call = world.call(0.5)
+        world.line.add(call)
+        found, turned_away = world.line.take()
+        if found is not None:
+            break
+        assert turned_away == [(call, Cause.DEADLINE)]
+    assert 3 < tries < 20
+
+
+def test_a_call_whose_caller_has_gone_is_not_begun() -> None:
+    world = World(QUICK)
+    gone = world.call(is_awaited=False)
+    world.line.add(gone)
+    assert world.line.take() == (None, [(gone, Cause.GONE)])
+
+
+def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: float) -> tuple[int, int, list[float]]:
+    """How many calls were served, how many turned away, and how long the served ones waited, of a steady stream."""
+    served = refused = 0
+    waits: list[float] = []
+    step = 1 / (arrivals_a_second * served_a_second)
+    for tick in range(int(seconds / step)):
+        world.now += step
+        if tick % served_a_second == 0:
+            refused += len(world.line.add(world.call()))
+        if tick % arrivals_a_second == 0:
+            found, turned_away = world.line.take()
+            refused += len(turned_away)
+            if found is not None:
+                served += 1
+                waits.append(world.now - found.arrived)
+    return served, refused, waits
+
+
+def test_five_times_what_can_be_served_leaves_no_thread_idle_and_nobody_waits_long_in_the_end() -> None:
+    world = World(LineRules(64, 0.005))
+    served, refused, waits = serve(world, arrivals_a_second=500, served_a_second=100, seconds=30)
+    assert served >= 2_999
+    assert refused > 11_000
+    assert max(waits[-100:]) < 0.2
+
+
+def test_a_burst_that_is_worked_off_within_an_interval_is_served_whole() -> None:
+    world = World(LineRules(64, 0.005))
+    for _ in range(40):
+        world.line.add(world.call())
+    found = []
+    for _ in range(40):
+        world.now += INTERVAL_SECONDS / 41
+        found.append(world.line.take())
+    assert all(call is not None and not turned_away for call, turned_away in found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([DEAR, QUICK]),
+    st.lists(
+        st.one_of(
+            st.just("take"),
+            st.floats(0, 0.3),
+            st.tuples(st.sampled_from([inf, 0.05, 0.2, 1.0]), st.booleans()),
+            st.just("clear"),
+        ),
+        max_size=60,
+    ),
+)
+def test_every_call_is_taken_or_turned_away_once_and_never_more_wait_than_may(
+    rules: LineRules, steps: list[Any]
+) -> None:
+    world = World(rules)
+    added, seen = [], []
+    for step in steps:
+        if step == "take":
+            found, turned_away = world.line.take()
+            assert found is None or (found.is_awaited() and found.deadline > world.now)
+            seen += [call for call, _ in turned_away] + ([found] if found else [])
+        elif step == "clear":
+            seen += [call for call, _ in world.line.clear()]
+        elif isinstance(step, float):
+            world.now += step
+        else:
+            added.append(world.call(step[0], is_awaited=step[1]))
+            seen += [call for call, _ in world.line.add(added[-1])]
+        assert len(world.line) <= rules.limit
+    seen += [call for call, _ in world.line.clear()]
+    assert sorted(map(id, seen)) == sorted(map(id, added))
