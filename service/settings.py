@@ -154,6 +154,9 @@ class Settings(BaseModel):
         default=None,
         description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",
     )
+    audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        default=None, description="Days after which lines of the audit file are cut off; empty: never"
+    )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )
@@ -322,6 +325,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     elif settings.tls_certificate is None and settings.tls_client_ca is not None:
         yield {*tls, "tls_client_ca"}, f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
     yield from _reachable(settings)
+    if settings.audit_days is not None and settings.audit_file is None:
+        text = f"{_variable('audit_days')} needs a file: set {_variable('audit_file')}"
+        yield {"audit_days", "audit_file"}, text
     shown = {"target_certificate", "target_key"}
     if (settings.target_certificate is None) != (settings.target_key is None):
         missing = "target_key" if settings.target_key is None else "target_certificate"

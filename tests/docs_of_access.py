@@ -106,11 +106,18 @@ of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issu
 ## The audit file
 
 With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for a certificate is written down before its
-work begins: time, caller, method, rights and what the request names, one JSON line, on disk. Each line holds a hash over
-itself and the line before. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`.
-`sellertrust access verify-audit FILE` finds lines that were changed or left out; keep its last hash where the server
-cannot write, or a file made anew goes unseen. Servers on one machine may share a file. To rotate it, stop the server and
-move the file.
+work begins (`event` is `call`): time, caller, method, rights, and what it acts on, names, ids and actions and never
+texts; one JSON line, on disk. A second line (`end`) says what came of it: the code, the sequence and counts, by the hash
+of the first. A call without one was under way when the server ended. A call that cannot be written is refused with
+UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger and explanations are written too of whom the grants file names:
+
+    [audit]
+    readers = ["jwt:https://login.acme.example#*", "spiffe://acme.example/staff/*"]
+
+Each line holds a hash over itself and the line before. `sellertrust access verify-audit FILE` finds lines that were
+changed or left out; keep its last hash where the server cannot write, or a file made anew goes unseen.
+`SELLERTRUST_AUDIT_DAYS` cuts off older lines once a day: the first line then has the last hash that was cut off, and a
+line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file.
 
 ## Limits of a caller
 

@@ -1,9 +1,13 @@
-"""The audit file: one JSON line for each privileged call that is let in, each bound to the one before by its hash.
+"""The audit file: JSON lines of privileged calls and of staff's reads, each bound to the one before by its hash.
 
     hash = SHA-256(hash of the line before || the line without its hash)
 
 So no line can be changed, left out or put elsewhere without all that follow being made anew; whoever keeps the last hash
-elsewhere finds that too. A line is on disk before its call's work begins: a call that cannot be written is refused.
+elsewhere finds that too. The line of a call (`event` is `call`) is on disk before its work begins: a call that cannot be
+written is refused. A second line (`end`) says what came of it, by the hash of the first.
+
+Lines older than the retention are cut off. The first line of what is left (`cut`) then has the last hash that was cut off,
+and a line of the chain says so besides, so that nobody else cuts anything off unseen.
 """
 
 import fcntl
@@ -15,49 +19,94 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scoring.errors import AuditUnavailable, ConfigurationWrong
 from scoring.time import format_time
 
 GENESIS = "0" * 64
-_TAIL_BYTES = 64 << 10  # a line has some hundreds
+DAY_SECONDS = 86_400.0
+_TAIL_BYTES = 64 << 10  # a line has some hundreds, at most some 10,000
+_SECOND = len("2026-01-01T00:00:00")
 
 
 class AuditFile:
     """Appends to an audit file, which is made, readable by its owner alone, if it is not there.
 
-    Any number of threads and of processes of one machine. ConfigurationWrong if the file cannot be written or its last line
-    is not whole.
+    Any number of threads and of processes of one machine. `keep_days`: after how many days lines are cut off, at most once a
+    day; None: never. ConfigurationWrong if the file cannot be written or its last line is not whole.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, keep_days: int | None = None, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._keep_days = keep_days
         self._clock = clock
         self._lock = threading.Lock()
+        self._cut_at = 0.0  # when the first line will be so old that something is cut off
         try:
             with self._open() as file:
                 _last_hash(file)
         except (OSError, ValueError) as error:
             raise ConfigurationWrong(f"the audit file {path} cannot be used: {error}; name another one") from None
 
-    def write(self, **fields: Any) -> None:
-        """Append a line of these fields and see it on disk. AuditUnavailable if that fails."""
+    def write(self, **fields: Any) -> str:
+        """Append a line of these fields, see it on disk, and return its hash. AuditUnavailable if that fails."""
         try:
-            with self._lock, self._open() as file:
-                line = {"time": format_time(int(self._clock() * 1e6)), **fields}
-                line["hash"] = _hash(_last_hash(file), line)
-                _append(file, json.dumps(line).encode() + b"\n")
-        except (OSError, ValueError):
+            with self._lock:
+                if self._keep_days is not None and self._clock() >= self._cut_at:
+                    self._cut(self._keep_days)
+                with self._open() as file:
+                    return self._append(file, fields)
+        except (OSError, ValueError, TypeError, KeyError):
             raise AuditUnavailable("a privileged call cannot be written to the audit file, so it is refused") from None
+
+    def _append(self, file: int, fields: dict[str, Any]) -> str:
+        line = {"time": format_time(int(self._clock() * 1e6)), **fields}
+        line["hash"] = _hash(_last_hash(file), line)
+        _write(file, json.dumps(line).encode() + b"\n")
+        return str(line["hash"])
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        """Yield the file, which no other process appends to meanwhile."""
-        file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        """Yield the file, to which no other process appends meanwhile."""
+        while True:
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_file_at(file, self._path):
+                    continue  # another process has cut something off, and put the rest in its place
+                yield file
+                return
+            finally:
+                os.close(file)
+
+    def _cut(self, keep_days: int) -> None:
+        """Cut off the lines that are older than the retention, if there are any."""
+        now = self._clock()
+        horizon = format_time(int((now - keep_days * DAY_SECONDS) * 1e6))[:_SECOND]
+        count, length, before = 0, 0, GENESIS
+        with self._open(), self._path.open("rb") as lines:
+            for text in lines:
+                line = json.loads(text)
+                if "cut" not in line and line["time"][:_SECOND] >= horizon:
+                    break
+                count, length, before = count + ("cut" not in line), length + len(text), line["hash"]
+            if count:
+                lines.seek(length)
+                self._replace(lines, before, count)
+        self._cut_at = now + DAY_SECONDS
+
+    def _replace(self, rest: BinaryIO, before: str, count: int) -> None:
+        """Put a file in the place of the present one that begins after the hash `before`, and says so at its end."""
+        beside = self._path.with_name(f".{self._path.name}.new")
+        file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+            _write(file, json.dumps({"cut": count, "hash": before}).encode() + b"\n")
+            while part := rest.read(1 << 20):
+                _write(file, part)
+            self._append(file, {"event": "cut", "lines": count, "before": before})
+            beside.replace(self._path)
         finally:
             os.close(file)
 
@@ -67,7 +116,7 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
     OSError if it cannot be read.
     """
-    before, count = GENESIS, 0
+    before, count, begins, cut_at = GENESIS, 0, "", ""
     with path.open("rb") as file:
         for count, text in enumerate(file, 1):
             try:
@@ -75,13 +124,30 @@ def verify_audit(path: Path) -> tuple[int, str]:
                 stated = line["hash"]
             except (ValueError, TypeError, KeyError):
                 raise ValueError(f"line {count} is no line of an audit file") from None
-            if stated != _hash(before, line) or not text.endswith(b"\n"):
+            is_beginning = count == 1 and line.keys() == {"cut", "hash"}
+            if not text.endswith(b"\n") or (stated != _hash(before, line) and not is_beginning):
                 raise ValueError(f"line {count} was changed, or lines before it were changed or left out")
+            begins = stated if is_beginning else begins
+            cut_at = line["before"] if line.get("event") == "cut" else cut_at
             before = stated
+    if begins != cut_at:
+        raise ValueError(
+            "line 1 does not begin where the last line about the retention says; lines before it were left out"
+        )
     return count, before
 
 
-def _append(file: int, data: bytes) -> None:
+def _is_file_at(file: int, path: Path) -> bool:
+    """Return whether an open file is still the one at a path."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    own = os.fstat(file)
+    return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _write(file: int, data: bytes) -> None:
     """Append data whole and see it on disk, or leave the file as it was: OSError."""
     size = os.fstat(file).st_size
     try:

@@ -69,6 +69,8 @@ class Grants:
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
+    readers_kept: tuple[Pattern, ...] = ()
+    """Principals whose reads are written to the audit file."""
 
 
 def load_grants(path: Path) -> Grants:
@@ -100,6 +102,9 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
     grants = [_grant(table) for table in _tables(content, "grants", problems)]
     limits = [_limit(table) for table in _tables(content, "limits", problems)]
+    audit = _table(content, "audit", problems)
+    readers = _patterns(audit, "readers") if "audit" in content else ()
+    audit.end()
     seen: set[str] = set()
     for table, issuer in issuers:
         if issuer.issuer in seen:
@@ -111,11 +116,13 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
             table.say("principals", "and classes are those of a limit above; state all of them in one")
         accounts.add(limit.key)
     named = [(table, one.principals) for table, one in grants] + [(table, one.principals) for table, one in limits]
+    named.append((audit, readers))
     for table, patterns in named:
         for pattern in patterns:
             if pattern.text.startswith("jwt:") and pattern.text[4:].partition("#")[0] not in seen:
-                table.say("principals", f"{pattern.text!r} is of an issuer that no [[issuers]] names")
-    for table, _ in [*issuers, *grants, *limits]:
+                key = "readers" if table is audit else "principals"
+                table.say(key, f"{pattern.text!r} is of an issuer that no [[issuers]] names")
+    for table in (*(table for table, _ in [*issuers, *grants, *limits]), audit):
         problems += table.problems
     if problems:
         raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in problems))
@@ -123,10 +130,11 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
         tuple(issuer for _, issuer in issuers),
         tuple(grant for _, grant in grants),
         tuple(limit for _, limit in limits),
+        readers,
     )
 
 
-_TABLES = ("issuers", "grants", "limits", "end")
+_TABLES = ("issuers", "grants", "limits", "audit", "end")
 _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
@@ -199,6 +207,15 @@ def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[
     return [_Table(f"{name}[{number}]", values) for number, values in enumerate(found)]
 
 
+def _table(content: Mapping[str, Any], name: str, problems: list[str]) -> _Table:
+    """The one table of a name; empty if there is none."""
+    found = content.get(name, {})
+    if not isinstance(found, dict):
+        problems.append(f"{name}: must be a table, under [{name}]")
+        found = {}
+    return _Table(name, found)
+
+
 def _issuer(table: _Table, folder: Path) -> tuple[_Table, Issuer]:
     issuer = table.text("issuer")
     if issuer and not is_issuer(issuer):
@@ -246,13 +263,13 @@ def _limit(table: _Table) -> tuple[_Table, Limit]:
     return table, limit
 
 
-def _patterns(table: _Table) -> tuple[Pattern, ...]:
+def _patterns(table: _Table, key: str = "principals") -> tuple[Pattern, ...]:
     patterns = []
-    for text in table.words("principals", lambda _: True, "patterns of principals", required=True):
+    for text in table.words(key, lambda _: True, "patterns of principals", required=True):
         try:
             patterns.append(Pattern(text))
         except ValueError as error:
-            table.say("principals", str(error))
+            table.say(key, str(error))
     return tuple(patterns)
 
 

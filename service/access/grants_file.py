@@ -1,7 +1,7 @@
 """The rules in force: what the grants file says, and the keys of its issuers, taken over while the server runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from service.access.decision import GrantList
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.key_sets import KeySource
 from service.access.limits import Limits
+from service.access.principals import Pattern
 from service.access.tokens import Tokens
 
 LOOK_SECONDS = 0.5
@@ -28,14 +29,21 @@ class Rules:
     tokens: Tokens
     has_issuers: bool
     limits: Limits
+    readers_kept: tuple[Pattern, ...] = ()
+    """Principals whose reads are written to the audit file."""
+
+    def is_reader_kept(self, principals: Iterable[str]) -> bool:
+        """Return whether the reads of a caller by these names are written to the audit file."""
+        return any(pattern.matches(name) for name in principals for pattern in self.readers_kept)
 
 
 class GrantsFile:
     """The rules of a grants file, followed from `start` until `stop`. What is wrong leaves the last good ones in force."""
 
-    def __init__(self, path: Path, report: Report) -> None:
+    def __init__(self, path: Path, report: Report, *, has_audit: bool = True) -> None:
         self._path = path
         self._report = report
+        self._has_audit = has_audit
         self._sources: dict[Issuer, KeySource] = {}
         self._limits = Limits()
         self._is_ending = threading.Event()
@@ -76,6 +84,10 @@ class GrantsFile:
 
     def _build(self, found: Grants) -> Rules:
         """The rules of a file's content. Keys of issuers that stay the same are kept; ConfigurationWrong for a bad file."""
+        if found.readers_kept and not self._has_audit:
+            raise ConfigurationWrong(
+                f"{self._path}: audit: reads can be kept only in a file: set SELLERTRUST_AUDIT_FILE"
+            )
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in found.issuers:
@@ -91,7 +103,7 @@ class GrantsFile:
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
         self._limits = self._limits.renewed(found.limits)
-        return Rules(GrantList(found.grants), tokens, bool(sources), self._limits)
+        return Rules(GrantList(found.grants), tokens, bool(sources), self._limits, found.readers_kept)
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

@@ -130,6 +130,9 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
 BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS})
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
 
+READS = frozenset({Right.READ_LEDGER, Right.EXPLAIN})
+"""Rights to read what stands about sellers, whose use by persons is written down where the grants file says so."""
+
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS})
 """Rights over the server as a whole: a grant of them is for every marketplace."""
 

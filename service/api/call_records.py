@@ -70,6 +70,8 @@ class Passage:
         """Who calls, once that is found out."""
         self.is_granted = False
         """Whether a request of the call was found to be granted."""
+        self.audit_line = ""
+        """The hash of the line that the audit file has of the request; empty without one."""
         self.rules: object = None
         """The rules by which it was."""
         self.started = perf_counter()
@@ -181,6 +183,10 @@ class CallRecords:
         """Count one message of a stream, `received` or `sent`, for the metrics and for the stream's line in the log."""
         passage.call.counts[direction] += 1
         self._messages.labels(passage.method.name, direction).inc()
+
+    def report(self, event: str, problem: str) -> None:
+        """Write a line about trouble that concerns no answer."""
+        self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
         """Return the status that the caller gets for an error, and what the log says of it besides.

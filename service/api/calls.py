@@ -139,6 +139,8 @@ class Calls:
                     for response in responses:
                         if not method.takes_stream:
                             self._require(passage, context)
+                        if method.takes_stream:
+                            self._keep_end(passage, code_pb2.OK, response)
                         self.records.count_message(passage, "sent")
                         yield response.SerializeToString()
 
@@ -180,6 +182,7 @@ class Calls:
             if not is_awaited and status.code != code_pb2.INTERNAL:  # which the log is to tell all the same
                 in_time = passage.call.seconds_left() > LATE_SECONDS
                 status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
+            self._keep_end(passage, status.code, passage.response)
             counts = passage.call.counts if method.gives_stream else {}
             self.records.end(passage, status.code, {**counts, **details})
         if is_awaited and status.code != code_pb2.OK:
@@ -205,7 +208,7 @@ class Calls:
             if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
                 self._gate.admit_entries(passage.caller, passage.method.call_class, len(entries))
             if passage.caller is not None:
-                self._gate.keep(passage.caller, passage.method.name, passage.request)
+                passage.audit_line = self._gate.keep(passage.caller, passage.method.name, passage.request)
             yield request
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
@@ -230,6 +233,18 @@ class Calls:
         if self._gate.rules is not passage.rules:
             self._gate.require_anything(passage.caller, passage.method.name)
             self._require(passage, context)
+
+    def _keep_end(self, passage: Passage, number: int, response: Message | None) -> None:
+        """Write what came of a request to the audit file, if that has a line of it. Never fails: the work is done."""
+        line, passage.audit_line = passage.audit_line, ""
+        if not line:
+            return
+        error = getattr(response, "error", None)
+        code = error.code if error is not None and response.HasField("error") else number  # type: ignore[union-attr]
+        try:
+            self._gate.keep_end(line, code_pb2.Code.Name(code_pb2.Code.ValueType(code)), response)
+        except Exception as trouble:  # noqa: BLE001 (the answer must go out)
+            self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

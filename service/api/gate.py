@@ -18,8 +18,9 @@ from service.access.certificates import Certificate, CertificateRefused, Certifi
 from service.access.decision import first_refused, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
-from service.access.rights import BOUND, FILTERED, METHODS, Scope, not_granted
+from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
 from service.access.tokens import TokenRefused
+from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of
 
 
@@ -138,22 +139,33 @@ class Gate:
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
-    def keep(self, caller: Caller, method: str, request: Message) -> None:
-        """Write a granted request to the audit file if its right is privileged. AuditUnavailable if that fails.
+    def keep(self, caller: Caller, method: str, request: Message) -> str:
+        """Write a granted request to the audit file if it is privileged, or a read by whom the grants file names there.
 
-        Rights are those of `BOUND`. Kept are the caller, the method, the right and what the request names, never texts.
+        Privileged are the rights of `BOUND`, reads those of `READS`. Kept are the caller, the method, the rights and what the
+        request acts on, never texts. Returns the line's hash, empty if there is none; AuditUnavailable if that fails.
         """
         if self._audit is None:
-            return
+            return ""
         row = METHODS[method]
         try:
             asked = [*asked_of(row, request)]
         except InvalidInput:
-            return  # which the method refuses
-        rights = {one.right.value for one in asked if one.right in BOUND}
-        if rights:
-            named = next((str(getattr(request, name)) for name in ("name", "parent") if hasattr(request, name)), "")
-            self._audit.write(caller=caller.name, method=method, rights=sorted(rights), named=named)
+            return ""  # which the method refuses
+        rights = {one.right for one in asked if one.right in BOUND}
+        if row.right in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
+            rights.add(row.right)
+        if not rights:
+            return ""
+        names = sorted(right.value for right in rights)
+        acted = acted_on(request, asked[0].marketplace)
+        return self._audit.write(event="call", caller=caller.name, method=method, rights=names, acted=acted)
+
+    def keep_end(self, line: str, code: str, response: Message | None) -> None:
+        """Write what came of a call to the audit file, by the hash of the call's line. AuditUnavailable if that fails."""
+        if self._audit is not None and line:
+            done = {} if response is None else came_of(response)
+            self._audit.write(event="end", call=line, code=code, **done)
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:

@@ -106,8 +106,11 @@ class Server:
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
         pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
-        self._grants = None if settings.grants is None else GrantsFile(settings.grants, self._report_grants)
-        audit = None if settings.audit_file is None else AuditFile(settings.audit_file)
+        audit = None if settings.audit_file is None else AuditFile(settings.audit_file, settings.audit_days)
+        has_audit = audit is not None
+        self._grants = (
+            None if settings.grants is None else GrantsFile(settings.grants, self._report_grants, has_audit=has_audit)
+        )
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
         self._pools = {

@@ -1,16 +1,20 @@
 """The audit file: privileged calls, each bound to the one before, and none that is not written."""
 
 import json
+import threading
 from pathlib import Path
+from time import sleep
 
 import grpc
 import pytest
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
+from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from service.access.audit import AuditFile, verify_audit
+from service.access.audit import DAY_SECONDS, AuditFile, verify_audit
+from tests.callers import Authority, grant, write_grants
 from tests.servers import MARKET, running_server, violation
 
 
@@ -43,10 +47,13 @@ def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None
         client.get_violation(MARKET, "v-1")
         with pytest.raises(SellertrustCallError):
             client.confirm_violation(MARKET, "absent", actor="court", reason="so")
-        [first, second] = [json.loads(line) for line in path.read_text().splitlines()]
+        [first, done, second, failed] = [json.loads(line) for line in path.read_text().splitlines()]
         assert (first["caller"], first["method"]) == ("local", "LedgerService/ConfirmViolation")
-        assert (first["rights"], first["named"]) == (["decide"], f"marketplaces/{MARKET}/violations/v-1")
-        assert second["named"].endswith("absent")
+        assert (first["rights"], first["acted"]["name"]) == (["decide"], f"marketplaces/{MARKET}/violations/v-1")
+        assert first["acted"]["entry_id"] == [*client.list_entries(MARKET, "s")][1].entry_id
+        assert (done["event"], done["call"], done["code"], done["sequence"]) == ("end", first["hash"], "OK", 2)
+        assert second["acted"]["name"].endswith("absent")
+        assert (failed["call"], failed["code"]) == (second["hash"], "NOT_FOUND")
         assert "secret" not in path.read_text()
         path.unlink()
         path.mkdir()  # nothing can be written there
@@ -81,4 +88,108 @@ def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_aga
         answers = [*LedgerServiceStub(client.channel).StreamEntries(iter(sent))]
         assert not any(answer.HasField("error") for answer in answers)
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [line["named"] for line in lines] == [f"marketplaces/{MARKET}"] * 2
+        calls, ends = lines[::2], lines[1::2]
+        assert [line["acted"]["parent"] for line in calls] == [f"marketplaces/{MARKET}"] * 2
+        assert [line["acted"]["entries"] for line in calls] == [
+            [{"entry_id": "d-0", "kind": "status", "about": "v-1", "action": "confirm"}],
+            [{"entry_id": "d-1", "kind": "status", "about": "v-1", "action": "overturn"}],
+        ]
+        assert [(line["call"], line["code"]) for line in ends] == [(line["hash"], "OK") for line in calls]
+        assert [line["sequence"] for line in ends] == [2, 3]
+
+
+def test_what_a_bulk_decision_and_a_refused_batch_came_to_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+        client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
+        review = ReviewClient(client)
+        wanted = {"decision_id": "case-1", "actor": "a", "reason": "so", "seller": "s"}
+        shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **wanted)
+        review.decide_violations(
+            MARKET, entry_pb2.ACTION_DISMISS, **wanted, execute=True, expected_count=3, etag=shown.etag
+        )
+        batch = ledger_service_pb2.StreamEntriesRequest(parent=f"marketplaces/{MARKET}")
+        batch.entries.add(entry_id="d-1").status.SetInParent()
+        [answer] = LedgerServiceStub(client.channel).StreamEntries(iter([batch]))
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+    dry, _, call, done, _, refused = lines
+    assert (dry["acted"]["execute"], call["acted"]["execute"]) == (False, True)
+    assert (call["acted"]["decision_id"], call["acted"]["action"]) == ("case-1", "dismiss")
+    assert (done["call"], done["code"], done["count"], done["decided"]) == (call["hash"], "OK", 3, 2)
+    assert refused["code"] == grpc_code(answer.error.code) == "INVALID_ARGUMENT"
+
+
+def grpc_code(number: int) -> str:
+    return next(code.name for code in grpc.StatusCode if code.value[0] == number)
+
+
+def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "audit"
+    rules = grant("dns:*.example", ["read_ledger", "explain", "read_scores"])
+    write_grants(tmp_path / "grants.toml", rules, '[audit]\nreaders = ["dns:ann.example"]\n')
+    settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
+    with pytest.raises(ConfigurationWrong, match="SELLERTRUST_AUDIT_FILE"), running_server(tmp_path, **settings):
+        pass
+    with running_server(tmp_path, audit_file=path, **settings) as running:
+        for name in ("ann", "service"):
+            with running.client(**authority.certificate(dns=[f"{name}.example"]).options()) as client:
+                assert [*client.list_entries(MARKET, "s-1")] == []
+                next(client.watch_entries(MARKET))
+                for read in (client.get_trust_score, client.explain_trust_score):
+                    with pytest.raises(SellertrustCallError):
+                        read(MARKET, "s-1")
+    calls = [line for line in map(json.loads, path.read_text().splitlines()) if line["event"] == "call"]
+    assert {line["caller"] for line in calls} == {"dns:ann.example"}
+    assert [line["method"].rpartition("/")[2] for line in calls] == ["ListEntries", "WatchEntries", "ExplainTrustScore"]
+    assert calls[2]["acted"] == {"seller": f"marketplaces/{MARKET}/sellers/s-1"}
+
+
+def test_old_lines_are_cut_off_and_what_is_left_is_verified(tmp_path: Path) -> None:
+    path, now = tmp_path / "audit", [1_000_000_000.0]
+    file = AuditFile(path, 30, lambda: now[0])
+    for day in range(100):
+        file.write(event="call", number=day)
+        now[0] += DAY_SECONDS
+        count, last = verify_audit(path)
+        if day in {50, 99}:
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            numbers = [line["number"] for line in lines if line.get("event") == "call"]
+            assert numbers == [*range(day - 30, day + 1)]
+            assert lines[0].keys() == {"cut", "hash"}
+            assert (count, last) == (len(lines), lines[-1]["hash"])
+    assert AuditFile(path, 30, lambda: now[0]).write(event="call", number=100)
+    verify_audit(path)
+    good = path.read_text().splitlines(keepends=True)
+    head = json.loads(good[0])
+    other = json.dumps(head | {"hash": json.loads(good[1])["hash"]}) + "\n"
+    for changed in (good[1:], [other, *good[2:]], [good[0], *good[2:]], [other, *good[1:]]):
+        path.write_text("".join(changed))
+        with pytest.raises(ValueError, match="line"):
+            verify_audit(path)
+
+
+def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
+    path, now = tmp_path / "audit", [1_000_000_000.0]
+    files = [AuditFile(path, days, lambda: now[0]) for days in (30, None)]
+    is_over = threading.Event()
+    lost: list[str] = []
+
+    def write_on(file: AuditFile) -> None:
+        while not is_over.is_set():
+            line = file.write(event="call")
+            if not path.read_text().count(line):
+                lost.append(line)
+
+    threads = [threading.Thread(target=write_on, args=(file,)) for file in files * 2]
+    for thread in threads:
+        thread.start()
+    for _ in range(80):
+        now[0] += DAY_SECONDS
+        sleep(0.02)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    count, _ = verify_audit(path)
+    assert count > 4
+    assert lost == []
+    assert json.loads(path.read_text().splitlines()[0]).keys() == {"cut", "hash"}

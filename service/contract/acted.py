@@ -1,0 +1,69 @@
+"""What a request acts on, as the audit file names it: names, ids and actions, never texts that people wrote."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sellertrust.v1 import entry_pb2
+from service.access.rights import BOUND
+from service.contract.asked import entry_asked
+
+MAX_LISTED = 100
+"""Sellers and entries that are named one by one; of more there is the number, and the ledger knows each entry's caller."""
+
+_NAMES = (
+    "name",
+    "parent",
+    "seller",
+    "first",
+    "second",
+    "entry_id",
+    "decision_id",
+    "notifier",
+    "listing",
+    "digest",
+    "etag",
+)
+_NUMBERS = ("sequence", "count", "decided", "remaining")
+
+
+def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
+    """Return what a request acts on: its names and ids, its action, whether it is carried out, its sellers and entries."""
+    known = request.DESCRIPTOR.fields_by_name
+    found: dict[str, Any] = {
+        name: getattr(request, name) for name in _NAMES if name in known and getattr(request, name)
+    }
+    if "action" in known:
+        found["action"] = _action(request.action)
+    if "execute" in known:
+        found["execute"] = request.execute
+    if "sellers" in known:
+        found["sellers"] = [*request.sellers[:MAX_LISTED]]
+        found["count"] = len(request.sellers)
+    if "entries" in known:
+        privileged = [*_privileged(request.entries, marketplace)]
+        found["entries"], found["count"] = privileged[:MAX_LISTED], len(request.entries)
+    return found
+
+
+def came_of(response: Any) -> dict[str, Any]:
+    """Return what came of a request by its response: the sequence that the ledger reached, and counts."""
+    found = getattr(response, "acknowledgement", response)
+    return {name: getattr(found, name) for name in _NUMBERS if getattr(found, name, 0)}
+
+
+def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
+    """Yield what each entry is that needs a privileged right: its id, its kind, what it decides about, or of which seller."""
+    for entry in entries:
+        asked = entry_asked(marketplace, entry)
+        if asked.right in BOUND:
+            fact = getattr(entry, asked.kind or "", None)
+            about = next(
+                (getattr(fact, name) for name in ("violation", "entry") if getattr(fact, name, "")), entry.seller
+            )
+            shown = {"entry_id": entry.entry_id, "kind": asked.kind or "", "about": about, "action": asked.action or ""}
+            yield {name: value for name, value in shown.items() if value}
+
+
+def _action(number: int) -> str:
+    known = entry_pb2.Action.DESCRIPTOR.values_by_number
+    return known[number].name.removeprefix("ACTION_").lower() if number in known else str(number)
