@@ -186,6 +186,11 @@ class MeasureKind(IntEnum):
     SETTLEMENT_HOLD = 2
     LISTING_CAP = 3
     SUSPENSION = 4
+    ROLLING_RESERVE = 5
+    VALUE_CAP = 6
+    INTAKE_CAP = 7
+    MANUAL_REVIEW = 8
+    WAIVER = 9
 
 
 class MeasureState(IntEnum):

@@ -26,6 +26,7 @@ class Part:
 
     def refuse(self, name: str, text: str) -> None:
         """Note an error about the value called `name`, or about the whole part if the name is empty."""
+        self._read.add(name)
         place = ".".join(filter(None, (self.path, name)))
         self.errors.append(f"{place} {text}" if place else text)
 
@@ -104,6 +105,10 @@ class Part:
             return  # another error names it
         if any(a > b or (strictly and a == b) for a, b in itertools.pairwise(values)):  # type: ignore[operator]
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
+
+    def skip_others(self) -> None:
+        """Take all values of this part as read: those that are wrong are named already."""
+        self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
         """Note an error for each value that nobody has read, here and below."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.enums import RATED_TIERS, Tier
+from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
 
 
@@ -27,6 +28,8 @@ class Policy:
     """SHA-256 of the policy's canonical JSON, in hex."""
     standing: StandingTable | None = None
     """How confirmed violations add up to a standing, and the tiers that it allows; None: tiers follow points alone."""
+    rule_book: RuleBook = NO_RULES
+    """The measures that follow; none by default."""
 
     def tier(self, points: int) -> Tier:
         """Return the tier of points: with cut-offs 500, 600, 700, `tier(599) is Tier.STANDARD`."""

@@ -10,8 +10,10 @@ from scoring.canonical import canonical_json
 from scoring.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
+from scoring.policy.checking import find_contradictions
 from scoring.policy.parts import Part
 from scoring.policy.policy import Policy
+from scoring.policy.rule_reading import read_rules
 from scoring.policy.standing import StandingTable
 
 MAX_CLEAR_DAYS = 60
@@ -40,10 +42,13 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
         badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
         standing=_read_standing(root),
+        rule_book=read_rules(root),
         digest="",
     )
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
+    if not root.errors:
+        root.errors += find_contradictions(policy)
     if root.errors:
         raise PolicyRefused("the policy does not hold together: " + "; ".join(root.errors))
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())

@@ -541,6 +541,16 @@ class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKi
     """A limit on listings."""
     MEASURE_KIND_SUSPENSION: _MeasureKind.ValueType  # 4
     """No trade at all; it rests on confirmed violations."""
+    MEASURE_KIND_ROLLING_RESERVE: _MeasureKind.ValueType  # 5
+    """A share of each payment held back for some days."""
+    MEASURE_KIND_VALUE_CAP: _MeasureKind.ValueType  # 6
+    """A limit on the value that is captured in a day."""
+    MEASURE_KIND_INTAKE_CAP: _MeasureKind.ValueType  # 7
+    """A limit on new listings in a day."""
+    MEASURE_KIND_MANUAL_REVIEW: _MeasureKind.ValueType  # 8
+    """A person looks first."""
+    MEASURE_KIND_WAIVER: _MeasureKind.ValueType  # 9
+    """Another kind of measure does not apply."""
 
 class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
     """The kind of a measure that the marketplace takes against a seller."""
@@ -555,6 +565,16 @@ MEASURE_KIND_LISTING_CAP: MeasureKind.ValueType  # 3
 """A limit on listings."""
 MEASURE_KIND_SUSPENSION: MeasureKind.ValueType  # 4
 """No trade at all; it rests on confirmed violations."""
+MEASURE_KIND_ROLLING_RESERVE: MeasureKind.ValueType  # 5
+"""A share of each payment held back for some days."""
+MEASURE_KIND_VALUE_CAP: MeasureKind.ValueType  # 6
+"""A limit on the value that is captured in a day."""
+MEASURE_KIND_INTAKE_CAP: MeasureKind.ValueType  # 7
+"""A limit on new listings in a day."""
+MEASURE_KIND_MANUAL_REVIEW: MeasureKind.ValueType  # 8
+"""A person looks first."""
+MEASURE_KIND_WAIVER: MeasureKind.ValueType  # 9
+"""Another kind of measure does not apply."""
 Global___MeasureKind: _TypeAlias = MeasureKind  # noqa: Y015
 
 class _MeasureState:

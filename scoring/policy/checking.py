@@ -1,0 +1,124 @@
+"""What makes a policy unsound, over every cell that it distinguishes: contradictions are refused, oddities are shown."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from scoring.enums import RATED_TIERS, Tier
+from scoring.policy.measures import NO_CAP, Terms
+from scoring.policy.policy import Policy
+from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
+
+MAX_MESSAGES = 5
+"""Contradictions of one sort that are written out."""
+
+
+def find_contradictions(policy: Policy) -> list[str]:
+    """Return why a policy is unsound; nothing for one that may be served.
+
+    Its terms must never become laxer as points fall, as a standing or a count of incidents rises, or as less was settled;
+    and a seller that is UNRATED must have no better terms than one of the lowest rated tier.
+    """
+    if not policy.rule_book.rules:
+        return []
+    space = build_space(policy)
+    if len(space) > MAX_CELLS:
+        return [
+            f"rules tell {len(space):,} situations apart, and at most {MAX_CELLS:,} can be checked; state fewer"
+            " different values of standing, incidents, steps and dates"
+        ]
+    terms = {cell: policy.rule_book.terms(space.situation(0, cell)) for cell in space.cells()}
+    lax: dict[str, str] = {}
+    for better, worse, axis in _neighbours(space):
+        if better not in terms or worse not in terms:
+            continue
+        for aspect, value, stricter in _laxer(terms[worse], terms[better], space):
+            lax.setdefault(
+                f"{axis} {worse.points is None} {aspect}",
+                f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
+                f" {space.describe(better)}",
+            )
+    return list(lax.values())[:MAX_MESSAGES]
+
+
+def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell, int]]:
+    """Yield (a cell, the next one that is worse, the axis) along every axis that has better and worse."""
+    axes = space.axes()
+    settled_from = 2 + len(space.standings) + len(space.counts)
+    for axis, values in enumerate(axes):
+        if axis == 1 or axis >= settled_from + len(space.settled) or len(values) < 2:
+            continue  # tiers by hand, days and marketplaces are neither better nor worse
+        pairs = list(itertools.pairwise(values))
+        if axis == 0:
+            pairs = [(b, a) for a, b in pairs[1:]] + [(values[1], None)]
+        elif axis >= settled_from:
+            pairs = [(b, a) for a, b in pairs]
+        others = [values if place != axis else (None,) for place, values in enumerate(axes)]
+        for point in itertools.product(*others):
+            for better, worse in pairs:
+                ends = [[*point[:axis], end, *point[axis + 1 :]] for end in (better, worse)]
+                yield space.build(ends[0]), space.build(ends[1]), axis
+
+
+def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
+    """Yield each aspect in which the first terms are laxer than the second, with the values of both as text."""
+    caps = (*worse.value_caps, *better.value_caps, *worse.listing_caps, *better.listing_caps)
+    categories = {*space.categories, *(name for name, _ in (*caps, *worse.intake_caps, *better.intake_caps))}
+    stricter = better.strictness(categories)
+    for aspect, value in worse.strictness(categories).items():
+        if value < stricter[aspect]:
+            yield aspect, _shown(aspect, value), _shown(aspect, stricter[aspect])
+
+
+def _shown(aspect: str, value: int) -> str:
+    if not aspect.endswith("]"):
+        return f"{value:,}"
+    return "none" if -value == NO_CAP else f"{-value:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something in a policy that holds together and is probably not meant."""
+
+    kind: str
+    """`shadowed`, `overlap` or `gap`."""
+    rule: str
+    """Id of the rule; empty for a gap."""
+    text: str
+    """What it is, with an example."""
+
+
+def find_oddities(policy: Policy) -> list[Oddity]:
+    """Return the rules that never matter, pairs of rules that state the same, and tiers below the best without a measure."""
+    book = policy.rule_book
+    if not book.rules:
+        return []
+    space = build_space(policy, with_overrides=True)
+    idle = {rule.id: rule for rule in book.rules}
+    same: dict[tuple[str, str], str] = {}
+    bare = {Tier.UNRATED, *RATED_TIERS[:-1]}
+    for cell in space.cells():
+        seller = space.situation(0, cell)
+        applied = book.apply(seller)
+        if any(not one.rule.group for one in applied) and not any((*cell.standings, *cell.counts)):
+            bare.discard(seller.tier or RATED_TIERS[-1])
+        terms = book.terms(seller)
+        for name in {one.rule.id for one in applied} & set(idle):
+            others = replace(book, rules=tuple(rule for rule in book.rules if rule.id != name))
+            if others.terms(seller) != terms:
+                del idle[name]
+        for one, other in itertools.combinations(applied, 2):
+            if one.rule.id != other.rule.id and one.current == other.current:
+                same.setdefault((one.rule.id, other.rule.id), space.describe(cell))
+    return [
+        *(
+            Oddity("shadowed", name, "never changes the terms of any seller: others are at least as strict")
+            for name in idle
+        ),
+        *(
+            Oddity("overlap", one, f"states the same as {other} with {where}")
+            for (one, other), where in same.items()
+            if one not in idle and other not in idle
+        ),
+        *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(bare)),
+    ]

@@ -1,0 +1,219 @@
+"""Measures: what a marketplace asks of a seller, as typed values; and terms, what several of them come to together.
+
+Money is a whole number of minor units (cents) of the policy's one currency; shares are parts per million.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from scoring.enums import MeasureKind
+
+MAX_HOLD_DAYS = 180
+"""Days after its capture until which an order's value may be held at most, renewals included."""
+
+MAX_GROUP_DAYS = 30
+"""Days for which a rule for a group holds at most."""
+
+NOTICE_DAYS = 30
+"""Days of notice that a termination gives, unless its rule names the exception."""
+
+FOR_GOOD = 10**6
+"""Stands for the days of a suspension without an end."""
+
+NO_CAP = 2**63 - 1
+"""Stands for a cap that is not set."""
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Money that the seller places beforehand. It buys terms, never a tier or a badge."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementHold:
+    """An order's value is paid out no earlier than some days after its capture."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.SETTLEMENT_HOLD
+    days: int
+    """Days after capture, 1 to MAX_HOLD_DAYS."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollingReserve:
+    """A share of an order's value is held back longer than the rest."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.ROLLING_RESERVE
+    ppm: int
+    """The share, in parts per million."""
+    days: int
+    """Days after capture, 1 to MAX_HOLD_DAYS."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapStep:
+    """A cap that holds from a settled value on."""
+
+    settled_minor: int
+    """Value of the settled orders from which on it holds."""
+    value_minor: int
+    """The cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCap:
+    """The value of the orders captured in one UTC day is limited, and grows with what was settled so far."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.VALUE_CAP
+    value_minor: int
+    """The cap of a seller that has settled nothing."""
+    product_category: str = ""
+    """What is sold; empty for all of it together."""
+    grows: tuple[CapStep, ...] = ()
+    """Steps, rising in both values: the last one that the settled value reaches gives the cap."""
+
+    def after(self, settled_minor: int) -> "ValueCap":
+        """Return the cap of a seller that settled so much: 2,000 that grows to 5,000 from 10,000 is 5,000 at 12,000."""
+        reached = [step.value_minor for step in self.grows if settled_minor >= step.settled_minor]
+        return replace(self, value_minor=reached[-1] if reached else self.value_minor, grows=())
+
+
+@dataclass(frozen=True, slots=True)
+class ListingCap:
+    """The number of listings that are open at a time is limited."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.LISTING_CAP
+    listings: int
+    product_category: str = ""
+    """What is offered; empty for all of it together."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeCap:
+    """The number of new listings in a UTC day is limited; with 0 there is no new intake, and old listings stay."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.INTAKE_CAP
+    new_listings: int
+    product_category: str = ""
+    """What is offered; empty for all of it together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManualReview:
+    """A person looks at each new listing before it is shown."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.MANUAL_REVIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A kind of measure that rests on the tier alone does not apply; what rests on confirmed facts stays."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.WAIVER
+    waives: MeasureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """No trade, for some days or for good. Only a rule that names confirmed facts may ask for it."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.SUSPENSION
+    days: int
+    """How long; FOR_GOOD if it terminates the account."""
+    notice_days: int = 0
+    """Days from the decision that a termination rests on until it begins."""
+    exception: str = ""
+    """Why a termination needs no notice; empty for one with notice."""
+
+    @property
+    def terminates(self) -> bool:
+        """Return whether it has no end."""
+        return self.days == FOR_GOOD
+
+
+Measure = (
+    Deposit | SettlementHold | RollingReserve | ValueCap | ListingCap | IntakeCap | ManualReview | Waiver | Suspension
+)
+
+WAIVABLE = (
+    *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
+    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW),
+)
+"""Kinds that a waiver can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What several measures come to: of each kind the strictest. The default is no measure at all."""
+
+    deposit_minor: int = 0
+    hold_days: int = 0
+    reserve_ppm: int = 0
+    reserve_days: int = 0
+    value_caps: tuple[tuple[str, int], ...] = ()
+    """(product category or empty, cap in minor units), by product category."""
+    listing_caps: tuple[tuple[str, int], ...] = ()
+    intake_caps: tuple[tuple[str, int], ...] = ()
+    manual_review: bool = False
+    suspension_days: int = 0
+
+    def strictness(self, categories: Iterable[str]) -> dict[str, int]:
+        """Return by aspect a number that is larger where the terms are stricter; `categories`: of which caps are compared.
+
+        A cap for all product categories bounds each of them.
+        """
+        aspects = {
+            "deposit_minor": self.deposit_minor,
+            "hold_days": self.hold_days,
+            "reserve_ppm": self.reserve_ppm,
+            "reserve_days": self.reserve_days,
+            "manual_review": int(self.manual_review),
+            "suspension_days": self.suspension_days,
+        }
+        for name in ("value_caps", "listing_caps", "intake_caps"):
+            caps: Mapping[str, int] = dict(getattr(self, name))
+            of_all = caps.get("", NO_CAP)
+            for category in {"", *categories}:
+                aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
+        return aspects
+
+
+def combine(measures: Iterable[Measure]) -> Terms:
+    """Return the terms that measures come to; waivers among them are without effect here (`scoring.policy.rules`).
+
+    Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for 90 come to a hold of 14 days
+    and a reserve of 100,000 ppm for 90.
+    """
+    found = Terms()
+    caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}
+    for measure in measures:
+        match measure:
+            case Deposit(amount_minor=amount):
+                found = replace(found, deposit_minor=max(found.deposit_minor, amount))
+            case SettlementHold(days=days):
+                found = replace(found, hold_days=max(found.hold_days, days))
+            case RollingReserve(ppm=ppm, days=days):
+                found = replace(
+                    found, reserve_ppm=max(found.reserve_ppm, ppm), reserve_days=max(found.reserve_days, days)
+                )
+            case ManualReview():
+                found = replace(found, manual_review=True)
+            case Suspension(days=days):
+                found = replace(found, suspension_days=max(found.suspension_days, days))
+            case ValueCap(value_minor=cap, product_category=category):
+                caps["value_caps"][category] = min(caps["value_caps"].get(category, NO_CAP), cap)
+            case ListingCap(listings=cap, product_category=category):
+                caps["listing_caps"][category] = min(caps["listing_caps"].get(category, NO_CAP), cap)
+            case IntakeCap(new_listings=cap, product_category=category):
+                caps["intake_caps"][category] = min(caps["intake_caps"].get(category, NO_CAP), cap)
+    return replace(
+        found,
+        value_caps=tuple(sorted(caps["value_caps"].items())),
+        listing_caps=tuple(sorted(caps["listing_caps"].items())),
+        intake_caps=tuple(sorted(caps["intake_caps"].items())),
+    )

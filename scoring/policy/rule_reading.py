@@ -1,0 +1,261 @@
+"""Reading the rules of a policy from the data of its file. What is wrong is noted by its path."""
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.policy.measures import (
+    FOR_GOOD,
+    MAX_GROUP_DAYS,
+    MAX_HOLD_DAYS,
+    NOTICE_DAYS,
+    PPM,
+    WAIVABLE,
+    CapStep,
+    Deposit,
+    IntakeCap,
+    ListingCap,
+    ManualReview,
+    Measure,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    ValueCap,
+    Waiver,
+)
+from scoring.policy.parts import Part
+from scoring.policy.rules import Counter, Group, Rule, RuleBook
+from scoring.time import parse_day
+
+MAX_RULES = 200
+MAX_MEASURES = 20
+MAX_STEPS = 20
+MAX_VALUE_MINOR = 10**15
+MAX_LISTINGS = 1_000_000_000
+MAX_DAYS = 3_660
+MAX_STANDING = 1_000_000
+MAX_INCIDENTS = 1_000
+MAX_SUSPENSION_DAYS = 366
+EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
+"""Why a termination may do without notice."""
+
+_CURRENCY = re.compile("[A-Z]{3}")
+_RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+_NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
+_GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
+
+
+def read_rules(root: Part) -> RuleBook:
+    """Return the rules of a file, none if it states none. Errors are noted in `root`."""
+    rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES))
+    ids = [rule.id for rule in rules]
+    for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
+        root.refuse("rules", f"has two rules with the id {twice}")
+    amounts = any(isinstance(measure, Deposit | ValueCap) for rule in rules for measure in rule.measures)
+    currency = ""
+    if "currency" in root or amounts:
+        currency = root.text("currency")
+        if currency and not _CURRENCY.fullmatch(currency):
+            root.refuse("currency", "must be the ISO 4217 code of all amounts, such as EUR")
+    return RuleBook(rules, currency, _read_hold_limits(root))
+
+
+def _read_hold_limits(root: Part) -> Mapping[str, int]:
+    """Return the most days of a hold by marketplace."""
+    if "hold_limits" not in root:
+        return MappingProxyType({})
+    part = root.part("hold_limits")
+    for name in part.data:
+        if not _NAME.fullmatch(str(name)):
+            part.refuse(str(name), "must be the id of a marketplace")
+    return MappingProxyType({str(name): part.number(str(name), 1, MAX_HOLD_DAYS) for name in part.data})
+
+
+def _read_rule(part: Part, has_standing: bool) -> Rule:
+    """Return one rule; of what is wrong the parts that hold together are returned."""
+    name = part.text("id")
+    if not _RULE_ID.fullmatch(name):
+        part.refuse("id", "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit")
+    standing_from, standing_below = _read_standing(part, has_standing)
+    counter, incidents = _read_counter(part)
+    measures = part.list_of_parts("measures", MAX_MEASURES)
+    if not measures:
+        part.refuse("measures", "must state one measure or more")
+    rule = Rule(
+        id=name,
+        reference=part.text("reference", 1),
+        measures=tuple(measure for one in measures if (measure := _read_measure(one)) is not None),
+        tiers=_read_tiers(part),
+        standing_from=standing_from,
+        standing_below=standing_below,
+        counter=counter,
+        incidents=incidents,
+        group=_read_group(part),
+    )
+    _refuse_what_a_rule_may_not(part, rule)
+    return rule
+
+
+def _refuse_what_a_rule_may_not(part: Part, rule: Rule) -> None:
+    """Note the measures that the conditions of a rule do not allow."""
+    for index, measure in enumerate(rule.measures):
+        place = f"measures[{index}]"
+        if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
+            part.refuse(
+                place,
+                "suspends by a model or a tier alone; a suspension needs confirmed facts: state"
+                " standing.from of at least 1, or confirmed",
+            )
+        if rule.group is not None and (
+            not isinstance(measure, IntakeCap) or measure.product_category != rule.group.product_category
+        ):
+            part.refuse(
+                place, "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
+            )
+    if rule.group is not None and (rule.tiers or rule.names_confirmed_facts):
+        part.refuse("group", "must be the only condition of its rule")
+
+
+def _read_tiers(part: Part) -> frozenset[Tier]:
+    if "tiers" not in part:
+        return frozenset()
+    return frozenset(Tier[word.upper()] for word in part.words("tiers", [tier.name.lower() for tier in Tier]))
+
+
+def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
+    """Return the band of standing that a rule is for: (from, below)."""
+    if "standing" not in part:
+        return 0, None
+    if not has_standing:
+        part.refuse("standing", "has no meaning in a policy without a table [standing]")
+    band = part.part("standing")
+    first = band.number("from", 1, MAX_STANDING)
+    below = band.number("below", 1, MAX_STANDING) if "below" in band else None
+    if below is not None and below <= first:
+        band.refuse("below", f"must be more than from, {first:,}")
+    return first, below
+
+
+def _read_counter(part: Part) -> tuple[Counter | None, int]:
+    """Return what confirmed incidents a rule counts, and how many it asks for."""
+    if "confirmed" not in part:
+        return None, 0
+    counted = part.part("confirmed")
+    every = [category.name.lower() for category in Category]
+    categories = counted.words("categories", every) if "categories" in counted else every
+    severity = counted.word("severity", [severity.name.lower() for severity in Severity], "minor")
+    counter = Counter(
+        frozenset(Category[word.upper()] for word in categories),
+        Severity[severity.upper()],
+        counted.number("days", 1, MAX_DAYS),
+    )
+    return counter, counted.number("incidents", 1, MAX_INCIDENTS, 1)
+
+
+def _read_group(part: Part) -> Group | None:
+    """Return the group that a rule is for: a product category, for at most MAX_GROUP_DAYS days, on a legal ground."""
+    if "group" not in part:
+        return None
+    group = part.part("group")
+    for name in sorted(set(group.data) - set(_GROUP_PARTS)):
+        group.refuse(name, "makes no group: a group is a product category, never a nationality or a personal attribute")
+    days = [_read_day(group, name) for name in ("from", "until")]
+    if days[1] < days[0]:
+        group.refuse("until", "lies before from")
+    elif days[1] - days[0] >= MAX_GROUP_DAYS:
+        group.refuse("until", f"must be within {MAX_GROUP_DAYS} days, from and until included")
+    return Group(group.text("product_category", 1), days[0], days[1], group.text("legal_ground", 1))
+
+
+def _read_day(part: Part, name: str) -> int:
+    """Return a date `YYYY-MM-DD`, stated as text, as days since 1970-01-01."""
+    try:
+        return parse_day(part.text(name, 1))
+    except ValueError:
+        part.refuse(name, 'must be a date in quotation marks, such as "2026-11-01"')
+        return 0
+
+
+def _read_measure(part: Part) -> Measure | None:
+    """Return one measure; None, with an error, if its kind is unknown."""
+    kind = part.word("kind", [kind.name.lower() for kind in MeasureKind])
+    if kind != part.data.get("kind"):
+        part.skip_others()
+        return None
+    return _READERS[MeasureKind[kind.upper()]](part)
+
+
+def _read_deposit(part: Part) -> Measure:
+    return Deposit(part.number("amount_minor", 1, MAX_VALUE_MINOR))
+
+
+def _read_hold(part: Part) -> Measure:
+    return SettlementHold(part.number("days", 1, MAX_HOLD_DAYS))
+
+
+def _read_reserve(part: Part) -> Measure:
+    return RollingReserve(part.number("ppm", 1, PPM), part.number("days", 1, MAX_HOLD_DAYS))
+
+
+def _read_value_cap(part: Part) -> Measure:
+    """Return a cap on value, whose steps rise in what was settled and in what it allows."""
+    value = part.number("value_minor", 0, MAX_VALUE_MINOR)
+    steps = [
+        CapStep(step.number("settled_minor", 1, MAX_VALUE_MINOR), step.number("value_minor", 1, MAX_VALUE_MINOR))
+        for step in part.list_of_parts("grows", MAX_STEPS)
+    ]
+    for before, step in zip([CapStep(0, value), *steps], steps, strict=False):
+        if step.settled_minor <= before.settled_minor or step.value_minor <= before.value_minor:
+            part.refuse("grows", "must rise from step to step, in settled_minor and in value_minor")
+            break
+    return ValueCap(value, _read_product_category(part), tuple(steps))
+
+
+def _read_listing_cap(part: Part) -> Measure:
+    return ListingCap(part.number("listings", 0, MAX_LISTINGS), _read_product_category(part))
+
+
+def _read_intake_cap(part: Part) -> Measure:
+    return IntakeCap(part.number("new_listings", 0, MAX_LISTINGS), _read_product_category(part))
+
+
+def _read_product_category(part: Part) -> str:
+    return part.text("product_category", 1) if "product_category" in part else ""
+
+
+def _read_waiver(part: Part) -> Measure:
+    return Waiver(MeasureKind[part.word("waives", [kind.name.lower() for kind in WAIVABLE]).upper()])
+
+
+def _read_suspension(part: Part) -> Measure:
+    """Return a suspension of some days, or a termination with its notice or the exception from it."""
+    if not part.flag("terminates"):
+        for name in ("notice_days", "exception"):
+            if name in part:
+                part.refuse(name, "is of a termination alone: state terminates = true, or leave it out")
+        return Suspension(part.number("days", 1, MAX_SUSPENSION_DAYS))
+    if "days" in part:
+        part.refuse("days", "has no meaning beside terminates = true")
+    if "exception" in part:
+        exception = part.word("exception", EXCEPTIONS)
+        return Suspension(FOR_GOOD, part.number("notice_days", 0, MAX_SUSPENSION_DAYS, 0), exception)
+    if "notice_days" not in part:
+        part.refuse(
+            "notice_days", f"must be stated: at least {NOTICE_DAYS}, unless exception names why there is no notice"
+        )
+    return Suspension(FOR_GOOD, part.number("notice_days", NOTICE_DAYS, MAX_SUSPENSION_DAYS, NOTICE_DAYS))
+
+
+_READERS: Mapping[MeasureKind, Callable[[Part], Measure]] = {
+    MeasureKind.DEPOSIT: _read_deposit,
+    MeasureKind.SETTLEMENT_HOLD: _read_hold,
+    MeasureKind.ROLLING_RESERVE: _read_reserve,
+    MeasureKind.VALUE_CAP: _read_value_cap,
+    MeasureKind.LISTING_CAP: _read_listing_cap,
+    MeasureKind.INTAKE_CAP: _read_intake_cap,
+    MeasureKind.MANUAL_REVIEW: lambda _: ManualReview(),
+    MeasureKind.WAIVER: _read_waiver,
+    MeasureKind.SUSPENSION: _read_suspension,
+}
+"""How the values of each kind of measure are read."""

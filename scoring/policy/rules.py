@@ -1,0 +1,140 @@
+"""Rules: under which facts which measures hold. A rule's conditions all hold, or none of its measures do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What is counted: incidents with a confirmed violation of some categories, of some severity, that happened lately."""
+
+    categories: frozenset[Category]
+    severity: Severity
+    """The lowest severity that counts."""
+    days: int
+    """For how many UTC days a violation counts, from the day it happened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A product category whose intake is limited for everybody, for a time."""
+
+    product_category: str
+    first_day: int
+    """The first day of it, in days since 1970-01-01."""
+    last_day: int
+    """The last day of it."""
+    legal_ground: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a policy. Without any condition it holds for every seller."""
+
+    id: str
+    reference: str
+    """What a seller reads it in, such as a section of the terms."""
+    measures: tuple[Measure, ...]
+    tiers: frozenset[Tier] = frozenset()
+    """The tiers it is for; empty for all, and while there is no tier."""
+    standing_from: int = 0
+    """The lowest standing it is for; 0 if it names none."""
+    standing_below: int | None = None
+    """The standing from which on it is no longer for a seller; None if it has no upper end."""
+    counter: Counter | None = None
+    """The confirmed incidents it counts; None if it counts none."""
+    incidents: int = 0
+    """How many of these it asks for at least."""
+    group: Group | None = None
+
+    @property
+    def names_confirmed_facts(self) -> bool:
+        """Return whether it holds only after confirmed violations, whatever a model says."""
+        return self.standing_from > 0 or self.incidents > 0
+
+    def holds(self, seller: "Situation") -> bool:
+        """Return whether all of its conditions hold."""
+        if self.tiers and seller.tier not in self.tiers:
+            return False
+        if seller.standing < self.standing_from:
+            return False
+        if self.standing_below is not None and seller.standing >= self.standing_below:
+            return False
+        if self.counter is not None and seller.incidents.get(self.counter, 0) < self.incidents:
+            return False
+        return self.group is None or self.group.first_day <= seller.day <= self.group.last_day
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that rules look at of one seller at one time."""
+
+    tier: Tier | None
+    """None while there is none, since no model is served."""
+    standing: int = 0
+    incidents: Mapping[Counter, int] = field(default_factory=dict)
+    """By counter the number of incidents; none where it is missing."""
+    settled_minor: Mapping[str, int] = field(default_factory=dict)
+    """Value of the settled orders by product category, and under the empty text of all; 0 where it is missing."""
+    day: int = 0
+    """Days since 1970-01-01."""
+    marketplace: str = ""
+
+
+class Applied(NamedTuple):
+    """One measure of one rule that holds."""
+
+    rule: Rule
+    stated: Measure
+    """As the rule states it."""
+    current: Measure
+    """As it is for this seller: grown by what it settled, within the limit of its marketplace."""
+    waived: bool
+    """Whether another rule waives it, so that it has no effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """The rules of a policy, and the limits on what they state."""
+
+    rules: tuple[Rule, ...] = ()
+    currency: str = ""
+    """ISO 4217 code of all amounts; empty if there are none."""
+    hold_limits: Mapping[str, int] = field(default_factory=dict)
+    """By marketplace the most days of a hold or a reserve, where it is less than 180."""
+
+    def apply(self, seller: Situation) -> list[Applied]:
+        """Return every measure of every rule that holds, in the order of the file."""
+        holding = [rule for rule in self.rules if rule.holds(seller)]
+        waived = {measure.waives for rule in holding for measure in rule.measures if isinstance(measure, Waiver)}
+        return [
+            Applied(rule, measure, self._current(measure, seller), _is_waived(rule, measure, waived))
+            for rule in holding
+            for measure in rule.measures
+        ]
+
+    def terms(self, seller: Situation) -> Terms:
+        """Return what all measures that hold and are not waived come to."""
+        return combine(applied.current for applied in self.apply(seller) if not applied.waived)
+
+    def _current(self, measure: Measure, seller: Situation) -> Measure:
+        limit = self.hold_limits.get(seller.marketplace)
+        match measure:
+            case ValueCap():
+                return measure.after(seller.settled_minor.get(measure.product_category, 0))
+            case SettlementHold() if limit is not None:
+                return replace(measure, days=min(measure.days, limit))
+            case RollingReserve() if limit is not None:
+                return replace(measure, days=min(measure.days, limit))
+        return measure
+
+
+NO_RULES = RuleBook()
+
+
+def _is_waived(rule: Rule, measure: Measure, waived: set[MeasureKind]) -> bool:
+    return measure.kind in waived and not rule.names_confirmed_facts

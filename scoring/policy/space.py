@@ -1,0 +1,211 @@
+"""All situations that policies tell apart, as finitely many cells: within a cell no answer of theirs changes.
+
+A policy is piecewise constant: it asks only whether points, a standing, a count, a settled value or a day reach a value that
+it states. The cells of several policies are those of all these values together, so that a comparison of cells is exact.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from scoring.enums import RATED_TIERS, Tier
+from scoring.policy.measures import ValueCap
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Counter, Situation
+from scoring.time import format_day
+
+MAX_CELLS = 200_000
+"""Cells that are looked at; policies that tell more apart are refused."""
+
+MAX_POINTS = 1_000
+
+
+class Cell(NamedTuple):
+    """One cell, by the lowest value of each of its ranges. What it holds is the same for every seller in it."""
+
+    points: int | None
+    """Points that decide the tier; None for a seller that is UNRATED."""
+    tier: Tier | None
+    """The tier that a person set, if one did."""
+    standings: tuple[int, ...]
+    """Standing by each table of the policies."""
+    counts: tuple[int, ...]
+    """Incidents by each counter."""
+    settled: tuple[int, ...]
+    """Settled value of each product category."""
+    day: int
+    marketplace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The cells of some policies."""
+
+    policies: tuple[Policy, ...]
+    points: tuple[int | None, ...]
+    """None for UNRATED, then the lowest points of each band."""
+    tiers: tuple[Tier | None, ...]
+    """None, and if it is wanted each tier that a person may set."""
+    table: tuple[int, ...]
+    """By policy, the place of its table of standing among `standings`."""
+    standings: tuple[tuple[int, ...], ...]
+    counters: tuple[Counter, ...]
+    counts: tuple[tuple[int, ...], ...]
+    categories: tuple[str, ...]
+    """Product categories of caps that grow; the empty text stands for all of them together."""
+    settled: tuple[tuple[int, ...], ...]
+    days: tuple[int, ...]
+    marketplaces: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of cells, those that no seller can be in included."""
+        size = len(self.points) * len(self.tiers) * len(self.days) * len(self.marketplaces)
+        for values in (*self.standings, *self.counts, *self.settled):
+            size *= len(values)
+        return size
+
+    def axes(self) -> list[tuple[Any, ...]]:
+        """Return the values of each axis, in the order that `build` takes them in."""
+        return [self.points, self.tiers, *self.standings, *self.counts, *self.settled, self.days, self.marketplaces]
+
+    def build(self, values: Sequence[Any]) -> Cell:
+        """Return the cell of one value of each axis."""
+        first = 2 + len(self.standings)
+        second = first + len(self.counts)
+        last = second + len(self.settled)
+        standings, counts, settled = (tuple(values[a:b]) for a, b in ((2, first), (first, second), (second, last)))
+        return Cell(values[0], values[1], standings, counts, settled, values[last], values[last + 1])
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield every cell that a seller can be in, as far as its values exclude each other plainly."""
+        for values in itertools.product(*self.axes()):
+            cell = self.build(values)
+            if self.is_possible(cell):
+                yield cell
+
+    def is_possible(self, cell: Cell) -> bool:
+        """Return whether a seller can be in a cell, as far as its values alone show."""
+        if cell.points is None and (any(cell.standings) or any(cell.counts)):
+            return False  # a confirmed violation makes a seller rated
+        for narrow, wide in self._nested():
+            if cell.counts[narrow] > _last_of(self.counts[wide], cell.counts[wide]):
+                return False
+        if "" in self.categories:
+            place = self.categories.index("")
+            of_all = _last_of(self.settled[place], cell.settled[place])
+            return all(value <= of_all for value in cell.settled)
+        return True
+
+    def _nested(self) -> Iterator[tuple[int, int]]:
+        """Yield the places of two counters of which the first counts no incident that the second does not."""
+        for (a, narrow), (b, wide) in itertools.permutations(enumerate(self.counters), 2):
+            if narrow.categories <= wide.categories and narrow.severity >= wide.severity and narrow.days <= wide.days:
+                yield a, b
+
+    def situation(self, place: int, cell: Cell) -> Situation:
+        """Return how policy number `place` sees the sellers in a cell."""
+        policy = self.policies[place]
+        standing = cell.standings[self.table[place]]
+        tier = cell.tier
+        if tier is None:
+            tier = Tier.UNRATED if cell.points is None else policy.tier_with_standing(cell.points, standing)
+        return Situation(
+            tier=tier,
+            standing=standing if policy.standing is not None else 0,
+            incidents=dict(zip(self.counters, cell.counts, strict=True)),
+            settled_minor=dict(zip(self.categories, cell.settled, strict=True)),
+            day=cell.day,
+            marketplace=cell.marketplace,
+        )
+
+    def describe(self, cell: Cell) -> str:
+        """Return the ranges of a cell for a person, such as `points 500 to 599, standing 12 or more`."""
+        parts = []
+        if cell.tier is not None:
+            parts.append(f"tier {cell.tier.name.lower()} set by a person")
+        elif cell.points is None:
+            parts.append("unrated")
+        else:
+            parts.append(f"points {_range(self.points[1:], cell.points, MAX_POINTS)}")
+        for place, value in enumerate(cell.standings):
+            if len(self.standings[place]) > 1:
+                names = [p.name for p, table in zip(self.policies, self.table, strict=True) if table == place]
+                whose = f" by {names[0]}" if len(self.standings) > 1 else ""
+                parts.append(f"standing {_range(self.standings[place], value)}{whose}")
+        parts += [
+            f"{_range(self.counts[place], value)} incidents of {describe_counter(counter)}"
+            for place, (counter, value) in enumerate(zip(self.counters, cell.counts, strict=True))
+        ]
+        parts += [
+            f"settled value {_range(self.settled[place], value)}" + (f" of {category}" if category else "")
+            for place, (category, value) in enumerate(zip(self.categories, cell.settled, strict=True))
+        ]
+        if len(self.days) > 1:
+            parts.append(f"from {format_day(cell.day)}" if cell.day else f"before {format_day(self.days[1])}")
+        if len(self.marketplaces) > 1:
+            parts.append(f"marketplace {cell.marketplace}" if cell.marketplace else "another marketplace")
+        return ", ".join(parts)
+
+
+def describe_counter(counter: Counter) -> str:
+    """Return what a counter counts: `counterfeit, safety of at least major in 365 days`."""
+    categories = ", ".join(sorted(category.name.lower() for category in counter.categories))
+    return f"{categories} of at least {counter.severity.name.lower()} in {counter.days} days"
+
+
+def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
+    """Return the space of some policies. Tiers that a person sets are cells of their own if `with_overrides`."""
+    rules = [rule for policy in policies for rule in policy.rule_book.rules]
+    tables: list[object] = []
+    table, edges = [], []
+    for policy in policies:
+        key = policy.standing and (policy.standing.points, policy.standing.expiry_days, policy.standing.incident_cap)
+        if key not in tables:
+            tables.append(key)
+            edges.append({0})
+        place = tables.index(key)
+        table.append(place)
+        if policy.standing is not None:
+            edges[place] |= set(policy.standing.at_most.values())
+            for rule in policy.rule_book.rules:
+                edges[place] |= {rule.standing_from, rule.standing_below or 0}
+    thresholds: dict[Counter, set[int]] = {}
+    steps: dict[str, set[int]] = {}
+    days = {0}
+    for rule in rules:
+        if rule.counter is not None:
+            thresholds.setdefault(rule.counter, {0}).add(rule.incidents)
+        if rule.group is not None:
+            days |= {rule.group.first_day, rule.group.last_day + 1}
+        for measure in rule.measures:
+            if isinstance(measure, ValueCap) and measure.grows:
+                steps.setdefault(measure.product_category, {0}).update(s.settled_minor for s in measure.grows)
+    cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
+    return Space(
+        policies=policies,
+        points=(None, *sorted({0, *cut_offs})),
+        tiers=(None, Tier.UNRATED, *RATED_TIERS) if with_overrides else (None,),
+        table=tuple(table),
+        standings=tuple(tuple(sorted(values)) for values in edges),
+        counters=tuple(thresholds),
+        counts=tuple(tuple(sorted(values)) for values in thresholds.values()),
+        categories=tuple(steps),
+        settled=tuple(tuple(sorted(values)) for values in steps.values()),
+        days=tuple(sorted(days)),
+        marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
+    )
+
+
+def _last_of(values: Sequence[int], first: int) -> int:
+    """Return the largest value of the range that begins at `first`; the next range begins with the next of `values`."""
+    place = values.index(first) + 1
+    return values[place] - 1 if place < len(values) else 2**63 - 1
+
+
+def _range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
+    """Return the range that begins at `first` as text: `6 to 11`, `12 or more`, `0`."""
+    last = _last_of([value for value in values if value is not None], first)
+    if last == 2**63 - 1:
+        return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"
+    return f"{first:,} to {last:,}" if last > first else f"{first:,}"

@@ -1,0 +1,302 @@
+"""Rules: what holds for a seller, what several measures come to, and that who is worse never has better terms."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import Category, MeasureKind, Severity, Tier
+from scoring.errors import PolicyRefused
+from scoring.policy.checking import find_oddities
+from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.policy.rules import Counter, Situation
+from tests.scoring.policy.policies import SHIPPED, data, standing
+
+SUSPENDED = {"kind": "suspension", "days": 7}
+HOLD = {"kind": "settlement_hold", "days": 7}
+
+
+def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, Any]:
+    return {"id": name, "reference": "terms 1", "measures": list(measures), **conditions}
+
+
+def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
+    return parse_policy(data(standing=standing(), currency="EUR", rules=list(rules), **parts))
+
+
+def shipped(name: str) -> Policy:
+    return parse_policy(tomllib.loads(Path(SHIPPED).with_name(f"{name}.toml").read_text(encoding="utf-8")))
+
+
+def refused(*rules: dict[str, Any], **parts: Any) -> str:
+    with pytest.raises(PolicyRefused) as error:
+        policy_of(*rules, **parts)
+    return str(error.value)
+
+
+def test_the_worked_terms() -> None:
+    """Of each kind the strictest: holds of 7 and 14 days, and two reserves of which each is stricter in one way."""
+    measures = [SettlementHold(7), RollingReserve(100_000, 30), SettlementHold(14), RollingReserve(50_000, 90)]
+    assert combine(measures) == Terms(hold_days=14, reserve_ppm=100_000, reserve_days=90)
+    assert combine([]) == Terms()
+
+
+def test_a_cap_grows_with_what_was_settled() -> None:
+    """By steps, so that a policy stays piecewise constant: 2,000 that grows to 5,000 from 10,000 on."""
+    cap = ValueCap(2_000, grows=(CapStep(10_000, 5_000), CapStep(50_000, 20_000)))
+    assert [cap.after(settled).value_minor for settled in (0, 9_999, 10_000, 12_000, 50_000)] == [
+        *(2_000, 2_000, 5_000, 5_000, 20_000),
+    ]
+
+
+@pytest.mark.parametrize("name", ["default", "general", "ladder"])
+def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
+    """No rule without effect, none stated twice, no tier forgotten."""
+    assert find_oddities(shipped(name)) == []
+
+
+def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
+    """A suspension of 7, 14 and 21 days, then the account is closed with 30 days of notice."""
+    book = shipped("ladder").rule_book
+    days = [book.terms(Situation(Tier.PROBATION, points)).suspension_days for points in (0, 11, 12, 24, 36, 47)]
+    assert days == [0, 0, 7, 14, 21, 21]
+    [closed] = [one.current for one in book.apply(Situation(Tier.PROBATION, 48)) if one.rule.id == "step-48"][:1]
+    assert (closed.kind, closed.terminates, closed.notice_days) == (MeasureKind.SUSPENSION, True, 30)  # type: ignore[union-attr]
+
+
+def test_no_tier_alone_suspends() -> None:
+    """Every tier of the general policy without a confirmed violation, and a rule for a tier that tries."""
+    book = shipped("general").rule_book
+    assert all(book.terms(Situation(tier)).suspension_days == 0 for tier in (None, *Tier))
+    assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED, tiers=["probation"]))
+    assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED))
+    policy_of(rule("x", SUSPENDED, tiers=["probation"], standing={"from": 1}))
+
+
+def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
+    """A rule on confirmed facts asks for no model: it holds while there is no tier, too."""
+    counterfeit = {"categories": ["counterfeit"], "severity": "critical", "incidents": 2, "days": 90}
+    book = policy_of(rule("x", SUSPENDED, confirmed=counterfeit)).rule_book
+    counter = Counter(frozenset({Category.COUNTERFEIT}), Severity.CRITICAL, 90)
+    for tier in (None, Tier.EXEMPLARY):
+        assert book.terms(Situation(tier, incidents={counter: 1})).suspension_days == 0
+        assert book.terms(Situation(tier, incidents={counter: 2})).suspension_days == 7
+
+
+def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do() -> None:
+    """Whoever has a confirmed violation keeps the hold of that rule."""
+    book = policy_of(
+        rule("all", HOLD),
+        rule("facts", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),
+        rule("best", {"kind": "waiver", "waives": "settlement_hold"}, tiers=["exemplary"]),
+    ).rule_book
+    assert book.terms(Situation(Tier.EXEMPLARY)).hold_days == 0
+    assert book.terms(Situation(Tier.EXEMPLARY, standing=1)).hold_days == 3
+    assert book.terms(Situation(Tier.TRUSTED)).hold_days == 7
+    assert [one.waived for one in book.apply(Situation(Tier.EXEMPLARY, standing=1))] == [True, False, False]
+
+
+def test_a_marketplace_may_allow_shorter_holds() -> None:
+    """The stated value stays beside the one that holds there."""
+    book = policy_of(rule("x", {"kind": "settlement_hold", "days": 90}), hold_limits={"shop": 60}).rule_book
+    [applied] = book.apply(Situation(Tier.STANDARD, marketplace="shop"))
+    assert (applied.stated, applied.current) == (SettlementHold(90), SettlementHold(60))
+    assert book.terms(Situation(Tier.STANDARD, marketplace="other")).hold_days == 90
+
+
+def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing_else() -> None:
+    """Of a product category, for at most 30 days; a nationality or an attribute makes no group."""
+    group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
+    stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
+    book = policy_of(rule("toys", stop, group=group)).rule_book
+    first = 20_513
+    held = [bool(book.apply(Situation(Tier.TRUSTED, day=day))) for day in (first - 1, first, first + 29, first + 30)]
+    assert held == [False, True, True, False]
+    assert "must be within 30 days" in refused(rule("x", stop, group=group | {"until": "2026-03-31"}))
+    assert "legal_ground must be given as text" in refused(rule("x", stop, group=group | {"legal_ground": ""}))
+    assert "never a nationality" in refused(rule("x", stop, group=group | {"country": "CN"}))
+    assert "limits new intake alone" in refused(rule("x", HOLD, group=group))
+    assert "limits new intake alone" in refused(rule("x", stop | {"product_category": "books"}, group=group))
+    assert "only condition" in refused(rule("x", stop, group=group, tiers=["trusted"]))
+
+
+@pytest.mark.parametrize(
+    ("measure", "fault"),
+    [
+        ({"kind": "fine"}, "kind must be one of"),
+        ({"kind": "deposit", "amount_minor": 10.5}, "state amounts in minor units, such as cents"),
+        ({"kind": "settlement_hold", "days": 181}, "days must be a whole number, 1 to 180"),
+        ({"kind": "rolling_reserve", "ppm": 1_000_001, "days": 9}, "ppm must be a whole number"),
+        ({"kind": "rolling_reserve", "ppm": 10}, "days must be a whole number"),
+        ({"kind": "settlement_hold", "days": 1, "dayz": 2}, "dayz is not a part of a policy"),
+        ({"kind": "waiver", "waives": "suspension"}, "waives must be one of"),
+        ({"kind": "waiver", "waives": "waiver"}, "waives must be one of"),
+        ({"kind": "value_cap", "value_minor": 5, "grows": [{"settled_minor": 9, "value_minor": 4}]}, "must rise"),
+        ({"kind": "suspension", "terminates": True}, "notice_days must be stated"),
+        ({"kind": "suspension", "terminates": True, "notice_days": 29}, "notice_days must be a whole number, 30 to"),
+        ({"kind": "suspension", "terminates": True, "exception": "we like"}, "exception must be one of"),
+        ({"kind": "suspension", "days": 7, "notice_days": 1}, "notice_days is of a termination alone"),
+        ({"kind": "suspension", "terminates": True, "days": 7, "notice_days": 30}, "days has no meaning"),
+    ],
+)
+def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str, Any], fault: str) -> None:
+    """With what it must be."""
+    text = refused(rule("x", measure, standing={"from": 1}))
+    assert "rules[0].measures[0]" in text
+    assert fault in text
+
+
+def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
+    """Two rules, each with faults of its own, and money without a currency."""
+    with pytest.raises(PolicyRefused) as error:
+        parse_policy(
+            data(
+                rules=[
+                    rule("Bad id", {"kind": "deposit", "amount_minor": 1}, tiers=["gold"], standing={"from": 3}),
+                    rule("x", HOLD, confirmed={"categories": ["theft"], "incidents": 0}),
+                    rule("x", standing={"from": 5, "below": 5}),
+                ]
+            )
+        )
+    for fault in (
+        "rules[0].id must be 1 to 64 of a-z",
+        "rules[0].tiers must be a list",
+        "rules[0].standing has no meaning in a policy without a table [standing]",
+        "rules[1].confirmed.categories must be a list",
+        "rules[1].confirmed.incidents must be a whole number, 1 to",
+        "rules[1].confirmed.days must be a whole number",
+        "rules[2].measures must state one measure or more",
+        "rules[2].standing.below must be more than from",
+        "rules has two rules with the id x",
+        "currency must be given as text",
+    ):
+        assert fault in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"),
+    [
+        (
+            [rule("x", HOLD, tiers=["trusted"])],
+            "hold_days is 0 with points 500 to 599, standing 0 to 1, and 7 with points 600 to 699, standing 0 to 1",
+        ),
+        (
+            [rule("x", HOLD, tiers=["probation"])],
+            "hold_days is 0 with unrated, standing 0 to 1, and 7 with points 0 to 499, standing 0 to 1",
+        ),
+        ([rule("x", SUSPENDED, standing={"from": 3, "below": 9})], "suspension_days is 0 with"),
+        (
+            [
+                rule("a", {"kind": "value_cap", "value_minor": 9}, tiers=["unrated", "probation"]),
+                rule("b", {"kind": "value_cap", "value_minor": 5, "product_category": "toys"}, tiers=["standard"]),
+            ],
+            "value_caps[toys] is 9 with",
+        ),
+        (
+            [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, standing={"from": 2}), rule("y", HOLD)],
+            "hold_days is 0 with",
+        ),
+    ],
+)
+def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
+    rules: list[dict[str, Any]], fault: str
+) -> None:
+    """As points fall, as a standing rises, and for a seller of whom nothing is known."""
+    assert fault in refused(*rules)
+
+
+def test_what_is_stated_in_vain_is_shown() -> None:
+    """A rule that others always outdo, two that state the same, and tiers that no rule is for."""
+    odd = find_oddities(
+        policy_of(
+            rule("long", {"kind": "settlement_hold", "days": 9}, tiers=["unrated", "probation"]),
+            rule("short", HOLD, tiers=["unrated"]),
+            rule("one", {"kind": "manual_review"}, standing={"from": 3}),
+            rule("two", {"kind": "manual_review"}, SUSPENDED, standing={"from": 3}),
+        )
+    )
+    assert [(o.kind, o.rule) for o in odd] == [
+        *(("shadowed", "short"), ("shadowed", "one"), ("gap", ""), ("gap", "")),
+    ]
+    both = find_oddities(
+        policy_of(
+            rule("low", HOLD, tiers=["unrated", "probation"]),
+            rule("high", HOLD, tiers=["unrated", "probation", "standard"]),
+            rule("facts", HOLD, standing={"from": 3}),
+        )
+    )
+    assert [(o.kind, o.rule) for o in both] == [("shadowed", "low"), ("overlap", "high"), ("gap", "")]
+
+
+tiers_of_rules = st.lists(st.sampled_from([t.name.lower() for t in Tier]), min_size=1, max_size=5, unique=True)
+conditions = st.one_of(
+    st.fixed_dictionaries({"tiers": tiers_of_rules}),
+    st.fixed_dictionaries({"standing": st.fixed_dictionaries({"from": st.integers(1, 20)})}),
+    st.fixed_dictionaries(
+        {"confirmed": st.fixed_dictionaries({"incidents": st.integers(1, 3), "days": st.sampled_from([30, 90])})}
+    ),
+    st.just({}),
+)
+measures = st.one_of(
+    st.integers(1, 180).map(lambda days: {"kind": "settlement_hold", "days": days}),
+    st.tuples(st.integers(1, 10**6), st.integers(1, 180)).map(
+        lambda v: {"kind": "rolling_reserve", "ppm": v[0], "days": v[1]}
+    ),
+    st.tuples(st.integers(0, 9), st.sampled_from(["", "toys"]), st.integers(1, 50)).map(
+        lambda v: {
+            "kind": "value_cap",
+            "value_minor": v[0],
+            "grows": [{"settled_minor": v[2], "value_minor": v[0] + v[2]}],
+            **({"product_category": v[1]} if v[1] else {}),
+        }
+    ),
+    st.just({"kind": "waiver", "waives": "settlement_hold"}),
+    st.just({"kind": "manual_review"}),
+)
+rule_sets = st.lists(st.tuples(conditions, st.lists(measures, min_size=1, max_size=2)), min_size=1, max_size=4)
+situations = st.tuples(
+    st.one_of(st.none(), st.integers(0, 1000)),
+    st.integers(0, 40),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.tuples(st.integers(0, 60), st.integers(0, 60)),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(rule_sets, situations, situations)
+def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_terms_in_anything(
+    rules: list[tuple[dict[str, Any], list[dict[str, Any]]]], one: Any, other: Any
+) -> None:
+    """Random policies; pairs of sellers anywhere, not only where the check looked."""
+    try:
+        accepted = policy_of(*(rule(f"r{n}", *m, **c) for n, (c, m) in enumerate(rules)))
+    except PolicyRefused:
+        assume(False)
+        return
+    narrow, wide = (Counter(frozenset(Category), Severity.MINOR, days) for days in (30, 90))
+
+    def seen(points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int]) -> Situation:
+        tier = Tier.UNRATED if points is None else accepted.tier_with_standing(points, sums)
+        of_all, toys = max(settled), min(settled)
+        incidents = {narrow: min(counts), wide: max(counts)}
+        return Situation(
+            tier, sums if points is not None else 0, incidents if points is not None else {}, {"": of_all, "toys": toys}
+        )
+
+    (points, sums, counts, settled), (more_points, fewer, less, more) = one, other
+    if points is not None:
+        assume(more_points is not None)
+        points, more_points = sorted((points, more_points))
+    else:
+        more_points, fewer, less = 0, 0, (0, 0)
+    sums, fewer = max(sums, fewer), min(sums, fewer)
+    counts, less = tuple(map(max, counts, less)), tuple(map(min, counts, less))
+    settled, more = tuple(map(min, settled, more)), tuple(map(max, settled, more))
+    worse = accepted.rule_book.terms(seen(points, sums, counts, settled)).strictness({"toys"})
+    better = accepted.rule_book.terms(seen(more_points, fewer, less, more)).strictness({"toys"})
+    assert all(worse[aspect] >= better[aspect] for aspect in worse)
