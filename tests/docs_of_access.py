@@ -50,7 +50,7 @@ force.
 
     [end]                                                # the last line, so that half a file is none
 
-`sellertrust access check FILE` tells every error in a file and shows what it grants; `sellertrust access show
+`sellertrust access check FILE` reports every error in a file and shows what it grants; `sellertrust access show
 --principal NAME` shows beside each method, and beside each kind of entries that needs another right, what it gives to one
 caller. A file without its last line is refused, since a
 limit that a slow copy has not written yet limits nothing; write a new file beside the old one and rename it.

@@ -50,7 +50,7 @@ class AuditFile:
             raise ConfigurationWrong(f"the audit file {path} cannot be used: {error}; name another one") from None
 
     def write(self, **fields: Any) -> str:
-        """Append a line of these fields, see it on disk, and return its hash. AuditUnavailable if that fails."""
+        """Append a line of these fields, force it to disk, and return its hash. AuditUnavailable if that fails."""
         try:
             with self._lock:
                 if self._keep_days is not None and self._clock() >= self._cut_at:
@@ -148,7 +148,7 @@ def _is_file_at(file: int, path: Path) -> bool:
 
 
 def _write(file: int, data: bytes) -> None:
-    """Append data whole and see it on disk, or leave the file as it was: OSError."""
+    """Append data whole and force it to disk, or leave the file as it was and raise OSError."""
     size = os.fstat(file).st_size
     try:
         if os.write(file, data) < len(data):  # a full disk

@@ -21,7 +21,7 @@ class CertificateRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a client certificate says. That its chain is sound, the handshake has found."""
+    """The content of a client certificate, whose chain the TLS handshake has verified."""
 
     principal: Principal
     thumbprint: str
@@ -39,9 +39,9 @@ class Certificates:
         self._remembered: OrderedDict[bytes, Certificate] = OrderedDict()
 
     def read(self, pem: bytes) -> Certificate:
-        """Return what a certificate in PEM says. CertificateRefused: it names nobody, or is not good now.
+        """Return the content of a certificate in PEM. CertificateRefused if it names nobody, or is not valid now.
 
-        A connection may outlive the certificate that opened it, so the time is looked at each time.
+        A connection may outlive the certificate that opened it, so the time is compared at each call.
         """
         found = self._remembered.get(pem)
         if found is None:
@@ -56,7 +56,7 @@ class Certificates:
 
 
 def read_certificate(pem: bytes) -> Certificate:
-    """Return what a certificate in PEM says, whatever the time. CertificateRefused if it names nobody."""
+    """Return the content of a certificate in PEM, valid now or not. CertificateRefused if it names nobody."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

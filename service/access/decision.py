@@ -7,7 +7,7 @@ from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
-"""Stands for every value of a limit."""
+"""The value of a limit that covers everything."""
 
 MAX_REMEMBERED = 10_000
 
@@ -46,11 +46,11 @@ class Grant:
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
-        """Whether it is for a principal, by its name."""
+        """Return whether the grant is for a principal, by its name."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Whether it gives what is asked for, whoever asks."""
+        """Return whether the grant gives what is asked for, whoever asks."""
         return (
             asked.right in self.rights
             and _holds(self.marketplaces, asked.marketplace or "*")

@@ -1,4 +1,4 @@
-"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is told at once.
+"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is reported at once.
 
 [[issuers]]
 issuer = "https://login.acme.example"
@@ -50,7 +50,7 @@ _WITH = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An issuer of tokens, and what its tokens are believed."""
+    """An issuer of tokens, and for what its tokens are accepted."""
 
     issuer: str
     audience: str
@@ -64,7 +64,7 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a grants file says."""
+    """The content of a grants file."""
 
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()
@@ -74,7 +74,7 @@ class Grants:
 
 
 def load_grants(path: Path) -> Grants:
-    """Read a grants file. ConfigurationWrong tells all that is wrong with it, a line each."""
+    """Read a grants file. ConfigurationWrong names all that is wrong with it, a line each."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -97,7 +97,7 @@ def load_grants(path: Path) -> Grants:
 
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
-    """Return what the content of a grants file says; `path` is for messages, and where relative files are looked for."""
+    """Return the grants in the content of a grants file; relative files are beside `path`, which messages name."""
     problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
     grants = [_grant(table) for table in _tables(content, "grants", problems)]
@@ -139,7 +139,7 @@ _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
 class _Table:
-    """One table of the file, whose values are taken one by one; `problems` gathers what is wrong."""
+    """One table of the file, whose values are taken one by one; what is wrong is added to `problems`."""
 
     def __init__(self, place: str, values: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
@@ -150,7 +150,7 @@ class _Table:
         self.problems.append(f"{self._place}.{key}: {problem}")
 
     def text(self, key: str, *, required: bool = True) -> str:
-        """A text; empty if it is wrong or left out."""
+        """Take a text; empty if it is wrong or left out."""
         value = self._values.pop(key, None)
         if value is None and not required:
             return ""
@@ -180,7 +180,7 @@ class _Table:
         return value
 
     def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
-        """A list of texts, each of which is known; empty if it is left out."""
+        """Take a list of texts, each of which is known; empty if it is left out."""
         value = self._values.pop(key, None)
         if value is None and not required:
             return []
@@ -194,7 +194,7 @@ class _Table:
         return [one for one in value if isinstance(one, str)]
 
     def end(self) -> None:
-        """Say which keys nobody took."""
+        """Add each key that was not taken to the problems."""
         for key in self._values:
             self.say(key, "is not known here")
 
@@ -319,7 +319,7 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
 
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
-    """The kinds that rights other than `append` carry."""
+    """Return the kinds of entries that rights other than `append` carry."""
     beside = rights - {Right.APPEND}
     return frozenset(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside)
 

@@ -18,12 +18,12 @@ LOOK_SECONDS = 0.5
 """How often the file is looked at. It is taken over once it has stayed the same from one look to the next."""
 
 Report = Callable[[str, str], object]
-"""Is told an event and what is wrong, empty if nothing is."""
+"""Takes an event and what is wrong, empty if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is granted now, and by whose tokens."""
+    """What is granted now, and the verifier of tokens of the issuers."""
 
     grants: GrantList
     tokens: Tokens
@@ -83,7 +83,7 @@ class GrantsFile:
             return None
 
     def _build(self, found: Grants) -> Rules:
-        """The rules of a file's content. Keys of issuers that stay the same are kept; ConfigurationWrong for a bad file."""
+        """Return the rules of a file's content; key sets that stay are kept. ConfigurationWrong for a bad file."""
         if found.readers_kept and not self._has_audit:
             raise ConfigurationWrong(
                 f"{self._path}: audit: reads can be kept only in a file: set SELLERTRUST_AUDIT_FILE"

@@ -80,7 +80,7 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
-    """The algorithm that fits a key's type, and is the one it states; None if there is none."""
+    """Return the algorithm that fits a key's type, and is the one it states; None if there is none."""
     kind, stated = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
         algorithm = "RS256" if stated is None else stated
@@ -102,7 +102,7 @@ def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
 class KeySource:
     """The keys of one place, kept up to date from `start` until `stop`. The last good ones stay in use.
 
-    `report` is told what is wrong with the place, once each time that it changes.
+    `report` is called with what is wrong with the place, once each time that it changes.
     """
 
     def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
@@ -141,7 +141,7 @@ class KeySource:
             self._is_ending.wait(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Take up what has changed, if it is time to look."""
+        """Read the place again if it is time to, and take up new keys."""
         if self._is_url:
             now = monotonic()
             wait = REFETCH_SECONDS if self._is_missing or self._problem else REFRESH_SECONDS
@@ -171,7 +171,7 @@ class KeySource:
             self._take(MappingProxyType({}))
 
     def _read(self) -> bytes | None:
-        """The file's content if it has changed."""
+        """Return the file's content if it has changed, else None."""
         path = Path(self._place)
         state = file_state(path)
         if state == self._seen:
@@ -183,7 +183,7 @@ class KeySource:
             return file.read(MAX_SET_BYTES + 1)
 
     def _fetch(self) -> bytes:
-        """What the URL answers, within `FETCH_SECONDS` and without a redirect."""
+        """Return what the URL answers, within `FETCH_SECONDS` and without a redirect."""
         context = ssl.create_default_context(cafile=self._authorities)
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirects)
         until = monotonic() + FETCH_SECONDS

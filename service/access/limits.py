@@ -28,7 +28,7 @@ class Limit:
     """Open streams, if `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
-        """Return whether it is for a principal, by its name."""
+        """Return whether the limit is for a principal, by its name."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     @property
@@ -47,7 +47,7 @@ class _Bucket:
     """When the tokens were counted, in seconds of the clock."""
 
     def wait(self, count: float, rate: float, now: float) -> float:
-        """Fill up, and return 0 if the tokens are there, else after how many seconds they are. None is taken."""
+        """Fill up, and return the seconds until the tokens are there, 0 if they are. None is taken."""
         size = max(rate, 1.0)
         self.tokens = min(size, self.tokens + (now - self.filled) * rate)
         self.filled = now
@@ -86,18 +86,18 @@ class Limits:
         self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
-        """Return other limits that go on with the accounts of these: who has used up its own has, also after a change."""
+        """Return other limits that keep the accounts of these: what a caller has used stays used after a change."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
-        """Return 0 if a call of a class is within all limits of its principals, else after how many seconds it is.
+        """Take one call of a class within the limits of its principals: return 0, else the seconds to wait.
 
         What is refused uses up nothing.
         """
         return self._take(principals, call_class, "calls", 1)
 
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
-        """Return 0 if so many entries are within all limits of the principals, else after how many seconds they are.
+        """Take so many entries within the limits of the principals: return 0, else the seconds to wait.
 
         A batch that is larger than what comes in a second is taken when the bucket is full, and overdraws it.
         """

@@ -81,7 +81,7 @@ def token_name(issuer: str, subject: object) -> str:
 
 
 def is_issuer(text: str) -> bool:
-    """Whether it may stand as the issuer in a principal: 1 to 512 printable ASCII characters without `#` and `*`."""
+    """Return whether a text may be the issuer in a principal: 1 to 512 printable ASCII characters without `#` and `*`."""
     return _ISSUER.fullmatch(text) is not None
 
 
@@ -110,7 +110,7 @@ class Pattern:
 
 
 def _pattern_regex(text: str) -> str:
-    """The regular expression of a pattern."""
+    """Return the regular expression of a pattern."""
     scheme, _, rest = text.partition(":")
     exact = text.replace("*", "x")  # a pattern is well formed if a principal that it matches is
     match scheme:
@@ -130,7 +130,7 @@ def _pattern_regex(text: str) -> str:
 
 
 def _segments(text: str, separators: str, exact_before: int) -> str:
-    """The regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact."""
+    """Return the regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact."""
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):
         if "*" in part and (part != "*" or number < exact_before):

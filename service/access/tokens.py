@@ -113,7 +113,7 @@ class Tokens:
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The header and the claims of a token, of which nothing is known yet."""
+    """Return the header and the claims of a token, before any of it is verified."""
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -127,7 +127,7 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key:
-    """The key that a token names, whose algorithm must be the token's and one that the issuer lists."""
+    """Return the key that a token names, whose algorithm must be the token's and one that the issuer lists."""
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:
@@ -139,7 +139,7 @@ def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> float:
-    """When a token expires, by its own words; TokenRefused if it has, is not good yet, or is good for too long."""
+    """Return when a token expires, by its own words. TokenRefused if it has, is not good yet, or is good for too long."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")
@@ -159,7 +159,7 @@ def _expiry(claims: Mapping[str, Any], now: float) -> float:
 
 
 def _bound_to(claims: Mapping[str, Any]) -> str | None:
-    """The thumbprint of the certificate that a token is bound to (RFC 8705)."""
+    """Return the thumbprint of the certificate that a token is bound to (RFC 8705)."""
     confirmation = claims.get("cnf")
     if confirmation is None:
         return None

@@ -134,9 +134,9 @@ PLANS = (
 
 
 def build(reading: Reading) -> list[Section]:
-    """Every section; a part whose figures are not there is replaced by a sentence that says so.
+    """Build every section; a part whose figures are not there is replaced by a sentence that says so.
 
-    A part that an error of this program keeps out is said apart from those, and warned of: tests take warnings for errors.
+    A part that an error of this program keeps out is listed apart from those, with a warning: tests take warnings for errors.
     """
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))
@@ -172,7 +172,7 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:
-    """Neighbouring figures share a row where there is room."""
+    """Put neighbouring figures into one row where there is room."""
     found: list[Block] = []
     for block in blocks:
         last = found[-1] if found else None

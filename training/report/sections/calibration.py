@@ -14,7 +14,7 @@ PARTS_OF_BRIER = ("reliability", "resolution")
 
 
 def reliability(r: Reading) -> list[Block]:
-    """Predicted against observed in ten groups of equal size."""
+    """Draw the observed rate against the predicted one, in ten groups of equal size."""
     rows = r.found("reliability")
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
     y = axis(values, "observed", short_percent, zero=True)
@@ -37,7 +37,7 @@ def reliability(r: Reading) -> list[Block]:
 
 
 def figures(r: Reading) -> list[Block]:
-    """Slope, intercept and the parts of the Brier score, for each model that gives a probability."""
+    """Tabulate slope, intercept and the parts of the Brier score, for each model that gives a probability."""
     models = {n: m for n, m in r.found("models").items() if m.get("calibration") or m.get("brier")}
     if not models:
         raise Absent("no model of the evaluation gives a probability")
@@ -74,7 +74,7 @@ def figures(r: Reading) -> list[Block]:
 
 
 def grades(r: Reading) -> list[Block]:
-    """Each tier: how many, how bad, and whether that is what was predicted."""
+    """Tabulate each tier: how many sellers, how many bad ones, and whether that is what was predicted."""
     rows = r.found("grades")
     cells: list[list[Cell]] = []
     off = []
@@ -111,7 +111,7 @@ def grades(r: Reading) -> list[Block]:
 
 
 def price(r: Reading) -> list[Block]:
-    """What it costs that more violations can never raise a score."""
+    """Show what it costs that more violations can never raise a score."""
     found: list[Block] = []
     auc = r.evaluation.get("auc") or {}
     rows = r.found("calibration_by_volume")

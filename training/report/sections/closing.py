@@ -13,7 +13,7 @@ Json = Any
 
 
 def limits(r: Reading) -> list[Block]:
-    """What the model is for, what it is not for, and what its own figures warn of."""
+    """State what the model is for, what it is not for, and what its own figures warn of."""
     intended = [
         "To give each seller of one marketplace points, a tier, a badge and measures that can be taken back, beside reasons"
         " that name ledger entries.",
@@ -59,8 +59,10 @@ def _warnings(r: Reading) -> list[str]:
         "It tells what goes together with later harm, not what causes it: a response curve is no advice to a seller."
     )
     if lost := ((e.get("certificate") or {}).get("promises") or {}).get("given_up"):
-        said = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
-        found.append(f"It gives up the promise that {said}. It may be a challenger or a shadow, and is never champion.")
+        promises = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
+        found.append(
+            f"It gives up the promise that {promises}. It may be a challenger or a shadow, and is never champion."
+        )
     if (score := r.manifest.get("scale")) and score.get("p_slope") == 0:
         found.append("The calibration has slope 0: p_bad is the same for everybody.")
     return found
@@ -78,7 +80,7 @@ def _thin(e: Any) -> str:
 
 
 def reproduce(r: Reading) -> list[Block]:
-    """The commands that give this model again, bit for bit."""
+    """List the commands that make this model again, bit for bit."""
     lineage = r.lineage
     digest = lineage.get("ledger_digest")
     blocks: list[Block] = [
@@ -101,7 +103,7 @@ def reproduce(r: Reading) -> list[Block]:
 
 
 def glossary(_: Reading) -> list[Block]:
-    """Terms in two lines each."""
+    """Explain each term in two lines."""
     return [Facts(GLOSSARY)]
 
 

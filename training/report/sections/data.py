@@ -28,7 +28,7 @@ MAX_POINTS = 48
 
 
 def lineage(r: Reading) -> list[Block]:
-    """What the model was made from."""
+    """List what the model was made from."""
     names = (
         ("study", "study"),
         ("study digest", "study_digest"),
@@ -46,15 +46,15 @@ def lineage(r: Reading) -> list[Block]:
         raise Absent("lineage.json of this model is empty")
     parameters = r.lineage.get("parameters")
     if parameters is not None:
-        said = ", ".join(f"{key} = {_shown(value)}" for key, value in parameters.items())
-        rows.append(("parameters set by the study", said or "none: the defaults of the release"))
+        stated = ", ".join(f"{key} = {_shown(value)}" for key, value in parameters.items())
+        rows.append(("parameters set by the study", stated or "none: the defaults of the release"))
     return [Facts(rows, code=True)]
 
 
 def versions(r: Reading) -> list[Block]:
-    """The libraries that trained it."""
-    said = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
-    return [Facts([("libraries", said)], code=True)]
+    """List the libraries that trained the model."""
+    libraries = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
+    return [Facts([("libraries", libraries)], code=True)]
 
 
 def _shown(value: Json) -> str:
@@ -62,7 +62,7 @@ def _shown(value: Json) -> str:
 
 
 def definitions(r: Reading) -> list[Block]:
-    """What counts as bad, over which exposure and window."""
+    """List what counts as bad, over which exposure and window."""
     d = r.traced("definition")
     rows: list[tuple[str, str]] = []
     if bad := d.get("bad"):
@@ -97,7 +97,7 @@ def definitions(r: Reading) -> list[Block]:
 
 
 def windows(r: Reading) -> list[Block]:
-    """A drawing of the observation points, performance windows, maturity and embargo."""
+    """Draw the observation points, performance windows, maturity and embargo."""
     points = [(p, "w-train") for p in r.traced("train")] + [(p, "w-test") for p in r.traced("test")]
     left_out = max(len(points) - MAX_POINTS, 0)
     points = points[left_out:]
@@ -171,7 +171,7 @@ def _calendar(first: date, last: date) -> Axis:
 
 
 def exclusions(r: Reading) -> list[Block]:
-    """Who was left out, and why."""
+    """Tabulate which rows were left out, and why."""
     rows = r.traced("exclusions")
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -184,7 +184,7 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def indeterminates(r: Reading) -> list[Block]:
-    """Test rows whose outcome is not known, or whose seller left."""
+    """Count the test rows whose outcome is not known, or whose seller left."""
     test = r.found("test")
     if "indeterminate" not in test:
         raise Absent("evaluation.json of this model does not hold test.indeterminate")
@@ -201,14 +201,14 @@ def indeterminates(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
-    """What the data had to satisfy before anything was trained."""
+    """Tabulate the checks that the data had to pass before anything was trained."""
     return [
         _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
     ]
 
 
 def leakage_checks(r: Reading) -> list[Block]:
-    """Whether the future leaked into the features."""
+    """Tabulate the checks of whether the future leaked into the features."""
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
         " its threshold."
@@ -231,7 +231,7 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 
 
 def labels(r: Reading) -> list[Block]:
-    """How late decisions come, and what that does to the labels."""
+    """Show how late decisions come, and what that does to the labels."""
     found = r.found("labels")
     delay = found["decision_delay"]
     days = [(key, name) for key, name in (
@@ -269,7 +269,7 @@ def _triangle(development: Json) -> list[Block]:
 
 
 def looks(r: Reading) -> list[Block]:
-    """Every look at a test window; each one spends a little of its independence."""
+    """List every look at a test window; each one spends a little of its independence."""
     rows = r.evaluation.get("looks")
     if rows is None:
         raise Absent("evaluation.json of this model does not hold looks")

@@ -25,7 +25,7 @@ Json = Any
 
 
 def verdict(r: Reading) -> list[Block]:
-    """What was decided, in words, with the exact command that comes next."""
+    """State what was decided, with the exact command that comes next."""
     if not r.gates or not r.gates.get("gates"):
         text = (
             "No gates were recorded beside this model. Read it as a description; nothing here says it may be promoted."
@@ -92,7 +92,7 @@ TRAIN = "sellertrust train STUDY.toml"
 
 
 def gates(r: Reading) -> list[Block]:
-    """Each gate with its number, its limit and its sentence: hard ones first, advisory ones apart."""
+    """Tabulate each gate with its number, its limit and its sentence: hard ones first, advisory ones apart."""
     if not r.gates or not r.gates.get("gates"):
         raise Absent("no gates were recorded beside this model")
     found: list[Block] = []
@@ -116,7 +116,7 @@ def _gate(gate: Json) -> list[Cell]:
 
 
 def headline(r: Reading) -> list[Block]:
-    """Four figures that say how good the model is, each with what it means."""
+    """Show the four figures by which the model is judged first, each with what it means."""
     tiles = [_auc_tile(r)]
     logistic = (r.evaluation.get("difference") or {}).get("lightgbm-logistic")
     if logistic:
@@ -163,7 +163,7 @@ def _better(interval: Json, whom: str) -> str:
 
 
 def misses(predicted: float, observed: float) -> str:
-    """Over- or underprediction in a sentence: "predicts 3 % too high"."""
+    """Return over- or underprediction in words: "predicts 3 % too high"."""
     if not observed:
         return "nobody turned out bad"
     off = predicted / observed - 1
@@ -173,7 +173,7 @@ def misses(predicted: float, observed: float) -> str:
 
 
 def baselines(r: Reading) -> list[Block]:
-    """Every model on the same test rows."""
+    """Tabulate the figures of every model on the same test rows."""
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
     order = [name for name in MODELS if name in auc]
@@ -210,7 +210,7 @@ def baselines(r: Reading) -> list[Block]:
 
 
 def differences(r: Reading) -> list[Block]:
-    """The candidate against each baseline, paired."""
+    """Tabulate the paired differences between the candidate and each baseline."""
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
     delong = r.evaluation.get("delong") or {}
     paired = r.evaluation.get("paired") or {}
@@ -247,7 +247,7 @@ def _p_value(p: float | None) -> str:
 
 
 def sizes(r: Reading) -> list[Block]:
-    """On how many rows all this stands."""
+    """Count the rows, sellers and bad rows on which all figures rest."""
     train, test = r.found("train"), r.found("test")
     sellers = f" of {plural(train['sellers'], 'seller')}" if "sellers" in train else ""
     text = (
@@ -258,7 +258,7 @@ def sizes(r: Reading) -> list[Block]:
 
 
 def equal_volume(r: Reading) -> list[Block]:
-    """Every model over pairs of like window volume, and the candidate against each, paired."""
+    """Tabulate every model over pairs of like window volume, and the candidate against each, paired."""
     auc, pairs = r.found("equal_volume.auc"), r.found("equal_volume.difference")
     order = [name for name in dict.fromkeys([*MODELS, *auc]) if name in auc]
     if auc["lightgbm"]["value"] is None:

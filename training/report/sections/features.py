@@ -14,7 +14,7 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 
 
 def psi(r: Reading) -> list[Block]:
-    """Drift of scores and features between training and test."""
+    """Tabulate the drift of scores and features between training and test."""
     found = r.found("psi")
     score, features = found["score"], found["features"]
     moved = [row for row in features if _over(row)]
@@ -47,7 +47,7 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """That the model is monotone, and in which features."""
+    """Show that the model is monotone, and in which features."""
     c = r.certificate
     directions = c.get("directions")
     if not directions:
@@ -83,7 +83,7 @@ def _directions(directions: dict[str, int]) -> Table:
 
 
 def responses(r: Reading) -> list[Block]:
-    """The points by each feature, all others left at the baseline seller's."""
+    """Draw the points by each feature, all others left at the baseline seller's."""
     found = r.found("response_curves")
     span = {id(row): max(row["points"]) - min(row["points"]) for row in found}
     moving = sorted((row for row in found if span[id(row)]), key=lambda row: -span[id(row)])
@@ -135,7 +135,7 @@ def _against(row: Json) -> bool:
 
 
 def reasons(r: Reading) -> list[Block]:
-    """Why points are not higher, by how often it is said."""
+    """Tabulate the reasons why points are not higher, the most frequent first."""
     rows = sorted(r.found("reasons"), key=lambda row: -row["rows"])
     most = max(row["share"] for row in rows)
     first = rows[0]

@@ -23,7 +23,7 @@ MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
-    """A table for each way to part the sellers."""
+    """Make a table for each way to part the sellers."""
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
     text = (
@@ -81,7 +81,7 @@ def _champion(r: Reading, key: str) -> Json:
 
 
 def migration(r: Reading) -> list[Block]:
-    """How many sellers go from which tier to which."""
+    """Tabulate how many sellers go from which tier to which."""
     found = _champion(r, "migration")
     tiers, matrix = [str(t) for t in found["tiers"]], found["matrix"]
     rows: list[list[Cell]] = []
@@ -101,7 +101,7 @@ def migration(r: Reading) -> list[Block]:
 
 
 def swap(r: Reading) -> list[Block]:
-    """Who is let in and who is kept out if the model takes over, at the same share rejected."""
+    """Count who is let in and who is kept out if the model takes over, at the same share rejected."""
     found = _champion(r, "swap")
     groups = (
         ("in", "let in: rejected by the champion only"),
@@ -129,17 +129,22 @@ def swap(r: Reading) -> list[Block]:
 
 
 def paired(r: Reading) -> list[Block]:
-    """The champion against the candidate in figures."""
+    """Tabulate the figures of champion and candidate, paired."""
     if not r.has_champion:
         raise Absent("there was no champion to compare with when this model was trained")
     rows: list[list[Cell]] = []
     both = r.found("paired.lightgbm-champion")
     difference = (r.evaluation.get("difference") or {}).get("lightgbm-champion")
     if difference:
-        rows.append(["AUC", spoken(difference, sign=True), "more is better", _told(difference, 1)])
-    rows.append(["log-loss", spoken(both["log_loss"], 4, True), "less is better", _told(both["log_loss"], -1)])
+        rows.append(["AUC", spoken(difference, sign=True), "more is better", _compared(difference, 1)])
+    rows.append(["log-loss", spoken(both["log_loss"], 4, True), "less is better", _compared(both["log_loss"], -1)])
     rows.append(
-        ["recall of loss", spoken(both["recall_of_loss"], 3, True), "more is better", _told(both["recall_of_loss"], 1)]
+        [
+            "recall of loss",
+            spoken(both["recall_of_loss"], 3, True),
+            "more is better",
+            _compared(both["recall_of_loss"], 1),
+        ]
     )
     better = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "good"]
     worse = [str(row[0]) for row in rows if isinstance(row[3], Chip) and row[3].kind == "bad"]
@@ -149,7 +154,7 @@ def paired(r: Reading) -> list[Block]:
     return [Table(title, caption, ("figure", "candidate less champion", "", "result"), rows)]
 
 
-def _told(interval: Json, sense: int) -> Chip:
+def _compared(interval: Json, sense: int) -> Chip:
     if interval is None or interval["low"] is None:
         return Chip("plain", "not known")
     if interval["low"] <= 0 <= interval["high"]:
@@ -158,7 +163,7 @@ def _told(interval: Json, sense: int) -> Chip:
 
 
 def impact(r: Reading) -> list[Block]:
-    """How many sellers each tier holds, before and after."""
+    """Tabulate how many sellers each tier holds, before and after."""
     rows = r.found("impact")
     champion = any(row.get("champion_rows") is not None for row in rows)
     most = max(max(row["candidate_share"] or 0, row.get("champion_share") or 0) for row in rows)
@@ -197,7 +202,7 @@ def impact(r: Reading) -> list[Block]:
 
 
 def worst(r: Reading) -> list[Block]:
-    """The twenty worst misses with their ledger entries."""
+    """Show the twenty worst misses with their ledger entries."""
     rows = r.found("misses")
     cards = []
     for row in rows:
@@ -214,9 +219,9 @@ def worst(r: Reading) -> list[Block]:
         text = f"{count(row['points'])} points{tier}, p_bad {percent(row['p_bad'])}, observed {row['observe']}"
         cards.append(Card(str(row["seller"]), text, chip, shown, more.strip()))
     bad = sum(bool(row["bad"]) for row in rows)
-    said = [f"{plural(bad, 'seller')} turned out bad{_tiers(rows, bad=True)}"] if bad else []
-    said += [f"{plural(len(rows) - bad, 'seller')} stayed good{_tiers(rows, bad=False)}"] if bad < len(rows) else []
-    title = " and ".join(said)
+    outcomes = [f"{plural(bad, 'seller')} turned out bad{_tiers(rows, bad=True)}"] if bad else []
+    outcomes += [f"{plural(len(rows) - bad, 'seller')} stayed good{_tiers(rows, bad=False)}"] if bad < len(rows) else []
+    title = " and ".join(outcomes)
     caption = (
         "The predictions that were farthest from what happened. Read what was known when each was observed, and what came"
         " after: is there a fact that the features do not see, a wrong label, or plain bad luck?"
@@ -225,7 +230,7 @@ def worst(r: Reading) -> list[Block]:
 
 
 def _tiers(rows: list[Json], *, bad: bool) -> str:
-    """How many of these there are in each tier, most first: " (9 standard, 5 trusted)"; nothing if no tier is known."""
+    """Return how many of these rows each tier has, most first: " (9 standard, 5 trusted)"; empty if no tier is known."""
     tiers = Counter(str(row["tier"]) for row in rows if bool(row["bad"]) == bad and "tier" in row)
     ordered = sorted(tiers.items(), key=lambda item: (-item[1], item[0]))
     return f" ({', '.join(f'{number} {tier}' for tier, number in ordered)})" if tiers else ""

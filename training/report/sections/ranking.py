@@ -14,7 +14,7 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "l
 
 
 def style(name: str) -> str:
-    """How a model's curve is drawn; each has a dash of its own."""
+    """Return how a model's curve is drawn; each has a dash of its own."""
     return f"m-{name}" if name in DRAWN else "m-other"
 
 
@@ -26,7 +26,7 @@ def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
 
 
 def roc(r: Reading) -> list[Block]:
-    """The ROC curves of all models."""
+    """Draw the ROC curves of all models."""
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
@@ -42,7 +42,7 @@ def roc(r: Reading) -> list[Block]:
 
 
 def ks(r: Reading) -> list[Block]:
-    """Cumulative shares of good and bad by points."""
+    """Draw the cumulative shares of good and bad by points."""
     found = r.found("curves.ks")
     x, y = axis(found["x"], "points"), shares("share at or below")
     gaps = [bad - good for good, bad in zip(found["good"], found["bad"], strict=True)]
@@ -64,7 +64,7 @@ def _good_bad(shape: str) -> list[Key]:
 
 
 def lift(r: Reading) -> list[Block]:
-    """The share of bad found, by the share of sellers looked at."""
+    """Draw the share of bad found, by the share of sellers looked at."""
     found = r.found("curves.lift")
     own = found["lightgbm"]
     cumulative = max(own["y"]) <= 1.0 + 1e-9
@@ -76,7 +76,7 @@ def lift(r: Reading) -> list[Block]:
     )
     marks, keys = _curves(found, x, y)
     tenth = _at(own, 0.1)
-    said = f"{percent(tenth)} of the bad" if cumulative else f"{number(tenth, 1)} times as many bad as the average"
+    share = f"{percent(tenth)} of the bad" if cumulative else f"{number(tenth, 1)} times as many bad as the average"
     chance: Mark = Line("M0 100L100 0", "rule") if cumulative else level(1.0, y)
     caption = (
         "Lift: look up the share of sellers that you can afford to review, and read off what share of the bad is among them;"
@@ -84,7 +84,7 @@ def lift(r: Reading) -> list[Block]:
         if cumulative
         else "Lift: how many times the average rate of bad is among the worst-scored share; the dashed line is chance."
     )
-    return [Plots([Plot(f"The worst-scored tenth holds {said}", caption, x, y, [chance, *marks], keys, 300)])]
+    return [Plots([Plot(f"The worst-scored tenth holds {share}", caption, x, y, [chance, *marks], keys, 300)])]
 
 
 def _at(c: Json, where: float) -> float:
@@ -96,7 +96,7 @@ def _at(c: Json, where: float) -> float:
 
 
 def distribution(r: Reading) -> list[Block]:
-    """The points of good and of bad sellers."""
+    """Draw the points of good and of bad sellers."""
     found = r.found("score_distribution")
     edges, parts = found["edges"], {name: _share(found[name]) for name in ("good", "bad")}
     x = axis(edges, "points")
@@ -130,7 +130,7 @@ def _median(edges: list[float], part: list[float]) -> float:
 
 
 def wilson(bad: float, rows: float) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share. Worked: 5 of 100 gives 0.0215 to 0.1118."""
+    """Return the 95 % Wilson interval of a share. Worked: 5 of 100 gives 0.0215 to 0.1118."""
     if not rows:
         return 0.0, 1.0
     z2 = ERRORS_95**2
@@ -141,7 +141,7 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 
 
 def months(r: Reading) -> list[Block]:
-    """AUC and calibration by month, with intervals."""
+    """Draw AUC and calibration by month, with intervals."""
     rows = r.found("by_month")
     if len(rows) == 1:
         month = rows[0]["month"]
