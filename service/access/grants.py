@@ -208,7 +208,7 @@ def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[
 
 
 def _table(content: Mapping[str, Any], name: str, problems: list[str]) -> _Table:
-    """The one table of a name; empty if there is none."""
+    """Return the one table of a name; empty if there is none."""
     found = content.get(name, {})
     if not isinstance(found, dict):
         problems.append(f"{name}: must be a table, under [{name}]")
