@@ -203,11 +203,14 @@ def _row(step: "BacktestDay") -> dict[str, Any]:
     if step.against is not None:
         row |= _up_and_down(step.against, "up", "down")
     if step.figures is not None:
-        observed, expected = float(step.figures.bad.sum()), float(step.figures.expected.sum())
+        observed, expected = float(step.figures.bad_weight.sum()), float(step.figures.expected.sum())
         row |= {"auc": round(step.figures.auc, 4)}
         if step.figures.auc_against is not None:
             row |= {"auc_against": round(step.figures.auc_against, 4)}
-        row |= {"bad": int(observed), "bad_over_expected": round(observed / expected, 3) if expected else None}
+        row |= {
+            "bad": int(step.figures.bad.sum()),
+            "bad_over_expected": round(observed / expected, 3) if expected else None,
+        }
     return row | {"in_sample": "yes" if step.in_sample else ""}
 
 
@@ -225,14 +228,14 @@ def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
         return []
-    rows, bad, expected = (sum(getattr(f, name) for f in figures).tolist() for name in ("rows", "bad", "expected"))
+    rows, bad, weight, bad_weight, expected = (sum(getattr(f, name) for f in figures).tolist() for name in _BY_TIER)
     return [
         {
             "tier": name,
             "observed": rows[place],
-            "bad": int(bad[place]),
-            "bad_share": round(bad[place] / rows[place], 4),
-            "expected_share": round(expected[place] / rows[place], 4),
+            "bad": bad[place],
+            "bad_share": round(bad_weight[place] / weight[place], 4),
+            "expected_share": round(expected[place] / weight[place], 4),
         }
         for place, name in enumerate(_NAMES)
         if rows[place]
@@ -255,6 +258,10 @@ def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
     return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
 
 
+_BY_TIER = ("rows", "bad", "weight", "bad_weight", "expected")
+"""Figures of a day by tier, as JSON names them."""
+
+
 def _whole(step: "BacktestDay") -> dict[str, Any]:
     """Return a step as JSON values."""
     figures = step.figures
@@ -271,11 +278,12 @@ def _whole(step: "BacktestDay") -> dict[str, Any]:
             "auc": figures.auc,
             "auc_against": figures.auc_against,
             "tiers": [
-                {"tier": name, "rows": rows, "bad": int(bad), "expected": expected}
-                for name, rows, bad, expected in zip(
-                    _NAMES, figures.rows.tolist(), figures.bad.tolist(), figures.expected.tolist(), strict=True
-                )
-                if rows
+                {
+                    "tier": name,
+                    **{part: getattr(figures, part)[place].item() for part in _BY_TIER},
+                }
+                for place, name in enumerate(_NAMES)
+                if figures.rows[place]
             ],
         },
     }

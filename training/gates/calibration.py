@@ -1,5 +1,6 @@
 """What the gates of calibration read: how far observed rates lie from predicted ones, over all rows, tiers and segments."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,10 @@ from scipy.special import betaincinv
 
 from training.evaluation.case import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
+
+FACTOR = "A factor of up to {limit:g} passes."
+"""What passes a gate of a ratio."""
+NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
 def calibration_slope(evidence: GateEvidence) -> GateFinding:
@@ -19,6 +24,7 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
         f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_meaning(slope)}.",
         half_width(slope) / slope["value"],
         is_ratio=True,
+        passes=FACTOR,
     )
 
 
@@ -35,12 +41,25 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
     if not found["observed"] or not found["predicted"]:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
     ratio = found["observed"] / found["predicted"]
+    spread = half_width(found["intercept"]) * (1 - found["observed"])  # d ln(p) = (1 - p) d ln(p / (1 - p))
+    ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
     return GateFinding(
         _ratio(ratio),
-        f"{found['observed']:.2%} of the rows are bad where {found['predicted']:.2%} were predicted: {ratio:.3f} times.",
-        half_width(found["intercept"]) * (1 - found["observed"]),  # d ln(p) = (1 - p) d ln(p / (1 - p))
+        f"{_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
+        f" times{interval_text(ends)}.",
+        spread,
         is_ratio=True,
+        passes=FACTOR,
     )
+
+
+def _share(evidence: GateEvidence, observed: float) -> str:
+    """Return the share of bad rows in words; where rows weigh unequally, also the one by number."""
+    test = evidence.evaluation["test"]
+    by_number = test["bad"] / test["rows"]
+    if math.isclose(observed, by_number, rel_tol=1e-6):
+        return f"{observed:.2%} of the rows are bad"
+    return f"{observed:.2%} of the rows by weight ({by_number:.2%} by number) are bad"
 
 
 def calibration_grades(evidence: GateEvidence) -> GateFinding:
@@ -53,10 +72,12 @@ def calibration_grades(evidence: GateEvidence) -> GateFinding:
     found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
     number, row = max(found, key=lambda pair: pair[0], default=(1.0, None))
     if row is None or number <= 1:
-        return GateFinding(1.0, f"No tier of {len(grades)} is proven wrong on either side.")
+        return GateFinding(1.0, f"No tier of {len(grades)} is off beyond chance on either side.")
     wrong = sum(ratio > 1 for ratio, _ in found)
     return GateFinding(
-        number, f"{wrong} of {len(grades)} tiers are proven wrong; the worst is {row['tier']}, {_off(row, number)}."
+        number,
+        f"{wrong} of {len(grades)} tiers are off beyond chance; the worst is {row['tier']}, {_off(row, number)}.",
+        passes=FACTOR,
     )
 
 
@@ -69,16 +90,18 @@ def segments_calibration(evidence: GateEvidence) -> GateFinding:
     judged = [(kind, row) for kind, row in segments(evidence) if row["rows"] >= evidence.segment_rows]
     harmed = []
     for kind, row in judged:
-        champion, ratio = row["predicted_champion"], proven_ratio(row, len(judged))
+        champion = row["predicted_champion"] if evidence.has_champion else None
+        ratio = proven_ratio(row, len(judged))
         if ratio > 1 and (champion is None or row_ratio(row) > row_ratio(row, champion)):
             harmed.append((ratio, kind, row))
     if not harmed:
-        return GateFinding(1.0, f"No segment of {len(judged)} with enough rows is proven to be predicted wrong.")
+        return GateFinding(1.0, f"No segment of {len(judged)} with enough rows is predicted off beyond chance.")
     number, kind, row = max(harmed, key=lambda found: found[0])
     return GateFinding(
         number,
-        f"{len(harmed)} of {len(judged)} segments with enough rows are proven to be predicted wrong; the worst is {kind}"
+        f"{len(harmed)} of {len(judged)} segments with enough rows are predicted off beyond chance; the worst is {kind}"
         f" {row['name']}, {_off(row, number)}.",
+        passes=FACTOR,
     )
 
 
@@ -96,9 +119,9 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
 
 
 def _off(row: Mapping[str, Any], number: float) -> str:
-    """Return observed and predicted rates of a row in words, and the factor by which that is proven to be wrong."""
+    """Return observed and predicted rates of a row in words, and the factor by which it is proven to be off."""
     return (
-        f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, wrong by a factor of"
+        f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
         f" {number:.2f} at least"
     )
 

@@ -53,14 +53,20 @@ class GateEvidence:
     """The least number of rows from which a segment is judged."""
 
     @property
+    def has_champion(self) -> bool:
+        """Return whether there is a champion to judge by: of the same label, since figures of another one prove nothing."""
+        of_another_label = self.evaluation.get("champion", {}).get("other_label")
+        return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
+
+    @property
     def reference(self) -> str | None:
         """Return the model that the candidate must not fall behind: the champion, else the logistic regression.
 
         None if the evaluation compares the candidate with neither.
         """
-        return next(
-            (name for name in (CHAMPION, "logistic") if f"{CANDIDATE}-{name}" in self.evaluation["paired"]), None
-        )
+        if self.has_champion:
+            return CHAMPION
+        return "logistic" if f"{CANDIDATE}-logistic" in self.evaluation["paired"] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class GateFinding:
     """
     is_ratio: bool = False
     """Whether the number is a ratio, compared by its logarithm."""
+    passes: str = ""
+    """What passes, as a sentence with `{limit}` for the gate's limit; empty where the text needs none."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
         """Return whether the number keeps within its limit, as far as `bad` bad test rows can show it.

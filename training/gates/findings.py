@@ -142,21 +142,23 @@ def segments_ranking(evidence: GateEvidence) -> GateFinding:
     """
     asked = []
     for kind, row in segments(evidence):
-        figure, base = (row["auc"], 0.5) if row["auc_difference"] is None else (row["auc_difference"], 0.0)
+        paired = row["auc_difference"] if evidence.has_champion else None
+        figure, base = (row["auc"], 0.5) if paired is None else (paired, 0.0)
         if row["rows"] >= evidence.segment_rows and figure is not None and figure["value"] is not None:
             asked.append((base - figure["value"], _p_below(figure, base), kind, row))
     adjusted = holm(np.array([p for _, p, _, _ in asked], dtype=np.float64)).tolist()
     lost = [(loss, kind, row) for (loss, _, kind, row), p in zip(asked, adjusted, strict=True) if p < ALPHA]
-    against = "the champion" if CHAMPION in evidence.evaluation["auc"] else "chance"
+    against = "the champion" if evidence.has_champion else "chance"
     if not lost:
         return GateFinding(
-            0.0, f"No segment of {len(asked)} with enough rows is proven to be ranked worse than by {against}."
+            0.0, f"No segment of {len(asked)} with enough rows is ranked worse than by {against} beyond chance."
         )
     number, kind, row = max(lost, key=lambda found: found[0])
     return GateFinding(
         number,
-        f"{len(lost)} of {len(asked)} segments with enough rows are proven to be ranked worse than by {against}; the"
+        f"{len(lost)} of {len(asked)} segments with enough rows are ranked worse than by {against} beyond chance; the"
         f" worst is {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f}, {number:.3f} less.",
+        passes="A loss of up to {limit:g} passes.",
     )
 
 

@@ -156,6 +156,8 @@ def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)
     text, kind, ok = finding.text, gate.kind, verdict.ok
+    if finding.passes:
+        text += f" {finding.passes.format(limit=limit)}"
     if verdict.needed is not None:
         text += f" Not enough evidence: {bad:,} bad rows, about {verdict.needed:,} are needed; till then it is to be signed."
         kind, ok = ADVISORY, False

@@ -71,12 +71,16 @@ class Figures:
 
     rows: Ints
     """Observed sellers by tier."""
-    bad: Floats
+    bad: Ints
     """Those that turned out bad, by tier."""
+    weight: Floats
+    """What the observed sellers weigh, by tier: as many as they are, unless the study weighs its rows."""
+    bad_weight: Floats
+    """What those weigh that turned out bad, by tier."""
     expected: Floats
-    """How many of these the model expected over each seller's own exposure, by tier."""
+    """How much of that weight the model expected over each seller's own exposure, by tier."""
     auc: float
-    """The AUC of the model as served."""
+    """The AUC of the model as served, each seller by its weight."""
     auc_against: float | None
     """The AUC of the other model as served; None without another one."""
 
@@ -237,12 +241,17 @@ def _figures(
     tier, expected = answers.tier[seen.seller], seen.expected(artifact, answers.raw[seen.seller])
 
     def ranked(model: Artifact, given: Answers) -> float:
-        return float(auc(model.scale.p_slope * given.raw[seen.seller], seen.bad))
+        return float(auc(model.scale.p_slope * given.raw[seen.seller], seen.bad, seen.weight))
+
+    def by_tier(values: Floats) -> Floats:
+        return np.bincount(tier, weights=values, minlength=len(STATES)).astype(np.float64)
 
     return Figures(
         rows=np.bincount(tier, minlength=len(STATES)),
-        bad=np.bincount(tier, weights=seen.bad, minlength=len(STATES)).astype(np.float64),
-        expected=np.bincount(tier, weights=expected, minlength=len(STATES)).astype(np.float64),
+        bad=by_tier(seen.bad).astype(np.int64),
+        weight=by_tier(seen.weight),
+        bad_weight=by_tier(seen.weight * seen.bad),
+        expected=by_tier(seen.weight * expected),
         auc=ranked(artifact, answers),
         auc_against=None if against is None or others is None else ranked(against, others),
     )

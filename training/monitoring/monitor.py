@@ -269,7 +269,7 @@ def _open_window(
     else:
         own = log_exposure(labels.window_orders[everyone.seller], study)
         start = passed + artifact.exposure_slope * (own - passed)
-    outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start)
+    outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start, np.ones(len(start)))
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to = np.zeros((2, table.columns.cases))

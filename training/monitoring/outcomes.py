@@ -31,6 +31,8 @@ class DayOutcomes:
     """1 if it turned out bad, else 0."""
     start: Floats
     """The log-odds that each one's own exposure adds."""
+    weight: Floats
+    """How much each one counts, as the study weighs its rows."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
         """Return the chance of each seller to be known as bad at the maturity, over its own exposure, shape (n,).
@@ -64,7 +66,7 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
     `final`: as of `training.observation.labels.final_facts`, if it is known already.
     """
     seen = snapshot(table, study, study.point_at(day), final)
-    return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study))
+    return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
 
 
 def reported_before(table: LedgerTable, day: int) -> LedgerTable:

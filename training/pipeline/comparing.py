@@ -16,13 +16,14 @@ from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
 from training.fitting.logistic import Logistic
-from training.monitoring.outcomes import at_maturity, served_by, study_of_model
+from training.monitoring.outcomes import at_maturity, lineage_of, served_by, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 from training.study.definition import Study
+from training.study.words import other_label
 
 WITH_CONTEXT = "with_context"
 """The candidate's ranking with context as it was, which serving never sees: what knowing who looks is worth."""
@@ -92,6 +93,9 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         # The figures may be of a sample; what was trained on is all.
         figures["train"] = counted(observed.rows.bad, observed.rows.seller)
         figures["test"]["drawn_from"] = len(observed.test.bad)
+        if job.champion is not None:
+            theirs = lineage_of(job.champion).get("definition", {})
+            figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
     return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summary(figures))
@@ -150,6 +154,8 @@ def _summary(figures: Mapping[str, Any]) -> str:
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
     ]
     sentence = f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    if parts := figures.get("champion", {}).get("other_label"):
+        sentence += f"; the champion learned another label ({', '.join(parts)}), so no gate goes by it"
     volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
     return sentence if like is None else f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
 

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -16,7 +16,7 @@ from scoring.time import format_day
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
 from training.gates.evidence import Measured
-from training.gates.table import judge
+from training.gates.table import ADVISORY, HARD, judge
 from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, Fitted, calibrate_fit, fit
@@ -151,8 +151,16 @@ def check_gates(
         digests=digests,
     )
     verdict = judge(job.study.gates, impact.evaluation, measured)
-    failed = [row["gate"] for row in verdict["gates"] if not row["ok"]]
-    return Judged(verdict, f"failed: {', '.join(failed)}" if failed else f"all {len(verdict['gates'])} passed")
+    return Judged(verdict, spell_verdict(verdict["gates"]))
+
+
+def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
+    """Return which hard gates failed, and which advisory ones ask for a signature, in words."""
+    failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
+    if not failed and not unsigned:
+        return f"all {len(gates)} passed"
+    hard = f"failed: {', '.join(failed)}" if failed else "every hard one passed"
+    return f"{hard}; to be signed: {', '.join(unsigned)}" if unsigned else hard
 
 
 def _sample(job: Job, observed: Observed) -> Sample:

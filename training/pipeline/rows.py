@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from scoring.errors import ConfigurationWrong
-from training.evaluation.case import CANDIDATE
 from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 
@@ -19,7 +18,8 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
     `seller`, `observe_day`, `bad` (0 or 1), `weight`; `orders_before` and `orders_in_window`, settled; `points`, as served
     (over the reference exposure, every context at its reference); `p_bad` over the row's own exposure, to be known as bad
-    at the maturity; and of every other model `score_NAME`, what it ranks by as it is served, where higher is worse.
+    at the maturity; and of every model `score_NAME`, what it ranks by as it is served, where higher is worse: of the
+    candidate, `score_lightgbm`, the log-odds over the reference exposure, of which `points` are the rounded and clipped form.
     """
     test = trained.test
     columns: dict[str, object] = {
@@ -32,8 +32,8 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
         "points": trained.test_points.astype(np.int64),
         "p_bad": trained.test_p_bad,
     }
-    others = {f"score_{name}": score for name, score in trained.test_scores.items() if name != CANDIDATE}
-    return pl.DataFrame({**columns, **others})
+    scores = {f"score_{name}": score for name, score in trained.test_scores.items()}
+    return pl.DataFrame({**columns, **scores})
 
 
 def check_rows_file(file: Path) -> None:

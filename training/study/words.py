@@ -1,5 +1,6 @@
 """The definitions of a study in words: for the lineage of a model, and its report."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from training.study.definition import BadRule, Study
@@ -21,12 +22,37 @@ def definition(study: Study) -> dict[str, Any]:
         "bad": [_rule(rule) for rule in study.bad.rules] or ["settled orders that failed"],
         "bad_at_least": study.bad.at_least,
         "bad_asks": _asks(study),
+        "bad_suspended": study.bad.suspended,
         "weigh_by": study.bad.weigh_by,
         "reference_exposure": study.exposure.reference_orders,
         "window": window,
         "maturity_days": study.window.maturity_days,
         "eligible": eligible or ["every seller that exists"],
     }
+
+
+LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity_days")
+"""Parts of a definition that make the label: what is bad, within which window, as known when."""
+
+
+def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
+    """Return the parts of the label that another definition, `theirs`, states otherwise than the study, in words.
+
+    What a definition of an earlier release does not state is not compared.
+    """
+    own = definition(study)
+    return [
+        f"{part.replace('_', ' ')}: {_spell(theirs[part])}, here {_spell(own[part])}"
+        for part in LABEL
+        if part in theirs and theirs[part] != own[part]
+    ]
+
+
+def _spell(value: Any) -> str:
+    """Return a part of a definition in words."""
+    if isinstance(value, list):
+        return "; or ".join(map(str, value)) or "nothing"
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _asks(study: Study) -> list[str]:

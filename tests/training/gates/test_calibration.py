@@ -1,11 +1,14 @@
 """The gates of calibration: predictions at the wrong level, too far apart, or wrong for a tier or a segment alone."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.training.gates.judging import failing, judged, shifted
+from tests.training.evaluation.cases import case_of
+from tests.training.gates.judging import evaluate, failing, judged, shifted
 from training.gates.calibration import proven_ratio, row_ratio
 from training.gates.table import gates_of
 
@@ -18,6 +21,31 @@ def test_a_model_that_predicts_at_the_wrong_level_is_stopped() -> None:
     over = judged(shifted(lightgbm=lambda z, _: z + 0.7))
     assert not over["calibration_level"]["ok"]
     assert not over["calibration_grades"]["ok"]
+
+
+def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
+    """A tier that is off beyond chance by less than the limit passes, and the sentence does not read as if it failed."""
+    found = judged(shifted(lightgbm=lambda z, _: z - 0.4))
+    level, grades = found["calibration_level"], found["calibration_grades"]
+    assert re.search(
+        r"predicted: 1\.\d+ times \(95 % interval \d\.\d+ to \d\.\d+\)\. A factor of up to 1\.33", level["text"]
+    )
+    assert (grades["ok"], 1 < grades["number"] < 1.3) == (True, True)
+    assert grades["text"].endswith(f"off by a factor of {grades['number']:.2f} at least. A factor of up to 1.3 passes.")
+    wide = judged(shifted(lightgbm=lambda z, _: z - 0.4), gates=gates_of({"calibration_grades": 2}))
+    assert wide["calibration_grades"]["text"].endswith("A factor of up to 2 passes.")
+
+
+def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
+    """Bad rows weigh three times as much as good ones: both shares stand in the sentence."""
+    case = case_of()
+    weighed = evaluate(replace(case, weight=np.where(case.bad == 1, 3.0, 1.0)))
+    weight, number = weighed["models"]["lightgbm"]["calibration"]["observed"], case.bad.mean()
+    assert weight > 2 * number
+    text = judged(weighed)["calibration_level"]["text"]
+    assert text.startswith(f"{weight:.2%} of the rows by weight ({number:.2%} by number) are bad where ")
+    plain = judged(evaluate(case))["calibration_level"]["text"]
+    assert plain.startswith(f"{number:.2%} of the rows are bad where ")
 
 
 def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:

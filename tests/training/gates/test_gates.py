@@ -111,6 +111,22 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
     assert not judged(worse)["passed"]
 
 
+def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> None:
+    """However bad its figures are by a label that it never learned: the candidate is held against logistic regression."""
+    other = deepcopy(good) | {"champion": {"digest": "ab", "other_label": ["window: 60 days, here 90 days"]}}
+    found = judged(other)
+    for gate in ("ranking", "log_loss", "recall_of_loss"):
+        assert "logistic regression" in found[gate]["text"]
+        assert "the champion" not in found[gate]["text"]
+    assert "than by chance" in found["segments_ranking"]["text"]
+    off = judged(shifted(lightgbm=lambda z, _: z - 0.7, champion=lambda z, _: z - 3))
+    assert off["segments_calibration"]["ok"]
+    worse = shifted(lightgbm=lambda z, _: z - 0.7, champion=lambda z, _: z - 3)
+    assert not judged(worse | {"champion": other["champion"]})["segments_calibration"]["ok"]
+    same = judged(good | {"champion": {"digest": "ab", "other_label": []}})
+    assert "the champion" in same["log_loss"]["text"]
+
+
 def test_what_a_model_loses_is_the_estimate_of_the_same_rows(good: dict[str, Any]) -> None:
     """Of the log-loss as a share of the champion's; of AUC and recall of loss as they are."""
     found, paired = judged(good), good["paired"]["lightgbm-champion"]

@@ -35,8 +35,9 @@ from training.evaluation.ranking import auc
 from training.fitting.fit import offset
 from training.monitoring import backtest as backtesting
 from training.monitoring.backtest import ABSENT, STATES, Answers, Knowledge, answers_at, backtest, days_between
-from training.monitoring.outcomes import last_training_day
+from training.monitoring.outcomes import last_training_day, lineage_of
 from training.observation.export import LedgerTable
+from training.observation.snapshots import snapshot
 from training.pipeline.job import Job, Trained
 from training.pipeline.run import run
 from training.study.context import EventPoints
@@ -264,6 +265,26 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
     assert step.against is not None
     assert np.array_equal(step.against, np.diag(step.sellers))  # against itself nobody moves
+
+
+def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, study: Study) -> None:
+    """By orders a few large sellers decide AUC, shares and expectation; sellers are counted all the same."""
+    weighing = restated(study, bad={"weigh_by": "orders"})
+    _, (test,) = study.find_points(market.imported.as_of)
+    (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps
+    rows = snapshot(market.imported, weighing, weighing.point_at(test.day))
+    raw = model.raw_score(rows.x)
+    by_seller = auc(model.scale.p_slope * raw, rows.bad)
+    assert step.figures is not None
+    assert step.figures.auc == step.figures.auc_against == auc(model.scale.p_slope * raw, rows.bad, rows.weight)
+    assert step.figures.auc != pytest.approx(by_seller, abs=1e-3)
+    assert (step.figures.rows.sum(), step.figures.bad.sum()) == (len(rows.bad), rows.bad.sum())
+    assert step.figures.weight.sum() == pytest.approx(len(rows.bad))
+    assert step.figures.bad_weight.sum() == pytest.approx(rows.weight @ rows.bad)
+    own = offset(rows, weighing.with_exposure_slope(model.exposure_slope))
+    lift = lineage_of(model)["calibration_lift"]
+    p = sigmoid(model.scale.p_intercept - lift + model.scale.p_slope * raw + own)
+    assert step.figures.expected.sum() == pytest.approx(rows.weight @ p)
 
 
 def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(

@@ -23,6 +23,7 @@ from training.pipeline.steps import Step
 from training.study.context import ContextSource
 from training.study.definition import Study
 from training.study.loading import load_study
+from training.study.words import definition, other_label
 
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
 HELD = ContextSource("held", "measures_in_force", 0.0)
@@ -114,3 +115,31 @@ def test_a_model_without_context_is_watched_by_a_study_that_has_some(
     seen = as_the_model_sees(knowing(study, WATCHED), plain)
     (point,) = seen.find_points(table.as_of)[1]
     assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
+
+
+def test_a_champion_of_another_label_is_shown_and_judges_nothing(
+    table: LedgerTable, study: Study, plain: Artifact
+) -> None:
+    """What differs is named in the line of the step; gates go by logistic regression."""
+    other = restated(study, bad={"at_least": 2}, window={"days": 90})
+    trained = train(table, other, champion=plain)
+    parts = ["bad at least: 1, here 2", "window: 180 days, here 90 days"]
+    assert trained.evaluation["champion"] == {"digest": plain.digest, "other_label": parts}
+    assert f"the champion learned another label ({', '.join(parts)}), so no gate goes by it" in trained.lines["compare"]
+    (gate,) = (gate for gate in trained.gates["gates"] if gate["gate"] == "log_loss")
+    assert "logistic regression" in gate["text"]
+    assert "champion" in trained.evaluation["auc"]
+    again = train(table, study, champion=plain)
+    assert again.evaluation["champion"]["other_label"] == []
+    assert "another label" not in again.lines["compare"]
+    (gate,) = (gate for gate in again.gates["gates"] if gate["gate"] == "log_loss")
+    assert "the champion" in gate["text"]
+
+
+def test_a_definition_of_an_earlier_release_is_compared_by_what_it_states(study: Study) -> None:
+    """It did not say whether suspensions make bad."""
+    stated = definition(study)
+    old = {part: value for part, value in stated.items() if part != "bad_suspended"}
+    assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), old) == []
+    assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), stated) != []
+    assert other_label(study, {}) == []

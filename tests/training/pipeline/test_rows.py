@@ -11,6 +11,7 @@ from scoring.model.artifact import load
 from scoring.time import format_day
 from tests.training.ledgers import restated, train
 from training.evaluation.ranking import auc
+from training.monitoring.outcomes import lineage_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 from training.pipeline.rows import write_rows
@@ -38,8 +39,11 @@ def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
     assert rows["p_bad"].is_between(0, 1).all()
     np.testing.assert_array_equal(rows["orders_in_window"], test.window_orders)
     bad = rows["bad"].to_numpy().astype(np.float64)
+    raw = model.raw_score(test.x)
+    log_odds = model.scale.p_intercept - lineage_of(model)["calibration_lift"] + model.scale.p_slope * raw
+    np.testing.assert_allclose(rows["score_lightgbm"], log_odds, rtol=1e-12)
     assert {"score_logistic", "score_points_rule", "score_raw_count", "score_unconstrained"} <= set(rows.columns)
-    for name in ("logistic", "points_rule"):
+    for name in ("lightgbm", "logistic", "points_rule"):
         score = rows[f"score_{name}"].to_numpy().astype(np.float64)
         found = auc(score, bad, rows["weight"].to_numpy())
         assert found == pytest.approx(trained.evaluation["auc"][name]["value"], abs=1e-9)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from training.gates.table import ADVISORY, HARD
+from training.pipeline.judging import spell_verdict
 from training.pipeline.made_by import LIBRARIES, code_versions
 from training.pipeline.steps import Kept
 
@@ -37,3 +39,12 @@ def test_other_code_makes_another_training(tmp_path: Path) -> None:
     changed = code_versions([tmp_path])
     file.rename(tmp_path / "fit.py")
     assert len({before["code"], changed["code"], code_versions([tmp_path])["code"], code_versions()["code"]}) == 4
+
+
+def test_the_line_of_the_gates_parts_what_failed_from_what_a_person_signs() -> None:
+    """A model that passes is not listed as failed for a gate that asks for a signature."""
+    ok, failed = {"gate": "parity", "kind": HARD, "ok": True}, {"gate": "ranking", "kind": HARD, "ok": False}
+    unsigned = {"gate": "psi", "kind": ADVISORY, "ok": False}
+    assert spell_verdict([ok]) == "all 1 passed"
+    assert spell_verdict([ok, unsigned]) == "every hard one passed; to be signed: psi"
+    assert spell_verdict([ok, failed, unsigned]) == "failed: ranking; to be signed: psi"

@@ -8,6 +8,7 @@ from training.report.drawing import Scaled
 from training.report.numbers import (
     MODELS,
     Num,
+    count,
     general,
     listed,
     model_name,
@@ -249,10 +250,10 @@ def _p_value(p: float | None) -> str:
 def sizes(r: Reading) -> list[Block]:
     """Count the rows, sellers and bad rows on which all figures rest."""
     train, test = r.found("train"), r.found("test")
-    sellers = f" of {plural(train['sellers'], 'seller')}" if "sellers" in train else ""
+    sellers = f", of {plural(train['sellers'], 'seller')}" if "sellers" in train else ""
     text = (
-        f"Trained on {plural(train['rows'], 'row')}{sellers}, {plural(train['bad'], 'bad one')}; judged on"
-        f" {plural(test['rows'], 'later row')}, {plural(test['bad'], 'bad one')}."
+        f"Trained on {plural(train['rows'], 'row')}, {count(train['bad'])} of them bad{sellers}; judged on"
+        f" {plural(test['rows'], 'later row')}, {count(test['bad'])} of them bad."
     )
     return [Text(text)]
 

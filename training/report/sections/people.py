@@ -151,7 +151,11 @@ def paired(r: Reading) -> list[Block]:
     title = f"Better than the champion in {listed(better)}" if better else "No better than the champion beyond chance"
     title += f", worse in {listed(worse)}" if worse else ""
     caption = "Candidate less champion on the same rows and draws (95 %). An interval that holds 0 may be chance."
-    return [Table(title, caption, ("figure", "candidate less champion", "", "result"), rows)]
+    found: list[Block] = [Table(title, caption, ("figure", "candidate less champion", "", "result"), rows)]
+    if others := (r.evaluation.get("champion") or {}).get("other_label"):
+        text = f"The champion learned another label than is asked here ({', '.join(map(str, others))})"
+        found.insert(0, Text(f"{text}: its figures show what would change, and no gate goes by them."))
+    return found
 
 
 def _compared(interval: Json, sense: int) -> Chip:
