@@ -103,12 +103,18 @@ class Limits:
         """
         return self._take(principals, call_class, "entries", count)
 
+    def entries_wait(self, principals: Iterable[str], call_class: str) -> float:
+        """Return after how many seconds one entry is within all limits of the principals; none is taken."""
+        return self._take(principals, call_class, "entries", 1, is_taken=False)
+
     def streams(self, principal: str) -> int:
         """Return how many streams a principal may have open; 0 if no limit says."""
         found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
         return min(found, default=0)
 
-    def _take(self, principals: Iterable[str], call_class: str, what: str, count: float) -> float:
+    def _take(
+        self, principals: Iterable[str], call_class: str, what: str, count: float, *, is_taken: bool = True
+    ) -> float:
         if not self._limits:
             return 0.0
         asked = [
@@ -124,7 +130,7 @@ class Limits:
         with self._accounts.lock:
             buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in asked]
             wait = max(bucket.wait(count, rate, now) for bucket, rate in buckets)
-            if not wait:
+            if is_taken and not wait:
                 for bucket, _ in buckets:
                     bucket.tokens -= count
         return wait

@@ -12,7 +12,7 @@ gRPC serves.
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -24,10 +24,11 @@ import grpc
 from grpc import _server as inside
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from service.api.turnstile import HOLD_SECONDS, Turnstile
 from service.api.waiting_line import Cause, LineRules, TurnedAway, WaitingCall, WaitingLine
 
 LOOK_SECONDS = 0.2
-"""How often it is looked for requests that have not arrived in time."""
+"""How often it is looked for requests that have not arrived in time, and for calls that have been held for long enough."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +41,8 @@ class GrpcCall(WaitingCall):
     """Does its work, and answers it."""
     end: Callable[[grpc.Status], None] = lambda _: None
     """Answers it with a status, without its work."""
+    caller: str = ""
+    """Who calls, where that is known before the work."""
     is_begun: bool = False
     """Whether its work has begun."""
     waited_seconds: float = 0.0
@@ -75,7 +78,9 @@ def taken_call() -> GrpcCall | None:
 class CallPool(ThreadPoolExecutor):
     """Threads for the calls of one class, as gRPC takes them (`experimental_thread_pool`)."""
 
-    def __init__(self, name: str, threads: int, rules: LineRules, observer: Observer) -> None:
+    def __init__(
+        self, name: str, threads: int, rules: LineRules, observer: Observer, turnstile: Turnstile | None = None
+    ) -> None:
         super().__init__(threads, thread_name_prefix=name)
         self.name = name
         """The name of the class."""
@@ -83,6 +88,8 @@ class CallPool(ThreadPoolExecutor):
         """How many calls each connection has here, waiting and running. Read it with `counts`."""
         self._rules = rules
         self._observer = observer
+        self._turnstile = turnstile or Turnstile()
+        self._held: deque[tuple[float, GrpcCall]] = deque()  # with the time of their refusals
         self._lock = threading.Lock()
         self._line = WaitingLine(rules)
         self._receiving: dict[int, GrpcCall] = {}  # oldest first
@@ -113,6 +120,8 @@ class CallPool(ThreadPoolExecutor):
         self._is_ending.set()
         with self._lock:
             turned_away = self._line.clear()
+            turned_away += [(call, Cause.STOPPING) for _, call in self._held]
+            self._held.clear()
         self._turn_away(turned_away)
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
 
@@ -137,12 +146,23 @@ class CallPool(ThreadPoolExecutor):
         call.end = lambda status: _end(state, event.call, status)
         with self._lock:
             self.connections[call.connection] += 1
-        if method is not None and method.takes_stream:
+        call.caller = self._turnstile.holds(call.method, call.connection, event.invocation_metadata)
+        if call.caller:
+            self._hold(call)
+        elif method is not None and method.takes_stream:
             call.run = lambda: fn(do, event, state, behave, request, parse, write)
             self._queue(call)
         else:
             call.run = lambda: fn(do, event, state, behave, lambda: _received(state), parse, write)
             self._receive(call, event, state, parse)
+
+    def _hold(self, call: GrpcCall) -> None:
+        """Refuse a call later, or so long before its deadline that the refusal arrives."""
+        until = min(call.arrived + HOLD_SECONDS, call.deadline - 2 * LOOK_SECONDS)
+        with self._lock:
+            self._held.append((until, call))
+            too_many = [self._held.popleft()[1]] if len(self._held) > self._rules.held_limit else []
+        self._turn_away([(one, Cause.LIMIT) for one in too_many])
 
     def _receive(self, call: GrpcCall, event: Any, state: Any, parse: Any) -> None:
         finish = inside._receive_message(state, event.call, parse)
@@ -214,7 +234,8 @@ class CallPool(ThreadPoolExecutor):
             call.waited_seconds = monotonic() - call.arrived
             with suppress(Exception):  # no call may keep the next from its answer
                 call.end(self._observer.status(self.name, cause))
-                self._observer.waited(self.name, call.waited_seconds)
+                if cause is not Cause.LIMIT:  # which was held on purpose
+                    self._observer.waited(self.name, call.waited_seconds)
                 self._observer.turned_away(self.name, call, cause)
             self._finish(call)
 
@@ -230,10 +251,16 @@ class CallPool(ThreadPoolExecutor):
         """End the calls whose requests do not arrive."""
         while not self._is_ending.wait(LOOK_SECONDS):
             late = monotonic() - self._rules.message_seconds
+            now = monotonic()
             with self._lock:
+                over = [call for until, call in self._held if until <= now or not call.is_awaited()]
+                if over:
+                    gone = {id(call) for call in over}
+                    self._held = deque(one for one in self._held if id(one[1]) not in gone)
                 unsent = [(number, call) for number, call in self._receiving.items() if call.arrived <= late]
                 for number, _ in unsent:
                     del self._receiving[number]
+            self._turn_away([(call, Cause.LIMIT) for call in over])
             self._turn_away([(call, Cause.UNSENT) for _, call in unsent])
 
 

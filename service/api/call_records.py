@@ -175,7 +175,9 @@ class CallRecords:
         self._count.labels(call.method, code).inc()
         left_out = self._refusals.take()
         if left_out is not None:
-            fields = {"left_out": left_out} if left_out else {}
+            fields: dict[str, Any] = {"left_out": left_out} if left_out else {}
+            if call.caller:
+                fields["caller"] = self._shown(call.caller)
             wait = round(call.waited_seconds * 1_000, 3)
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
@@ -212,7 +214,7 @@ class CallRecords:
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
             fields["wait_ms"] = round(passage.waited_seconds * 1_000, 3)
             if passage.caller is not None:
-                fields["caller"] = " ".join(log_name(name, self._pseudonyms) for name in passage.caller.names)
+                fields["caller"] = self._shown(passage.caller.name)
             if number in REFUSALS:
                 left_out = self._refusals.take()
                 if left_out is None:
@@ -224,6 +226,10 @@ class CallRecords:
             write("request", **fields)
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
             return
+
+    def _shown(self, caller: str) -> str:
+        """Return a caller, by the names of its principals, as the log names it."""
+        return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
 
     def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
         error_id = uuid.uuid4().hex
@@ -241,13 +247,20 @@ class CallRecords:
         return parties if items is None else parties | {"items": items}
 
 
+_TOO_MANY = (
+    ("this server has more calls of this kind than it can answer; ask again, or another server", ""),
+    ("this caller is beyond its limits in the server's grants file, and asks on; wait as refusals say", "calls"),
+)
+"""What a call is refused with for the server's load, and for its caller's excess: the text and the limit."""
+
+
 def _refusal(pool: str, cause: Cause) -> SellertrustError:
     """Return the error of a call of a pool that is turned away."""
     rules = RULES[Pool(pool)]
     match cause:
-        case Cause.FULL | Cause.DELAY:
-            text = "this server has more calls of this kind than it can answer; ask again, or another server"
-            return TooManyCalls(text, {"limit": str(rules.limit)})
+        case Cause.FULL | Cause.DELAY | Cause.LIMIT:
+            text, limit = _TOO_MANY[cause is Cause.LIMIT]
+            return TooManyCalls(text, {"limit": limit or str(rules.limit)})
         case Cause.LARGE:
             return invalid("request", f"is larger than {rules.message_bytes:,} bytes; split it")
         case Cause.UNSENT:

@@ -164,7 +164,7 @@ class Calls:
         try:
             with answering(passage.call), ExitStack() as held:
                 passage.caller = self._gate.identify(context)
-                self._gate.admit(passage.caller, method.call_class)
+                self._gate.admit(passage.caller, method.name, method.call_class, context)
                 if streams is not None:
                     self._gate.require_anything(passage.caller, method.name)
                     limits = self._gate.stream_limits(passage.caller)
@@ -206,7 +206,8 @@ class Calls:
             passage.request = request
             self._require(passage, context)
             if passage.caller is not None and (entries := getattr(passage.request, "entries", ())):
-                self._gate.admit_entries(passage.caller, passage.method.call_class, len(entries))
+                method = passage.method
+                self._gate.admit_entries(passage.caller, method.name, method.call_class, len(entries), context)
             if passage.caller is not None:
                 passage.audit_line = self._gate.keep(passage.caller, passage.method.name, passage.request)
             yield request

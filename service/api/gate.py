@@ -20,8 +20,12 @@ from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
 from service.access.tokens import TokenRefused
+from service.api.turnstile import Turnstile, token_of
 from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of
+
+ENTRIES_A_REFUSAL = 500
+"""So many entries that were parsed in vain cost as much as the refusal of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Gate:
         self._is_mesh = is_mesh
         self._audit = audit
         self._certificates = Certificates()
+        self.turnstile = Turnstile()
+        """Whose calls are held since it asks on after refusals."""
 
     @property
     def rules(self) -> Rules | None:
@@ -124,15 +130,32 @@ class Gate:
         if not is_granted_anything(caller.principals, self._grants.rules.grants):
             raise not_granted(METHODS[method].right)
 
-    def admit(self, caller: Caller, call_class: str) -> None:
+    def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
         """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess."""
         if self._grants is not None and caller.principals != (LOCAL,):
-            _refuse_excess(self._grants.rules.limits.take_call(caller.names, call_class), "calls")
+            seconds = self._grants.rules.limits.take_call(caller.names, call_class)
+            if seconds > 0:
+                self.note_excess(caller, method, context, seconds)
+                raise _excess(seconds, "calls")
 
-    def admit_entries(self, caller: Caller, call_class: str, count: int) -> None:
+    def admit_entries(
+        self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
+    ) -> None:
         """Count entries against their caller's limits; TooManyCalls, with the time to wait, if they are in excess."""
         if self._grants is not None and caller.principals != (LOCAL,):
-            _refuse_excess(self._grants.rules.limits.take_entries(caller.names, call_class, count), "entries")
+            limits = self._grants.rules.limits
+            seconds = limits.take_entries(caller.names, call_class, count)
+            if seconds > 0:  # a smaller batch may fit sooner; what was refused has been parsed, which is dear
+                shortest = limits.entries_wait(caller.names, call_class)
+                self.note_excess(caller, method, context, shortest, weight=1 + count / ENTRIES_A_REFUSAL)
+                raise _excess(seconds, "entries")
+
+    def note_excess(
+        self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
+    ) -> None:
+        """Take note that a caller was refused for its excess, so that its next calls are held if it asks on regardless."""
+        token = token_of(context.invocation_metadata() or ())
+        self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 
     def stream_limits(self, caller: Caller) -> Mapping[str, int]:
         """Return how many streams each principal of a caller may have open, whoever shows it; 0 where no limit says."""
@@ -176,12 +199,9 @@ class Gate:
             raise _unauthenticated(str(error)) from None
 
 
-def _refuse_excess(seconds: float, what: str) -> None:
-    if seconds > 0:
-        text = (
-            f"this caller makes more {what} a second than the server's grants file allows it; go on in {seconds:.3f} s"
-        )
-        raise TooManyCalls(text, {"limit": what}, seconds=seconds)
+def _excess(seconds: float, what: str) -> TooManyCalls:
+    text = f"this caller makes more {what} a second than the server's grants file allows it; go on in {seconds:.3f} s"
+    return TooManyCalls(text, {"limit": what}, seconds=seconds)
 
 
 def _bearer_token(context: grpc.ServicerContext) -> str | None:

@@ -75,8 +75,8 @@ def threads_of(settings: Settings) -> dict[Pool, int]:
 
 
 def max_calls(settings: Settings) -> int:
-    """Return how many calls the server may hold at once: those that run, wait, or whose requests are on their way."""
-    return sum(threads_of(settings).values()) + 2 * sum(rules.limit for rules in RULES.values())
+    """Return how many calls the server may hold at once: running, waiting, held, or on their way."""
+    return sum(threads_of(settings).values()) + sum(2 * rules.limit + rules.held_limit for rules in RULES.values())
 
 
 def miss_slots(settings: Settings) -> BoundedSemaphore:

@@ -114,7 +114,7 @@ class Server:
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
         self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
         self._pools = {
-            pool: CallPool(pool.value, threads, RULES[pool], self._calls.records)
+            pool: CallPool(pool.value, threads, RULES[pool], self._calls.records, gate.turnstile)
             for pool, threads in threads_of(settings).items()
         }
         self._registry.register(PoolMetrics(self._pools.values()))

@@ -42,6 +42,8 @@ class Cause(Enum):
     """Its request did not arrive in time."""
     LARGE = "large"
     """Its request is larger than requests of its class may be."""
+    LIMIT = "limit"
+    """Its caller is in excess of its own limits, and has taken many refusals for no answer."""
     STOPPING = "stopping"
     """The server stops."""
 
@@ -75,6 +77,8 @@ class LineRules:
     """How long a request may take to arrive after its call has begun."""
     message_bytes: int = 1 << 20
     """How large a request may be."""
+    held_limit: int = 256
+    """How many calls of callers in excess may be held; of more the oldest are refused."""
 
     @property
     def is_newest_first(self) -> bool:

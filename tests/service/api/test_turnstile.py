@@ -1,0 +1,167 @@
+"""Who is in excess and takes no refusal for an answer is held without a thread, and nobody else is."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError
+from service.api.turnstile import HOLD_SECONDS, PROMPT_REFUSALS, Turnstile
+from tests.callers import Authority, TokenIssuer, grant, write_grants
+from tests.servers import MARKET, Running, identity, running_server
+
+GET = "LedgerService/GetViolation"
+
+
+def shown(token: str) -> list[tuple[str, object]]:
+    return [("user-agent", "x"), *([("authorization", token)] if token else [])]
+
+
+def test_a_caller_is_held_only_after_many_refusals_by_the_same_method_and_until_the_next_call_fits() -> None:
+    now = [100.0]
+    turnstile = Turnstile(lambda: now[0])
+    for number in range(PROMPT_REFUSALS + 1):
+        assert turnstile.holds(GET, "c1", shown("")) == "", number
+        turnstile.note(GET, "dns:a.example", "c1", "", 0.25)
+    assert turnstile.holds(GET, "c1", shown("")) == "dns:a.example"
+    others = [("LedgerService/ListEntries", "c1", ""), (GET, "c1", "Bearer x"), (GET, "c2", "")]
+    assert [turnstile.holds(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
+    turnstile.note(GET, "dns:a.example", "c2", "", 0.25)  # the same caller by another connection
+    assert turnstile.holds(GET, "c2", shown("")) == "dns:a.example"
+    now[0] += 0.25
+    assert turnstile.holds(GET, "c1", shown("")) == ""
+    turnstile.note(GET, "dns:a.example", "c1", "", 1e9)
+    now[0] += HOLD_SECONDS
+    assert turnstile.holds(GET, "c1", shown("")) == ""
+    now[0] += 1
+    turnstile.note(GET, "dns:a.example", "c1", "", 1e9)
+    assert turnstile.holds(GET, "c1", shown("")) == ""
+
+
+def test_a_refusal_that_was_dear_counts_for_many() -> None:
+    turnstile = Turnstile(lambda: 100.0)
+    turnstile.note(GET, "dns:a.example", "c1", "", 0.25, weight=PROMPT_REFUSALS + 1)
+    assert turnstile.holds(GET, "c1", shown("")) == "dns:a.example"
+
+
+class Place:
+    """A server at which `a` may read twice a second and append ten entries, alone or with a token, and `b` anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority, self.issuer = Authority(folder), TokenIssuer(folder)
+        every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
+        names = ("dns:*.example", "jwt:https://login.example#*")
+        rules = "".join(grant(name, ["append", "read_ledger"], **every) for name in names)
+        limits = '[[limits]]\nprincipals = ["dns:a.example", "jwt:https://login.example#a"]\n'
+        write_grants(
+            folder / "grants.toml",
+            self.issuer.table(),
+            rules,
+            f'{limits}classes = ["read"]\ncalls_per_second = 2\n{limits}entries_per_second = 10\n',
+        )
+        self.settings: dict[str, Any] = {"grants": folder / "grants.toml", **self.authority.server_settings()}
+        self.shown = {name: self.authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Place, Running]]:
+    place = Place(tmp_path)
+    with running_server(tmp_path, **place.settings) as running:
+        yield place, running
+
+
+def outcome(client: Client, seconds: float = 5) -> tuple[str, float]:
+    """The reason why a read is refused, and how long that took."""
+    began = monotonic()
+    with pytest.raises(SellertrustCallError) as caught:
+        client.get_violation(MARKET, "v", deadline_seconds=seconds)
+    return caught.value.reason, monotonic() - began
+
+
+def value(running: Running, name: str, **labels: str) -> float:
+    return running.server._registry.get_sample_value(f"sellertrust_{name}", labels) or 0
+
+
+def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_at_once(
+    place: tuple[Place, Running],
+) -> None:
+    where, running = place
+    with (
+        running.client(**where.shown["a"], service_config="{}") as a,
+        running.client(**where.shown["b"], service_config="{}") as b,
+    ):
+        until = monotonic() + 3
+        counts = {"TOO_MANY_CALLS": 0, "VIOLATION_NOT_FOUND": 0}
+        slowest = 0.0
+        while monotonic() < until:
+            reason, seconds = outcome(a)
+            counts[reason] += 1
+            slowest = max(slowest, seconds)
+            assert outcome(b)[0] == "VIOLATION_NOT_FOUND"
+        held = value(running, "turned_away_total", pool="read", cause="limit")
+        assert held >= 2
+        assert counts["TOO_MANY_CALLS"] <= PROMPT_REFUSALS * 4 + held
+        assert counts["VIOLATION_NOT_FOUND"] <= 8
+        assert slowest > HOLD_SECONDS / 2
+        line = next(line for line in running.lines() if line.get("turned_away") == "limit")
+        assert (line["caller"], line["code"]) == ("dns:a.example", "RESOURCE_EXHAUSTED")
+        a.append_entries(MARKET, [identity("i-1", "s")])  # another method
+
+
+def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(place: tuple[Place, Running]) -> None:
+    where, running = place
+    with running.client(**where.shown["a"], service_config="{}") as a:
+        reasons = [outcome(a, seconds=0.9)[0] for _ in range(PROMPT_REFUSALS + 8)]
+        assert set(reasons) == {"TOO_MANY_CALLS", "VIOLATION_NOT_FOUND"}
+        assert value(running, "turned_away_total", pool="read", cause="limit") >= 1
+
+
+def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, Running]) -> None:
+    """A gateway brings calls of many callers by one connection."""
+    where, running = place
+    tokens = {name: (("authorization", f"Bearer {where.issuer.token(name)}"),) for name in "ab"}
+    with running.client(**where.shown["b"], service_config="{}") as gateway:
+        method: Any = gateway.channel.unary_unary(f"/sellertrust.v1.{GET}")
+        calls = [method.future(b"", timeout=5, metadata=tokens["a"]) for _ in range(100)]
+        for _ in range(10):
+            with pytest.raises(grpc.RpcError) as caught:
+                method(b"", timeout=5, metadata=tokens["b"])
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls) >= 90
+    assert value(running, "turned_away_total", pool="read", cause="limit") >= 1
+
+
+def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: tuple[Place, Running]) -> None:
+    where, running = place
+    batch = [identity(f"i-{number}", "s") for number in range(5_000)]
+    with running.client(**where.shown["a"], service_config="{}") as a:
+        a.append_entries(MARKET, batch)  # the bucket is overdrawn
+        for _ in range(6):
+            with pytest.raises(SellertrustCallError) as caught:
+                a.append_entries(MARKET, batch)
+            assert caught.value.reason == "TOO_MANY_CALLS"
+    assert value(running, "turned_away_total", pool="write", cause="limit") >= 2
+
+
+def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    codes: list[grpc.StatusCode] = []
+    with (
+        running_server(tmp_path, **place.settings) as running,
+        running.client(**place.shown["a"], service_config="{}") as a,
+    ):
+        for _ in range(PROMPT_REFUSALS + 4):
+            outcome(a)
+        method: Any = a.channel.unary_unary(f"/sellertrust.v1.{GET}")
+        calls = [method.future(b"", timeout=20) for _ in range(20)]
+        ended = threading.Event()
+        for call in calls:
+            call.add_done_callback(lambda done: (codes.append(done.code()), len(codes) == 20 and ended.set()))
+        running.server.stop(grace_seconds=0)
+        assert ended.wait(10)
+    known = grpc.StatusCode
+    assert {*codes} <= {known.RESOURCE_EXHAUSTED, known.UNAVAILABLE, known.CANCELLED, known.INVALID_ARGUMENT}
