@@ -135,6 +135,9 @@ queue), `write`, `model`, `stream`. A second's worth may come at once; a larger 
 else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal. A call that shows two principals, a
 certificate and a token, counts for each.
 
+Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held for
+up to a second, or until shortly before their deadline, and refused then.
+
 ## Limits of a grant
 
 | limit | of | default |

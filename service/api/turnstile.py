@@ -2,7 +2,7 @@
 
 A refusal says when the next call fits. Whoever asks on before that is refused at once some times a second; what comes then,
 by the same method, is held without a thread and without its request being read, and refused after a second. So a
-caller who waits for its answers makes no more calls than it has waiting ones a second, however fast it would go on.
+caller makes no more calls a second than it has waiting ones, however fast it would go on.
 """
 
 import threading
