@@ -18,11 +18,12 @@ from scoring.answer import IncidentEffect, Reason
 from scoring.arrays import Floats, Ints
 from scoring.enums import Category, CorrectionKind, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
-from scoring.features.facts import Facts, Violations
+from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.fold import Sums
 from scoring.features.selections import IncidentSums, fold_each_incident
 from scoring.features.table import Feature, matrix
+from scoring.features.violations import Violations
 from scoring.model.artifact import Artifact
 
 MAX_LISTED_INCIDENTS = 1_000

@@ -8,12 +8,13 @@ import numpy as np
 
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
-from scoring.enums import Kind, ScoreState, Status, Tier
-from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of, stack_columns
-from scoring.features.facts import Facts, apply_changes, mark_never_counting, resolve
+from scoring.enums import ScoreState, Tier
+from scoring.features.columns import NOTHING_OMITTED, FactRow, Omitted, columns_of
+from scoring.features.facts import Facts, apply_changes, resolve
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
+from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, with_ends
 from scoring.policy.policy import Policy
@@ -30,9 +31,6 @@ from scoring.reasons import (
 )
 from scoring.time import DAY
 
-MANY_ALLEGATIONS = 100
-"""Number of alleged violations above which those that count in no view are left out of the middle views, for speed."""
-
 MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""
 
@@ -41,16 +39,15 @@ MAX_CELLS = 1_000_000
 class SellerViews:
     """The views of every seller that answers need, all by the same knowledge.
 
-    The views are: now, each of the last day-ends, and now if every open allegation were upheld. View k of seller i is case
-    `k * n + i`.
+    The views are: now, each of the last day-ends, and now if every open allegation were upheld.
     """
 
     n: int
     """Number of sellers."""
     facts: Facts
-    """Facts of the cases. Open allegations are counted, and existence is known, in the first view alone."""
+    """Facts of the sellers in the first view."""
     sums: Sums
-    """Sums of the cases."""
+    """Sums of the cases: view k of seller i is case `k * n + i`."""
     valid_until: Ints
     """Until when the answers hold, by seller, shape (n,)."""
     x: Floats
@@ -84,7 +81,7 @@ def score(
         return [answer for part in parts for answer in part]
     if artifact is None:
         columns = apply_changes(columns_of(rows, sellers))
-        facts = _resolve_views(columns, [observe_time])
+        facts = view_often(columns, [observe_time, observe_time]).facts
         until = hold_until(columns, facts, observe_time).tolist()
         members = _group_by_seller(facts, len(sellers))
         unknown = [
@@ -164,13 +161,15 @@ def fold_views(
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     columns = apply_changes(columns_of(rows, sellers))
-    facts = _resolve_views(columns, times)
+    views = view_often(columns, times)
     n = len(sellers)
-    sums = artifact.folder.fold(facts)
-    attributes = _list_attributes(rows, facts)
-    ends = with_ends(sums, facts, n, artifact.prior, artifact.folder)
-    until = hold_until(columns, facts, observe_time)
-    return SellerViews(n, facts, sums, until, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS]))
+    sums = artifact.folder.fold_views(views)
+    attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
+    ends = with_ends(sums, views.facts, n, artifact.prior, artifact.folder)
+    until = hold_until(columns, views.facts, observe_time)
+    return SellerViews(
+        n, views.facts, sums, until, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS])
+    )
 
 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
@@ -183,8 +182,8 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
     lowest = np.min(seen, axis=0)
     is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-    is_thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
-    rated = (is_guilty | ~is_thin)[:n]
+    is_thin = (sums.total_orders[:n] < policy.thin_file_orders) | (sums.tenure_days[:n] < policy.thin_file_days)
+    rated = is_guilty | ~is_thin
     until = views.valid_until.tolist()
     answers: list[TrustScore | None] = []
     for case, members in enumerate(_group_by_seller(facts, n)):
@@ -234,34 +233,11 @@ def explain(
     return Explanation(answer, artifact.baseline_points, reasons)
 
 
-def _resolve_views(columns: EntryColumns, times: Sequence[int]) -> Facts:
-    """Return the facts of every seller at each of the times; in the last of several, allegations count as upheld.
-
-    `columns` are settled.
-    """
-    n = columns.cases
-    upheld = np.zeros(len(times), dtype=bool)
-    upheld[-1] = len(times) > 1
-    views = [columns] * len(times)
-    if len(times) > 1 and _count_alleged(columns) > MANY_ALLEGATIONS:
-        # Only the first view counts allegations, and only the last one upholds them.
-        views[1:-1] = [columns.take(~mark_never_counting(columns, times[0]))] * (len(times) - 2)
-    observed = np.repeat(np.array(times, dtype=np.int64), n)
-    # Day-ends are seen by the knowledge of the first time: what was reported since corrects them.
-    return resolve(stack_columns(views), observed, reported_before=times[0], upheld=np.repeat(upheld, n))
-
-
-def _count_alleged(columns: EntryColumns) -> int:
-    """Return the number of reports that alleged a violation, whatever became of it."""
-    return int(np.count_nonzero((columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)))
-
-
 def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
-    """Return, by seller, the indices of its counted violations in the first view."""
+    """Return, by seller, the indices of its counted violations."""
     members: list[list[int]] = [[] for _ in range(n)]
     for place, case in enumerate(facts.violations.case.tolist()):
-        if case < n:
-            members[case].append(place)
+        members[case].append(place)
     return members
 
 

@@ -4,8 +4,8 @@ The ledger's rows (a request), and the ledger's export (training), both become a
 dense codes by then, since the fold only asks whether two are equal.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -138,17 +138,6 @@ class _Lazy(EntryColumns):
         column = column[self._places] if isinstance(self._places, slice) else column.take(self._places)
         object.__setattr__(self, name, column)
         return column
-
-
-def stack_columns(parts: Sequence[EntryColumns]) -> EntryColumns:
-    """Join the entries of parts with equally many cases: case c of part k becomes case `k * cases + c`."""
-    columns = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts])
-        for f in fields(EntryColumns)
-        if f.name not in ("cases", "case")
-    }
-    case = np.concatenate([part.case + place * part.cases for place, part in enumerate(parts)])
-    return EntryColumns(cases=parts[0].cases * len(parts), case=case, **columns)
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:

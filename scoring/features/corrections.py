@@ -13,15 +13,16 @@ from scoring.features.columns import EntryColumns
 K = TypeVar("K", int, str)
 
 
-def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools]:
-    """Return the entries after corrections, and which of the given entries they are; an entry's last correction counts.
+def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools | None]:
+    """Return the entries after corrections, and which of the given entries they are: None for all of them.
+
+    Of an entry's corrections the last counts.
 
     `decided`, shape (n,), marks the visible decisions.
     """
     corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
-    everything = np.ones(len(columns.case), dtype=bool)
     if not len(corrections):
-        return columns, everything
+        return columns, None
     span = int(max(columns.entry.max(), columns.target.max())) + 1
     key = columns.case[corrections] * span + columns.target[corrections]
     order = np.lexsort((columns.sequence[corrections], key))

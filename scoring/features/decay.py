@@ -45,11 +45,6 @@ def decay_table(half_life: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-def weights(table: Ints, age: Ints) -> Ints:
-    """Return the weights of `age` (days, >= 0, shape (n,)) by one table; 0 beyond its end."""
-    return np.where(age < len(table), table[np.minimum(age, len(table) - 1)], 0).astype(np.int64)
-
-
 def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
     """Return the sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
 

@@ -25,11 +25,18 @@ class Finding(IntEnum):
     DISPUTE_LOST = 3
 
 
-def findings_of(entries: EntryColumns, controlled: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return case, day and `Finding` of each finding, by case; passes before a change of control no longer count."""
+def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints]:
+    """Return case, day and `Finding` of each finding, by case.
+
+    `controlled`: by case the day of the last change of control; what was passed before it no longer counts.
+    """
     day = entries.occur_time // DAY
+    if not len(day):
+        return day, day, day
     inspected = (entries.kind == Kind.INSPECTION) & _IS_HEARD[entries.source]
-    passed = inspected & (entries.status == InspectionResult.PASSED) & (day >= controlled[entries.case])
+    passed = inspected & (entries.status == InspectionResult.PASSED)
+    if controlled is not None:
+        passed &= day >= controlled[entries.case]
     failed = inspected & (entries.status == InspectionResult.FAILED)
     lost = (entries.kind == Kind.DISPUTE) & (entries.status == DisputeOutcome.BUYER)
     finding = passed * Finding.INSPECTION_PASSED + failed * Finding.INSPECTION_FAILED + lost * Finding.DISPUTE_LOST

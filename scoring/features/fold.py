@@ -4,26 +4,39 @@ Per incident, category and half-life the largest severity weight x decay counts,
 confirmation moves nothing between categories or dates. All sums are of integers (see `scoring.features.decay`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scoring.arrays import NEVER, Floats, Ints, first_of_runs
+from scoring.arrays import NEVER, Bools, Floats, Ints, first_of_runs
 from scoring.enums import Category, Severity
-from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, weights
-from scoring.features.facts import Facts, Violations
+from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums
+from scoring.features.facts import Facts
 from scoring.features.findings import Finding
+from scoring.features.views import Views, view_once
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
 """Severities from which incidents are counted."""
+
+SINCE = (Severity.MINOR, Severity.MAJOR)
+"""Severities from which days since the last violation are counted."""
 
 FINDING_HALF_LIVES = (90, 365)
 """Half-lives by which findings count, in days: inspections are rare."""
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
+
+MASS_BITS = UNIT_BITS + 6
+"""A mass is at most 2^46: a severity weighs at most 63."""
+
+SQUARE_BITS = 10
+"""Weights are squared in steps of 2^-10."""
+
+SMALL = 4_096
+"""Ages of violations up to which all half-lives are folded at once; above, one after the other, in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,48 +113,61 @@ class Folder:
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
-        self._tables = {half_life: constants.table(half_life) for half_life in HALF_LIVES}
+        tables = [constants.table(half_life) for half_life in HALF_LIVES]
         shift = UNIT_BITS - EXPOSURE_BITS
-        self._exposure_tables = {h: (t + (1 << (shift - 1))) >> shift for h, t in self._tables.items()}
+        exposed = [(table + (1 << (shift - 1))) >> shift for table in tables]
+        self._tables = _stack_tables(tables)
+        self._finding_tables = _stack_tables([tables[HALF_LIVES.index(h)] for h in FINDING_HALF_LIVES])
+        self._exposure_tables = _stack_tables(exposed)
+        coarse = exposed[HALF_LIVES.index(max(HALF_LIVES))] >> (EXPOSURE_BITS - SQUARE_BITS)
+        self._size_tables = _stack_tables([coarse * coarse, np.ones(RECENT_DAYS, dtype=np.int64)])
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts, exposure: ExposureSums | None = None) -> Sums:
         """Fold the facts of every case; `exposure` may be given if it is known (same exposure, other violations)."""
-        exposure = exposure or self.exposure(facts)
-        sums = self._violations(facts.violations, facts.observe_day, facts.cases)
-        return replace(
-            sums,
+        return self.fold_views(view_once(facts), exposure)
+
+    def fold_views(self, views: Views, exposure: ExposureSums | None = None) -> Sums:
+        """Fold the facts of n sellers in K views: view k of seller i is case `k * n + i` of the sums."""
+        exposure = exposure or self._exposure(views)
+        return Sums(
+            cases=views.number * views.facts.cases,
+            rate_damping=self.constants.rate_damping,
+            exposure_scale=self.constants.exposure_scale,
+            **self._violations(views),
             orders=exposure.orders,
             failures=exposure.failures,
             total_orders=exposure.total_orders,
             total_failures=exposure.total_failures,
-            findings=self._findings(facts),
-            tenure_days=facts.observe_day - facts.start_day,
-            level=facts.level.astype(np.float64),
+            findings=self._findings(views),
+            tenure_days=views.tenure_days.ravel(),
+            level=views.level.ravel().astype(np.float64),
         )
 
     def exposure(self, facts: Facts) -> ExposureSums:
         """Fold the exposure of every case: decayed orders and failures by half-life, and all of both."""
-        case, cases = facts.exposure_case, facts.cases
-        age = facts.observe_day[case] - facts.exposure_day
-        orders, failures = {}, {}
-        for half_life, table in self._exposure_tables.items():
-            weight = weights(table, age)
-            orders[half_life] = exact_sums(weight * facts.exposure_orders, case, cases) / float(1 << EXPOSURE_BITS)
-            failures[half_life] = exact_sums(weight * facts.exposure_failures, case, cases) / float(1 << EXPOSURE_BITS)
-        totals = (exact_sums(values, case, cases) for values in (facts.exposure_orders, facts.exposure_failures))
-        return ExposureSums(orders, failures, *totals)
+        return self._exposure(view_once(facts))
 
-    def _findings(self, facts: Facts) -> dict[int, Floats]:
+    def _exposure(self, views: Views) -> ExposureSums:
+        age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
+        weight, seen = self._exposure_tables.take(age, axis=1, mode="clip"), age < NEVER
+        decayed: list[dict[int, Floats]] = []
+        totals: list[Floats] = []
+        for amounts in (views.exposure_orders, views.exposure_failures):
+            sums = _sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
+            decayed.append({h: sums[place].ravel() for place, h in enumerate(HALF_LIVES)})
+            totals.append(_sum_by_case(seen, amounts, case, n, 0).ravel())
+        return ExposureSums(decayed[0], decayed[1], totals[0], totals[1])
+
+    def _findings(self, views: Views) -> dict[int, Floats]:
         """Fold the findings: decayed numbers by half-life, shape (cases, findings); one array for all if there are none."""
-        if not len(facts.finding):
-            return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((facts.cases, len(Finding))))
-        age = facts.observe_day[facts.finding_case] - facts.finding_day
-        slot = facts.finding_case * len(Finding) + facts.finding - 1
-        found = {
-            h: exact_sums(weights(self._tables[h], age), slot, facts.cases * len(Finding)) for h in FINDING_HALF_LIVES
-        }
-        return {h: sums.reshape(facts.cases, len(Finding)) / UNIT for h, sums in found.items()}
+        cases = views.number * views.facts.cases
+        if not len(views.finding):
+            return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((cases, len(Finding))))
+        weight = self._finding_tables.take(views.finding_age, axis=1, mode="clip")
+        slot = views.finding_case * len(Finding) + views.finding - 1
+        found = _sum_by_slot(weight, slot, views.facts.cases * len(Finding)) / UNIT
+        return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Compute the terms of the effective sample size of the first n cases.
@@ -151,64 +177,113 @@ class Folder:
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
-        age = facts.observe_day[case] - facts.exposure_day[:count]
-        weight = weights(self._exposure_tables[max(HALF_LIVES)], age) >> (EXPOSURE_BITS - 10)
-        squares = exact_sums(weight * weight * orders, case, n) / float(1 << 20)
-        return squares, exact_sums(np.where(age < RECENT_DAYS, orders, 0), case, n)
+        weight = self._size_tables.take(facts.observe_day[case] - facts.exposure_day[:count], axis=1, mode="clip")
+        squares, recent = _sum_by_case(weight, orders, case, n, 2 * SQUARE_BITS)
+        return squares / float(1 << 2 * SQUARE_BITS), recent
 
-    def _violations(self, v: Violations, observe_day: Ints, cases: int) -> Sums:
-        age = observe_day[v.case] - v.day
+    def _violations(self, views: Views) -> dict[str, Any]:
+        """Fold the violations: the fields of `Sums` that rest on them."""
+        v, age, severity, n = views.violations, views.violation_age, views.severity, views.facts.cases
+        cases = len(age) * n
+        if not len(v.case):
+            return _no_violations(cases)
         by_incident = np.flatnonzero(first_of_runs(v.case, v.incident))
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
         incident_case = v.case[by_incident]
         category_slot = v.case[by_category] * len(Category) + v.category[by_category] - 1
+        floors = severity >= np.array(FLOORS)[:, None, None]
 
-        category_mass, weighted_mass, incident_mass = {}, {}, {}
-        for half_life, table in self._tables.items():
-            weight = weights(table, age)
-            mass = self._severity_weights[v.severity] * weight
-            largest = _largest(mass, by_category)
-            sums = exact_sums(largest, category_slot, cases * len(Category)) / UNIT
-            category_mass[half_life] = sums.reshape(cases, len(Category))
-            weighted_mass[half_life] = exact_sums(_largest(mass, by_incident), incident_case, cases) / UNIT
-            for floor in FLOORS:
-                counted = _largest(np.where(v.severity >= floor, weight, 0), by_incident)
-                incident_mass[floor, half_life] = exact_sums(counted, incident_case, cases) / UNIT
+        category_mass: dict[int, Floats] = {}
+        weighted_mass: dict[int, Floats] = {}
+        incident_mass: dict[tuple[Severity, int], Floats] = {}
+        step = len(HALF_LIVES) if age.size < SMALL else 1
+        for first in range(0, len(HALF_LIVES), step):
+            half_lives = HALF_LIVES[first : first + step]
+            weight = self._tables[first : first + step].take(age, axis=1, mode="clip")
+            mass = weight * self._severity_weights[severity]
+            largest = np.maximum.reduceat(mass, by_category, axis=-1)
+            sums = _sum_by_slot(largest, category_slot, n * len(Category)) / UNIT
+            counted = np.stack([mass, *(weight * floor for floor in floors)])
+            masses = _sum_by_case(np.maximum.reduceat(counted, by_incident, axis=-1), None, incident_case, n, MASS_BITS)
+            masses = masses.reshape(*masses.shape[:2], cases) / UNIT
+            for place, h in enumerate(half_lives):
+                category_mass[h] = sums[place].reshape(cases, len(Category))
+                weighted_mass[h] = masses[0, place]
+                incident_mass |= {(floor, h): masses[1 + k, place] for k, floor in enumerate(FLOORS)}
 
-        ever = {
-            floor: exact_sums(_largest((v.severity >= floor).astype(np.int64), by_incident), incident_case, cases)
-            for floor in FLOORS
+        seen = age < NEVER
+        flags = np.stack([*(floors & seen), age < RECENT_DAYS])
+        counts = _sum_by_case(np.logical_or.reduceat(flags, by_incident, axis=-1), None, incident_case, n, 0)
+        *ever, recent = counts.reshape(len(flags), cases)
+        severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
+        days_since = _least_by_case(severe, v.case, n, NEVER).reshape(len(SINCE), cases)
+        worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), v.case, n, 0)
+        return {
+            "category_mass": category_mass,
+            "weighted_mass": weighted_mass,
+            "incident_mass": incident_mass,
+            "ever": dict(zip(FLOORS, ever, strict=True)),
+            "recent": recent,
+            "worst": worst.ravel().astype(np.float64),
+            "days_since": dict(zip(SINCE, days_since, strict=True)),
         }
-        youngest = -_largest(-age, by_incident)
-        days_since = {floor: np.full(cases, NEVER, dtype=np.int64) for floor in (Severity.MINOR, Severity.MAJOR)}
-        for floor, days in days_since.items():
-            severe = v.severity >= floor
-            np.minimum.at(days, v.case[severe], age[severe])
-        worst = np.zeros(cases, dtype=np.int64)
-        lately = age < WORST_DAYS
-        np.maximum.at(worst, v.case[lately], v.severity[lately])
-        nothing = np.zeros(cases)
-        return Sums(
-            cases=cases,
-            rate_damping=self.constants.rate_damping,
-            exposure_scale=self.constants.exposure_scale,
-            category_mass=category_mass,
-            weighted_mass=weighted_mass,
-            incident_mass=incident_mass,
-            ever=ever,
-            recent=np.bincount(incident_case[youngest < RECENT_DAYS], minlength=cases).astype(np.float64),
-            worst=worst.astype(np.float64),
-            days_since=days_since,
-            orders={},
-            failures={},
-            total_orders=nothing,
-            total_failures=nothing,
-            findings={},
-            tenure_days=np.zeros(cases, dtype=np.int64),
-            level=nothing,
-        )
 
 
-def _largest(values: Ints, starts: Ints | NDArray[np.intp]) -> Ints:
-    """Return the largest value of each run that begins at `starts`."""
-    return np.maximum.reduceat(values, starts) if len(starts) else values
+def _no_violations(cases: int) -> dict[str, Any]:
+    """Return the fields of `Sums` that rest on violations, of cases without any."""
+    nothing, never = np.zeros(cases), np.full(cases, NEVER, dtype=np.int64)
+    return {
+        "category_mass": dict.fromkeys(HALF_LIVES, np.zeros((cases, len(Category)))),
+        "weighted_mass": dict.fromkeys(HALF_LIVES, nothing),
+        "incident_mass": {(floor, h): nothing for h in HALF_LIVES for floor in FLOORS},
+        "ever": dict.fromkeys(FLOORS, nothing),
+        "recent": nothing,
+        "worst": nothing,
+        "days_since": dict.fromkeys(SINCE, never),
+    }
+
+
+def _stack_tables(tables: Sequence[Ints]) -> Ints:
+    """Return tables by age as rows of one, filled up with 0; the last column, of all ages beyond, is 0."""
+    stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
+    for row, table in zip(stacked, tables, strict=True):
+        row[: len(table)] = table
+    return stacked
+
+
+def _sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
+    """Return the sums of `values`, times `amounts` if given, by case, exact and correctly rounded: shape (..., n).
+
+    `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted. 64 bits hold the whole sum,
+    which is rounded once, or it is added in two limbs.
+    """
+    is_first = first_of_runs(case)
+    starts = np.flatnonzero(is_first)
+    out = np.zeros((*values.shape[:-1], n))
+    if not len(starts):
+        return out
+    largest = 1 if amounts is None else int(amounts.max())
+    if (len(case) * largest) << bits < 1 << 63:
+        added = values if amounts is None else values * amounts
+        sums = np.add.reduceat(added, starts, axis=-1, dtype=np.int64)
+    else:
+        added = values.astype(np.int64) if amounts is None else values * amounts
+        high, low = (np.add.reduceat(limb, starts, axis=-1) for limb in (added >> 24, added & 0xFFFFFF))
+        sums = high * float(1 << 24) + low
+    out[..., case[starts]] = sums
+    return out
+
+
+def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
+    """Return the exact sums of `values`, shape (P, K, facts), by the slot of each fact: shape (P, K x slots)."""
+    rows = values.shape[0] * values.shape[1]
+    group = np.arange(rows)[:, None] * slots + slot
+    return exact_sums(values.ravel(), group.ravel(), rows * slots).reshape(len(values), -1)
+
+
+def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
+    """Return the least of `values`, shape (..., facts), by case, which is sorted; `nothing` where a case has no fact."""
+    out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
+    starts = np.flatnonzero(first_of_runs(case))
+    out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)
+    return out

@@ -120,7 +120,11 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         observe_day=np.repeat(facts.observe_day, cases),
         start_day=np.repeat(facts.start_day, cases),
         level=np.repeat(facts.level, cases),
-        finding_case=facts.finding_case[:0],  # the history has what was found
+        exposure_case=facts.exposure_case[:0],  # the history has what was sold and found
+        exposure_day=facts.exposure_day[:0],
+        exposure_orders=facts.exposure_orders[:0],
+        exposure_failures=facts.exposure_failures[:0],
+        finding_case=facts.finding_case[:0],
         finding_day=facts.finding_day[:0],
         finding=facts.finding[:0],
     )

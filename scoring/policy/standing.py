@@ -12,7 +12,8 @@ import numpy as np
 
 from scoring.arrays import Ints, first_of_runs
 from scoring.enums import RATED_TIERS, Category, Severity, Tier
-from scoring.features.facts import Facts, Violations
+from scoring.features.facts import Facts
+from scoring.features.violations import Violations
 
 
 @dataclass(frozen=True, slots=True)

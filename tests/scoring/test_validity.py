@@ -42,7 +42,8 @@ def around(draw: st.DrawFn) -> list[FactRow]:
     for n in range(draw(st.integers(0, 8))):
         kind = draw(st.sampled_from([*sorted(COUNTING_KINDS), Kind.OVERRIDE, Kind.EXPOSURE]))
         row = FactRow(0, f"o{n}", "s", kind, draw(SOMETIME), draw(SOMETIME))
-        found.append(row._replace(**draw(COLUMNS[kind])))
+        row = row._replace(**draw(COLUMNS[kind]))
+        found.append(row._replace(violation=row.entry_id) if kind == Kind.VIOLATION else row)
     return found
 
 
@@ -56,7 +57,7 @@ INCIDENTS = st.sampled_from(["incident-0", "incident-1", "other"])
 SEVERITIES = st.integers(1, 4)
 COLUMNS = {
     Kind.VIOLATION: columns(
-        violation=st.sampled_from(["o0", "o1", "o2"]), incident=INCIDENTS, category=st.integers(1, 8), severity=SEVERITIES,
+        incident=INCIDENTS, category=st.integers(1, 8), severity=SEVERITIES,
         status=st.sampled_from([Status.CONFIRMED, Status.ALLEGED]), units=st.sampled_from([None, 10]),
     ),
     Kind.STATUS: columns(

@@ -14,7 +14,8 @@ import polars as pl
 
 from scoring.arrays import NEVER, Bools, Ints, first_of_runs
 from scoring.errors import ConfigurationWrong
-from scoring.features.facts import Facts, Violations
+from scoring.features.facts import Facts
+from scoring.features.violations import Violations
 from training.observation.export import LedgerTable
 from training.study.definition import BadRule, Study
 

@@ -19,7 +19,8 @@ from scoring.arrays import NEVER, Bools, Floats, Ints
 from scoring.enums import Kind
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
-from scoring.features.facts import Facts, Violations, kind_mask, resolve
+from scoring.features.facts import Facts, kind_mask, resolve
+from scoring.features.violations import Violations
 from scoring.time import DAY
 from training.observation.badness import (
     Counted,

@@ -11,9 +11,10 @@ from scoring.canonical import canonical_json
 from scoring.enums import Category, ScoreState, Severity, Status
 from scoring.errors import ArtifactRefused
 from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import Facts, Violations, resolve
+from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
+from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
 from scoring.score import score

@@ -1,0 +1,144 @@
+"""One reading of a file, seen from several times: what every view has in common is resolved once.
+
+The views of an answer are now, the last day-ends, and now with every open allegation upheld. They share the entries that are
+known, and so the statuses, the incidents and the revisions; they differ in how old a fact is, and in what had happened yet.
+So a fact is held once, with its age in each view, and NEVER where the view does not see it: the fold adds what has an age.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scoring.arrays import NEVER, Bools, Ints
+from scoring.features.columns import EntryColumns
+from scoring.features.facts import Facts, collect_facts, find_visible, first_days
+from scoring.features.findings import Finding, findings_of
+from scoring.features.violations import Violations, raise_severities, sort_violations
+from scoring.time import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The facts of n sellers from K views. Ages are whole days, of shape (K, facts), NEVER where a fact is not seen."""
+
+    facts: Facts
+    """The facts of the first view, case i is seller i; alone it counts allegations and knows overrides and existence."""
+    violations: Violations
+    """Every violation that counts in some view, by (seller, incident, category)."""
+    violation_age: Ints
+    severity: Ints
+    """Of shape (K, violations), or (1, violations) where it is the same in every view."""
+    exposure_case: Ints
+    """By seller, as orders, failures and their ages."""
+    exposure_orders: Ints
+    exposure_failures: Ints
+    exposure_age: Ints
+    finding_case: Ints
+    finding: Ints
+    finding_age: Ints
+    tenure_days: Ints
+    """Of shape (K, n), as `level` and `identity_row`."""
+    level: Ints
+    identity_row: Ints
+
+    @property
+    def number(self) -> int:
+        """Return K, the number of views."""
+        return len(self.tenure_days)
+
+
+def view_once(facts: Facts) -> Views:
+    """Return facts as the only view of them."""
+    day, v = facts.observe_day, facts.violations
+    return Views(
+        facts=facts,
+        violations=v,
+        violation_age=(day[v.case] - v.day)[None],
+        severity=v.severity[None],
+        exposure_case=facts.exposure_case,
+        exposure_orders=facts.exposure_orders,
+        exposure_failures=facts.exposure_failures,
+        exposure_age=(day[facts.exposure_case] - facts.exposure_day)[None],
+        finding_case=facts.finding_case,
+        finding=facts.finding,
+        finding_age=(day[facts.finding_case] - facts.finding_day)[None],
+        tenure_days=(day - facts.start_day)[None],
+        level=facts.level[None],
+        identity_row=facts.identity_row[None],
+    )
+
+
+def view_often(columns: EntryColumns, times: Sequence[int]) -> Views:
+    """Return the views of every seller from each of `times`, all by the knowledge of the first.
+
+    `columns` are those of `apply_changes`, one case a seller. `times` in microseconds: the first is now, the others UTC
+    midnights before it or now again; in the last view open allegations count as upheld. To the last bit what `resolve`
+    gives of each view by itself.
+    """
+    now = np.full(columns.cases, times[0], dtype=np.int64)
+    moments = np.array(times, dtype=np.int64)[:, None]
+    day, last_day = moments // DAY, (moments - 1) // DAY  # of the view, and of what may have happened before it
+    visible = find_visible(columns, now, reported_before=times[0])
+    judged, sold = visible.judged, visible.sold
+
+    violations, kept = sort_violations(judged.reports, judged.counts | judged.is_open)
+    is_seen = violations.day <= last_day
+    is_open = judged.is_open[kept]
+    if is_open.any():
+        is_seen[:-1] &= ~is_open
+    units = np.where(is_seen, judged.units_if_upheld()[kept], 0)
+    severity = np.atleast_2d(raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept]))
+    in_first = violations.take(is_seen[0]) if is_open.any() else violations
+    facts = collect_facts(visible, now, replace(in_first, severity=severity[0][is_seen[0]]))
+
+    start = first_days(columns.cases, sold, visible.identities)
+    has_start = start <= last_day
+    sold_age = day - sold.day
+    seen_sales = sold_age > 0
+    finding_case, finding_day, finding = findings_of(visible.found)
+    seen_findings = finding_day <= last_day
+    if len(visible.controls.case):
+        place = _last_before(visible.controls, moments)
+        controlled = np.where(place < 0, np.iinfo(np.int32).min, visible.controls.occur_time[place] // DAY)
+        seen_sales &= sold.day >= controlled[:, sold.case]
+        seen_findings &= (finding != Finding.INSPECTION_PASSED) | (finding_day >= controlled[:, finding_case])
+        start = np.maximum(start, controlled)
+    level, identity_row = _identities(visible.identities, moments, facts)
+    return Views(
+        facts=facts,
+        violations=violations,
+        violation_age=np.where(is_seen, day - violations.day, NEVER),
+        severity=severity,
+        exposure_case=sold.case,
+        exposure_orders=sold.orders,
+        exposure_failures=sold.failures,
+        exposure_age=np.where(seen_sales, sold_age, NEVER),
+        finding_case=finding_case,
+        finding=finding,
+        finding_age=np.where(seen_findings, day - finding_day, NEVER),
+        tenure_days=np.where(has_start, day - start, 0),
+        level=level,
+        identity_row=identity_row,
+    )
+
+
+def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:
+    """Return level and row of the identity in force in each view, shape (K, n)."""
+    shape = (len(moments), facts.cases)
+    if (identities.occur_time < moments.min()).all():
+        return np.broadcast_to(facts.level, shape), np.broadcast_to(facts.identity_row, shape)
+    place = _last_before(identities, moments)
+    return np.where(place < 0, 0, identities.level[place]), np.where(place < 0, -1, identities.row[place])
+
+
+def _last_before(entries: EntryColumns, moments: Ints) -> Ints:
+    """Return the place of each seller's last entry that happened before each moment, shape (K, n), or -1.
+
+    `entries` are by (seller, occur time), `moments` of shape (K, 1).
+    """
+    before: Bools = entries.occur_time < moments
+    place = np.full((len(moments), entries.cases), -1, dtype=np.int64)
+    for n, case in enumerate(entries.case.tolist()):
+        place[before[:, n], case] = n
+    return place

@@ -1,0 +1,184 @@
+"""Violations from entries about them: what stands about each, which count, and how severe they are."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.arrays import Bools, Ints, first_of_runs
+from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
+from scoring.entries.violation_types import UNIT_STEPS
+from scoring.enums import Attribution, Kind, Severity, Status
+from scoring.features.columns import EntryColumns
+from scoring.time import DAY
+
+_COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
+_IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9)])
+_STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in range(9)])
+
+
+@dataclass(frozen=True, slots=True)
+class Violations:
+    """n counted violations sorted by (case, incident, category), columns int64 of shape (n,).
+
+    `day` is the UTC day it happened, `row` its report's place in the caller's list.
+    """
+
+    case: Ints
+    day: Ints
+    category: Ints
+    severity: Ints
+    incident: Ints
+    row: Ints
+
+    def take(self, index: Bools | Ints | slice) -> "Violations":
+        """Return the violations at `index`."""
+        columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
+        return Violations(*(column[index] for column in columns))
+
+
+class Judged(NamedTuple):
+    """Violations by (case, violation), with what was decided about each; arrays of shape (violations,)."""
+
+    reports: EntryColumns
+    """Their reports; where none is visible, a decision about the violation."""
+    is_reported: Bools
+    """Whether the report is visible. A decision whose report is not says nothing about then."""
+    status: Ints
+    severity: Ints
+    """The last one stated, by the report or by a reduction since; units may raise it."""
+    is_reduced: Bools
+    """Whether a reduction stated it, which units do not raise."""
+    units: Ints
+    """Adjudicated distinct units."""
+
+    @property
+    def counts(self) -> Bools:
+        """Return which violations count."""
+        found: Bools = self.is_reported & _COUNTS[self.status]
+        return found
+
+    @property
+    def is_open(self) -> Bools:
+        """Return which violations are alleged or under review."""
+        found: Bools = self.is_reported & _IS_OPEN[self.status]
+        return found
+
+    @property
+    def stands(self) -> Bools:
+        """Return which violations are not as if never reported."""
+        found: Bools = self.is_reported & _STANDS[self.status]
+        return found
+
+    def units_if_upheld(self) -> Ints:
+        """Return the units of each violation with those that an open one alleges; what was decided stays as decided."""
+        return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
+
+
+def judge(entries: EntryColumns) -> Judged:
+    """Return the violations that entries about violations concern, each with what stands about it."""
+    entries = entries.take(~_is_pending(entries))
+    entries = entries.take(_order_by_violation(entries))
+    n = len(entries.case)
+    starts = np.flatnonzero(_first_of_each(entries))
+    stated = np.where(entries.severity > 0, np.arange(n), 0)
+    stated = np.maximum.reduceat(stated, starts) if n else stated
+    reports = entries.take(starts)
+    return Judged(
+        reports=reports,
+        is_reported=reports.kind == Kind.VIOLATION,
+        status=_statuses(entries, starts),
+        severity=entries.severity[stated],
+        is_reduced=entries.kind[stated] == Kind.STATUS,
+        units=_adjudicated_units(entries, starts),
+    )
+
+
+def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
+    """Return the chosen reports by (case, incident, category), with the severities reported, and their places."""
+    kept = np.flatnonzero(chosen)
+    kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
+    day = reports.occur_time[kept] // DAY
+    columns = (reports.category, reports.severity, reports.incident, reports.row)
+    return Violations(reports.case[kept], day, *(column[kept] for column in columns)), kept
+
+
+def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Return the status of each violation, that of its last status entry; entries by (violation, sequence).
+
+    ALLEGED where no report is visible; DISMISSED where the last attribution was accepted: the goods are another seller's.
+    """
+    n = len(entries.case)
+    if not n:
+        return entries.status
+    place = np.arange(n)
+    is_status = entries.kind != Kind.ATTRIBUTION
+    decided = np.maximum.reduceat(np.where(is_status, place, -1), starts)
+    # Of a violation whose report is not visible there may be an attribution alone.
+    status = np.where(decided >= 0, entries.status[np.maximum(decided, 0)], int(Status.ALLEGED))
+    if not is_status.all():
+        last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
+        is_of_another_seller = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
+        status = np.where(
+            is_of_another_seller, int(Status.DISMISSED), status
+        )  # somebody else's goods: as if never reported
+    return status
+
+
+def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+    """Return the distinct units of each violation, from the last decision that states any; entries by (violation, sequence).
+
+    So the next count replaces a mistaken one, and units that a confirmation adjudicated are back when the violation is
+    reinstated after an overturn.
+    """
+    if not entries.units.any():
+        return np.zeros(len(starts), dtype=np.int64)
+    adjudicated = (entries.kind == Kind.STATUS) | (
+        (entries.kind == Kind.VIOLATION) & (entries.status == Status.CONFIRMED)
+    )
+    last = np.maximum.reduceat(np.where(adjudicated & (entries.units > 0), np.arange(len(entries.units)), -1), starts)
+    return np.where(last >= 0, entries.units[np.maximum(last, 0)], 0)
+
+
+def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
+    """Return severities raised by the units of their incident, except where a reduction set the severity.
+
+    `severity` and `is_reduced` have shape (n,), `units` (..., n), as the result then: one row for each way to count.
+    """
+    if not units.any():
+        return severity
+    new = first_of_runs(v.case, v.incident)
+    total = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(new), axis=-1)[..., np.cumsum(new) - 1]
+    steps = np.zeros_like(total)
+    for least, step in UNIT_STEPS:
+        steps = np.where(total >= least, step, steps)
+    raised: Ints = np.where(is_reduced, severity, np.minimum(severity + steps, int(Severity.CRITICAL)))
+    return raised
+
+
+def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
+    """Return (case, code) of the violations that are as if never reported, by all given entries."""
+    entries = entries.take(~_is_pending(entries))
+    entries = entries.take(_order_by_violation(entries))
+    if not len(entries.case):
+        return set()
+    starts = np.flatnonzero(_first_of_each(entries))
+    gone = starts[~_STANDS[_statuses(entries, starts)]]
+    return set(zip(entries.case[gone].tolist(), entries.violation[gone].tolist(), strict=True))
+
+
+def _is_pending(entries: EntryColumns) -> Bools:
+    """Mark status changes that are pending: they lead to no status yet."""
+    pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
+    return pending
+
+
+def _order_by_violation(entries: EntryColumns) -> NDArray[np.intp]:
+    """Return the order of entries by (case, violation, sequence)."""
+    return np.lexsort((entries.sequence, entries.violation, entries.case))
+
+
+def _first_of_each(entries: EntryColumns) -> Bools:
+    """Mark the first entry of each violation; entries by (case, violation)."""
+    return first_of_runs(entries.case, entries.violation)

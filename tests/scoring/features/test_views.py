@@ -1,0 +1,99 @@
+"""Many views at once are each view by itself: the same inputs of the model to the last bit, over random histories."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import CorrectionKind, IncidentChange, Kind, Status
+from scoring.features.columns import FactRow, columns_of
+from scoring.features.facts import apply_changes, resolve
+from scoring.features.fold import Folder
+from scoring.features.table import matrix
+from scoring.features.views import view_often
+from scoring.time import DAY
+from tests.scoring.test_decisions import UNITS, decision, with_units
+from tests.scoring.test_validity import ESTABLISHED, TIMES, around
+from tests.scoring.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, identity, numbered, sellers, status
+
+DECISIONS = st.lists(
+    st.tuples(st.integers(0, 11), st.sampled_from([*Status]), st.integers(TODAY - 30, TODAY - 1)), max_size=12
+)
+REGROUPINGS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=6)
+CORRECTED = [*(f"v{n}" for n in range(9)), *(f"d{n}" for n in range(4)), *(f"g{n}" for n in range(5)), "i0"]
+CORRECTIONS = st.lists(
+    st.tuples(st.sampled_from(CORRECTED), st.booleans(), st.integers(TODAY - 30, TODAY - 1)), max_size=5
+)
+RECENTLY = st.lists(st.integers(TODAY - 20, TODAY), max_size=3)
+FOLDER = Folder(CONSTANTS)
+VIEWS = 16
+BY_CASE = ("observe_day", "start_day", "exists", "allegations", "override", "override_row", "override_until")
+
+
+def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
+    """Merges of incidents, and violations that are split off."""
+    found = []
+    for n, (one, other, is_split) in enumerate(changes):
+        row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
+        if is_split:
+            found.append(row._replace(violation=f"v{one}", status=int(IncidentChange.SPLIT)))
+        else:
+            found.append(row._replace(incident=f"incident-{one}", status=int(IncidentChange.MERGED)))
+    return found
+
+
+def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
+    """Entries that are moved to another day, or void."""
+    row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
+    return [
+        row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.VOID))
+        if is_void
+        else row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.MOVED), occur_time=day * DAY + 5)
+        for n, (name, is_void, day) in enumerate(of)
+    ]
+
+
+@st.composite
+def files(draw: st.DrawFn) -> list[FactRow]:
+    """A file with decisions, units, regroupings and corrections, changed hands and verified lately, in any order."""
+    decided = [
+        status(f"d{n}", f"v{which}", to, day, severity=1 if to is Status.REDUCED else None)._replace(units=draw(UNITS))
+        for n, (which, to, day) in enumerate(draw(DECISIONS))
+        if to is not Status.ALLEGED
+    ]
+    rows = [
+        *with_units(draw(sellers()), draw(st.lists(UNITS, min_size=1, max_size=4))),
+        *decided,
+        *draw(around()),
+        *(identity(f"n{n}", day, 1 + n) for n, day in enumerate(draw(RECENTLY))),
+        *(decision(Kind.CONTROL, f"k{n}", day, status=1) for n, day in enumerate(draw(RECENTLY))),
+        *regroupings(draw(REGROUPINGS)),
+        *corrections(draw(CORRECTIONS)),
+        *draw(st.sampled_from([[], ESTABLISHED])),
+    ]
+    return draw(st.permutations(rows)) if draw(st.booleans()) else rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(files(), min_size=1, max_size=3), TIMES)
+def test_what_is_seen_often_at_once_is_what_each_view_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:
+    """Decisions, merges, corrections, units, identities and changes of control, settled once: all sums of every view."""
+    names = [f"s{n}" for n in range(len(stated))]
+    rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
+    columns = columns_of(rows, names)
+    today = now // DAY * DAY
+    times = [now, *(today - k * DAY for k in range(VIEWS - 2)), now]
+    views = view_often(apply_changes(columns), times)
+    together = matrix(FOLDER.fold_views(views), ALL_FEATURES).reshape(VIEWS, len(names), -1)
+    for k, time in enumerate(times):
+        upheld = np.full(len(names), k == VIEWS - 1)
+        alone = resolve(columns, np.full(len(names), time), reported_before=now, upheld=upheld)
+        assert matrix(FOLDER.fold(alone), ALL_FEATURES).tobytes() == together[k].tobytes()
+        assert alone.identity_row.tolist() == views.identity_row[k].tolist()
+        if k == 0:
+            first = views.facts
+            assert [getattr(alone, name).tolist() for name in BY_CASE] == [
+                getattr(first, name).tolist() for name in BY_CASE
+            ]
+            assert FOLDER.effective_size_terms(alone, len(names))[0].tolist() == (
+                FOLDER.effective_size_terms(first, len(names))[0].tolist()
+            )
