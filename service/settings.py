@@ -191,6 +191,15 @@ class Settings(BaseModel):
     max_connections: int = Field(
         default=1_000, ge=1, le=100_000, description="Connections that may be open at a time; further ones are closed"
     )
+    book_sellers: int = Field(
+        default=100_000, ge=0, le=100_000_000, description="Sellers whose scores a server remembers; 0 turns that off"
+    )
+    book_fresh_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=3_600,
+        description="Age of the last look at the ledger beyond which a remembered score is stale",
+    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,

@@ -117,11 +117,14 @@ class Calls:
             self._ended.wait_for(lambda: not self._running, seconds)
             return dict(self._running)
 
-    def _behaviour(self, method: Method, implementation: Callable[[Any], Message]) -> Behaviour:
+    def _behaviour(self, method: Method, implementation: Callable[[Any], Message | bytes]) -> Behaviour:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
             with self._passing(method, context) as passage:
-                passage.response = implementation(next(self._requests(passage, [data], context)))
-                return passage.response.SerializeToString()
+                response = implementation(next(self._requests(passage, [data], context)))
+                if isinstance(response, bytes):  # made once, and remembered
+                    return response
+                passage.response = response
+                return response.SerializeToString()
             return b""  # not reached: what ends the body otherwise aborts
 
         return behave

@@ -21,6 +21,7 @@ from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
+from service.api.book_metrics import BookMetrics
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
 from service.api.garbage_collection import freeze_loaded_objects
@@ -38,6 +39,7 @@ from service.api.tls_files import TlsFiles
 from service.api.trust_score_servicer import TrustScoreServicer
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail
+from service.scores.book.book import Book
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
 
@@ -123,14 +125,24 @@ class Server:
             self._pools[Pool.READ], options=options_of(settings), maximum_concurrent_rpcs=max_calls(settings)
         )
         reads = Reads(ledger, self._tail)
+        self._book = self._make_book(ledger, scorer)
         services = self._register(
             LedgerServicer(ledger, self._tail, reads),
-            TrustScoreServicer(scorer, reads),
+            TrustScoreServicer(scorer, reads, self._book),
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
         )
         self._health = Health(services, ledger.ping, self.log, self._pools[Pool.HEALTH])
         self._health.add_to(self._grpc)
+
+    def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
+        settings = self.settings
+        if settings.book_sellers == 0:
+            return None
+        report: Callable[[str], None] = lambda problem: self.log.error("book", problem=problem)  # noqa: E731
+        book = Book(ledger, scorer, settings.book_sellers, settings.book_fresh_seconds, self._tail.note, report)
+        self._registry.register(BookMetrics(book))
+        return book
 
     def _register(self, *servicers: object) -> list[str]:
         """Register the servicers in the order of `FILES`, and return the names of their services."""
@@ -161,6 +173,8 @@ class Server:
         except BaseException:
             self.stop(grace_seconds=0)
             raise
+        if self._book is not None:
+            self._book.start()
         self._grpc.start()
         self._health.start()
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
@@ -193,6 +207,8 @@ class Server:
             pool.shutdown(wait=not self.unfinished)
         self._streams.shutdown(wait=not self.unfinished)
         self._health.stop()
+        if self._book is not None:
+            self._book.close(LATE_SECONDS)
         if self._grants is not None:
             self._grants.stop()
         if self._metrics is not None:

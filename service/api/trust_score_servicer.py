@@ -8,6 +8,8 @@ from service.call_context import current_call
 from service.contract.fields import FieldErrors
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import explanation_message, result_message, score_message, stamp_message
+from service.scores.book.book import Book
+from service.scores.book.wire import batch_result
 from service.scores.scorer import Scorer
 
 MAX_SELLERS = 1_000
@@ -16,24 +18,34 @@ MAX_SELLERS = 1_000
 class TrustScoreServicer:
     """TrustScoreService."""
 
-    def __init__(self, scorer: Scorer, reads: Reads) -> None:
+    def __init__(self, scorer: Scorer, reads: Reads, book: Book | None = None) -> None:
         self._scorer = scorer
         self._reads = reads
+        self._book = book
 
-    def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
+    def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
+        if self._book is not None and _is_of_now(request):
+            return self._book.get(request.seller, request.at_least_sequence, lambda: self._reads.cut(request))
         marketplace, seller = parse_seller(request.seller, "seller")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], self._reads.cut(request))
         if isinstance(outcome, SellertrustError):
             raise outcome
         return score_pb.GetTrustScoreResponse(trust_score=score_message(request.seller, outcome, stamp_message(stamp)))
 
-    def BatchGetTrustScores(self, request: score_pb.BatchGetTrustScoresRequest) -> score_pb.BatchGetTrustScoresResponse:
+    def BatchGetTrustScores(
+        self, request: score_pb.BatchGetTrustScoresRequest
+    ) -> score_pb.BatchGetTrustScoresResponse | bytes:
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
         visible = current_call().visible_sellers
         shown = [seller for seller in sellers if visible is None or seller in visible]
         if not shown:
             raise not_granted(Right.READ_SCORES)
+        if self._book is not None and _is_of_now(request):
+            wanted = request.at_least_sequence
+            remembered = self._book.batch(marketplace, shown, wanted, lambda: self._reads.cut(request))
+            named = zip(request.sellers, sellers, strict=True)
+            return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
         outcomes, stamp = self._scorer.scores(marketplace, shown, self._reads.cut(request))
         found = dict(zip(shown, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
@@ -48,6 +60,17 @@ class TrustScoreServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         explanation, stamp = self._scorer.explain(marketplace, seller, self._reads.cut(request))
         return explanation_message(request.seller, explanation, stamp)
+
+
+def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:
+    """Return whether a request asks for no stated time, so that the book may answer it."""
+    is_timed = request.HasField("observe_time") or request.HasField("known_time")
+    return not is_timed and request.at_least_sequence >= 0
+
+
+def _refused(name: str) -> bytes:
+    """Return the result of a seller of whom the caller may see nothing."""
+    return batch_result(result_message(name, not_granted(Right.READ_SCORES), None))
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:

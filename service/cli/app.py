@@ -14,6 +14,7 @@ from service.cli import (
     access,
     backtest,
     backups,
+    book,
     imports,
     kinds,
     ledger,
@@ -62,6 +63,7 @@ backups.register(ledger.app)
 imports.register(ledger.app)
 kinds.register(ledger.app)
 app.add_typer(access.app, name="access")
+app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
 review.register(violations.app)
 app.add_typer(violations.app, name="violation")

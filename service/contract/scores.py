@@ -20,9 +20,9 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
 
 
 def score_message(
-    name: str, score: answer.TrustScore, stamp: trust_score_service_pb2.Stamp
+    name: str, score: answer.TrustScore, stamp: trust_score_service_pb2.Stamp | None
 ) -> trust_score_service_pb2.TrustScore:
-    """Return the trust score of the seller called `name`, with its stamp. What is None is not set."""
+    """Return the trust score of the seller called `name`, with its stamp. What is None is not set, the stamp too."""
     return trust_score_service_pb2.TrustScore(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -44,7 +44,7 @@ def score_message(
 
 
 def result_message(
-    name: str, outcome: answer.TrustScore | SellertrustError, stamp: trust_score_service_pb2.Stamp
+    name: str, outcome: answer.TrustScore | SellertrustError, stamp: trust_score_service_pb2.Stamp | None
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
     """Return one seller's outcome in a batch: the trust score, or why there is none."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result

@@ -7,7 +7,7 @@ What differs between the two is here (how a connection is set up, what a write b
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from math import inf
@@ -66,6 +66,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _usable(url)
+        self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
+        """Get the entries of each write of this object once it is committed, rows as `insert` takes them."""
+        self._inserted: list[Sequence[Any]] = []  # by the write that is under way
         self._closed = False
         self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
@@ -92,7 +95,11 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a connection that reads what is committed, each statement by itself. LedgerUnavailable."""
         with self._translate_errors(), self._readers.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                if self._closed:  # meanwhile: no pool keeps it, so nobody else would close it
+                    connection.invalidate()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -107,7 +114,11 @@ class Database:
             if self.is_missing:
                 self._make_private()
             with self._writer.begin() as connection:
+                inserted = self._inserted = []
                 yield connection
+            for listener in tuple(self.listeners) if inserted else ():
+                with suppress(Exception):  # what is committed is done, whatever becomes of the news of it
+                    listener(inserted)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -159,7 +170,12 @@ class Database:
 
     def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Insert entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
-        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
+        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
+
+    def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for row in rows:
+            self._inserted.append(row)
+            yield row
 
     def maintain(self, statement: str) -> list[Any]:
         """Run a maintenance statement, which is no part of a transaction, on the connection that writes.

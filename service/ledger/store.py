@@ -14,6 +14,7 @@ from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
 from scoring.features.columns import FactRow, Omitted
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
+from service.ledger.changes import ChangeReads
 from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
 from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
@@ -26,7 +27,7 @@ from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
 
 
-class Ledger(ReviewReads):
+class Ledger(ReviewReads, ChangeReads):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
@@ -362,6 +363,7 @@ class Ledger(ReviewReads):
         """Return the end of the ledger, and the database's own clock if it has one that counts."""
         with self._database.read() as connection:
             end = appending.end(connection, asks_clock=self._clock.is_witnessed)
+            self._note_clock(end.clock)
             if end.sequence > self._known[0]:
                 known = self._known[1]
                 self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))

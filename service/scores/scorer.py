@@ -34,6 +34,11 @@ class Scorer:
         self.observer: Callable[[Answered], None] | None = None
         """Gets every answered request; whatever becomes of it there, the answer is the same."""
 
+    @property
+    def policy_digest(self) -> str:
+        """Return the digest of the policy."""
+        return self._policy.digest
+
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:

@@ -36,7 +36,10 @@ READS: dict[str, Callable[[Client, float], Any]] = {
 
 @contextmanager
 def filled_server(folder: Path) -> Iterator[tuple[Running, Client]]:
-    with running_server(folder, artifact=artifact()) as running, running.client(deadline_seconds=30) as client:
+    with (
+        running_server(folder, artifact=artifact(), book_sellers=0) as running,
+        running.client(deadline_seconds=30) as client,
+    ):
         for number, seller in enumerate(SELLERS):
             history = [exposure(f"x-{seller}-{day}", seller, days=60 + day) for day in range(4 * number)]
             guilt = [violation(f"v-{seller}-{n}", seller, incident=f"n{n}") for n in range(number)]

@@ -70,7 +70,7 @@ def wait_until(holds: Any) -> None:
 def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple[Running, Shadow, list[str]]]:
     """A server with a champion over sellers of all kinds, its shadow, and the problems that were told."""
     problems: list[str] = []
-    with running_server(folder, artifact=artifact()) as running:
+    with running_server(folder, artifact=artifact(), book_sellers=0) as running:
         with running.client() as client:
             entries = [identity(f"i-{seller}", seller) for seller in SELLERS]
             entries += [exposure(f"x-{s}", s, 50 + 900 * n, days=20 + n) for n, s in enumerate(SELLERS[1:])]

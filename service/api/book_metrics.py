@@ -1,0 +1,51 @@
+"""The metrics of the score book: plain counters that are read when somebody scrapes them."""
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.scores.book.book import Book
+
+
+class BookMetrics(Collector):
+    """The metrics of a book, by `sellertrust_book_`."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what the book has counted by now."""
+        book, table, follower = self._book, self._book.table, self._book.follower
+        total = book.tally.total
+        yield _counter("answers", "Scores answered for now.", "how", {how: total(how) for how in ("hit", "miss")})
+        yield _counter(
+            "stale", "Remembered scores passed over since the ledger was not looked at of late.", "", total("not_fresh")
+        )
+        yield _counter("dropped", "Remembered scores that an entry, or another ledger, ended.", "", table.dropped)
+        yield _counter("evicted", "Remembered scores that gave way to others.", "", table.evicted)
+        yield _counter(
+            "late", "Scores that an entry had overtaken by the time they were to be remembered.", "", table.late
+        )
+        checked = {"same": total("same"), "differed": total("differed"), "failed": total("not_checked")}
+        yield _counter("recomputed", "Remembered scores recomputed; none may differ.", "outcome", checked)
+        yield _counter("follower_failures", "Looks at the ledger that failed.", "", follower.failures)
+        yield _counter("restarts", "Times that the ledger turned out to be another one.", "", follower.restarts)
+        yield _gauge("sellers", "Sellers whose scores are remembered.", len(table))
+        yield _gauge("age_seconds", "Time since the remembered scores reflected the ledger.", follower.age())
+        mark = follower.watermark
+        yield _gauge("sequence", "The sequence that they reflect.", 0 if mark is None else mark.sequence)
+
+
+def _counter(name: str, help_text: str, label: str, value: int | dict[str, int]) -> Metric:
+    name = f"sellertrust_book_{name}"
+    if not isinstance(value, dict):
+        return CounterMetricFamily(name, help_text, value=value)
+    family = CounterMetricFamily(name, help_text, labels=[label])
+    for key, number in value.items():
+        family.add_metric([key], number)
+    return family
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"sellertrust_book_{name}", help_text, value=value)

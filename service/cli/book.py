@@ -1,0 +1,78 @@
+"""`sellertrust book`: whether the scores that a server remembers are those of its ledger."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from sellertrust.client import Client
+from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse
+from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.output import Exit, Format, Output, emit_one, say
+
+Result = BatchGetTrustScoresResponse.Result
+
+BATCH = 100
+"""Sellers that are asked for at a time."""
+
+app = typer.Typer(help="The scores that a server remembers.", no_args_is_help=True)
+
+
+@app.command("verify")
+def verify(
+    sellers: Annotated[
+        list[str] | None, typer.Argument(metavar="[SELLER...]", help="Ids of sellers; default: all of the marketplace.")
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="So many of them, drawn by chance; 0: every one.")] = 0,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Recompute the scores that a server remembers from its ledger, each at its own stamp, and name those that differ.
+
+    Each seller is asked for as a checkout does, twice, so that the second answer is one that is remembered, and once more by
+    the times of its stamp, which no server answers from memory. Ends with 4 if any differ to the bit.
+    """
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        names = list(dict.fromkeys(sellers or _sellers_of(connection, where)))
+        if sample and sample < len(names):
+            names = random.SystemRandom().sample(names, sample)
+        found: Counter[str] = Counter({"same": 0, "differ": 0, "unknown": 0, "model_changed": 0})
+        for first in range(0, len(names), BATCH):
+            part = names[first : first + BATCH]
+            connection.batch_get_trust_scores(where, part)
+            answers = connection.batch_get_trust_scores(where, part)
+            for answer, verdict in zip(answers, _verdicts(connection, where, part, answers), strict=True):
+                found[verdict] += 1
+                if verdict == "differ":
+                    say(f"error: {answer.seller}: differs from its recomputation at {answer.trust_score.stamp}")
+    emit_one({"sellers": len(names), **found}, output)
+    if found["differ"]:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _sellers_of(connection: Client, marketplace: str) -> list[str]:
+    """Return the ids of all sellers of whom anything is on record."""
+    found = {entry.seller for entry in connection.list_entries(marketplace) if entry.seller}
+    return sorted(name.rsplit("/", 1)[-1] for name in found)
+
+
+def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
+    """Return what became of each answer of a batch once it was asked for again by the times of its stamp."""
+    stamps = [answer.trust_score.stamp for answer in answers if answer.HasField("trust_score")]
+    if not stamps:
+        return ["unknown"] * len(answers)
+    times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
+    again = connection.batch_get_trust_scores(marketplace, sellers, **times)
+    return [_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
+
+
+def _verdict(answer: Result, again: Result) -> str:
+    if not answer.HasField("trust_score"):
+        return "unknown"
+    if answer.trust_score.stamp.model_digest != again.trust_score.stamp.model_digest and again.HasField("trust_score"):
+        return "model_changed"
+    is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+    return "same" if is_same else "differ"

@@ -1,0 +1,105 @@
+"""What a follower of the ledger reads: its end with the seal's chain, and whom the entries after a sequence concern."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from service.ledger import appending
+from service.ledger.clock import LedgerClock, steady_clock
+from service.ledger.database import Database
+from service.ledger.rows import PLACE
+from service.ledger.seals import GENESIS
+from service.ledger.tables import ENTRY, SEAL
+
+_E = ENTRY.c
+_AFTER = (
+    select(_E.sequence, _E.marketplace, _E.seller, _E.kind)
+    .where(_E.sequence > bindparam("after"), _E.sequence <= bindparam("last"))
+    .order_by(_E.sequence)
+    .limit(bindparam("limit"))
+)
+_SEAL_AT = (
+    select(SEAL.c.last_sequence, SEAL.c.chain)
+    .where(SEAL.c.first_sequence <= bindparam("sequence"))
+    .order_by(SEAL.c.first_sequence.desc())
+    .limit(1)
+)
+
+
+class Change(NamedTuple):
+    """Whom an entry concerns."""
+
+    sequence: int
+    marketplace: str
+    seller: str
+    """Empty for an entry of no seller."""
+    kind: int
+
+
+class Tip(NamedTuple):
+    """The end of the ledger at some moment: always the end of an append."""
+
+    sequence: int
+    """The last sequence; 0 if there is none."""
+    record_time: int
+    """Its record time, in microseconds; 0 if there is none."""
+
+
+class ChangeReads:
+    """The part of the ledger that a follower reads."""
+
+    _database: Database
+    _clock: LedgerClock
+    _clock_seen: tuple[int | None, int] = (None, 0)
+    """The database's clock as it was last read, if it has one, and when, by the steady clock."""
+
+    if TYPE_CHECKING:
+
+        def _end(self) -> appending.LedgerEnd: ...
+
+    def now(self) -> int:
+        """Return the present in microseconds without asking the database: by its clock as it was last read, if it has one."""
+        clock, seen = self._clock_seen
+        return self._clock.now(None if clock is None else clock + steady_clock() - seen)
+
+    def _note_clock(self, clock: int | None) -> None:
+        """Keep what the database's clock was just read as."""
+        self._clock_seen = (clock, steady_clock())
+
+    def tip(self) -> Tip:
+        """Return the end of the ledger."""
+        end = self._end()
+        return Tip(end.sequence, end.record_time)
+
+    def chain_at(self, sequence: int) -> bytes | None:
+        """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
+        if sequence == 0:
+            return GENESIS
+        with self._database.read() as connection:
+            row = connection.execute(_SEAL_AT, {"sequence": sequence}).first()
+        return bytes(row[1]) if row is not None and row[0] == sequence else None
+
+    def changes(self, after: int, last: int, limit: int) -> list[Change]:
+        """Return whom the first `limit` entries after a sequence, up to `last`, concern, in their order."""
+        with self._database.read() as connection:
+            found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
+            return [Change(*row) for row in found]
+
+    def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
+        """Have whom this object's own appends concern given to `listener` once they are committed; return how to end that.
+
+        What other processes append, and what was committed although the database did not answer, is not among it.
+        """
+
+        def hear(rows: Sequence[Sequence[object]]) -> None:
+            places = [PLACE[name] for name in Change._fields]
+            listener([Change(*(row[place] for place in places)) for row in rows])  # type: ignore[arg-type]
+
+        def end() -> None:
+            with suppress(ValueError):  # it was ended before
+                self._database.listeners.remove(hear)
+
+        self._database.listeners.append(hear)
+        return end

@@ -1,0 +1,94 @@
+"""A sample of remembered answers, recomputed all the time at low priority: what differs is a fault, and is counted."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from service.ledger.records import Cut
+from service.scores.book.tally import Tally
+
+SHARE = 0.05
+"""The share of a core that recomputing may take."""
+
+MAX_REST_SECONDS = 10.0
+"""The longest pause after one, however long it took."""
+
+
+class Remembered(NamedTuple):
+    """An answer as it was given from the book."""
+
+    name: str
+    """The seller's resource name."""
+    body: bytes
+    """The TrustScore without its stamp."""
+    digest: str
+    """The digest of the model."""
+    cut: Cut
+    """What its stamp states."""
+
+
+class Checker:
+    """Recomputes one remembered answer at a time, in one thread.
+
+    `recompute` gives the answer of a seller at a cut with the digest of the model that made it, None where there is none now.
+    """
+
+    def __init__(
+        self,
+        recompute: Callable[[str, Cut], tuple[bytes, str] | None],
+        tally: Tally,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._recompute = recompute
+        self._tally = tally
+        self._report = report
+        self._wanted = threading.Event()
+        self._ended = threading.Event()
+        self._sample: Remembered | None = None
+        self._thread = threading.Thread(target=self._run, name="book-checker", daemon=True)
+        self.is_free = True
+        """Whether it takes an answer to recompute."""
+
+    def start(self) -> None:
+        """Begin to take answers."""
+        self._thread.start()
+
+    def close(self, seconds: float | None = None) -> None:
+        """End the thread; wait at most `seconds` for what is under way."""
+        self._ended.set()
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def offer(self, remembered: Remembered) -> None:
+        """Take an answer to recompute; of several at once the last."""
+        self.is_free = False
+        self._sample = remembered
+        self._wanted.set()
+
+    def check(self, remembered: Remembered) -> bool:
+        """Recompute an answer at its own stamp, and return whether it is the same, or of a model that is gone."""
+        found = self._recompute(remembered.name, remembered.cut)
+        if found is not None and found[1] != remembered.digest:
+            return True
+        is_same = found is not None and found[0] == remembered.body
+        self._tally.add("same" if is_same else "differed")
+        if not is_same:
+            self._report(f"an answer of the book differs from its recomputation at {remembered.cut}")
+        return is_same
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._ended.is_set():
+                return
+            remembered, began = self._sample, time.thread_time()
+            try:
+                if remembered is not None:
+                    self.check(remembered)
+            except Exception:  # noqa: BLE001 (the ledger may be away; the next sample is as good)
+                self._tally.add("not_checked")
+            self._ended.wait(min((time.thread_time() - began) * (1 / SHARE - 1), MAX_REST_SECONDS))
+            self.is_free = True

@@ -1,0 +1,38 @@
+"""Computations that are under way: one a seller, however many ask, each of whom keeps a deadline of its own."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.call_context import current_call
+
+WAIT_SECONDS = 2.0
+"""How long a call waits for another one's computation; then it computes alone."""
+
+
+class Flights:
+    """The computations under way, by seller."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Give whether the caller is to compute. If not, another one did meanwhile, and the caller looks what it left.
+
+        Waits at most WAIT_SECONDS, and never beyond the caller's deadline: it is then to compute, or to refuse, by itself.
+        """
+        with self._lock:
+            others = self._under_way.get(name)
+            if others is None:
+                mine = self._under_way[name] = threading.Event()
+        if others is not None:
+            yield not others.wait(max(0.0, min(WAIT_SECONDS, current_call().seconds_left())))
+            return
+        try:
+            yield True
+        finally:
+            with self._lock:
+                del self._under_way[name]
+            mine.set()

@@ -1,0 +1,178 @@
+"""The follower: one thread that takes the ledger's new entries in order, marks whom they concern, then moves the watermark.
+
+It alone moves the watermark. Whatever fails is counted and tried again; how long ago it last succeeded, by a clock that
+nobody can set, says how fresh the book is: a follower that is stuck looks like a quiet ledger otherwise.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from scoring.enums import Kind
+from scoring.time import SECOND
+from service.contract.resource_names import seller_name
+from service.ledger.changes import Change, Tip
+from service.ledger.clock import steady_clock
+from service.scores.book.table import UNKNOWN, Table
+
+POLL_SECONDS = 0.2
+"""How long after a look at the ledger the next one begins. What this process appends is looked for at once."""
+
+PAGE = 5_000
+"""Entries that are read at a time."""
+
+FOR_ALL = frozenset({int(Kind.CLOCK)})
+"""Kinds of entries that concern more than their seller."""
+
+
+class Followed(Protocol):
+    """The part of a ledger that is followed."""
+
+    def tip(self) -> Tip:
+        """Return the end of the ledger."""
+
+    def chain_at(self, sequence: int) -> bytes | None:
+        """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
+
+    def changes(self, after: int, last: int, limit: int) -> list[Change]:
+        """Return whom the first `limit` entries after a sequence, up to `last`, concern, in their order."""
+
+
+class Watermark(NamedTuple):
+    """Up to where the marks of the table reflect one ledger: always the end of an append."""
+
+    sequence: int
+    record_time: int
+    """The record time of that sequence, in microseconds; 0 without an entry."""
+    chain: bytes
+    """The chain of the seal that ends there: another ledger has another."""
+
+    @property
+    def known_time(self) -> int:
+        """Return the known time of a cut at this sequence, in microseconds."""
+        return self.record_time + 1
+
+
+class Follower:
+    """Follows a ledger for a table. `moved` gets each sequence that is seen, `report` each new problem, once."""
+
+    def __init__(
+        self,
+        ledger: Followed,
+        table: Table,
+        moved: Callable[[int], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._table = table
+        self._moved = moved
+        self._report = report
+        self._changed = threading.Condition()
+        self._wanted = threading.Event()
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
+        self.watermark: Watermark | None = None
+        """Up to where the table reflects the ledger; None until it was seen. Read it before the answer it is held against."""
+        self.heartbeat: int | None = None
+        """When the last look began that came to its end, by the steady clock, in microseconds; None before the first."""
+        self.failures = self.restarts = 0
+        """Looks that failed; ledgers that turned out to be another than the one followed."""
+        self.problem = ""
+        """What the last look failed of; empty if it did not."""
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self, seconds: float | None = None) -> None:
+        """End the thread; wait at most `seconds` for a look that is under way."""
+        self._is_ending = True
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def wake(self) -> None:
+        """Have the ledger looked at now."""
+        self._wanted.set()
+
+    def age(self) -> float:
+        """Return the seconds since the book reflected the ledger; infinite if it never did."""
+        beat = self.heartbeat
+        return float("inf") if beat is None else (steady_clock() - beat) / SECOND
+
+    def reach(self, sequence: int, seconds: float) -> bool:
+        """Wait at most `seconds` until the watermark has come to a sequence; return whether it has."""
+        self.wake()
+        with self._changed:
+            return self._changed.wait_for(lambda: self.has(sequence) or self._is_ending, seconds) and self.has(sequence)
+
+    def has(self, sequence: int) -> bool:
+        """Return whether the watermark has come to a sequence."""
+        mark = self.watermark
+        return mark is not None and mark.sequence >= sequence
+
+    def look(self) -> None:
+        """Take what is new in the ledger. As the ledger's methods raise; what was not taken is taken the next time."""
+        began = steady_clock()
+        before, tip = self.watermark, self._ledger.tip()
+        if before is None:
+            self._restart(tip)
+        else:
+            if tip.sequence > before.sequence:
+                self._take(before.sequence, tip.sequence)
+            chain = self._ledger.chain_at(before.sequence)  # read last: whatever was taken is of this ledger
+            if chain != before.chain:
+                self.restarts += 1
+                self.watermark = None
+                self._table.clear(UNKNOWN)
+                self._restart(self._ledger.tip())
+            elif tip.sequence > before.sequence:
+                self._move(tip)
+        self.heartbeat = began
+
+    def _take(self, after: int, last: int) -> None:
+        """Mark whom the entries after a sequence, up to `last`, concern."""
+        while after < last:
+            page = self._ledger.changes(after, last, PAGE)
+            if not page:
+                raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
+            mark_changes(self._table, page)
+            after = page[-1].sequence
+
+    def _restart(self, tip: Tip) -> None:
+        """Begin anew with a ledger as it ends now: nothing is known of what came before."""
+        self._table.clear(tip.sequence)
+        self._move(tip)
+
+    def _move(self, tip: Tip) -> None:
+        chain = self._ledger.chain_at(tip.sequence)
+        if chain is None:
+            raise RuntimeError(f"no seal ends at {tip.sequence}, where the ledger ended")
+        with self._changed:
+            self.watermark = Watermark(tip.sequence, tip.record_time, chain)
+            self._changed.notify_all()
+        self._moved(tip.sequence)
+
+    def _run(self) -> None:
+        while not self._is_ending:
+            self._wanted.clear()
+            began = monotonic()
+            try:
+                self.look()
+                self.problem = ""
+            except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed)
+                self.failures += 1
+                problem = f"{type(error).__name__}: {error}"
+                if problem != self.problem:
+                    self.problem = problem
+                    self._report(problem)
+            self._wanted.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
+
+
+def mark_changes(table: Table, changes: Sequence[Change]) -> None:
+    """Take note of entries in a table: of the sellers they concern, or of all."""
+    for change in changes:
+        if change.kind in FOR_ALL:
+            table.start_epoch(change.sequence)
+    table.mark((seller_name(change.marketplace, change.seller), change.sequence) for change in changes if change.seller)

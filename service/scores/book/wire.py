@@ -1,0 +1,72 @@
+"""Answers on the wire: bytes that were made once are joined with a stamp, without a message being built.
+
+Fields of a message may come in any order, so a stamp behind a finished TrustScore is the same message as one made whole.
+"""
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scoring.answer import Stamp
+from scoring.time import SECOND
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.contract.scores import stamp_message
+
+
+def _tag(message: type[Message], field: str) -> bytes:
+    """Return the tag of a field that holds bytes or a message (wire type 2)."""
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
+
+
+def varint(number: int) -> bytes:
+    """Return a number of at least 0 as a varint: `varint(300) == bytes((0xAC, 0x02))`."""
+    if number < 0x80:
+        return bytes((number,))
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+_RESULT = pb.BatchGetTrustScoresResponse.Result
+_STAMP, _OBSERVE_TIME = _tag(pb.TrustScore, "stamp"), _tag(pb.Stamp, "observe_time")
+_SCORE, _RESULTS = _tag(pb.GetTrustScoreResponse, "trust_score"), _tag(pb.BatchGetTrustScoresResponse, "results")
+_RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_score")
+
+
+def stamp_rest(stamp: Stamp) -> bytes:
+    """Return a stamp without its observe time: what answers of one sequence, model and policy share."""
+    message = stamp_message(stamp)
+    message.ClearField("observe_time")
+    return message.SerializeToString()
+
+
+def stamp_field(rest: bytes, observe_time: int) -> bytes:
+    """Return the field of a TrustScore that holds its stamp: the observe time (microseconds) before the rest."""
+    seconds, micros = divmod(observe_time, SECOND)
+    time = Timestamp(seconds=seconds, nanos=micros * 1_000).SerializeToString()
+    return b"".join(
+        (_STAMP, varint(len(_OBSERVE_TIME) + 1 + len(time) + len(rest)), _OBSERVE_TIME, bytes((len(time),)), time, rest)
+    )
+
+
+def score_response(body: bytes, stamp: bytes) -> bytes:
+    """Return a GetTrustScoreResponse of a TrustScore and the field of its stamp."""
+    return b"".join((_SCORE, varint(len(body) + len(stamp)), body, stamp))
+
+
+def batch_score(name: str, body: bytes, stamp: bytes) -> bytes:
+    """Return one result of a BatchGetTrustScoresResponse, of a TrustScore and the field of its stamp."""
+    seller = name.encode()
+    score = varint(len(body) + len(stamp))
+    size = len(seller) + len(score) + len(body) + len(stamp) + 2 + len(varint(len(seller)))
+    return b"".join(
+        (_RESULTS, varint(size), _RESULT_SELLER, varint(len(seller)), seller, _RESULT_SCORE, score, body, stamp)
+    )
+
+
+def batch_result(result: Message) -> bytes:
+    """Return one result of a BatchGetTrustScoresResponse that was made whole, such as an error."""
+    data = result.SerializeToString()
+    return b"".join((_RESULTS, varint(len(data)), data))

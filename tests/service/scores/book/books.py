@@ -1,0 +1,90 @@
+"""A score book over a real ledger whose follower looks when a test says so, and what holds its answers against the ledger."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from scoring.entries.entry import Entry
+from scoring.errors import SellertrustError
+from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse, GetTrustScoreResponse, TrustScore
+from service.bootstrap import build_scorer
+from service.contract.fields import optional_time
+from service.contract.resource_names import parse_seller, seller_name
+from service.contract.scores import score_message, stamp_message
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scores.book.book import Book
+from service.scores.scorer import Scorer
+from tests.builders import MARKET, exposure, identity
+from tests.scoring.worlds import artifact, policy
+from tests.servers import Shelf
+
+EVER = 1e9
+"""Seconds within which the book's follower looked at the ledger, as far as these tests go."""
+
+
+class Opened:
+    """A book, the ledger and the scorer it answers from."""
+
+    def __init__(self, ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER) -> None:
+        self.ledger = ledger
+        self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
+        self.book = Book(ledger, self.scorer, sellers, fresh_seconds)
+        self.book.follower.look()
+
+    def get(self, seller: str, wanted: int = 0) -> TrustScore:
+        """The answer of one seller, which replays to the same bits."""
+        found = self.ask(seller, wanted)
+        assert found.stamp.ledger_sequence >= wanted
+        self.require_replay(found)
+        return found
+
+    def ask(self, seller: str, wanted: int = 0) -> TrustScore:
+        """The answer of one seller."""
+        name = seller_name(MARKET, seller)
+        return GetTrustScoreResponse.FromString(self.book.get(name, wanted, self.ledger.cut)).trust_score
+
+    def batch(self, sellers: Sequence[str], wanted: int = 0) -> list[TrustScore]:
+        """The answers of those sellers who have one; all have one stamp, and replay."""
+        found = self.book.batch(MARKET, sellers, wanted, self.ledger.cut)
+        results = BatchGetTrustScoresResponse.FromString(b"".join(found[seller] for seller in sellers)).results
+        assert [result.seller for result in results] == [seller_name(MARKET, seller) for seller in sellers]
+        scores = [result.trust_score for result in results if result.HasField("trust_score")]
+        assert len({score.stamp.SerializeToString(deterministic=True) for score in scores}) <= 1
+        for score in scores:
+            assert score.stamp.ledger_sequence >= wanted
+            self.require_replay(score)
+        return scores
+
+    def require_replay(self, score: TrustScore) -> None:
+        """Ask again by the times of an answer's stamp: the same bits, from the same sequence."""
+        assert self.at_stamp(score).SerializeToString(deterministic=True) == score.SerializeToString(deterministic=True)
+
+    def at_stamp(self, score: TrustScore) -> TrustScore:
+        """The answer of the ledger, without the book, for the times of another answer's stamp."""
+        observe_time, known_time = (optional_time(score.stamp, name) for name in ("observe_time", "known_time"))
+        return self.computed(score.seller, self.ledger.cut(observe_time, known_time))
+
+    def computed(self, name: str, cut: Cut) -> TrustScore:
+        """The answer of the ledger at a cut, without the book."""
+        marketplace, seller = parse_seller(name, "seller")
+        [outcome], stamp = self.scorer.scores(marketplace, [seller], cut)
+        assert not isinstance(outcome, SellertrustError)
+        return score_message(name, outcome, stamp_message(stamp))
+
+    def hits(self) -> int:
+        return self.book.tally.total("hit")
+
+
+@contextmanager
+def opened(ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER) -> Iterator[Opened]:
+    """A book over a ledger, closed at the end."""
+    found = Opened(ledger, sellers, fresh_seconds)
+    try:
+        yield found
+    finally:
+        found.book.close()
+
+
+def known(seller: str) -> list[Entry]:
+    """What makes a seller known: an identity and a day of orders."""
+    return [identity(f"i-{seller}", seller), exposure(seller=seller, settled_orders=2_000)]

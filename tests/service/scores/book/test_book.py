@@ -1,0 +1,306 @@
+"""The score book: whatever it answers is the answer of its own stamp, to the last bit, and it answers what it knows."""
+
+import random
+import threading
+from collections.abc import Callable
+from copy import copy
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
+from scoring.enums import Action, CorrectionKind, Harm, Source, Tier
+from scoring.errors import SellerNotFound, SellertrustError
+from scoring.time import DAY, SECOND
+from service.ledger.store import Ledger
+from service.scores.book import flights
+from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
+from tests.scoring.worlds import artifact
+from tests.service.scores.book.books import Opened, known, opened
+
+SELLERS = [f"s{number}" for number in range(6)]
+HOUR = DAY // 24
+
+
+class World:
+    """Random things that happen in a ledger, to sellers who are known, by two connections."""
+
+    def __init__(self, seed: int, clock: Clock, *ledgers: Ledger) -> None:
+        self.chance = random.Random(seed)
+        self.clock = clock
+        self.ledgers = ledgers
+        self.count = 0
+
+    def happen(self) -> None:
+        """Append one thing, or nothing where the ledger refuses it."""
+        self.count += 1
+        name, chance = f"e{self.count}", self.chance
+        entry = chance.choice([self.report, self.decide, self.trade, self.recall, self.override, self.correct])(name)
+        self.clock.now += chance.choice([1, SECOND, HOUR])
+        try:
+            chance.choice(self.ledgers).append(MARKET, [entry])
+        except SellertrustError:
+            return
+
+    def seller(self) -> str:
+        return self.chance.choice(SELLERS)
+
+    def report(self, name: str) -> Entry:
+        make = self.chance.choice([violation, confirmed])
+        return make(name, self.seller(), occur_time=ago(self.chance.uniform(0, 60)))
+
+    def decide(self, name: str) -> Entry:
+        about, action = f"e{self.chance.randrange(self.count)}", self.chance.choice([Action.CONFIRM, Action.OVERTURN])
+        return status(about, action, name)
+
+    def trade(self, name: str) -> Entry:
+        revision = self.count
+        return exposure(
+            seller=self.seller(), entry_id=name, settled_orders=self.chance.randrange(5_000), revision=revision
+        )
+
+    def recall(self, name: str) -> Entry:
+        if self.chance.random() < 0.7:
+            return Entry(name, self.seller(), ProductListed("gtin-1"), ago(30))
+        fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1", final=True)
+        return Entry(name, "", fact, ago(20))
+
+    def override(self, name: str) -> Entry:
+        until = self.clock.now + self.chance.randrange(1, 36) * HOUR
+        return Entry(name, self.seller(), OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
+
+    def correct(self, name: str) -> Entry:
+        about = f"e{self.chance.randrange(self.count)}"
+        return Entry(
+            name, "", EntryCorrected(about, CorrectionKind.MOVED, "staff", "mistaken", ago(self.chance.uniform(0, 90)))
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_answer_is_that_of_its_stamp_whatever_happens_between_two_looks(
+    url: str, clock: Clock, seed: int
+) -> None:
+    """Appends of this process and of others, midnights, ends of overrides; sellers one by one and in batches."""
+    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
+        for seller in SELLERS:
+            ledger.append(MARKET, known(seller))
+        world = World(seed, clock, ledger, other)
+        with opened(ledger, sellers=4) as over:
+            for _ in range(60):
+                for _ in range(world.chance.randrange(3)):
+                    world.happen()
+                if world.chance.random() < 0.1:
+                    clock.now += world.chance.choice([HOUR, 12 * HOUR])
+                if world.chance.random() < 0.5:
+                    over.book.follower.look()
+                for _ in range(3):
+                    over.get(world.seller())
+                if world.chance.random() < 0.3:
+                    over.batch(world.chance.sample(SELLERS, 4))
+            assert over.hits() > 30
+
+
+def test_an_answer_is_given_again_as_that_of_the_watermark_until_its_seller_has_an_entry(
+    ledger: Ledger, clock: Clock
+) -> None:
+    for seller in ("a", "b"):
+        ledger.append(MARKET, known(seller))
+    with opened(ledger) as over:
+        first = over.get("a")
+        ledger.append(MARKET, [violation("v1", "b")])
+        over.book.follower.look()
+        again = over.get("a")
+        assert over.hits() == 1
+        assert (first.stamp.ledger_sequence, again.stamp.ledger_sequence) == (4, 5)
+        ledger.append(MARKET, [confirmed("v2", "a")])
+        worse = over.get("a")
+        assert over.hits() == 1
+        assert worse.points < again.points
+        assert worse.stamp.ledger_sequence == 6
+
+
+def test_what_another_process_appended_is_seen_by_who_asks_for_it(url: str, clock: Clock) -> None:
+    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
+        ledger.append(MARKET, known("a"))
+        with opened(ledger) as over:
+            before = over.get("a")
+            [done] = other.append(MARKET, [confirmed("v", "a")])
+            assert over.get("a").points == before.points  # as of the watermark, which its stamp says
+            assert over.get("a", wanted=done.sequence).points < before.points
+            over.book.follower.look()
+            assert over.get("a").points < before.points
+
+
+def test_the_day_that_answers_are_for_is_the_clocks_and_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, [*known("a"), confirmed("v", "a")])
+    midnight = (NOW // DAY + 1) * DAY
+    with opened(ledger) as over:
+        over.get("a")
+        clock.now = midnight - 1_000
+        over.get("a")
+        assert over.hits() == 1
+        clock.now = midnight + 1
+        assert over.get("a").stamp.observe_time.ToMicroseconds() > midnight
+        assert over.hits() == 1
+        clock.now = midnight - 1_000  # put back by a moment
+        found = [over.ask("a") for _ in range(2)]
+        assert all(score.stamp.observe_time.ToMicroseconds() >= midnight for score in found)
+        clock.now = midnight + SECOND
+        for score in found:
+            over.require_replay(score)
+        clock.now = midnight - HOUR  # by so much that it was wrong before
+        assert over.get("a").stamp.observe_time.ToMicroseconds() == midnight - HOUR + 1
+
+
+def test_an_override_that_has_ended_is_not_answered_any_more(ledger: Ledger, clock: Clock) -> None:
+    """Between two midnights, without an entry."""
+    until = NOW + 2 * HOUR
+    ledger.append(MARKET, [*known("a"), Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))])
+    with opened(ledger) as over:
+        assert over.get("a").override == "o"
+        clock.now = until - 10
+        assert over.get("a").override == "o"
+        assert over.hits() == 1
+        clock.now = until + 10
+        assert over.get("a").override == ""
+
+
+def test_a_record_time_that_ran_ahead_is_answered_as_the_ledger_answers_it(url: str, clock: Clock) -> None:
+    """Nothing of it is kept: what was recorded ahead comes in without an entry, when the clock has come there."""
+    fast = Clock(NOW + 10 * SECOND)
+    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=fast) as ahead:
+        ledger.append(MARKET, known("a"))
+        with opened(ledger) as over:
+            before = over.get("a")
+            ahead.append(MARKET, [confirmed("v", "a", occur_time=NOW + 9 * SECOND)])
+            over.book.follower.look()
+            for _ in range(2):
+                assert over.get("a").points == before.points
+            assert over.batch(["a"])[0].points == before.points
+            clock.now += 20 * SECOND
+            assert over.get("a").points < before.points
+
+
+def test_nobody_who_is_not_there_is_kept(ledger: Ledger) -> None:
+    with opened(ledger) as over:
+        for _ in range(2):
+            with pytest.raises(SellerNotFound):
+                over.get("nobody")
+        assert over.batch(["nobody", "no-one"]) == []
+        assert len(over.book.table) == 0
+
+
+def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback(ledger: Ledger) -> None:
+    for seller in SELLERS[:3]:
+        ledger.append(MARKET, known(seller))
+    with opened(ledger) as over:
+        champion, old = over.scorer.champion, artifact()
+        over.batch(SELLERS[:3])
+        new = copy(old)
+        new.digest = "f" * 64
+        champion._artifact = new
+        assert over.get("s0").stamp.model_digest == new.digest
+        assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {new.digest}
+        champion._artifact = old
+        assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {old.digest}
+
+
+def test_a_batch_reflects_what_its_process_has_appended_and_waits_for_the_follower(ledger: Ledger) -> None:
+    for seller in SELLERS:
+        ledger.append(MARKET, known(seller))
+    with opened(ledger) as over:
+        before = over.batch(SELLERS)
+        [done] = ledger.append(MARKET, [confirmed("v", "s2")])
+        over.book.start()  # as in a server: woken, it comes to the entry by itself
+        after = over.batch(SELLERS)
+        assert {score.stamp.ledger_sequence for score in after} == {done.sequence}
+        assert [a.points for a in after if a.seller[-1] != "2"] == [b.points for b in before if b.seller[-1] != "2"]
+        assert after[2].points < before[2].points
+
+
+def test_an_answer_is_not_given_while_the_follower_is_stuck(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, known("a"))
+    with opened(ledger, fresh_seconds=1e-9) as over:
+        for _ in range(3):
+            over.get("a")
+            over.batch(["a"])
+        assert over.hits() == 0
+        assert over.book.tally.total("not_fresh") == 2
+
+
+def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledger: Ledger) -> None:
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        book, found = over.book, threading.Event()
+        over.get("a")
+        checked = [book.checker._tally]
+        recompute = book.checker._recompute
+
+        def noted(*arguments: object) -> object:
+            try:
+                return recompute(*arguments)  # type: ignore[arg-type]
+            finally:
+                found.set()
+
+        book.checker._recompute = noted  # type: ignore[assignment]
+        book.checker.start()
+        over.get("a")
+        assert found.wait(30)
+        book.checker.close(30)
+        assert (checked[0].total("same"), checked[0].total("differed")) == (1, 0)
+        answer = book.table.get("marketplaces/acme/sellers/a")
+        assert answer is not None
+        answer.body += b"\x2a\x00"
+        remembered = book.checker._sample
+        assert remembered is not None
+        assert not book.checker.check(remembered._replace(body=answer.body))
+        assert book.tally.total("differed") == 1
+
+
+def blocked(over: Opened, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Event]:
+    """The scorer, once it is asked, and what lets it go on."""
+    begun, go = threading.Semaphore(0), threading.Event()
+    scores = over.scorer.scores
+
+    def waiting(*arguments: object) -> object:
+        begun.release()
+        assert go.wait(60)
+        return scores(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(over.scorer, "scores", waiting)
+    return begun, go
+
+
+def in_threads(number: int, work: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_one_computation_a_seller_however_many_ask(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flights, "WAIT_SECONDS", 60)
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        begun, go = blocked(over, monkeypatch)
+        threads = in_threads(8, lambda: over.book.get("marketplaces/acme/sellers/a", 0, ledger.cut))
+        assert begun.acquire(timeout=30)
+        go.set()
+        for thread in threads:
+            thread.join(60)
+        assert not begun.acquire(blocking=False)
+        assert over.hits() == 7
+
+
+def test_who_has_waited_long_enough_computes_alone(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flights, "WAIT_SECONDS", 0.01)
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        begun, go = blocked(over, monkeypatch)
+        threads = in_threads(2, lambda: over.book.get("marketplaces/acme/sellers/a", 0, ledger.cut))
+        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)  # the other one, while the first still computes
+        go.set()
+        for thread in threads:
+            thread.join(60)

@@ -1,0 +1,197 @@
+"""The follower over real ledgers: it marks before it moves, takes what follows from an entry too, and survives its errors."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.enums import Harm, Source
+from scoring.errors import LedgerUnavailable
+from service.contract.resource_names import seller_name
+from service.ledger.changes import Change, Tip
+from service.ledger.store import Ledger
+from service.scores.book.follower import Follower
+from service.scores.book.table import Answer, Table
+from tests.builders import MARKET, Clock, ago, identity
+from tests.databases import database
+from tests.service.scores.book.books import known, opened
+
+LISTED = [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in ("a", "b", "c")]
+RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
+
+
+def kept(table: Table, *sellers: str, at: int) -> None:
+    """Answers of sellers, computed at a sequence."""
+    for seller in sellers:
+        table.store(seller_name(MARKET, seller), Answer(b"", "model", at, at, at, 2**62), table.life)
+
+
+def exact(table: Table, *sellers: str) -> list[bool]:
+    found = [table.get(seller_name(MARKET, seller)) for seller in sellers]
+    return [answer is not None and table.is_exact(answer) for answer in found]
+
+
+class Troubled:
+    """A ledger between which and its follower something may go wrong."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.trouble: Callable[[str], None] = lambda method: None
+
+    def tip(self) -> Tip:
+        self.trouble("tip")
+        return self.ledger.tip()
+
+    def chain_at(self, sequence: int) -> bytes | None:
+        self.trouble("chain_at")
+        return self.ledger.chain_at(sequence)
+
+    def changes(self, after: int, last: int, limit: int) -> list[Change]:
+        self.trouble("changes")
+        return self.ledger.changes(after, last, limit)
+
+
+def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concerns(url: str, clock: Clock) -> None:
+    """Of a recall those who listed the product, through the violations that follow from it."""
+    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
+        other.append(MARKET, [*LISTED, identity(seller="d")])
+        table = Table(10)
+        follower = Follower(ledger, table)
+        follower.look()
+        kept(table, "a", "b", "c", "d", at=4)
+        other.append(MARKET, [RECALL])
+        assert exact(table, "a", "b", "c", "d") == [True] * 4
+        follower.look()
+        assert exact(table, "a", "b", "c", "d") == [False, False, False, True]
+        assert follower.watermark is not None
+        assert follower.watermark[:2] == other.last()
+
+
+def test_this_process_takes_note_of_its_own_appends_at_once_and_does_not_move_the_watermark(ledger: Ledger) -> None:
+    ledger.append(MARKET, LISTED)
+    with opened(ledger) as over:
+        table, before = over.book.table, over.book.follower.watermark
+        kept(table, "a", "b", "c", at=3)
+        ledger.append(MARKET, [RECALL])
+        assert exact(table, "a", "b", "c") == [False] * 3
+        assert over.book.follower.watermark == before
+
+
+def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_marked(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error between two pages it stands where it was, and the next look takes all of them."""
+    monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
+    troubled, table = Troubled(ledger), Table(100)
+    follower = Follower(troubled, table)
+    follower.look()
+    sellers = [f"s{number}" for number in range(10)]
+    kept(table, *sellers, at=0)
+    ledger.append(MARKET, [identity(f"i-{seller}", seller) for seller in sellers])
+    asked = []
+
+    def fail_the_third(method: str) -> None:
+        asked.append(method)
+        if asked.count("changes") == 3:
+            raise LedgerUnavailable("gone")
+
+    troubled.trouble = fail_the_third
+    with pytest.raises(LedgerUnavailable):
+        follower.look()
+    assert follower.watermark is not None
+    assert (follower.watermark.sequence, exact(table, *sellers)) == (0, [False] * 8 + [True] * 2)
+    troubled.trouble = lambda method: None
+    follower.look()
+    assert (follower.watermark.sequence, exact(table, *sellers)) == (10, [False] * 10)
+
+
+def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledger) -> None:
+    """Of whatever kind they are; what is reported is each of them once."""
+    problems: list[str] = []
+    troubled = Troubled(ledger)
+    looks = threading.Semaphore(0)
+    errors: list[Exception] = [LedgerUnavailable("gone"), RuntimeError("odd"), RuntimeError("odd"), KeyError()]
+
+    def fail(method: str) -> None:
+        if method == "tip":
+            looks.release()
+            if errors:
+                raise errors.pop(0)
+
+    troubled.trouble = fail
+    follower = Follower(troubled, Table(10), report=problems.append)
+    assert follower.age() == float("inf")
+    follower.start()
+    try:
+        for _ in range(5):
+            follower.wake()
+            assert looks.acquire(timeout=30)
+        ledger.append(MARKET, [identity()])
+        assert follower.reach(1, 30)
+        assert follower.failures == 4
+        assert [problem.split(":")[0] for problem in problems] == ["LedgerUnavailable", "RuntimeError", "KeyError"]
+        assert follower.age() < 30
+        assert follower.problem == ""
+    finally:
+        follower.close(30)
+
+
+def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
+    troubled, table = Troubled(ledger), Table(10)
+    follower = Follower(troubled, table)
+    follower.look()
+    before = follower.heartbeat
+    seen: list[Any] = []
+    troubled.trouble = lambda method: seen.append(follower.heartbeat)
+    follower.look()
+    assert set(seen) == {before}  # it counts once it has come to its end, and from when it began
+    assert follower.heartbeat is not None
+    assert before is not None
+    assert follower.heartbeat > before
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_another_ledger_in_the_same_place_empties_the_book(
+    backend: str, tmp_path: Path, more: int, clock: Clock
+) -> None:
+    """One restored from a backup, or a replica that lagged: shorter, or longer with other entries under the sequences."""
+    with (
+        database(backend, tmp_path) as first,
+        database(backend, tmp_path) as second,
+        Ledger.open(first, clock=clock) as ledger,
+        Ledger.open(second, clock=clock) as restored,
+    ):
+        ledger.append(MARKET, [identity("i1", "a")])
+        ledger.append(MARKET, [identity("i2", "b")])
+        restored.append(MARKET, [identity("other", "c")])
+        for number in range(more):
+            restored.append(MARKET, [identity(f"more-{number}", "c")])
+        place, table = Troubled(ledger), Table(10)
+        follower = Follower(place, table)
+        follower.look()
+        life = table.life
+        kept(table, "a", at=2)
+        place.ledger = restored
+        follower.look()
+        assert len(table) == 0
+        assert follower.restarts == 1
+        assert follower.watermark is not None
+        assert follower.watermark[:2] == restored.last()
+        table.store(seller_name(MARKET, "a"), Answer(b"", "model", 2, 2, 2, 2**62), life)  # which was under way
+        assert len(table) == 0
+        kept(table, "c", at=restored.last()[0])
+        assert exact(table, "c") == [True]
+
+
+def test_a_clock_that_is_put_right_ends_every_answer(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        kept(over.book.table, "a", "b", at=2)
+        done = ledger.mend_clock(MARKET, actor="staff", reason="rested", entry_id="m")
+        assert exact(over.book.table, "a", "b") == [False, False]
+        kept(over.book.table, "a", at=done.sequence)
+        assert exact(over.book.table, "a") == [True]

@@ -1,0 +1,135 @@
+"""The table of the book: what it takes for exact lacks no entry that anybody told it of, whatever came in which order."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.scores.book.table import Answer, Table
+
+ONE, TWO, THREE = "marketplaces/m/sellers/1", "marketplaces/m/sellers/2", "marketplaces/m/sellers/3"
+
+
+def answer(at: int, digest: str = "model", until: int = 100) -> Answer:
+    return Answer(b"", digest, at, at + 1, at, until)
+
+
+def begun(capacity: int = 10, floor: int = 0) -> Table:
+    """A table that knows nothing of what came up to the floor."""
+    table = Table(capacity)
+    table.clear(floor)
+    return table
+
+
+def exact(table: Table, name: str) -> bool:
+    found = table.get(name)
+    return found is not None and table.is_exact(found)
+
+
+def test_an_entry_ends_the_answer_of_its_seller_alone_and_leaves_it_as_stale() -> None:
+    table = begun()
+    table.store(ONE, answer(5), table.life)
+    table.store(TWO, answer(5), table.life)
+    table.mark([(ONE, 6)])
+    assert (exact(table, ONE), exact(table, TWO)) == (False, True)
+    assert table.get(ONE) is not None
+    assert table.dropped == 1
+
+
+def test_an_answer_that_was_being_computed_while_an_entry_came_is_never_exact() -> None:
+    """Whether there was an answer of the seller by then or not; one that knows the entry is."""
+    for name, before in ((ONE, True), (TWO, False)):
+        table = begun()
+        if before:
+            table.store(name, answer(3), table.life)
+        table.mark([(name, 6)])
+        table.store(name, answer(5), table.life)
+        assert not exact(table, name)
+        assert table.late == 1
+        table.store(name, answer(6), table.life)
+        assert exact(table, name)
+
+
+def test_of_two_answers_the_later_one_stays_and_another_day_or_model_replaces_it() -> None:
+    table = begun()
+    table.store(ONE, newer := answer(7), table.life)
+    table.store(ONE, answer(5), table.life)
+    assert table.get(ONE) is newer
+    table.store(ONE, other := answer(5, digest="other"), table.life)
+    assert table.get(ONE) is other
+    table.store(ONE, tomorrow := answer(5, digest="other", until=200), table.life)
+    assert table.get(ONE) is tomorrow
+
+
+def test_what_concerns_everybody_ends_every_answer_of_before() -> None:
+    table = begun()
+    table.store(ONE, answer(5), table.life)
+    table.start_epoch(6)
+    table.store(TWO, answer(5), table.life)
+    table.store(THREE, answer(6), table.life)
+    assert (exact(table, ONE), exact(table, TWO), exact(table, THREE)) == (False, False, True)
+
+
+def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
+    table = begun()
+    life = table.life
+    table.store(ONE, answer(5), life)
+    table.clear(3)
+    assert len(table) == 0
+    table.store(ONE, answer(5), life)
+    assert table.get(ONE) is None
+    table.store(ONE, answer(2), table.life)  # older than what is known of
+    assert not exact(table, ONE)
+
+
+def test_the_table_holds_so_many_and_lets_go_of_what_nobody_asked_for() -> None:
+    table = begun(capacity=2)
+    for name in (ONE, TWO):
+        table.store(name, answer(5), table.life)
+    found = table.get(ONE)
+    assert found is not None
+    found.is_used = True
+    table.store(THREE, answer(5), table.life)
+    assert (len(table), table.evicted) == (2, 1)
+    assert [table.get(name) is not None for name in (ONE, TWO, THREE)] == [True, False, True]
+
+
+NAMES = [f"marketplaces/m/sellers/{number}" for number in range(6)]
+STEPS = st.one_of(
+    st.tuples(st.just("entry"), st.sampled_from(NAMES)),
+    st.tuples(st.just("all"), st.just("")),
+    st.tuples(st.just("begin"), st.sampled_from(NAMES)),
+    st.tuples(st.just("store"), st.integers(0, 5)),
+    st.tuples(st.just("use"), st.sampled_from(NAMES)),
+)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 4])
+@settings(deadline=None)
+@given(steps=st.lists(STEPS, max_size=60))
+def test_an_answer_taken_for_exact_holds_every_entry_of_its_seller(
+    capacity: int, steps: list[tuple[str, str | int]]
+) -> None:
+    """Computed at any time, stored at any later one, in a table that has room for a few of six."""
+    table, sequence = begun(capacity), 0
+    newest = dict.fromkeys(NAMES, 0)
+    computing: list[tuple[str, Answer]] = []
+    for what, which in steps:
+        if what == "entry":
+            sequence += 1
+            newest[str(which)] = sequence
+            table.mark([(str(which), sequence)])
+        elif what == "all":
+            sequence += 1
+            newest = dict.fromkeys(NAMES, sequence)
+            table.start_epoch(sequence)
+        elif what == "begin":
+            computing.append((str(which), answer(sequence)))
+        elif what == "store" and computing:
+            name, one = computing.pop(int(which) % len(computing))
+            table.store(name, one, table.life)
+        elif what == "use" and (found := table.get(str(which))) is not None:
+            found.is_used = True
+        assert len(table) <= capacity
+        for name in NAMES:
+            found = table.get(name)
+            assert found is None or not table.is_exact(found) or newest[name] <= found.at
