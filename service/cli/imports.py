@@ -131,25 +131,26 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
     _doubt(report)
     if report.unmatched:
         say(f"{format_count(len(report.unmatched), 'row')} found no seller")
-    _say_reasons(report)
+    reasons = _say_reasons(report)
     say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
     if report.rejects:
         rows = len({(file, line) for file, line, _ in report.rejects})
-        say(f"error: {format_count(rows, 'row')} would be rejected, with {format_count(len(report.rejects), 'reason')}")
+        say(f"error: {format_count(rows, 'row')} would be rejected, for {format_count(reasons, 'reason')}")
         raise typer.Exit(Exit.REFUSED)
 
 
-def _say_reasons(report: "ImportReport") -> None:
-    """Say why rows were rejected: of each reason how many, an example, and what to write."""
+def _say_reasons(report: "ImportReport") -> int:
+    """Say why rows were rejected: of each reason how many, an example, and what to write; return how many reasons."""
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)
     for group in groups[:MAX_REASONS]:
-        say(f"{group.file}: {group.number:,} x {group.reason} (first in line {group.line:,})")
+        say(f"{group.file}: {format_count(group.number, 'row')}: {group.reason} (first in line {group.line:,})")
         if group.remedy:
             say(f"    {group.remedy}")
     if len(groups) > MAX_REASONS:
         say(f"and {format_count(len(groups) - MAX_REASONS, 'other reason')}")
+    return len(groups)
 
 
 def _doubt(report: "ImportReport") -> None:
@@ -180,10 +181,9 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         say(f"{format_count(waiting, 'row')} found no seller and {wait} for a person: {queue}")
     if report.rejects:
         write_rejects(report, rejects)
-        _say_reasons(report)
+        reasons = format_count(_say_reasons(report), "reason")
         rows = len({(file, line) for file, line, _ in report.rejects})
-        reasons = format_count(len(report.rejects), "reason")
-        say(f"error: {format_count(rows, 'row')} rejected, with {reasons}; mend them and import again: {rejects}")
+        say(f"error: {format_count(rows, 'row')} rejected, for {reasons}; mend them and import again: {rejects}")
         raise typer.Exit(Exit.REFUSED)
 
 

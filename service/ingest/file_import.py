@@ -325,11 +325,16 @@ def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | 
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """Raise ConfigurationWrong if the file lacks a column that its rules name.
+    """Raise ConfigurationWrong if the file lacks a column that its rules name, or has one that the mapping counts.
 
     What is no table is found when it is read.
     """
     columns = file.columns or columns_of(path)
+    counted = file.so_far.columns.keys() if file.so_far is not None else ()
+    if taken := sorted(set(counted).intersection(columns)):
+        raise ConfigurationWrong(
+            f"{path} has a column {taken[0]!r}, and count_so_far of the mapping counts one of that name; choose another"
+        )
     missing = sorted(file.asked - {"line", *columns}) if columns else []
     if missing:
         raise ConfigurationWrong(

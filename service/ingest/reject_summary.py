@@ -9,6 +9,10 @@ _NUMBERED = re.compile(r"(?<![\[\w])[\w.~-]*\d[\w.:~-]*")
 
 REMEDIES: Sequence[tuple[str, str]] = (
     (
+        r"^at: the row lies ",
+        "mend the date that is wrong; if many rows are named, sort the file by the time of count_so_far",
+    ),
+    (
         r"is no date|is not a date|not a time such as|is not of the form|no offset from UTC",
         'state how dates are written: dates = "%d/%m/%Y", or { format = ..., offset = ... } for times; leave out rows without'
         " one by when = { column = ..., filled = true }",
@@ -50,6 +54,7 @@ class Group:
 
     file: str
     number: int
+    """How many rows; a row that several rules reject for one reason is one."""
     line: int
     """The first of them."""
     reason: str
@@ -69,7 +74,7 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
     groups = []
     for (file, _), rows in found.items():
         line, reason = min(rows, key=lambda row: row[0])
-        groups.append(Group(file, len(rows), line, reason, _remedy(reason)))
+        groups.append(Group(file, len({line for line, _ in rows}), line, reason, _remedy(reason)))
     return sorted(groups, key=lambda group: -group.number)
 
 

@@ -6,6 +6,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -39,6 +40,9 @@ MAX_ATTACHMENT_BYTES = 8 << 20
 """A report is to stay under 2 MB; one that grew too large is still shown."""
 
 MAX_NAME, MAX_REASON = 128, 500
+MIN_BEGINNING = 6
+"""Characters of a digest that name a model at least."""
+_HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 class Registry:
@@ -197,7 +201,13 @@ class Registry:
         """Return the whole digest for an alias or the beginning of a digest. ModelNotFound says where to look."""
         if name in (aliases := self.aliases()):
             return aliases[name]
-        found = [digest for digest in self.digests() if len(name) >= 6 and digest.startswith(name)]
+        if len(name) < MIN_BEGINNING and _HEXADECIMAL.fullmatch(name):
+            raise ModelNotFound(
+                f"{name!r} is too short to name a model: give an alias, or at least {MIN_BEGINNING} characters of a digest;"
+                " see: sellertrust model list",
+                {"model": name},
+            )
+        found = [digest for digest in self.digests() if len(name) >= MIN_BEGINNING and digest.startswith(name)]
         if len(found) != 1:
             problem = "names several models" if found else "names no model"
             raise ModelNotFound(f"{name[:80]!r} {problem}; see: sellertrust model list", {"model": name[:80]})

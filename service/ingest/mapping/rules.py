@@ -136,10 +136,10 @@ class MappedFile:
             rule.forget()
         if self.so_far is not None:
             self.so_far.forget()
-        for line, row in rows:
+        for (line, row), below in _with_next(rows):
             numbered = {**row, "line": str(line)}
             try:
-                numbered |= {} if self.so_far is None else self.so_far.counted(numbered)
+                numbered |= {} if self.so_far is None else self.so_far.counted(numbered, below)
             except RowRejected as error:
                 yield line, error
                 continue
@@ -153,6 +153,17 @@ class MappedFile:
                     yield line, entry
         for rule in self.rules:
             yield from rule.counted()
+
+
+def _with_next(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[tuple[int, Row], Row | None]]:
+    """Yield each numbered row with the row below it; None below the last."""
+    last: tuple[int, Row] | None = None
+    for line, row in rows:
+        if last is not None:
+            yield last, {**row, "line": str(line)}
+        last = line, row
+    if last is not None:
+        yield last, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +206,27 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
             raise ConfigurationWrong(
                 f"{where}.count_so_far: rows that find their seller by the match cannot be counted"
             )
-        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where), so_far))
+        mapped = MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where), so_far)
+        if so_far is not None:
+            _check_new_columns(mapped, so_far, f"{where}.count_so_far")
+        files.append(mapped)
     content = json.dumps(data, sort_keys=True, default=str)
     return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
+
+
+def _check_new_columns(file: MappedFile, so_far: CountSoFar, where: str) -> None:
+    """Raise ConfigurationWrong if a column that is counted has a name already, or is itself read to count."""
+    brought = {name for join in file.joins for name in join.take}
+    if taken := sorted(so_far.columns.keys() & (brought | set(file.columns) | {"line"})):
+        raise ConfigurationWrong(
+            f"{where}.columns.{taken[0]} has the name of a column that is there already; choose another"
+        )
+    asked = _Asked()
+    so_far.ask(asked)
+    if circular := sorted(so_far.columns.keys() & asked.keys()):
+        raise ConfigurationWrong(
+            f"{where} reads {{{circular[0]}}}, which it counts itself: nothing is counted by what was counted"
+        )
 
 
 def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:

@@ -39,8 +39,11 @@ class Column:
         columns = [name for name in (self._distinct, self._sum) if name is not None]
         if len(columns) > 1 or not all(isinstance(name, str) for name in columns):
             raise ConfigurationWrong(f"{where} must give at most one of distinct and sum, the name of a column")
+        among = data.get("among", data["by"])
+        for part, text in (("by", data["by"]), ("among", among)):
+            refuse_constant(text, f"{where}.{part}", "the same for every row, so that all would be counted as one")
         self._by = value_of(data["by"], f"{where}.by", dates)
-        self._among = value_of(data.get("among", data["by"]), f"{where}.among", dates)
+        self._among = value_of(among, f"{where}.among", dates)
         self._when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
         self._name = where.rsplit(".", 1)[-1]
         self._seen: defaultdict[str, set[str]] = defaultdict(set)
@@ -84,6 +87,12 @@ class Column:
         self._total.clear()
 
 
+def refuse_constant(data: Any, where: str, why: str) -> None:
+    """Raise ConfigurationWrong if a value reads no column."""
+    if isinstance(data, bool | int | float) or (isinstance(data, str) and "{" not in data):
+        raise ConfigurationWrong(f'{where} is {data!r}, {why}; write the column in braces, such as "{{{data}}}"')
+
+
 class CountSoFar:
     """The columns that count what was stated before each row of a file, by the time `at` of its rows, which must not fall.
 
@@ -98,28 +107,36 @@ class CountSoFar:
             raise ConfigurationWrong(
                 f'{where}.columns must name new columns, each a table such as {{ by = "{{rater}}" }}'
             )
+        refuse_constant(data["at"], f"{where}.at", "and no time of a row")
         self._at, self._dates = value_of(data["at"], f"{where}.at", dates), dates
         self.columns = {
             name: Column(column, f"{where}.columns.{name}", dates) for name, column in data["columns"].items()
         }
-        self._latest = -1
+        self._latest, self._line = -1, ""
         self._waiting: list[tuple[Column, Added]] = []
 
-    def counted(self, row: Row) -> dict[str, str]:
-        """Return the new columns of a row.
+    def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
+        """Return the new columns of a row; `below` is the next one of the file.
 
-        RowRejected if its time cannot be read, or lies before that of a row before it.
+        RowRejected if its time cannot be read, or is out of order: before that of a row above it, or so late that the row
+        below it, which follows those above, would be before it. So one wrong date costs one row, and not all later ones.
         """
         moment = self._moment(row)
         if moment < self._latest:
             raise RowRejected(
-                "at: the row lies before one above it in the file, and what was said so far cannot be counted; sort the file"
-                " by the time of count_so_far"
+                f"at: the row lies before one above it, in line {self._line}, and what was stated so far cannot be counted;"
+                " mend the date that is wrong, or sort the file by the time of count_so_far"
+            )
+        after = None if below is None else self._moment_or_none(below)
+        if after is not None and self._latest <= after < moment:
+            raise RowRejected(
+                "at: the row lies after the one below it, which follows those above; mend its date, or sort the file by the"
+                " time of count_so_far"
             )
         if moment > self._latest:
             for column, added in self._waiting:
                 column.add(added)
-            self._waiting, self._latest = [], moment
+            self._waiting, self._latest, self._line = [], moment, row["line"]
         found = {name: column.read(row) for name, column in self.columns.items()}
         # All or nothing: a row that is rejected counts for nobody.
         adds = [(column, column.adds(row)) for column in self.columns.values()]
@@ -136,9 +153,16 @@ class CountSoFar:
 
     def forget(self) -> None:
         """Begin counting anew."""
-        self._latest, self._waiting = -1, []
+        self._latest, self._line, self._waiting = -1, "", []
         for column in self.columns.values():
             column.forget()
+
+    def _moment_or_none(self, row: Row) -> int | None:
+        """Return the time of a row; None if it cannot be read."""
+        try:
+            return self._moment(row)
+        except RowRejected:
+            return None
 
     def _moment(self, row: Row) -> int:
         text = self._at(row).strip()

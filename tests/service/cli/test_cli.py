@@ -191,7 +191,7 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
     said = bare.error(4, "ledger", "import", mapping, "--rejects", rejects, "-m", MARKET)
     assert "import sold.csv: done in" in said
     assert "2 entries appended to acme, 0 were there already" in said
-    assert f"1 row rejected, with 1 reason; mend them and import again: {rejects}" in said
+    assert f"1 row rejected, for 1 reason; mend them and import again: {rejects}" in said
     assert rejects.read_text().splitlines()[1] == "sold.csv,3,has 2 cells where the header has 3"
     parquet = tmp_path / "export.parquet"
     stdout, stderr = bare("ledger", "export", parquet)
@@ -219,8 +219,8 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
         *("violation", "2", "1970-01-21T10:53:45.600000Z", "1970-01-21T10:55:12Z"),
     ]
     assert "warning: 2 of 2 entries happened before 1990: look at the unit of epoch times" in said
-    assert "cases.csv: 1 x harm: 'hi' is none of low, medium, high, extreme (first in line 4)" in said
-    assert "cases.csv: 1 x seller: must name a seller by" in said
+    assert "cases.csv: 1 row: harm: 'hi' is none of low, medium, high, extreme (first in line 4)" in said
+    assert "cases.csv: 1 row: seller: must name a seller by" in said
     assert "of [A-Za-z0-9._~:-]; that of the violation has ' ', '/' (first in line 7)" in said
     assert "nothing was appended to acme: a dry run" in said
     assert {*tmp_path.rglob("*")} == before

@@ -45,6 +45,13 @@ def test_reasons_are_one_but_for_what_they_quote_and_number() -> None:
     assert group_rejects([]) == []
 
 
+def test_a_row_that_several_rules_reject_is_counted_once() -> None:
+    """Three rules of one file read the same wrong date of two rows: two rows, and not six."""
+    wrong = [("a.csv", line, f"occur_time: '3{line}/12/2024' is no date") for line in (4, 5) for _ in range(3)]
+    ((file, number, line),) = [(group.file, group.number, group.line) for group in group_rejects(wrong)]
+    assert (file, number, line) == ("a.csv", 2, 4)
+
+
 def test_what_imports_really_reject_has_a_remedy(tmp_path: Path) -> None:
     """One row for each thing that goes wrong: none is left without what to write; what is repeated is told apart."""
     (tmp_path / "m.toml").write_text(MAPPING)

@@ -1,6 +1,7 @@
 """Columns that count what a file said before a row: of the same rater, or of the other side of the row."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.errors import ConfigurationWrong
+from service.ingest.file_import import import_files
 from service.ingest.mapping.cells import RowRejected
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ledger.store import Ledger
 
 COLUMNS: dict[str, Any] = {
     "given": {"by": "{rater}"},
@@ -66,15 +69,27 @@ def test_each_column_counts_the_earlier_rows_and_no_others(ratings: list[Rating]
 
 def test_a_row_that_lies_before_one_above_it_is_rejected_and_counts_for_nobody() -> None:
     """As is one without a time, and one of whom a number cannot be read."""
-    entries = made([(3, "a", "x", 5), (2, "a", "x", 5), (4, "a", "x", 5)])
-    assert "sort the file by the time of count_so_far" in str(entries[1])
-    assert counts(entries[2])["given"] == 1
+    entries = made([(1, "a", "x", 5), (3, "a", "x", 5), (3, "a", "x", 5), (2, "a", "x", 5), (4, "a", "x", 5)])
+    assert "lies before one above it, in line 3, " in str(entries[3])
+    assert "sort the file by the time of count_so_far" in str(entries[3])
+    assert counts(entries[4])["given"] == 3
     rows = [{"day": day, "rater": "a", "shop": "x", "stars": stars} for day, stars in (("soon", "5"), ("", "5"))]
     rows += [{"day": "2026-01-01", "rater": "a", "shop": "x", "stars": "five"}]
     rows += [{"day": "2026-01-02", "rater": "a", "shop": "x", "stars": "5"}]
     *wrong, (_, last) = mapping().files[0].entries(enumerate(rows, 2))
     assert [str(error).split(":")[0] for _, error in wrong] == ["at", "at", "stars"]
     assert counts(last)["given"] == 0
+
+
+def test_one_wrong_date_costs_its_own_row_and_no_later_one() -> None:
+    """Far ahead, at the beginning, in the middle or far behind: it is named, and the others are counted without it."""
+    days = [2, 3, 4, 5]
+    for place, wrong in [(0, 28), (2, 28), (3, 1)]:
+        entries = made([(day, "a", "x", 5) for day in (*days[:place], wrong, *days[place:])])
+        error = entries.pop(place)
+        assert isinstance(error, RowRejected)
+        assert str(error).startswith("at: the row lies ")
+        assert [counts(entry)["given"] for entry in entries] == [0, 1, 2, 3]
 
 
 def test_a_file_that_is_read_again_is_counted_anew() -> None:
@@ -102,6 +117,21 @@ def test_columns_that_are_counted_are_no_columns_of_the_file_and_those_that_they
         ({"a": {"by": "{b}", "sum": "c", "distinct": "c"}}, {}, "at most one of distinct and sum"),
         ({"a": {"by": "{b}", "sum": 3}}, {}, "at most one of distinct and sum"),
         (COLUMNS, {"count_so_far": {"columns": COLUMNS}}, "must give at"),
+        ({"a": {"by": "rater"}}, {}, 'columns.a.by is .rater., the same for every row.*write the column .* "{rater}"'),
+        ({"a": {"by": "{b}", "among": 7}}, {}, "columns.a.among is 7, the same for every row"),
+        (
+            COLUMNS,
+            {"count_so_far": {"at": "day", "columns": COLUMNS}},
+            "count_so_far.at is 'day', and no time of a row",
+        ),
+        ({"a": {"by": "{b}"}, "c": {"by": "{a}"}}, {}, "reads {a}, which it counts itself"),
+        ({"a": {"by": "{b}", "sum": "a"}}, {}, "reads {a}, which it counts itself"),
+        ({"line": {"by": "{b}"}}, {}, "columns.line has the name of a column that is there already"),
+        (
+            COLUMNS,
+            {"join": [{"path": "shops.csv", "on": "shop", "take": ["given"]}]},
+            "columns.given has the name of a",
+        ),
     ],
 )
 def test_a_count_that_cannot_be_made_is_refused(columns: Any, changes: Any, message: str) -> None:
@@ -116,3 +146,13 @@ def test_rows_that_find_their_seller_by_the_match_cannot_be_counted() -> None:
     match = {"identifiers": [{"attribute": "a", "value": "{b}"}]}
     with pytest.raises(ConfigurationWrong, match="count_so_far: rows that find their seller by the match"):
         mapping(entries=[rule], match=match)
+
+
+def test_a_column_of_the_file_is_not_overwritten_in_silence(tmp_path: Path) -> None:
+    """Before any row is read."""
+    (tmp_path / "ratings.csv").write_text("day,rater,shop,stars,given\n2026-01-01,a,x,5,7\n")
+    with (
+        Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger,
+        pytest.raises(ConfigurationWrong, match=r"ratings.csv has a column 'given', and count_so_far .* that name"),
+    ):
+        import_files(ledger, mapping(), tmp_path, lambda *_: None)
