@@ -106,7 +106,6 @@ pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(answe
 # %%
 cut = ledger.cut(observe_time=now)
 entries = ledger.entries("demo", cut, seller=seller, limit=10_000)
-told = [e for e in entries if not type(e.entry.fact).__name__.startswith("Exposure")]
 pl.DataFrame(
     [
         {
@@ -116,7 +115,8 @@ pl.DataFrame(
             "reported": format_day(e.report_time // DAY),
             "what": getattr(e.entry.fact, "violation_type", None) or str(getattr(e.entry.fact, "action", "")),
         }
-        for e in told
+        for e in entries
+        if not type(e.entry.fact).__name__.startswith("Exposure")
     ]
 )
 
@@ -133,16 +133,12 @@ identity = [its_rows[row].attributes or {} for row in facts.identity_row.tolist(
 x = matrix(sums, artifact.features, identity)
 values = {feature.key: value for feature, value in zip(artifact.features, x[0].tolist(), strict=True)}
 
-gravest = {}  # of each incident that counts: its day and gravest severity
-for incident, day, severity in zip(
-    facts.violations.incident, facts.violations.day, facts.violations.severity, strict=True
-):
-    first, worst = gravest.get(incident, (day, 0))
-    gravest[incident] = (min(first, day), max(worst, severity))
-today = int(facts.observe_day[0])
-by_hand = sum(2.0 ** (-(today - day) / 365) for day, severity in gravest.values())
+first = {}  # of each incident that counts: its first day
+for incident, day in zip(facts.violations.incident, facts.violations.day, strict=True):
+    first[incident] = min(first.get(incident, day), day)
+by_hand = sum(2.0 ** (-(int(facts.observe_day[0]) - day) / 365) for day in first.values())
 print(f"by hand {by_hand:.6f}, the fold says {sums.incident_mass[Severity.MINOR, 365][0]:.6f}")
-assert len(gravest) == answer.counted_incidents
+assert len(first) == answer.counted_incidents
 assert abs(by_hand - sums.incident_mass[Severity.MINOR, 365][0]) < 1e-6
 
 # %% [markdown]
@@ -393,16 +389,9 @@ print(f"{len(seen)} weeks; the largest fall in a week {min(falls)}, the largest 
 week = seen[int(np.argmin(falls))][0]
 reported = {its_rows[row].report_time // DAY for row in facts.violations.row.tolist()}
 assert any(week <= day < week + 7 for day in reported)
-plot(
-    {seller: ([(d - days[0]) / 30.4 for d, _ in seen], [a.points for _, a in seen])},
-    "months since July 2024",
-    "points",
-    between=(
-        [(d - days[0]) / 30.4 for d, _ in seen],
-        [a.points_low for _, a in seen],
-        [a.points_high for _, a in seen],
-    ),
-)
+months = [(d - days[0]) / 30.4 for d, _ in seen]
+low, high, at = ([getattr(a, name) for _, a in seen] for name in ("points_low", "points_high", "points"))
+plot({seller: (months, at)}, "months since July 2024", "points", between=(months, low, high))
 
 # %%
 ledger.close()
