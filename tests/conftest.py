@@ -4,11 +4,17 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
 
 from tests import shared, tried_models
 
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
+
+
+# No test asserts how quick something is: on a busy machine an example may take what it takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
