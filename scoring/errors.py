@@ -181,6 +181,24 @@ class AuditUnavailable(SellertrustError):
     reason = "AUDIT_UNAVAILABLE"
 
 
+class ApprovalRequired(SellertrustError):
+    """Two persons must stand behind the call, and no proposal of just this call has them."""
+
+    reason = "APPROVAL_REQUIRED"
+
+
+class ProposalNotFound(SellertrustError):
+    """There is no proposal of this name."""
+
+    reason = "PROPOSAL_NOT_FOUND"
+
+
+class ProposalClosed(SellertrustError):
+    """The proposal has expired, was withdrawn, or rests on what has changed since, so nothing is done by it any more."""
+
+    reason = "PROPOSAL_CLOSED"
+
+
 class TooManyCalls(SellertrustError):
     """No thread is left for one more stream or one more read that waits, or the caller is beyond its own limits."""
 

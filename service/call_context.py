@@ -1,9 +1,10 @@
 """What a servicer may know of the call that it answers, without knowing gRPC."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from math import inf
 
 from scoring.errors import CallerGone, DeadlinePassed
@@ -12,6 +13,20 @@ LATE_SECONDS = 0.05  # the deadline passes at the client a moment before it does
 
 LOCAL_CALLER = "local"
 """The caller whom nobody authenticated since only the server's own machine, or user, can be it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What lets a call in of which two persons must approve."""
+
+    proposal: str = ""
+    """The name of the proposal; empty for an emergency, which waits for nobody."""
+    basis: Mapping[str, str] = field(default_factory=dict)
+    """What must be as it was when it was proposed."""
+    author: str = ""
+    """Who proposed it, authenticated."""
+    approvers: tuple[str, ...] = ()
+    """Who approved it and counts, authenticated."""
 
 
 class Call:
@@ -36,6 +51,8 @@ class Call:
 
         Nobody until the call is granted, and outside of one: work that has lost its call shows nothing.
         """
+        self.approval: Approval | None = None
+        """What lets it in, if two persons must approve of it; None if one is enough."""
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 

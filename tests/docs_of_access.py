@@ -107,9 +107,10 @@ of a DNS name, the slashes or colons of a subject. Trust domains, hosts and issu
 
 With `SELLERTRUST_AUDIT_FILE` each call that is let in by a right that asks for a certificate is written down before its
 work begins (`event` is `call`): time, caller, method, rights, and what it acts on, names, ids and actions and never
-texts; one JSON line, on disk. A second line (`end`) says what came of it: the code, the sequence and counts, by the hash
-of the first. A call without one was under way when the server ended. A call that cannot be written is refused with
-UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger and explanations are written too of whom the grants file names:
+texts, and by whose approval (proposal, author, approvers); one JSON line, on disk. A second line (`end`) says what came
+of it: the code, the sequence and counts, by the hash of the first. A call without one was under way when the server
+ended. A call that cannot be written is refused with UNAVAILABLE and `AUDIT_UNAVAILABLE`. Reads of the ledger and
+explanations are written too of whom the grants file names:
 
     [audit]
     readers = ["jwt:https://login.acme.example#*", "spiffe://acme.example/staff/*"]
@@ -118,6 +119,61 @@ Each line holds a hash over itself and the line before. `sellertrust access veri
 changed or left out; keep its last hash where the server cannot write, or a file made anew goes unseen.
 `SELLERTRUST_AUDIT_DAYS` cuts off older lines once a day: the first line then has the last hash that was cut off, and a
 line of the chain says so besides, so that what somebody else cuts off is found. Servers on one machine may share a file.
+
+## Four eyes
+
+Where the grants file says so, promotions (`models`), overrides and the voiding of such (`override`) and bulk decisions
+(`bulk_decide`) need two persons:
+
+    [[persons]]
+    person = "anna"                           # an id, the same for ever
+    principals = ["spiffe://acme.example/user/anna", "dns:anna-laptop.acme.example"]    # whole names, all that are hers
+
+    [[persons]]
+    person = "bert"
+    principals = ["spiffe://acme.example/user/bert"]
+
+    [[four_eyes]]
+    rights = ["models", "override", "bulk_decide"]
+    marketplaces = ["*"]                      # with `models` always ["*"], since a model serves every marketplace
+    hours = 24                                # until a proposal expires; 24 by default, 168 at most
+
+    [[grants]]
+    principals = ["spiffe://acme.example/user/*"]
+    rights = ["models", "override", "propose", "approve"]
+    marketplaces = ["*"]
+    entry_ids = ["*"]
+
+Then such a call is refused with FAILED_PRECONDITION and `APPROVAL_REQUIRED`, unless it names an approved proposal of just
+this request:
+
+    sellertrust model promote challenger --reason "..." --actor a-1 --server trust.acme.example:50051 --propose     # Anna
+    sellertrust proposal list --models                                                                  # Bert looks at it
+    sellertrust proposal show proposals/7c1f0e9a4b2d
+    sellertrust proposal approve proposals/7c1f0e9a4b2d --digest 5e884898da28 --actor b-2 --reason "..."
+    sellertrust proposal carry-out proposals/7c1f0e9a4b2d                                               # either of them
+
+`violation decide-all ... --execute --propose` and `ledger append FILE --propose` propose the others; in Python
+`ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its SHA-256, and
+whoever approves states that digest. So a promotion is proposed by the model's whole digest, a bulk decision after its
+dry run, and overrides for one seller at a time. A promotion is refused with `PROPOSAL_CLOSED` once another model is
+champion, or its gates are others, than when it was proposed.
+
+Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself, but
+lets everybody who has it withdraw or decline.
+
+Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it. What a
+service proposes needs two approvals; a caller whom `persons` does not name is nobody, and so is one that shows two persons
+at once. Who stands behind it is asked when the call is made, by the grants file then in force: who is no person any more,
+may approve no more, or may do no more itself what it proposed, counts no more. A proposal that has expired or was withdrawn
+lets nothing in. The same call may be made again while the proposal holds, and does nothing twice.
+
+`RollbackModel` is an emergency and waits for nobody: it is logged as such, and stands in the audit file. It goes back
+once; what it took back comes back by a promotion. `local` on the server's own socket, and whoever may write to the
+registry or the database itself, need no proposal. Decisions one by one need none either: grant `decide` accordingly.
+
+Proposals are rows in the ledger's database that are added and never changed. The request and all texts are sealed under
+the key of the seller whom they are about, and erased with it.
 
 ## Limits of a caller
 

@@ -213,13 +213,21 @@ class Client(Decisions, Models):
         return invoke(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)
 
     def append_entries(
-        self, marketplace: str, entries: Iterable[entry_pb2.Entry], *, deadline_seconds: float | None = None
+        self,
+        marketplace: str,
+        entries: Iterable[entry_pb2.Entry],
+        *,
+        proposal: str = "",
+        deadline_seconds: float | None = None,
     ) -> list[ledger_service_pb2.AppendEntriesResponse.Result]:
         """Append 1 to 10,000 entries, all or none, and return the result of each, in their order.
 
+        `proposal` names the approved proposal of just these entries, where the server asks for one.
         After DEADLINE_EXCEEDED nobody knows whether they were appended: call again with the same entry ids.
         """
-        request = ledger_service_pb2.AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
+        request = ledger_service_pb2.AppendEntriesRequest(
+            parent=marketplace_name(marketplace), entries=entries, proposal=proposal
+        )
         return list(invoke(self._ledger.AppendEntries, request, deadline_seconds or self._write_seconds).results)
 
     def stream_entries(

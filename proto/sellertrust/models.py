@@ -70,11 +70,20 @@ class Models:
         reason: str,
         override: str = "",
         sign_off: str = "",
+        proposal: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse:
-        """Make a model champion. `override` and `sign_off` name the persons who answer for gates that failed."""
+        """Make a model champion. `override` and `sign_off` name the persons who answer for gates that failed.
+
+        `proposal` names the approved proposal of just this request, where the server asks for one.
+        """
         request = PromoteModelRequest(
-            name=model_name(model), actor=actor, reason=reason, override=override, sign_off=sign_off
+            name=model_name(model),
+            actor=actor,
+            reason=reason,
+            override=override,
+            sign_off=sign_off,
+            proposal=proposal,
         )
         return invoke(self._models.PromoteModel, request, deadline_seconds)
 

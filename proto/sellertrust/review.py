@@ -126,36 +126,63 @@ class ReviewClient:
         execute: bool = False,
         expected_count: int = 0,
         etag: str = "",
+        proposal: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse:
         """Take one action on every selected violation but a sample that is held back; a dry run unless `execute`.
 
         To execute takes a `decision_id`, which makes a repeated call safe, and the `count` and `etag` of the dry run. A call
-        decides at most 10,000: call again with the same arguments while `remaining` is above 0. ValueError without a
+        decides at most 10,000: call again with the same arguments while `remaining` is above 0. `proposal` names the
+        approved proposal of just this request (`decide_request`), where the server asks for one. ValueError without a
         `decision_id` to execute.
         """
-        if execute and not decision_id:
-            raise ValueError("decision_id is required to execute: it makes a call again safe")
-        request = DecideViolationsRequest(
-            parent=f"marketplaces/{marketplace}",
-            action=action,
+        request = decide_request(
+            marketplace,
+            action,
             actor=actor,
             reason=reason,
             ground=ground,
-            decision_id=decision_id or uuid.uuid4().hex,
+            decision_id=decision_id,
             violation_types=violation_types,
             notifier=notifier,
-            seller=seller_name(marketplace, seller) if seller else "",
+            seller=seller,
             statuses=statuses,
+            reported_from=reported_from,
+            reported_before=reported_before,
             listing=listing,
             right=right,
             sample_fraction=sample_fraction,
             execute=execute,
             expected_count=expected_count,
             etag=etag,
-            **_times(reported_from=reported_from, reported_before=reported_before),
+            proposal=proposal,
         )
         return _call(self._stub.DecideViolations, request, deadline_seconds)
+
+
+def decide_request(
+    marketplace: str,
+    action: entry_pb2.Action.ValueType,
+    *,
+    decision_id: str | None = None,
+    seller: str = "",
+    reported_from: Time | None = None,
+    reported_before: Time | None = None,
+    execute: bool = False,
+    **fields: Any,
+) -> DecideViolationsRequest:
+    """Return the request that `ReviewClient.decide_violations` makes of the same arguments, to propose it."""
+    if execute and not decision_id:
+        raise ValueError("decision_id is required to execute: it makes a call again safe")
+    return DecideViolationsRequest(
+        parent=f"marketplaces/{marketplace}",
+        action=action,
+        decision_id=decision_id or uuid.uuid4().hex,
+        seller=seller_name(marketplace, seller) if seller else "",
+        execute=execute,
+        **fields,
+        **_times(reported_from=reported_from, reported_before=reported_before),
+    )
 
 
 def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:

@@ -16,7 +16,7 @@ marketplaces = ["acme"]
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from scoring.enums import Source
 from scoring.errors import ConfigurationWrong
-from service.access.decision import EVERY, Grant
+from service.access.decision import EVERY, Grant, GrantList
+from service.access.four_eyes import DEFAULT_HOURS, MAX_HOURS, PERSONS, Agreement, FourEyes, Person
 from service.access.key_sets import ALGORITHMS
 from service.access.limits import CLASSES, Limit
 from service.access.principals import Pattern, is_issuer
-from service.access.rights import ACTIONS, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
+from service.access.rights import ACTIONS, NEEDING_TWO, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -71,6 +72,14 @@ class Grants:
     limits: tuple[Limit, ...] = ()
     readers_kept: tuple[Pattern, ...] = ()
     """Principals whose reads are written to the audit file."""
+    persons: tuple[Person, ...] = ()
+    four_eyes: tuple[FourEyes, ...] = ()
+
+    def agreement(self, grants: GrantList) -> Agreement:
+        """Return what it says of persons and of what needs two of them, by its grants in a list."""
+        person_of = {name: one.person for one in self.persons for name in one.principals}
+        spoken_for = {one.issuer: one.marketplaces for one in self.issuers}
+        return Agreement(self.four_eyes, person_of, grants, spoken_for)
 
 
 def load_grants(path: Path) -> Grants:
@@ -105,6 +114,8 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     audit = _table(content, "audit", problems)
     readers = _patterns(audit, "readers") if "audit" in content else ()
     audit.end()
+    persons = [_person(table) for table in _tables(content, "persons", problems)]
+    four_eyes = [_four_eyes(table, len(persons)) for table in _tables(content, "four_eyes", problems)]
     seen: set[str] = set()
     for table, issuer in issuers:
         if issuer.issuer in seen:
@@ -115,14 +126,15 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
         if limit.key in accounts:
             table.say("principals", "and classes are those of a limit above; state all of them in one")
         accounts.add(limit.key)
-    named = [(table, one.principals) for table, one in grants] + [(table, one.principals) for table, one in limits]
-    named.append((audit, readers))
-    for table, patterns in named:
-        for pattern in patterns:
-            if pattern.text.startswith("jwt:") and pattern.text[4:].partition("#")[0] not in seen:
-                key = "readers" if table is audit else "principals"
-                table.say(key, f"{pattern.text!r} is of an issuer that no [[issuers]] names")
-    for table in (*(table for table, _ in [*issuers, *grants, *limits]), audit):
+    _refuse_doubles(persons)
+    named = [(table, "principals", pattern.text) for table, one in grants for pattern in one.principals]
+    named += [(table, "principals", pattern.text) for table, one in limits for pattern in one.principals]
+    named += [(table, "principals", name) for table, one in persons for name in one.principals]
+    named += [(audit, "readers", pattern.text) for pattern in readers]
+    for table, key, name in named:
+        if name.startswith("jwt:") and name[4:].partition("#")[0] not in seen:
+            table.say(key, f"{name!r} is of an issuer that no [[issuers]] names")
+    for table in (*(table for table, _ in [*issuers, *grants, *limits, *persons, *four_eyes]), audit):
         problems += table.problems
     if problems:
         raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in problems))
@@ -131,10 +143,12 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
         tuple(grant for _, grant in grants),
         tuple(limit for _, limit in limits),
         readers,
+        tuple(person for _, person in persons),
+        tuple(rule for _, rule in four_eyes),
     )
 
 
-_TABLES = ("issuers", "grants", "limits", "audit", "end")
+_TABLES = ("issuers", "grants", "limits", "persons", "four_eyes", "audit", "end")
 _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
@@ -273,6 +287,55 @@ def _patterns(table: _Table, key: str = "principals") -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
+def _person(table: _Table) -> tuple[_Table, Person]:
+    person = table.text("person")
+    if person and not is_id(person):
+        table.say("person", f"must be {ID_FORM}")
+    patterns = _patterns(table)
+    for pattern in patterns:
+        if "*" in pattern.text:
+            table.say("principals", f"{pattern.text!r}: a person is shown by whole names, without *")
+    table.end()
+    return table, Person(person, tuple(pattern.text for pattern in patterns))
+
+
+def _refuse_doubles(persons: Sequence[tuple[_Table, Person]]) -> None:
+    """Say which persons are there twice, and which names show two of them: who is one could count for two."""
+    ids: set[str] = set()
+    names: set[str] = set()
+    for table, one in persons:
+        if one.person in ids:
+            table.say("person", "is that of a person above; list all names of one person in one table")
+        for name in sorted(names.intersection(one.principals)):
+            table.say("principals", f"{name!r} shows a person above already")
+        ids.add(one.person)
+        names.update(one.principals)
+
+
+def _four_eyes(table: _Table, persons: int) -> tuple[_Table, FourEyes]:
+    known = {right.value: right for right in Right if right in NEEDING_TWO}
+    words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
+    hours = table.number("hours") or DEFAULT_HOURS
+    rule = FourEyes(
+        rights=frozenset(known[word] for word in words if word in known),
+        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
+        hours=hours,
+    )
+    if hours > MAX_HOURS:
+        table.say("hours", f"must be at most {MAX_HOURS:g}")
+    if persons < PERSONS:
+        table.say("rights", f"need {PERSONS} persons to agree, and the file has {persons}; list them under [[persons]]")
+    _require_every_marketplace(table, rule.rights, rule.marketplaces)
+    table.end()
+    return table, rule
+
+
+def _require_every_marketplace(table: _Table, rights: frozenset[Right], marketplaces: frozenset[str]) -> None:
+    if rights & OF_SERVER and "*" not in marketplaces:
+        names = ", ".join(sorted(right.value for right in rights & OF_SERVER))
+        table.say("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
+
+
 def _grant(table: _Table) -> tuple[_Table, Grant]:
     known = {right.value: right for right in Right}
     words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
@@ -311,9 +374,7 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
             )
         ),
     )
-    if rights & OF_SERVER and "*" not in grant.marketplaces:
-        names = ", ".join(sorted(right.value for right in rights & OF_SERVER))
-        table.say("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
+    _require_every_marketplace(table, rights, grant.marketplaces)
     table.end()
     return table, grant
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import file_state
 from service.access.decision import GrantList
+from service.access.four_eyes import Agreement
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.key_sets import KeySource
 from service.access.limits import Limits
@@ -29,6 +30,7 @@ class Rules:
     tokens: Tokens
     has_issuers: bool
     limits: Limits
+    agreement: Agreement
     readers_kept: tuple[Pattern, ...] = ()
     """Principals whose reads are written to the audit file."""
 
@@ -103,7 +105,8 @@ class GrantsFile:
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
         self._limits = self._limits.renewed(found.limits)
-        return Rules(GrantList(found.grants), tokens, bool(sources), self._limits, found.readers_kept)
+        grants = GrantList(found.grants)
+        return Rules(grants, tokens, bool(sources), self._limits, found.agreement(grants), found.readers_kept)
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

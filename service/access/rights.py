@@ -36,6 +36,10 @@ class Right(Enum):
     """Reads published models, their figures and reports."""
     MODELS = "models"
     """Promotes models and rolls them back."""
+    PROPOSE = "propose"
+    """Proposes what needs another person's approval and what the caller may do itself; reads and withdraws proposals."""
+    APPROVE = "approve"
+    """Approves what other persons propose."""
 
 
 class Scope(Enum):
@@ -50,6 +54,9 @@ class Scope(Enum):
     ENTRIES = "each entry in `entries`"
     DECISION = "every seller of the marketplace of the violation in `name`, the action and `entry_id`"
     SERVER = "the server: every marketplace"
+    PROPOSED = "the marketplace of the request in it, and what that asks for"
+    PROPOSAL = "every seller of the marketplace of the proposal in `name`, or every marketplace"
+    PROPOSALS = "every seller of the marketplace in `parent`, or every marketplace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class MethodRow:
     scope: Scope
     action: str = ""
     """The action on a violation that the method takes, as grants name it; empty for methods that take none."""
+    is_emergency: bool = False
+    """Whether it waits for no approval, whatever needs four eyes."""
 
 
 def _decision(action: str) -> MethodRow:
@@ -95,7 +104,12 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "ModelService/ListModelMoves": MethodRow(Right.READ_MODELS, Scope.SERVER),
         "ModelService/GetModelReport": MethodRow(Right.READ_MODELS, Scope.SERVER),
         "ModelService/PromoteModel": MethodRow(Right.MODELS, Scope.SERVER),
-        "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER),
+        "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER, is_emergency=True),
+        "ProposalService/CreateProposal": MethodRow(Right.PROPOSE, Scope.PROPOSED),
+        "ProposalService/GetProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
+        "ProposalService/ListProposals": MethodRow(Right.PROPOSE, Scope.PROPOSALS),
+        "ProposalService/ApproveProposal": MethodRow(Right.APPROVE, Scope.PROPOSAL),
+        "ProposalService/WithdrawProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
     }
 )
 """What each method needs. Health is open to all and has no row."""
@@ -127,11 +141,14 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
 )
 """The right to append entries of each kind. A kind that is missing here stops the server's start."""
 
-BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS})
+BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS, Right.APPROVE})
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
 
 READS = frozenset({Right.READ_LEDGER, Right.EXPLAIN})
 """Rights to read what stands about sellers, whose use by persons is written down where the grants file says so."""
+
+NEEDING_TWO = frozenset({Right.MODELS, Right.OVERRIDE, Right.BULK_DECIDE})
+"""Rights of which a grants file may say that two persons must stand behind their use."""
 
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS})
 """Rights over the server as a whole: a grant of them is for every marketplace."""

@@ -221,6 +221,8 @@ class CallRecords:
                     return
                 if left_out:
                     fields["left_out"] = left_out
+            if passage.call.approval is not None:
+                fields["proposal"] = passage.call.approval.proposal or "emergency"
             fields |= {"model": self._model_digest()[:12], **self._parties(passage), **details}
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)

@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 
 from scoring.errors import Unauthenticated, invalid
 from service.access.rights import require_rows
+from service.api.approvals import Approvals
 from service.api.call_pool import taken_call
 from service.api.call_records import CallRecords, Method, Passage
 from service.api.gate import Gate
@@ -62,8 +63,10 @@ class Calls:
         registry: CollectorRegistry,
         model_digest: Callable[[], str],
         gate: Gate | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         self._gate = gate or Gate()
+        self._approvals = approvals
         self.records = CallRecords(log, pseudonyms, registry, model_digest)
         """What is kept of every call."""
         self._running: Tally[str] = Tally()
@@ -212,7 +215,12 @@ class Calls:
                 method = passage.method
                 self._gate.admit_entries(passage.caller, method.name, method.call_class, len(entries), context)
             if passage.caller is not None:
-                passage.audit_line = self._gate.keep(passage.caller, passage.method.name, passage.request)
+                if self._approvals is not None:
+                    found = self._approvals.require(passage.caller.name, passage.method.name, request)
+                    passage.call.approval = found
+                passage.audit_line = self._gate.keep(
+                    passage.caller, passage.method.name, passage.request, passage.call.approval
+                )
             yield request
 
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:

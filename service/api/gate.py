@@ -6,7 +6,7 @@ is not granted. Headers by which a proxy forwards a certificate are never read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import grpc
@@ -21,6 +21,7 @@ from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
 from service.access.tokens import TokenRefused
 from service.api.turnstile import Turnstile, token_of
+from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of
 
@@ -162,11 +163,12 @@ class Gate:
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
-    def keep(self, caller: Caller, method: str, request: Message) -> str:
+    def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> str:
         """Write a granted request to the audit file if it is privileged, or a read by whom the grants file names there.
 
-        Privileged are the rights of `BOUND`, reads those of `READS`. Kept are the caller, the method, the rights and what the
-        request acts on, never texts. Returns the line's hash, empty if there is none; AuditUnavailable if that fails.
+        Privileged are the rights of `BOUND`, reads those of `READS`. Kept are the caller, the method, the rights, what the
+        request acts on and by whose approval, never texts. Returns the line's hash, empty if there is none; AuditUnavailable
+        if that fails.
         """
         if self._audit is None:
             return ""
@@ -182,7 +184,8 @@ class Gate:
             return ""
         names = sorted(right.value for right in rights)
         acted = acted_on(request, asked[0].marketplace)
-        return self._audit.write(event="call", caller=caller.name, method=method, rights=names, acted=acted)
+        by = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}
+        return self._audit.write(event="call", caller=caller.name, method=method, rights=names, acted=acted, **by)
 
     def keep_end(self, line: str, code: str, response: Message | None) -> None:
         """Write what came of a call to the audit file, by the hash of the call's line. AuditUnavailable if that fails."""

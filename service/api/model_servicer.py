@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from scoring.errors import ArtifactRefused, ModelNotFound, SellertrustError
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.api.reads import is_number, page_of
+from service.call_context import current_call
 from service.contract.models import model_message, move_message, row_message
 from service.contract.resource_names import model_name, parse_model
 from service.registry.figures import compare_models
@@ -69,13 +70,20 @@ class ModelServicer:
                 now=_now(),
                 override=request.override,
                 sign_off=request.sign_off,
+                approval=current_call().approval,
             )
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
         champion = parse_model(request.champion, "champion") if request.champion else ""
         with self._registry() as registry:
-            digest = registry.rollback(actor=request.actor, reason=request.reason, now=_now(), champion=champion)
+            digest = registry.rollback(
+                actor=request.actor,
+                reason=request.reason,
+                now=_now(),
+                champion=champion,
+                is_emergency=current_call().approval is not None,
+            )
         return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:

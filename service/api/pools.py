@@ -111,6 +111,11 @@ POOLS: Mapping[str, Pool] = {
     "ModelService/RollbackModel": Pool.MODEL,
     "ModelService/ListModelMoves": Pool.MODEL,
     "ModelService/GetModelReport": Pool.MODEL,
+    "ProposalService/CreateProposal": Pool.WRITE,
+    "ProposalService/GetProposal": Pool.SLOW,
+    "ProposalService/ListProposals": Pool.SLOW,
+    "ProposalService/ApproveProposal": Pool.WRITE,
+    "ProposalService/WithdrawProposal": Pool.WRITE,
 }
 """The pool of each method but streams, which have threads of their own (`stream_threads`). A server whose contract has
 a method that is missing here does not start."""

@@ -10,6 +10,7 @@ from hashlib import sha256
 from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.call_context import current_call
@@ -44,7 +45,9 @@ LedgerListRequest = (
     | review_pb.ListNotifiersRequest
     | review_pb.ListReviewQueueRequest
 )
-ListRequest = LedgerListRequest | model_pb.ListModelsRequest | model_pb.ListModelMovesRequest
+ListRequest = (
+    LedgerListRequest | model_pb.ListModelsRequest | model_pb.ListModelMovesRequest | proposal_pb.ListProposalsRequest
+)
 
 
 class Reads:

@@ -18,9 +18,16 @@ import grpc
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from scoring.errors import ConfigurationWrong
-from sellertrust.v1 import ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2
+from sellertrust.v1 import (
+    ledger_service_pb2,
+    model_service_pb2,
+    proposal_service_pb2,
+    review_service_pb2,
+    trust_score_service_pb2,
+)
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
+from service.api.approvals import Approvals
 from service.api.book_metrics import BookMetrics
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
@@ -32,6 +39,7 @@ from service.api.logs import Log, Pseudonyms, make_log
 from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
 from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
+from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
@@ -82,6 +90,7 @@ FILES = (
     trust_score_service_pb2.DESCRIPTOR,
     review_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
+    proposal_service_pb2.DESCRIPTOR,
 )
 
 
@@ -114,7 +123,8 @@ class Server:
             None if settings.grants is None else GrantsFile(settings.grants, self._report_grants, has_audit=has_audit)
         )
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.mesh_tls, audit=audit)
-        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate)
+        approvals = Approvals(self._grants, ledger, self.log.warning)
+        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals)
         self._pools = {
             pool: CallPool(pool.value, threads, RULES[pool], self._calls.records, gate.turnstile)
             for pool, threads in threads_of(settings).items()
@@ -131,6 +141,7 @@ class Server:
             TrustScoreServicer(scorer, reads, self._book),
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
+            ProposalServicer(ledger, approvals, scorer.champion.registry),
         )
         self._health = Health(services, ledger.ping, self.log, self._pools[Pool.HEALTH])
         self._health.add_to(self._grpc)

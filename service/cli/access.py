@@ -1,6 +1,6 @@
 """`sellertrust access show | check`: which right each method needs, and what a grants file gives."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,8 +89,17 @@ def check(
     rows = [_issuer_row(number, issuer) for number, issuer in enumerate(found.issuers)]
     rows += [_grant_row(number, grant) for number, grant in enumerate(found.grants)]
     rows += [_limit_row(number, limit) for number, limit in enumerate(found.limits)]
+    rows += [
+        _row(f"persons[{number}]", ", ".join(one.principals), [], [], {"person": [one.person]})
+        for number, one in enumerate(found.persons)
+    ]
+    rows += [
+        _row(f"four_eyes[{number}]", "", (r.value for r in one.rights), one.marketplaces, {"hours": [f"{one.hours:g}"]})
+        for number, one in enumerate(found.four_eyes)
+    ]
     emit(rows, output)
-    parts = {"issuer": found.issuers, "grant": found.grants, "limit": found.limits}
+    parts: dict[str, Sequence[object]] = {"issuer": found.issuers, "grant": found.grants, "limit": found.limits}
+    parts |= {"person": found.persons, "four_eyes table": found.four_eyes} if found.persons else {}
     say(f"the file is sound: {', '.join(format_count(len(those), name) for name, those in parts.items())}")
 
 

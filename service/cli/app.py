@@ -21,6 +21,7 @@ from service.cli import (
     models,
     monitor,
     operate,
+    proposals,
     review,
     scores,
     shadow,
@@ -65,6 +66,7 @@ kinds.register(ledger.app)
 app.add_typer(access.app, name="access")
 app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(proposals.app, name="proposal")
 review.register(violations.app)
 app.add_typer(violations.app, name="violation")
 app.add_typer(review.app, name="notifier")

@@ -13,7 +13,9 @@ from scoring.errors import invalid
 from scoring.time import format_time
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
+from sellertrust.requests import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.connecting import PATIENCE_SECONDS
@@ -35,6 +37,7 @@ from service.cli.output import (
     write,
 )
 from service.cli.progress import StepProgress
+from service.cli.proposals import Propose, propose
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import load
 
@@ -54,6 +57,7 @@ def append(
         bool,
         typer.Option("--stream", help="Append 1,000 after 1,000 instead; so it is done beyond 10,000 in any case."),
     ] = False,
+    proposes: Propose = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -69,9 +73,14 @@ def append(
         where = marketplace_of(marketplace, settings)
         lines = _read_lines(file)
         if stream or len(lines) > MAX_LINES:
+            if proposes:
+                raise invalid("--propose", "is for one batch: a stream appends nothing that needs approval")
             _append_stream(connection, where, lines, output)
             return
         try:
+            if proposes:
+                _propose(connection, where, _entries(lines, where), output)
+                return
             results = connection.append_entries(where, _entries(lines, where))
         except SellertrustCallError as error:
             error.message = _by_line(error.message, lines)
@@ -95,6 +104,14 @@ def append(
             f"{format_count(len(waiting), 'decision')} about violations that are not on record: {WAITS}:"
             f" {', '.join(waiting[:SHOWN_REFUSALS])}"
         )
+
+
+def _propose(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
+    """Propose entries, by the actor and for the reason of the first one."""
+    request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
+    first: Any = getattr(entries[0], entries[0].WhichOneof("fact") or "", None) if entries else None
+    stated = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
+    propose(connection, request, **stated, output=output)
 
 
 @app.command("watch")

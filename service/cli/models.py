@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from scoring.entries.field_types import escape_unprintable
-from sellertrust.models import Models
-from sellertrust.v1.model_service_pb2 import Model, ModelMove
+from scoring.errors import invalid
+from sellertrust.client import Client
+from sellertrust.models import Models, model_name
+from sellertrust.v1.model_service_pb2 import Model, ModelMove, PromoteModelRequest
 from service.bootstrap import open_registry
 from service.cli.connecting import connect
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
+from service.cli.proposals import Propose, propose
 from service.settings import load
 
 if TYPE_CHECKING:
@@ -140,13 +143,25 @@ def promote(
     sign_off: Annotated[
         str, typer.Option("--sign-off", metavar="NAME", help="Person who signs off advisory gates that failed.")
     ] = "",
+    proposes: Propose = False,
     server: Servers = None,
     wait: Wait = False,
     timeout: Timeout = 60.0,
+    output: Output = Format.TABLE,
 ) -> None:
     """Make a model champion. Running servers take it over within seconds, each after trying it in a process apart."""
+    if proposes and not server:
+        raise invalid("--server", "is required to propose: servers ask for approval, the registry itself does not")
+    who = actor or user()
     with _open_models(next(iter(server or []), None)) as models:
-        done = models.promote_model(model, actor=actor or user(), reason=reason, override=override, sign_off=sign_off)
+        if proposes and isinstance(models, Client):
+            digest = models.get_model(model).model.digest
+            request = PromoteModelRequest(
+                name=model_name(digest), actor=who, reason=reason, override=override, sign_off=sign_off
+            )
+            propose(models, request, actor=who, reason=reason, output=output)
+            return
+        done = models.promote_model(model, actor=who, reason=reason, override=override, sign_off=sign_off)
     _report_champion(done.champion, server, timeout if wait else 0)
 
 

@@ -9,11 +9,12 @@ import typer
 
 from scoring.errors import invalid
 from sellertrust.errors import SellertrustCallError
-from sellertrust.review import ReviewClient
+from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Source, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse, Notifier, QueueItem
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
 from service.cli.output import Exit, Format, Output, cut_to_limit, emit, emit_one, exit_code, say
+from service.cli.proposals import Propose, propose
 from service.cli.violations import Actor, Reason, status_of, violation_row
 
 app = typer.Typer(help="Who reports violations, and how reliable they are.", no_args_is_help=True)
@@ -114,12 +115,15 @@ def decide_all(
     decision_id: Annotated[
         str | None, typer.Option("--decision-id", help="Names this decision, so that the same command goes on.")
     ] = None,
+    proposes: Propose = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Decide all violations that the conditions select, but for a random sample left to a person. First a dry run."""
     if execute and not (expected_count and etag):
         raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
+    if proposes and not execute:
+        raise invalid("--execute", "is required to propose: a dry run needs no approval")
     name = decision_id or uuid.uuid4().hex
     wanted: dict[str, Any] = {
         "actor": actor,
@@ -139,6 +143,12 @@ def decide_all(
         "expected_count": expected_count,
         "etag": etag,
     }
+    if proposes:
+        with client() as (connection, settings):
+            where = marketplace_of(marketplace, settings)
+            request = decide_request(where, Action.Value(f"ACTION_{action.name}"), **wanted)
+            propose(connection, request, actor=actor, reason=reason, output=output)
+        return
     done = _decide_all(action, marketplace, wanted)
     emit_one(outcome_row(name, done), output)
     if not done.count:

@@ -18,6 +18,8 @@ _NAMES = (
     "second",
     "entry_id",
     "decision_id",
+    "proposal_id",
+    "proposal",
     "notifier",
     "listing",
     "digest",
@@ -36,6 +38,8 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
         found["action"] = _action(request.action)
     if "execute" in known:
         found["execute"] = request.execute
+    if "proposal_id" in known and (proposed := request.WhichOneof("request")):
+        found[proposed] = acted_on(getattr(request, proposed), marketplace)
     if "sellers" in known:
         found["sellers"] = [*request.sellers[:MAX_LISTED]]
         found["count"] = len(request.sellers)

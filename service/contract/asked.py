@@ -1,24 +1,39 @@
 """What a request asks for, as the access rules see it: rights over marketplaces, sellers and entries."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from scoring.entries.kinds.table import FIELD_OF
 from scoring.enums import Source
-from scoring.errors import InvalidInput
+from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import entry_pb2
 from service.access.decision import Asked
-from service.access.rights import RIGHT_OF_KIND, MethodRow, Right, Scope
+from service.access.rights import METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope
 from service.contract.resource_names import (
     parse_marketplace,
     parse_notifier,
     parse_parent,
+    parse_proposal,
     parse_seller,
     parse_violation,
     seller_of,
 )
 
 _KIND_OF_KEY = {key: kind for kind, key in FIELD_OF.items()}
+PROPOSABLE = {
+    "promote_model": "ModelService/PromoteModel",
+    "decide_violations": "ReviewService/DecideViolations",
+    "append_entries": "LedgerService/AppendEntries",
+}
+"""The method of each request that can be proposed, by its field."""
+
+_NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
+    Scope.VIOLATION: parse_violation,
+    Scope.NOTIFIER: parse_notifier,
+    Scope.PROPOSAL: parse_proposal,
+}
+"""How names of things within a marketplace are taken apart: into the marketplace's id and the rest."""
+
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
@@ -35,10 +50,8 @@ def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
             yield from (Asked(row.right, marketplace, _seller(name, marketplace)) for name in names)
         case Scope.MARKETPLACE:
             yield Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))
-        case Scope.VIOLATION:
-            yield Asked(row.right, parse_violation(request.name, "name").marketplace)
-        case Scope.NOTIFIER:
-            yield Asked(row.right, parse_notifier(request.name, "name").marketplace)
+        case Scope.VIOLATION | Scope.NOTIFIER | Scope.PROPOSAL:
+            yield Asked(row.right, _NAMED[row.scope](request.name, "name")[0])
         case Scope.DECISION:
             marketplace, _ = parse_violation(request.name, "name")
             yield Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)
@@ -47,6 +60,23 @@ def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
             yield from [entry_asked(marketplace, entry) for entry in request.entries] or [Asked(row.right, marketplace)]
         case Scope.SERVER:
             yield Asked(row.right)
+        case Scope.PROPOSED:
+            found = asked_of_proposed(request)
+            yield Asked(row.right, found[0].marketplace)
+            yield from found
+        case Scope.PROPOSALS:
+            yield Asked(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")
+
+
+def asked_of_proposed(request: Any) -> list[Asked]:
+    """Return all that the request in a proposal asks for. InvalidInput names what is malformed by its path."""
+    field = request.WhichOneof("request")
+    if field is None:
+        raise invalid("request", f"is required: one of {', '.join(PROPOSABLE)}")
+    try:
+        return [*asked_of(METHODS[PROPOSABLE[field]], getattr(request, field))]
+    except InvalidInput as error:
+        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
 
 
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:

@@ -1,7 +1,7 @@
 """Resource names: the one place that takes them apart and puts them together.
 
-`marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}` and
-`/notifiers/{notifier}`; and `models/{model}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+`marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}`, `/notifiers/{notifier}` and
+`/proposals/{proposal}`; `models/{model}` and `proposals/{proposal}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
 VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
 MODEL_FORM = "models/{model}"
 NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
+PROPOSAL_FORM = "marketplaces/{marketplace}/proposals/{proposal} or proposals/{proposal}"
 
 
 class SellerName(NamedTuple):
@@ -35,6 +36,14 @@ class NotifierName(NamedTuple):
 
     marketplace: str
     notifier: str
+
+
+class ProposalName(NamedTuple):
+    """A proposal: `marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`."""
+
+    marketplace: str
+    """The marketplace's id; empty for what concerns all of them."""
+    proposal: str
 
 
 class Parent(NamedTuple):
@@ -106,6 +115,21 @@ def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
         case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
             return NotifierName(marketplace, notifier)
     raise _wrong(field, NOTIFIER_FORM)
+
+
+def proposal_name(marketplace: str, proposal: str) -> str:
+    """Return the name of a proposal: `proposal_name("m", "p") == "marketplaces/m/proposals/p"`, of all `proposals/p`."""
+    return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
+
+
+def parse_proposal(name: str, field: str | FieldPath) -> ProposalName:
+    """Return marketplace and proposal. InvalidInput names `field` if `name` is anything but a proposal."""
+    match name.split("/"):
+        case ["marketplaces", marketplace, "proposals", proposal] if is_id(marketplace) and is_id(proposal):
+            return ProposalName(marketplace, proposal)
+        case ["proposals", proposal] if is_id(proposal):
+            return ProposalName("", proposal)
+    raise _wrong(field, PROPOSAL_FORM)
 
 
 def model_name(model: str) -> str:

@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from scoring.errors import (
+    ApprovalRequired,
     ArtifactRefused,
     AuditUnavailable,
     CallerGone,
@@ -27,6 +28,8 @@ from scoring.errors import (
     OccurTimeAhead,
     PermissionDenied,
     PromiseGivenUp,
+    ProposalClosed,
+    ProposalNotFound,
     SelectionChanged,
     SellerNotFound,
     SellertrustError,
@@ -56,6 +59,9 @@ CODES: dict[type[SellertrustError], int] = {
     Unauthenticated: code_pb2.UNAUTHENTICATED,
     PermissionDenied: code_pb2.PERMISSION_DENIED,
     AuditUnavailable: code_pb2.UNAVAILABLE,
+    ApprovalRequired: code_pb2.FAILED_PRECONDITION,
+    ProposalNotFound: code_pb2.NOT_FOUND,
+    ProposalClosed: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
     ServerStopping: code_pb2.UNAVAILABLE,
     CallerGone: code_pb2.CANCELLED,

@@ -41,24 +41,44 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
     """Put what must be sealed (canonical JSON by the row's place) into the rows; make the keys that are missing."""
     if not sealed:
         return
-    sellers = {rows[place][PLACE["seller"]] for place in sealed}
+    known = keys_made(connection, marketplace, {rows[place][PLACE["seller"]] for place in sealed})
+    for place, text in sealed.items():
+        row = rows[place]
+        key = known[row[PLACE["seller"]]]
+        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{hide(text, row[PLACE["entry_id"]], key)}"}}'
+        row[PLACE["digest"]] = keyed_digest(key[1], row[PLACE["digest"]])
+
+
+def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
+    """Return (key id, key) of each of the sellers; keys that are missing are made. The caller holds the lock."""
     known = keys(connection, marketplace, sellers)
-    fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted(sellers - set(known))}
+    fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted({*sellers} - set(known))}
     if fresh:
         made = [
             {"key_id": key_id, "marketplace": marketplace, "seller": seller, "key": key}
             for seller, (key_id, key) in fresh.items()
         ]
         connection.execute(insert(SELLER_KEY), made)
-    known |= fresh
-    for place, text in sealed.items():
-        row = rows[place]
-        key_id, key = known[row[PLACE["seller"]]]
-        nonce = os.urandom(NONCE_BYTES)
-        hidden = nonce + AESGCM(key).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
-        token = f"{key_id}.{base64.b64encode(hidden).decode()}"
-        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{token}"}}'
-        row[PLACE["digest"]] = keyed_digest(key, row[PLACE["digest"]])
+    return known | fresh
+
+
+def hide(text: str, name: str, key: Key) -> str:
+    """Return a text under a key, with the key's id before it; bound to `name`, with which alone it is opened again."""
+    nonce = os.urandom(NONCE_BYTES)
+    hidden = nonce + AESGCM(key[1]).encrypt(nonce, text.encode(), name.encode())
+    return f"{key[0]}.{base64.b64encode(hidden).decode()}"
+
+
+def reveal(hidden: str, name: str, key: Key | None) -> str | None:
+    """Return a text that `hide` gave; None if the key is gone, or does not open it."""
+    key_id, _, text = hidden.partition(".")
+    if key is None or key[0] != key_id:
+        return None
+    try:
+        data = base64.b64decode(text)
+        return AESGCM(key[1]).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], name.encode()).decode()
+    except (InvalidTag, ValueError):
+        return None
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
@@ -87,11 +107,5 @@ def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
     found = _SEALED.search(content)
     if found is None:
         return "", False
-    if key is None or key[0] != found[1]:
-        return "", True
-    try:
-        hidden = base64.b64decode(found[2])
-        text = AESGCM(key[1]).decrypt(hidden[:NONCE_BYTES], hidden[NONCE_BYTES:], entry_id.encode())
-    except (InvalidTag, ValueError):
-        return "", True
-    return text.decode(), False
+    text = reveal(f"{found[1]}.{found[2]}", entry_id, key)
+    return text or "", text is None

@@ -19,6 +19,7 @@ from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution
 from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
+from service.ledger.proposals import Proposals
 from service.ledger.records import Appended, AsSeen, Cut, Identity, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
@@ -27,7 +28,7 @@ from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
 
 
-class Ledger(ReviewReads, ChangeReads):
+class Ledger(ReviewReads, ChangeReads, Proposals):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.

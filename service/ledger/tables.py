@@ -1,4 +1,4 @@
-"""The ledger's tables: the entries, the seals over them, the keys of sealed texts, and how far sources were read.
+"""The ledger's tables: entries, the seals over them, the keys of sealed texts, how far sources were read, and proposals.
 
 Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
 """
@@ -198,7 +198,46 @@ class SourcePositionRow(TableBase, table=True):
     sequence: int = Field(sa_type=BigInteger)
 
 
+class ProposalRow(TableBase, table=True):
+    """A step of a proposal: what was proposed, an approval, a use or a withdrawal. Never updated.
+
+    `marketplace` is empty for what concerns all of them, `seller` for what concerns no one seller. `method`, `expire_time`
+    (microseconds) and `digest`, the keyed SHA-256 of the request, are those of the first step alone. `principal`: who called,
+    authenticated. `content` is sealed under the seller's key.
+    """
+
+    __tablename__ = "proposal"
+    __table_args__ = (
+        CheckConstraint("number >= 1", name="proposal_number"),
+        CheckConstraint("step BETWEEN 1 AND 4", name="proposal_step"),
+        CheckConstraint(
+            "(step = 1) = (method IS NOT NULL) AND (step = 1) = (expire_time IS NOT NULL)"
+            " AND (step = 1) = (digest IS NOT NULL)",
+            name="proposal_first",
+        ),
+        CheckConstraint("length(digest) = 32", name="proposal_digest"),
+        _index("proposal_once", "marketplace", "proposal", unique=True, where="step = 1"),
+        _index("proposal_steps", "marketplace", "proposal", "number"),
+        _index("proposal_of_marketplace", "marketplace", "number", where="step = 1"),
+    )
+
+    number: int = Field(
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    )
+    marketplace: str = Field(sa_type=_TEXT)
+    proposal: str = Field(sa_type=_TEXT)
+    step: int = Field(sa_type=SmallInteger)
+    step_time: int = Field(sa_type=BigInteger)
+    principal: str = Field(sa_type=_TEXT)
+    seller: str = Field(sa_type=_TEXT)
+    method: str | None = Field(default=None, sa_type=_TEXT)
+    expire_time: int | None = Field(default=None, sa_type=BigInteger)
+    digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    content: str = Field(sa_type=Text)
+
+
 ENTRY: Table = TableBase.metadata.tables["entry"]
 SEAL: Table = TableBase.metadata.tables["seal"]
 SELLER_KEY: Table = TableBase.metadata.tables["seller_key"]
 SOURCE_POSITION: Table = TableBase.metadata.tables["source_position"]
+PROPOSAL: Table = TableBase.metadata.tables["proposal"]

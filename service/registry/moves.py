@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from scoring.entries.field_types import describe_line_error
+from scoring.errors import FieldViolation, InvalidInput
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
@@ -17,6 +20,7 @@ PREVIOUS = "previous"
 ALIASES = (CHAMPION, CHALLENGER, SHADOW, PREVIOUS)
 
 Figure = str | int | float
+MAX_NAME, MAX_REASON = 128, 500
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -103,3 +107,22 @@ def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
     """Return a figure of a model from its last move that states it; None if no move does."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
+
+
+def check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
+    """Check that an actor and a reason are stated and fit on a page. InvalidInput names what does not."""
+    wrong = []
+    for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
+        if not text.strip():
+            wrong.append(FieldViolation((name,), "is required"))
+        elif len(text) > longest:
+            wrong.append(FieldViolation((name,), f"must have at most {longest} characters"))
+        elif problem := describe_line_error(text, longest):
+            wrong.append(FieldViolation((name,), problem))
+    for name, text in (("override", override), ("sign_off", sign_off)):
+        if len(text) > MAX_NAME or (text and not text.strip()):
+            wrong.append(FieldViolation((name,), f"must be a person's name of at most {MAX_NAME} characters"))
+        elif problem := describe_line_error(text, MAX_NAME):
+            wrong.append(FieldViolation((name,), problem))
+    if wrong:
+        raise InvalidInput(wrong)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.entries.field_types import describe_line_error
 from scoring.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound, PromiseGivenUp
 from scoring.features.table import AnyFeature
 from scoring.model.artifact import (
@@ -26,12 +25,23 @@ from scoring.model.artifact import (
 )
 from scoring.model.promises import broken_promises, is_freed
 from scoring.time import format_time
-from service.call_context import current_call
+from service.call_context import Approval, current_call
 from service.registry import intake
+from service.registry.approved import basis_of, is_done_by, refuse_return, require_basis
 from service.registry.figures import headline_figures
 from service.registry.folder_storage import FolderStorage
 from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
-from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, Figure, Move, aliases_of, figure_of
+from service.registry.moves import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    SHADOW,
+    Figure,
+    Move,
+    aliases_of,
+    check_actor_and_reason,
+    figure_of,
+)
 from service.registry.open_storage import storage_of
 
 REPORT = "report.html"
@@ -39,7 +49,6 @@ ATTACHMENTS = (GATES, REPORT)
 MAX_ATTACHMENT_BYTES = 8 << 20
 """A report is to stay under 2 MB; one that grew too large is still shown."""
 
-MAX_NAME, MAX_REASON = 128, 500
 MIN_BEGINNING = 6
 """Characters of a digest that name a model at least."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
@@ -90,7 +99,7 @@ class Registry:
         becomes challenger. Publishing the same content again changes nothing but the log and the attachments, and mends
         what was damaged.
         """
-        _check_actor_and_reason(actor=actor, reason=reason)
+        check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
@@ -118,37 +127,58 @@ class Registry:
         self._storage.append(decide)
         return digest
 
-    def promote(self, model: str, *, actor: str, reason: str, now: int, override: str = "", sign_off: str = "") -> str:
+    def promote(
+        self,
+        model: str,
+        *,
+        actor: str,
+        reason: str,
+        now: int,
+        override: str = "",
+        sign_off: str = "",
+        approval: Approval | None = None,
+    ) -> str:
         """Make a published model champion, after a throwaway process has loaded it, and return its whole digest.
 
         Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
-        A model without gates that never was champion takes `override`, too.
+        A model without gates that never was champion takes `override`, too. By an `approval` it is promoted once: a call
+        again changes nothing and returns the present champion; ProposalClosed if its basis has changed.
         GatesFailed says what it takes; PromiseGivenUp which promise no champion gives up; ModelNotFound; ArtifactRefused;
         InvalidInput.
         """
-        _check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
+        check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
         parts = self._verified(digest)
         _refuse_given_up(digest, pinned_features(json.loads(parts[MANIFEST])))
         self._allowed(digest, self.history(), override, sign_off)
         self._try(digest, parts)
 
-        def decide(moves: list[Move]) -> Move:
+        def decide(moves: list[Move]) -> Move | None:
+            if approval is not None and is_done_by(moves, approval.proposal):
+                return None
             # Asked again: the model may have been published with other gates while it was tried.
             stated = self._allowed(digest, moves, override, sign_off)
+            if approval is not None:
+                require_basis(moves, digest, approval)
+                stated["proposal"] = approval.proposal
             return self._champion_move(moves, digest, actor, reason, now, stated)
 
-        self._storage.append(decide)
-        return digest
+        move = self._storage.append(decide)
+        return move.digest if move else str(self.champion())
 
-    def rollback(self, *, actor: str, reason: str, now: int, champion: str = "") -> str:
+    def basis(self, digest: str) -> dict[str, str]:
+        """Return what a promotion of a model is decided upon: the champion, and the SHA-256 of the model's gates."""
+        return basis_of(self.history(), digest)
+
+    def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
         """Make `previous` champion again, and return its digest.
 
         At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
         `champion`, the digest that is to be taken back, a second call changes nothing. ModelNotFound if no other model
-        was champion before; ArtifactRefused.
+        was champion before; ArtifactRefused. ApprovalRequired in an `is_emergency`, which needs no approval, if it would
+        take back a rollback.
         """
-        _check_actor_and_reason(actor=actor, reason=reason)
+        check_actor_and_reason(actor=actor, reason=reason)
 
         def decide(moves: list[Move]) -> Move | None:
             aliases = aliases_of(moves)
@@ -161,6 +191,8 @@ class Registry:
                 present = aliases[CHAMPION]
                 text = f"model {champion[:12]} is not champion, so it is not taken back: {present[:12]} is"
                 raise ArtifactRefused(text, {"model": present})
+            if is_emergency:
+                refuse_return(moves)
             self.content(digest)
             stated: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
             return self._champion_move(moves, digest, actor, reason, now, stated)
@@ -175,7 +207,7 @@ class Registry:
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
-        _check_actor_and_reason(actor=actor, reason=reason)
+        check_actor_and_reason(actor=actor, reason=reason)
         digest = self.resolve(model)
         self.content(digest)
         self._storage.append(lambda _: Move(alias, digest, actor, reason, format_time(now)))
@@ -364,22 +396,3 @@ def _check_attachments(attachments: Mapping[str, bytes]) -> None:
             raise ArtifactRefused(f"{name} cannot lie beside a model: only {' and '.join(ATTACHMENTS)}")
         if len(data) > MAX_ATTACHMENT_BYTES:
             raise ArtifactRefused(f"{name} of the model is larger than {MAX_ATTACHMENT_BYTES >> 20} MB")
-
-
-def _check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
-    """Check that an actor and a reason are stated and fit on a page. InvalidInput names what does not."""
-    wrong = []
-    for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
-        if not text.strip():
-            wrong.append(FieldViolation((name,), "is required"))
-        elif len(text) > longest:
-            wrong.append(FieldViolation((name,), f"must have at most {longest} characters"))
-        elif problem := describe_line_error(text, longest):
-            wrong.append(FieldViolation((name,), problem))
-    for name, text in (("override", override), ("sign_off", sign_off)):
-        if len(text) > MAX_NAME or (text and not text.strip()):
-            wrong.append(FieldViolation((name,), f"must be a person's name of at most {MAX_NAME} characters"))
-        elif problem := describe_line_error(text, MAX_NAME):
-            wrong.append(FieldViolation((name,), problem))
-    if wrong:
-        raise InvalidInput(wrong)

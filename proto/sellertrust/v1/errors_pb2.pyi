@@ -132,6 +132,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     backoff.
     Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
     """
+    ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 22
+    """FAILED_PRECONDITION: the call needs two persons behind it, and names no proposal that has them and is of just this request.
+    Propose it by CreateProposal, let another person approve it, and call again with its name in `proposal`. Metadata:
+    `right`, the one that asks for approval; `proposal`, the one that the call names, or empty; `persons_missing`, how many
+    persons are still to approve that one, 0 if it is of another request.
+    Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
+      "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
+    """
+    ERROR_REASON_PROPOSAL_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """NOT_FOUND: there is no proposal of this name. Metadata: `proposal`, the name in the request.
+    Example: {"reason": "PROPOSAL_NOT_FOUND", "domain": "sellertrust", "metadata": {"proposal": "proposals/promote-7"}}
+    """
+    ERROR_REASON_PROPOSAL_CLOSED: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION: no call is let in by this proposal any more, and nobody approves it: it has expired or was withdrawn,
+    its seller was erased, or what it was proposed upon has changed since. Make a new one. Metadata: `proposal`, and `state`:
+    `EXPIRED`, `WITHDRAWN`, `ERASED` or `OUTDATED`.
+    Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
+      "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -244,6 +263,25 @@ ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 21
 """UNAVAILABLE: a privileged call cannot be written to the server's audit file, so it is refused before any work. Retry with
 backoff.
 Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
+"""
+ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 22
+"""FAILED_PRECONDITION: the call needs two persons behind it, and names no proposal that has them and is of just this request.
+Propose it by CreateProposal, let another person approve it, and call again with its name in `proposal`. Metadata:
+`right`, the one that asks for approval; `proposal`, the one that the call names, or empty; `persons_missing`, how many
+persons are still to approve that one, 0 if it is of another request.
+Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
+  "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
+"""
+ERROR_REASON_PROPOSAL_NOT_FOUND: ErrorReason.ValueType  # 23
+"""NOT_FOUND: there is no proposal of this name. Metadata: `proposal`, the name in the request.
+Example: {"reason": "PROPOSAL_NOT_FOUND", "domain": "sellertrust", "metadata": {"proposal": "proposals/promote-7"}}
+"""
+ERROR_REASON_PROPOSAL_CLOSED: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION: no call is let in by this proposal any more, and nobody approves it: it has expired or was withdrawn,
+its seller was erased, or what it was proposed upon has changed since. Make a new one. Metadata: `proposal`, and `state`:
+`EXPIRED`, `WITHDRAWN`, `ERASED` or `OUTDATED`.
+Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
+  "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

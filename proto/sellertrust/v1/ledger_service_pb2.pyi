@@ -123,8 +123,13 @@ class AppendEntriesRequest(_message.Message):
 
     PARENT_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`; every entry's seller must be in it. Required."""
+    proposal: _builtins.str
+    """`marketplaces/{marketplace}/proposals/{proposal}`: the approved proposal of just this request. Required where the server
+    asks for four eyes for what the entries do, such as overrides; FAILED_PRECONDITION with `APPROVAL_REQUIRED` says so.
+    """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
         """1 to 10,000 entries."""
@@ -134,10 +139,11 @@ class AppendEntriesRequest(_message.Message):
         *,
         parent: _builtins.str = ...,
         entries: _abc.Iterable[_entry_pb2.Entry] | None = ...,
+        proposal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "parent", b"parent", "proposal", b"proposal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

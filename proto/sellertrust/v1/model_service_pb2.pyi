@@ -251,8 +251,9 @@ class ModelMove(_message.Message):
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Figures of the model and of the move that the log keeps: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`),
         `gates_sha256`, `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and
-        `signed_off`, `rollback`, `principal` (who called, authenticated). Numbers are written as JSON writes them. `auc` is as
-        served, `log_loss` over each row's own exposure. Empty for moves of early releases.
+        `signed_off`, `rollback`, `principal` (who called, authenticated), `proposal` (its name, where four eyes approved it).
+        Numbers are written as JSON writes them. `auc` is as served, `log_loss` over each row's own exposure. Empty for moves of
+        early releases.
         """
 
     def __init__(
@@ -488,6 +489,7 @@ class PromoteModelRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OVERRIDE_FIELD_NUMBER: _builtins.int
     SIGN_OFF_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`models/{model}`, as in GetModelRequest. Required."""
     actor: _builtins.str
@@ -503,6 +505,10 @@ class PromoteModelRequest(_message.Message):
     """Name of the person who signs off the advisory gates that failed, in at most 128 characters. Required if one did, and
     refused if none did.
     """
+    proposal: _builtins.str
+    """`proposals/{proposal}`: the approved proposal of just this request. Required where the server asks for four eyes;
+    FAILED_PRECONDITION with `APPROVAL_REQUIRED` says so. It promotes once, however often the call is made.
+    """
     def __init__(
         self,
         *,
@@ -511,10 +517,11 @@ class PromoteModelRequest(_message.Message):
         reason: _builtins.str = ...,
         override: _builtins.str = ...,
         sign_off: _builtins.str = ...,
+        proposal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "name", b"name", "override", b"override", "reason", b"reason", "sign_off", b"sign_off"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "name", b"name", "override", b"override", "proposal", b"proposal", "reason", b"reason", "sign_off", b"sign_off"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

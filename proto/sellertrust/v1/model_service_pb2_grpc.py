@@ -116,7 +116,9 @@ class ModelServiceServicer(object):
     def RollbackModel(self, request, context):
         """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
         with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
-        `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back.
+        `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back. An emergency waits for
+        nobody, so it needs no approval; but where promotions do, what was rolled back comes back by a promotion alone:
+        FAILED_PRECONDITION with `APPROVAL_REQUIRED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,9 @@ class ModelServiceStub:
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]
     """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
     with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
-    `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back.
+    `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back. An emergency waits for
+    nobody, so it needs no approval; but where promotions do, what was rolled back comes back by a promotion alone:
+    FAILED_PRECONDITION with `APPROVAL_REQUIRED`.
     """
     ListModelMoves: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelMovesRequest, _model_service_pb2.ListModelMovesResponse]
     """Lists every move of every alias, oldest first: who, when, why, and the model's figures then."""
@@ -91,7 +93,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     RollbackModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
     """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
     with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
-    `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back.
+    `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back. An emergency waits for
+    nobody, so it needs no approval; but where promotions do, what was rolled back comes back by a promotion alone:
+    FAILED_PRECONDITION with `APPROVAL_REQUIRED`.
     """
     ListModelMoves: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelMovesRequest, _model_service_pb2.ListModelMovesResponse]  # type: ignore[assignment]
     """Lists every move of every alias, oldest first: who, when, why, and the model's figures then."""
@@ -154,7 +158,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_service_pb2.RollbackModelResponse, _abc.Awaitable[_model_service_pb2.RollbackModelResponse]]:
         """Makes the model champion that was champion before the present one, at once: it served before, so its bytes are compared
         with its digest and no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there was none; FAILED_PRECONDITION with
-        `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back.
+        `MODEL_REFUSED` if it is damaged, or if another champion than `champion` was to be taken back. An emergency waits for
+        nobody, so it needs no approval; but where promotions do, what was rolled back comes back by a promotion alone:
+        FAILED_PRECONDITION with `APPROVAL_REQUIRED`.
         """
 
     @_abc_1.abstractmethod

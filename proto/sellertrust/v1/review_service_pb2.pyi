@@ -396,6 +396,7 @@ class DecideViolationsRequest(_message.Message):
     EXECUTE_FIELD_NUMBER: _builtins.int
     EXPECTED_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Required."""
     action: _entry_pb2.Action.ValueType
@@ -431,6 +432,10 @@ class DecideViolationsRequest(_message.Message):
     etag: _builtins.str
     """The `etag` of the dry run, to be sure that they are the same violations and not only as many, decided in the same way.
     Required to execute.
+    """
+    proposal: _builtins.str
+    """`marketplaces/{marketplace}/proposals/{proposal}`: the approved proposal of just this request. Required to execute where
+    the server asks for four eyes; FAILED_PRECONDITION with `APPROVAL_REQUIRED` says so.
     """
     @_builtins.property
     def violation_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -471,10 +476,11 @@ class DecideViolationsRequest(_message.Message):
         execute: _builtins.bool = ...,
         expected_count: _builtins.int = ...,
         etag: _builtins.str = ...,
+        proposal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reported_before", b"reported_before", "reported_from", b"reported_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "right", b"right", "sample_fraction", b"sample_fraction", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "proposal", b"proposal", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "right", b"right", "sample_fraction", b"sample_fraction", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,6 +18,7 @@ from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.callers import Authority, Shown, TokenIssuer, grant, write_grants
@@ -82,6 +83,18 @@ CALLS: dict[str, Message] = {
     "ModelService/GetModelReport": model_pb.GetModelReportRequest(name="models/champion"),
     "ModelService/PromoteModel": model_pb.PromoteModelRequest(name="models/challenger", **_SAID),
     "ModelService/RollbackModel": model_pb.RollbackModelRequest(**_SAID),
+    "ProposalService/CreateProposal": proposal_pb.CreateProposalRequest(
+        proposal_id="m-p", append_entries=_append(_entry("override", **_SAID)), **_SAID
+    ),
+    "ProposalService/CreateProposal of a promotion": proposal_pb.CreateProposalRequest(
+        proposal_id="m-p", promote_model=model_pb.PromoteModelRequest(name="models/challenger", **_SAID), **_SAID
+    ),
+    "ProposalService/GetProposal": proposal_pb.GetProposalRequest(name=f"{PARENT}/proposals/p-1"),
+    "ProposalService/GetProposal of a promotion": proposal_pb.GetProposalRequest(name="proposals/p-1"),
+    "ProposalService/ListProposals": proposal_pb.ListProposalsRequest(parent=PARENT),
+    "ProposalService/ListProposals of promotions": proposal_pb.ListProposalsRequest(),
+    "ProposalService/ApproveProposal": proposal_pb.ApproveProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
+    "ProposalService/WithdrawProposal": proposal_pb.WithdrawProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
 }
 """A sound request of each method, and of each kind of entry that needs a right of its own."""
 
@@ -123,9 +136,17 @@ _OPEN_TO = {
         "ModelService/GetModelReport",
     },
     "models": {"ModelService/PromoteModel", "ModelService/RollbackModel"},
+    "propose": {
+        "ProposalService/GetProposal",
+        "ProposalService/ListProposals",
+        "ProposalService/WithdrawProposal",
+    },
+    "approve": {"ProposalService/ApproveProposal"},
 }
-_TOKEN_MAY = {"read_scores", "explain", "read_ledger", "append", "read_models"}
+_TOKEN_MAY = {"read_scores", "explain", "read_ledger", "append", "read_models", "propose"}
 """Rights that a token carries without a certificate."""
+_PROPOSED = "ProposalService/CreateProposal"
+"""Open to who has the right to propose, and that of what is proposed, an override."""
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 _OF_MARKET = [right for right in _OPEN_TO if right not in {"read_models", "models"}]
 
@@ -176,7 +197,7 @@ def _grants() -> str:
 
 def _wanted_of_wrong(name: str) -> set[str]:
     """The calls that are open to who has all rights over a marketplace, but for one limit that does not fit."""
-    market = set().union(*(_OPEN_TO[right] for right in _OF_MARKET))
+    market = set().union(*(_OPEN_TO[right] for right in _OF_MARKET)) | {_PROPOSED}
     match name:
         case "marketplace":
             return set()
@@ -187,7 +208,8 @@ def _wanted_of_wrong(name: str) -> set[str]:
         case "source" | "notifier":
             return market - {"LedgerService/AppendEntries", "LedgerService/StreamEntries"}
         case "id":  # decisions by method may leave the id to the server
-            return {call for call in market if "AppendEntries" not in call and "StreamEntries" not in call}
+            written = {call for call in market if "AppendEntries" in call or "StreamEntries" in call}
+            return market - written - {_PROPOSED}
         case "action":
             decisions = _OPEN_TO["decide"] | _OPEN_TO["bulk_decide"]
             return (market - decisions) | {"LedgerService/AppealViolation"}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from scoring.errors import ConfigurationWrong
+from service.access.decision import Asked, GrantList
 from service.access.grants import load_grants
 from service.access.rights import Right
 from tests.callers import TokenIssuer, grant, write_grants
@@ -137,3 +138,53 @@ def test_two_limits_of_the_same_principals_and_classes_are_refused(tmp_path: Pat
     one = '[[limits]]\nprincipals = ["dns:a.example"]\nstreams = 1\n'
     [line] = problems(tmp_path, one + one)
     assert line.startswith("limits[1].principals: and classes are those of a limit above")
+
+
+PERSON = '[[persons]]\nperson = "{}"\nprincipals = ["dns:{}.example"]\n'
+TWO = PERSON.format("anna", "anna") + PERSON.format("bert", "bert")
+
+
+def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "grants.toml"
+    rule = '[[four_eyes]]\nrights = ["override"]\nmarketplaces = ["acme"]\n'
+    write_grants(path, TWO, rule, rule.replace("override", "bulk_decide") + "hours = 1.5\n")
+    found = load_grants(path)
+    assert [(one.person, one.principals) for one in found.persons] == [
+        ("anna", ("dns:anna.example",)), ("bert", ("dns:bert.example",)),
+    ]  # fmt: skip
+    agreement = found.agreement(GrantList())
+    override, decide = Asked(Right.OVERRIDE, "acme"), Asked(Right.BULK_DECIDE, "acme")
+    assert (agreement.hours([override]), agreement.hours([override, decide])) == (24, 1.5)
+    assert agreement.right_in_need([decide, override]) is Right.BULK_DECIDE
+    assert agreement.right_in_need([Asked(Right.OVERRIDE, "other"), Asked(Right.DECIDE, "acme")]) is None
+    shown = (
+        "dns:anna.example",
+        "dns:x.example dns:bert.example",
+        "dns:anna.example dns:bert.example",
+        "dns:x.example",
+        "",
+    )
+    assert [agreement.person(caller) for caller in shown] == ["anna", "bert", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (TWO + PERSON.format("anna", "a2"), "persons[2].person: is that of a person above; list all names of one person"),
+        (TWO + PERSON.format("carl", "anna"), "persons[2].principals: 'dns:anna.example' shows a person above already"),
+        (PERSON.format("a b", "anna"), "persons[0].person: must be 1 to 128 characters"),
+        (PERSON.format("anna", "*"), "persons[0].principals: 'dns:*.example': a person is shown by whole names, without *"),
+        ('[[persons]]\nperson = "a"\nprincipals = ["jwt:https://x.example#a"]\n', "persons[0].principals: 'jwt:"),
+        (PERSON.format("anna", "anna") + "[[four_eyes]]\nrights = ['override']\nmarketplaces = ['*']\n",
+         "four_eyes[0].rights: need 2 persons to agree, and the file has 1"),
+        (TWO + "[[four_eyes]]\nrights = ['models']\nmarketplaces = ['acme']\n",
+         'four_eyes[0].marketplaces: must be ["*"] with models'),
+        (TWO + "[[four_eyes]]\nrights = ['append']\nmarketplaces = ['*']\n", "four_eyes[0].rights: 'append' must be one of"),
+        (TWO + "[[four_eyes]]\nrights = ['models']\nmarketplaces = ['*']\nhours = 200\nwho = 'x'\n",
+         "four_eyes[0].hours: must be at most 168"),
+    ],
+)  # fmt: skip
+def test_who_could_count_for_two_and_rules_that_cannot_hold_are_refused(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    assert any(line.startswith(problem) for line in problems(tmp_path, text))

@@ -1,0 +1,124 @@
+"""The client of ProposalService: what needs two persons is proposed by one and approved by another.
+
+    with Client("trust.example:50051", tls="ca.pem", certificate="anna.pem", key="anna.key") as client:
+        request = PromoteModelRequest(name="models/...", actor="anna", reason="...")
+        proposal = ProposalClient(client).create_proposal(request, actor="anna", reason="better on the last quarter")
+        ...  # another person approves it
+        ProposalClient(client).carry_out(proposal)
+
+Everything else is as in `sellertrust.client`: deadlines, retries, decoded errors.
+"""
+
+import uuid
+from collections.abc import Iterator
+
+from sellertrust.client import Client
+from sellertrust.requests import invoke, marketplace_name
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntriesResponse
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.model_service_pb2 import PromoteModelRequest, PromoteModelResponse
+from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.proposal_service_pb2 import (
+    ApproveProposalRequest,
+    CreateProposalRequest,
+    GetProposalRequest,
+    ListProposalsRequest,
+    Proposal,
+    WithdrawProposalRequest,
+)
+from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideViolationsResponse
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
+
+PROPOSAL_SECONDS = 10.0
+"""People wait for it, no checkout does."""
+
+CARRY_OUT_SECONDS = 120.0
+"""For a promotion, which loads the model in a throwaway process, or up to 10,000 decisions."""
+
+Proposable = PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest
+Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse
+
+
+def proposal_name(proposal: str, marketplace: str = "") -> str:
+    """Return the name of a proposal: `proposal_name("p", "m") == "marketplaces/m/proposals/p"`, of all `proposals/p`."""
+    return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
+
+
+class ProposalClient:
+    """ProposalService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+
+    def __init__(self, client: Client) -> None:
+        self._channel = client.channel
+        self._stub = ProposalServiceStub(client.channel)
+
+    def create_proposal(
+        self,
+        request: Proposable,
+        *,
+        actor: str,
+        reason: str,
+        proposal_id: str | None = None,
+        deadline_seconds: float = PROPOSAL_SECONDS,
+    ) -> Proposal:
+        """Propose a request, which is then to be made to the last field but `proposal`. `proposal_id` makes a retry safe."""
+        message = CreateProposalRequest(proposal_id=proposal_id or uuid.uuid4().hex, actor=actor, reason=reason)
+        match request:
+            case PromoteModelRequest():
+                message.promote_model.CopyFrom(request)
+            case DecideViolationsRequest():
+                message.decide_violations.CopyFrom(request)
+            case AppendEntriesRequest():
+                message.append_entries.CopyFrom(request)
+        return invoke(self._stub.CreateProposal, message, deadline_seconds).proposal
+
+    def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
+        """Return a proposal by its name, as it stands now."""
+        return invoke(self._stub.GetProposal, GetProposalRequest(name=name), deadline_seconds).proposal
+
+    def list_proposals(
+        self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> Iterator[Proposal]:
+        """Yield the proposals of a marketplace, by default those that concern all of them, the latest first."""
+        request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
+        while True:
+            page = invoke(self._stub.ListProposals, request, deadline_seconds)
+            yield from page.proposals
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def approve_proposal(
+        self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> Proposal:
+        """Approve a proposal; `digest` is that of the one that was looked at."""
+        request = ApproveProposalRequest(name=name, digest=digest, actor=actor, reason=reason)
+        return invoke(self._stub.ApproveProposal, request, deadline_seconds).proposal
+
+    def withdraw_proposal(
+        self, name: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> Proposal:
+        """Withdraw a proposal, or decline that of another person."""
+        request = WithdrawProposalRequest(name=name, actor=actor, reason=reason)
+        return invoke(self._stub.WithdrawProposal, request, deadline_seconds).proposal
+
+    def carry_out(self, proposal: Proposal, *, deadline_seconds: float = CARRY_OUT_SECONDS) -> Done:
+        """Make the call that an approved proposal holds, and return its answer; again, it changes nothing more.
+
+        A bulk decision is carried out in calls of 10,000: call again while `remaining` of its answer is above 0. ValueError
+        if the proposal was erased.
+        """
+        match proposal.WhichOneof("request"):
+            case "promote_model":
+                promotion = PromoteModelRequest(proposal=proposal.name)
+                promotion.MergeFrom(proposal.promote_model)
+                return invoke(ModelServiceStub(self._channel).PromoteModel, promotion, deadline_seconds)
+            case "decide_violations":
+                decision = DecideViolationsRequest(proposal=proposal.name)
+                decision.MergeFrom(proposal.decide_violations)
+                return invoke(ReviewServiceStub(self._channel).DecideViolations, decision, deadline_seconds)
+            case "append_entries":
+                batch = AppendEntriesRequest(proposal=proposal.name)
+                batch.MergeFrom(proposal.append_entries)
+                return invoke(LedgerServiceStub(self._channel).AppendEntries, batch, deadline_seconds)
+        raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")

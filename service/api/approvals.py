@@ -1,0 +1,162 @@
+"""Approvals: whether a call that needs two persons has them, asked once after its caller is found to be granted it.
+
+The grants file says what needs two. A call that does names a proposal, which must be approved, in time, not withdrawn, and of
+just this request. Persons are counted by the grants in force, so a grant or a person that is taken away counts no more. That
+is asked and the use recorded under the ledger's lock: an approval, a withdrawal and a use come one after the other.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from google.protobuf.message import Message
+
+from scoring.entries.kinds.table import KINDS
+from scoring.enums import Kind
+from scoring.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
+from service.access.decision import Asked
+from service.access.four_eyes import PERSONS, Agreement
+from service.access.grants_file import GrantsFile
+from service.access.rights import METHODS, Right, Scope
+from service.call_context import LOCAL_CALLER, Approval
+from service.contract.asked import asked_of
+from service.contract.proposals import is_request, request_of
+from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
+from service.ledger.proposals import Proposal, Step
+from service.ledger.store import Ledger
+
+_OVERRIDE = KINDS[Kind.OVERRIDE].key
+_CORRECTION = KINDS[Kind.CORRECTION].key
+
+Report = Callable[..., object]
+"""Gets an event, and its fields by name."""
+
+
+class Approvals:
+    """Refuses calls that need two persons and have them not. Without a grants file none does."""
+
+    def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
+        self._grants = grants
+        self._ledger = ledger
+        self._report = report
+
+    @property
+    def agreement(self) -> Agreement:
+        """Return what the grants file in force states of persons and of what needs two."""
+        return Agreement() if self._grants is None else self._grants.rules.agreement
+
+    def require(self, caller: str, method: str, request: Message) -> Approval | None:
+        """Return what lets a granted request of `Service/Method` in; None if it needs no approval and names none.
+
+        ApprovalRequired, ProposalNotFound or ProposalClosed if nothing does; InvalidInput about `proposal`. A request that
+        names a proposal is held to it, whether it needs one or not.
+        """
+        row = METHODS[method]
+        if row.scope is Scope.PROPOSED or not getattr(request, "execute", True):  # proposes it, or is a dry run
+            return None
+        named = str(getattr(request, "proposal", ""))
+        right = None if caller == LOCAL_CALLER else self._right_in_need(method, request)
+        if named:
+            return self._use(caller, method, request, named, right)
+        if right is None:
+            return None
+        if row.is_emergency:
+            self._report("let in without approval, as an emergency", method=method, right=right.value)
+            return Approval()
+        text = f"needs the approval of another person ({right.value}); {_REMEDY}"
+        raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
+
+    def persons(self, proposal: Proposal) -> list[tuple[str, str]]:
+        """Return by step of a proposal the person whom its caller shows, and the one whom it puts behind it; or empty."""
+        agreement = self.agreement
+        behind = agreement.persons_behind(proposal, _asked_by(proposal))
+        shown = [agreement.person(taken.principal) for taken in proposal.steps]
+        return list(zip(shown, behind, strict=True))
+
+    def _right_in_need(self, method: str, request: Any) -> Right | None:
+        """Return a right that a request asks for and that needs two persons; None if it asks for none."""
+        agreement = self.agreement
+        if not agreement.rules:
+            return None
+        right = agreement.right_in_need([*asked_of(METHODS[method], request)])
+        if right is None and METHODS[method].scope is Scope.ENTRIES:
+            marketplace = parse_marketplace(request.parent, "parent")
+            overriding = agreement.right_in_need([Asked(Right.OVERRIDE, marketplace)])
+            return overriding if overriding and self._corrects_override(marketplace, request.entries) else None
+        return right
+
+    def _corrects_override(self, marketplace: str, entries: Any) -> bool:
+        """Return whether a correction among the entries is of an override, or of what is not on record yet and may be one."""
+        kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
+        corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
+        unknown = corrected - kinds.keys()
+        found = self._ledger.kinds_of(marketplace, sorted(unknown)) if unknown else {}
+        return any(kinds.get(name) == _OVERRIDE for name in corrected) or any(
+            found.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
+        )
+
+    def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
+        """Return the approval of a named proposal, and record that it was used."""
+        marketplace, proposal = parse_proposal(named, "proposal")
+
+        def check(found: Proposal) -> bool:
+            require_open(found)
+            if not is_request(found, method, request):
+                text = f"is another request than {named} holds, to the last field; {_REMEDY}"
+                raise ApprovalRequired(text, _metadata(right, named, 0))
+            missing = PERSONS - sum(1 for _, behind in self.persons(found) if behind)
+            if missing > 0:
+                text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
+                raise ApprovalRequired(text, _metadata(right, named, missing))
+            return not found.has(Step.USED)
+
+        with naming(named):
+            found = self._ledger.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
+        counted = [taken for taken, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
+        return Approval(
+            proposal=named,
+            basis={} if found.content is None else found.content.basis,
+            author=found.steps[0].principal,
+            approvers=tuple(taken.principal for taken in counted if taken.step is Step.APPROVED),
+        )
+
+
+def require_open(found: Proposal) -> None:
+    """Refuse a proposal that nobody approves or uses any more. ProposalClosed says why."""
+    closed = {
+        "WITHDRAWN": (found.has(Step.WITHDRAWN), "was withdrawn or declined"),
+        "EXPIRED": (found.is_expired, "has expired"),
+        "ERASED": (found.content is None, "was about a seller who was erased"),
+    }
+    name = proposal_name(found.marketplace, found.proposal)
+    for state, (is_closed, words) in closed.items():
+        if is_closed:
+            raise ProposalClosed(f"{name} {words}; make a new one", {"proposal": name, "state": state})
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Name the proposal of a request where there is none of its name."""
+    try:
+        yield
+    except ProposalNotFound as error:
+        error.metadata["proposal"] = name
+        raise
+
+
+def _asked_by(proposal: Proposal) -> list[Asked]:
+    """Return what the request in a proposal asks for; nothing, which nobody is granted, if it was erased."""
+    if proposal.content is None:
+        return []
+    method = proposal.content.method
+    return [*asked_of(METHODS[method], request_of(method, proposal.content.request))]
+
+
+def _metadata(right: Right | None, named: str, missing: int) -> dict[str, str]:
+    return {"right": "" if right is None else right.value, "proposal": named, "persons_missing": str(missing)}
+
+
+_REMEDY = (
+    "propose it (CreateProposal; on the command line the same command with --propose), let another person approve it, and"
+    " make the call with that proposal's name (sellertrust proposal carry-out)"
+)

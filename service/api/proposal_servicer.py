@@ -1,0 +1,119 @@
+"""ProposalService: what one person proposes and another approves, as functions from request to response."""
+
+from collections.abc import Callable
+
+from scoring.errors import ModelNotFound, PermissionDenied, ProposalClosed
+from sellertrust.v1 import proposal_service_pb2 as pb
+from service.api.approvals import Approvals, naming, require_open
+from service.api.reads import is_number, page_of
+from service.call_context import current_call
+from service.contract.asked import PROPOSABLE, asked_of_proposed
+from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
+from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
+from service.ledger.clock import wall_clock
+from service.ledger.proposals import Content, Proposal, Step
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+
+PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
+"""The methods of ProposalService that record something."""
+
+_ALL = 2**62  # above every number of a proposal
+
+
+class ProposalServicer:
+    """ProposalService."""
+
+    def __init__(self, ledger: Ledger, approvals: Approvals, registry: Registry | None) -> None:
+        self._ledger = ledger
+        self._approvals = approvals
+        self._registry = registry
+
+    def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
+        field, asked, seller = check_proposed(request, wall_clock())
+        call = asked_of_proposed(request)
+        basis = self._basis(request.promote_model.name) if field == "promote_model" else {}
+        content = Content(PROPOSABLE[field], canonical(asked), request.actor, request.reason, basis)
+        found = self._ledger.propose(
+            call[0].marketplace,
+            request.proposal_id,
+            content,
+            principal=current_call().caller,
+            seller=seller,
+            hours=self._approvals.agreement.hours(call),
+        )
+        return pb.CreateProposalResponse(proposal=self._message(found))
+
+    def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
+        marketplace, proposal = parse_proposal(request.name, "name")
+        with naming(request.name):
+            found = self._ledger.proposal(marketplace, proposal)
+        return pb.GetProposalResponse(proposal=self._message(found))
+
+    def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
+        marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
+        page = page_of(request, is_number)
+        found, before = self._ledger.proposals(marketplace, page.after_number or _ALL, page.limit)
+        return pb.ListProposalsResponse(
+            proposals=[self._message(one) for one in found], next_page_token=page.token(before) if before else ""
+        )
+
+    def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
+        check_words(request)
+        person = self._approvals.agreement.person(current_call().caller)
+
+        def check(found: Proposal) -> bool:
+            if not person:
+                text = "a person approves, and under [[persons]] the grants file names none, or two, for this caller"
+                raise PermissionDenied(text, {"right": "approve"})
+            require_open(found)
+            if request.digest != found.digest:
+                text = "is approved by the digest of what was looked at, and this is another one's; look at it again"
+                raise ProposalClosed(text, {"proposal": request.name, "state": "OUTDATED"}, ("digest",))
+            persons = self._approvals.persons(found)
+            if persons[0][0] == person:
+                raise PermissionDenied("nobody approves its own proposal: another person has to", {"right": "approve"})
+            return all(behind != person for _, behind in persons)
+
+        found = self._take(request, Step.APPROVED, check)
+        return pb.ApproveProposalResponse(proposal=self._message(found))
+
+    def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
+        check_words(request)
+
+        def check(found: Proposal) -> bool:
+            is_done = found.has(Step.WITHDRAWN)
+            if not is_done:
+                require_open(found)
+            return not is_done
+
+        found = self._take(request, Step.WITHDRAWN, check)
+        return pb.WithdrawProposalResponse(proposal=self._message(found))
+
+    def _take(
+        self,
+        request: pb.ApproveProposalRequest | pb.WithdrawProposalRequest,
+        step: Step,
+        check: Callable[[Proposal], bool],
+    ) -> Proposal:
+        """Record a step with the named proposal, by the caller."""
+        marketplace, proposal = parse_proposal(request.name, "name")
+        with naming(request.name):
+            return self._ledger.take_step(
+                marketplace,
+                proposal,
+                step,
+                principal=current_call().caller,
+                check=check,
+                actor=request.actor,
+                reason=request.reason,
+            )
+
+    def _basis(self, name: str) -> dict[str, str]:
+        """Return what a promotion is decided upon. ModelNotFound."""
+        if self._registry is None:
+            raise ModelNotFound("this server has no registry of models", {"model": ""})
+        return self._registry.basis(self._registry.resolve(parse_model(name, "name")))
+
+    def _message(self, found: Proposal) -> pb.Proposal:
+        return proposal_message(found, self._approvals.persons(found))

@@ -1,0 +1,168 @@
+"""`sellertrust proposal ...`: what another person has to approve, over gRPC; and the options by which verbs propose it."""
+
+import re
+import uuid
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+
+from scoring.entries.field_types import escape_unprintable
+from scoring.errors import invalid
+from sellertrust.client import Client
+from sellertrust.proposals import Proposable, ProposalClient, proposal_name
+from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
+from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
+from service.cli.common import Marketplace, client, marketplace_of
+from service.cli.output import Format, Output, cut_to_limit, emit, emit_one, format_count, say
+
+app = typer.Typer(help="Four eyes: what one person proposes and another approves.", no_args_is_help=True)
+
+Name = Annotated[
+    str, typer.Argument(metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion.")
+]
+Actor = Annotated[str, typer.Option("--actor", help="Who: a pseudonym or a role, an id.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in 1 to 500 characters.")]
+Propose = Annotated[
+    bool, typer.Option("--propose", help="Propose it for another person to approve, and do nothing else.")
+]
+
+DIGEST = re.compile(r"[0-9a-f]{12,64}")
+"""A digest, or its beginning: 12 digits tell what is looked at from all else."""
+
+
+@app.command("list")
+def list_proposals(
+    models: Annotated[
+        bool, typer.Option("--models", help="Those that concern every marketplace, as promotions do, instead.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List proposals, the latest first."""
+    with client() as (connection, settings):
+        where = "" if models else marketplace_of(marketplace, settings)
+        found = ProposalClient(connection).list_proposals(where, page_size=min(limit + 1, 1000))
+        rows = [proposal_row(one, output) for one in cut_to_limit(limit, found)]
+    emit(rows if output is Format.JSON else [{name: row[name] for name in _SUMMARY} for row in rows], output)
+
+
+_SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")
+
+
+@app.command("show")
+def show(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
+    """Show one proposal: the request, who stands behind it, and the digest by which it is approved."""
+    with client() as (connection, settings):
+        found = ProposalClient(connection).get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
+    emit_one(proposal_row(found, output), output)
+
+
+@app.command("approve")
+def approve(
+    proposal: Name,
+    digest: Annotated[str, typer.Option("--digest", help="The digest that was shown, or its first 12 digits or more.")],
+    actor: Actor,
+    reason: Reason,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Approve what another person has proposed, and what was looked at: its digest."""
+    if not DIGEST.fullmatch(digest):
+        raise invalid(
+            "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
+        )
+    with client() as (connection, settings):
+        name, asking = _full_name(proposal, marketplace_of(marketplace, settings)), ProposalClient(connection)
+        present = asking.get_proposal(name).digest
+        whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server refuses
+        found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
+    emit_one(proposal_row(found, output), output)
+
+
+@app.command("withdraw")
+def withdraw(
+    proposal: Name, actor: Actor, reason: Reason, marketplace: Marketplace = None, output: Output = Format.TABLE
+) -> None:
+    """Withdraw a proposal, or decline that of another person: nothing is done by it any more."""
+    with client() as (connection, settings):
+        name = _full_name(proposal, marketplace_of(marketplace, settings))
+        found = ProposalClient(connection).withdraw_proposal(name, actor=actor, reason=reason)
+    emit_one(proposal_row(found, output), output)
+
+
+@app.command("carry-out")
+def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
+    """Make the call that a proposal holds, once it is approved: all of it, and once however often this is called."""
+    with client() as (connection, settings):
+        asking = ProposalClient(connection)
+        found = asking.get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
+        if found.WhichOneof("request") is None:
+            raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
+        done = asking.carry_out(found)
+        while isinstance(done, DecideViolationsResponse) and done.remaining:
+            say(f"{done.decided:,} of {done.count:,} decided")
+            done = asking.carry_out(found)
+    emit_one(json_format.MessageToDict(done, preserving_proto_field_name=True), output)
+
+
+def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
+    """Propose a request, show the proposal, and say what is to be done next."""
+    found = ProposalClient(connection).create_proposal(
+        request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12]
+    )
+    emit_one(proposal_row(found, output), output)
+    say(
+        f"nothing was done; {format_count(found.persons_missing, 'person')} more to approve it: sellertrust proposal show"
+        f" {found.name}; once they have, carry it out: sellertrust proposal carry-out {found.name}"
+    )
+
+
+def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
+    """Return one proposal as a row."""
+    field = proposal.WhichOneof("request")
+    request = json_format.MessageToDict(getattr(proposal, field), preserving_proto_field_name=True) if field else {}
+    steps = [
+        {
+            "time": step.step_time.ToJsonString(),
+            "state": _state(step.state),
+            "principal": step.principal,
+            "person": step.person or None,
+            "counts": step.counts,
+            "actor": step.actor,
+            "reason": step.reason,
+        }
+        for step in proposal.steps
+    ]
+    row: dict[str, Any] = {
+        "proposal": proposal.name,
+        "state": _state(proposal.state),
+        "persons_missing": proposal.persons_missing,
+        "method": field,
+        "author": proposal.steps[0].principal,
+        "expires": proposal.expire_time.ToJsonString(),
+        "digest": proposal.digest,
+        "basis": dict(proposal.basis),
+        "erased": proposal.erased,
+    }
+    if output is Format.JSON:
+        return row | {"request": request, "steps": steps}
+    shown = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
+    texts = [f"{name} {escape_unprintable(str(value))}" for name, value in request.items()]
+    return row | {"basis": shown, "request": texts, "steps": [_step_text(step) for step in steps]}
+
+
+def _step_text(step: dict[str, Any]) -> str:
+    counts = step["counts"] or step["state"] not in {"open", "approved"}
+    who = f"{step['principal']} ({step['person'] or 'no person'}{'' if counts else ', does not count'})"
+    words = f": {escape_unprintable(step['reason'])} [{step['actor']}]" if step["actor"] else ""
+    return f"{step['time']} {step['state']} by {who}{words}"
+
+
+def _state(number: int) -> str:
+    return ProposalState.Name(ProposalState.ValueType(number)).removeprefix("PROPOSAL_STATE_").lower()
+
+
+def _full_name(proposal: str, marketplace: str) -> str:
+    return proposal if "/" in proposal else proposal_name(proposal, marketplace)

@@ -1,0 +1,179 @@
+"""Protobuf to domain and back: proposals, and the requests in them."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from scoring.entries.entry import prepare_batch
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.common import REASON, REASON_MISSING
+from scoring.errors import FieldPath, FieldViolation, InvalidInput, invalid
+from sellertrust.v1 import ledger_service_pb2, model_service_pb2, proposal_service_pb2, review_service_pb2
+from service.access.four_eyes import PERSONS
+from service.contract.asked import PROPOSABLE
+from service.contract.entries import entries_of
+from service.contract.fields import FieldErrors, timestamp
+from service.contract.resource_names import parse_marketplace, parse_model, proposal_name, seller_of
+from service.contract.review import decision_of
+from service.ledger.proposals import Proposal, Step
+from service.registry.moves import check_actor_and_reason, is_digest
+from service.review.bulk_decisions import check
+
+MAX_REQUEST_BYTES = 256 << 10
+
+Pb = proposal_service_pb2
+STATES = {
+    Step.PROPOSED: Pb.PROPOSAL_STATE_OPEN,
+    Step.APPROVED: Pb.PROPOSAL_STATE_APPROVED,
+    Step.USED: Pb.PROPOSAL_STATE_USED,
+    Step.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
+}
+_FIELDS = {method: field for field, method in PROPOSABLE.items()}
+_TYPES: dict[str, type[Message]] = {
+    "promote_model": model_service_pb2.PromoteModelRequest,
+    "decide_violations": review_service_pb2.DecideViolationsRequest,
+    "append_entries": ledger_service_pb2.AppendEntriesRequest,
+}
+_OVERRIDING = frozenset({"override", "correction"})
+M = TypeVar("M", bound=Message)
+
+
+def canonical(request: Message) -> bytes:
+    """Return a request as it is approved: serialized, without the name of a proposal."""
+    same = type(request)()
+    same.MergeFrom(request)
+    same.ClearField("proposal")
+    return same.SerializeToString(deterministic=True)
+
+
+def request_of(method: str, data: bytes) -> Message:
+    """Return the request of `Service/Method` that a proposal holds."""
+    return _TYPES[_FIELDS[method]].FromString(data)
+
+
+def is_request(proposal: Proposal, method: str, request: Message) -> bool:
+    """Return whether a request is what a proposal holds, but for the name of the proposal in it.
+
+    Both are written anew, by the same release: what another one wrote may have its fields in another order.
+    """
+    content = proposal.content
+    if content is None or content.method != method:
+        return False
+    return canonical(request_of(method, content.request)) == canonical(request)
+
+
+def check_words(request: Any, *, proposal_id: bool = False) -> None:
+    """Check who states what, and why. InvalidInput names each wrong field."""
+    wrong = [*_wrong_words(request)]
+    if proposal_id and not is_id(request.proposal_id):
+        wrong.insert(0, FieldViolation(("proposal_id",), f"must be {ID_FORM}"))
+    if wrong:
+        raise InvalidInput(wrong)
+
+
+def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Message, str]:
+    """Return the field, the request and the seller whom alone it is about (or empty) of a new proposal.
+
+    InvalidInput names each wrong field by its path, as far as that can be known before it is carried out.
+    """
+    check_words(request, proposal_id=True)
+    field = cast(str, request.WhichOneof("request"))
+    asked: Any = getattr(request, field)
+    wrong = FieldErrors()
+    if asked.proposal:
+        wrong.fields.append(FieldViolation(("proposal",), "must be empty: the proposal is what is made"))
+    if asked.ByteSize() > MAX_REQUEST_BYTES:
+        wrong.fields.append(FieldViolation((), f"must have at most {MAX_REQUEST_BYTES:,} bytes; propose it in parts"))
+    else:
+        seller = wrong.convert(_CHECKS[field], asked, now) or ""
+    if wrong.fields:
+        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in wrong.fields)
+    return field, asked, seller
+
+
+def _wrong_words(request: Any) -> list[FieldViolation]:
+    wrong = []
+    if not is_id(request.actor):
+        wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
+    if not request.reason or REASON.describe_error(request.reason) is not None:
+        wrong.append(FieldViolation(("reason",), REASON_MISSING))
+    return wrong
+
+
+def _check_promotion(request: Any, _: int) -> str:
+    if not is_digest(parse_model(request.name, "name")):
+        text = "must be models/{digest} with the whole digest, 64 digits: an alias may point elsewhere by then"
+        raise invalid("name", text)
+    check_actor_and_reason(
+        actor=request.actor, reason=request.reason, override=request.override, sign_off=request.sign_off
+    )
+    return ""
+
+
+def _check_decision(request: Any, _: int) -> str:
+    marketplace = parse_marketplace(request.parent, "parent")
+    if not request.execute:
+        raise invalid("execute", "must be set: a dry run needs no approval")
+    check(decision_of(marketplace, request))
+    return seller_of(request.seller, marketplace, "seller") if request.seller else ""
+
+
+def _check_entries(request: Any, now: int) -> str:
+    """Return the seller of a batch of overrides and corrections."""
+    marketplace = parse_marketplace(request.parent, "parent")
+    wrong: list[FieldViolation] = []
+    for index, entry in enumerate(request.entries):
+        path: FieldPath = ("entries", index)
+        if entry.WhichOneof("fact") not in _OVERRIDING:
+            wrong.append(FieldViolation((*path, "fact"), "must be an override, or the correction of one"))
+        elif not entry.seller or entry.seller != request.entries[0].seller:
+            wrong.append(
+                FieldViolation((*path, "seller"), "must be the same in all entries: propose each seller's own")
+            )
+    if wrong:
+        raise InvalidInput(wrong)
+    entries = entries_of(marketplace, request.entries)
+    prepare_batch(entries, now)
+    return entries[0].seller
+
+
+_CHECKS = {"promote_model": _check_promotion, "decide_violations": _check_decision, "append_entries": _check_entries}
+
+
+def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:
+    """Return a proposal. `persons`: by step, the person whom the caller shows, and the one whom it puts behind it."""
+    count = sum(1 for _, counted in persons if counted)
+    message = Pb.Proposal(
+        name=proposal_name(proposal.marketplace, proposal.proposal),
+        state=state_of(proposal, count),
+        persons_missing=max(0, PERSONS - count),
+        digest=proposal.digest,
+        expire_time=timestamp(proposal.expire_time),
+        erased=proposal.content is None,
+    )
+    for taken, (person, counted) in zip(proposal.steps, persons, strict=True):
+        message.steps.add(
+            state=STATES[taken.step],
+            principal=taken.principal,
+            person=person,
+            counts=bool(counted),
+            actor=taken.actor,
+            reason=taken.reason,
+            step_time=timestamp(taken.step_time),
+        )
+    if (content := proposal.content) is not None:
+        message.basis.update(content.basis)
+        getattr(message, _FIELDS[content.method]).ParseFromString(content.request)
+    return message
+
+
+def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
+    """Return where a proposal stands with so many persons behind it."""
+    if proposal.has(Step.WITHDRAWN):
+        return Pb.PROPOSAL_STATE_WITHDRAWN
+    if proposal.has(Step.USED):
+        return Pb.PROPOSAL_STATE_USED
+    if proposal.is_expired:
+        return Pb.PROPOSAL_STATE_EXPIRED
+    return Pb.PROPOSAL_STATE_APPROVED if persons >= PERSONS else Pb.PROPOSAL_STATE_OPEN

@@ -1,0 +1,43 @@
+"""Promotions that two persons approved: what they rest upon, that each is done once, and what a rollback may not do."""
+
+from collections.abc import Sequence
+
+from scoring.errors import ApprovalRequired, ProposalClosed
+from service.call_context import Approval
+from service.registry.gates import GATES
+from service.registry.moves import CHAMPION, Move, aliases_of, figure_of
+
+GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
+"""The figure that holds the SHA-256 of a model's gates."""
+
+
+def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
+    """Return what a promotion is decided upon: the champion, and the SHA-256 of the model's gates; empty without."""
+    champion = aliases_of(moves).get(CHAMPION) or ""
+    return {"champion": champion, GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or "")}
+
+
+def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
+    """Refuse a promotion whose basis is not that of its proposal any more. ProposalClosed says what has changed."""
+    present = basis_of(moves, digest)
+    changed = [name for name, value in present.items() if approval.basis.get(name) != value]
+    if changed:
+        words = {"champion": "another model is champion by now", GATES_FIGURE: "the model has other gates by now"}
+        text = f"{' and '.join(words[name] for name in changed)} than when this was proposed; propose it anew"
+        raise ProposalClosed(text, {"proposal": approval.proposal, "state": "OUTDATED"})
+
+
+def is_done_by(moves: Sequence[Move], proposal: str) -> bool:
+    """Return whether a proposal has promoted already."""
+    return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
+
+
+def refuse_return(moves: Sequence[Move]) -> None:
+    """Refuse a rollback of a rollback: what was taken back comes back by a promotion. ApprovalRequired."""
+    last = [move for move in moves if move.alias == CHAMPION][-1]
+    if last.figures.get("rollback") == "yes":
+        text = (
+            "the present champion came by a rollback, and another one would bring back what that took back, which needs"
+            " approval here; propose its promotion"
+        )
+        raise ApprovalRequired(text, {"right": "models", "proposal": "", "persons_missing": "2"})

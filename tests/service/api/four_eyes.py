@@ -1,0 +1,185 @@
+"""A server that asks for four eyes, on SQLite or PostgreSQL, with persons, services and strangers who call it."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.proposals import ProposalClient
+from sellertrust.requests import invoke
+from sellertrust.review import ReviewClient, decide_request
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.model_service_pb2 import PromoteModelRequest
+from sellertrust.v1.proposal_service_pb2 import Proposal
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+from tests.builders import Clock
+from tests.callers import Authority, Shown, grant, write_grants
+from tests.scoring.worlds import policy
+from tests.servers import MARKET, settings_of
+
+EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
+RIGHTS = ["append", "decide", "bulk_decide", "override", "models", "read_models", "read_ledger", "propose", "approve"]
+PERSONS = {
+    "anna": ["dns:anna.example", "dns:anna-laptop.example"],
+    "bert": ["dns:bert.example"],
+    "carl": ["dns:carl.example"],
+}
+"""Who is a person, by which names. `robot`, `crawler` and `anna-secret` may do all that they may, and are nobody."""
+
+FOUR_EYES = '[[four_eyes]]\nrights = ["models", "override", "bulk_decide"]\nmarketplaces = ["*"]\nhours = 2\n'
+UNTIL = datetime.now(UTC) + timedelta(days=10)
+SAID = {"actor": "a-1", "reason": "so"}
+
+
+def persons(**names: list[str]) -> str:
+    """Tables of persons in a grants file."""
+    return "".join(f'[[persons]]\nperson = "{one}"\nprincipals = {shown}\n' for one, shown in names.items())
+
+
+ALL = grant("dns:*.example", RIGHTS, **EVERY)
+
+
+class World:
+    """A server that asks for four eyes; `world("anna")` is a client of Anna's."""
+
+    def __init__(self, address: str, folder: Path, authority: Authority, ledger: Ledger, clock: Clock) -> None:
+        self.address, self.ledger, self.clock = address, ledger, clock
+        self.registry = Registry(folder / "registry")
+        self.log = io.StringIO()
+        self.audit = folder / "audit"
+        self._grants, self._authority = folder / "grants.toml", authority
+        self._shown: dict[str, Shown] = {}
+        self._clients: dict[str, Client] = {}
+
+    def __call__(self, name: str) -> Client:
+        if name not in self._clients:
+            shown = self._shown.setdefault(name, self._authority.certificate(dns=[f"{name}.example"]))
+            self._clients[name] = Client(self.address, **shown.options(), service_config="{}", deadline_seconds=60)
+        return self._clients[name]
+
+    def proposals(self, name: str) -> ProposalClient:
+        return ProposalClient(self(name))
+
+    def by_token(self, name: str, token: Path) -> ProposalClient:
+        """A client that shows a certificate and a token at once."""
+        self(name)
+        both = self._clients[f"{name} {token}"] = Client(
+            self.address, **self._shown[name].options(), token=token, service_config="{}", deadline_seconds=60
+        )
+        return ProposalClient(both)
+
+    def raw_append(self, name: str, request: AppendEntriesRequest, proposal: str) -> None:
+        """Append a request as it is, unknown fields and all."""
+        request.proposal = proposal
+        invoke(LedgerServiceStub(self(name).channel).AppendEntries, request, 60)
+
+    def raw_decide(self, name: str, request: DecideViolationsRequest) -> None:
+        invoke(ReviewServiceStub(self(name).channel).DecideViolations, request, 60)
+
+    def review(self, name: str) -> ReviewClient:
+        return ReviewClient(self(name))
+
+    def propose(self, name: str, request: Any, **options: Any) -> Proposal:
+        return self.proposals(name).create_proposal(request, **SAID, **options)
+
+    def approve(self, name: str, proposal: Proposal, **options: Any) -> Proposal:
+        return self.proposals(name).approve_proposal(proposal.name, proposal.digest, **(SAID | options))
+
+    def agreed(self, request: Any, author: str = "anna", approver: str = "bert") -> Proposal:
+        """A proposal that another person has approved."""
+        return self.approve(approver, self.propose(author, request))
+
+    def rule(self, *tables: str) -> None:
+        """Write another grants file, and wait until the server has taken it over."""
+        seen = self.log.getvalue().count("grants taken over")
+        write_grants(self._grants, *tables)
+        end = time.monotonic() + 20
+        while self.log.getvalue().count("grants taken over") == seen:
+            assert time.monotonic() < end, self.log.getvalue()
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+
+@contextmanager
+def world(url: str, folder: Path, *tables: str) -> Iterator[World]:
+    """A server over the ledger at a URL, with these grants; by default everybody may do everything, with four eyes."""
+    authority, clock = Authority(folder), Clock(time.time_ns() // 1_000)
+    write_grants(folder / "grants.toml", *(tables or (ALL, persons(**PERSONS), FOUR_EYES)))
+    settings = settings_of(
+        data_dir=folder,
+        grants=folder / "grants.toml",
+        audit_file=folder / "audit",
+        socket=folder / "s",
+        **authority.server_settings(),
+    )
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger.open(url, create=True, clock=clock))
+        found = World("", folder, authority, ledger, clock)
+        scorer = build_scorer(ledger, policy(), found.registry)
+        server = stack.enter_context(Server(settings, ledger, scorer, log=make_log("json", "debug", found.log)))
+        found.address = server.address
+        stack.callback(found.close)
+        yield found
+
+
+def override(entry_id: str = "o-1", seller: str = "s-1", **fields: Any) -> entry_pb2.Entry:
+    """An override that sets a seller's tier for ten days."""
+    entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
+    entry.override.CopyFrom(entry_pb2.OverrideImposed(**({"tier": entry_pb2.TIER_EXEMPLARY, **SAID} | fields)))
+    entry.override.until.FromDatetime(UNTIL)
+    return entry
+
+
+def overrides(*entries: entry_pb2.Entry) -> AppendEntriesRequest:
+    return AppendEntriesRequest(parent=f"marketplaces/{MARKET}", entries=entries or [override()])
+
+
+def promotion(digest: str, **fields: Any) -> PromoteModelRequest:
+    return PromoteModelRequest(name=f"models/{digest}", **(SAID | fields))
+
+
+def bulk(world: World, decision_id: str = "d-1", **fields: Any) -> DecideViolationsRequest:
+    """The request of a bulk decision, after its dry run."""
+    asked = {"notifier": "brand-1", "decision_id": decision_id, **SAID, **fields}
+    shown = world.review("anna").decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **asked)
+    return decide_request(
+        MARKET, entry_pb2.ACTION_DISMISS, **asked, execute=True, expected_count=shown.count, etag=shown.etag
+    )
+
+
+def refused(
+    code: str, reason: str, call: Callable[..., Any], /, *arguments: Any, **options: Any
+) -> SellertrustCallError:
+    """The refusal of a call."""
+    with pytest.raises(SellertrustCallError) as caught:
+        call(*arguments, **options)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode[code], reason), caught.value
+    return caught.value
+
+
+def needs_approval(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> dict[str, str]:
+    """The metadata of the refusal of a call that two persons must stand behind."""
+    return dict(refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", call, *arguments, **options).metadata)
+
+
+def closed(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> str:
+    """Why a proposal is no more: the state in the refusal."""
+    return str(refused("FAILED_PRECONDITION", "PROPOSAL_CLOSED", call, *arguments, **options).metadata["state"])

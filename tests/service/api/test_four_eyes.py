@@ -1,0 +1,239 @@
+"""Four eyes: what needs two persons is proposed by one, approved by another, and then done, on either database."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from sellertrust.v1.proposal_service_pb2 import ProposalState
+from tests.callers import grant
+from tests.servers import MARKET, identity, violation
+from tests.service.api.four_eyes import (
+    ALL,
+    EVERY,
+    FOUR_EYES,
+    PERSONS,
+    SAID,
+    World,
+    bulk,
+    closed,
+    needs_approval,
+    override,
+    overrides,
+    persons,
+    promotion,
+    refused,
+    world,
+)
+from tests.service.registry.models import evaluated, gate, gates_json, publish
+
+PARENT = f"marketplaces/{MARKET}"
+
+
+@pytest.fixture
+def eyes(url: str, tmp_path: Path) -> Iterator[World]:
+    with world(url, tmp_path) as found:
+        yield found
+
+
+def state(name: str) -> int:
+    return int(ProposalState.Value(f"PROPOSAL_STATE_{name}"))
+
+
+def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World) -> None:
+    """The same call again changes nothing; what the proposal shows names everybody."""
+    request = overrides()
+    assert needs_approval(eyes("anna").append_entries, MARKET, request.entries) == {
+        "right": "override", "proposal": "", "persons_missing": "2",
+    }  # fmt: skip
+    proposal = eyes.propose("anna", request, proposal_id="p-1")
+    assert (proposal.name, proposal.state, proposal.persons_missing) == (
+        f"marketplaces/{MARKET}/proposals/p-1", state("OPEN"), 1,
+    )  # fmt: skip
+    named = {"proposal": proposal.name}
+    assert needs_approval(eyes("anna").append_entries, MARKET, request.entries, **named) == {
+        "right": "override", "proposal": proposal.name, "persons_missing": "1",
+    }  # fmt: skip
+    approved = eyes.approve("bert", proposal)
+    assert (approved.state, approved.persons_missing) == (state("APPROVED"), 0)
+    assert approved.append_entries == request
+    [first] = eyes("anna").append_entries(MARKET, request.entries, **named)
+    [again] = eyes("robot").append_entries(MARKET, request.entries, **named)
+    assert (first.already_present, again.already_present, first.sequence) == (False, True, again.sequence)
+    shown = eyes.proposals("carl").get_proposal(proposal.name)
+    assert shown.state == state("USED")
+    assert [(step.state, step.principal, step.person, step.counts) for step in shown.steps] == [
+        (state("OPEN"), "dns:anna.example", "anna", True),
+        (state("APPROVED"), "dns:bert.example", "bert", True),
+        (state("USED"), "dns:anna.example", "anna", False),
+    ]
+    assert (shown.steps[1].actor, shown.steps[1].reason) == (SAID["actor"], SAID["reason"])
+
+
+def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_needs_none(eyes: World) -> None:
+    eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
+    request = bulk(eyes)
+    asked = {name: getattr(request, name) for name in ("notifier", "decision_id", "expected_count", "etag")}
+    asked |= {**SAID, "execute": True}
+    decide = eyes.review("anna").decide_violations
+    assert needs_approval(decide, MARKET, entry_pb2.ACTION_DISMISS, **asked)["right"] == "bulk_decide"
+    proposal = eyes.agreed(request)
+    done = decide(MARKET, entry_pb2.ACTION_DISMISS, **asked, proposal=proposal.name)
+    assert (done.decided, done.remaining) == (3, 0)
+    again = decide(MARKET, entry_pb2.ACTION_DISMISS, **asked, proposal=proposal.name)
+    assert (again.decided, again.remaining, again.etag) == (3, 0, done.etag)
+
+
+def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
+    """A call again, after somebody has rolled back, promotes nothing."""
+    first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
+    assert needs_approval(eyes("anna").promote_model, second, **SAID)["right"] == "models"
+    proposal = eyes.agreed(promotion(second))
+    assert dict(proposal.basis) == {"champion": first, "gates_sha256": eyes.registry.basis(second)["gates_sha256"]}
+    for _ in range(2):
+        done = eyes("robot").promote_model(second, **SAID, proposal=proposal.name)
+        assert done.champion == f"models/{second}"
+    [move] = [move for move in eyes.registry.history() if move.figures.get("proposal")]
+    assert (move.digest, move.figures["proposal"]) == (second, proposal.name)
+    eyes("carl").rollback_model(**SAID)
+    assert eyes("robot").promote_model(second, **SAID, proposal=proposal.name).champion == f"models/{first}"
+    assert eyes.registry.champion() == first
+
+
+def test_an_emergency_rollback_waits_for_nobody_and_is_written_down(eyes: World) -> None:
+    """In the log and the audit file; but what it took back comes back by an approved promotion alone."""
+    first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
+    proposal = eyes.agreed(promotion(second))
+    eyes("anna").promote_model(second, **SAID, proposal=proposal.name)
+    assert eyes("carl").rollback_model(**SAID).champion == f"models/{first}"
+    assert needs_approval(eyes("carl").rollback_model, **SAID, champion=first)["right"] == "models"
+    assert eyes.registry.champion() == first
+    assert eyes("carl").rollback_model(**SAID, champion=second).champion == f"models/{first}"  # a retry of the first
+    again = eyes.agreed(promotion(second), author="bert", approver="carl")
+    assert eyes("bert").promote_model(second, **SAID, proposal=again.name).champion == f"models/{second}"
+    lines = [json.loads(line) for line in eyes.audit.read_text().splitlines()]
+    rollback = next(line for line in lines if line.get("method") == "ModelService/RollbackModel")
+    assert (rollback["caller"], rollback["approval"]) == ("dns:carl.example", "emergency")
+    assert "let in without approval, as an emergency" in eyes.log.getvalue()
+
+
+def test_the_audit_file_and_the_log_name_proposal_author_and_approver(eyes: World) -> None:
+    proposal = eyes.agreed(overrides())
+    eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
+    lines = [json.loads(line) for line in eyes.audit.read_text().splitlines()]
+    [line] = [line for line in lines if line.get("method") == "LedgerService/AppendEntries"]
+    assert line["approval"] == {
+        "proposal": proposal.name, "basis": {}, "author": "dns:anna.example", "approvers": ["dns:bert.example"],
+    }  # fmt: skip
+    [approval] = [line for line in lines if line.get("method") == "ProposalService/ApproveProposal"]
+    assert (approval["caller"], approval["acted"]["name"]) == ("dns:bert.example", proposal.name)
+    assert approval["acted"]["digest"] == proposal.digest
+    [made] = [line for line in lines if line.get("method") == "ProposalService/CreateProposal"]
+    assert made["acted"]["append_entries"]["entries"][0]["entry_id"] == "o-1"
+    logged = [json.loads(line) for line in eyes.log.getvalue().splitlines()]
+    assert [line["caller"] for line in logged if line.get("proposal") == proposal.name] == ["dns:robot.example"]
+
+
+def test_what_a_service_proposes_takes_two_persons(eyes: World) -> None:
+    proposal = eyes.propose("robot", overrides())
+    assert proposal.persons_missing == 2
+    assert eyes.approve("anna", proposal).persons_missing == 1
+    assert eyes.approve("anna-laptop", proposal).persons_missing == 1  # the same person
+    assert needs_approval(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name)
+    assert eyes.approve("bert", proposal).persons_missing == 0
+    eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
+
+
+def test_proposals_are_listed_the_latest_first_and_by_marketplace(eyes: World) -> None:
+    digest = publish(eyes.registry, parts=evaluated(0, 0.7))
+    made = [eyes.propose("anna", overrides(override(f"o-{n}"))).name for n in range(3)]
+    promoted = eyes.propose("anna", promotion(digest))
+    listed = eyes.proposals("bert").list_proposals(MARKET, page_size=2)
+    assert [one.name for one in listed] == made[::-1]
+    assert [one.name for one in eyes.proposals("bert").list_proposals()] == [promoted.name]
+    assert promoted.name.startswith("proposals/")
+
+
+def test_a_proposal_made_again_is_the_same_and_another_one_needs_another_id(eyes: World) -> None:
+    first = eyes.propose("anna", overrides(), proposal_id="p-1")
+    assert eyes.propose("anna", overrides(), proposal_id="p-1") == first
+    differs = ("ALREADY_EXISTS", "ENTRY_CONTENT_DIFFERS", eyes.propose, "anna", overrides(override("o-2")))
+    assert refused(*differs, proposal_id="p-1").metadata == {"entry_id": "p-1"}
+
+
+def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
+    proposal = eyes.agreed(overrides())
+    withdrawn = eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
+    assert withdrawn == eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
+    assert closed(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name) == "WITHDRAWN"
+    assert closed(eyes.approve, "carl", proposal) == "WITHDRAWN"
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (AppendEntriesRequest(parent=PARENT), "append_entries.entries"),
+        (overrides(override(), identity("i-1", "s-1")), "append_entries.entries[1].fact"),
+        (overrides(override(), override("o-2", "s-2")), "append_entries.entries[1].seller"),
+        (overrides(override(reason="")), "append_entries.entries[0].override.reason"),
+        (AppendEntriesRequest(parent="nowhere", entries=[override()]), "append_entries.parent"),
+        (AppendEntriesRequest(parent=PARENT, entries=[override()], proposal="x"), "append_entries.proposal"),
+        (promotion("champion"), "promote_model.name"),
+        (promotion("a" * 64, reason=""), "promote_model.reason"),
+    ],
+)  # fmt: skip
+def test_what_could_never_be_carried_out_is_refused_when_it_is_proposed(tmp_path: Path, request_, field: str) -> None:
+    """A dry run too; the field is named by its path."""
+    with world(f"sqlite:///{tmp_path}/l.db", tmp_path) as eyes:
+        error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", request_)
+        assert error.fields[0][0] == field
+
+
+def test_only_what_the_grants_file_says_needs_two(url: str, tmp_path: Path) -> None:
+    """Overrides of one marketplace alone; promotions and the rest as ever. A named proposal is held to all the same."""
+    rules = '[[four_eyes]]\nrights = ["override"]\nmarketplaces = ["other"]\n'
+    with world(url, tmp_path, ALL, persons(**PERSONS), rules) as eyes:
+        digest = publish(eyes.registry, parts=evaluated(0, 0.7))
+        eyes("robot").promote_model(digest, **SAID)
+        eyes("robot").append_entries(MARKET, [override()])
+        other = override("o-2")
+        other.seller = "marketplaces/other/sellers/s-1"
+        needs_approval(eyes("robot").append_entries, "other", [other])
+        proposal = eyes.propose("anna", overrides(override("o-3")))
+        assert needs_approval(eyes("anna").append_entries, MARKET, [override("o-3")], proposal=proposal.name)
+        missing = {"proposal": "proposals/none"}
+        refused("NOT_FOUND", "PROPOSAL_NOT_FOUND", eyes("anna").append_entries, MARKET, [override("o-3")], **missing)
+
+
+def test_who_may_propose_and_approve_is_granted(url: str, tmp_path: Path) -> None:
+    """A proposal needs what its request needs besides; who may only propose approves nothing, and the other way round."""
+    grants = (
+        grant("dns:anna.example", ["propose", "override"], **EVERY)
+        + grant("dns:bert.example", ["approve", "override"], **EVERY)
+        + grant("dns:carl.example", ["propose"], marketplaces=["other"])
+    )
+    with world(url, tmp_path, grants, persons(**PERSONS), FOUR_EYES) as eyes:
+        proposal = eyes.propose("anna", overrides())
+        denied = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
+        refused(*denied, eyes.propose, "anna", promotion("a" * 64))
+        refused(*denied, eyes.propose, "bert", overrides())
+        refused(*denied, eyes.approve, "anna", proposal)
+        refused(*denied, eyes.proposals("carl").get_proposal, proposal.name)
+        refused(*denied, eyes.proposals("carl").get_proposal, f"marketplaces/{MARKET}/proposals/absent")
+        refused(*denied, lambda: [*eyes.proposals("carl").list_proposals()])
+        assert eyes.approve("bert", proposal).persons_missing == 0
+
+
+def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
+    publish(eyes.registry, parts=evaluated(0, 0.7))
+    beside = {"gates.json": gates_json(gate("size", ok=False))}
+    second = publish(eyes.registry, parts=evaluated(1, 0.7), attachments=beside)
+    proposal = eyes.agreed(promotion(second))
+    failed = ("FAILED_PRECONDITION", "GATES_FAILED")
+    refused(*failed, eyes("anna").promote_model, second, **SAID, proposal=proposal.name)
+    signed = eyes.agreed(promotion(second, override="Carl"))
+    needs_approval(eyes("anna").promote_model, second, **SAID, override="Dora", proposal=signed.name)
+    eyes("anna").promote_model(second, **SAID, override="Carl", proposal=signed.name)

@@ -1,0 +1,294 @@
+"""Four eyes under attack: one person who wants to be two, and a world that changes between approval and call."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.time import SECOND
+from sellertrust.client import SellertrustCallError
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from tests.callers import TokenIssuer, grant
+from tests.servers import MARKET, identity, violation
+from tests.service.api.four_eyes import (
+    ALL,
+    EVERY,
+    FOUR_EYES,
+    PERSONS,
+    RIGHTS,
+    SAID,
+    World,
+    bulk,
+    closed,
+    needs_approval,
+    override,
+    overrides,
+    persons,
+    promotion,
+    refused,
+    world,
+)
+from tests.service.registry.models import evaluated, gate, gates_json, publish
+
+DENIED = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
+
+
+@pytest.fixture
+def eyes(url: str, tmp_path: Path) -> Iterator[World]:
+    with world(url, tmp_path) as found:
+        yield found
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What each of the calls gives, or the error that it raises, all begun together."""
+    ready = threading.Barrier(len(calls))
+
+    def call(one: Callable[[], Any]) -> Any:
+        ready.wait()
+        try:
+            return one()
+        except SellertrustCallError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [*threads.map(call, calls)]
+
+
+def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World) -> None:
+    """Neither by a name that the file says is the same person's, nor by one that it does not know."""
+    proposal = eyes.propose("anna", overrides())
+    for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
+        refused(*DENIED, eyes.approve, name, proposal)
+    hidden = eyes.propose("anna-secret", overrides(override("o-2")))
+    assert eyes.approve("anna", hidden).persons_missing == 1
+    assert eyes.approve("anna-laptop", hidden).persons_missing == 1
+    for name, entry in ((proposal.name, override()), (hidden.name, override("o-2"))):
+        needs_approval(eyes("anna").append_entries, MARKET, [entry], proposal=name)
+    assert len(eyes.proposals("anna").get_proposal(hidden.name).steps) == 2
+    # Even once the file says whose the name is: the author and the one who approved are then one person.
+    eyes.rule(ALL, persons(**(PERSONS | {"anna": [*PERSONS["anna"], "dns:anna-secret.example"]})), FOUR_EYES)
+    found = needs_approval(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=hidden.name)
+    assert found["persons_missing"] == "1"
+
+
+def test_two_services_are_no_two_persons(eyes: World) -> None:
+    proposal = eyes.propose("robot", overrides())
+    refused(*DENIED, eyes.approve, "crawler", proposal)
+    refused(*DENIED, eyes.approve, "robot", proposal)
+    needs_approval(eyes("robot").append_entries, MARKET, [override()], proposal=proposal.name)
+
+
+def test_a_call_that_shows_two_persons_is_neither(tmp_path: Path) -> None:
+    """A certificate of Anna's with a token of Bert's: somebody has both, and that may be Anna."""
+    issuer = TokenIssuer(tmp_path)
+    names = {"anna": ["dns:anna.example"], "bert": ["jwt:https://login.example#bert"], "carl": ["dns:carl.example"]}
+    tables = (
+        issuer.table(["*"]),
+        ALL,
+        grant("jwt:https://login.example#*", RIGHTS, **EVERY),
+        persons(**names),
+        FOUR_EYES,
+    )
+    with world(f"sqlite:///{tmp_path}/l.db", tmp_path, *tables) as eyes:
+        proposal = eyes.propose("anna", overrides())
+        both = eyes.by_token("anna", issuer.token_file("bert"))
+        refused(*DENIED, both.approve_proposal, proposal.name, proposal.digest, **SAID)
+        mine = both.create_proposal(overrides(override("o-2")), **SAID)
+        assert (mine.persons_missing, mine.steps[0].person) == (2, "")
+        assert eyes.approve("anna", mine).persons_missing == 1
+        service = eyes.by_token("robot", issuer.token_file("bert"))
+        assert service.approve_proposal(proposal.name, proposal.digest, **SAID).persons_missing == 0
+
+
+def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
+    """To the last field, of just this method and marketplace."""
+    proposal = eyes.agreed(overrides())
+    named = {"proposal": proposal.name}
+    harsher = override(tier=entry_pb2.TIER_PROBATION)
+    for entries in (
+        [harsher],
+        [override(), override("o-2")],
+        [override(actor="b-1")],
+        [override("o-2")],
+        [override(), override()],
+    ):
+        metadata = needs_approval(eyes("anna").append_entries, MARKET, entries, **named)
+        assert metadata["persons_missing"] == "0"
+    elsewhere = override()
+    elsewhere.seller = "marketplaces/other/sellers/s-1"
+    needs_approval(eyes("anna").append_entries, "other", [elsewhere], **named)
+    needs_approval(eyes("anna").promote_model, "a" * 64, **SAID, **named)
+    unknown = AppendEntriesRequest.FromString(overrides().SerializeToString() + b"\xfa\x7f\x01x")  # a field of tomorrow
+    needs_approval(eyes.raw_append, "anna", unknown, proposal.name)
+    eyes("anna").append_entries(MARKET, [override()], **named)
+
+
+def test_what_was_looked_at_is_what_is_approved(eyes: World) -> None:
+    """By its digest: another one, or none, approves nothing."""
+    proposal, other = (eyes.propose("anna", overrides(override(name))) for name in ("o-1", "o-2"))
+    for digest in (other.digest, "", proposal.digest[:12]):
+        approve = eyes.proposals("bert").approve_proposal
+        assert closed(approve, proposal.name, digest, **SAID) == "OUTDATED"
+    assert eyes.proposals("bert").get_proposal(proposal.name).persons_missing == 1
+
+
+def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
+    """Not one that was approved and used in time either."""
+    open_, approved = eyes.propose("anna", overrides()), eyes.agreed(overrides(override("o-2")))
+    eyes.clock.now += 7_200 * SECOND - 1
+    eyes("anna").append_entries(MARKET, [override("o-2")], proposal=approved.name)
+    eyes.clock.now += 1
+    assert closed(eyes.approve, "bert", open_) == "EXPIRED"
+    assert closed(eyes.proposals("anna").withdraw_proposal, open_.name, **SAID) == "EXPIRED"
+    assert closed(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=approved.name) == "EXPIRED"
+
+
+def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
+    """Nor whoever is not granted any more to approve, or what was proposed; once they are again, they count again."""
+    proposal = eyes.agreed(overrides())
+    use = {"proposal": proposal.name}
+    without_bert = {name: shown for name, shown in PERSONS.items() if name != "bert"}
+    fewer = [right for right in RIGHTS if right != "approve"]
+    no_overrides = [right for right in RIGHTS if right != "override"]
+    others = "".join(grant(f"dns:{name}.example", RIGHTS, **EVERY) for name in ("anna", "carl", "robot"))
+    for tables, missing in (
+        ((ALL, persons(**without_bert), FOUR_EYES), "1"),
+        ((others, grant("dns:bert.example", fewer, **EVERY), persons(**PERSONS), FOUR_EYES), "1"),
+        (
+            (
+                others.replace("anna", "bert"),
+                grant("dns:anna.example", no_overrides, **EVERY),
+                persons(**PERSONS),
+                FOUR_EYES,
+            ),
+            "1",
+        ),
+        (
+            (
+                ALL,
+                persons(**(PERSONS | {"anna": ["dns:anna.example", "dns:bert.example"], "bert": ["dns:b.example"]})),
+                FOUR_EYES,
+            ),
+            "1",
+        ),
+    ):
+        eyes.rule(*tables)
+        assert needs_approval(eyes("robot").append_entries, MARKET, [override()], **use)["persons_missing"] == missing
+    eyes.rule(ALL, persons(**PERSONS), FOUR_EYES)
+    eyes("robot").append_entries(MARKET, [override()], **use)
+
+
+def test_two_approvals_at_once_are_both_on_record_and_one_person_counts_once(eyes: World) -> None:
+    proposal = eyes.propose("robot", overrides())
+    found = at_once(
+        *(lambda name=name: eyes.approve(name, proposal) for name in ("anna", "anna-laptop", "anna", "bert"))
+    )
+    assert [error for error in found if isinstance(error, SellertrustCallError)] == []
+    shown = eyes.proposals("carl").get_proposal(proposal.name)
+    assert sorted(step.person for step in shown.steps if step.counts) == ["anna", "bert"]
+    assert len(shown.steps) == 3
+
+
+def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) -> None:
+    """Either the call was let in before, and the proposal says so, or it is refused and nothing is appended."""
+    for number in range(4):
+        entry = override(f"o-{number}")
+        proposal = eyes.agreed(overrides(entry))
+        used, withdrawn = at_once(
+            lambda entry=entry, proposal=proposal: eyes("anna").append_entries(MARKET, [entry], proposal=proposal.name),
+            lambda proposal=proposal: eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID),
+        )
+        names = [step.state for step in withdrawn.steps]
+        assert (len(names) == 4) == (not isinstance(used, SellertrustCallError))
+        listed = [one.entry_id for one in eyes("anna").list_entries(MARKET)]
+        assert (entry.entry_id in listed) == (len(names) == 4)
+
+
+def test_a_promotion_called_many_times_at_once_promotes_once(eyes: World) -> None:
+    publish(eyes.registry, parts=evaluated(0, 0.7))
+    second = publish(eyes.registry, parts=evaluated(1, 0.7))
+    proposal = eyes.agreed(promotion(second))
+    call = lambda: eyes("anna").promote_model(second, **SAID, proposal=proposal.name)  # noqa: E731
+    found = at_once(call, call, call)
+    assert [one.champion for one in found] == [f"models/{second}"] * 3
+    assert len([move for move in eyes.registry.history() if move.figures.get("proposal")]) == 1
+
+
+def test_a_promotion_is_refused_once_another_model_is_champion_or_its_gates_are_others(eyes: World) -> None:
+    _, second, third = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in range(3))
+    waits, promoted = eyes.agreed(promotion(second)), eyes.agreed(promotion(third))
+    eyes("anna").promote_model(third, **SAID, proposal=promoted.name)
+    assert closed(eyes("anna").promote_model, second, **SAID, proposal=waits.name) == "OUTDATED"
+    again = eyes.agreed(promotion(second, override="Carl"))
+    publish(eyes.registry, parts=evaluated(1, 0.7), attachments={"gates.json": gates_json(gate("size", ok=False))})
+    assert closed(eyes("anna").promote_model, second, **SAID, override="Carl", proposal=again.name) == "OUTDATED"
+    assert eyes.registry.champion() == third
+
+
+def test_a_bulk_decision_whose_selection_has_grown_is_refused(eyes: World) -> None:
+    eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(3)])
+    request = bulk(eyes)
+    proposal = eyes.agreed(request)
+    eyes("robot").append_entries(MARKET, [violation("v-9", "s-1", notifier="brand-1")])
+    refused("FAILED_PRECONDITION", "SELECTION_CHANGED", eyes.proposals("anna").carry_out, proposal)
+    narrower = bulk(eyes, "d-1", sample_fraction=0.9)
+    narrower.proposal = proposal.name
+    needs_approval(eyes.raw_decide, "anna", narrower)
+
+
+def test_there_is_no_way_around_by_a_stream_or_a_correction(eyes: World) -> None:
+    """An override in a stream, or voided by one person; corrections of other entries go as ever."""
+    proposal = eyes.agreed(overrides())
+    eyes("anna").append_entries(
+        MARKET,
+        [
+            override(),
+        ],
+        proposal=proposal.name,
+    )
+    eyes("anna").append_entries(MARKET, [identity("i-1", "s-1")])
+    ended = lambda: next(iter(eyes("anna").stream_entries(MARKET, [[override("o-2")]])))  # noqa: E731
+    refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", ended)
+    void = {"correction": entry_pb2.CORRECTION_KIND_VOID, **SAID}
+    for entry_id in ("o-1", "not-yet"):
+        needs_approval(eyes("anna").append_entries, MARKET, [correction(entry_id, **void)])
+    eyes("anna").append_entries(MARKET, [correction("i-1", **void), identity("i-2", "s-1"), correction("i-2", **void)])
+    voided = eyes.agreed(overrides(correction("o-1", **void)))
+    eyes.proposals("robot").carry_out(voided)
+    assert "c-o-1" in [one.entry_id for one in eyes("anna").list_entries(MARKET)]
+
+
+def correction(entry_id: str, **fields: Any) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=f"c-{entry_id}", seller=override().seller)
+    entry.correction.CopyFrom(entry_pb2.EntryCorrected(entry=entry_id, **fields))
+    return entry
+
+
+def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) -> None:
+    """And the request, so that it is approved and used no more; that there was one stays."""
+    secret = override(reason="he is a thief")
+    proposal = eyes.agreed(overrides(secret))
+    eyes("anna").append_entries(MARKET, [secret], proposal=proposal.name)
+    eyes.ledger.erase(MARKET, "s-1", actor="op", entry_id="e-1")
+    shown = eyes.proposals("anna").get_proposal(proposal.name)
+    assert (shown.erased, shown.WhichOneof("request"), shown.digest) == (True, None, "")
+    assert (shown.steps[0].principal, shown.steps[0].reason) == ("dns:anna.example", "")
+    assert closed(eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name) == "ERASED"
+    assert closed(eyes.approve, "carl", shown) == "ERASED"
+
+
+def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp_path: Path) -> None:
+    """The texts are neither in the database as they are, nor in the log or the audit file."""
+    with world(url, tmp_path) as eyes:
+        proposal = eyes.agreed(overrides(override(reason="a-canary")))
+        needs_approval(eyes("anna").append_entries, MARKET, [override(reason="b-canary")], proposal=proposal.name)
+        eyes.proposals("anna").withdraw_proposal(proposal.name, actor="a-1", reason="c-canary")
+        assert "canary" not in eyes.log.getvalue() + eyes.audit.read_text()
+        with eyes.ledger._database.read() as connection:
+            rows = connection.exec_driver_sql("SELECT * FROM proposal").all()
+        assert len(rows) == 3
+        assert "canary" not in str(rows)

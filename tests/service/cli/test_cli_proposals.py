@@ -1,0 +1,86 @@
+"""`sellertrust proposal`, and the verbs that propose: four eyes on the command line, with certificates."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.callers import Authority, grant, write_grants
+from tests.service.api.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
+from tests.service.shells import MARKET, Shell, lines_of, serving, shell_of
+
+Connect = Callable[[str], Shell]
+SAID = ("--actor", "a-1", "--reason", "so")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    """Shells that show the certificate of somebody, by the name, beside a server that asks for four eyes."""
+    folder = tmp_path_factory.mktemp("eyes")
+    authority, path = Authority(folder), folder / "grants.toml"
+    write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), FOUR_EYES)
+    server = shell_of(folder / "data", grants=path, **authority.server_settings())
+    with serving(server, folder) as address:
+
+        def connect(name: str) -> Shell:
+            shown = authority.certificate(dns=[f"{name}.example"])
+            return shell_of(
+                folder / "data",
+                target=address,
+                target_ca=shown.tls,
+                target_certificate=shown.certificate,
+                target_key=shown.key,
+                marketplace=MARKET,
+            )
+
+        yield connect
+
+
+def override(tmp_path: Path, entry_id: str) -> Path:
+    soon = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stated = {"tier": "exemplary", "until": soon, "actor": "a-1", "reason": "a good one"}
+    file = tmp_path / "override.jsonl"
+    file.write_text(json.dumps({"entry_id": entry_id, "seller": "s-1", "override": stated}) + "\n")
+    return file
+
+
+def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Connect, tmp_path: Path) -> None:
+    anna, bert = shell("anna"), shell("bert")
+    file = override(tmp_path, "o-1")
+    assert "APPROVAL_REQUIRED" in anna.error(4, "ledger", "append", file)
+    stdout, hint = anna("ledger", "append", file, "--propose", "-o", "json")
+    made = json.loads(stdout)
+    assert "nothing was done; 1 person more to approve it: sellertrust proposal show" in hint
+    name = made["proposal"]
+    shown = bert.json("proposal", "show", name.rpartition("/")[2])
+    assert shown["request"]["entries"][0]["override"]["reason"] == "a good one"
+    assert [row["proposal"] for row in bert.json("proposal", "list")] == [name]
+    assert "a good one" in bert("proposal", "show", name)[0]
+    assert "PROPOSAL_CLOSED" in bert.error(4, "proposal", "approve", name, "--digest", "0" * 12, *SAID)
+    assert "--digest" in bert.error(2, "proposal", "approve", name, "--digest", "abc", *SAID)
+    assert "CALLER_NOT_GRANTED" in anna.error(4, "proposal", "approve", name, "--digest", made["digest"], *SAID)
+    done = bert.json("proposal", "approve", name, "--digest", made["digest"][:12], *SAID)
+    assert (done["state"], done["persons_missing"]) == ("approved", 0)
+    for is_there in (False, True):
+        [result] = anna.json("proposal", "carry-out", name)["results"]
+        assert (result["entry_id"], result.get("already_present", False)) == ("o-1", is_there)
+    assert "error" in bert.error(3, "proposal", "show", "none")
+
+
+def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_path: Path) -> None:
+    anna, carl = shell("anna"), shell("carl")
+    anna("ledger", "append", "-", stdin=lines_of("s-2", "v-1", "v-2"))
+    decide = ("violation", "decide-all", "dismiss", "--seller", "s-2", *SAID)
+    dry = anna.json(*decide)
+    execute = (*decide, "--execute", "--expected-count", dry["count"], "--etag", dry["etag"])
+    assert "is required to propose" in anna.error(2, *decide, "--propose")
+    made = anna.json(*execute, "--decision-id", "d-1", "--propose")
+    assert made["request"]["decision_id"] == "d-1"
+    assert carl.json("proposal", "withdraw", made["proposal"], *SAID)["state"] == "withdrawn"
+    assert "PROPOSAL_CLOSED" in anna.error(4, "proposal", "carry-out", made["proposal"])
+
+
+def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
+    assert "--server" in shell("anna").error(2, "model", "promote", "challenger", "--reason", "so", "--propose")
