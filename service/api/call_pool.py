@@ -91,7 +91,7 @@ class CallPool(ThreadPoolExecutor):
         self._turnstile = turnstile or Turnstile()
         self._held: deque[tuple[float, GrpcCall]] = deque()  # with the time of their refusals
         self._lock = threading.Lock()
-        self._line = WaitingLine(rules)
+        self._line = WaitingLine(rules, threads)
         self._receiving: dict[int, GrpcCall] = {}  # oldest first
         self._running = 0
         self._is_ending = threading.Event()
@@ -146,9 +146,12 @@ class CallPool(ThreadPoolExecutor):
         call.end = lambda status: _end(state, event.call, status)
         with self._lock:
             self.connections[call.connection] += 1
+            is_late = self._line.is_late(call.method, call.deadline, len(self._line) + len(self._receiving))
         call.caller = self._turnstile.holds(call.method, call.connection, event.invocation_metadata)
         if call.caller:
             self._hold(call)
+        elif is_late:
+            self._turn_away([(call, Cause.LATE)])
         elif method is not None and method.takes_stream:
             call.run = lambda: fn(do, event, state, behave, request, parse, write)
             self._queue(call)

@@ -137,6 +137,7 @@ class CallRecords:
         )
         self._waits = {pool.value: self._wait_seconds.labels(pool.value) for pool in Pool}
         self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
+        self._bound: dict[tuple[str, str, Cause], tuple[str, tuple[Counter, ...]]] = {}
         self._seconds = Histogram(
             "sellertrust_request_seconds",
             "Time from a thread taking a request to its answer.",
@@ -168,11 +169,12 @@ class CallRecords:
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
         """Count a call whose work was not begun; few lines a second say so. Calls of health are not counted."""
-        self._turned_away.labels(pool, cause.value).inc()
+        key = (pool, call.method, cause)
+        code, counters = self._bound.get(key) or self._bind(*key)
+        for counter in counters:
+            counter.inc()
         if not call.method:
             return
-        code = code_pb2.Code.Name(code_pb2.Code.ValueType(code_of(_refusal(pool, cause))))
-        self._count.labels(call.method, code).inc()
         left_out = self._refusals.take()
         if left_out is not None:
             fields: dict[str, Any] = {"left_out": left_out} if left_out else {}
@@ -180,6 +182,16 @@ class CallRecords:
                 fields["caller"] = self._shown(call.caller)
             wait = round(call.waited_seconds * 1_000, 3)
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
+
+    def _bind(self, pool: str, method: str, cause: Cause) -> tuple[str, tuple[Counter, ...]]:
+        """Return the code of calls that are turned away, and what counts them, which is kept: to bind it anew is slow."""
+        code = code_pb2.Code.Name(code_pb2.Code.ValueType(code_of(_refusal(pool, cause))))
+        counters = (
+            self._turned_away.labels(pool, cause.value),
+            *([self._count.labels(method, code)] if method else []),
+        )
+        found = self._bound[pool, method, cause] = (code, counters)
+        return found
 
     def count_message(self, passage: Passage, direction: str) -> None:
         """Count one message of a stream, `received` or `sent`, for the metrics and for the stream's line in the log."""
@@ -260,7 +272,7 @@ def _refusal(pool: str, cause: Cause) -> SellertrustError:
     """Return the error of a call of a pool that is turned away."""
     rules = RULES[Pool(pool)]
     match cause:
-        case Cause.FULL | Cause.DELAY | Cause.LIMIT:
+        case Cause.FULL | Cause.LATE | Cause.DELAY | Cause.LIMIT:
             text, limit = _TOO_MANY[cause is Cause.LIMIT]
             return TooManyCalls(text, {"limit": limit or str(rules.limit)})
         case Cause.LARGE:

@@ -3,8 +3,8 @@
 Nothing here knows gRPC or threads: `WaitingLine` is a bounded queue that is asked for the next call. Of classes whose
 work takes long, calls are turned away by CoDel (Nichols and Jacobson 2012), on the time that they waited: once that has
 been above a target for a whole interval, one call is turned away, and further ones at intervals that become shorter, until a
-call waited less. Of scores, whose work is quick, nobody is turned away for having waited: while calls have waited for an
-interval without a pause, the newest is answered first, which alone still has the time to be.
+call waited less. Of scores nobody is turned away for having waited. Of either, whoever would wait for more than half of the
+time to its deadline is turned away on arrival: it is cheaper than later, and what is let in is answered in time.
 """
 
 from collections import deque
@@ -15,7 +15,10 @@ from math import inf, sqrt
 from time import monotonic
 
 INTERVAL_SECONDS = 0.1
-"""For how long calls may wait longer than the target, or one behind the other, before that counts as overload."""
+"""For how long calls may wait longer than the target before that counts as overload."""
+
+MARGIN = 2.0
+"""How many times what a call is thought to need it must have until its deadline, if others wait before it."""
 
 SOON_INTERVALS = 16
 """For how many intervals it is remembered how many calls had to be turned away."""
@@ -32,6 +35,8 @@ class Cause(Enum):
 
     FULL = "full"
     """As many calls wait as may."""
+    LATE = "late"
+    """So many calls wait before it that its answer might come too late."""
     DELAY = "delay"
     """Calls of its class have waited too long for too long (CoDel)."""
     DEADLINE = "deadline"
@@ -80,21 +85,15 @@ class LineRules:
     held_limit: int = 256
     """How many calls of callers in excess may be held; of more the oldest are refused."""
 
-    @property
-    def is_newest_first(self) -> bool:
-        """Return whether the newest call is next while there is a crowd, and the oldest makes room for one more."""
-        return self.target_seconds == inf
-
 
 class WaitingLine:
     """The calls of one class that wait for a thread. Not for several threads at once: its owner holds a lock."""
 
-    def __init__(self, rules: LineRules, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, rules: LineRules, threads: int = 1, clock: Callable[[], float] = monotonic) -> None:
         self._rules = rules
+        self._threads = threads
         self._clock = clock
         self._calls: deque[WaitingCall] = deque()
-        self._crowded_since = inf
-        """Since when there has been a call that waits, without a pause."""
         self._slow_since = inf
         """Since when calls have waited longer than the target, without one that did not."""
         self._is_dropping = False
@@ -107,17 +106,23 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def is_late(self, method: str, deadline: float, ahead: int) -> bool:
+        """Return whether a call that arrives now, with so many waiting before it, might be answered too late.
+
+        Never if nobody waits before it: how long work takes is then found out anew.
+        """
+        if not ahead:
+            return False
+        needed = self._seconds.get(method, 0.0) * (1 + ahead / self._threads)
+        return deadline - self._clock() < MARGIN * needed
+
     def add(self, call: WaitingCall) -> TurnedAway:
-        """Add a call, and return who has no place for it: calls that nobody awaits, else one, maybe this one."""
+        """Add a call, and return who has no place for it: calls that nobody awaits, else this one."""
         turned_away: TurnedAway = []
         if len(self._calls) >= self._rules.limit:
             turned_away = self._remove_hopeless()
         if len(self._calls) >= self._rules.limit:
-            if not self._rules.is_newest_first:
-                return [(call, Cause.FULL)]
-            turned_away.append((self._calls.popleft(), Cause.FULL))
-        if not self._calls:
-            self._crowded_since = self._clock()
+            return [*turned_away, (call, Cause.FULL)]
         self._calls.append(call)
         return turned_away
 
@@ -125,11 +130,8 @@ class WaitingLine:
         """Return the call that is next, if there is one, and those that are turned away on the way to it."""
         turned_away: TurnedAway = []
         now = self._clock()
-        if self._rules.is_newest_first and now - self._crowded_since > INTERVAL_SECONDS:
-            while self._calls and self._calls[0].deadline <= now:
-                turned_away.append((self._calls.popleft(), Cause.DEADLINE))
         while self._calls:
-            call = self._pop(now)
+            call = self._calls.popleft()
             cause = self._cause(call, now)
             if cause is None:
                 return call, turned_away
@@ -146,13 +148,6 @@ class WaitingLine:
         """Take note of how long the work of a call took."""
         known = self._seconds.get(method)
         self._seconds[method] = seconds if known is None else known + SMOOTHING * (seconds - known)
-
-    def _pop(self, now: float) -> WaitingCall:
-        is_crowded = now - self._crowded_since > INTERVAL_SECONDS
-        call = self._calls.pop() if self._rules.is_newest_first and is_crowded else self._calls.popleft()
-        if not self._calls:
-            self._crowded_since = inf
-        return call
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
         """Return why a call is turned away whose turn it is; None: it is not."""

@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=names())
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat JSON object")
+    parser.add_argument("--only", metavar="NAME", default="", help="only this part, of benchmarks that have several")
     parser.add_argument("--list", action="store_true", help="name every benchmark")
     arguments = parser.parse_args()
     if arguments.list or not arguments.name:
@@ -29,7 +30,10 @@ def main() -> int:
             print(f"{name:16} {(module.__doc__ or '').splitlines()[0]}")
         return 0
     module = importlib.import_module(f"tests.bench.{arguments.name.replace('-', '_')}")
-    figures = module.run(lambda text: print(text, flush=True))
+    only = [arguments.only] if arguments.only else []
+    if only and arguments.only not in getattr(module, "PARTS", ()):
+        parser.error(f"--only: one of {', '.join(getattr(module, 'PARTS', ())) or 'none'}")
+    figures = module.run(lambda text: print(text, flush=True), *only)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
         print(f"figures: {arguments.json}", file=sys.stderr)

@@ -17,7 +17,7 @@ class World:
 
     def __init__(self, rules: LineRules) -> None:
         self.now = 100.0
-        self.line = WaitingLine(rules, lambda: self.now)
+        self.line = WaitingLine(rules, clock=lambda: self.now)
 
     def call(self, seconds: float = inf, *, is_awaited: bool = True) -> WaitingCall:
         return WaitingCall("S/M", self.now, self.now + seconds, lambda: is_awaited)
@@ -31,12 +31,12 @@ def test_calls_are_taken_in_the_order_of_their_arrival() -> None:
         assert [world.line.take() for _ in range(4)] == [*((call, []) for call in calls), (None, [])]
 
 
-def test_of_a_full_line_the_newest_dear_call_is_turned_away_and_the_oldest_quick_one() -> None:
-    for rules, place in ((DEAR, 4), (QUICK, 0)):
+def test_of_a_full_line_whoever_comes_is_turned_away() -> None:
+    for rules in (DEAR, QUICK):
         world = World(rules)
         calls = [world.call() for _ in range(5)]
         turned_away = [one for call in calls for one in world.line.add(call)]
-        assert turned_away == [(calls[place], Cause.FULL)]
+        assert turned_away == [(calls[4], Cause.FULL)]
         assert len(world.line) == 4
 
 
@@ -50,27 +50,25 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
     assert len(world.line) == 3
 
 
-def test_in_a_crowd_the_newest_quick_call_is_next_and_those_whose_time_is_over_are_turned_away() -> None:
+def test_whoever_would_wait_for_half_of_its_time_is_late_on_arrival_unless_nobody_waits() -> None:
     world = World(QUICK)
-    old, middle = world.call(0.2), world.call()
-    world.line.add(old)
-    world.line.add(middle)
-    world.now += 0.2
-    new = world.call(0.2)
-    world.line.add(new)
-    assert world.line.take() == (new, [(old, Cause.DEADLINE)])
-    assert world.line.take() == (middle, [])
-
-
-def test_a_pause_ends_a_crowd() -> None:
-    world = World(QUICK)
-    world.line.add(world.call())
-    world.now += 1
-    world.line.take()
-    first, second = world.call(), world.call()
-    world.line.add(first)
-    world.line.add(second)
-    assert world.line.take() == (first, [])
+    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)  # nothing is known of what takes how long
+    world.line.note_work("S/M", 0.01)
+    for ahead, seconds, is_late in (
+        (4, 0.11, False),
+        (4, 0.09, True),
+        (5, 0.11, True),
+        (0, 0.001, False),
+        (99, 1.99, True),
+        (99, 2.01, False),
+        (99, inf, False),
+    ):
+        assert world.line.is_late("S/M", world.now + seconds, ahead) == is_late
+        assert not world.line.is_late("S/other", world.now + seconds, ahead)
+    line = WaitingLine(QUICK, threads=4, clock=lambda: 100.0)
+    line.note_work("S/M", 0.01)
+    assert not line.is_late("S/M", 100.05, ahead=4)
+    assert line.is_late("S/M", 100.05, ahead=7)
 
 
 def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_slowness_is_forgotten() -> None:

@@ -1,0 +1,175 @@
+"""Load from processes of its own: `python -m tests.bench._load OPTIONS` calls one server as its options say, as JSON.
+
+Open load begins so many calls a second whatever becomes of them, as customers do; closed load has so many at a time, each
+of which begins when the one before has ended. It prints what became of the calls, as one JSON object. Bytes are sent as they
+are, and answers are not parsed, so that a process can make as many calls as possible.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import grpc
+
+from sellertrust.v1 import review_service_pb2 as review_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.servers import MARKET
+
+SCORE = "TrustScoreService/GetTrustScore"
+
+
+@dataclass
+class Plan:
+    """What one process does."""
+
+    address: str
+    """The target of its channel."""
+    seconds: float
+    """For how long it begins calls."""
+    rate: float = 0.0
+    """Calls a second of open load; 0: closed load."""
+    at_a_time: int = 1
+    """Calls at a time of closed load."""
+    deadline_seconds: float = 1.0
+    """The deadline of each call."""
+    cancelled_share: float = 0.0
+    """The share of calls that are cancelled as soon as they are on their way."""
+    methods: list[str] = field(default_factory=lambda: [SCORE])
+    """The methods that are called in turn."""
+    sellers: int = 100
+    """How many sellers `s0`, `s1` and so on are asked for."""
+    service_config: str = "{}"
+    """The client's configuration."""
+
+
+@dataclass
+class Found:
+    """What became of the calls of one process."""
+
+    tries: int
+    """How many were begun."""
+    ok: int
+    """How many were answered in time."""
+    seconds: float
+    """For how long they were begun."""
+    codes: dict[str, int]
+    """How many ended with each code."""
+
+
+def requests_of(method: str, sellers: int) -> list[bytes]:
+    """Return requests of a method, one after the other, as bytes."""
+    parent, named = f"marketplaces/{MARKET}", [f"marketplaces/{MARKET}/sellers/s{n}" for n in range(sellers)]
+    messages: dict[str, list[Any]] = {
+        SCORE: [score_pb.GetTrustScoreRequest(seller=name) for name in named],
+        "TrustScoreService/BatchGetTrustScores": [score_pb.BatchGetTrustScoresRequest(parent=parent, sellers=named)],
+        "TrustScoreService/ExplainTrustScore": [score_pb.ExplainTrustScoreRequest(seller=name) for name in named],
+        "ReviewService/ListReviewQueue": [review_pb.ListReviewQueueRequest(parent=parent)],
+    }
+    return [message.SerializeToString() for message in messages[method]]
+
+
+class Load:
+    """The calls of one process by its plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._codes: Counter[str] = Counter()
+        self._tries = 0
+        self._open = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
+
+    def run(self) -> Found:
+        """Make all calls, and wait until all have ended."""
+        plan = self._plan
+        options = [("grpc.service_config", plan.service_config), ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(plan.address, options) as channel:
+            grpc.channel_ready_future(channel).result(30)
+            calls = self._calls(channel)
+            began = time.monotonic()
+            until = began + plan.seconds
+            while (now := time.monotonic()) < until:
+                if plan.rate:
+                    for _ in range(int((now - began) * plan.rate) - self._tries):
+                        self._begin(*next(calls))
+                    time.sleep(0.002)
+                    continue
+                with self._ended:
+                    self._ended.wait_for(lambda: self._open < plan.at_a_time, 1)
+                    free = plan.at_a_time - self._open
+                for _ in range(free):
+                    self._begin(*next(calls))
+            seconds = time.monotonic() - began
+            with self._ended:
+                self._ended.wait_for(lambda: not self._open, plan.deadline_seconds + 10)
+        return Found(self._tries, self._codes["OK"], seconds, dict(self._codes))
+
+    def _calls(self, channel: grpc.Channel) -> Iterator[tuple[Any, bytes]]:
+        kinds: list[tuple[Any, list[bytes]]] = [
+            (channel.unary_unary(f"/sellertrust.v1.{method}"), requests_of(method, self._plan.sellers))
+            for method in self._plan.methods
+        ]
+        number = os.getpid()  # so that processes ask for different sellers
+        while True:
+            for stub, requests in kinds:
+                number += 1
+                yield stub, requests[number % len(requests)]
+
+    def _begin(self, stub: Any, request: bytes) -> None:
+        self._tries += 1
+        with self._lock:
+            self._open += 1
+        call = stub.future(request, timeout=self._plan.deadline_seconds)
+        call.add_done_callback(self._end)
+        if self._tries * self._plan.cancelled_share % 1 > 1 - self._plan.cancelled_share:
+            call.cancel()
+
+    def _end(self, call: Any) -> None:
+        code = call.code()
+        with self._ended:
+            self._codes[code.name] += 1
+            self._open -= 1
+            self._ended.notify()
+
+
+@contextmanager
+def loading(plans: Sequence[Plan]) -> Iterator[list[Found]]:
+    """Run processes by their plans beside the body; what they found is in the list once it has ended."""
+    found: list[Found] = []
+    processes = [
+        subprocess.Popen(
+            ["nice", "-n", "5", sys.executable, "-m", "tests.bench._load", json.dumps(asdict(plan))],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for plan in plans
+    ]
+    try:
+        yield found
+        for process in processes:
+            output, _ = process.communicate(timeout=max(plan.seconds for plan in plans) + 120)
+            found.append(Found(**json.loads(output)))
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def load(plans: Sequence[Plan]) -> list[Found]:
+    """Run processes by their plans, and return what they found."""
+    with loading(plans) as found:
+        pass
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(Load(Plan(**json.loads(sys.argv[1]))).run())))

@@ -1,0 +1,180 @@
+"""Overload: five times what a server can do, and slow reads beside checkouts. What is refused, lost, and still answered."""
+
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import IdentityVerified
+from scoring.entries.kinds.conduct import ViolationReported
+from scoring.entries.kinds.trade import ExposureStated
+from scoring.enums import Harm, IdentityLevel, Source
+from scoring.time import DAY, day_of
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from service.ledger.clock import wall_clock
+from service.ledger.store import Ledger
+from service.registry.registry import Registry
+from tests.bench._load import Found, Plan, load, loading
+from tests.servers import MARKET
+from tests.service.registry.models import publish
+from tests.service.shells import serving, shell_of
+
+Show = Callable[[str, float], None]
+
+SELLERS = 200
+TIMES = 5
+PROCESSES = 8
+DEADLINE_SECONDS = 0.2
+AT_A_TIME = (1, 2, 4)
+"""Calls at a time of each process, of which the best gives the peak."""
+SLOW_CALLERS = 4
+SLOW_CALLS = 50
+SLOW = [
+    "ReviewService/ListReviewQueue",
+    "TrustScoreService/BatchGetTrustScores",
+    "TrustScoreService/ExplainTrustScore",
+]
+
+
+def fill(ledger: Ledger, sellers: int = SELLERS) -> None:
+    """So many sellers with a year of history and three open allegations each."""
+    today = day_of(wall_clock())
+    entries = []
+    for number in range(sellers):
+        seller = f"s{number}"
+        entries.append(Entry(f"i{number}", seller, IdentityVerified(IdentityLevel.BUSINESS), (today - 400) * DAY))
+        entries += [
+            Entry(f"x{number}-{month}", seller, ExposureStated(today - 30 * month, 100 + number))
+            for month in range(1, 13)
+        ]
+        entries += [
+            Entry(
+                f"v{number}-{index}",
+                seller,
+                ViolationReported("counterfeit_goods", Harm.HIGH, Source.BRAND),
+                (today - 20 - index) * DAY,
+            )
+            for index in range(3)
+        ]
+    for begin in range(0, len(entries), 1_000):
+        ledger.append(MARKET, entries[begin : begin + 1_000])
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A server in a process of its own, over a filled ledger and a model; its address."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        publish(Registry(folder / "registry"))
+        with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+            fill(ledger)
+        with serving(shell_of(folder), folder) as address:
+            yield address
+
+
+class Watching:
+    """Asks for one thing again and again beside a body, and counts what failed, by code."""
+
+    def __init__(self, ask: Callable[[], object], pause_seconds: float) -> None:
+        self._ask = ask
+        self._pause_seconds = pause_seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.tries = 0
+        self.failed: Counter[str] = Counter()
+        self.slowest_seconds = 0.0
+
+    def __enter__(self) -> "Watching":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._pause_seconds):
+            began = time.monotonic()
+            self.tries += 1
+            try:
+                self._ask()
+            except (grpc.RpcError, SellertrustCallError) as error:
+                code = error.code if isinstance(error, SellertrustCallError) else error.code()
+                self.failed[code.name] += 1
+            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)
+
+
+@contextmanager
+def health_checks(address: str) -> Iterator[Watching]:
+    """Health is asked for ten times a second, each time by a connection of its own, as balancers do."""
+
+    def ask() -> None:
+        with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+
+    with Watching(ask, 0.1) as watching:
+        yield watching
+
+
+def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
+    """All figures; `seconds` of overload."""
+    with server() as address:
+        plan = Plan(address, max(3.0, seconds / 20), deadline_seconds=5, sellers=SELLERS)
+        load([replace(plan, at_a_time=2)])  # warm
+        peak = _peak(plan, processes)
+        show("overload.peak_per_s", round(peak, 1))
+        plan = replace(plan, seconds=seconds, deadline_seconds=DEADLINE_SECONDS, rate=TIMES * peak / processes)
+        with health_checks(address) as health:
+            found = load([plan] * processes)
+        _show_overload(show, found, peak)
+        show("overload.health_tries", health.tries)
+        show("overload.health_failed", health.failed.total())
+        show("overload.health_slowest_ms", round(health.slowest_seconds * 1_000, 1))
+        _slow_reads(show, address, seconds)
+
+
+def _peak(plan: Plan, processes: int) -> float:
+    """The most calls a second that closed load gets, by how many are at a time."""
+    best = 0.0
+    for count in AT_A_TIME:
+        found = load([replace(plan, at_a_time=count)] * processes)
+        best = max(best, sum(one.ok / one.seconds for one in found))
+    return best
+
+
+def _show_overload(show: Show, found: list[Found], peak: float) -> None:
+    tries = sum(one.tries for one in found)
+    offered = sum(one.tries / one.seconds for one in found)
+    show("overload.tries", tries)
+    show("overload.times", round(offered / peak, 2))
+    show("overload.goodput", round(sum(one.ok / one.seconds for one in found) / peak, 3))
+    for code, count in sorted(sum((Counter(one.codes) for one in found), Counter()).items()):
+        show(f"overload.share.{code.lower()}", round(count / tries, 4))
+
+
+def _slow_reads(show: Show, address: str, seconds: float) -> None:
+    """Checkouts, by the published client, beside 200 slow reads at a time."""
+    plan = Plan(address, seconds / 2, at_a_time=SLOW_CALLS, deadline_seconds=10, methods=SLOW, sellers=100)
+    number = iter(range(1_000_000))
+    with (
+        Client(address) as client,
+        loading([plan] * SLOW_CALLERS) as found,
+        health_checks(address) as health,
+        Watching(lambda: client.get_trust_score(MARKET, f"s{next(number) % SELLERS}"), 0.02) as checkouts,
+    ):
+        time.sleep(plan.seconds + 1)
+    show("slow_reads.tries", sum(one.tries for one in found))
+    show("slow_reads.ok", sum(one.ok for one in found))
+    show("slow_reads.checkouts", checkouts.tries)
+    show("slow_reads.checkouts_failed", checkouts.failed.total())
+    show("slow_reads.checkout_slowest_ms", round(checkouts.slowest_seconds * 1_000, 1))
+    show("slow_reads.health_failed", health.failed.total())

@@ -1,0 +1,26 @@
+"""Faults to survive: overload, cancelled calls, restarts under load. `--only NAME` runs one of them."""
+
+import os
+import random
+
+from tests.bench import _overload
+from tests.bench._real_data import Say
+
+PARTS = {"overload": _overload.run}
+
+
+def run(say: Say, only: str = "") -> dict[str, float]:
+    """All figures, or those of one fault. The seed (`CHAOS_SEED`) is printed, and is the same again if it is given."""
+    seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(2**32)))
+    random.seed(seed)
+    say(f"CHAOS_SEED={seed}")
+    figures: dict[str, float] = {"seed": seed}
+
+    def show(name: str, value: float) -> None:
+        figures[name] = value
+        say(f"  {name:34} {value}")
+
+    for name, measure in PARTS.items():
+        if only in {"", name}:
+            measure(show)
+    return figures
