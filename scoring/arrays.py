@@ -14,9 +14,9 @@ NEVER = int(np.iinfo(np.int64).max)
 
 
 def first_of_runs(*keys: NDArray[Any]) -> Bools:
-    """Return whether each row begins a run of rows with equal keys; each key has shape (rows,).
+    """Return whether each row begins a run of rows that are equal in every key.
 
-    `first_of_runs([3, 3, 5]) == [True, False, True]`. With keys a and b a run ends where either changes.
+    `first_of_runs([3, 3, 5]) == [True, False, True]`; each key has shape (rows,).
     """
     first = np.ones(len(keys[0]), dtype=np.bool_)
     first[1:] = _changes(keys)
@@ -24,7 +24,10 @@ def first_of_runs(*keys: NDArray[Any]) -> Bools:
 
 
 def last_of_runs(*keys: NDArray[Any]) -> Bools:
-    """Return whether each row ends a run of rows with equal keys: `last_of_runs([3, 3, 5]) == [False, True, True]`."""
+    """Return whether each row ends a run of rows that are equal in every key.
+
+    `last_of_runs([3, 3, 5]) == [False, True, True]`; each key has shape (rows,).
+    """
     last = np.ones(len(keys[0]), dtype=np.bool_)
     last[:-1] = _changes(keys)
     return last

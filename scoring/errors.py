@@ -11,7 +11,10 @@ FieldPath = tuple[str | int, ...]
 
 
 def field_name(path: FieldPath) -> str:
-    """Return a path as text: `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`."""
+    """Return the path of a field as text.
+
+    `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`.
+    """
     name = ""
     for part in path:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
@@ -19,9 +22,10 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
-    """Return the index of an item in a request's list and the path within the item; None and the path if there is none.
+    """Return (index, rest of the path) for a path into a list of a request.
 
-    `split_item(("entries", 17, "violation", "harm")) == (17, ("violation", "harm"))`.
+    (None, the whole path) if it leads into no list. `split_item(("entries", 17, "violation", "harm")) == (17,
+    ("violation", "harm"))`.
     """
     if len(path) > 1 and isinstance(path[1], int):
         return path[1], path[2:]
@@ -45,7 +49,7 @@ class SellertrustError(Exception):
 
     @property
     def message(self) -> str:
-        """Return the text for callers: the path of the wrong field, if any, and what is wrong."""
+        """Return the error's text for callers, after the path of the wrong field, if there is one."""
         return f"{field_name(self.path)}: {self.text}" if self.path else self.text
 
     def __str__(self) -> str:
@@ -269,5 +273,5 @@ class ConfigurationWrong(SellertrustError):
 
 
 def invalid(field: str | FieldPath, description: str) -> InvalidInput:
-    """Return an `InvalidInput` about one field, given by its name or by its path."""
+    """Return (not raise) an `InvalidInput` about one field, given by its name or by its path."""
     return InvalidInput([FieldViolation((field,) if isinstance(field, str) else field, description)])

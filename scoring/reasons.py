@@ -73,7 +73,10 @@ class Incident:
 
 
 def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
-    """Return the incidents of one seller in the order of their codes; `places`: indices of its counted violations."""
+    """Return the incidents of one seller, in the order of their codes.
+
+    `places`: the indices of its counted violations. An incident has the category and severity of its gravest violation.
+    """
     index = np.array(places, dtype=np.int64)
     columns = (violations.incident, violations.severity, violations.category)
     by_code: dict[int, list[tuple[int, int, int]]] = {}
@@ -92,7 +95,10 @@ def reason_code(category: Category) -> str:
 
 
 def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
-    """Return the reason codes of a seller's incidents, the gravest category first."""
+    """Return the reason codes of a seller's incidents, each once, the gravest category first.
+
+    Among equal severities the category with more incidents is first.
+    """
     worst: dict[Category, tuple[int, int]] = {}
     for incident in incidents:
         severity, count = worst.get(incident.category, (0, 0))
@@ -161,7 +167,10 @@ def _reasons_of_findings(
 
 
 def finding_codes(findings: Mapping[int, Floats], case: int, artifact: Artifact) -> tuple[str, ...]:
-    """Return the reason codes of what was found of a case, of the kinds that the model hears; `findings` as in `Sums`."""
+    """Return the reason codes of what inspections and disputes found about one case.
+
+    Only of findings that a feature of the model counts. `findings`: as in `Sums`.
+    """
     heard = {feature.hears for feature in artifact.features if isinstance(feature, Feature)}
     found = findings[max(findings)][case]
     return tuple(code for finding, code in FINDING_CODES.items() if finding in heard and found[finding - 1] > 0)

@@ -157,7 +157,11 @@ def _select_rows(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRo
 def fold_views(
     rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact, policy: Policy
 ) -> SellerViews:
-    """Fold the views that answers need: now, `policy.clear_days` past day-ends, and now with allegations upheld."""
+    """Compute the model's input of every view of the sellers, with the facts and sums behind it.
+
+    The views are: now, `policy.clear_days` past day-ends, and now with open allegations upheld; and both ends of the
+    interval.
+    """
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     columns = apply_changes(columns_of(rows, sellers))
@@ -173,10 +177,12 @@ def fold_views(
 
 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """Return one answer a seller from its raw scores under every view; None for a seller that does not exist.
+    """Return one answer per seller from its raw scores; None for a seller that does not exist.
 
-    `raw`: the scores of the rows of `views.x`, shape (rows,): each seller as seen now and at the last day-ends, with its open
-    allegations upheld, and at both ends of its interval. A thin file without a counted violation is answered unrated.
+    Of all views an answer holds: the points of now, the lowest points of now and the last day-ends, the points with open
+    allegations upheld, and the points at both ends of the interval; besides p_bad of now and the reason codes. `raw`: the
+    scores of the rows of `views.x`, shape (rows,), in this order of views: now, day-ends, allegations upheld, low end,
+    high end. A thin file without a counted violation is UNRATED.
     """
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)

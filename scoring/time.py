@@ -21,12 +21,18 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def day_of(time: int) -> int:
-    """Return the UTC day (days since 1970-01-01) that holds `time` (microseconds): `day_of(86_400_000_000) == 1`."""
+    """Return the UTC day (days since 1970-01-01) of a time in microseconds.
+
+    `day_of(86_400_000_000) == 1`.
+    """
     return time // DAY
 
 
 def parse_day(text: str) -> int:
-    """Return `YYYY-MM-DD` as days since 1970-01-01: `parse_day("1970-01-02") == 1`. ValueError if it is not a date."""
+    """Parse `YYYY-MM-DD` into days since 1970-01-01: `parse_day("1970-01-02") == 1`.
+
+    ValueError if it is not a date.
+    """
     if not _DATE.fullmatch(text):
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DD")
     try:
@@ -37,7 +43,7 @@ def parse_day(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def format_day(day: int) -> str:
-    """Return days since 1970-01-01 as `YYYY-MM-DD`: `format_day(1) == "1970-01-02"`."""
+    """Format days since 1970-01-01 as `YYYY-MM-DD`: `format_day(1) == "1970-01-02"`."""
     return (_EPOCH_DATE + timedelta(days=day)).isoformat()
 
 
@@ -47,9 +53,10 @@ def is_date(text: str) -> bool:
 
 
 def parse_time(text: str) -> int:
-    """Return RFC 3339 text as microseconds; a date is its first microsecond. ValueError says what is missing.
+    """Parse RFC 3339 text or a date into microseconds since 1970-01-01T00:00:00Z.
 
-    `parse_time("1970-01-01T00:00:01Z") == 1_000_000`; a time without an offset is refused rather than guessed.
+    A date is its midnight in UTC. ValueError names the fault; a time without an offset is refused rather than guessed.
+    `parse_time("1970-01-01T00:00:01Z") == 1_000_000`.
     """
     if is_date(text):
         return parse_day(text) * DAY
@@ -64,7 +71,10 @@ def parse_time(text: str) -> int:
 
 
 def format_time(time: int) -> str:
-    """Return microseconds as RFC 3339 in UTC: `format_time(1_000_000) == "1970-01-01T00:00:01Z"`."""
+    """Format microseconds since 1970 as RFC 3339 in UTC.
+
+    `format_time(1_000_000) == "1970-01-01T00:00:01Z"`.
+    """
     seconds = time // SECOND
     micros = time % SECOND
     fraction = f".{micros:06d}Z" if micros else "Z"

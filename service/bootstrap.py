@@ -23,11 +23,11 @@ _SQLITE = "sqlite:///"
 
 
 def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
-    """Open the configured ledger.
+    """Open the configured ledger; the caller closes it.
 
-    With `create` it is made if it is not there, and the folder it lies in; `serving`: for a server.
-
-    ConfigurationWrong if the file is no SQLite database; else as `Ledger.open`.
+    `create`: make the database, and the folder of its file, if missing. `serving`: be the only writer of a SQLite file
+    until closed. ConfigurationWrong if the file is no SQLite database, the URL cannot be used, the role lacks rights or
+    another server has the file; LedgerVersionUnknown if this release cannot write the schema.
     """
     from service.ledger.store import Ledger
 
@@ -87,9 +87,10 @@ def build_server(
     *,
     log: "Log | None" = None,
 ) -> "Server":
-    """Return a server, not yet started, over a ledger that stays the caller's to close.
+    """Return a server over an open ledger, not yet started; the caller closes the ledger.
 
-    `log` defaults to the settings'.
+    Without `registry` every score is UNKNOWN; `log` defaults to that of the settings. ArtifactRefused if the champion is
+    not sound.
     """
     from service.api.server import Server
 
@@ -97,11 +98,11 @@ def build_server(
 
 
 def run_server(settings: Settings, ready_file: Path | None = None) -> int:
-    """Serve the configured ledger and registry until SIGTERM or SIGINT, and return the exit code.
+    """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
-    For the main thread.
-
-    `ready_file` gets the address once calls are answered. As `open_ledger`, `load_policy` and `Server.start`.
+    Makes the ledger if it is missing, follows promotions in a thread of its own, and scores shadow models into the data
+    folder. For the main thread. `ready_file` gets the address once calls are answered. Raises what `open_ledger`,
+    `load_policy` and `Server.start` raise.
     """
     from service.api.server import serve
     from service.policy.policy_file import load_policy

@@ -32,7 +32,7 @@ _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
-    """Yield every field of a fact that is wrong by itself."""
+    """Yield (field name, what is wrong) for every field of a fact that is wrong by itself."""
     values_of, rules = _RULES[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:

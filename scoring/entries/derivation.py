@@ -79,7 +79,10 @@ class ProductReport(NamedTuple):
     fact: ProductViolationReported
 
     def concerns(self, listing: Listing) -> bool:
-        """Return whether the listed goods are those of the report; what one side leaves empty matches anything."""
+        """Return whether a listing's goods are those of the report, by batch and supplier.
+
+        A batch or supplier that one side leaves empty matches any.
+        """
         pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
@@ -180,7 +183,10 @@ class Derivation:
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
-        """Derive the violation of one seller from one of a product, and repeat the decisions about that one."""
+        """Add a seller's violation, derived from a product's, and the decisions about the latter.
+
+        Nothing happens if the seller has one from this report already, or if the report does not concern the listing.
+        """
         by_seller = self._context.derived_violations.setdefault(report.entry_id, {})
         if listing.seller in by_seller or not report.concerns(listing):
             return
@@ -208,9 +214,10 @@ class Derivation:
         self.repeat_decisions(report.entry_id, violation)
 
     def repeat_decisions(self, report: str, violation: str) -> None:
-        """Repeat the decisions about a product's violation for a derived one, until somebody decided about it by itself.
+        """Add, for a derived violation, the decisions made about the product's violation.
 
-        They are repeated in their order, also after an interrupted append, so that none overtakes an earlier one.
+        Those it does not have yet, in their order, also after an interrupted append, so that none overtakes an earlier
+        one; until somebody decided about the derived one by itself.
         """
         for decision in self._context.product_decisions.get(report, ()):
             state = self._context.states[violation]

@@ -154,12 +154,18 @@ def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
 
 
 def canonical_content(entry: Entry) -> str:
-    """Return the entry as canonical JSON: sorted keys, no blanks, defaults left out. Equal facts have equal content."""
+    """Return all fields of an entry, sealed ones too, as canonical JSON.
+
+    Sorted keys, no blanks, defaults left out: equal facts have equal content.
+    """
     return _json(sorted(_encode_members(entry)))
 
 
 def encode_content(entry: Entry) -> tuple[str, str, bytes]:
-    """Return the canonical JSON of the open fields, that of the sealed fields (or empty), and the SHA-256 of all."""
+    """Return (open fields, sealed fields, digest): two texts of canonical JSON, and a SHA-256.
+
+    The second text is empty if no field is sealed; the digest is of all fields together.
+    """
     members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]
     sealed = [member for member in members if member[0] in sealed_keys] if sealed_keys else []

@@ -64,7 +64,10 @@ def list_names(words: type[IntEnum]) -> str:
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """Return the shape of a member of the enumeration `words`, named `proto` in the contract (default: as in Python)."""
+    """Return the shape of a field whose value is a member of the enumeration `words`.
+
+    `proto`: its name in the contract (default: as in Python). Files state a member by its name, in any case.
+    """
     known = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
@@ -86,7 +89,10 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
 
 
 def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
-    """Return the shape of a whole number from `minimum` to `maximum`."""
+    """Return the shape of a field whose value is a whole number from `minimum` to `maximum`.
+
+    `proto`: its type in the contract.
+    """
     text = f"must be {minimum:,} to {maximum:,}"
     return Shape(
         "count", proto, lambda v: None if minimum <= v <= maximum else text, int.__repr__, parse=parse_whole_number
@@ -94,23 +100,32 @@ def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
 
 
 def amount(maximum: int) -> Shape:
-    """Return the shape of an amount of money in minor units (cents), 0 to `maximum`."""
+    """Return the shape of a field for money in minor units (cents), 0 to `maximum`.
+
+    Files must state it in digits alone.
+    """
     return replace(count(maximum), parse=parse_minor_units)
 
 
 def text(max_length: int, *, sealed: bool = False) -> Shape:
-    """Return the shape of free text without control characters; `sealed` if it may name a person."""
+    """Return the shape of a field for free text of at most `max_length` characters.
+
+    Control characters are refused. `sealed`: it may name a person, and is encrypted.
+    """
     return Shape("text", "string", lambda value: _describe_text_error(value, max_length), sealed=sealed)
 
 
 def pattern(regex: str, error: str) -> Shape:
-    """Return the shape of text that matches a regular expression; `error` says what other text should be."""
+    """Return the shape of a field whose text matches a regular expression as a whole.
+
+    `error`: the message for other text, which states what it should be.
+    """
     compiled = re.compile(regex)
     return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else error)
 
 
 def parse_whole_number(text: str) -> int:
-    """Parse a whole number from text such as `12` or `12.0`. ValueError."""
+    """Parse a whole number from text such as `12` or `12.0`. ValueError for any other text."""
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:
@@ -121,7 +136,7 @@ def parse_whole_number(text: str) -> int:
 
 
 def parse_minor_units(text: str) -> int:
-    """Parse an amount in minor units from text that has digits alone. ValueError.
+    """Parse an amount in minor units from text of digits alone. ValueError for any other text.
 
     `1999.00` may be 1999 cents or 1999 euros, and nobody can tell: a wrong guess is wrong a hundredfold.
     """
@@ -131,7 +146,10 @@ def parse_minor_units(text: str) -> int:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether `text` can be encoded: no half of a surrogate pair, which JSON can smuggle in."""
+    """Return whether `text` can be encoded as UTF-8: it has no half of a surrogate pair.
+
+    JSON can smuggle one in.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -140,9 +158,9 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_line_error(value: str, max_length: int) -> str | None:
-    """Return what a line for a terminal should be, or None if it may be printed as it is.
+    """Return what is wrong with a text to be printed as one line, or None if nothing is.
 
-    It may have at most `max_length` characters, none of which moves the cursor, breaks the line or turns the direction of
+    Wrong are more than `max_length` characters, and any that moves the cursor, breaks the line or turns the direction of
     writing.
     """
     if error := _describe_text_error(value, max_length):
@@ -155,7 +173,10 @@ def describe_line_error(value: str, max_length: int) -> str | None:
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Replace what moves a terminal's cursor, breaks the line or turns the writing by its code point, as in `\u202e`."""
+    r"""Return text with its unprintable characters replaced by code points, as in `\u202e`.
+
+    Those that move a terminal's cursor, break the line or turn the direction of writing.
+    """
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -256,7 +277,11 @@ class FactField:
 def fact_field(
     number: int, shape: Shape, text: str, *, default: Any = MISSING, column: str = "", missing_text: str = ""
 ) -> Any:
-    """Return a dataclass field that carries the definition of a fact's field; `default` makes it optional."""
+    """Return a dataclass field that holds the definition of a fact's field as its metadata.
+
+    `number`: in the contract; `text`: its documentation; `default` makes it optional (dict: an empty one each); `column`:
+    its column in the ledger; `missing_text`: the message if it is empty.
+    """
     metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing_text": missing_text}
     if default is dict:
         return field(default_factory=dict, metadata=metadata)

@@ -16,10 +16,11 @@ _MONDAY = 4  # 1970-01-05, in days
 
 
 def assign_incident(entry_id: str, fact: ViolationReported, occur_time: int) -> str:
-    """Return the incident of a report: the stated one, that of its week, or one of its own, named by its `entry_id`.
+    """Return the id of the incident that a report belongs to.
 
-    Two reports of `n` about listing `l` on Monday 1970-01-05 and on Sunday 1970-01-11 share an incident; on the Monday after,
-    another begins. A report that names neither a right nor a listing, or no notifier, is not grouped.
+    The stated one; else one for each notifier, right, listing and week; else, if the report names no notifier, or neither
+    a right nor a listing, one of its own, named by its `entry_id`. Two reports of `n` about listing `l` on Monday
+    1970-01-05 and on Sunday 1970-01-11 share an incident; on the Monday after, another begins.
     """
     if fact.incident:
         return fact.incident
@@ -31,5 +32,8 @@ def assign_incident(entry_id: str, fact: ViolationReported, occur_time: int) -> 
 
 
 def derived_id(origin: str, about: str) -> str:
-    """Return the id of the entry that the ledger derives from `origin` for a seller or a violation, always the same."""
+    """Return the id of the entry that the ledger derives from another, always the same.
+
+    `origin`: the id of that other entry; `about`: the seller or violation that the derived entry is about.
+    """
     return DERIVED_ID_PREFIX + sha256(f"{origin}\x1f{about}".encode()).hexdigest()[:32]

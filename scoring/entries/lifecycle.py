@@ -46,9 +46,10 @@ def allowed_actions(status: Status) -> tuple[Action, ...]:
 
 
 def next_status(status: Status, action: Action) -> Status:
-    """Return the status after `action`. LifecycleForbids names the allowed actions.
+    """Return the status of a violation after `action`.
 
-    `next_status(Status.ALLEGED, Action.CONFIRM) is Status.CONFIRMED`.
+    LifecycleForbids, naming the actions that are allowed, if this one is not. `next_status(Status.ALLEGED,
+    Action.CONFIRM) is Status.CONFIRMED`.
     """
     following = TRANSITIONS.get((status, action))
     if following is None:

@@ -77,11 +77,18 @@ class ViolationState:
 
     @property
     def is_retracted(self) -> bool:
-        """Return whether the violation is as if it had never been reported."""
+        """Return whether the violation is to be treated as if never reported.
+
+        It was dismissed, withdrawn or overturned, or its goods were another seller's.
+        """
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
-        """Return the status to which a decision leads. LifecycleForbids, naming `path`, if it is not allowed."""
+        """Return the status to which a decision would lead; the state does not change.
+
+        LifecycleForbids, naming `path`, if the status does not allow the action, or if a reduction does not lower the
+        severity.
+        """
         try:
             following = next_status(self.status, Action(fact.action))
         except LifecycleForbids as error:
@@ -96,9 +103,10 @@ class ViolationState:
         return following
 
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
-        """Return the state after a new decision. LifecycleForbids, naming `path`, if it is not allowed.
+        """Return the state after a new decision.
 
-        `origin`: the decision from which the ledger derives this one, if it does.
+        LifecycleForbids, naming `path`, if the status does not allow the action, or if a reduction does not lower the
+        severity. `origin`: the id of the decision from which the ledger derives this one; None for a caller's own.
         """
         following = self.check_decision(decision.fact, path)
         fact = decision.fact
@@ -124,7 +132,10 @@ class ViolationState:
         return replace(self, attribution=outcome, decision_count=self.decision_count + 1)
 
     def apply(self, change: RecordedChange) -> "ViolationState":
-        """Return the state after a recorded entry: a decision or an attribution; other kinds change nothing."""
+        """Return the state after a recorded entry, unchecked: a decision or an attribution.
+
+        Entries of other kinds change nothing.
+        """
         if change.kind is Kind.ATTRIBUTION:
             return replace(self, attribution=Attribution(change.status), decision_count=self.decision_count + 1)
         if change.kind is not Kind.STATUS:
@@ -146,9 +157,10 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return the waiting decisions that may still be applied, in the order in which they happened.
+        """Return the pending decisions that may still be applied, in the order they happened.
 
-        One that happened before a decision that stands is retired for ever: it would undo a later one.
+        Of this seller, not applied yet, and no earlier than the last decision that stands: an earlier one would undo it,
+        and is retired for ever.
         """
         mine = [decision for decision in waiting if decision.seller == self.seller]
         last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
@@ -158,7 +170,10 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
-    """Return whether the last decision among changes is a bulk decision that left the violation to a person."""
+    """Return whether the last decision left the violation to a person: a bulk decision's sample.
+
+    `changes`: in order; entries that are no decisions are passed over.
+    """
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 

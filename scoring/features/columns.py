@@ -95,21 +95,24 @@ class EntryColumns:
     source: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """Return the entries at `index`, for the same cases; a column is copied when first read, and never for a slice."""
+        """Return the entries at `index` (a mask, indices or a slice), for the same cases.
+
+        A column is copied when it is first read, and never for a slice.
+        """
         if isinstance(index, slice):
             return _Lazy(self, index)
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """Return the same entries of other cases: entry i is of `case[i]`."""
+        """Return the same entries with other case numbers: entry i is of `case[i]`, out of `cases`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
-        """Return the same entries at other times."""
+        """Return the same entries with other occur times (microseconds, shape (n,))."""
         return _Lazy(self, _ALL, occur_time=occur_time)
 
     def with_incident(self, incident: Ints) -> "EntryColumns":
-        """Return the same entries in other incidents."""
+        """Return the same entries with other incidents (codes, shape (n,))."""
         return _Lazy(self, _ALL, incident=incident)
 
 
@@ -141,7 +144,11 @@ class _Lazy(EntryColumns):
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
-    """Return the columns of ledger rows in any order, one case for each of `sellers`, in their order."""
+    """Turn ledger rows into one int64 array per field, in the order of the rows.
+
+    A row's case is the place of its seller in `sellers`; KeyError for a row of any other seller. Ids become numbers in
+    the order in which they first occur, -1 for none; other missing fields are 0. The rows may be in any order.
+    """
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
     products: dict[str, int] = {}
@@ -169,7 +176,10 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 
 
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
-    """Return the texts of the codes that `columns_of` gives the entries, incidents and targets of the same rows."""
+    """Return the ids of entries, incidents and targets, each at the place of its code.
+
+    The codes are those that `columns_of` gives for the same rows.
+    """
     names: dict[str, None] = {}
     for r in rows:
         names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)

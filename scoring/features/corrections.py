@@ -14,11 +14,10 @@ K = TypeVar("K", int, str)
 
 
 def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools | None]:
-    """Return the entries after corrections, and which of the given entries they are: None for all of them.
+    """Return (entries after corrections, mask of the given entries that are left; None for all).
 
-    Of an entry's corrections the last counts.
-
-    `decided`, shape (n,), marks the visible decisions.
+    A correction moves an entry in time or makes it void; an entry's last correction counts. `decided`, shape (n,):
+    whether an entry, if it is a decision, is visible.
     """
     corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
     if not len(corrections):
@@ -42,10 +41,11 @@ def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColum
 def apply_moves(
     reports: EntryColumns, moves: EntryColumns, changes: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
-    """Return the reports in the incidents of the weeks to which corrections moved them (`incident_after_moves`).
+    """Return the reports, each in the incident of the week to which a correction moved it.
 
-    `moves`: corrections of reports, which carry the incident of the week; `changes`: merges and splits; `retracted`: (case,
-    code) of violations that are as if never reported, whose splits name nothing.
+    `moves`: corrections of reports, which carry the incident of the week; `changes`: merges and splits, which a later
+    move does not undo (`incident_after_moves`); `retracted`: (case, code) of violations that are as if never reported,
+    whose splits name nothing.
     """
     if not len(moves.case):
         return reports

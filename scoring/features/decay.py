@@ -27,9 +27,10 @@ _EXTRA_BITS = 80
 
 @cache
 def decay_table(half_life: int) -> tuple[int, ...]:
-    """Return the weights by age in whole days, until they round to 0: `decay_table(30)[30] == 2**39`.
+    """Return the weights by age in whole days, as integers, until they round to 0.
 
-    Computed in exact decimals: the first `half_life` ages with 80 bits to spare, the rest by rounding shifts of those.
+    `decay_table(30)[30] == 2**39`, half of the weight at age 0. Computed in exact decimals: the first `half_life` ages
+    with 80 bits to spare, the rest by rounding shifts of those.
     """
     with localcontext() as context:
         context.prec = 60
@@ -46,10 +47,11 @@ def decay_table(half_life: int) -> tuple[int, ...]:
 
 
 def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
-    """Return the sums of int64 `values` >= 0 by `group` (0 <= group < groups), exact and correctly rounded to float64.
+    """Return the sum of the values of each group, float64 of shape (groups,), rounded once.
 
-    Added in two limbs of 24 and 39 bits, so nothing wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and
-    the one rounding is the last addition. `exact_sums([2**40, 1], [0, 0], 1) == [2**40 + 1]`.
+    `values`: int64 >= 0; `group`: of each value, 0 <= group < groups. Added in two limbs of 24 and 39 bits, so nothing
+    wraps: each limb's sum stays below 2^53 for 2^14 times 2^39, and the one rounding is the last addition.
+    `exact_sums([2**40, 1], [0, 0], 1) == [2**40 + 1]`.
     """
     high = np.bincount(group, weights=values >> 24, minlength=groups)
     low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)

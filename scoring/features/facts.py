@@ -58,7 +58,7 @@ class Facts:
     override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
-        """Return the facts of consecutive cases, numbered from 0; rows keep their numbers."""
+        """Return the facts of consecutive cases, renumbered from 0; `row` values stay as they are."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -86,7 +86,7 @@ _BY_CASE = (
 
 
 def kind_mask(*kinds: Kind) -> Bools:
-    """Return, by number of a kind, whether it is among the given kinds."""
+    """Return an array that is true at the numbers of the given kinds; to be indexed by kind."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -131,10 +131,10 @@ def resolve(
     upheld: Bools | None = None,
     as_reported: bool = False,
 ) -> Facts:
-    """Resolve entries into the facts of every case.
+    """Resolve entries into the facts of every case, as seen at the case's observe time.
 
-    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries reported before then are seen at
-    every observe time (default: each case's own observe time). `upheld`: the cases in which open allegations count as
+    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries reported before then are seen
+    at every observe time (default: each case's own observe time). `upheld`: the cases in which open allegations count as
     confirmed (default none). `as_reported`: decisions count only if reported before the observe time (training; see the
     module).
     """
@@ -229,10 +229,10 @@ def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
 
 
 def apply_changes(columns: EntryColumns) -> EntryColumns:
-    """Apply all corrections, merges and splits among the entries, once for every observe time that is looked at.
+    """Apply all corrections, merges and splits among the entries; return the others.
 
-    Decisions are visible by knowledge and not by the observe time, so `resolve` gives the same of what is left, but
-    training's (`as_reported`).
+    Done once for all observe times: such changes are visible by knowledge and not by the observe time, so `resolve` gives
+    the same for what is left, except in training (`as_reported`).
     """
     settling = _IS_CHANGE[columns.kind]
     if not settling.any():

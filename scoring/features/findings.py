@@ -26,9 +26,10 @@ class Finding(IntEnum):
 
 
 def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints]:
-    """Return case, day and `Finding` of each finding, by case.
+    """Return three arrays, (case, day, `Finding`) of each finding, sorted by case.
 
-    `controlled`: by case the day of the last change of control; what was passed before it no longer counts.
+    Findings are failed and passed inspections and disputes lost; a pass before the day in `controlled` (of each case, its
+    last change of control) does not count.
     """
     day = entries.occur_time // DAY
     if not len(day):

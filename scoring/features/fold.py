@@ -49,7 +49,7 @@ class Constants:
     decay: Mapping[int, tuple[int, ...]] | None = None
 
     def table(self, half_life: int) -> Ints:
-        """Return the decay table of a half-life, int64."""
+        """Return the decay table of a half-life as int64: the pinned one, else the computed one."""
         source = self.decay[half_life] if self.decay is not None else decay_table(half_life)
         return np.array(source, dtype=np.int64)
 
@@ -59,7 +59,10 @@ DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, S
 
 @dataclass(frozen=True, slots=True)
 class ExposureSums:
-    """Exposure by case, float64 of shape (cases,): orders and failures by half-life (decayed), all of both (not)."""
+    """Exposure by case, float64 of shape (cases,).
+
+    Orders and failures decayed by each half-life, and their totals without decay.
+    """
 
     orders: Mapping[int, Floats]
     failures: Mapping[int, Floats]
@@ -67,7 +70,7 @@ class ExposureSums:
     total_failures: Floats
 
     def tile(self, times: int) -> "ExposureSums":
-        """Return the sums of `times` copies of the cases, copy after copy."""
+        """Return the sums of the cases repeated `times` times, copy after copy."""
         return ExposureSums(
             {h: np.tile(v, times) for h, v in self.orders.items()},
             {h: np.tile(v, times) for h, v in self.failures.items()},
@@ -104,7 +107,7 @@ class Sums:
 
     @property
     def incidents(self) -> Floats:
-        """Return the number of incidents of each case, without decay."""
+        """Return the number of all incidents of each case, without decay: shape (cases,)."""
         return self.ever[Severity.MINOR]
 
 
@@ -124,7 +127,10 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts, exposure: ExposureSums | None = None) -> Sums:
-        """Fold the facts of every case; `exposure` may be given if it is known (same exposure, other violations)."""
+        """Add up the facts of every case into the sums that features are computed from.
+
+        `exposure`: its sums, if they are known already (same exposure, other violations); else they are computed.
+        """
         return self.fold_views(view_once(facts), exposure)
 
     def fold_views(self, views: Views, exposure: ExposureSums | None = None) -> Sums:
@@ -145,7 +151,7 @@ class Folder:
         )
 
     def exposure(self, facts: Facts) -> ExposureSums:
-        """Fold the exposure of every case: decayed orders and failures by half-life, and all of both."""
+        """Add up orders and failures of every case: decayed by each half-life, and in total."""
         return self._exposure(view_once(facts))
 
     def _exposure(self, views: Views) -> ExposureSums:
@@ -170,10 +176,10 @@ class Folder:
         return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
-        """Compute the terms of the effective sample size of the first n cases.
+        """Return two arrays of the first n cases: sum of orders x decay squared, and recent orders.
 
-        They are the sum over orders of decay squared, by the longest half-life, in steps of 2^-10 of a weight; and the
-        orders of the last 365 days.
+        They are the terms of the effective sample size: the decay is by the longest half-life, in steps of 2^-10; recent
+        are the last 365 days.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]

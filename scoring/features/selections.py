@@ -45,7 +45,10 @@ class IncidentSums:
         return len(self.high)
 
     def of_subsets(self, group: Ints, groups: int) -> "IncidentSums":
-        """Add up the 2^groups unions of groups: selection s has the groups whose bits are in s; `group` of each incident."""
+        """Return the sums of every subset of groups of incidents: 2^groups selections.
+
+        `group`: of each incident, 0 <= group < groups. Selection s has the groups whose bits are set in s.
+        """
         bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
         width = 2 * self.high.shape[1] + self.counts.shape[1]
         added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (width, 1))
@@ -64,7 +67,7 @@ class IncidentSums:
         )
 
     def without_each(self) -> "IncidentSums":
-        """Add up, for each incident, all other incidents."""
+        """Return, for each incident, the sums of all other incidents."""
         return IncidentSums(
             high=self.high.sum(axis=0) - self.high,
             low=self.low.sum(axis=0) - self.low,
@@ -74,12 +77,15 @@ class IncidentSums:
         )
 
     def parts(self) -> Iterator["IncidentSums"]:
-        """Yield the selections, PART at a time."""
+        """Yield the selections in parts of at most PART."""
         for begin in range(0, len(self), PART):
             yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
 
     def joined_with(self, history: Sums) -> Sums:
-        """Return the sums of each selection, with the exposure and identity of `history` (one case)."""
+        """Return sums of n cases: the incidents of each selection, all else repeated from `history`.
+
+        `history`: sums of one case (not checked); from it come exposure, findings, tenure and identity level.
+        """
         n = len(self)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
         of_half_life = dict(zip(HALF_LIVES, np.split(masses, len(HALF_LIVES), axis=1), strict=True))
@@ -108,7 +114,10 @@ class IncidentSums:
 
 
 def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums]:
-    """Fold one seller (`facts` of a single case): the sums of each of its incidents, in order, and those of none."""
+    """Return (sums of each incident alone, sums of the case without any incident) of one seller.
+
+    `facts`: of a single case; the incidents are in the order of the facts.
+    """
     v = facts.violations
     history = folder.fold(replace(facts, violations=v.take(slice(0, 0))))
     is_first = first_of_runs(v.incident)

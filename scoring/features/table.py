@@ -285,7 +285,11 @@ class AttributeFeature:
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:
-        """Return the feature of one seller from the attribute's text (None: missing)."""
+        """Return the feature's value from one seller's attribute text (None: missing).
+
+        With `equals`, 1 if the texts are equal, else 0; else the number, `default` if it is missing, no number or not
+        finite.
+        """
         if self.equals is not None:
             return float(text == self.equals)
         try:
@@ -295,7 +299,10 @@ class AttributeFeature:
         return number if np.isfinite(number) else self.default
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
-        """Return the feature of n cases from their texts; each distinct text is read once."""
+        """Return the feature's values of n cases from their texts, shape (n,).
+
+        Each distinct text is read once.
+        """
         known: dict[str | None, float] = {}
         return np.array(
             [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float
@@ -330,7 +337,10 @@ AnyFeature = Feature | AttributeFeature | ContextFeature
 
 
 def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
-    """Return the input of shape (n, features) as in serving: every context at its reference."""
+    """Return a copy of the model's input in which every context feature has its reference value.
+
+    As in serving. Shape (n, features).
+    """
     out = np.array(x, dtype=np.float64, copy=True)
     for column, feature in enumerate(features):
         if isinstance(feature, ContextFeature):
@@ -349,10 +359,10 @@ def matrix(
     cases: "Ints | None" = None,
     out: Floats | None = None,
 ) -> Floats:
-    """Return the model's input: float64 of shape (n, features), context at its reference.
+    """Return the model's input, float64 of shape (n, features); context features at reference.
 
-    Of all cases, or of `cases` in their order. `attributes`: one mapping a row (default: none known). `out`: where to
-    write it.
+    Of all cases, or of `cases` in their order. `attributes`: the seller's attributes by name, one mapping a row (default:
+    none known). `out`: an array to write into and return.
     """
     rows = sums.cases if cases is None else len(cases)
     columns = [_column(sums, feature, attributes, cases, rows) for feature in features]

@@ -94,12 +94,15 @@ class Artifact:
         return float(self.manifest.get("exposure_slope", 1.0))
 
     def model_text(self) -> str:
-        """Return the model as LightGBM holds it, as text."""
+        """Return the model as LightGBM writes it, as text."""
         return str(self._booster.model_to_string())
 
 
 def pack(model: ModelParts) -> dict[str, bytes]:
-    """Pack a trained model into an artifact of named bytes. ArtifactRefused if the model is not certified monotone."""
+    """Pack a trained model into an artifact: the bytes of each part, by name.
+
+    ArtifactRefused if the model text cannot be read or is not certified monotone.
+    """
     directions = {feature.key: feature.direction for feature in model.features}
     booster = lightgbm.Booster(model_str=model.model_text)
     raw = np.asarray(booster.predict(model.golden, raw_score=True, num_threads=1), dtype=np.float64)
@@ -144,13 +147,18 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verify a whole artifact and make it ready to score. ArtifactRefused says which part does not match."""
+    """Verify a whole artifact, by `verify` and `open_verified`, and return it ready to score.
+
+    `parts`: bytes by name. ArtifactRefused names the part that does not match.
+    """
     return open_verified(parts, verify(parts))
 
 
 def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
-    """Make an artifact ready that `verify` gave this digest; its golden vectors are computed by LightGBM itself, to the
-    last bit. ArtifactRefused if that gives other scores.
+    """Return an artifact, ready to score, whose parts `verify` has accepted with this digest.
+
+    LightGBM reads the model and computes the golden vectors. ArtifactRefused if it holds other trees than the text
+    states, or if its scores differ in a single bit.
     """
     with _refusing_damage():
         artifact = Artifact(_json(parts[MANIFEST]), parts, digest)
@@ -166,9 +174,10 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
 
 
 def verify(parts: Mapping[str, bytes]) -> str:
-    """Verify whatever can be verified without LightGBM, which a damaged model text can crash: digests, format, constants,
-    features, model text, certificate, decay tables, golden vectors by our own reading of the trees. Returns the digest.
-    ArtifactRefused says which part does not match.
+    """Verify all that can be verified without LightGBM, and return the artifact's digest.
+
+    A damaged model text can crash LightGBM. Verified are digests, format, constants, features, model text, certificate,
+    decay tables, and golden vectors by our own reading of the trees. ArtifactRefused names the part that does not match.
     """
     with _refusing_damage():
         digest = verify_content(parts)
@@ -181,8 +190,9 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_content(parts: Mapping[str, bytes]) -> str:
-    """Verify by SHA-256 that every part is the one that the manifest states; return the digest. ArtifactRefused names a part
-    that is missing or was altered.
+    """Verify that every part is as the manifest states, by SHA-256; return the digest.
+
+    The format, too. The digest is that of the manifest. ArtifactRefused names a part that is missing or was altered.
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
@@ -200,7 +210,10 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Refuse a model that scores all its golden vectors alike: a study may find nothing, but that is not served."""
+    """Refuse a model that scores all its golden vectors alike, by ArtifactRefused.
+
+    Alike in raw scores or in points. A study may find nothing, but such a model is not served.
+    """
     golden = _json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")

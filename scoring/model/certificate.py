@@ -50,7 +50,10 @@ def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]
 
 
 def find_breaches(model: Model, directions: Sequence[int]) -> list[Breach]:
-    """Find every (tree, feature) that is not monotone in its direction, each with its largest breach."""
+    """Find every (tree, feature) that is not monotone in its direction, with its largest breach.
+
+    `directions`: +1, -1 or 0 (free) of each feature. ArtifactRefused if they are not as many as the model's features.
+    """
     if len(directions) != len(model.features):
         raise ArtifactRefused(f"the model has {len(model.features)} features, its directions are {len(directions)}")
     found = []

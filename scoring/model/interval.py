@@ -74,7 +74,10 @@ class Prior:
 
 
 def default_prior(constants: Constants) -> Prior:
-    """Return the prior of an artifact that pins none: half an event in `rate_damping` orders, all severities alike."""
+    """Return the prior of sellers' rates for an artifact that pins none.
+
+    Half an event in `rate_damping` orders, all severities alike.
+    """
     rate = (0.5, constants.rate_damping)
     weights = constants.severity_weights.values()
     mean = sum(weights) / len(Severity)
@@ -83,12 +86,18 @@ def default_prior(constants: Constants) -> Prior:
 
 
 def severity_grain(weights: Floats) -> float:
-    """Return the mean square over the mean of severity weights, shape (n,): `severity_grain([1, 3, 9, 27]) == 20.5`."""
+    """Return the mean square of severity weights over their mean; `weights` of shape (n,).
+
+    `severity_grain([1, 3, 9, 27]) == 20.5`.
+    """
     return float((weights * weights).sum() / weights.sum())
 
 
 def prior_of(data: Mapping[str, object]) -> Prior:
-    """Read a prior from its JSON values. ArtifactRefused if their number is wrong, or if they are not in `_BOUNDS`."""
+    """Read the prior of sellers' rates from its JSON values.
+
+    ArtifactRefused if a list has a wrong length or a number is out of its bounds.
+    """
     values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
     for name, (shape, low, high) in _BOUNDS.items():
         found = values[name]
@@ -119,9 +128,10 @@ _UPPER = np.array(
 
 
 def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
-    """Return the 5 % and 95 % quantiles of Gamma(k), k >= 0, of the shape of `k`: `gamma_interval(0.5)[1] == 1.92073`.
+    """Return two arrays, the 5 % and the 95 % quantiles of Gamma(k); each of the shape of `k`.
 
-    `gamma_interval(0)[1] == 0`.
+    k >= 0. `gamma_interval(0)[1] == 0` and `gamma_interval(0.5)[1] == 1.92073`. By the Wilson-Hilferty approximation; the
+    upper end for small k from a table.
     """
     spread = 1.0 / (9.0 * np.maximum(k, 1e-9))
     low, high = (np.maximum(1.0 - spread + z * np.sqrt(spread), 0.0) for z in (-Z, Z))
@@ -132,7 +142,10 @@ def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
 
 
 def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
-    """Append to the sums of all cases those of the first `n` at the low end of points, then those at their high end."""
+    """Append, for the first `n` cases, the sums at the low and the high end of their interval.
+
+    The result has all cases, then n cases at the low end of points, then n at the high end.
+    """
     squares, recent_orders = folder.effective_size_terms(facts, n)
     orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.

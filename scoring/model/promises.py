@@ -35,12 +35,12 @@ FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_
 
 
 def free_direction(feature: Feature) -> Feature:
-    """Return the feature without its direction."""
+    """Return a copy of the feature with direction 0: nothing forces how it moves the score."""
     return replace(feature, direction=0)
 
 
 def is_freed(feature: AnyFeature) -> bool:
-    """Return whether a feature of the table lacks the direction that the table gives it."""
+    """Return whether a feature of the table has another direction than the table states."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 
@@ -51,7 +51,10 @@ def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
 
 
 def state_promises(features: Iterable[AnyFeature]) -> dict[str, object]:
-    """Return the certificate's statement of promises kept and given up; empty if all are kept, as in earlier releases."""
+    """Return the certificate's part on promises: {"promises": {"held": [...], "given_up": ...}}.
+
+    Empty if all are kept, as in earlier releases.
+    """
     lost = [promise.name for promise in broken_promises(features)]
     held = [promise.name for promise in PROMISES if promise.name not in lost]
     return {"promises": {"held": held, "given_up": lost}} if lost else {}

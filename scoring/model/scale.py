@@ -29,7 +29,7 @@ class Scale:
 
     @staticmethod
     def from_calibration(p_intercept: float, p_slope: float) -> "Scale":
-        """Return the scale of a calibration `logit(p_bad) = p_intercept + p_slope x raw`.
+        """Return the scale of points for `logit(p_bad) = p_intercept + p_slope x raw`.
 
         Worked: with intercept 0 and slope 1, raw = -ln 20 (odds 20 to 1) gives 600 points, raw = -ln 40 gives 650.
         """

@@ -78,7 +78,10 @@ class Model:
 
 
 def parse_model(text: str) -> Model:
-    """Parse a model text. ArtifactRefused says which tree and which part is wrong."""
+    """Parse the text of a LightGBM model into its trees.
+
+    ArtifactRefused, naming the tree and the part, if the text is damaged, has several outputs or linear trees.
+    """
     # LightGBM parts numbers by the blank alone, Python by a tab and others too: a text with one would be two models.
     if strange := _STRANGE.search(text):
         raise ArtifactRefused(f"the model text holds a character that does not belong there: {strange[0]!r}")

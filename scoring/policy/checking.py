@@ -14,10 +14,11 @@ MAX_MESSAGES = 5
 
 
 def find_contradictions(policy: Policy) -> list[str]:
-    """Return why a policy is unsound; nothing for one that may be served.
+    """Return a list of the reasons why a policy is unsound; empty for one that may be served.
 
     Its terms must never become laxer as points fall, as a standing or a count of incidents rises, or as less was settled;
-    and a seller that is UNRATED must have no better terms than one of the lowest rated tier.
+    and a seller that is UNRATED must have no better terms than one of the lowest rated tier. A policy with more
+    situations than can be checked is unsound, too.
     """
     if not policy.rule_book.rules:
         return []
@@ -89,7 +90,10 @@ class Oddity:
 
 
 def find_oddities(policy: Policy) -> list[Oddity]:
-    """Return the rules that never matter, pairs of rules that state the same, and tiers below the best without a measure."""
+    """Return a list of what is probably not meant in a sound policy.
+
+    Rules that never matter, pairs of rules that state the same, and tiers below the best without a measure.
+    """
     book = policy.rule_book
     if not book.rules:
         return []

@@ -78,7 +78,10 @@ class ValueCap:
     """Steps, rising in both values: the last one that the settled value reaches gives the cap."""
 
     def after(self, settled_minor: int) -> "ValueCap":
-        """Return the cap of a seller that settled so much: 2,000 that grows to 5,000 from 10,000 is 5,000 at 12,000."""
+        """Return the cap, without steps, that holds once a seller settled `settled_minor`.
+
+        A cap of 2,000 that grows to 5,000 from 10,000 settled is 5,000 at 12,000.
+        """
         reached = [step.value_minor for step in self.grows if settled_minor >= step.settled_minor]
         return replace(self, value_minor=reached[-1] if reached else self.value_minor, grows=())
 
@@ -132,7 +135,7 @@ class Suspension:
 
     @property
     def terminates(self) -> bool:
-        """Return whether it has no end."""
+        """Return whether the suspension is for good."""
         return self.days == FOR_GOOD
 
 
@@ -163,9 +166,9 @@ class Terms:
     suspension_days: int = 0
 
     def strictness(self, categories: Iterable[str]) -> dict[str, int]:
-        """Return by aspect a number that is larger where the terms are stricter; `categories`: of which caps are compared.
+        """Return a number for each aspect of the terms, by its name; larger is stricter.
 
-        A cap for all product categories bounds each of them.
+        `categories`: product categories of which caps are compared. A cap for all product categories bounds each of them.
         """
         aspects = {
             "deposit_minor": self.deposit_minor,
@@ -184,10 +187,10 @@ class Terms:
 
 
 def combine(measures: Iterable[Measure]) -> Terms:
-    """Return the terms that measures come to; waivers among them are without effect here (`scoring.policy.rules`).
+    """Return the terms that several measures come to: of each kind the strictest.
 
-    Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for 90 come to a hold of 14 days
-    and a reserve of 100,000 ppm for 90.
+    Waivers among them have no effect here (`scoring.policy.rules`). Worked: holds of 7 and 14 days, a reserve of 100,000
+    ppm for 30 days and one of 50,000 for 90 come to a hold of 14 days and a reserve of 100,000 ppm for 90.
     """
     found = Terms()
     caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}

@@ -31,7 +31,10 @@ class Part:
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        """Return a whole number from `least` to `most`; `default` where none is stated, which is else an error."""
+        """Read a whole number from `least` to `most` under `name`.
+
+        `default` if none is stated; without a default that is an error. After an error, which is noted, returns `least`.
+        """
         value = self._value(name)
         if value is None and default is not None:
             return default
@@ -42,7 +45,10 @@ class Part:
         return least
 
     def text(self, name: str, least: int = 0) -> str:
-        """Return a text of `least` to MAX_TEXT characters."""
+        """Read a text of `least` to MAX_TEXT printable characters under `name`.
+
+        Notes an error and returns "" if it is missing or wrong.
+        """
         value = self._value(name)
         if isinstance(value, str) and least <= len(value) <= MAX_TEXT and value.isprintable():
             return value
@@ -50,7 +56,10 @@ class Part:
         return ""
 
     def flag(self, name: str) -> bool:
-        """Return true or false; false where none is stated."""
+        """Read true or false under `name`; false if none is stated.
+
+        Notes an error, and returns false, for anything else.
+        """
         value = self._value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
@@ -58,7 +67,11 @@ class Part:
         return False
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
-        """Return one of `words`; `default` where none is stated, which is else an error."""
+        """Read one of `words` under `name`.
+
+        `default` if none is stated; without a default that is an error. After an error, which is noted, returns the first
+        word.
+        """
         value = self._value(name)
         if value is None and default is not None:
             return default
@@ -68,7 +81,10 @@ class Part:
         return words[0]
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
-        """Return a list of one or more of `words`, none twice."""
+        """Read a list of one or more of `words`, none twice, under `name`.
+
+        Notes an error and returns an empty list if it is missing or wrong.
+        """
         value = self._value(name)
         if isinstance(value, list) and value and all(isinstance(v, str) and v in words for v in value):
             if len(set(value)) == len(value):
@@ -79,14 +95,17 @@ class Part:
         return []
 
     def part(self, name: str) -> "Part":
-        """Return the table called `name`; an empty one, with an error, where none is stated."""
+        """Read the table under `name`; notes an error, and returns an empty one, if it is missing."""
         value = self._value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, "must be a table")
         return self._below(value, name)
 
     def list_of_parts(self, name: str, most: int) -> list["Part"]:
-        """Return the tables of a list of at most `most`; none where none is stated."""
+        """Read a list of at most `most` tables under `name`; empty if none is stated.
+
+        Notes an error for other values, and for more tables, of which the first `most` are returned.
+        """
         value = self._value(name)
         if value is None:
             return []
@@ -99,7 +118,11 @@ class Part:
         return [self._below(item, f"{name}[{index}]") for index, item in enumerate(value)]
 
     def require_rising(self, names: Iterable[str], how: str, *, strictly: bool = True) -> None:
-        """Note an error unless the numbers called `names` rise in this order, or never fall if not `strictly`."""
+        """Note an error unless the numbers under `names` rise in this order.
+
+        With `strictly` false they must only never fall. `how`: the end of the message. Values that are no whole numbers
+        are passed over: another error names them.
+        """
         values = [self.data.get(name) for name in names]
         if not all(type(value) is int for value in values):
             return  # another error names it
@@ -107,11 +130,11 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
-        """Take all values of this part as read: those that are wrong are named already."""
+        """Count all values of this part as read, so that `refuse_what_is_left` names none of them."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
-        """Note an error for each value that nobody has read, here and below."""
+        """Note an error for each value that no method has read, of this part and the parts below."""
         for name in self.data:
             if name not in self._read:
                 self.refuse(str(name), "is not a part of a policy")

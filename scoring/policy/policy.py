@@ -32,7 +32,10 @@ class Policy:
     """The measures that follow; none by default."""
 
     def tier(self, points: int) -> Tier:
-        """Return the tier of points: with cut-offs 500, 600, 700, `tier(599) is Tier.STANDARD`."""
+        """Return the tier of points by the cut-offs; the lowest rated tier below all of them.
+
+        With cut-offs 500, 600, 700: `tier(599) is Tier.STANDARD`.
+        """
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
 
     def tier_with_standing(self, points: int, standing: int) -> Tier:

@@ -28,7 +28,10 @@ LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 
 
 def parse_policy(data: Mapping[str, Any]) -> Policy:
-    """Return the policy that a mapping (a TOML file's data) states. PolicyRefused names every wrong part."""
+    """Parse the data of a TOML file into a policy.
+
+    PolicyRefused names every part that is missing, wrong or unknown, and every contradiction.
+    """
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")

@@ -47,7 +47,10 @@ _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
 
 
 def read_rules(root: Part) -> RuleBook:
-    """Return the rules of a file, none if it states none. Errors are noted in `root`."""
+    """Read a policy's rules, the currency of their amounts, and the limits of holds.
+
+    Empty if the file states none. Errors are noted in `root` and not raised.
+    """
     rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES))
     ids = [rule.id for rule in rules]
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):

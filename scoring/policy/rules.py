@@ -53,11 +53,14 @@ class Rule:
 
     @property
     def names_confirmed_facts(self) -> bool:
-        """Return whether it holds only after confirmed violations, whatever a model says."""
+        """Return whether the rule asks for confirmed violations.
+
+        By a standing or by a count of incidents: it holds whatever a model answers.
+        """
         return self.standing_from > 0 or self.incidents > 0
 
     def holds(self, seller: "Situation") -> bool:
-        """Return whether all of its conditions hold."""
+        """Return whether all conditions of the rule hold for a seller."""
         if self.tiers and seller.tier not in self.tiers:
             return False
         if seller.standing < self.standing_from:
@@ -108,7 +111,10 @@ class RuleBook:
     """By marketplace the most days of a hold or a reserve, where it is less than 180."""
 
     def apply(self, seller: Situation) -> list[Applied]:
-        """Return every measure of every rule that holds, in the order of the file."""
+        """Return each measure of each rule that holds for a seller, in the order of the file.
+
+        Each with its present value, and whether another rule waives it.
+        """
         holding = [rule for rule in self.rules if rule.holds(seller)]
         waived = {measure.waives for rule in holding for measure in rule.measures if isinstance(measure, Waiver)}
         return [
@@ -118,7 +124,10 @@ class RuleBook:
         ]
 
     def terms(self, seller: Situation) -> Terms:
-        """Return what all measures that hold and are not waived come to."""
+        """Return the terms of a seller: of all its measures the strictest of each kind.
+
+        Of the rules that hold; measures that are waived are left out.
+        """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
     def _current(self, measure: Measure, seller: Situation) -> Measure:

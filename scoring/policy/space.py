@@ -66,11 +66,11 @@ class Space:
         return size
 
     def axes(self) -> list[tuple[Any, ...]]:
-        """Return the values of each axis, in the order that `build` takes them in."""
+        """Return the values of each axis of the space, as a list of tuples, in the order of `build`."""
         return [self.points, self.tiers, *self.standings, *self.counts, *self.settled, self.days, self.marketplaces]
 
     def build(self, values: Sequence[Any]) -> Cell:
-        """Return the cell of one value of each axis."""
+        """Return the cell that has these values, one of each axis, in the order of `axes`."""
         first = 2 + len(self.standings)
         second = first + len(self.counts)
         last = second + len(self.settled)
@@ -78,14 +78,18 @@ class Space:
         return Cell(values[0], values[1], standings, counts, settled, values[last], values[last + 1])
 
     def cells(self) -> Iterator[Cell]:
-        """Yield every cell that a seller can be in, as far as its values exclude each other plainly."""
+        """Yield every cell of the space that `is_possible`."""
         for values in itertools.product(*self.axes()):
             cell = self.build(values)
             if self.is_possible(cell):
                 yield cell
 
     def is_possible(self, cell: Cell) -> bool:
-        """Return whether a seller can be in a cell, as far as its values alone show."""
+        """Return whether a seller can be in a cell, as far as its values alone show.
+
+        Not so if it is unrated with confirmed violations, if a narrower counter counts more than a wider one, or if one
+        category settled more than all.
+        """
         if cell.points is None and (any(cell.standings) or any(cell.counts)):
             return False  # a confirmed violation makes a seller rated
         for narrow, wide in self._nested():
@@ -104,7 +108,7 @@ class Space:
                 yield a, b
 
     def situation(self, place: int, cell: Cell) -> Situation:
-        """Return how policy number `place` sees the sellers in a cell."""
+        """Return what policy number `place` sees of the sellers in a cell."""
         policy = self.policies[place]
         standing = cell.standings[self.table[place]]
         tier = cell.tier
@@ -155,7 +159,11 @@ def describe_counter(counter: Counter) -> str:
 
 
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
-    """Return the space of some policies. Tiers that a person sets are cells of their own if `with_overrides`."""
+    """Return the space of situations that policies distinguish, all together.
+
+    Its axes are points, tier, standing, incidents, settled value, day and marketplace; their edges are the values that
+    the policies state. With `with_overrides` tiers that a person sets are cells of their own.
+    """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []
     table, edges = [], []

@@ -32,13 +32,17 @@ class StandingTable:
     """By tier the standing from which on a seller is of that tier at most; rises as the tiers fall."""
 
     def best_tier(self, standing: int) -> Tier:
-        """Return the best tier that a standing allows: with TRUSTED from 2 and STANDARD from 6, 6 allows STANDARD."""
+        """Return the best tier that a standing allows; a higher standing is worse.
+
+        With TRUSTED from 2 and STANDARD from 6: below 2 the best tier of all, from 2 to 5 TRUSTED, from 6 on STANDARD.
+        """
         return min((tier for tier, least in self.at_most.items() if standing >= least), default=RATED_TIERS[-1])
 
     def by_incident(self, violations: Violations, observe_day: Ints) -> tuple[Ints, Ints]:
-        """Return the points of each incident, and the place of its first violation; both of shape (incidents,).
+        """Return the points of each incident, and the index of its first violation: two arrays.
 
-        `observe_day`: of each case, in days since 1970-01-01. Incidents without points are among them, with 0.
+        Both of shape (incidents,). `observe_day`: of each case, in days since 1970-01-01. Incidents without points are
+        among them, with 0. Violations older than `expiry_days` give none.
         """
         v = violations
         table = np.zeros((len(Category) + 1, len(Severity) + 1), dtype=np.int64)
@@ -70,7 +74,10 @@ class StandingTable:
         return standing
 
     def bound(self, tiers: Ints, standing: Ints) -> Ints:
-        """Return the tiers (numbers of rated ones) with none better than the standing beside it allows."""
+        """Lower each tier to the best one that the standing beside it allows; return the tiers.
+
+        Both arrays of shape (n,); tiers are numbers of rated ones.
+        """
         falling = sorted(self.at_most.items(), key=lambda item: -item[0])
         best = np.full(len(standing), int(RATED_TIERS[-1]), dtype=np.int64)
         for tier, least in falling:

@@ -141,7 +141,11 @@ class KeySource:
             self._is_ending.wait(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Read the place again if it is time to, and take up new keys."""
+        """Read the file again, or the URL if its wait is over, and use the keys found.
+
+        A file is read at every call. A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key.
+        Raises nothing: a failure is noted as the problem of this source, and the next success clears it.
+        """
         if self._is_url:
             now = monotonic()
             wait = REFETCH_SECONDS if self._is_missing or self._problem else REFRESH_SECONDS

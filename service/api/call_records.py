@@ -168,7 +168,11 @@ class CallRecords:
         return found
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
-        """Count a call whose work was not begun; few lines a second say so. Calls of health are not counted."""
+        """Count a call that is refused before its work begins; log only a few such calls a second.
+
+        Every one is counted by pool and cause; calls without a method, those of health, are left out of the count by
+        method and code, and of the log.
+        """
         key = (pool, call.method, cause)
         code, counters = self._bound.get(key) or self._bind(*key)
         for counter in counters:
@@ -203,9 +207,10 @@ class CallRecords:
         self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
-        """Return the status that the caller gets for an error, and what the log says of it besides.
+        """Return the status that the caller gets for an error, and the fields of its log line.
 
-        An error that is not foreseen becomes an opaque id; its traceback goes to the log alone, without sellers' ids.
+        A domain error gets its own status, unless its code is INTERNAL. For any other the caller gets an opaque id alone;
+        the traceback goes to the log, without sellers' ids.
         """
         if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
             try:

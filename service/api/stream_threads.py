@@ -79,7 +79,10 @@ class Streams:
                 self._waiting.discard(ready)
 
     def close(self) -> None:
-        """End every stream that waits for its client; what has arrived is answered first."""
+        """End every stream that waits for its client, after what has arrived is answered.
+
+        Returns at once, without waiting for the streams to end.
+        """
         with self._lock:
             self._stopping = True
             for ready in self._waiting:

@@ -46,7 +46,7 @@ def show(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show what became of a notifier's reports, and how reliable it is."""
+    """Show one notifier: what became of its reports, and how reliable it is."""
     times = _times(observe_time, known_time)
     with client() as (connection, settings):
         found = ReviewClient(connection).get_notifier(marketplace_of(marketplace, settings), notifier, **times)

@@ -106,7 +106,11 @@ _COLUMNS = (
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
-    """Return one trust score as a row."""
+    """Return one trust score as a row for output: value by column, None where it has none.
+
+    Names are without prefix and in lower case, `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing`
+    is left out if there is none.
+    """
     return {
         "seller": score.seller.rsplit("/", 1)[-1],
         "state": ScoreState.Name(score.state).removeprefix("SCORE_STATE_").lower(),

@@ -83,7 +83,10 @@ def _gate_message(gate: GateResult) -> model_pb.ModelGate:
 
 
 def move_message(number: int, move: Move) -> model_pb.ModelMove:
-    """Return one move; a time that is none is left out."""
+    """Return move `number` as a message, without its time if the text is no valid time.
+
+    Figures that are numbers become JSON text.
+    """
     message = model_pb.ModelMove(
         number=number,
         alias=move.alias,

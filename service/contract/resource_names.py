@@ -87,7 +87,10 @@ def parse_seller(name: str, field: str | FieldPath) -> SellerName:
 
 
 def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
-    """Return marketplace and violation. InvalidInput names `field` if `name` is anything but a violation."""
+    """Parse `marketplaces/M/violations/V` into the ids of the marketplace and the violation.
+
+    InvalidInput, naming `field`, if `name` has another form or an id is ill-formed. Nothing is looked up.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace, "violations", violation] if is_id(marketplace) and is_id(violation):
             return ViolationName(marketplace, violation)

@@ -77,7 +77,10 @@ MAX_DETAIL_BYTES = 4_000
 
 
 def code_of(error: SellertrustError) -> int:
-    """Return the `google.rpc.Code` of a domain error; INTERNAL for one that no caller can cause."""
+    """Return the `google.rpc.Code` of a domain error by its class; INTERNAL if it has none.
+
+    INTERNAL are the errors that no request can cause.
+    """
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 

@@ -86,20 +86,26 @@ class LedgerEnd(NamedTuple):
 
 
 def end(connection: Connection, *, asks_clock: bool) -> LedgerEnd:
-    """Return the end of the ledger, and if it is asked, and has one, the database's own clock."""
+    """Read where the ledger ends: its last sequence and record time, 0 if it is empty.
+
+    With `asks_clock` also the clock of the database, if that is PostgreSQL; else None.
+    """
     is_asked = asks_clock and connection.dialect.name == "postgresql"
     sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
     return LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
 
 
 def last_entry(connection: Connection) -> tuple[int, int]:
-    """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
+    """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
+
+    In microseconds.
+    """
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
-    """Return whether an entry of this id is on record."""
+    """Return whether an entry of this id is on record in the marketplace."""
     return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
 
 
@@ -110,9 +116,9 @@ def check_marketplace(marketplace: str) -> None:
 
 
 def refuse_output_only(entries: Sequence[Entry], imported: bool) -> None:
-    """Refuse what callers may not state: links, erasures, mended clocks, and report times unless they import.
+    """Refuse entries that state what only the ledger may: origins, erasures and mended clocks.
 
-    InvalidInput names each.
+    Report times, too, unless `imported`. InvalidInput names each.
     """
     wrong = []
     for index, entry in enumerate(entries):
@@ -138,14 +144,14 @@ def append_batch(
     present: Present,
     position: Position | None = None,
 ) -> "AppendedBatch":
-    """Append what is not there yet, in order, and what follows from it.
+    """Append the entries that are not on record yet, in order, and those derived from them.
 
-    The caller holds the lock, and commits.
+    The caller holds the lock, and commits. `present`: the time by a clock that nothing contradicts; `position`: how far
+    the source of the batch is read with it, recorded with the entries.
 
-    `present` is the time by a clock that nothing contradicts.
-
-    EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, InvalidInput for another seller than the
-    violation's; each names the entry by its index. One of `database.CONFLICT` if an exposure's revision is taken.
+    EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, PermissionDenied for the caller's own
+    reports, InvalidInput for another seller than the violation's; each names the entry by its index. One of
+    `database.CONFLICT` if an exposure's revision is taken.
     """
     sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)
@@ -173,9 +179,9 @@ def append_batch(
         results.append(found.appended._replace(erased=alike.get(index, False)))
     sequence += rows.insert(database, connection)
     for entry_id, came_to in met.unfinished.items():
-        advance(connection, position_after(marketplace, entry_id, came_to), sequence)
+        record_position(connection, position_after(marketplace, entry_id, came_to), sequence)
     if position is not None:
-        advance(connection, position, sequence)
+        record_position(connection, position, sequence)
     again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
     unfinished = [
         *met.unfinished,
@@ -185,9 +191,9 @@ def append_batch(
 
 
 def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
-    """Return the ids of the entries that are to be left out, since their violation got another decision.
+    """Return the ids of a bulk decision's entries whose violations got another decision.
 
-    EntryContentDiffers if the decision's id stands for another decision by now.
+    They are to be left out. EntryContentDiffers if the decision's id stands for another bulk decision by now.
     """
     for name in find_first_and_last_id(
         connection, marketplace, seen.prefix, seen.prefix + "g"
@@ -203,7 +209,10 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
 
 
 def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
-    """Return the refusal of a bulk decision whose id stands for another one, by an entry of that."""
+    """Return the error for a bulk decision whose id stands for another one already.
+
+    `entry_id`: an entry of that other one, as evidence.
+    """
     return EntryContentDiffers(
         f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
         {"entry_id": entry_id},
@@ -244,8 +253,11 @@ def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], no
             prepare(item.entry, now, ("entries", index))
 
 
-def advance(connection: Connection, position: Position, sequence: int) -> None:
-    """Commit how far a source is read, unless the ledger knows it to be read as far. The caller holds the lock."""
+def record_position(connection: Connection, position: Position, sequence: int) -> None:
+    """Insert how far a source is read, unless the ledger has it read as far or further.
+
+    `sequence`: the ledger's last one at this position. In the transaction of the caller, who has the lock and commits.
+    """
     known = position_of(connection, position.source, position.partition)
     if known is None or known < position.next_position:
         connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
@@ -254,7 +266,10 @@ def advance(connection: Connection, position: Position, sequence: int) -> None:
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """Return the first exposure of a refused batch whose day, product category and revision another entry has stated."""
+    """Return the error that names the first exposure of a batch whose revision is taken.
+
+    By another entry, on record or in the batch, of the same seller, day, product category and revision; None if none is.
+    """
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id

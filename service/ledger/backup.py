@@ -69,14 +69,12 @@ class Manifest(BaseModel):
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
 ) -> Manifest:
-    """Write the ledger to a new file, readable by this user alone; `now` in microseconds.
+    """Write the whole ledger to a new file that this user alone can read; return its manifest.
 
-    What the manifest says.
-
-    BackupRefused if the file exists, or another backup has become it meanwhile; LedgerVersionUnknown without a ledger,
-    or for a schema newer than this release, which knows not all of its tables. It is written beside FILE under a name
-    of its own (FILE.RANDOM.partial), which no other file and no link can have, and which a process that is killed
-    leaves behind.
+    `now`: in microseconds. `without_keys`: leave the keys of sealed texts out. BackupRefused if the file exists, or
+    another backup has become it meanwhile; LedgerVersionUnknown without a ledger, or for a schema newer than this
+    release, which knows not all of its tables. It is written beside FILE under a name of its own (FILE.RANDOM.partial),
+    which no other file and no link can have, and which a process that is killed leaves behind.
     """
     if file.exists() or file.is_symlink():
         raise _exists(file)
@@ -105,7 +103,10 @@ def _claim(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """Return the ledger's tables as the database has them, whatever its version, in the order of their references."""
+    """Return the ledger's tables by name, with the columns that the database has.
+
+    Whatever its version; in the order of their references, a table after those it refers to.
+    """
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):
@@ -117,7 +118,7 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
 
 
 def member_of(table: str) -> str:
-    """Return the name of a table's rows within the file."""
+    """Return the name of the file, within a backup, that holds a table's rows: `TABLE.jsonl`."""
     return f"{table}.jsonl"
 
 

@@ -18,11 +18,11 @@ from service.ledger.seals import collect_leaves, seal
 
 
 class Batch:
-    """The entries of a batch that are not on record, taken in their order, then inserted together.
+    """The entries of a batch that are not on record: added one by one, then inserted together.
 
-    `first` is the sequence of the first row. Their record time is the present, but later than `last_time`, the ledger's last
-    one (microseconds). Where that ran ahead, times that are not stated are the present all the same: else nobody would see
-    what is recorded before the clock has come there.
+    `first` is the sequence of the first row. Their record time is the present, but later than `last_time`, the ledger's
+    last one (microseconds). Where that ran ahead, times that are not stated are the present all the same: else nobody
+    would see what is recorded before the clock has come there.
     """
 
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
@@ -44,19 +44,26 @@ class Batch:
         last_time: int,
         present: Present,
     ) -> tuple["Batch", KnownContext]:
-        """Return a batch of these entries, and what it meets on record."""
+        """Return an empty batch, ready for the entries `fresh`, and what is on record about them.
+
+        Loads whatever the entries refer to. `first`: the next sequence; `last_time`: the last record time (microseconds).
+        """
         with read_mended_times(connection, present.mendings):
             met = load_known(connection, marketplace, fresh)
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
-        """Take one entry, and what follows from it; where it will stand. Errors as `Derivation.process`."""
+        """Add one entry and those derived from it; return the sequence it will have, and its state.
+
+        Nothing is inserted yet. ViolationNotFound, EntryNotFound, LifecycleForbids or InvalidInput as
+        `Derivation.process`; they name the entry by `index`.
+        """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))
         return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:
-        """Insert all rows, sealed; how many they are."""
+        """Insert all added entries, their texts sealed and the seals over them; return their number."""
         rows, sealed = [], {}
         for number, new in enumerate(self.derivation.new_entries):
             rows.append(self._row(new, self._first + number))

@@ -26,7 +26,10 @@ from scoring.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """Return the signing key in a PEM file that only its owner can read; made if the file is absent."""
+    """Return the Ed25519 signing key in a PEM file; make file and key if it is absent.
+
+    A new file can be read by its owner alone. ConfigurationWrong if the file cannot be read or holds another kind of key.
+    """
     if not path.exists():
         key = Ed25519PrivateKey.generate()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,10 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
-    """Append a signed checkpoint to a file; what was written. `time` is RFC 3339."""
+    """Append a signed checkpoint to a file, as a line of JSON, and sync it; return it.
+
+    `chain`: of the seal up to `sequence`; `time` is RFC 3339. The file's folder is made if missing.
+    """
     checkpoint = {
         "sequence": sequence,
         "chain": chain.hex(),
@@ -61,9 +67,10 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 
 
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
-    """Return (sequence, chain) of a file's checkpoints.
+    """Read a file's checkpoints and verify their signatures; return a list of (sequence, chain).
 
-    ConfigurationWrong names the line that is damaged, or that this key (hex) did not sign.
+    ConfigurationWrong if `public_key` is not 64 hexadecimal digits; it names the line that is damaged, or that this key
+    did not sign.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

@@ -46,7 +46,7 @@ class Present(NamedTuple):
     """`mending.Mending`: what is known of record times that were put right, for what the append reads."""
 
     def record_time(self, last_record_time: int) -> int:
-        """Return the record time of the append: later than all before, and none that was given before.
+        """Return the record time for an append: later than all before, and none given before.
 
         So "known before t" is one set for ever, also of appends in one microsecond.
         """
@@ -57,33 +57,40 @@ class Present(NamedTuple):
         return record_time
 
     def at_end(self, last_record_time: int) -> int:
-        """Return the ledger's present: its last record time if the clock lags by the skew at most, else the clock.
+        """Return the ledger's present, in microseconds, given the record time of its last entry.
 
-        `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
+        That time if the clock lags it by the skew at most; else the clock, plus the skew if the record time runs further
+        ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`, and after a jump, of `9 * SECOND`: `6 * SECOND`.
         """
         return max(self.clock, min(last_record_time, self.clock + SKEW))
 
     def dates(self, record_time: int) -> int:
-        """Return the time for times that are not stated: the record time, or the clock if that lags by more than the skew."""
+        """Return the time by which an entry's missing times are filled in.
+
+        The record time, or the clock if that lags the record time by more than the skew.
+        """
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 
 def wall_clock() -> int:
-    """Return the present, in microseconds since 1970."""
+    """Return the machine's time, in microseconds since 1970."""
     return time.time_ns() // 1_000
 
 
 def steady_clock() -> int:
     """Return microseconds since some moment, by a clock that nobody can set.
 
-    Time in which the machine slept counts where the system can tell it.
+    Time in which the machine slept counts where the system knows it.
     """
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
 
 
 def database_clock(*, is_asked: bool) -> ColumnElement[int]:
-    """Return a column of a query: the database's own clock; NULL where the server's is the only one."""
+    """Return a query's column of the database's own clock; of NULL unless `is_asked`.
+
+    In microseconds, by PostgreSQL's functions.
+    """
     return literal_column(CLOCK if is_asked else "NULL")
 
 
@@ -102,14 +109,22 @@ class LedgerClock:
         self._sound = (steady_clock(), wall())
 
     def now(self, database: int | None) -> int:
-        """Return the present, for reads: the database's clock, or the server's unless it has jumped ahead."""
+        """Return the present for reads, in microseconds; never refuses.
+
+        `database`: its clock, which counts if there is one; else the server's, or the time expected if that has jumped
+        ahead.
+        """
         if database is not None:
             return database
         wall, expected = self._compare_clocks()
         return wall if wall - expected <= TOLERANCE else expected
 
     def present(self, database: int | None) -> Present:
-        """Return the present, for an append. `database`: what its own clock says, if it has one. ClockInDoubt."""
+        """Return the present for an append, by the database's clock, or the server's if it has none.
+
+        `database`: its clock, in microseconds; None if it has none. ClockInDoubt if the two differ by more than
+        TOLERANCE, or if the server's own has jumped ahead.
+        """
         wall, expected = self._compare_clocks()
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
@@ -138,7 +153,10 @@ class LedgerClock:
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """Raise ClockInDoubt if the last record lies longer back than REST: a ledger that rested, or a clock that is wrong."""
+    """Refuse an append, by ClockInDoubt, if the last record lies longer back than REST.
+
+    Either the ledger rested, or the clock is wrong. An empty ledger has no gap.
+    """
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"
@@ -155,7 +173,10 @@ def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
 
 
 def clock_ahead_caution(ahead: int) -> str:
-    """Return the caution for a ledger whose last record time lies `ahead` of the clock (microseconds)."""
+    """Return the caution for operators that the last record time lies `ahead` of the clock.
+
+    `ahead`: microseconds.
+    """
     return (
         f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"
         " ahead, and what it dated by that clock is not seen until then; say so by: sellertrust ledger mend-clock"

@@ -83,17 +83,17 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Return whether it is SQLite; else it is PostgreSQL."""
+        """Return whether the database is SQLite; else it is PostgreSQL."""
         return self.url.get_backend_name() == "sqlite"
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it is a file that is not there. The first connection would make it."""
+        """Return whether it is a SQLite file that does not exist; the first connection would make it."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection that reads what is committed, each statement by itself. LedgerUnavailable."""
+        """Open a connection for reading, each of whose statements sees what is committed by then."""
         with self._translate_errors(), self._readers.connect() as connection:
             try:
                 yield connection
@@ -103,10 +103,11 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the ledger's one lock, over all processes, until it is committed.
+        """Open a transaction that has the ledger's one lock, over all processes, until it ends.
 
-        An error rolls it back. LedgerUnavailable, after which a commit may or may not have happened; ConfigurationWrong
-        if another process writes to the SQLite file, or PostgreSQL might lose what it has committed.
+        Commits at the end; an error rolls it back. Makes a SQLite file that is missing. LedgerUnavailable, after which a
+        commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
+        PostgreSQL might lose what it has committed.
         """
         with self._translate_errors():
             if self._lock:
@@ -122,7 +123,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a connection all of whose statements see one moment, however long they take; writers go on meanwhile."""
+        """Open a connection for reading, all of whose statements see the database at one moment.
+
+        However long they take; writers go on meanwhile. LedgerUnavailable if the database does not answer.
+        """
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")  # the driver begins nothing by itself
@@ -136,9 +140,10 @@ class Database:
             yield connection
 
     def claim(self) -> None:
-        """Make this the only writer of a SQLite file until it is closed; PostgreSQL has many, and orders them.
+        """Make this process the only writer of a SQLite file until `close`.
 
-        ConfigurationWrong if another process writes to the file, or PostgreSQL might lose what it has committed.
+        PostgreSQL has many writers, and orders them; there only its durability is checked. ConfigurationWrong if another
+        process writes to the file, or PostgreSQL might lose what it has committed.
         """
         if self._lock:
             self._lock.claim()
@@ -147,7 +152,10 @@ class Database:
             _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
 
     def about(self) -> dict[str, str]:
-        """Return the database by name, its version, and how safe a commit is in it: for the log and for `doctor`."""
+        """Return the database's facts by key: `database`, `version`, and how safe a commit is.
+
+        For the log and for `doctor`.
+        """
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
@@ -155,7 +163,7 @@ class Database:
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
-        """Return what the operator should know, each a sentence."""
+        """Return a list of sentences about risks that the operator should know of; empty if none."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
         found = []
@@ -169,7 +177,7 @@ class Database:
         return found
 
     def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert entries with all columns in the table's order. One of CONFLICT if the database refuses one."""
+        """Insert rows, with all columns, into the table of entries; one of CONFLICT if refused."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
 
     def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
@@ -178,10 +186,7 @@ class Database:
             yield row
 
     def maintain(self, statement: str) -> list[Any]:
-        """Run a maintenance statement, which is no part of a transaction, on the connection that writes.
-
-        Return its rows on SQLite, where they say what became of it.
-        """
+        """Run a maintenance statement, outside of any transaction; return SQLite's rows, else []."""
         with self._translate_errors(), self._writer.connect() as connection:
             if self._lock:
                 self._lock.share()
@@ -196,7 +201,7 @@ class Database:
             return []
 
     def close(self) -> None:
-        """Close all connections, and return the writer last, so that it is the one that folds SQLite's WAL back."""
+        """Close all connections, release a SQLite file's lock; the last one folds the WAL back."""
         self._closed = True
         self._readers.dispose()
         self._writer.dispose()
@@ -264,7 +269,7 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
-    """Let the statements of a PostgreSQL transaction, and the pauses between, take as long as they need.
+    """Remove PostgreSQL's time limits on this transaction's statements and the pauses between.
 
     For what reads or makes whole tables. A server that falls silent is given up all the same.
     """
@@ -275,9 +280,7 @@ def lift_limits(connection: Connection) -> None:
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows with some of a table's columns.
-
-    One of CONFLICT if the database refuses one.
+    """Insert rows into some columns of a table; one of CONFLICT if the database refuses one.
 
     PostgreSQL takes 12 us a row by COPY where executemany takes 85.
     """
@@ -322,7 +325,7 @@ _FORMS = "write sqlite:///ledger.db or postgresql://user@host/database"
 
 
 def missing_rights_error() -> ConfigurationWrong:
-    """Return the refusal of a PostgreSQL role that may not do what a server has to."""
+    """Return the error for a PostgreSQL role that lacks rights a server needs, with the remedy."""
     return ConfigurationWrong(
         "the database's role lacks rights on the ledger; the owner of its tables upgrades it, and gives servers' roles what"
         " they need by: sellertrust db grant ROLE (or --eraser ROLE, to erase)"
@@ -342,7 +345,7 @@ def _begin(connection: Connection) -> None:
 
 
 def lock_time(connection: Connection) -> int | None:
-    """Return what PostgreSQL's own clock showed when the transaction of `Database.write` had the lock (microseconds)."""
+    """Return when `Database.write` got the lock (microseconds, PostgreSQL's clock); else None."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found
 

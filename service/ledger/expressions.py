@@ -51,7 +51,10 @@ def _among_in_postgresql(element: among, compiler: SQLCompiler, **options: Any) 
 
 
 def of_kind(kind: Kind) -> TextClause:
-    """Return `kind = 3` for Kind.EXPOSURE, without a parameter, so that a partial index of the kind serves."""
+    """Return the SQL condition that an entry is of a kind, such as `kind = 3`.
+
+    The number stands in the text, without a parameter, so that a partial index of the kind serves.
+    """
     return text(f"kind = {int(kind)}")
 
 

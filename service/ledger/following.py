@@ -38,23 +38,32 @@ _OPEN = (
 
 
 def source_of(marketplace: str, entry_id: str) -> str:
-    """Return the name under which it is kept how far what follows from an entry has come."""
+    """Return the source name under which the progress of deriving from an entry is recorded."""
     return f"{PREFIX}{marketplace}/{entry_id}"
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the position to commit once all up to a listing's or a violation's sequence was derived; 0: all there is."""
+    """Return the position to record once derivation from an entry has come to a sequence.
+
+    `sequence`: of the last listing or violation that was dealt with; 0: all are, and nothing is left.
+    """
     return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
 
 
 def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry, sequence it came to) of each entry from which not everything has followed yet."""
+    """Return (marketplace, entry id, sequence) of each entry whose derivation is not finished.
+
+    `sequence`: how far it has come.
+    """
     found = connection.execute(_OPEN).all()
     return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
 
 
 def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    """Return the same of these entries alone."""
+    """Return (marketplace, entry id, sequence) of those of these entries not derived to the end.
+
+    `sequence`: how far the derivation has come.
+    """
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
     found = connection.execute(query, {"names": names}).all() if names else ()
@@ -70,10 +79,11 @@ def follow_on(
     last: tuple[int, int],
     present: Present,
 ) -> tuple[int, int]:
-    """Derive the next part of what follows from an entry. The caller holds the lock, commits the position, and calls again.
+    """Append the next part of what is derived from an entry; return where it has come to.
 
-    Returns (the last sequence of the ledger, the sequence it came to, or 0 at the end). `last`: the ledger's (sequence,
-    record_time).
+    Returns (the last sequence of the ledger, the sequence of the last listing or violation dealt with, or 0 at the end).
+    `after`: that sequence of the part before; `last`: the ledger's (sequence, record_time). The caller holds the lock,
+    records the position, and calls again until 0.
     """
     sequence, last_time = last
     with read_mended_times(connection, present.mendings):

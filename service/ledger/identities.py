@@ -47,7 +47,10 @@ class StatedMatch(NamedTuple):
 
 
 def rows_between(connection: Connection, marketplace: str, after: int, through: int) -> Sequence[Any]:
-    """Return the identities and corrections after a sequence and up to another."""
+    """Return the rows of identities and corrections with `after` < sequence <= `through`.
+
+    In the order of sequences.
+    """
     bounds = {"marketplace": marketplace, "after": after, "through": through}
     return connection.execute(_IDENTITIES, bounds).all()
 
@@ -55,7 +58,8 @@ def rows_between(connection: Connection, marketplace: str, after: int, through: 
 def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
     """Yield the identity of each seller that is in force as of the cut.
 
-    Identities are corrected; the latest by occur time is in force, of equals the latest by sequence.
+    `rows`: identities and corrections, from `rows_between`. Of a seller's identities, after corrections, the latest by
+    occur time is in force, of equals the latest by sequence.
     """
     corrections: dict[str, Any] = {}
     stated: list[Any] = []
@@ -78,7 +82,10 @@ def in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
 
 
 def stated_matches(connection: Connection, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-    """Return those of these entries that are on record and of a seller, by entry id."""
+    """Return, by entry id, the seller of each entry and whether its identifier was verified.
+
+    Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
+    """
     rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
     return {
         row.entry_id: StatedMatch(

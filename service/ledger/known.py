@@ -100,7 +100,11 @@ class KnownContext(DerivationContext):
 
 
 def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Return what the entries of a batch meet, each violation of a product and each decision about one up to CHUNK others."""
+    """Load what is on record about the entries of a batch: violations, decisions, listings.
+
+    All that deriving from them needs; of what follows from one violation of a product, or one decision about it, at most
+    CHUNK others, with the rest noted as `unfinished`.
+    """
     met = KnownContext()
     facts = [
         item.entry.fact for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION
@@ -161,7 +165,10 @@ def _load_reports_of_listed(
 def load_reached_sellers(
     connection: Connection, marketplace: str, met: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    """Load which of these sellers got their violation of these violations of products, by the ids that those have."""
+    """Add to `met` which of these (report, seller) pairs have their derived violation already.
+
+    Looked up by the ids that those violations would have.
+    """
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in _rows(connection, _NAMED, marketplace, ids):
         report, seller = ids[row.entry_id]
@@ -171,7 +178,10 @@ def load_reached_sellers(
 def load_listings(
     connection: Connection, marketplace: str, product: str, after: int = 0, limit: int = CHUNK
 ) -> tuple[list[Listing], int]:
-    """Return the first listings of a product after a sequence, and the sequence of the last of them if there are more."""
+    """Return the next listings of a product after a sequence, and where to go on.
+
+    At most `limit`. The second value is the sequence of the last of them if there are more, else 0.
+    """
     rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, limit + 1)
     found = [
         Listing(
@@ -186,9 +196,9 @@ def load_listings(
 def load_reached(
     connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, limit: int = CHUNK
 ) -> int:
-    """Load the first violations derived from one of a product after a sequence, and where they stand.
+    """Add to `met` the next violations derived from a product's report, and their states.
 
-    Returns the sequence of the last of them if there are more, else 0.
+    At most `limit` after sequence `after`. Returns the sequence of the last of them if there are more, else 0.
     """
     rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, limit + 1)
     derived_violations = {row.seller: row.entry_id for row in rows[:limit]}
@@ -198,12 +208,18 @@ def load_reached(
 
 
 def load_changes(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, list[TimedDecision]]:
-    """Return the decisions about these violations, in their order."""
+    """Return the decisions about these violations: a list for each violation id, in their order.
+
+    Violations without a decision are left out.
+    """
     return load_decisions(connection, _CHANGES, marketplace, names)
 
 
 def load_states(connection: Connection, marketplace: str, names: Collection[str]) -> dict[str, ViolationState]:
-    """Return the recorded violations of these ids as they stand."""
+    """Return the present state of each of these violations, by id.
+
+    Those that are not on record are left out.
+    """
     found: dict[str, ViolationState] = {}
     for name, entry_id, kind, seller, severity, status, target, occur, report in _rows(
         connection, _ABOUT, marketplace, names
@@ -220,7 +236,10 @@ def load_states(connection: Connection, marketplace: str, names: Collection[str]
 def load_decisions(
     connection: Connection, query: Select[Any], marketplace: str, names: Collection[str]
 ) -> dict[str, list[TimedDecision]]:
-    """Return decisions by the violation that they are about, in their order."""
+    """Run a query for decisions; return a list for each violation id, in the query's order.
+
+    Violations without a decision are left out.
+    """
     found: dict[str, list[TimedDecision]] = {}
     for name, entry_id, seller, occur, report, content in _rows(connection, query, marketplace, names):
         fact = cast(StatusChanged, entry_from_content(entry_id, content).fact)

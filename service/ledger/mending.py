@@ -77,12 +77,12 @@ class Mendings(NamedTuple):
     """In the order of their sequences."""
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
-        """Return those that a cut up to a sequence knows."""
+        """Return the mendings that a cut up to `sequence` knows: those whose entries end before it."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
 def load(connection: Connection) -> Mendings:
-    """Return all mendings on record."""
+    """Read all mendings on record, in the order of their sequences."""
     found, through = [], 0
     for sequence, stated_time, content in connection.execute(_MENDINGS).all():
         fact, through = entry_from_content("", content).fact, sequence
@@ -93,7 +93,11 @@ def load(connection: Connection) -> Mendings:
 
 
 def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
-    """Refuse a mending unless its entries lay ahead, and come after those before them still. InvalidInput."""
+    """Refuse a mending, by InvalidInput, unless its entries ran ahead and keep their order.
+
+    `stated.first_sequence` must come after all mended before and not after `last`; put right by `ahead_micros`, its
+    record time must stay after that of the entry before it, and not after `now` (microseconds).
+    """
     first, ahead = stated.first_sequence, stated.ahead_micros
     if not mendings.through < first <= last:
         raise invalid(
@@ -128,7 +132,7 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
 
 
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """Return the statement as it reads times that are put right.
+    """Return a query changed to read entries' times as the mendings put them right.
 
     Only columns of entries change: `FROM entry` gets a subquery.
     """
@@ -151,7 +155,10 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
-    """Have a connection read the times of entries as the mendings put them right."""
+    """Make a connection read entries' times as mendings put them right, within the `with` block.
+
+    Every statement is rewritten before it runs; without mendings nothing happens.
+    """
     if not mendings:
         yield
         return
@@ -185,7 +192,7 @@ def _before(connection: Connection, known_time: int, first: int, last: int) -> t
 
 
 def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
-    """Return the record times of the first and the last of a run of entries, as they stand."""
+    """Return the record times, as stored, of the entries `first` and `last`."""
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

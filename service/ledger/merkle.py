@@ -5,19 +5,22 @@ from hashlib import sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Return SHA-256(0x00 || data). Of the empty leaf: 6e340b9c..., the test vector of RFC 6962 implementations."""
+    """Return the hash of a Merkle tree's leaf: SHA-256(0x00 || data).
+
+    Of the empty leaf: 6e340b9c..., the test vector of RFC 6962 implementations.
+    """
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return SHA-256(0x01 || left || right)."""
+    """Return the hash of a Merkle tree's inner node: SHA-256(0x01 || left || right)."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root over leaf hashes, in order; an unpaired last node moves up as it is, which is RFC 6962's tree.
+    """Return the root of RFC 6962's Merkle tree over leaf hashes, in order.
 
-    Of no leaves: SHA-256 of nothing. Of one: itself.
+    An unpaired last node moves up as it is. Of no leaves: SHA-256 of nothing. Of one: itself.
     """
     if not leaves:
         return sha256(b"").digest()

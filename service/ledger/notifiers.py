@@ -197,7 +197,10 @@ class SelectedReport(NamedTuple):
 def records(
     connection: Connection, marketplace: str, cut: Cut, names: Collection[str]
 ) -> dict[str, dict[Source, Record]]:
-    """Return what became of these notifiers' reports, by source; notifiers without a report as of the cut are left out."""
+    """Return how many reports of each notifier came to which outcome: by notifier, then source.
+
+    As of the cut; notifiers without a report by then are left out.
+    """
     found: dict[str, dict[Source, dict[str, int]]] = {}
     values = _bounds(marketplace, cut) | {"names": list(names)}
     rows: Sequence[Any] = connection.execute(_COUNTS, values).all() if names else ()
@@ -211,8 +214,11 @@ def records(
     }
 
 
-def notifiers(connection: Connection, marketplace: str, after: str, count: int) -> list[str]:
-    """Return the first `count` notifiers of a marketplace whose id comes after `after`, in the order of their ids."""
+def notifier_ids(connection: Connection, marketplace: str, after: str, count: int) -> list[str]:
+    """Return the ids of up to `count` notifiers of a marketplace that come after `after`.
+
+    In ascending order. A notifier is one who reports violations; "" comes before all ids.
+    """
     values = {"marketplace": marketplace, "after": after, "count": count}
     return list(connection.execute(_NOTIFIERS, values).scalars())
 
@@ -220,9 +226,9 @@ def notifiers(connection: Connection, marketplace: str, after: str, count: int) 
 def open_violations(
     connection: Connection, marketplace: str, cut: Cut, count: int, *, is_safety: bool
 ) -> list[OpenViolation]:
-    """Return the `count` newest violations that are alleged or under review as of the cut, newest first.
+    """Return the `count` newest violations that are alleged or under review, newest first.
 
-    They are those of the category safety, or all others.
+    As of the cut: those of the category safety if `is_safety`, else all others.
     """
     values = _bounds(marketplace, cut) | {"count": count, "is_safety": is_safety}
     rows: Sequence[Any] = connection.execute(_OPEN, values).all()
@@ -235,7 +241,10 @@ def open_violations(
 def decision_histories(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
-    """Return the decisions about these violations up to a sequence, in their order."""
+    """Return a list of the decisions about each of these violations, by the violation's id.
+
+    Up to a sequence, in their order; violations without a decision are left out.
+    """
     found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
@@ -247,7 +256,7 @@ def decision_histories(
 
 
 def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
-    """Return the orders that each seller settled in the last 30 days before the cut's day, as known at the cut.
+    """Return the orders settled in the 30 days before the cut's day, by seller, as of the cut.
 
     Sellers without any are left out.
     """
@@ -259,7 +268,10 @@ def recent_orders(connection: Connection, marketplace: str, cut: Cut, sellers: I
 def select_reports(
     connection: Connection, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
 ) -> list[SelectedReport]:
-    """Return the first `count` reports that a selection names, after a sequence."""
+    """Return the first `count` reports after a sequence that meet all conditions of a selection.
+
+    As of the cut, by sequence.
+    """
     columns = (_E.sequence, _E.entry_id, _E.record_time, _E.seller, _E.kind, _E.status, _E.severity, _E.report_time)
     query = select(*columns).where(*_VISIBLE, _E.sequence > after)
     derived = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
@@ -292,7 +304,10 @@ def select_reports(
 def find_derived_violations(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[str]]:
-    """Return the sellers' violations that were derived from these violations of products, up to a sequence."""
+    """Return the ids of sellers' violations derived from each of these products' violations.
+
+    By the id of the latter, up to a sequence; those without any are left out.
+    """
     found: dict[str, list[str]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     for report, violation in connection.execute(_REACHED, values) if names else ():
@@ -301,7 +316,10 @@ def find_derived_violations(
 
 
 def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    """Return the first and the last id of the marketplace's entries from `first` to before `end`; empty without one."""
+    """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`.
+
+    Empty if there is none; the two are equal if there is one.
+    """
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())
     found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]

@@ -45,7 +45,11 @@ class WriterLock:
         """Whether this system and the ledger's folder know such locks; else nobody is refused."""
 
     def share(self) -> None:
-        """Hold it for the local commands of this process, from now on. ConfigurationWrong while another has it."""
+        """Take the lock for the local commands of this process, or join their hold on it.
+
+        All ledgers that one process has open on one file share one hold. Nothing happens if this ledger has the lock
+        already, or if locks are not enforced here. ConfigurationWrong while another process has it.
+        """
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
@@ -59,13 +63,20 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Hold it for a server, from now on. ConfigurationWrong if anybody has it, this process included."""
+        """Take the lock for a server, until `release`.
+
+        ConfigurationWrong if anybody has it, this process's commands included. Nothing happens if it has it already, or
+        if locks are not enforced here.
+        """
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Let go. The file is removed by the last who held it: a ledger at rest is one file."""
+        """Give the lock back; the last holder removes the lock file.
+
+        A ledger at rest is one file. Nothing happens without the lock.
+        """
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return

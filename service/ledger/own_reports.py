@@ -36,12 +36,12 @@ _WAITING = select(_E.violation, _E.principal).where(
 
 
 def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
-    """Refuse a batch, by PermissionDenied, if its caller decides about what it reported, or reports what it decided.
+    """Refuse a batch in which the caller decides on its own report, or reports what it decided.
 
-    A violation that was derived from a report of a product is the report's. One that only this batch may derive is decided
-    by a later one, since whose it is is not on record yet: its id can be computed. Whether the goods were somebody else's,
-    accepted or rejected, is a decision too. `local`, and who calls no server, may do all of it; a call of which nobody is
-    known appends nothing.
+    By PermissionDenied. A violation that was derived from a report of a product belongs to who made that report. One that
+    only this batch derives cannot be decided in it: its reporter is not on record yet, and its id can be computed. To
+    accept or reject that the goods were somebody else's is a decision, too. The caller `local`, and use without a server,
+    are exempt; a call to the server without a known caller is refused.
     """
     caller = current_call().caller
     if caller == LOCAL_CALLER or not (caller or is_answering()):

@@ -41,7 +41,10 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
-        """Have an engine's connections made here; an answer may take `limit_seconds`, or `PING_SECONDS` in the pool."""
+        """Make an engine open its connections here, with time limits on their answers.
+
+        An answer may take `limit_seconds` while in use, and PING_SECONDS in the pool.
+        """
 
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
@@ -56,7 +59,11 @@ class Connector:
         event.listen(engine, "checkout", limit(limit_seconds))
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
-        """Return a new connection. StillSilent, or what psycopg raises."""
+        """Open a new connection, with psycopg's arguments.
+
+        StillSilent at once, if PostgreSQL did not answer before and another thread tries already; else what psycopg
+        raises.
+        """
         alone = self._is_silent
         if alone and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")
@@ -94,7 +101,10 @@ class PatientConnection(psycopg.Connection[Any]):
     """Whether the server lets anybody in: set by the `Connector`."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        """Run one exchange with the server, as psycopg does, and sees that it does not wait in vain."""
+        """Run one exchange with the server, as psycopg does, but end it if the server falls silent.
+
+        OperationalError then, and the connection is closed.
+        """
         return super().wait(self._watch(gen), *arguments, **named)
 
     def _watch(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:

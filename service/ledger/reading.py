@@ -99,9 +99,9 @@ _EXPORT = (
 
 
 def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return how many rows `fact_rows` gives of each seller that has any, and how many of them allege a violation.
+    """Return (rows, rows that allege a violation) that `fact_rows` would give, by seller.
 
-    For sizes: no sequence bounds it, so that indexes alone are read.
+    Sellers without rows are left out. For sizes: no sequence bounds it, so that indexes alone are read.
     """
     found: dict[str, tuple[int, int]] = {}
     for seller, number, alleges in connection.execute(_NUMBERS, {"marketplace": marketplace, "sellers": sellers}):
@@ -111,7 +111,10 @@ def fact_counts(connection: Connection, marketplace: str, sellers: Sequence[str]
 
 
 def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-    """Return the sellers' entries up to `sequence` of the kinds that the fold reads, by (seller, sequence)."""
+    """Return the sellers' entries up to `sequence` of the kinds that scores depend on.
+
+    Sorted by (seller, sequence).
+    """
     values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
     return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
 
@@ -119,9 +122,10 @@ def fact_rows(connection: Connection, marketplace: str, sellers: Sequence[str], 
 def facts_of_seller(
     connection: Connection, marketplace: str, seller: str, cut: Cut, limit: int
 ) -> tuple[list[FactRow], Omitted]:
-    """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and what is omitted of the others.
+    """Return the rows of one seller that a score depends on, with at most `limit` allegations.
 
-    The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
+    The gravest stay; the second value counts those left out, all of which are open as of the cut: whatever a decision, a
+    correction or a split names is among the rows.
     """
     here = {"marketplace": marketplace, "last": cut.sequence}
     of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
@@ -159,7 +163,10 @@ def _alleges(row: FactRow) -> bool:
 def entries(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> list[RecordedEntry]:
-    """Return the first `limit` entries after a sequence, as of the cut."""
+    """Return the first `limit` entries after a sequence, as of the cut, in their order.
+
+    Sealed texts are opened with the seller's key, if it has one. `seller`: only its entries.
+    """
     query = _page(_ENTRIES, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit)
     rows = connection.execute(query).all()
     sealed = {row.seller for row in rows if key_id_of(row.content)}
@@ -168,7 +175,10 @@ def entries(
 
 
 def position(connection: Connection, source: str, partition: int) -> int | None:
-    """Return where reading a partition of a source goes on; None if nothing of it was read yet."""
+    """Return the position from which a partition of a source is to be read on.
+
+    None if nothing of it was read yet.
+    """
     found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
     return None if found is None else int(found)
 
@@ -194,9 +204,10 @@ def violation(connection: Connection, marketplace: str, violation_id: str, cut: 
 def violations(
     connection: Connection, marketplace: str, cut: Cut, seller: str | None, after_sequence: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
-    """Return the first `limit` violations reported after a sequence, as of the cut; and where the next page starts.
+    """Return the first `limit` violations after a sequence, as of the cut, and where to go on.
 
-    No correction moves one into the cut or out of it: what is reported by then happened by then.
+    By the sequence of their reports; the second value is the sequence for the next page, None at the end. No correction
+    moves one into the cut or out of it: what is reported by then happened by then.
     """
     query = _page(_REPORTS, marketplace, cut, seller, after_sequence, _by(cut)).limit(limit + 1)
     reports = connection.execute(query).all()
@@ -207,7 +218,7 @@ def violations(
 def named_violations(
     connection: Connection, marketplace: str, names: Collection[str], cut: Cut
 ) -> dict[str, ViolationView]:
-    """Return those of the named violations that were reported as of the cut, by id."""
+    """Return those of the named violations that were reported as of the cut, by their id."""
     query = REPORT.where(
         *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),
@@ -219,9 +230,9 @@ def named_violations(
 def export_rows(
     connection: Connection, marketplace: str, cut: Cut, after_sequence: int, chunk: int, bounded: bool
 ) -> list[tuple[Any, ...]]:
-    """Return the first `chunk` entries of the cut's set after a sequence, with the columns EXPORT_COLUMNS.
+    """Return the next `chunk` entries of the cut's set after a sequence, with EXPORT_COLUMNS.
 
-    If `bounded`, only what occurred and was reported before its observe time.
+    As tuples, by sequence. If `bounded`, only what occurred and was reported before the cut's observe time.
     """
     query = _EXPORT
     if bounded:

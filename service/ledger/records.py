@@ -152,14 +152,15 @@ class Record:
 
     @property
     def reports(self) -> int:
-        """Return all of them."""
+        """Return the number of all reports of the notifier: the sum of the five outcomes."""
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 
 def find_outcome(status: Status, attribution: Attribution | None = None) -> ReportOutcome:
-    """Return what became of a report.
+    """Return what became of a report, by its violation's status and attribution.
 
-    Appealed is upheld until it is overturned; of goods that were not the seller's it is overturned.
+    Confirmed, appealed and reduced are upheld; alleged and under review are open; the others are as their status states.
+    If the goods were another seller's, it is overturned.
     """
     if attribution is Attribution.ACCEPTED:
         return ReportOutcome.OVERTURNED

@@ -70,7 +70,10 @@ class _History:
 
 
 def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """Return the reports (rows of REPORT) as violations, as of the cut."""
+    """Resolve reports (rows of REPORT) into violations as of the cut, one for each, in order.
+
+    With their decisions, attributions, corrections, merges and splits.
+    """
     if not reports:
         return []
     ask = _Asking(connection, marketplace, cut)
@@ -105,7 +108,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
 
 
 def change_of(row: Any) -> RecordedChange:
-    """Return what a row about a violation changes."""
+    """Return the change of a violation's state that a row about it states."""
     return RecordedChange(
         Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time
     )

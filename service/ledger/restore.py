@@ -48,10 +48,11 @@ _NO_ROW = (
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
-    """Restore a backup; what its manifest says.
+    """Restore a backup into an empty ledger, in one transaction; return its manifest.
 
-    BackupRefused, which names what is wrong, if the file is damaged, is of a newer release, or does not verify, or if
-    the ledger holds something already.
+    Upgrades the schema if the backup is of an earlier release, and verifies what it restored. BackupRefused, which names
+    what is wrong, if the file is damaged, is of a newer release, or does not verify, or if the ledger holds something
+    already.
     """
     with _open_archive(file) as archive:
         manifest = _check_members(archive, file, progress)
@@ -68,7 +69,10 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
 
 
 def rehearse(file: Path, progress: Progress) -> Manifest:
-    """Restore a backup into a SQLite ledger that is thrown away: the proof that it can be. As `restore_backup`."""
+    """Restore a backup into a SQLite ledger that is then thrown away; return its manifest.
+
+    The proof that it can be restored. BackupRefused if the file is damaged, of a newer release, or does not verify.
+    """
     with tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'ledger.db'}")
         try:

@@ -36,7 +36,10 @@ _ROLE = text(
 
 
 def require_rights(database: Database, *, writing: bool) -> None:
-    """Refuse a role that may not read the ledger, or append if `writing`. ConfigurationWrong says what to do."""
+    """Refuse a database role that may not read the ledger or, if `writing`, append to it.
+
+    By ConfigurationWrong, with the remedy. SQLite has no roles, and passes.
+    """
     if database.is_sqlite:
         return
     with database.read() as connection:
@@ -49,12 +52,10 @@ def require_rights(database: Database, *, writing: bool) -> None:
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
-    """Give `role` what a server needs, and nothing else; `eraser` the same and to delete keys.
+    """Grant `role` what a server needs, and `eraser` the same and to delete sellers' keys.
 
-    Run by the owner.
-
-    ConfigurationWrong if the database is SQLite, a role is missing or has every right anyway, or the caller is not the
-    owner; LedgerVersionUnknown if the schema is not the one of this release.
+    Run by the owner of the tables. ConfigurationWrong if the database is SQLite, a role is missing or has every right
+    anyway, or the caller is not the owner; LedgerVersionUnknown if the schema is not the one of this release.
     """
     database = Database(url)
     try:

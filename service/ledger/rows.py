@@ -26,11 +26,10 @@ _FIELDS = {
 def row_of(
     item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
 ) -> Row:
-    """Return the row of one entry, with all columns in the table's order.
+    """Return the table row of one entry, with all columns in the table's order.
 
-    Its status is the one on arrival.
-
-    `date` stands for times that are not stated; default: the record time.
+    Its status is the one on arrival. `date` (microseconds) stands for times that are not stated; default: the record
+    time.
     """
     date = record_time if date is None else date
     entry, fact, kind = item.entry, item.entry.fact, item.kind

@@ -56,7 +56,10 @@ class SchemaState(Enum):
 
 
 def schema_state(url: str) -> SchemaState:
-    """Return the state of the database at `url`, which is not touched. LedgerUnavailable, ConfigurationWrong."""
+    """Return the state of the schema in the database at `url`, which is not changed.
+
+    LedgerUnavailable if it does not answer; ConfigurationWrong if the URL cannot be used.
+    """
     database = Database(url)
     try:
         return state_of(database)
@@ -78,7 +81,10 @@ def upgrade(url: str) -> None:
 
 
 def state_of(database: Database) -> SchemaState:
-    """Return the schema's state of an open database, as `schema_state` does."""
+    """Return the state of the schema in an open database: absent, behind, current or unknown.
+
+    A SQLite file that is missing is ABSENT and is not made.
+    """
     if database.is_missing:
         return SchemaState.ABSENT
     with database.read() as connection:
@@ -86,15 +92,19 @@ def state_of(database: Database) -> SchemaState:
 
 
 def upgrade_open(database: Database) -> None:
-    """Upgrade an open database, as `upgrade` does."""
+    """Bring an open database to the present schema, in one transaction under the ledger's lock.
+
+    Makes a SQLite file that is not there. LedgerVersionUnknown if the database is of a newer release.
+    """
     with database.write() as connection:
         upgrade_to(connection, "head")
 
 
 def upgrade_to(connection: Connection, version: str) -> None:
-    """Upgrade to a version that this release knows, within the caller's transaction, and states who may write.
+    """Upgrade the schema to a version that this release knows, in the caller's transaction.
 
-    LedgerVersionUnknown if the database is of a newer release that this one may not write; one it may is left as it is.
+    Installs the guards against changes, too, and records which releases may write. LedgerVersionUnknown if the database
+    is of a newer release that this one may not write; one it may is left as it is.
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
@@ -126,7 +136,7 @@ def knows_version(version: str) -> bool:
 
 
 def require_current(state: SchemaState) -> None:
-    """Refuse a database whose schema is not CURRENT. LedgerVersionUnknown says what to do."""
+    """Refuse, by LedgerVersionUnknown with the remedy, a schema that is not CURRENT."""
     if state is SchemaState.UNKNOWN:
         raise newer_schema_error()
     if state is SchemaState.BEHIND:
@@ -136,7 +146,7 @@ def require_current(state: SchemaState) -> None:
 
 
 def newer_schema_error() -> LedgerVersionUnknown:
-    """Return the refusal of a database that a newer release has upgraded."""
+    """Return the error for a database that a newer release has upgraded, with the remedy."""
     return LedgerVersionUnknown(
         f"the ledger's schema is newer than this release, which knows it up to {newest_version()}; install the release that"
         " upgraded it, or name another database"

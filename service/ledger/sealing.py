@@ -30,7 +30,7 @@ _KEYS = select(SELLER_KEY.c.seller, SELLER_KEY.c.key_id, SELLER_KEY.c.key).where
 
 
 def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) of those of the sellers that have one."""
+    """Return (key id, key) by seller, for those of the sellers that have a key."""
     if not sellers:
         return {}
     rows = connection.execute(_KEYS, {"marketplace": marketplace, "sellers": list(sellers)})
@@ -38,7 +38,11 @@ def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> 
 
 
 def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], sealed: Mapping[int, str]) -> None:
-    """Put what must be sealed (canonical JSON by the row's place) into the rows; make the keys that are missing."""
+    """Encrypt texts that may name a person, and put them into the content of their rows.
+
+    `sealed`: canonical JSON by the index of its row. Makes and inserts the keys of sellers that have none; the rows
+    change in place.
+    """
     if not sealed:
         return
     known = keys_made(connection, marketplace, {rows[place][PLACE["seller"]] for place in sealed})
@@ -82,27 +86,29 @@ def reveal(hidden: str, name: str, key: Key | None) -> str | None:
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
-    """Return the idempotency digest of an entry with a sealed text."""
+    """Return the digest of an entry with a sealed text, keyed (HMAC-SHA256) by the seller's key.
+
+    By it a retry is recognised; without the key nobody can guess the text from it.
+    """
     return hmac.digest(key, digest, "sha256")
 
 
 def key_id_of(content: str) -> str:
-    """Return the id of the key under which the content's text is sealed; empty if none is."""
+    """Return the id of the key under which the content's text is sealed; "" if none is."""
     found = _SEALED.search(content)
     return found[1] if found else ""
 
 
 def plain_of(content: str) -> str:
-    """Return the content without the sealed text."""
+    """Return an entry's content (JSON) without its sealed text."""
     return _SEALED.sub("}", content)
 
 
 def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
-    """Return what was sealed, as canonical JSON or empty, and whether it was erased.
+    """Return (the sealed text as canonical JSON, whether it was erased).
 
-    Needs the seller's present key.
-
-    What the key does not open reads as erased, so that one bad key stops no page of entries; verification names it.
+    ("", False) if nothing was sealed, ("", True) if `key`, the seller's present one, does not open it: so that one bad
+    key stops no page of entries; verification names it.
     """
     found = _SEALED.search(content)
     if found is None:

@@ -31,11 +31,11 @@ LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_seq
 
 
 def leaf_of(row: Sequence[Any]) -> bytes:
-    """Return the leaf of one entry: all its columns in the table's order, and nothing else.
+    """Return the Merkle leaf of one entry: a hash over all its columns in the table's order.
 
-    The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that
-    a new column leaves the leaves of old entries as they are. It stands for one row alone among those of the shape that
-    the ledger writes (`verifying.is_as_written`): there ids hold no control characters, and JSON escapes them.
+    The columns of the first schema stand at their places; a later one is there, by name, where it is not NULL, so that a
+    new column leaves the leaves of old entries as they are. It stands for one row alone among those of the shape that the
+    ledger writes (`verifying.is_as_written`): there ids hold no control characters, and JSON escapes them.
     """
     text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
     later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
@@ -43,9 +43,9 @@ def leaf_of(row: Sequence[Any]) -> bytes:
 
 
 def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
-    """Yield the rows, each of which leaves its leaf in `leaves`.
+    """Yield the rows as they are, and append the leaf of each to `leaves` on the way.
 
-    Leaves are taken while rows are inserted, when a server's process has work too.
+    So leaves are computed while rows are inserted, when a server's process has work too.
     """
     for row in rows:
         leaves.append(leaf_of(row))
@@ -53,10 +53,10 @@ def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterat
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Seal just appended entries from sequence `first` on, by their leaves, in seals of RUN entries and a shorter last one.
+    """Insert the seals over entries just appended, from sequence `first` on, by their leaves.
 
-    Each seal is chained to the one before it. Runs begin anew with each call; nothing is left unsealed.
-    The caller holds the lock.
+    One seal for each RUN entries, and a shorter last one; each is chained to the one before it. Runs begin anew with each
+    call; nothing is left unsealed. The caller holds the lock.
     """
     found = connection.execute(LAST_SEAL).first()
     chain = bytes(found.chain) if found else GENESIS
@@ -68,7 +68,10 @@ def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
 
 
 def seal_unsealed(connection: Connection) -> None:
-    """Seal the entries that no seal covers yet, in runs of RUN: those of before there were seals."""
+    """Insert seals, of RUN entries each, over all entries that no seal covers yet.
+
+    Those of before there were seals.
+    """
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0
@@ -90,5 +93,8 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
 
 
 def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
-    """Return the chain's value after a seal."""
+    """Return the chain's value after a seal: SHA-256 of the value before, root and range.
+
+    `first`, `last`: the sequences of the seal's entries.
+    """
     return sha256(before + root + _RANGE.pack(first, last)).digest()

@@ -11,16 +11,15 @@ from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from scoring.enums import Status
 from scoring.errors import FieldViolation, InvalidInput, ViolationNotFound
-from scoring.features.columns import FactRow, Omitted
 from scoring.time import format_time
 from service.ledger import appending, following, mending, reading
 from service.ledger.changes import ChangeReads
 from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution, require_no_gap, wall_clock
 from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
-from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
+from service.ledger.fact_reads import FactReads
 from service.ledger.proposals import Proposals
-from service.ledger.records import Appended, AsSeen, Cut, Identity, Position, RecordedEntry, ViolationView
+from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
@@ -28,7 +27,7 @@ from service.ledger.seals import GENESIS, LAST_SEAL
 from service.ledger.verifying import Verified, verify
 
 
-class Ledger(ReviewReads, ChangeReads, Proposals):
+class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
@@ -78,7 +77,7 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         return opened
 
     def close(self) -> None:
-        """Close every connection; calls after it raise LedgerUnavailable."""
+        """Close every connection to the database; calls after it raise LedgerUnavailable."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -90,22 +89,28 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         self.close()
 
     def about(self) -> dict[str, str]:
-        """Return the database by name, its version, and how safe a commit is in it."""
+        """Return the database's facts by key: `database`, `version`, and how safe a commit is."""
         return self._database.about()
 
     def cautions(self) -> list[str]:
-        """Return what an operator should know of the database, each a sentence."""
+        """Return a list of sentences about risks that the operator should know of; empty if none.
+
+        Risks of the database, and a last record time ahead of the clock.
+        """
         end = self._end()
         ahead = end.record_time - self._clock.now(end.clock)
         return [*self._database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def ping(self) -> None:
-        """Ask the database for an answer."""
+        """Ask the database for an answer, and discard it; LedgerUnavailable if there is none."""
         with self._database.read() as connection:
             connection.execute(text("SELECT 1"))
 
     def last(self) -> tuple[int, int]:
-        """Return (sequence, record_time) of the last entry; (0, 0) if there is none."""
+        """Return (sequence, record_time) of the ledger's last entry; (0, 0) if there is none.
+
+        In microseconds.
+        """
         with self._database.read() as connection:
             return appending.last_entry(connection)
 
@@ -118,13 +123,16 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         position: Position | None = None,
         as_seen: AsSeen | None = None,
     ) -> list[Appended]:
-        """Append 1 to 10,000 entries, all or none, in order; what is there already is answered as the first time.
+        """Append 1 to 10,000 entries, all or none, in order; return what became of each.
 
-        `position`, how far a source is read with these entries, is committed with them, never back. `as_seen`: entries
-        of which that does not hold any more are left out. What follows from an entry for very many sellers follows in
-        appends of its own, before this returns. InvalidInput names every wrong field of the batch, `report_time` among
-        them unless the batch is `imported`, EntryContentDiffers all whose ids are on record; ExposureRevisionTaken,
-        ViolationNotFound, EntryNotFound and LifecycleForbids name the first such entry.
+        An entry that is on record already is answered as the first time. `position`, how far a source is read with these
+        entries, is recorded with them, never back. `as_seen`: entries of which that does not hold any more are left out.
+        What follows from an entry for very many sellers follows in appends of its own, before this returns.
+
+        InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`,
+        EntryContentDiffers all whose ids are on record; ExposureRevisionTaken, ViolationNotFound, EntryNotFound and
+        LifecycleForbids name the first such entry; PermissionDenied for decisions about the caller's own reports;
+        ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported)
@@ -151,7 +159,10 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         return results
 
     def finish(self) -> None:
-        """Derive what an interrupted append has left: the rest of a recall, or of a decision about one."""
+        """Append the entries that an interrupted append left undone; nothing if there are none.
+
+        Those that follow from the report of a product, or from a decision about it.
+        """
         with self._database.read() as connection:
             left = following.find_unfinished(connection)
         for marketplace, entry_id, _ in left:
@@ -171,17 +182,22 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
                 sequence, more = following.follow_on(
                     self._database, connection, marketplace, entry_id, after, last, present
                 )
-                appending.advance(connection, following.position_after(marketplace, entry_id, more), sequence)
+                appending.record_position(connection, following.position_after(marketplace, entry_id, more), sequence)
 
     def advance(self, position: Position) -> None:
-        """Commit how far a source is read where nothing of it is appended; never back."""
+        """Record how far a source is read where none of it is appended; never moves back.
+
+        In a transaction of its own.
+        """
         with self._database.write() as connection:
-            appending.advance(connection, position, appending.last_entry(connection)[0])
+            appending.record_position(connection, position, appending.last_entry(connection)[0])
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
-        """Erase the sealed texts of a seller's entries: the key goes, an entry says so, nothing that counts changes.
+        """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
-        Needs a role that may delete from `seller_key`. InvalidInput names every wrong field.
+        Nothing that counts changes; returns what was appended. Needs a role that may delete from `seller_key`.
+        InvalidInput names every wrong field; SellerNotFound if nothing is on record of the seller; LedgerUnavailable if
+        SQLite's journal still holds the key, after which a retry finishes.
         """
         appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
@@ -190,9 +206,11 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
     ) -> Appended:
-        """Put right the record times from `first_sequence` on, in every marketplace, which lie `ahead` microseconds ahead.
+        """Append an entry that puts right record times that ran ahead, from `first_sequence` on.
 
-        With 0 and 0 it only vouches for the clock after a rest. An earlier cut answers as before. InvalidInput, ClockInDoubt.
+        In every marketplace, by `ahead` microseconds. With 0 and 0 it only vouches for the clock after a rest. An earlier
+        cut answers as before. InvalidInput if the entries did not run ahead so far, were mended before or would lose
+        their order; ClockInDoubt if the clock itself is in doubt.
         """
         appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
@@ -211,12 +229,13 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         return appended
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
-        """Return what is known now, or was before `known_time`, for an answer as of `observe_time` (microseconds).
+        """Return the cut, a fixed set of entries, for an answer as of `observe_time`.
 
-        `observe_time` defaults to just after the later of the clock and the last `record_time`, which counts for at
-        most SKEW more than the clock: a clock that lags a little hides nothing, and a record time that ran ahead moves
-        no answer. The cut's `known_time` is just after the last `record_time` in it: whatever is appended later is
-        recorded later, so the same two times give the same cut for ever. InvalidInput if one lies in the future.
+        Of all that is known now, or was before `known_time`; times in microseconds. `observe_time` defaults to just after
+        the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock: a clock that
+        lags a little hides nothing, and a record time that ran ahead moves no answer. The cut's `known_time` is just
+        after the last `record_time` in it: whatever is appended later is recorded later, so the same two times give the
+        same cut for ever. InvalidInput if one lies in the future.
         """
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
@@ -241,24 +260,6 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
             sequence=sequence,
         )
 
-    def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return how many rows `fact_rows` gives of each seller that has any, and how many allege a violation."""
-        with self._database.read() as connection:
-            return reading.fact_counts(connection, marketplace, sellers)
-
-    def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return the sellers' entries up to `sequence` of the kinds that the fold reads, by (seller, sequence)."""
-        with self._reading(sequence) as connection:
-            return reading.fact_rows(connection, marketplace, sellers, sequence)
-
-    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
-        """Return `fact_rows` of one seller, with the `limit` gravest allegations only, and what is omitted of the others.
-
-        The others are open as of the cut: whatever a decision, a correction or a split names is among the rows.
-        """
-        with self._reading(cut.sequence) as connection:
-            return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
-
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
     ) -> list[RecordedEntry]:
@@ -270,7 +271,10 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
     def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
-        """Return one violation as of the cut. ViolationNotFound."""
+        """Return one violation as of the cut, by its id.
+
+        ViolationNotFound if it was not reported, or had not happened, by then.
+        """
         with self._reading(cut.sequence) as connection:
             view = reading.violation(connection, marketplace, violation_id, cut)
         if view is None:
@@ -291,9 +295,10 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         after_sequence: int = 0,
         limit: int = 100,
     ) -> tuple[list[ViolationView], int | None]:
-        """Return a page of violations as of the cut, by the sequence of their reports, and the next `after_sequence`.
+        """Return a page of violations as of the cut, and the `after_sequence` of the next page.
 
-        A page looks at `limit` violations and, if `statuses` are given, gives back those that have one of them.
+        By the sequence of their reports; None at the end. A page looks at `limit` violations and, if `statuses` are
+        given, returns those that have one of them.
         """
         with self._reading(cut.sequence) as connection:
             views, after = reading.violations(connection, marketplace, cut, seller, after_sequence, limit)
@@ -317,24 +322,11 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
                 return
             after = rows[-1][0]
 
-    def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
-        """Return the identity in force of every seller that has one, as of the cut."""
-
-        def rows() -> Iterator[Any]:
-            for after in range(0, cut.sequence, STEP):
-                with self._reading(cut.sequence) as connection:
-                    found = rows_between(connection, marketplace, after, min(after + STEP, cut.sequence))
-                yield from found
-
-        return in_force(rows(), cut)
-
-    def stated_matches(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-        """Return whose the entries of these ids are, and whether by a verified identifier, by entry id, if on record."""
-        with self._database.read() as connection:
-            return stated_matches(connection, marketplace, ids)
-
     def position(self, source: str, partition: int) -> int | None:
-        """Return where reading a partition of a source goes on; None if nothing of it was read yet."""
+        """Return the position from which a partition of a source is to be read on.
+
+        None if nothing of it was read yet.
+        """
         with self._database.read() as connection:
             return reading.position(connection, source, partition)
 
@@ -343,9 +335,10 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         checkpoints: Sequence[tuple[int, bytes]],
         progress: Callable[[int, int], None],
     ) -> Verified:
-        """Check every entry against the seals, and the seals against exported checkpoints: (sequence, chain).
+        """Check every entry against the seals, and the seals against exported checkpoints.
 
-        `progress` gets how many entries of how many are done.
+        `checkpoints`: (sequence, chain). `progress` gets how many entries of how many are done. Raises nothing for what
+        does not match: the result names it.
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:
@@ -355,7 +348,10 @@ class Ledger(ReviewReads, ChangeReads, Proposals):
         return verify(read, checkpoints, progress)
 
     def checkpoint(self) -> tuple[int, bytes]:
-        """Return (sequence, chain) of the last seal: export it to where the owner of the database cannot write."""
+        """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none.
+
+        To be exported to where the owner of the database cannot write.
+        """
         with self._database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))

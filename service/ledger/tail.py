@@ -37,7 +37,10 @@ class Tail:
         self._failures = 0
 
     def note(self, sequence: int) -> None:
-        """Take note that the ledger holds `sequence`, and wake all that wait for it."""
+        """Record that the ledger has come to `sequence`, and wake all that wait for it.
+
+        Nothing happens if a higher one is known.
+        """
         with self._lock:
             if sequence > self._last:
                 self._last = sequence
@@ -73,9 +76,10 @@ class Tail:
             return self._last
 
     def reach(self, sequence: int) -> None:
-        """Wait within the call's time until the ledger holds `sequence`.
+        """Wait, within the call's time, until the ledger holds `sequence`.
 
-        SequenceNotReached, TooManyCalls, and as `wait`.
+        SequenceNotReached if it does not by then; TooManyCalls if `readers` reads wait already; ServerStopping once the
+        server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
         """
         if sequence <= self._last:
             return
@@ -97,7 +101,10 @@ class Tail:
             raise sequence_not_reached_error("at_least_sequence", sequence, last)
 
     def close(self, seconds: float | None = None) -> None:
-        """Send home all that wait, now and later. Waits at most `seconds` for a look that is under way."""
+        """End the waits of all callers, now and later, with ServerStopping.
+
+        Waits itself at most `seconds` for a query that is under way.
+        """
         with self._lock:
             self._stop.set()
             self._wake_all()
@@ -106,7 +113,7 @@ class Tail:
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the server is about to stop."""
+        """Return whether `close` was called: the server is about to stop."""
         return self._stop.is_set()
 
     def _wake(self) -> None:
@@ -146,7 +153,10 @@ def server_stopping_error() -> ServerStopping:
 
 
 def sequence_not_reached_error(field: str, sequence: int, last: int) -> SequenceNotReached:
-    """Return the error for a sequence beyond the end of the ledger; `field` asked for it."""
+    """Return the error for a sequence beyond the ledger's end, `last`.
+
+    `field`: the request field that asks for it.
+    """
     return SequenceNotReached(
         f"the ledger ends at {last} and does not hold {sequence} yet; ask again, or check that the sequence is"
         " one of this ledger",

@@ -80,16 +80,17 @@ class Verified:
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
-        """Return all that was found: none of an intact ledger."""
+        """Return all faults that the verification found, as a tuple; empty for an intact ledger."""
         found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
         return tuple(fault for fault in found if fault is not None)
 
 
 def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None]) -> Verified:
-    """Walk the whole ledger once, in constant memory: sequences, leave, roots, chain, exported checkpoints, and keys.
+    """Check the whole ledger once, in constant memory; return the first mismatch of each sort.
 
-    `read` runs a query and returns its rows; `checkpoints` are (sequence, chain); `progress` gets (done, in all).
-    What is appended meanwhile is left for the next time.
+    Checked are sequences, leaves, roots, chain, exported checkpoints, keys and source positions. `read` runs a query and
+    returns its rows; `checkpoints` are (sequence, chain); `progress` gets (done, in all). What is appended meanwhile is
+    left for the next time.
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)
     end = max(last_entry or 0, last_sealed or 0)

@@ -12,7 +12,10 @@ SHIPPED_POLICY = Path(__file__).with_name("default.toml")
 
 
 def load_policy(settings: Settings) -> Policy:
-    """Return the configured policy, or the one that is shipped. PolicyRefused says what is wrong with it."""
+    """Read the configured policy, or the shipped one if none is configured.
+
+    PolicyRefused names the fault if it cannot be read or is invalid.
+    """
     path = settings.policy or SHIPPED_POLICY
     try:
         return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))

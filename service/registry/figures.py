@@ -39,7 +39,7 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a model's features as `model show` names them, in order."""
+    """Return the keys of a model's features as `model show` prints them, in manifest order."""
     return [_key(row) for row in manifest["features"]]
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import file_state
-from service.registry.moves import Move, is_digest, is_move, line_of, move_of
+from service.registry.moves import Move, is_digest, is_move, line_of, parse_move
 from service.registry.storage import Decide, refuse_size
 
 
@@ -69,13 +69,13 @@ class FolderStorage:
         *lines, tail = self._log.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                moves.append(move_of(line))
+                moves.append(parse_move(line))
             except (ValueError, TypeError, RecursionError) as error:
                 raise ConfigurationWrong(
                     f"{self._log} is damaged in line {number}; repair or remove that line"
                 ) from error
         # A line without its end was being written when the machine stopped: its move was never acknowledged.
-        return moves + ([move_of(tail)] if is_move(tail) else [])
+        return moves + ([parse_move(tail)] if is_move(tail) else [])
 
     def append(self, decide: Decide) -> Move | None:
         with self._writing() as log:

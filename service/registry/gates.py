@@ -71,11 +71,12 @@ def failed_gates(gates: Sequence[GateResult] | None) -> list[str]:
 
 
 def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
-    """Return what the log states of a promotion past these gates: verdict, who overrode which, who signed off which.
+    """Return what the log records of a promotion past these gates, or refuse the promotion.
 
-    `served`: the model was champion before; unless it was, to have no gates is a failure, too. GatesFailed if the promotion
-    needs an override or a signature that is not given, or one that nobody can give. InvalidInput if one is given that no gate
-    asks for: the log would say of a person what he had no reason to do.
+    `override`, `sign_off`: names of persons who answer for failed hard and failed advisory gates. No gates (None) are a
+    failed hard gate unless `served`: the model was champion before. GatesFailed if a name is missing, or if a failed gate
+    cannot be overridden. InvalidInput if a name is given that no failed gate asks for. Returned keys: `gates`; with an
+    override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]

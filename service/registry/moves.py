@@ -55,11 +55,12 @@ def line_of(move: Move) -> bytes:
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def move_of(line: bytes) -> Move:
-    """Return a line of the log as a move; what a later release adds is passed over.
+def parse_move(line: bytes) -> Move:
+    """Parse a line of the registry's log into a move; ignore fields that it does not know.
 
-    ValueError, TypeError or RecursionError if it is none: every field a text, the digest a digest, each figure a text
-    or a number.
+    ValueError, TypeError or RecursionError if the line is no move: it is a JSON object whose alias is one of ALIASES,
+    whose digest has 64 hexadecimal digits, whose actor, reason and time are texts, and whose figures are texts and
+    numbers by name.
     """
     stated = json.loads(line)
     if not isinstance(stated, dict):
@@ -85,7 +86,7 @@ def _is_figure(value: object) -> bool:
 def is_move(line: bytes) -> bool:
     """Return whether a line is a whole move."""
     try:
-        move_of(line)
+        parse_move(line)
     except (ValueError, TypeError, RecursionError):
         return False
     return True

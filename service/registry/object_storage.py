@@ -14,7 +14,7 @@ from typing import Any
 
 from scoring.errors import ConfigurationWrong
 from scoring.model.artifact import MANIFEST
-from service.registry.moves import Move, is_digest, line_of, move_of
+from service.registry.moves import Move, is_digest, line_of, parse_move
 from service.registry.storage import Decide, refuse_size
 
 _NUMBER = re.compile(r"([0-9]{9})\.json")
@@ -79,7 +79,7 @@ class ObjectStorage:
         for number in numbers:
             try:
                 if number not in self._read:
-                    self._read[number] = move_of(self._fs.cat_file(self._path(number)))
+                    self._read[number] = parse_move(self._fs.cat_file(self._path(number)))
             except (ValueError, TypeError, RecursionError) as error:
                 if number == numbers[-1]:  # half written: its move was never acknowledged
                     break

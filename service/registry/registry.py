@@ -214,7 +214,7 @@ class Registry:
         return digest
 
     def champion(self) -> str | None:
-        """Return the champion's digest; None if nothing was ever published."""
+        """Return the whole digest of the champion; None if no model was ever published."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:

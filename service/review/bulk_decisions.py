@@ -152,7 +152,10 @@ def own_prefix_of(decision: BulkDecision) -> str:
 
 
 def entry_id_of(decision: BulkDecision, violation: str) -> str:
-    """Return the id of the change that a bulk decision makes to a violation, the same each time."""
+    """Return the id of the ledger entry by which a bulk decision changes one violation.
+
+    The same each time: the prefix of the decision and a digest of the violation.
+    """
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 

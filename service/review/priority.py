@@ -38,7 +38,10 @@ class QueueItem:
 
     @property
     def is_safety(self) -> bool:
-        """Return whether it goes before all that is not: people may be hurt, whatever the numbers say."""
+        """Return whether its category is SAFETY, which goes before all others in the queue.
+
+        People may be hurt, whatever the numbers are.
+        """
         return self.category is Category.SAFETY
 
     @property

@@ -115,13 +115,14 @@ def assess(records: Mapping[Source, Record]) -> Assessment:
     return Assessment(total, authority, source, reliability_of(total, source))
 
 
-def probability_upheld(source: Source, notifier: Assessment | None = None) -> float:
-    """Return the probability that a report is upheld.
+def probability_upheld(source: Source, assessment: Assessment | None = None) -> float:
+    """Return the probability that a report from a source is upheld.
 
-    That of an authority is 1; else it is its notifier's reliability, else the prior's mean.
+    1 for an authority. Else the mean reliability in the notifier's assessment; where there is no assessment, or none of
+    its reports was decided, the mean of the source's prior.
     """
     if source in AUTHORITIES:
         return 1.0
-    if notifier is not None and notifier.reliability is not None:
-        return notifier.reliability.mean
+    if assessment is not None and assessment.reliability is not None:
+        return assessment.reliability.mean
     return PRIORS[source].mean

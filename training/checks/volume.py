@@ -12,11 +12,12 @@ RESAMPLES = 200
 """Draws of the bootstrap."""
 
 
-def count_label(study: Study, rows: Snapshot) -> Check:
-    """Check that sellers that sold more are not bad more often, unless the study accounts for it.
+def check_bad_by_volume(study: Study, rows: Snapshot) -> Check:
+    """Check that past orders alone do not rank the bad sellers, unless the study allows for it.
 
-    `rows`: of the training points. It holds without a test if bad is defined over orders, or if no direction of exposure is
-    fixed; else if the 95 % interval of the AUC of past orders does not lie above MAX_BY_VOLUME.
+    `rows`: of the training points. It holds untested if bad is a rate or over reference orders, or if no feature of
+    exposure has a fixed direction. Otherwise it fails if the 95 % interval of the AUC of past orders lies wholly above
+    MAX_BY_VOLUME.
     """
     name = "count_label"
     if study.exposure.reference_orders is not None or study.is_rate:

@@ -42,11 +42,14 @@ class Interval:
 
     @staticmethod
     def within(value: float, error: float) -> "Interval":
-        """Return `value` with the interval that its standard error makes, ERRORS_95 of them to each side."""
+        """Return `value` with its 95 % interval: ERRORS_95 standard errors to each side."""
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def cut(self, least: float, most: float) -> "Interval":
-        """Return the interval with its ends cut at what the figure can be at least and at most; NaN stays NaN."""
+        """Return the interval with its ends limited to `least` and `most`.
+
+        The bounds of what the figure can be. NaN stays NaN, and the value is not changed.
+        """
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 
@@ -80,7 +83,7 @@ def sigmoid(log_odds: Floats) -> Floats:
 
 
 def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
-    """Return each distinct key with its rows, keys and rows ascending.
+    """Return a list of (key, row indices) for each distinct key, keys and indices ascending.
 
     Worked: `[7, 3, 7]` gives `(3, [1])` and `(7, [0, 2])`.
     """

@@ -157,15 +157,16 @@ class Case:
         return [row for row in expected if row[1] != row[2]]
 
     def scores(self) -> dict[str, Floats]:
-        """Return what every model ranks by, higher is worse, in the order of tables.
+        """Return the scores by which each model ranks the test rows, by its name; higher is worse.
 
-        For models with probabilities these are the log-odds as served, over the reference exposure, whatever a row will sell.
+        In the order of MODELS, then by name. For models with probabilities these are the log-odds as served, over the
+        reference exposure and not over what a row will sell; for all others what they rank by.
         """
         given = {**self.served, **self.rankings}
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return the probability of bad by every model that gives one, shape (n,).
+        """Return the probability of bad, shape (n,), by the name of every model that gives one.
 
         It holds over each row's own exposure in the window. Models that only rank are left out.
         """

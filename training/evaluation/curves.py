@@ -16,12 +16,15 @@ GRID = np.linspace(0.0, 1.0, 101)
 
 
 def roc(shares: Shares) -> dict[str, Floats]:
-    """Return the share of bad rows rejected (y) with each hundredth of the good ones (x)."""
+    """Return the ROC curve: `y`, the share of bad rows rejected, at `x`, that of good rows.
+
+    `x` is each hundredth from 0 to 1.
+    """
     return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
 
 
 def lift(shares: Shares) -> dict[str, Floats]:
-    """Return the bad rate among the worst share x of all rows over the bad rate of all rows.
+    """Return the lift curve: `y`, the bad rate among the worst share `x` over that of all rows.
 
     1 is no better than chance, and where every line ends.
     """
@@ -46,7 +49,7 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
 
 
 def ks(case: Case) -> dict[str, Any]:
-    """Return the shares of good and of bad rows with x points or fewer, every ten points (x).
+    """Return the shares of `good` and of `bad` rows with at most `x` points, every ten points.
 
     A line without rows is NaN throughout.
     """
@@ -59,9 +62,9 @@ def ks(case: Case) -> dict[str, Any]:
 
 
 def reliability(case: Case) -> list[dict[str, Any]]:
-    """Return predicted and observed rate of each tenth of the rows by prediction, lowest first.
+    """Return a table row for each tenth of the rows by prediction, lowest first.
 
-    The observed rate has Jeffreys' interval.
+    With the predicted and the observed rate, and Jeffreys' interval of the latter.
     """
     p_bad = case.probabilities()[CANDIDATE]
     parts = equal_bins(p_bad)

@@ -29,7 +29,7 @@ class EqualVolume:
     """How much the value moves with one copy more of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
-        """Return the value with its 95 % interval, cut at 0 and 1; see `between`."""
+        """Return the AUC with its 95 % interval from the sellers' influence, cut at 0 and 1."""
         return between(self.value, self.influence).cut(0.0, 1.0)
 
 
@@ -46,10 +46,13 @@ def between(value: float, influence: Floats) -> Interval:
 def auc_at_equal_volume(
     score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None
 ) -> EqualVolume:
-    """Return the AUC over pairs of a bad and a good row whose volumes differ by at most a fifth.
+    """Return the AUC over bad-good pairs of like volume, their weight, and sellers' influence.
 
-    Ties count one half. All arrays have the shape (n,), and a higher score means worse; a pair counts by the product of its
-    rows' weights, and each row counts 1 without `weight`. O(n log n).
+    The larger volume of a pair is at most 6/5 of the smaller. `seller`: whose row each is; a seller's influence, in the
+    order of seller codes, is what one copy more of its rows adds to the AUC. Without a pair: NaN, 0 and zeros.
+
+    Ties count one half. All arrays have the shape (n,), and a higher score means worse; a pair counts by the product of
+    its rows' weights, and each row counts 1 without `weight`. O(n log n).
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
     with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad one loses its other pair: 0.5.
@@ -73,9 +76,9 @@ def auc_at_equal_volume(
 def at_equal_volume(
     scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume, and the candidate's less each other's.
+    """Return each score's AUC at equal volume by name, and the candidate's less each other's.
 
-    The differences are named `candidate-other` and have paired intervals.
+    The differences, by the name `candidate-other`, have paired intervals.
     """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
     own = found[candidate]

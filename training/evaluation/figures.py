@@ -21,10 +21,10 @@ PAIRED = (CHAMPION, "logistic", TWIN)
 
 
 def evaluate(case: Case) -> dict[str, Any]:
-    """Return the evaluation of a candidate as plain JSON.
+    """Compute all figures of an evaluation of a candidate, as plain JSON.
 
-    Intervals are tables of value, low and high (95 %), numbers have 12 digits, null stands for what has no figure. The same
-    case gives the same result.
+    Intervals are tables of value, low and high (95 %), numbers have 12 digits, null stands for what has no figure. The
+    same case gives the same result.
 
     With 6 models, 40 features and 1,000 draws: 2.5 s for 20,000 rows, 17 s for 100,000, on one idle core.
     """
@@ -67,9 +67,9 @@ def evaluate(case: Case) -> dict[str, Any]:
 
 
 def equal_volume(case: Case) -> dict[str, Any]:
-    """Return the AUC of each model over pairs of like window volume.
+    """Return `pairs`, `auc` and `difference` over pairs of rows of like window volume.
 
-    With it come the candidate's AUC less each other's, and the weight of the pairs.
+    `auc`: of each model; `pairs`: the weight of the pairs; `difference`: the candidate's AUC less each other's.
     """
     found, differences = at_equal_volume(
         case.scores(), case.bad, case.window_orders, case.seller, case.weight, CANDIDATE
@@ -97,7 +97,7 @@ def stability(case: Case) -> dict[str, Any]:
 
 
 def counted(bad: Floats, seller: Any) -> dict[str, int]:
-    """Return the numbers of rows, of bad rows and of sellers."""
+    """Return the numbers of rows, of bad rows and of distinct sellers, by name."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
 
 

@@ -10,10 +10,10 @@ from training.evaluation.arrays import LEVEL
 
 
 def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
-    """Return the equal-tailed 95 % interval of a rate with Jeffreys' prior.
+    """Return (low, high), the equal-tailed 95 % interval of a rate by Jeffreys' prior.
 
-    It is that of Beta(bad + 1/2, rows - bad + 1/2), from 0 where nothing was bad and to 1 where all was. Worked: 1 of 10:
-    0.0110 to 0.3813.
+    It is that of Beta(bad + 1/2, rows - bad + 1/2), from 0 where nothing was bad and to 1 where all was; 0 to 1 for no
+    rows. Worked: 1 of 10: 0.0110 to 0.3813.
     """
     a, b = bad + 0.5, rows - bad + 0.5
     low = 0.0 if bad <= 0 else float(betaincinv(a, b, (1 - LEVEL) / 2))
@@ -21,11 +21,11 @@ def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
 
 
 def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, float]:
-    """Return the p-values of a predicted rate: that it is too low, and that it is too high.
+    """Return two p-values of a predicted rate: of its being too low, and of its being too high.
 
     The first is of the true rate being not above `predicted` (small: too little was predicted), the second of its being
     not below (small: too much was). Both, since a test of the first alone rewards a model that predicts too much. They
-    add up to 1.
+    add up to 1. `bad` and `rows` are what was observed.
 
     Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
     """
@@ -67,10 +67,11 @@ class Rate:
 
     @staticmethod
     def of(index: Ints, predicted: Floats, bad: Floats, weight: Floats, seller: Ints) -> "Rate":
-        """Return the rate over the rows at `index`, at least one of which has a weight above 0.
+        """Compute the predicted and the observed rate over the rows at `index`, with an interval.
 
-        Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110 to 0.3813, 10 effective rows; the same
-        rows twice over of the same ten sellers: the same interval, still 10 effective rows.
+        At least one of them has a weight above 0. Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110
+        to 0.3813, 10 effective rows; the same rows twice over of the same ten sellers: the same interval, still 10
+        effective rows.
         """
         w, b = weight[index], bad[index]
         observed = float(w @ b / w.sum())
@@ -79,15 +80,16 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def test(self, predicted: float | None = None) -> tuple[float, float]:
-        """Return the p-values of `jeffreys_test` of a prediction against the observed rate.
+        """Test a prediction against the observed rate; return the two p-values of `jeffreys_test`.
 
-        Without `predicted` it is the prediction of this rate; otherwise that of another model.
+        Of its being too low, and of its being too high. `predicted`: of another model; default: the prediction of this
+        rate.
         """
         chance = self.predicted if predicted is None else predicted
         return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """Return the fields that a table shows, by name; all but `effective_rows`."""
+        """Return the fields that a report table shows, by name: all but `effective_rows`."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 

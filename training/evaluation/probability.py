@@ -42,10 +42,10 @@ class Brier:
 
 
 def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
-    """Return Brier's score in parts, over bins of equal numbers of rows by prediction.
+    """Return Brier's score and its parts, over bins of equal numbers of rows by prediction.
 
-    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) /
-    2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
+    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) / 2
+    = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
     """
     weight = weight / weight.sum()
     rate = float(weight @ bad)
@@ -65,20 +65,20 @@ def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier
 
 
 def equal_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Return the rows in up to `bins` parts of equal numbers, by value, smallest first.
+    """Split rows by value into up to `bins` parts of equal numbers; return their indices.
 
-    Equal values may fall into two parts.
+    A list, smallest values first. Equal values may fall into two parts.
     """
     order = np.argsort(values, kind="stable")
     return [part for part in np.array_split(order, bins) if len(part)]
 
 
 def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Return the rows in up to `bins` parts of nearly equal numbers, equal values in one part.
+    """Split rows by value into up to `bins` parts of nearly equal numbers; return their indices.
 
-    Parts are by value, smallest first. Each cut between parts goes to the nearest place where the value changes, the
-    lower one of two as near; fewer parts are left where many rows are equal. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1,
-    1, 1 and 2 and 3, 3.
+    A list, smallest values first; equal values are in one part. Each cut between parts goes to the nearest place where
+    the value changes, the lower one of two as near; fewer parts are left where many rows are equal. Worked: 1, 1, 1, 2,
+    3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
     """
     order = np.argsort(values, kind="stable")
     changes = np.flatnonzero(np.diff(values[order])) + 1
@@ -149,7 +149,7 @@ class Recalibration:
         return math.nan
 
     def terms(self) -> Floats:
-        """Return what a reweighting needs of each row, shape (n, 7).
+        """Return the seven terms by which a bootstrap draw moves slope and intercept, (n, 7).
 
         These are the derivatives at the fitted line (five) and at the intercept with slope 1 (two).
         """
@@ -159,7 +159,7 @@ class Recalibration:
             return np.concatenate([self._line_terms(self._line), level], axis=1)
 
     def intervals(self, sums: Floats) -> tuple[Interval, Interval]:
-        """Return slope and intercept with intervals, from the sums of `terms` in each draw.
+        """Return slope and intercept, each with its interval, from the sums of `terms` in each draw.
 
         `sums` has the shape (resamples, 7). Each draw moves the fitted line by one step of Newton's method, which for
         weights near the rows' own is the refitted line to the second order, and costs no pass over the rows.

@@ -25,7 +25,10 @@ class Ranking:
 
     @staticmethod
     def of(score: Floats, bad: Floats) -> "Ranking":
-        """Return the ranking of a score, shape (n,), with outcomes 0 or 1, shape (n,)."""
+        """Sort rows by a score, and note where each bad row stands among the good ones.
+
+        `score`, `bad` (0 or 1): shape (n,); a higher score is worse.
+        """
         good = np.flatnonzero(bad == 0)
         good = good[np.argsort(score[good], kind="stable")]
         worse = np.flatnonzero(bad == 1)
@@ -107,7 +110,7 @@ class Shares:
 
     @property
     def ks(self) -> float:
-        """Return the largest distance between the shares of bad and good rows.
+        """Return the Kolmogorov-Smirnov distance: the largest between bad and good rows' shares.
 
         Worked: in the example of `of`, 1.
         """

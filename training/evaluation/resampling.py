@@ -37,10 +37,10 @@ def draw(
     resamples: int,
     harm: float = HARM,
 ) -> Draws:
-    """Draw sellers with replacement and return the figures of each draw.
+    """Draw sellers with replacement `resamples` times; return the figures of each draw.
 
-    These are AUC and recall of loss of each ranking, and the sums of each model's `terms`, of shape (n, k). Rows of one
-    seller are not independent: a formula for independent rows (DeLong's) would be too narrow.
+    These are AUC and recall of loss of each ranking, and the sums of each model's `terms`, of shape (n, k), all by name.
+    Rows of one seller are not independent: a formula for independent rows (DeLong's) would be too narrow.
     """
     rng = np.random.default_rng(seed)
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -87,7 +87,10 @@ def bootstrap_auc(
 
 
 def with_pairs(points: Mapping[str, float], draws: Mapping[str, Floats]) -> dict[str, Interval]:
-    """Return each figure, and the difference of each pair as `a-b`, with intervals of the same draws."""
+    """Return each figure by name, and the difference of each pair by `a-b`, with intervals.
+
+    `points`: the figures; `draws`: the same of each draw, by the same names. Intervals are of the same draws.
+    """
     found = {name: Interval.of(point, draws[name]) for name, point in points.items()}
     names = list(points)
     for i, a in enumerate(names):

@@ -34,12 +34,15 @@ Parts = list[tuple[str, Ints]]
 
 
 def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures by kind of segment; the segments of each kind hold all rows together."""
+    """Return the figures of all segments: by kind of segment a list, a table for each segment.
+
+    The segments of each kind hold all rows together.
+    """
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     order = {"thin": 0, "medium": 1, "thick": 2}
     file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))
     kinds: dict[str, Parts] = {
-        "volume": by_volume(case.orders),
+        "volume": split_by_volume(case.orders),
         "tenure": [(TENURE_NAMES[code], index) for code, index in groups_of(tenure)],
         "product_category": by_label(case.product_category),
         "country": by_label(case.country),
@@ -57,10 +60,10 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def by_volume(orders: Floats) -> Parts:
-    """Return the rows in tenths by orders, smallest first, named by their range.
+def split_by_volume(orders: Floats) -> Parts:
+    """Split rows into tenths by orders; return a list of (name, row indices), smallest first.
 
-    Equal orders are in one part, so there may be fewer than ten.
+    Named like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer than ten.
     """
     parts = tied_bins(orders)
     return [
@@ -70,7 +73,7 @@ def by_volume(orders: Floats) -> Parts:
 
 
 def by_label(labels: Labels) -> Parts:
-    """Return the rows of each label, the label of most rows first.
+    """Group rows by label; return a list of (label, row indices), the label of most rows first.
 
     Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`, last.
     Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
@@ -85,11 +88,11 @@ def by_label(labels: Labels) -> Parts:
 
 
 def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
-    """Return the figures of one segment: AUC, predicted and observed rate.
+    """Return the figures of one segment by name: AUC, predicted and observed rate, and more.
 
-    AUC is as served, with an interval of 200 draws; null below 10 bad or 10 good rows. `predicted` holds over each row's own
-    exposure; `observed` has Jeffreys' interval and test. Beside them stand the figures of the unconstrained twin and of the
-    champion. `auc_difference` is the candidate's less the champion's, from the same draws.
+    AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` holds over each row's
+    own exposure; `observed` has Jeffreys' interval and test. Beside them stand the figures of the unconstrained twin and
+    of the champion. `auc_difference` is the candidate's less the champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -121,9 +124,9 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
 
 
 def by_month(case: Case) -> list[dict[str, Any]]:
-    """Return the figures by month of the observation day, in order.
+    """Return a table of figures for each month of the observation day, in order.
 
-    The AUC has a value and an interval from 10 bad and 10 good rows on.
+    Its AUC has a value and an interval from 10 bad and 10 good rows on, else NaN.
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
@@ -136,9 +139,10 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 
 
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Return calibration and log-loss by tenth of volume, smallest first, equal volumes together.
+    """Return a table of calibration and log-loss for each tenth of volume, smallest first.
 
-    Beside them stand those of the unconstrained twin: what the constraints cost, and for which sellers (None without a twin).
+    Equal volumes are together. Beside them stand those of the unconstrained twin: what the constraints cost, and for
+    which sellers (None without a twin).
     """
     predicted = case.probabilities()
     table = []

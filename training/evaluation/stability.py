@@ -28,10 +28,10 @@ class Shift:
 
 
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
-    """Return the upper edges (inclusive) of all bins but the last one.
+    """Return the upper edges (inclusive) of quantile bins, of all but the last one.
 
-    They are quantiles of the reference, equal ones once. If many rows share the lowest value, what lies below it has a bin of
-    its own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
+    They are quantiles of the reference, equal ones once. If many rows share the lowest value, what lies below it has a
+    bin of its own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
     """
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
     lowest = reference.min()

@@ -30,7 +30,7 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 
 
 def grades(case: Case) -> list[dict[str, Any]]:
-    """Return predicted and observed rate of each tier that has rows.
+    """Return a table for each tier that has rows: points, predicted and observed rate, tests.
 
     Jeffreys' test is on both sides, with Holm's correction over all tiers and sides. Rows that the policy leaves unrated
     are a tier of their own, without a range of points.
@@ -56,10 +56,10 @@ def grades(case: Case) -> list[dict[str, Any]]:
 
 
 def migration(case: Case) -> dict[str, Any] | None:
-    """Return the numbers of rows by tier of the champion (down) and of the candidate (across).
+    """Count rows by tier of the champion (down) and of the candidate (across); return a table.
 
-    Only rated rows count. `same` and `within_one`: shares of rows that keep their tier, or move by one at most; None
-    without a rated row. The result is None without a champion.
+    Keys: `tiers`, `matrix`, `same`, `within_one`: shares of rows that keep their tier, or move by one at most; None
+    without a rated row. Only rated rows count. The result is None without a champion.
     """
     if case.champion_points is None:
         return None
@@ -108,9 +108,9 @@ def swap(case: Case) -> dict[str, Any] | None:
 
 
 def impact(case: Case) -> list[dict[str, Any]]:
-    """Return the rows in each tier under candidate and champion, and the candidate's bad rate.
+    """Return a table for each tier: its rows under candidate and champion, and its bad rate.
 
-    The champion's numbers are None without a champion, and the bad rate of a tier without rows is None.
+    The bad rate is of the candidate's rows, None without rows; the champion's numbers are None without a champion.
     """
     codes = {CANDIDATE: tier_codes(case.points, case.unrated, case.policy)}
     if case.champion_points is not None:
@@ -131,7 +131,7 @@ def impact(case: Case) -> list[dict[str, Any]]:
 
 
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
-    """Return the numbers of good and bad rows in bands of 20 points.
+    """Count good and bad rows in bands of 20 points: `edges`, `good`, `bad`.
 
     Band k holds the points from `edges[k]` up to but without `edges[k + 1]`.
     """

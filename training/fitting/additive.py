@@ -45,7 +45,7 @@ class StepFunction:
         return np.asarray(self.values[np.searchsorted(self.bounds, x[:, self.feature])], dtype=np.float64)
 
     def tree(self) -> str:
-        """Return the steps as a tree in LightGBM's text format, without the tree's number."""
+        """Return the step function as a tree in LightGBM's text format, without the tree's number."""
         left, right, bound = [0] * len(self.bounds), [0] * len(self.bounds), [0] * len(self.bounds)
         made = 0
 
@@ -85,11 +85,11 @@ class StepFunction:
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
 ) -> list[StepFunction]:
-    """Fit what each feature adds to the log-odds of bad, without a constant.
+    """Fit, for each feature, a step function of what it adds to the log-odds of bad.
 
-    Features that add nothing are left out. `start`: log-odds that each row has already. `directions` as of features: +1
-    never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`. More than MAX_ROWS
-    rows are thinned evenly.
+    Without a constant; features that add nothing are left out. `start`: log-odds that each row has already. `directions`
+    as of features: +1 never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`.
+    More than MAX_ROWS rows are thinned evenly.
     """
     some = _thinned(len(x))
     weight = np.ones(len(bad)) if weight is None else weight
@@ -106,10 +106,10 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Fit the slope of one more column, `own`, beside what each feature adds, all at once.
+    """Return the slope of the log-odds of bad in one more column, `own`, beside all features.
 
-    The slope is that of the log-odds of bad; it is not penalised and may have any sign. More than MAX_ROWS rows are thinned
-    evenly. `directions` as in `fit_additive`.
+    All are fitted at once; the slope is not penalised and may have any sign. More than MAX_ROWS rows are thinned evenly.
+    `directions` as in `fit_additive`.
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
@@ -167,9 +167,9 @@ def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def log1p(x: Floats) -> Floats:
-    """Return ln(1 + x), and below 0 the mirror image: order and zero stay.
+    """Return ln(1 + x), and for x below 0 its mirror image, -ln(1 - x).
 
-    Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
+    So order and zero stay. Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
     """
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 

@@ -27,8 +27,8 @@ def cross_fit(
     """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
 
     Sellers are in FOLDS folds; each model is fitted on those of `rows` that are not of its fold. `x`: the inputs of
-    `asked`. `fit` gets the number of the fold, from 0, and the rows without it. None if a model would have fewer than
-    MIN_BAD bad rows.
+    `asked`. `fit` gets the number of the fold, from 0, and the rows without it, and returns the model. None if a model
+    would have fewer than MIN_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
     if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:

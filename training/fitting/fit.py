@@ -66,19 +66,19 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """Return the rows as serving would see them: every context at its reference."""
+    """Return the rows with every context feature at its reference, as serving would see them."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_lightgbm(
     rows: Snapshot, study: Study, done: RoundDone | None = None, *, constrained: bool = True
 ) -> lightgbm.Booster:
-    """Fit the monotone model, whose raw score is the log-odds of bad over the reference exposure.
+    """Fit the monotone model; its raw score is the log-odds of bad over the reference exposure.
 
     Rows must be in canonical order; a row counts by its `weight`. The model begins with what each feature adds by itself,
     unless the study turns that off (`training.fitting.additive`), and LightGBM looks for the rest. With `study.seeds`
     above 1 it is the mean of so many models as one. `constrained=False` fits the twin without constraints, to measure
-    their price; it has no certificate. `done` is called after each round.
+    their price; it has no certificate. `done` is called with progress after each round.
     """
     start = offset(rows, study)
     directions = [feature.direction if constrained else 0 for feature in study.features]
@@ -175,10 +175,10 @@ def _with_constant(booster: lightgbm.Booster, constant: float) -> lightgbm.Boost
 
 
 def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:
-    """Fit Platt's intercept and slope (>= 0): logit p = intercept + slope x raw + start.
+    """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
 
-    By Newton's method. `start` is each row's own exposure offset; a row counts by its `weight`, 1 without. Where all rows are
-    good or all are bad, the raw score is kept as it is: (0, 1).
+    logit p = intercept + slope x raw + start, by Newton's method. `start` is each row's own exposure offset; a row counts
+    by its `weight`, 1 without. Where all rows are good or all are bad, the raw score is kept as it is: (0, 1).
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0
@@ -205,10 +205,10 @@ def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = N
 
 
 def baseline_seller(rows: Snapshot) -> Floats:
-    """Return the clean baseline seller: the median of each feature over established clean sellers.
+    """Return the features of the baseline seller: their medians over established clean sellers.
 
     Clean: without a counted incident; if no seller is, all count as clean. Established: at least as many settled orders
-    so far as the median clean seller. Of many, MAX_ESTABLISHED are used, evenly spread.
+    so far as the median clean seller. Of many, MAX_ESTABLISHED are used, evenly spread. Shape (features,).
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
@@ -223,9 +223,10 @@ MAX_ESTABLISHED = 100_000
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Return inputs spread evenly over the training rows, for the golden vectors.
+    """Return the features of `count` training rows, taken at even steps of row number.
 
-    float64 of shape (count, features), of fewer rows if there are not so many.
+    Inputs of the golden vectors, by which a loaded model is checked. float64 of shape (count, features); fewer rows if
+    there are not so many.
     """
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

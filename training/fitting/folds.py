@@ -9,7 +9,7 @@ Words = NDArray[np.uint64]
 
 
 def folds(seller: Ints, k: int, seed: int) -> Ints:
-    """Return the fold, 0 to k - 1, of each row: one for all rows of a seller.
+    """Return the fold, 0 to k - 1, of each row: the same for all rows of a seller.
 
     It follows from a hash of the seller's code and the seed alone.
     """
@@ -18,9 +18,9 @@ def folds(seller: Ints, k: int, seed: int) -> Ints:
 
 
 def mix(value: Words) -> Words:
-    """Return 64-bit numbers hashed so that like ones become unlike ones (splitmix64).
+    """Hash 64-bit numbers (splitmix64), so that near ones become unlike each other.
 
-    Arrays of at least one dimension.
+    Arrays of at least one dimension; returns the same shape.
     """
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

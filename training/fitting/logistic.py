@@ -40,7 +40,7 @@ class Logistic:
         self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight).beta
 
     def served(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad over the reference exposure, shape (n,)."""
+        """Return the log-odds of bad of rows, shape (n,), over the reference exposure, as if served."""
         return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
@@ -65,10 +65,11 @@ class LogisticFit:
 
 
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = PENALTY) -> LogisticFit:
-    """Fit the weights of the columns that make the penalised log-loss least (Newton's method).
+    """Fit a logistic regression with a ridge penalty, by Newton's method.
 
-    The first column is a constant, and free of the penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1]. On one thread, so that bits do not depend on the machine.
+    The first column is a constant, and free of the penalty. `start`: log-odds that each row has already. Worked: half of
+    the rows bad, no column but the constant, all start at 1: [-1]. On one thread, so that bits do not depend on the
+    machine.
     """
     # With a penalty a little of it is on the constant too, so that columns of few values can be solved.
     factors = np.full(design.shape[1], 2 * penalty)

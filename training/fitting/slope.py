@@ -57,7 +57,7 @@ class Slope:
 
     @property
     def text(self) -> str:
-        """Describe the slope, its interval and how it came about as a part of a sentence."""
+        """Describe the slope, its interval and how it came about, as a part of a sentence."""
         span = "" if self.low is None or self.high is None else f" (95 % interval {self.low:.3f} to {self.high:.3f})"
         return f"log-odds rise with {self.value:.3f} x ln(orders){span}, {_HOW[self.how]}"
 
@@ -72,10 +72,10 @@ _HOW = {
 
 
 def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], lightgbm.Booster]) -> Slope:
-    """Estimate the slope at the training points `rows`.
+    """Estimate the slope of the log-odds of bad in ln(orders), at the training points `rows`.
 
-    `fit` gets the number of a fold, some rows and a study, and returns a model of these rows by that study. The slope is 1,
-    ASSUMED, where all rows have the same exposure or the rows are too few to estimate it.
+    `fit` gets the number of a fold, some rows and a study, and returns a model of these rows by that study. The slope is
+    1, ASSUMED, where all rows have the same exposure or the rows are too few to estimate it.
     """
     own = log_exposure(rows.window_orders, study)
     if np.ptp(own) == 0:
@@ -98,11 +98,11 @@ def _bounded(value: float) -> float:
 
 
 def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
-    """Return the slope of `own` in the log-odds of bad beside a score, and its standard error.
+    """Return (slope, standard error) of `own` in the log-odds of bad, beside a score.
 
-    Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error counts
-    rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope, or the
-    steps do not come to an end.
+    Beside it stand the score, of any slope, and the logarithm of the orders before the observation. The standard error
+    counts rows of one seller as one (Huber's sandwich). None where the rows do not determine the slope, or the steps do
+    not come to an end.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -134,10 +134,10 @@ class SlopeAtTest:
 
 
 def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
-    """Compare the slope with that of the test rows, of which `raw` are the model's scores.
+    """Compare the slope trained with to the slope of the test rows; None if they determine none.
 
-    They contradict it where they are farther from it than both intervals together reach, by more than MATERIAL. None where
-    the rows do not determine a slope.
+    `raw`: the model's scores of the test rows. They contradict it where they are farther from it than both intervals
+    together reach, by more than MATERIAL.
     """
     found = slope_beside_score(raw, log_exposure(test.window_orders, study), test)
     if found is None:

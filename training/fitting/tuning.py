@@ -47,7 +47,7 @@ class TuningResult:
 
     @property
     def summary(self) -> str:
-        """Summarise the search in one line."""
+        """Summarise the search in one line: trials, pruned ones, held-out log-loss after and before."""
         return (
             f"{self.trials} trials ({self.pruned} pruned): held-out log-loss {self.best:.5f}, {self.default:.5f} before"
         )
@@ -56,12 +56,13 @@ class TuningResult:
 def tune(
     parts: list[Snapshot], study: Study, trials: int, file: Path | None, done: Callable[[int, int], None]
 ) -> TuningResult:
-    """Search `trials` sets of parameters, and return the best of them.
+    """Search `trials` sets of parameters by held-out log-loss; return the best one.
 
-    Trials in `file`, of an interrupted search, count among them; without a file nothing is kept. The first trial is the
-    study's own parameters, so the result is never worse on what was held out. `parts`: the snapshots of the training
-    points, in order. `done` gets the number of trials that are over, and `trials`. ConfigurationWrong if there are fewer
-    than two points, if the latest has fewer than MIN_BAD x FOLDS bad rows, or if the file is of an earlier release.
+    The first trial is the study's own parameters, so the result is never worse on what was held out: the sellers of each
+    fold at the latest point, by a model of the other folds. Trials in `file`, of an interrupted search of the same study,
+    count among them; without a file nothing is kept. `parts`: the snapshots of the training points, in order. `done` gets
+    the number of trials that are over, and `trials`. ConfigurationWrong if there are fewer than two points, if the latest
+    has fewer than MIN_BAD x FOLDS bad rows, or if the file is of an earlier release.
     """
     if len(parts) < 2 or parts[-1].bad.sum() < MIN_BAD * FOLDS:
         raise ConfigurationWrong(

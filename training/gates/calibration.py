@@ -15,7 +15,10 @@ NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
 def calibration_slope(evidence: GateEvidence) -> GateFinding:
-    """Return how far the calibration slope is from 1, as a ratio of at least 1: 0.8 and 1.25 both count 1.25."""
+    """Find how far the calibration slope is from 1, as a ratio of at least 1.
+
+    0.8 and 1.25 both count 1.25. No number if the slope is unknown or not above 0.
+    """
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
@@ -36,7 +39,10 @@ def _meaning(slope: Mapping[str, Any]) -> str:
 
 
 def calibration_level(evidence: GateEvidence) -> GateFinding:
-    """Return how far the observed rate is from the predicted one, as a ratio of at least 1."""
+    """Find how far the observed rate is from the predicted one, as a ratio of at least 1.
+
+    No number if either is 0.
+    """
     found = evidence.evaluation["models"][CANDIDATE]["calibration"]
     if not found["observed"] or not found["predicted"]:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
@@ -63,10 +69,10 @@ def _share(evidence: GateEvidence, observed: float) -> str:
 
 
 def calibration_grades(evidence: GateEvidence) -> GateFinding:
-    """Return the largest ratio of observed and predicted, either way, that is proven of a tier: 1 if none is.
+    """Find the largest ratio of observed and predicted that is proven of any tier; 1 if none is.
 
-    Proven is what the interval of all tiers together (`proven_ratio`) leaves: with many rows a test finds faults that matter
-    to nobody, and with few an estimate finds faults that are not there.
+    Either way, as a ratio of at least 1. Proven is what the interval of all tiers together (`proven_ratio`) leaves: with
+    many rows a test finds faults that matter to nobody, and with few an estimate finds faults that are not there.
     """
     grades = evidence.evaluation["grades"]
     found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
@@ -82,10 +88,10 @@ def calibration_grades(evidence: GateEvidence) -> GateFinding:
 
 
 def segments_calibration(evidence: GateEvidence) -> GateFinding:
-    """Return the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
+    """Find the largest ratio of observed and predicted, either way, proven of a harmed segment.
 
-    Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over all
-    segments with enough rows.
+    1 if none is. Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for
+    tiers, over all segments with enough rows.
     """
     judged = [(kind, row) for kind, row in segments(evidence) if row["rows"] >= evidence.segment_rows]
     harmed = []
@@ -106,10 +112,11 @@ def segments_calibration(evidence: GateEvidence) -> GateFinding:
 
 
 def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
-    """Return the factor by which observed over predicted bad rows, or the inverse, is at least off; 1 if none is proven.
+    """Return the factor by which observed over predicted, or the inverse, is off for certain.
 
-    Jeffreys' interval, as wide as `questions` questions on two sides each want it to be (Bonferroni). Worked: 40 of 400
-    bad where 5 % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
+    1 if none is proven. By Jeffreys' interval, as wide as `questions` questions on two sides each want it to be
+    (Bonferroni). Worked: 40 of 400 bad where 5 % were predicted, one question: the interval is 0.0733 to 0.1324, the
+    ratio 0.0733 / 0.05 = 1.47.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
     a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
@@ -127,10 +134,10 @@ def _off(row: Mapping[str, Any], number: float) -> str:
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
-    """Return observed over predicted bad rows, or the inverse, whichever is above 1, half a row added to both.
+    """Return observed over predicted bad rows, or the inverse, whichever is above 1.
 
-    `predicted` replaces the row's own predicted rate. Counted in independent rows. Worked: 9 bad rows of 100 where 4 were
-    predicted: 9.5 / 4.5 = 2.11.
+    Half a row is added to both; they are counted in independent rows. `predicted` replaces the row's own predicted rate.
+    Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.
     """
     rows = row["effective_rows"]
     chance = row["predicted"] if predicted is None else predicted

@@ -54,15 +54,18 @@ class GateEvidence:
 
     @property
     def has_champion(self) -> bool:
-        """Return whether there is a champion to judge by: of the same label, since figures of another one prove nothing."""
+        """Return whether there is a champion to judge by.
+
+        Of the same label, since figures of another one prove nothing.
+        """
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
 
     @property
     def reference(self) -> str | None:
-        """Return the model that the candidate must not fall behind: the champion, else the logistic regression.
+        """Return the name of the model that the candidate must not fall behind.
 
-        None if the evaluation compares the candidate with neither.
+        The champion, else the logistic regression; None if the evaluation compares the candidate with neither.
         """
         if self.has_champion:
             return CHAMPION
@@ -117,7 +120,10 @@ class Verdict:
 
 
 def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return every segment with its kind; a kind of one group is left out: it is the whole, which other gates judge."""
+    """Return a list of (kind, figures) of every segment of the evaluation.
+
+    A kind of one segment is left out: it is the whole, which other gates judge.
+    """
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 

@@ -15,7 +15,10 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
-    """Return how many splits move the wrong way, else how many promises the study gives up; no number if not certified."""
+    """Count the splits that break the certificate; if none does, the promises given up.
+
+    No number if the model was not certified.
+    """
     breaches = evidence.measured.certificate_breaches
     if breaches is None:
         return GateFinding(None, "The model has no certificate.")
@@ -32,12 +35,15 @@ def certificate(evidence: GateEvidence) -> GateFinding:
 
 
 def parity(evidence: GateEvidence) -> GateFinding:
-    """Return how many rows have other features as served than those trained on."""
+    """Count the rows whose features, as served, differ from those trained on.
+
+    No number if it was not measured.
+    """
     return _mismatches("features read over gRPC", evidence.measured.parity_rows, evidence.measured.parity_mismatches)
 
 
 def golden(evidence: GateEvidence) -> GateFinding:
-    """Return how many golden rows the packed model scores differently."""
+    """Count the golden rows that the packed model scores differently; no number if not measured."""
     return _mismatches("golden sellers replayed", evidence.measured.golden_rows, evidence.measured.golden_mismatches)
 
 
@@ -49,17 +55,23 @@ def _mismatches(what: str, rows: int, mismatches: int | None) -> GateFinding:
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:
-    """Return how many leakage checks fail; that training and test differ is drift, no leak, and has a gate of its own."""
+    """Count the recorded leakage checks that fail; no number if none was made.
+
+    The drift check is left out: that training and test differ is no leak, and has a gate of its own.
+    """
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
 def drift(evidence: GateEvidence) -> GateFinding:
-    """Return 1 if a model distinguishes training from test rows too well, else 0."""
+    """Return the finding of the recorded drift check: 1 if it fails, 0 if it holds.
+
+    It fails if training rows are too easily distinguished from test rows; no number if no such check was recorded.
+    """
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    """Return how many data checks fail."""
+    """Count the recorded data checks that fail; no number if none was made."""
     return _checks(evidence, "data", bool)
 
 
@@ -83,7 +95,10 @@ def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) 
 
 
 def reproducible(evidence: GateEvidence) -> GateFinding:
-    """Return how many digests repeated trainings have beyond the one that there should be; no number if trained once."""
+    """Count the digests that repeated trainings gave beyond the first.
+
+    No number if it was trained once.
+    """
     digests = evidence.measured.digests
     if len(digests) < 2:
         return GateFinding(None, "The model was not trained twice, so nobody knows whether it comes out the same.")
@@ -93,13 +108,19 @@ def reproducible(evidence: GateEvidence) -> GateFinding:
 
 
 def latency_p50(evidence: GateEvidence) -> GateFinding:
-    """Return the median time of one score, over that of the reference model timed in turn with it."""
+    """Find the median time of one score, over that of a reference model timed in turn with it.
+
+    No number if it was not measured.
+    """
     measured = evidence.measured
     return _latency("The median time of one score", measured.latency_p50_ms, measured.latency_p50_ratio)
 
 
 def latency_p99(evidence: GateEvidence) -> GateFinding:
-    """Return the time that 99 of 100 single scores keep within, over that of the reference model."""
+    """Find the 99th percentile of the time of one score, over that of the reference model.
+
+    No number if it was not measured.
+    """
     measured = evidence.measured
     return _latency(
         "The time that 99 of 100 single scores keep within", measured.latency_p99_ms, measured.latency_p99_ratio
@@ -119,12 +140,12 @@ def _latency(what: str, milliseconds: float | None, ratio: float | None) -> Gate
 
 
 def model_bytes(evidence: GateEvidence) -> GateFinding:
-    """Return the number of bytes of the model's text."""
+    """Find the size of the model's text in bytes; no number if not measured."""
     return _plain("The size of the model's text", evidence.measured.model_bytes, "bytes")
 
 
 def trees(evidence: GateEvidence) -> GateFinding:
-    """Return the number of trees of the model."""
+    """Find the number of the model's trees; no number if not measured."""
     return _plain("The size of the model", evidence.measured.trees, "trees")
 
 
@@ -136,9 +157,10 @@ def _plain(what: str, value: float | None, unit: str) -> GateFinding:
 
 
 def segments_ranking(evidence: GateEvidence) -> GateFinding:
-    """Return the most AUC that any segment is proven to lose against the champion, else against chance (0.5); 0 if none is.
+    """Find the most AUC that any segment is proven to lose against the champion; 0 if none is.
 
-    Proven: one-sided by the cluster bootstrap's standard error, after Holm over all segments with enough rows.
+    Without a champion, against chance (0.5). Proven: one-sided by the cluster bootstrap's standard error, after Holm over
+    all segments with enough rows.
     """
     asked = []
     for kind, row in segments(evidence):
@@ -171,7 +193,7 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def ranking(evidence: GateEvidence) -> GateFinding:
-    """Return the AUC that is lost against the champion, without one against logistic regression.
+    """Find the AUC that is lost against the champion or, without one, logistic regression.
 
     No number if the model is not proven to rank better than chance, or there is nothing to compare it with.
     """
@@ -191,7 +213,10 @@ def ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def log_loss(evidence: GateEvidence) -> GateFinding:
-    """Return how much worse the log-loss is than the champion's, else than logistic regression's, as a share of that one."""
+    """Find how much worse the log-loss is than the champion's, as a share of the champion's.
+
+    Without a champion: than logistic regression's. No number if there is nothing to compare it with.
+    """
     other = evidence.reference
     if other is None:
         return GateFinding(None, "There is no model to compare the log-loss with.")
@@ -209,7 +234,10 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def recall_of_loss(evidence: GateEvidence) -> GateFinding:
-    """Return how much recall of loss is lost against the champion, without one against logistic regression."""
+    """Find the recall of loss lost against the champion or, without one, logistic regression.
+
+    No number if there is nothing to compare it with.
+    """
     other = evidence.reference
     if other is None:
         return GateFinding(None, "There is no model to compare the recall of loss with.")
@@ -224,7 +252,10 @@ def recall_of_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
-    """Return the share of rated rows whose tier moves by more than one; no number without a champion."""
+    """Find the share of rated rows whose tier moves by more than one from the champion's.
+
+    No number without a champion.
+    """
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")
@@ -235,7 +266,10 @@ def migration(evidence: GateEvidence) -> GateFinding:
 
 
 def psi(evidence: GateEvidence) -> GateFinding:
-    """Return the score's PSI from training to test, over the value that chance exceeds in 5 % of such samples."""
+    """Find the PSI of the points from training to test, over its critical value.
+
+    That is what chance exceeds in 5 % of such samples. No number if all points are alike.
+    """
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
         return GateFinding(None, "All points are alike, so nothing can shift.")
@@ -249,9 +283,10 @@ def psi(evidence: GateEvidence) -> GateFinding:
 
 
 def stability(evidence: GateEvidence) -> GateFinding:
-    """Return the standard deviation of the AUC between months beyond chance (DerSimonian and Laird).
+    """Find the standard deviation of the AUC between months beyond chance.
 
-    Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the variation to chance.
+    By DerSimonian and Laird. Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the
+    variation to chance; no number with fewer than two months with enough bad rows.
     """
     overall = evidence.evaluation["auc"][CANDIDATE]["value"]
     known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]

@@ -100,7 +100,8 @@ def gates_of(table: Mapping[str, Any]) -> Gates:
     """Return the gates that the table `[gates]` of a study states, over the defaults.
 
     The table holds a limit by gate, `false` to switch an advisory one off, `segment_rows` and `harm_to_good`.
-    ConfigurationWrong names every wrong field and what would be right.
+    ConfigurationWrong names every field that is unknown or out of range, and every hard gate switched off, with the
+    remedy.
     """
     limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
     for name, value in table.items():
@@ -136,13 +137,15 @@ def _remedy(gate: Gate) -> str:
 
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
-    """Return the verdict of every gate on an evaluation (`evaluate`) and on what was measured elsewhere, as JSON.
+    """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`.
 
-    `gates`, in the order of the table, without those switched off: each with `gate`, `kind`, `ok`, `number`, `limit`,
-    `needed`, `text` and `overridable`. `passed`: whether all hard ones are ok.
+    `evaluation`: from `evaluate`; `measured`: what was measured elsewhere. `gates`, in the order of the table, without
+    those switched off: each with `gate`, `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`. `passed`:
+    whether all hard ones are ok.
 
-    An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows to
-    decide is not ok and states in `needed` how many would; it is advisory then, so that a person signs or waits for more.
+    An advisory gate without a number (no champion, one month only) is ok; a hard one is not. A gate with too few bad rows
+    to decide is not ok and states in `needed` how many would; it is advisory then, so that a person signs or waits for
+    more.
     """
     evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])

@@ -32,7 +32,10 @@ SELLERS_AT_ONCE = 250
 
 
 def serious_pairs(parameters: MarketParameters, harms: Iterable[str] = HARMS[2:]) -> frozenset[tuple[str, str]]:
-    """Return every (violation type, harm) with one of `harms`, by default high and extreme: the usual bad definition."""
+    """Return each violation type paired with each of `harms`, by default high and extreme.
+
+    The usual definition of bad. All pairs (type, harm), whether or not they can occur.
+    """
     return frozenset((t.name, harm) for t in parameters.types for harm in harms)
 
 

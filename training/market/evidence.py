@@ -202,7 +202,7 @@ def gather(market: Market, question: Question, notifier_known: bool) -> MarketEv
     np.add.at(window_mass, (seller[inside], calendar.month[day[inside]]), mass[inside, None] * window[ages])
     bad = market.parameters.bad_faith
     false_rate = bad.per_thousand_orders * thousands[inside] + bad.per_active_day
-    np.add.at(false_mass, seller[inside], false_rate * false_bad_share(market, tables, question)[ages])
+    np.add.at(false_mass, seller[inside], false_rate * probability_false_bad(market, tables, question)[ages])
     return MarketEvidence(
         log_prior=_log_prior(market, seller[past], past, question.observe_day),
         reported_mass=reported_mass,
@@ -235,10 +235,11 @@ def bad_share(market: Market, tables: Tables, question: Question) -> Floats:
     return np.asarray((bad_type @ tables.source_share @ np.stack(by_source)).T)
 
 
-def false_bad_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """Return P(the label takes a complaint made in bad faith for bad | age when the label is read): float64 [ages].
+def probability_false_bad(market: Market, tables: Tables, question: Question) -> Floats:
+    """Return P(a complaint in bad faith is labelled bad | age when the label is read).
 
-    Wrongly confirmed by then, and not overturned by `known_day`.
+    Float64 of shape (ages,). That its type and harm are among `question.bad`, that it is wrongly confirmed by then, and
+    that it is not overturned by `question.known_day`. Age: days from the event to the reading of the label.
     """
     length, gap = question.read_day - question.observe_day, question.known_day - question.read_day
     bad = market.parameters.bad_faith

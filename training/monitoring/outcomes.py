@@ -39,7 +39,7 @@ class DayOutcomes:
 
         `raw`: the model's raw scores of these sellers, shape (n,).
         """
-        return sigmoid(served_by(artifact, raw) + self.start)
+        return sigmoid(served_log_odds(artifact, raw) + self.start)
 
 
 def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
@@ -50,8 +50,12 @@ def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
     return np.asarray(scale.p_intercept - lift + scale.p_slope * raw, dtype=np.float64)
 
 
-def served_by(artifact: Artifact, raw: Floats) -> Floats:
-    """Return the log-odds that a published model means by raw scores, at its own maturity and reference exposure."""
+def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
+    """Return the log-odds of bad that a model serves for raw scores, at reference exposure.
+
+    By the model's own scale and the maturity of its own labels; its lineage records the lift of calibration, 0 if none
+    is.
+    """
     return at_maturity(artifact.scale, float(lineage_of(artifact).get("calibration_lift", 0.0)), raw)
 
 

@@ -39,11 +39,11 @@ class Counted:
     """Severity weight of each."""
 
     def take(self, rows: Bools) -> "Counted":
-        """Return those of `rows`."""
+        """Return the counted things at `rows`, a mask of shape (n,)."""
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
 
     def by_case(self, cases: int) -> Ints:
-        """Return how many there are of each case, shape (cases,)."""
+        """Return the number counted for each case, int64 of shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
@@ -64,7 +64,10 @@ def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bo
 
 
 def severity_weights(study: Study) -> Ints:
-    """Return the weight of each severity, by its number; 0 for none."""
+    """Return an array with the study's weight of each severity at the severity's number.
+
+    Index 0, no severity, has weight 0.
+    """
     weights = study.constants.severity_weights
     return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
 

@@ -9,9 +9,10 @@ from scoring.features.columns import EntryColumns
 
 
 def runs(sizes: Ints, most: int) -> Iterator[slice]:
-    """Yield runs of items whose sizes are at most `most` together; each run has at most `most` items.
+    """Yield slices of consecutive items whose sizes add up to at most `most`.
 
-    An item that is larger is a run of its own. Worked: sizes 2, 3, 4 and at most 5 give the runs 0 to 2 and 2 to 3.
+    A run has also at most `most` items; an item that is larger is a run of its own. Worked: sizes 2, 3, 4 and at most 5
+    give the runs 0 to 2 and 2 to 3.
     """
     before, start = np.cumsum(sizes) - sizes, 0
     while start < len(sizes):
@@ -22,7 +23,7 @@ def runs(sizes: Ints, most: int) -> Iterator[slice]:
 
 
 def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
-    """Yield parts of whole sellers: the cases of each part, and its entries.
+    """Yield (cases, entries) of parts of whole sellers: a slice of cases, and their entries.
 
     The entries number their cases from 0. `columns` must be in the order of cases, one case a seller; a part has at most
     `most` entries, unless it is one seller with more. There is one part at least.

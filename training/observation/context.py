@@ -24,11 +24,11 @@ PER_MILLION = 1e6
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
-    """Write context as it was into the model's input of `cases`, shape (n, features).
+    """Write each context feature, as it was in fact, into the model's input `x`, in place.
 
-    It is as it was at the observation point, or that of the first inspection in the window. Where nothing is known of it,
-    the reference is written. What looks back knows no correction that was reported later; what is of the window knows
-    all. A study without context leaves `x` as it is.
+    `x`: of the sellers `cases`, shape (n, features). Values are as at the observation point, or as at the first
+    inspection in the window; the reference where nothing is known. What looks back knows no correction that was reported
+    later; what is of the window knows all. A study without context leaves `x` as it is.
     """
     if not study.context:
         return

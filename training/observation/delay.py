@@ -42,7 +42,7 @@ class DecisionDelay:
     """Number of violations that their reporter withdrew undecided."""
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the figures by name."""
+        """Return the figures by the name of their field, for JSON."""
         return asdict(self)
 
 
@@ -101,9 +101,9 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Ints, Floats, Ints]:
 
 
 def first_about(entries: EntryColumns, violation: Ints) -> Ints:
-    """Return the place of the first of `entries` about each violation; -1 if none is.
+    """Return the index of the first of `entries` about each violation; -1 where there is none.
 
-    `entries` must be in the order of violations.
+    `entries` must be sorted by violation.
     """
     if not len(entries.violation):
         return np.full(len(violation), -1)

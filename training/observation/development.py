@@ -106,13 +106,13 @@ class _Windows:
 
 
 def development(table: LedgerTable, study: Study, final: Facts | None = None) -> Development:
-    """Return the development triangle of a ledger, by chain ladder.
+    """Compute, by chain ladder, which share of bad sellers is known by the age of a window.
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
     last age seen with MIN_COHORT bad sellers (times the windows that a day is in) nothing is assumed to come.
 
     Sellers count that are bad by today's knowledge; each from when its window was over and enough was known to count.
-    `final`: as of `final_facts`, read from the table if it is not given.
+    `final`: from `final_facts`, computed from the table if it is not given.
     """
     windows = _windows(table, study)
     place, days = _known_sellers(table, study, windows, final or final_facts(table))
@@ -140,11 +140,11 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
 
 
 def lift(found: Development, study: Study, rate: float) -> Lift:
-    """Return the factor for odds of bad at a study's maturity.
+    """Return the factor from odds of bad known at the study's maturity to odds known in the end.
 
-    `rate`: share of rows that are known to be bad then. The factor is odds of rate / share known over odds of rate; 1
-    where bad sellers are fewer than MIN_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half of the
-    rows that are good so far are assumed to turn out bad.
+    `rate`: share of rows that are known to be bad at the maturity. The factor is odds of rate / share known over odds of
+    rate; 1 where bad sellers are fewer than MIN_COHORT, none is known at the maturity, or `rate` is 0 or 1. At most half
+    of the rows that are good so far are assumed to turn out bad.
 
     Worked: 3 % known to be bad, 60 % of the bad ones known at the maturity: in the end 5 % are, and the odds 0.0526 are
     1.70 times 0.0309.

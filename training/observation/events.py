@@ -37,9 +37,10 @@ class Moved:
 
 
 def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[Moved]:
-    """Yield the cases of a span's events in parts of bounded memory, by (day, seller).
+    """Yield the sellers of a span's events, in parts of bounded memory, by (day, seller).
 
-    ConfigurationWrong if there is no event.
+    In each part the entries' times are moved so that all events fall on one observation point. ConfigurationWrong if
+    there is no event.
     """
     seller, day = event_cases(table, study, span)
     if not len(day):
@@ -58,9 +59,9 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
 
 
 def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Return sellers and days of the span's events, each pair once, in the order of (day, seller).
+    """Return two arrays, the sellers and the days of the span's events, by (day, seller).
 
-    Void events are left out; none are returned if the study states no events.
+    Each pair once; void events are left out. Both are empty if the study states no events.
     """
     entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY

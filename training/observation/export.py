@@ -76,9 +76,9 @@ class LedgerTable:
 
     @property
     def first_day(self) -> int:
-        """Return the first day on which something that may be good or bad of a seller was reported; `as_of` if nothing was.
+        """Return the first day on which anything but identities was reported; else `as_of`.
 
-        Who somebody is says nothing of it, and is often known since years before.
+        Identities show nothing good or bad of a seller, and are often known since years before.
         """
         reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
         return int(reports.min() // DAY) if len(reports) else self.as_of
@@ -99,7 +99,7 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 
 
 def read_export(path: Path) -> LedgerTable:
-    """Read an export, and return its rows in the order of (seller, sequence).
+    """Read an export of a ledger; its rows are sorted by (seller, sequence).
 
     So training sees one canonical order. Rows about a product, without a seller, are left out: they reach sellers as
     entries of their own. ConfigurationWrong if the file is not an export.
@@ -157,9 +157,9 @@ def read_export(path: Path) -> LedgerTable:
 
 
 def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
-    """Return a seller's entries as a person is shown them.
+    """Return a seller's entries for a person to read, each a dict.
 
-    Each has id, kind, times, and what was reported or decided.
+    Each has id, kind, times, and what was reported or decided. `seller`: its case number.
     """
     return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 

@@ -97,10 +97,10 @@ class Labels:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Return what is known today, the same for every observation point.
+    """Resolve all that was ever recorded into facts; the same for every observation point.
 
-    Changes of control are left out, so that what was sold before an account came into other hands stays: it was sold in its
-    window.
+    Changes of control are left out: what was sold before an account came into other hands counts in the window it was
+    sold in.
     """
     columns, is_control = table.columns, table.columns.kind == Kind.CONTROL
     if is_control.any():
@@ -109,9 +109,9 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the rate from which on sellers are among the worst of the whole table.
+    """Return the rate of bad over orders from which sellers are among the worst of the table.
 
-    See `badness.market_cut`; infinity where the study states no such share.
+    See `badness.market_cut`; infinity where the study states no share of worst sellers.
     """
     if study.bad.worst is None:
         return math.inf
@@ -122,10 +122,13 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Return the labels of every case of the table.
+    """Return, of each case over its window: outcome, loss, bad day, left day, orders, inspected.
 
-    `final`: as of `final_facts`; `cut`: of `market_cut_of`, which must be given where the table is a part of the market,
-    and is otherwise computed from the table.
+    BAD from the day on which enough violations count or, if the study states it, the seller is suspended, as known when
+    the window is mature; LEFT if it stopped selling too early, unless the study keeps those; INDETERMINATE if it left
+    with open allegations that would make it bad; else GOOD. `final`: from `final_facts`. `cut`: the market's threshold,
+    from `market_cut_of`; it must be given where the table is a part of the market, and is otherwise computed from the
+    table.
     """
     if cut is None:
         cut = market_cut_of(table, study, windows, final)
@@ -156,10 +159,11 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Return inverse probability weights of n rows: at most MAX_WEIGHT, 0 for those that left.
+    """Return weights that make up for sellers that left: inverse chances of staying, shape (n,).
 
-    `time`: the share of the window after which each left or became bad, else 1. The chance of staying is Kaplan and
-    Meier's, in each of STRATA groups of like `volume`: a seller that became bad need not have stayed any longer.
+    At most MAX_WEIGHT, 0 for those that left. `time`: the share of the window after which each left or became bad, else
+    1. The chance of staying is Kaplan and Meier's, in each of STRATA groups of like `volume`: a seller that became bad
+    need not have stayed any longer.
     """
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
@@ -217,10 +221,10 @@ def _suspended(
 
 
 def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
-    """Return the measures that stand, and each pair of a suspension and a violation it rests on.
+    """Return the measures in force, and pairs of indices (measure, violation that it rests on).
 
-    The pairs are two arrays: places among the measures, and places in `v`. Only suspensions resting on a violation in `v` are
-    there.
+    The pairs are two arrays: indices of the measures, and indices in `v`. Only suspensions that rest on a violation in
+    `v` are in the pairs.
     """
     imposed = _standing(table, Kind.MEASURE)
     entry, report = _rests_on(imposed.row, table)

@@ -83,7 +83,10 @@ class Snapshot:
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def settled(self) -> "Snapshot":
-        """Return the rows whose outcome is good or bad: models learn from them and are judged by them."""
+        """Return the rows whose outcome is good or bad; no indeterminate ones, none that left.
+
+        Models learn from them and are judged by them.
+        """
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -119,22 +122,22 @@ class FeatureBuffer:
         self._filled = 0
 
     def take(self, rows: int) -> Floats:
-        """Return the next so many rows, to be filled."""
+        """Return the buffer's next `rows` rows, to be filled; each call returns those after."""
         start, self._filled = self._filled, self._filled + rows
         return self._x[start : self._filled]
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
-    """Return the sellers of known outcome that were eligible at one observation point."""
+    """Return the sellers eligible at one observation point whose outcome is good or bad."""
     return observe(table, study, point, final).rows.settled()
 
 
 def observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: FeatureBuffer | None = None
 ) -> EligibleRows:
-    """Observe every eligible seller at one observation point, or at every event of a span.
+    """Compute features and labels of each eligible seller at a point, or at a span's events.
 
-    `final`: as of `final_facts`, if it is known already. `room`: memory for the inputs, allocated here if not given;
+    `final`: from `final_facts`, if it is known already. `room`: memory for the inputs, allocated here if not given;
     events have memory of their own. Rows are weighted as the study asks.
     """
     if point.last_day is not None:
@@ -247,7 +250,7 @@ def _observe(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
-    """Return facts and sums of every seller, from what was reported before the observation point."""
+    """Return facts and sums of every seller, by what was reported before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 

@@ -26,7 +26,10 @@ class Stated:
 
 
 def read_stated(table: pl.DataFrame) -> Stated:
-    """Read what the export's rows state, in their order."""
+    """Read the columns that only training needs from an export's rows, in their order.
+
+    Country, random inspections, and the violations that suspensions rest on.
+    """
     table = table.select("kind", "status", "violation", "content").with_row_index("row")
     identities = table.filter(pl.col("kind") == Kind.IDENTITY)
     texts = identities["content"].str.json_path_match("$.country").fill_null("")

@@ -17,7 +17,7 @@ class Curve:
     """The share that is not over from each time on, shape (m,)."""
 
     def before(self, time: Floats) -> Floats:
-        """Return the share that is not over just before each time."""
+        """Return the share that is not over just before each time, shape of `time`."""
         return np.append(1.0, self.share)[np.searchsorted(self.time, time, side="left")]
 
     def quantile(self, p: float) -> float | None:
@@ -27,9 +27,10 @@ class Curve:
 
 
 def kaplan_meier(time: Floats, is_over: Bools) -> Curve:
-    """Return the curve of n cases: each ended at its time, or was not over by then (censored).
+    """Estimate, by Kaplan and Meier, the share of n cases that is not over at each time.
 
-    Worked: times 1, 2, 2, 3, of which the second at 2 is not over: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
+    `time`: when each case ended or, where `is_over` is false, until when it was seen (censored). Worked: times 1, 2, 2,
+    3, of which the second at 2 is not over: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
     """
     times, place = np.unique(time, return_inverse=True)
     ended = np.bincount(place, weights=is_over, minlength=len(times))

@@ -16,7 +16,7 @@ from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.fit import at_reference, calibrate, fit_lightgbm, offset
 from training.fitting.logistic import Logistic
-from training.monitoring.outcomes import at_maturity, lineage_of, served_by, study_of_model
+from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, study_of_model
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
@@ -74,7 +74,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     if job.champion is not None:
         with step.apart("champion"):
             champion = _champion_raw(job, job.champion, observed, test)
-            served[CHAMPION] = served_by(job.champion, champion)
+            served[CHAMPION] = served_log_odds(job.champion, champion)
             log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
             champion_points = job.champion.scale.points(champion)
     rankings = {

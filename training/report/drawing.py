@@ -117,9 +117,9 @@ class Scaled:
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
     ) -> Range | str:
-        """Return the cell of a value with its interval and, if given, a second value (`mark`).
+        """Return a cell that draws a value with its interval and, if given, a second value (`mark`).
 
-        Only its text where the value or an end of the interval is missing.
+        Only `text` where the value or an end of the interval is None.
         """
         if value is None or low is None or high is None:
             return text
@@ -128,5 +128,8 @@ class Scaled:
 
 
 def bar(value: float, most: float, text: str) -> Bar:
-    """Return a cell with a bar that is full at `most`."""
+    """Return a cell with `text` and a bar that is full at `most`, and never longer.
+
+    Empty for values below 0, and if `most` is 0.
+    """
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))

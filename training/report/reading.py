@@ -12,9 +12,9 @@ class Absent(LookupError):
 
 
 class JsonTable(dict[str, Json]):
-    """A table of an artifact's JSON.
+    """A JSON object of an artifact.
 
-    A key that it does not hold raises `Absent`: so a KeyError is an error of this program.
+    A missing key raises `Absent`; any KeyError is thus a fault of this program.
     """
 
     def __missing__(self, key: str) -> Json:
@@ -23,7 +23,7 @@ class JsonTable(dict[str, Json]):
 
     @staticmethod
     def of(value: Json) -> Json:
-        """Return the same JSON with every table in it a `JsonTable`."""
+        """Return a copy of JSON in which every object is a `JsonTable`."""
         if isinstance(value, Mapping):
             return JsonTable((key, JsonTable.of(part)) for key, part in value.items())
         return [JsonTable.of(part) for part in value] if isinstance(value, list) else value

@@ -43,7 +43,10 @@ class ContextSource:
 
     @property
     def looks_back(self) -> bool:
-        """Return whether it is about what was known before the observation point, and not about the window."""
+        """Return whether its source is about the time before the observation point.
+
+        Otherwise it is about the window.
+        """
         return self.source in LOOK_BACK
 
     @property

@@ -31,5 +31,8 @@ CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
 
 
 def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
-    """Return a required field of a fact whose value is a member of the enumeration `words`."""
+    """Return a required field of a fact whose value is a member of the enumeration `words`.
+
+    `number`: in the contract; `text`: its documentation; `column`: its column in the ledger, if it has one.
+    """
     return fact_field(number, word(words), text, column=column)

@@ -109,8 +109,13 @@ def day_text(text: str) -> str:
         return text
 
 
-def dates_of(data: object, where: str) -> Dates:
-    """Return the forms of dates that a mapping states. ConfigurationWrong."""
+def parse_dates(data: object, where: str) -> Dates:
+    """Parse the date formats, and the offset from UTC, that a mapping states as `dates`.
+
+    `data`: a format, a list of formats, or a table of `format` and `offset`; `where`: the mapping's name in messages.
+    ConfigurationWrong if it is none of these, if a format is neither an epoch nor has a %, if a format has hours but no
+    %z and no offset is stated, or if the offset is not like "+00:00".
+    """
     stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
     forms, offset = stated.get("format", []), stated.get("offset")
     formats = [forms] if isinstance(forms, str) else forms

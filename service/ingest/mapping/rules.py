@@ -45,7 +45,7 @@ from scoring.errors import ConfigurationWrong
 from scoring.time import DAY, is_date, parse_day, parse_time
 from service.ingest.mapping.cells import Row, RowRejected, are_tables, tests_of, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
-from service.ingest.mapping.dates import PLAIN, Dates, dates_of
+from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
 from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
@@ -189,14 +189,14 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     if not is_id(marketplace):
         raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
     refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
-    dates = dates_of(data["dates"], "the mapping") if "dates" in data else PLAIN
+    dates = parse_dates(data["dates"], "the mapping") if "dates" in data else PLAIN
     files = []
     for number, file in enumerate(data["files"]):
         where = f"files[{number}]"
         if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
         refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "count_so_far", "entries"]), where)
-        own = dates_of(file["dates"], where) if "dates" in file else dates
+        own = parse_dates(file["dates"], where) if "dates" in file else dates
         rules = _rules(file["entries"], where, own)
         identifiers = identifiers_of(file, where) if "match" in file else identifiers_of(data, "the mapping")
         if not identifiers and any(rule.needs_match for rule in rules):
@@ -356,7 +356,10 @@ class Rule:
             about.append((read_or_none(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
-        """Yield the entries of counted exposure, in the order of their first rows."""
+        """Yield (first line, entry) of each entry counted over several rows; then forget all counts.
+
+        In the order of their first rows; a RowRejected stands in place of an entry that cannot be made.
+        """
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
             texts |= {name: tally.text for name, tally in seen.items()}

@@ -75,7 +75,10 @@ class Attempt:
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
-        """Add rejects, and have the disk keep all that there are, before reading passes them."""
+        """Add rejects, each (line, reason), and write those that are not yet on disk.
+
+        Call it before reading goes on past their lines. Without a file of rejects they are kept in memory only.
+        """
         self.rejects += rejects
         if self._path is not None and len(self.rejects) > self._kept:
             self._write(self._path, self.rejects[self._kept :])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.fitting.test_ensemble import CHOSEN, rows_of
 from tests.training.ledgers import STUDIES, restated
-from training.checks.volume import count_label
+from training.checks.volume import check_bad_by_volume
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study
@@ -29,7 +29,7 @@ def rows(slope: float) -> Snapshot:
 
 def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: Study) -> None:
     """What it says is what to write into the study."""
-    check = count_label(study, rows(1.0))
+    check = check_bad_by_volume(study, rows(1.0))
     assert not check.ok
     assert check.number > 0.65
     assert "state [exposure] with reference_orders" in check.text
@@ -39,10 +39,10 @@ def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: S
 
 def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
     """With a reference exposure, a freed direction, without the feature, and where volume says nothing."""
-    assert count_label(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
-    assert count_label(restated(study, bad={"share": 0.2}), rows(1.0)).ok
+    assert check_bad_by_volume(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
+    assert check_bad_by_volume(restated(study, bad={"share": 0.2}), rows(1.0)).ok
     free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)
-    assert count_label(replace(study, features=free), rows(1.0)).ok
-    assert count_label(replace(study, features=CHOSEN[:2]), rows(1.0)).ok
-    assert count_label(study, rows(0.0)).ok
-    assert count_label(study, rows(-1.0)).ok
+    assert check_bad_by_volume(replace(study, features=free), rows(1.0)).ok
+    assert check_bad_by_volume(replace(study, features=CHOSEN[:2]), rows(1.0)).ok
+    assert check_bad_by_volume(study, rows(0.0)).ok
+    assert check_bad_by_volume(study, rows(-1.0)).ok

@@ -14,7 +14,7 @@ from training.evaluation.case import Case
 from training.evaluation.curves import ks
 from training.evaluation.probability import losses
 from training.evaluation.ranking import auc
-from training.evaluation.segments import by_label, by_month, by_volume, calibration_by_volume, segments
+from training.evaluation.segments import by_label, by_month, calibration_by_volume, segments, split_by_volume
 from training.evaluation.tiers import TIERS, grades, impact, migration, score_distribution, swap, tier_codes
 
 
@@ -93,7 +93,7 @@ def test_months_are_those_of_the_observation_day() -> None:
 def test_calibration_by_volume_shows_the_price_of_the_constraints() -> None:
     """Worked: twenty rows of 1 to 20 orders in tenths of two; predictions and log-loss beside the twin's."""
     orders = np.random.default_rng(1).permutation(np.arange(1.0, 21))
-    assert [sorted(orders[rows].tolist()) for _, rows in by_volume(orders)][9] == [19.0, 20.0]
+    assert [sorted(orders[rows].tolist()) for _, rows in split_by_volume(orders)][9] == [19.0, 20.0]
     case = case_of(rows=20, orders=orders)
     found = calibration_by_volume(case)
     assert [(d["rows"], d["orders_from"], d["orders_to"]) for d in found] == [

@@ -83,7 +83,7 @@ PLANS = (
         (
             ("Reliability", calibration.reliability),
             ("Score distribution", ranking.distribution),
-            ("Calibration figures", calibration.figures),
+            ("Calibration figures", calibration.calibration_table),
             ("Grade table", calibration.grades),
         ),
     ),

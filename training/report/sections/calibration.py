@@ -36,8 +36,12 @@ def reliability(r: Reading) -> list[Block]:
     return [Plots([Plot(title, caption, x, y, marks, keys, 300)])]
 
 
-def figures(r: Reading) -> list[Block]:
-    """Tabulate slope, intercept and the parts of the Brier score, for each model that gives a probability."""
+def calibration_table(r: Reading) -> list[Block]:
+    """Tabulate slope, intercept, predicted and observed rate and Brier score of each model.
+
+    Of the models with probabilities; Absent if no model has any. The title states whether the 95 % interval of lightgbm's
+    slope holds 1.
+    """
     models = {n: m for n, m in r.found("models").items() if m.get("calibration") or m.get("brier")}
     if not models:
         raise Absent("no model of the evaluation gives a probability")

@@ -208,7 +208,10 @@ def data_checks(r: Reading) -> list[Block]:
 
 
 def leakage_checks(r: Reading) -> list[Block]:
-    """Tabulate the checks of whether the future leaked into the features."""
+    """Tabulate the recorded checks for leaks of the future into the features.
+
+    Absent if the evaluation has none.
+    """
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
         " its threshold."

@@ -26,7 +26,10 @@ Json = Any
 
 
 def verdict(r: Reading) -> list[Block]:
-    """State what was decided, with the exact command that comes next."""
+    """Return the block that states what the gates decide, and the command to run next.
+
+    One of: no decision, since no gates were recorded; refused; passed with advisory gates to sign off; passed.
+    """
     if not r.gates or not r.gates.get("gates"):
         text = (
             "No gates were recorded beside this model. Read it as a description; nothing here says it may be promoted."

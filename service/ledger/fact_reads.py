@@ -1,0 +1,71 @@
+"""What scores and matches rest on, as methods of the ledger: sellers' rows, and their identities in force."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from scoring.features.columns import FactRow, Omitted
+from service.ledger import reading
+from service.ledger.database import Database
+from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
+from service.ledger.records import Cut, Identity
+
+
+class Reads:
+    """The base of a part of the ledger that only reads."""
+
+    _database: Database
+
+    if TYPE_CHECKING:
+
+        def _reading(self, sequence: int) -> AbstractContextManager[Connection]: ...
+
+
+class FactReads(Reads):
+    """The part of the ledger that scoring, and imports that look for a row's seller, read."""
+
+    def fact_counts(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return (rows, rows that allege a violation) that `fact_rows` would give, by seller.
+
+        Sellers without rows are left out.
+        """
+        with self._database.read() as connection:
+            return reading.fact_counts(connection, marketplace, sellers)
+
+    def fact_rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
+        """Return the sellers' entries up to `sequence` of the kinds that scores depend on.
+
+        Sorted by (seller, sequence).
+        """
+        with self._reading(sequence) as connection:
+            return reading.fact_rows(connection, marketplace, sellers, sequence)
+
+    def facts_of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
+        """Return the rows of one seller that a score depends on, with at most `limit` allegations.
+
+        The gravest stay; the second value counts those left out, all of which are open as of the cut: whatever a
+        decision, a correction or a split names is among the rows.
+        """
+        with self._reading(cut.sequence) as connection:
+            return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
+
+    def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
+        """Yield the identity in force of every seller that has one, as of the cut."""
+
+        def rows() -> Iterator[Any]:
+            for after in range(0, cut.sequence, STEP):
+                with self._reading(cut.sequence) as connection:
+                    found = rows_between(connection, marketplace, after, min(after + STEP, cut.sequence))
+                yield from found
+
+        return in_force(rows(), cut)
+
+    def stated_matches(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
+        """Return, by entry id, the seller of each entry and whether its identifier was verified.
+
+        Entries that are not on record, or of no seller, are left out; verified is None for kinds that do not state it.
+        """
+        with self._database.read() as connection:
+            return stated_matches(connection, marketplace, ids)
