@@ -1,0 +1,144 @@
+"""Proposals in the ledger's database: rows that are added and never changed, found by an index, kept by a backup."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import exc, text
+
+from scoring.errors import EntryContentDiffers, ProposalNotFound
+from service.ledger.backup import write_backup
+from service.ledger.database import Database
+from service.ledger.proposals import Content, Proposal, Step
+from service.ledger.restore import restore_backup
+from service.ledger.store import Ledger
+from service.ledger.tables import PROPOSAL
+from tests.builders import MARKET, NOW, Clock, exposure
+from tests.service.ledger.test_plans import FAULTS, listening
+from tests.service.ledger.test_schema import writing
+
+NAMES = [column.name for column in PROPOSAL.columns]
+CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
+
+
+def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: Content = CONTENT) -> Proposal:
+    return ledger.propose(marketplace, name, content, principal="dns:anna.example", seller="s1", hours=1)
+
+
+def take(ledger: Ledger, name: str, step: Step, check: Callable[[Proposal], bool] = lambda _: True) -> Proposal:
+    return ledger.take_step(MARKET, name, step, principal="dns:bert.example", check=check, actor="b-1", reason="ja")
+
+
+def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> None:
+    """Each with who took it and when; what is proposed again is there already, and another thing needs another id."""
+    first = propose(ledger, "p-1")
+    assert (first.content, first.expire_time - NOW, first.is_expired) == (CONTENT, 3_600_000_000, False)
+    clock.now += 5
+    assert propose(ledger, "p-1") == Proposal(MARKET, "p-1", CONTENT, first.expire_time, first.steps, NOW + 5)
+    with pytest.raises(EntryContentDiffers):
+        propose(ledger, "p-1", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
+    found = take(ledger, "p-1", Step.APPROVED)
+    assert [(one.step, one.principal, one.step_time - NOW, one.actor, one.reason) for one in found.steps] == [
+        (Step.PROPOSED, "dns:anna.example", 0, "a-1", "so"),
+        (Step.APPROVED, "dns:bert.example", 5, "b-1", "ja"),
+    ]
+    assert take(ledger, "p-1", Step.USED, lambda _: False) == found
+    assert ledger.proposal(MARKET, "p-1") == found
+    with pytest.raises(ProposalNotFound):
+        ledger.proposal("other", "p-1")
+    with pytest.raises(ProposalNotFound):
+        take(ledger, "p-2", Step.APPROVED)
+
+
+def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
+    first = propose(ledger, "p-1")
+
+    def refuse(_: Proposal) -> bool:
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        take(ledger, "p-1", Step.APPROVED, refuse)
+    assert ledger.proposal(MARKET, "p-1") == first
+
+
+def test_what_was_proposed_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
+    """Not by SQL either."""
+    with Ledger.open(url, clock=clock) as ledger:
+        before = propose(ledger, "p-1")
+        changes = ["UPDATE proposal SET principal = 'x'", "DELETE FROM proposal"]
+        for change in [*changes, *(["TRUNCATE proposal"] if backend == "postgresql" else [])]:
+            with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
+                connection.execute(text(change))
+        assert ledger.proposal(MARKET, "p-1") == before
+
+
+def test_a_request_that_somebody_put_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
+    """The text of another row opens under no key, and a digest must be the request's: it reads as erased."""
+    with Ledger.open(url, clock=clock) as ledger:
+        propose(ledger, "p-1")
+        propose(ledger, "p-2", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
+        with writing(url) as connection:
+            if connection.dialect.name == "sqlite":
+                connection.execute(text("DROP TRIGGER proposal_no_update"))
+            else:
+                connection.execute(text("ALTER TABLE proposal DISABLE TRIGGER proposal_no_change"))
+            other = "(SELECT {} FROM proposal WHERE number = 2)"
+            swap = f"content = {other.format('content')}, digest = {other.format('digest')}"
+            connection.execute(text(f"UPDATE proposal SET {swap} WHERE number = 1"))
+        assert ledger.proposal(MARKET, "p-1").content is None
+        assert ledger.proposal(MARKET, "p-2").content is not None
+        with writing(url) as connection:
+            connection.execute(PROPOSAL.update().where(PROPOSAL.c.number == 2).values(digest=b"\0" * 32))
+        assert ledger.proposal(MARKET, "p-2").content is None
+
+
+def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp_path: Path, clock: Clock) -> None:
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [exposure()])
+        propose(ledger, "p-1")
+        before = take(ledger, "p-1", Step.APPROVED)
+    for without_keys in (False, True):
+        file, copy = tmp_path / f"{without_keys}.zip", f"sqlite:///{tmp_path / str(without_keys)}.db"
+        with closing(Database(url)) as place:
+            write_backup(place, file, lambda *_: None, now=NOW, without_keys=without_keys)
+        with closing(Database(copy)) as place:
+            restore_backup(place, file, lambda *_: None)
+        with Ledger.open(copy, clock=clock) as restored:
+            found = restored.proposal(MARKET, "p-1")
+        if without_keys:
+            assert (found.content, [one.principal for one in found.steps]) == (
+                None,
+                [one.principal for one in before.steps],
+            )
+        else:
+            assert found == before
+
+
+def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend: str, clock: Clock) -> None:
+    """However many other marketplaces have: a page walks past none of them, and sorts nothing."""
+    with Ledger.open(url, clock=clock) as ledger:
+        propose(ledger, "p-1")
+        with writing(url) as connection:
+            columns = ", ".join(f'"{name}"' for name in NAMES if name not in ("number", "marketplace"))
+            number = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+            copied = f"SELECT i, 'big' || i % 2, {columns.replace(chr(34) + 'proposal' + chr(34), 'proposal || i')}"
+            connection.execute(
+                text(f'INSERT INTO proposal ("number", "marketplace", {columns}) {number} {copied} FROM n, proposal')
+                if backend == "postgresql"
+                else text(
+                    f'{number} INSERT INTO proposal ("number", "marketplace", {columns}) {copied} FROM n, proposal'
+                )
+            )
+        propose(ledger, "p-2")
+        with listening(ledger) as asked:
+            found, before = ledger.proposals(MARKET, 2**62, 1)
+            more, end = ledger.proposals(MARKET, before, 1)
+        assert ([one.proposal for one in (*found, *more)], end) == (["p-2", "p-1"], 0)
+        names = next((sql, values) for sql, values in asked if "LIMIT" in sql.upper() and "FROM proposal" in sql)
+        steps = next((sql, values) for sql, values in asked if "proposal.content" in sql)
+        with ledger._database.read() as connection:
+            faults, plan = FAULTS[backend](connection, *names)
+            assert faults == []
+            assert "proposal_of_marketplace" in str(plan)
+            assert "proposal_steps" in str(FAULTS[backend](connection, *steps)[1])
