@@ -129,7 +129,7 @@ def compute_reasons(
 
     gains = dict(zip((incident.code for incident in incidents), (without - values[-1]).tolist(), strict=True))
     names, rows = list_coded_texts(rows), _apply_corrections(rows)
-    entries = _group_entries(rows)
+    entries = group_entries_by_violation(rows)
     effects = {
         category: [
             _build_effect(incident, names[incident.code], gains[incident.code], facts.violations, rows, entries)
@@ -231,7 +231,7 @@ def _apply_corrections(rows: Sequence[FactRow]) -> list[FactRow]:
     return found
 
 
-def _group_entries(rows: Sequence[FactRow]) -> dict[str, list[str]]:
+def group_entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
     """Return the ids of the entries about each violation, in the order of their sequence."""
     entries: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda r: r.sequence):

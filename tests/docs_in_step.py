@@ -31,7 +31,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 WHERE = {
     "These ask a server (`SELLERTRUST_TARGET`)": (
-        *("score", "book", "violation", "notifier", "proposal", "ledger append", "ledger list", "ledger watch"),
+        *(
+            "score",
+            "measures",
+            "book",
+            "violation",
+            "notifier",
+            "proposal",
+            "ledger append",
+            "ledger list",
+            "ledger watch",
+        ),
     ),
     "These read the database itself, beside a server or without one": (
         *("ledger export", "ledger backup", "ledger checkpoint", "ledger verify", "train"),

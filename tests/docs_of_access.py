@@ -38,7 +38,7 @@ force.
 
     [[grants]]
     principals = ["jwt:https://login.acme.example#*"]
-    rights = ["read_ledger", "explain", "read_scores"]
+    rights = ["read_ledger", "explain", "read_measures", "read_scores"]
     marketplaces = ["acme"]
 
     [[grants]]

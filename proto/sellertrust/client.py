@@ -24,6 +24,7 @@ import grpc
 from sellertrust.channel import CallerChannel, CallerFiles
 from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
+from sellertrust.measures import Measures
 from sellertrust.models import Models
 from sellertrust.requests import (
     Time,
@@ -38,6 +39,7 @@ from sellertrust.requests import (
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
 
@@ -77,7 +79,7 @@ def unknown_score(name: str) -> TrustScore:
     return TrustScore(seller=name, state=state, badge="unknown")
 
 
-class Client(Decisions, Models):
+class Client(Decisions, Measures, Models):
     """A connection to sellertrust at `target` (gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`).
 
     `deadline_seconds` of a client replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls`
@@ -122,6 +124,7 @@ class Client(Decisions, Models):
         self._scores = TrustScoreServiceStub(self.channel)
         self._ledger = LedgerServiceStub(self.channel)
         self._models = ModelServiceStub(self.channel)
+        self._measures = MeasureServiceStub(self.channel)
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,8 @@ class Right(Enum):
     """Trust scores."""
     EXPLAIN = "explain"
     """Trust scores with the facts behind every point."""
+    READ_MEASURES = "read_measures"
+    """Measures in force, with the rule and the ids of the entries behind each."""
     READ_LEDGER = "read_ledger"
     """Entries, violations, notifiers and the review queue."""
     APPEND = "append"
@@ -80,6 +82,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER),
         "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
         "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
+        "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
         "LedgerService/StreamEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
         "LedgerService/ListEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),

@@ -88,6 +88,7 @@ POOLS: Mapping[str, Pool] = {
     "TrustScoreService/GetTrustScore": Pool.READ,
     "TrustScoreService/BatchGetTrustScores": Pool.SLOW,
     "TrustScoreService/ExplainTrustScore": Pool.SLOW,
+    "MeasureService/EvaluateMeasures": Pool.SLOW,
     "LedgerService/AppendEntries": Pool.WRITE,
     "LedgerService/ListEntries": Pool.SLOW,
     "LedgerService/GetViolation": Pool.READ,

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
@@ -32,6 +33,7 @@ ReadRequest = (
     score_pb.GetTrustScoreRequest
     | score_pb.BatchGetTrustScoresRequest
     | score_pb.ExplainTrustScoreRequest
+    | measure_pb.EvaluateMeasuresRequest
     | ledger_pb.GetViolationRequest
     | ledger_pb.ListEntriesRequest
     | ledger_pb.ListViolationsRequest

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import (
     ledger_service_pb2,
+    measure_service_pb2,
     model_service_pb2,
     proposal_service_pb2,
     review_service_pb2,
@@ -36,6 +37,7 @@ from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
 from service.api.logs import Log, Pseudonyms, make_log
+from service.api.measure_servicer import MeasureServicer
 from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
 from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
@@ -91,6 +93,7 @@ FILES = (
     review_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
     proposal_service_pb2.DESCRIPTOR,
+    measure_service_pb2.DESCRIPTOR,
 )
 
 
@@ -142,6 +145,7 @@ class Server:
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry),
+            MeasureServicer(scorer, reads),
         )
         self._health = Health(services, ledger.ping, self.log, self._pools[Pool.HEALTH])
         self._health.add_to(self._grpc)

@@ -18,6 +18,7 @@ from service.cli import (
     imports,
     kinds,
     ledger,
+    measures,
     models,
     monitor,
     operate,
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 operate.register(app)
 scores.register(app)
+measures.register(app)
 train.register(app)
 models.register(app)
 backtest.register(models.app)

@@ -51,6 +51,11 @@ class FactReads(Reads):
         with self._reading(cut.sequence) as connection:
             return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
 
+    def settled_values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
+        """Return the stated value of each exposure entry of a seller in a currency, by entry id, as of the cut."""
+        with self._reading(cut.sequence) as connection:
+            return reading.settled_values(connection, marketplace, seller, cut.sequence, currency)
+
     def identities(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
         """Yield the identity in force of every seller that has one, as of the cut."""
 

@@ -59,6 +59,9 @@ _NUMBERS = union_all(
         for which, number in ((COUNTING, "0"), (FOUND, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
     ),
 )
+_VALUES = select(
+    _E.entry_id, *(member(_E.content, literal_column(f"'{name}'")) for name in ("currency", "value_minor"))
+).where(*_OF_SELLER, text(EXPOSED))
 _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
@@ -143,6 +146,17 @@ def facts_of_seller(
         number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
         omitted = Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
     return sorted(rows, key=lambda row: row.sequence), omitted
+
+
+def settled_values(
+    connection: Connection, marketplace: str, seller: str, sequence: int, currency: str
+) -> dict[str, int]:
+    """Return the stated value of each exposure entry of a seller up to `sequence`, by entry id, in minor units.
+
+    Only values in this currency. Which of them count is for the facts to say.
+    """
+    found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": sequence})
+    return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
 
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:

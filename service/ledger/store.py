@@ -263,10 +263,7 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
     ) -> list[RecordedEntry]:
-        """Return a page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through.
-
-        The next page is the one after the last entry's sequence, with the same cut.
-        """
+        """Return a page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through."""
         with self._reading(cut.sequence) as connection:
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactRow, Omitted
+from scoring.in_force import NO_VALUES, InForce, evaluate_measures, grows_with_value
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.score import explain, score
@@ -98,6 +99,24 @@ class Scorer:
         if explanation is None:
             raise _not_found(marketplace, seller)
         return explanation, self._stamp(cut, artifact)
+
+    def measures(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, str, Stamp]:
+        """Return what is in force for one seller, and the currency of its amounts.
+
+        SellerNotFound if nothing stands of the seller; CallerGone if nobody waits for it any more.
+        """
+        artifact, policy = self.champion.artifact, self._policy
+        check = current_call().require_caller
+        check()
+        rows, omitted = self._facts(marketplace, [seller], cut)
+        currency = policy.rule_book.currency
+        values = (
+            self._ledger.settled_values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
+        )
+        found = evaluate_measures(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, omitted)
+        if found is None:
+            raise _not_found(marketplace, seller)
+        return found, currency, self._stamp(cut, artifact)
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, Omitted]]:
         """Return the rows of a part, and of a seller with very many open allegations those that are not among them."""

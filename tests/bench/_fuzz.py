@@ -17,6 +17,7 @@ from google.rpc import code_pb2
 
 from sellertrust.v1.entry_pb2 import SOURCE_BRAND
 from service.api.ledger_servicer import LedgerServicer
+from service.api.measure_servicer import MeasureServicer
 from service.api.model_servicer import ModelServicer
 from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
@@ -180,6 +181,7 @@ def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:
         TrustScoreServicer(running.scorer, reads),
         ReviewServicer(ledger, reads),
         ModelServicer(champion.registry, lambda: champion.digest, champion.refresh),
+        MeasureServicer(running.scorer, reads),
     )
     found: dict[str, Callable[[bytes, Any], bytes]] = {}
     for file, servicer in zip(FILES, servicers, strict=True):

@@ -34,7 +34,9 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     assert config["healthCheckConfig"] == {"serviceName": ""}
     assert config["retryThrottling"] == {"maxTokens": 500, "tokenRatio": 0.5}
     every, writes = config["methodConfig"]
-    names = ("LedgerService", "ModelService", "ProposalService", "ReviewService", "TrustScoreService")
+    names = (
+        *("LedgerService", "MeasureService", "ModelService", "ProposalService", "ReviewService", "TrustScoreService"),
+    )
     services = {f"sellertrust.v1.{name}" for name in names}
     assert {name["service"] for name in every["name"]} == services
     assert {name["method"] for name in writes["name"]} == {*WRITES, *REVIEW_WRITES, *MODEL_WRITES, *PROPOSAL_WRITES}

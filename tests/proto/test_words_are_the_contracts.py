@@ -12,13 +12,23 @@ from sellertrust.v1 import (
     entry_pb2,
     errors_pb2,
     ledger_service_pb2,
+    measure_service_pb2,
     model_service_pb2,
     review_service_pb2,
     trust_score_service_pb2,
 )
 from service.contract.statuses import CODES, code_of
 
-FILES = (entry_pb2, ledger_service_pb2, model_service_pb2, review_service_pb2, trust_score_service_pb2)
+FILES = (
+    *(
+        entry_pb2,
+        ledger_service_pb2,
+        measure_service_pb2,
+        model_service_pb2,
+        review_service_pb2,
+        trust_score_service_pb2,
+    ),
+)
 ENUMS: dict[str, EnumDescriptor] = {
     name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
 }

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
@@ -49,6 +50,7 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/GetTrustScore": score_pb.GetTrustScoreRequest(seller=SELLER),
     "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
     "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
+    "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
     "LedgerService/AppendEntries": _append(_REPORT),
     "LedgerService/AppendEntries identity": _append(identity("m-identity", "s-1")),
     "LedgerService/AppendEntries status": _append(_entry("status", violation="v-1", action=2, **_SAID)),
@@ -103,6 +105,7 @@ _LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerServ
 _OPEN_TO = {
     "read_scores": _SCORES,
     "explain": {"TrustScoreService/ExplainTrustScore"},
+    "read_measures": {"MeasureService/EvaluateMeasures"},
     "read_ledger": {
         *_LISTS,
         "LedgerService/ListEntries of a seller",
@@ -143,7 +146,7 @@ _OPEN_TO = {
     },
     "approve": {"ProposalService/ApproveProposal"},
 }
-_TOKEN_MAY = {"read_scores", "explain", "read_ledger", "append", "read_models", "propose"}
+_TOKEN_MAY = {"read_scores", "explain", "read_measures", "read_ledger", "append", "read_models", "propose"}
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"
 """Open to who has the right to propose, and that of what is proposed, an override."""

@@ -34,6 +34,23 @@ from tests.kinds import ON_RECORD, every_entry
 from tests.scoring.worlds import artifact, policy
 
 
+def test_settled_values_are_those_of_one_seller_in_one_currency_as_of_the_cut(ledger: Ledger) -> None:
+    """By entry id, every revision; which of them count is for the facts to say."""
+    euro = {"value_minor": 500, "currency": "EUR"}
+    ledger.append(MARKET, [exposure(TODAY - 3, "s1", entry_id="a", **euro), exposure(TODAY - 4, "s1", entry_id="b")])
+    cut = ledger.cut()
+    ledger.append(
+        MARKET,
+        [
+            exposure(TODAY - 3, "s1", entry_id="c", revision=1, value_minor=10**15, currency="EUR"),
+            exposure(TODAY - 5, "s1", entry_id="d", value_minor=7, currency="USD"),
+            exposure(TODAY - 3, "s2", entry_id="e", **euro),
+        ],
+    )
+    assert ledger.settled_values(MARKET, "s1", cut, "EUR") == {"a": 500}
+    assert ledger.settled_values(MARKET, "s1", ledger.cut(), "EUR") == {"a": 500, "c": 10**15}
+
+
 def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> None:
     ledger.append(
         MARKET,

@@ -1,0 +1,342 @@
+"""What is in force for a seller: each measure with its rule, its times and the entries behind it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from scoring.answer import TrustScore
+from scoring.enums import Kind, ScoreState, Tier
+from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, Omitted, columns_of
+from scoring.features.facts import Facts, apply_changes, resolve
+from scoring.features.table import matrix
+from scoring.model.artifact import Artifact
+from scoring.policy.history import (
+    Established,
+    Step,
+    establish,
+    holds_between,
+    matches,
+    trace_counter,
+    trace_standing,
+    value_at,
+)
+from scoring.policy.measures import Measure, Suspension, Terms, ValueCap, combine
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Applied, Rule, Situation
+from scoring.reasons import group_entries_by_violation
+from scoring.score import MAX_CELLS, score
+from scoring.time import DAY
+
+LOOK_BACK_DAYS = 180
+"""Day-ends that are looked at for the beginning of a measure by tier."""
+
+FIRST_DAYS = 32
+"""Day-ends that are folded first; then as many again, since most sellers' terms are either new or old."""
+
+NO_VALUES: Mapping[str, int] = MappingProxyType({})
+MAX_LISTED_ENTRIES = 1_000
+"""Entries that one measure lists; of the others it states the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPart:
+    """The points of standing that one incident gives."""
+
+    points: int
+    until: int
+    """The midnight from which on its youngest violation no longer counts, in microseconds."""
+    entries: tuple[str, ...]
+    """Ids of the reports and decisions of its violations."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureInForce:
+    """One measure of one rule that holds for a seller."""
+
+    rule: str
+    """Id of the rule."""
+    reference: str
+    """Where the seller reads it."""
+    legal_ground: str
+    """Of a rule for a product category: the legal ground."""
+    original: Measure
+    """As the rule states it."""
+    current: Measure
+    """As it is for this seller now."""
+    waived: bool
+    """Whether another rule waives it, so that it has no effect."""
+    start: int | None
+    """When it begins, in microseconds: later than now for a termination with notice. None: before the days looked back."""
+    end: int | None
+    """When it ends by itself, if nothing else happens, in microseconds; None if that is not known."""
+    entries: tuple[str, ...]
+    """Ids of the entries that it rests on."""
+    entries_omitted: int = 0
+    """Number of further ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Everything that is in force for one seller at one time."""
+
+    score: TrustScore
+    measures: tuple[MeasureInForce, ...]
+    """In the order of the policy's rules."""
+    terms: Terms
+    """What those that have begun and are not waived come to."""
+    standing_parts: tuple[StandingPart, ...]
+    """The incidents whose points add up to the standing, the largest first."""
+
+
+def evaluate_measures(
+    rows: Sequence[FactRow],
+    seller: str,
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    marketplace: str,
+    settled_minor: Mapping[str, int] = NO_VALUES,
+    check: Callable[[], None] = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+) -> InForce | None:
+    """Return what is in force for a seller; None if nothing that stands is on record of it.
+
+    `settled_minor`: by entry id of exposure its value in minor units of the policy's currency; only looked at where a cap
+    grows (`grows_with_value`). All else as for `score`.
+    """
+    [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted)
+    if answer is None:
+        return None
+    columns = apply_changes(columns_of(rows, [seller]))
+    facts = resolve(columns, np.array([observe_time], dtype=np.int64), reported_before=observe_time)
+    work = _Work(rows, observe_time, artifact, policy, columns, establish(facts, rows, observe_time), check)
+    situation = Situation(
+        tier=answer.tier,
+        standing=answer.standing or 0,
+        incidents={counter: value_at(steps, observe_time) for counter, steps in work.counters.items()},
+        settled_minor=_add_up_settled(rows, seller, observe_time, settled_minor),
+        day=observe_time // DAY,
+        marketplace=marketplace,
+    )
+    measures = tuple(
+        measure
+        for applied in policy.rule_book.apply(situation)
+        if (measure := work.measure(applied, answer)) is not None
+    )
+    begun = [m.current for m in measures if not m.waived and (m.start is None or m.start <= observe_time)]
+    return InForce(answer, measures, combine(begun), work.standing_parts())
+
+
+def grows_with_value(policy: Policy) -> bool:
+    """Return whether a cap of the policy grows with the settled value, so that values have to be read."""
+    measures = (measure for rule in policy.rule_book.rules for measure in rule.measures)
+    return any(isinstance(measure, ValueCap) and measure.grows for measure in measures)
+
+
+def _add_up_settled(
+    rows: Sequence[FactRow], seller: str, observe_time: int, settled_minor: Mapping[str, int]
+) -> dict[str, int]:
+    """Return the settled value by product category, and of all under the empty text; nothing without values.
+
+    By the same rules as orders count (highest revision, from the last change of control on): the fold's own facts, with
+    values in place of orders.
+    """
+    if not settled_minor:
+        return {}
+    valued = [
+        row._replace(settled_orders=settled_minor.get(row.entry_id, 0), service_failures=0)
+        if row.kind == Kind.EXPOSURE
+        else row
+        for row in rows
+    ]
+    facts = resolve(columns_of(valued, [seller]), np.array([observe_time], dtype=np.int64))
+    names = list(dict.fromkeys(row.product_category for row in rows if row.product_category is not None))
+    found = {"": int(facts.exposure_orders.sum())}
+    for place, name in enumerate(names):
+        if name:
+            found[name] = int(facts.exposure_orders[facts.exposure_product == place].sum())
+    return found
+
+
+class _DayView(NamedTuple):
+    """What one day-end shows of a seller."""
+
+    points: int
+    is_rated: bool
+    exists: bool
+    override: int
+    standing: int
+
+
+class _Work:
+    """The parts of one evaluation that several measures share, each computed when it is first needed."""
+
+    def __init__(
+        self,
+        rows: Sequence[FactRow],
+        observe_time: int,
+        artifact: Artifact | None,
+        policy: Policy,
+        columns: EntryColumns,
+        established: list[Established],
+        check: Callable[[], None],
+    ) -> None:
+        self._rows, self._observe_time, self._artifact, self._policy = rows, observe_time, artifact, policy
+        self._columns, self._established, self._check = columns, established, check
+        self._entries = group_entries_by_violation(rows)
+        self._views: list[_DayView] = []
+        self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...]]] = {}
+        self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
+        counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
+        self.counters = {counter: trace_counter(established, counter) for counter in counters}
+
+    def measure(self, applied: Applied, answer: TrustScore) -> MeasureInForce | None:
+        """Return one measure of a rule that holds; None for a suspension that was served."""
+        rule = applied.rule
+        if rule.id not in self._of_rule:  # a rule's measures share its times and entries
+            self._of_rule[rule.id] = (*self._span(rule, answer), self._list_behind(rule, answer))
+        start, end, entries = self._of_rule[rule.id]
+        if isinstance(applied.stated, Suspension) and start is not None:
+            start += applied.stated.notice_days * DAY
+            if not applied.stated.terminates:
+                served = start + applied.stated.days * DAY
+                end = served if end is None else min(end, served)
+                if end <= self._observe_time:
+                    return None
+        return MeasureInForce(
+            rule=rule.id,
+            reference=rule.reference,
+            legal_ground=rule.group.legal_ground if rule.group else "",
+            original=applied.stated,
+            current=applied.current,
+            waived=applied.waived,
+            start=start,
+            end=end,
+            entries=entries[:MAX_LISTED_ENTRIES],
+            entries_omitted=max(len(entries) - MAX_LISTED_ENTRIES, 0),
+        )
+
+    def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:
+        """Return since when a rule that holds does, None for before the days looked back; and until when by itself."""
+        starts: list[int | None] = []
+        ends: list[int] = []
+        if rule.tiers:
+            starts.append(self._tier_since(rule.tiers))
+            if answer.override:
+                ends += [row.until_time or 0 for row in self._rows if row.entry_id == answer.override]
+        for steps, least in ((self.standing, rule.standing_from), self._counted(rule)):
+            if least:
+                since, until = holds_between(steps, least, self._observe_time)
+                starts.append(since)
+                ends += [until] if until is not None else []
+        if rule.group is not None:
+            starts.append(rule.group.first_day * DAY)
+            ends.append((rule.group.last_day + 1) * DAY)
+        known = [start for start in starts if start is not None]
+        return max(known) if known else None, min(ends, default=None)
+
+    def _counted(self, rule: Rule) -> tuple[Sequence[Step], int]:
+        return ([], 0) if rule.counter is None else (self.counters[rule.counter], rule.incidents)
+
+    def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[str, ...]:
+        """Return the entries that a rule that holds rests on: those of the incidents it asks for, or of the tier's facts."""
+        behind: list[Established] = []
+        found: list[str] = []
+        if rule.tiers and answer.override:
+            found.append(answer.override)
+        elif rule.tiers and answer.state is ScoreState.RATED:
+            bound = answer.tier_points is not None and answer.tier is not self._policy.tier(answer.tier_points)
+            behind += self._with_points() if bound else self._established
+        if rule.standing_from:
+            behind += self._with_points()
+        if rule.counter is not None:
+            counter, today = rule.counter, self._observe_time // DAY
+            behind += [v for v in self._established if matches(v, counter) and today - v.day < counter.days]
+        return tuple(dict.fromkeys([*found, *self._list_entries(behind)]))
+
+    def _list_entries(self, violations: Iterable[Established]) -> list[str]:
+        """Return the ids of the entries about violations, by the day they happened."""
+        ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
+        return [entry for one in ordered for entry in self._entries.get(one.violation, ())]
+
+    def _with_points(self) -> list[Established]:
+        """Return the violations that give points of standing now."""
+        table, today = self._policy.standing, self._observe_time // DAY
+        if table is None:
+            return []
+        points = {(int(c), int(s)): n for c, by_severity in table.points.items() for s, n in by_severity.items()}
+        return [
+            one
+            for one in self._established
+            if today - one.day < table.expiry_days and points[one.category, one.severity]
+        ]
+
+    def standing_parts(self) -> tuple[StandingPart, ...]:
+        """Return the incidents that give points of standing now, the largest first."""
+        table = self._policy.standing
+        if table is None:
+            return ()
+        by_incident: dict[int, list[Established]] = {}
+        for one in self._with_points():
+            by_incident.setdefault(one.incident, []).append(one)
+        parts = [
+            StandingPart(
+                points=value_at(trace_standing(violations, table), self._observe_time),
+                until=(max(one.day for one in violations) + table.expiry_days) * DAY,
+                entries=tuple(self._list_entries(violations)),
+            )
+            for violations in by_incident.values()
+        ]
+        return tuple(sorted(parts, key=lambda part: (-part.points, part.until, part.entries)))
+
+    def _tier_since(self, tiers: frozenset[Tier]) -> int | None:
+        """Return the first midnight from which on the tier was one of `tiers` without a break, today's if it was not then."""
+        today = self._observe_time // DAY
+        for back in range(LOOK_BACK_DAYS + 1):
+            tier = self._tier_at(back)
+            if tier not in tiers:
+                return (today - max(back - 1, 0)) * DAY
+        return None
+
+    def _tier_at(self, back: int) -> Tier | None:
+        """Return the tier at the midnight `back` days before today's, by the knowledge of now; None if there was none."""
+        window = max(self._policy.clear_days, 1)
+        while len(self._views) < back + window:
+            self._look_back()
+        now = self._views[back]
+        if not now.exists or self._artifact is None:
+            return None
+        if now.override:
+            return Tier(now.override)
+        if not now.is_rated:
+            return Tier.UNRATED
+        lowest = min(view.points for view in self._views[back : back + window])
+        return self._policy.tier_with_standing(lowest, now.standing)
+
+    def _look_back(self) -> None:
+        """Fold some more day-ends, in bounded memory."""
+        self._check()
+        today, seen = self._observe_time // DAY, len(self._views)
+        count = max(1, min(seen or FIRST_DAYS, MAX_CELLS // max(len(self._rows), 1)))
+        times = np.array([(today - k) * DAY for k in range(seen, seen + count)], dtype=np.int64)
+        entries = len(self._columns.case)
+        every = self._columns.take(np.tile(np.arange(entries), count))
+        every = every.of_cases(np.repeat(np.arange(count), entries), count)
+        facts = resolve(every, times, reported_before=self._observe_time)
+        self._views += self._view(facts)
+
+    def _view(self, facts: Facts) -> list[_DayView]:
+        policy, artifact = self._policy, self._artifact
+        points, thin = np.zeros(facts.cases, dtype=np.int64), np.zeros(facts.cases, dtype=bool)
+        if artifact is not None:
+            sums = artifact.folder.fold(facts)
+            attributes = [(self._rows[row].attributes or {}) if row >= 0 else {} for row in facts.identity_row.tolist()]
+            points = artifact.points(matrix(sums, artifact.features, attributes))
+            thin = (sums.total_orders < policy.thin_file_orders) | (sums.tenure_days < policy.thin_file_days)
+        guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
+        standing = np.zeros(facts.cases, dtype=np.int64) if policy.standing is None else policy.standing.add_up(facts)
+        columns = (points, guilty | ~thin, facts.exists, facts.override, standing)
+        return [_DayView(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]

@@ -1,0 +1,145 @@
+"""How a sum over incidents rose and falls in time: since when a rule on confirmed facts holds, and until when at least.
+
+A violation counts from when it was established (the decision that confirmed it, or the report of an authority's final act)
+until it expires, by UTC days since it happened. Only violations that count now are looked at: what was overturned is as if
+it had never been reported, also in the past.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.enums import Attribution, Kind, Status
+from scoring.features.columns import FactRow
+from scoring.features.facts import Facts
+from scoring.policy.rules import Counter
+from scoring.policy.standing import StandingTable
+from scoring.time import DAY
+
+
+class Established(NamedTuple):
+    """One violation that counts."""
+
+    violation: str
+    incident: int
+    """Code of its incident."""
+    category: int
+    severity: int
+    day: int
+    """The UTC day it happened, in days since 1970-01-01."""
+    time: int
+    """When it was established, in microseconds; the observe time if that is earlier."""
+
+
+class Step(NamedTuple):
+    """From a time on the sum is this."""
+
+    time: int
+    value: int
+
+
+def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[Established]:
+    """Return the violations that count of one seller (`facts` of a single case), with when each was established."""
+    times = _decision_times(rows)
+    v = facts.violations
+    columns = (v.row.tolist(), v.incident.tolist(), v.category.tolist(), v.severity.tolist(), v.day.tolist())
+    found = []
+    for row, incident, category, severity, day in zip(*columns, strict=True):
+        violation = str(rows[row].violation)
+        time = min(times.get(violation, observe_time), observe_time)
+        found.append(Established(violation, incident, category, severity, day, time))
+    return found
+
+
+def _decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
+    """Return when each violation that counts began to, without a break since; in microseconds."""
+    about = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+    status: dict[str, int] = {}
+    elsewhere: dict[str, bool] = {}
+    since: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: row.sequence):
+        if row.kind not in about or row.violation is None or not row.status:
+            continue
+        name = row.violation
+        if row.kind == Kind.ATTRIBUTION:
+            elsewhere[name] = row.status == Attribution.ACCEPTED
+        else:
+            status[name] = row.status
+        if Status(status.get(name, Status.ALLEGED)) in COUNTING_STATUSES and not elsewhere.get(name, False):
+            since.setdefault(name, row.report_time if row.kind == Kind.VIOLATION else row.occur_time)
+        else:
+            since.pop(name, None)
+    return since
+
+
+def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
+    """Return the standing as it rose with each violation that was established, and as it falls as they expire."""
+    points = {(int(c), int(s)): n for c, by_severity in table.points.items() for s, n in by_severity.items()}
+
+    def worth(active: Sequence[Established]) -> int:
+        largest: dict[int, int] = {}
+        for one in active:
+            given = points[one.category, one.severity]
+            largest[one.category] = max(largest.get(one.category, 0), given)
+        return min(sum(largest.values()), table.incident_cap)
+
+    return _trace(violations, table.expiry_days, worth)
+
+
+def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
+    """Return the number of incidents that a counter counts, as it rose and as it falls."""
+    return _trace([one for one in violations if matches(one, counter)], counter.days, lambda active: int(bool(active)))
+
+
+def matches(one: Established, counter: Counter) -> bool:
+    """Return whether a counter counts a violation, as long as it is young enough."""
+    return one.category in counter.categories and one.severity >= counter.severity
+
+
+def _trace(violations: Iterable[Established], days: int, worth: Callable[[Sequence[Established]], int]) -> list[Step]:
+    """Return the sum over incidents of what the active violations of each are worth, from change to change."""
+    events: list[tuple[int, int, Established]] = []
+    for one in violations:
+        expiry = (one.day + days) * DAY
+        if one.time < expiry:
+            events += [(one.time, 1, one), (expiry, 0, one)]
+    events.sort(key=lambda event: event[0])
+    active: dict[int, list[Established]] = {}
+    worths: dict[int, int] = {}
+    total = 0
+    steps = []
+    for time, group in groupby(events, key=lambda event: event[0]):
+        touched = set()
+        for _, begins, one in group:
+            of_incident = active.setdefault(one.incident, [])
+            of_incident.append(one) if begins else of_incident.remove(one)
+            touched.add(one.incident)
+        for incident in touched:
+            now = worth(active[incident])
+            total += now - worths.get(incident, 0)
+            worths[incident] = now
+        steps.append(Step(time, total))
+    return steps
+
+
+def value_at(steps: Sequence[Step], time: int) -> int:
+    """Return the sum at a time."""
+    return next((step.value for step in reversed(steps) if step.time <= time), 0)
+
+
+def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
+    """Return since when the sum is `least` or more without a break, seen at a time, and when it falls below by itself.
+
+    It is `least` or more at that time. Worked: 12 from 3 March on, 24 from 9 March and 12 again from 20 March until 1 May:
+    12 or more holds since 3 March until 1 May, seen on any day between.
+    """
+    since = time
+    for step in reversed(steps):
+        if step.time > time:
+            continue
+        if step.value < least:
+            break
+        since = step.time
+    until = next((step.time for step in steps if step.time > time and step.value < least), None)
+    return since, until

@@ -1,0 +1,121 @@
+"""`sellertrust measures`: what is in force for a seller, by which rule, since when, and on which entries."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.table import Table
+
+from sellertrust.v1.entry_pb2 import MeasureKind, Tier
+from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
+from sellertrust.v1.trust_score_service_pb2 import ScoreState
+from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
+from service.cli.output import Format, Output, emit_one, print_table, write
+
+MAX_ENTRIES = 5
+"""Entries of one measure shown to a person; JSON has them all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `measures` to the command."""
+    app.command("measures")(measures)
+
+
+def measures(
+    seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
+    observe_time: ObserveTime = None,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show the measures that are in force for a seller by the policy, with rule, times and the entries behind each."""
+    observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        found = connection.evaluate_measures(where, seller, observe_time=observe, known_time=known)
+    if output is Format.JSON:
+        emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
+    else:
+        _print(found)
+
+
+def _print(found: EvaluateMeasuresResponse) -> None:
+    """Write what is in force for a person: where the seller stands, what makes its standing, and each measure."""
+    head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
+    if found.tier:
+        head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
+    if found.HasField("standing"):
+        head.append(f"standing {found.standing}")
+    write(", ".join(head) + "\n")
+    for part in found.standing_parts:
+        write(f"  {part.points} points until {part.until_time.ToJsonString()[:10]}: {_entries(part.entries, 0)}\n")
+    if not found.measures:
+        write("  no measure is in force\n")
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for name in ("measure", "value", "rule", "since", "until", "entries"):
+        table.add_column(name, overflow="fold")
+    for measure in found.measures:
+        table.add_row(*_row(measure, found.currency))
+    print_table(table)
+
+
+def _row(measure: Measure, currency: str) -> tuple[str, ...]:
+    """Return one measure as the cells of a row."""
+    value = value_text(measure.current, currency)
+    if measure.original != measure.current:
+        value += f" (stated: {value_text(measure.original, currency)})"
+    return (
+        kind_text(measure.kind),
+        value + (" (waived)" if measure.waived else ""),
+        f"{measure.rule}: {measure.reference}",
+        measure.start_time.ToJsonString()[:16] if measure.HasField("start_time") else "more than 180 days",
+        measure.end_time.ToJsonString()[:16] if measure.HasField("end_time") else "",
+        _entries(measure.entries, measure.entries_omitted),
+    )
+
+
+def kind_text(kind: "MeasureKind.ValueType") -> str:
+    """Return the name of a kind of measure as policies state it, such as `settlement_hold`."""
+    return MeasureKind.Name(kind).removeprefix("MEASURE_KIND_").lower()
+
+
+def value_text(value: MeasureValue, currency: str) -> str:
+    """Return the value of a measure for a person, such as `10 % for 90 days`; empty for one that has none."""
+    which = value.WhichOneof("value")
+    return "" if which is None else _TEXTS[which](getattr(value, which), currency)
+
+
+def _suspension(stated: Any, _: str) -> str:
+    if not stated.terminates:
+        return f"{stated.days} days"
+    return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"
+
+
+def _money(minor: int, currency: str) -> str:
+    """Return an amount in minor units: some currencies have no cents, so it stays as it is stated."""
+    return f"{minor:,} minor units {currency}"
+
+
+def _of(product_category: str) -> str:
+    return f" of {product_category}" if product_category else ""
+
+
+def _entries(entries: Any, omitted: int) -> str:
+    """Return the first ids of entries, and the number of the others."""
+    more = len(entries) - MAX_ENTRIES + omitted
+    return " ".join(entries[:MAX_ENTRIES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+_TEXTS: dict[str, Callable[[Any, str], str]] = {
+    "deposit": lambda stated, currency: _money(stated.amount_minor, currency),
+    "settlement_hold": lambda stated, _: f"{stated.days} days",
+    "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {stated.days} days",
+    "value_cap": lambda stated, currency: f"{_money(stated.value_minor, currency)} a day{_of(stated.product_category)}",
+    "listing_cap": lambda stated, _: f"{stated.listings:,}{_of(stated.product_category)}",
+    "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of(stated.product_category)}",
+    "waiver": lambda stated, _: kind_text(stated.waives),
+    "suspension": _suspension,
+}
+"""How the value of each kind of measure is shown to a person, by its field in the contract."""

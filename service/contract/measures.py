@@ -1,0 +1,82 @@
+"""Measures in force as messages of the contract."""
+
+from typing import Any
+
+from scoring import answer, in_force
+from scoring.policy import measures as policy
+from sellertrust.v1 import entry_pb2, measure_service_pb2
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.contract.fields import timestamp
+from service.contract.scores import stamp_message
+
+
+def measures_message(
+    name: str, found: in_force.InForce, currency: str, stamp: answer.Stamp
+) -> measure_service_pb2.EvaluateMeasuresResponse:
+    """Return what is in force for the seller called `name`, with its stamp."""
+    score = found.score
+    return measure_service_pb2.EvaluateMeasuresResponse(
+        seller=name,
+        state=score_pb.ScoreState.ValueType(score.state),
+        tier=entry_pb2.Tier.ValueType(score.tier or 0),
+        override=score.override,
+        standing=score.standing,
+        standing_parts=[
+            measure_service_pb2.StandingPart(points=part.points, until_time=timestamp(part.until), entries=part.entries)
+            for part in found.standing_parts
+        ],
+        measures=[_measure_message(measure) for measure in found.measures],
+        terms=_terms_message(found.terms),
+        currency=currency,
+        stamp=stamp_message(stamp),
+    )
+
+
+def _measure_message(measure: in_force.MeasureInForce) -> measure_service_pb2.Measure:
+    return measure_service_pb2.Measure(
+        rule=measure.rule,
+        reference=measure.reference,
+        legal_ground=measure.legal_ground,
+        kind=entry_pb2.MeasureKind.ValueType(measure.current.kind),
+        original=_value_message(measure.original),
+        current=_value_message(measure.current),
+        waived=measure.waived,
+        start_time=None if measure.start is None else timestamp(measure.start),
+        end_time=None if measure.end is None else timestamp(measure.end),
+        entries=measure.entries,
+        entries_omitted=measure.entries_omitted,
+    )
+
+
+def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
+    """Return the value of a measure; an empty message for a kind without one.
+
+    The contract has a message for each kind, with fields of the same names.
+    """
+    message = measure_service_pb2.MeasureValue()
+    kind = value.kind.name.lower()
+    if kind in message.DESCRIPTOR.fields_by_name:
+        part: Any = getattr(message, kind)
+        part.SetInParent()
+        for field in part.DESCRIPTOR.fields:
+            setattr(part, field.name, getattr(value, field.name))
+    if isinstance(value, policy.Suspension) and value.terminates:
+        message.suspension.days = 0
+    return message
+
+
+def _terms_message(terms: policy.Terms) -> measure_service_pb2.Terms:
+    def caps(stated: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
+        return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in stated]
+
+    return measure_service_pb2.Terms(
+        deposit_minor=terms.deposit_minor,
+        hold_days=terms.hold_days,
+        reserve_ppm=terms.reserve_ppm,
+        reserve_days=terms.reserve_days,
+        value_caps=caps(terms.value_caps),
+        listing_caps=caps(terms.listing_caps),
+        intake_caps=caps(terms.intake_caps),
+        manual_review=terms.manual_review,
+        suspended=terms.suspension_days > 0,
+    )

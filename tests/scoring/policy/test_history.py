@@ -1,0 +1,98 @@
+"""Since when a rule on confirmed facts holds: exact sums over time, against adding up by hand at every moment."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import Attribution, Category, Kind, Severity, Status
+from scoring.features.columns import FactRow
+from scoring.policy.history import (
+    Established,
+    Step,
+    _decision_times,
+    holds_between,
+    trace_counter,
+    trace_standing,
+    value_at,
+)
+from scoring.policy.rules import Counter
+from scoring.time import DAY
+from tests.scoring.policy.policies import POINTS, with_standing
+from tests.scoring.worlds import TODAY, numbered, status, violation
+
+violations = st.lists(
+    st.tuples(
+        st.integers(0, 4),
+        st.sampled_from([*Category]),
+        st.sampled_from([*Severity]),
+        st.integers(0, 500),
+        st.integers(0, 400),
+    ),
+    max_size=10,
+).map(
+    lambda items: [
+        Established(f"v{n}", incident, int(category), int(severity), TODAY - age, (TODAY - age + wait) * DAY + 7)
+        for n, (incident, category, severity, age, wait) in enumerate(items)
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(violations, st.integers(-520, 400), st.sampled_from([1, 30, 365]), st.sampled_from([*Severity]))
+def test_a_sum_at_any_time_is_that_of_the_violations_established_and_not_expired_by_then(
+    mine: list[Established], ahead: int, days: int, severity: Severity
+) -> None:
+    """Of standing, and of a counter of incidents."""
+    time = (TODAY + ahead) * DAY + 9
+    table = with_standing().standing
+    assert table is not None
+    sums: dict[int, dict[int, int]] = {}
+    counted: set[int] = set()
+    for one in mine:
+        age = time // DAY - one.day
+        if one.time > time:
+            continue
+        if age < 365:
+            given_points = POINTS[Category(one.category).name.lower()][one.severity - 1]
+            of_incident = sums.setdefault(one.incident, {})
+            of_incident[one.category] = max(of_incident.get(one.category, 0), given_points)
+        if age < days and one.severity >= severity:
+            counted.add(one.incident)
+    assert value_at(trace_standing(mine, table), time) == sum(min(sum(one.values()), 24) for one in sums.values())
+    counter = Counter(frozenset(Category), severity, days)
+    assert value_at(trace_counter(mine, counter), time) == len(counted)
+
+
+def test_the_worked_span() -> None:
+    """12 from day 3, 24 from day 9, 12 again from day 20, nothing from day 60: 12 or more from 3 until 60."""
+    steps = [Step(3, 12), Step(9, 24), Step(20, 12), Step(60, 0)]
+    for day in (3, 9, 19, 20, 59):
+        assert holds_between(steps, 12, day) == (3, 60)
+    assert holds_between(steps, 24, 9) == (9, 20)
+    again = [*steps, Step(70, 12), Step(80, 0)]
+    assert holds_between(again, 12, 75) == (70, 80)
+
+
+def test_a_violation_is_established_by_the_decision_that_confirmed_it_and_anew_after_a_break() -> None:
+    """Confirmed, appealed and confirmed again: since the first; overturned and reinstated, or given back: since then."""
+
+    def times(*changes: FactRow, on_arrival: Status = Status.ALLEGED) -> dict[str, int]:
+        return _decision_times(numbered([violation("v", TODAY - 90, status=on_arrival), *changes]))
+
+    def at(day: int) -> int:
+        return day * DAY + 2
+
+    def attribution(outcome: Attribution, day: int) -> FactRow:
+        return FactRow(0, f"a{day}", "s", Kind.ATTRIBUTION, at(day), at(day), "v", status=int(outcome))
+
+    confirmed = status("c", "v", Status.CONFIRMED, TODAY - 60)
+    assert times() == {}
+    assert times(on_arrival=Status.CONFIRMED) == {"v": (TODAY - 90) * DAY + 1}
+    assert times(confirmed) == {"v": at(TODAY - 60)}
+    appealed = [status("a", "v", Status.APPEALED, TODAY - 50), status("b", "v", Status.CONFIRMED, TODAY - 40)]
+    assert times(confirmed, *appealed) == {"v": at(TODAY - 60)}
+    overturned = status("o", "v", Status.OVERTURNED, TODAY - 30)
+    assert times(confirmed, overturned) == {}
+    assert times(confirmed, overturned, status("r", "v", Status.CONFIRMED, TODAY - 20)) == {"v": at(TODAY - 20)}
+    given_away = attribution(Attribution.ACCEPTED, TODAY - 30)
+    assert times(confirmed, given_away) == {}
+    assert times(confirmed, given_away, attribution(Attribution.REJECTED, TODAY - 10)) == {"v": at(TODAY - 10)}

@@ -1,0 +1,223 @@
+"""What is in force for a seller: each measure with its times and entries, exact, reversible and by confirmed facts."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.enums import Category, ControlReason, Kind, ScoreState, Severity, Status, Tier
+from scoring.features.columns import FactRow
+from scoring.in_force import LOOK_BACK_DAYS, InForce, MeasureInForce, evaluate_measures
+from scoring.policy.measures import Suspension
+from scoring.policy.policy import Policy
+from scoring.score import score
+from scoring.time import DAY
+from tests.scoring.policy.test_rules import policy_of, rule, shipped
+from tests.scoring.test_promises import RETRACTIONS
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+
+FEW = settings(max_examples=40, deadline=None)
+GENERAL = shipped("general")
+COUNTERFEIT, CRITICAL, MAJOR = int(Category.COUNTERFEIT), int(Severity.CRITICAL), int(Severity.MAJOR)
+SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
+
+
+def evaluated(
+    rows: list[FactRow], moment: int = NOW, policy: Policy = GENERAL, settled: dict[str, int] | None = None
+) -> InForce:
+    found = evaluate_measures(numbered(rows), "s", moment, artifact(), policy, "acme", settled or {})
+    assert found is not None
+    return found
+
+
+def suspension(found: InForce) -> MeasureInForce | None:
+    return next((m for m in found.measures if isinstance(m.current, Suspension)), None)
+
+
+def midnight(day: int) -> int:
+    return day * DAY
+
+
+def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> None:
+    """24 points of standing suspend for a week from the confirmation on, not from when it happened."""
+    rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL, Status.ALLEGED)]
+    assert suspension(evaluated(rows)) is None
+    decided = [*rows, status("c", "v", Status.CONFIRMED, TODAY - 3)]
+    held = suspension(evaluated(decided))
+    assert held is not None
+    begun = midnight(TODAY - 3) + 2
+    assert (held.start, held.end, held.entries) == (begun, begun + 7 * DAY, ("v", "c"))
+    assert evaluated(decided).terms.suspension_days == 7
+    served = evaluated(decided, begun + 7 * DAY)
+    assert suspension(served) is None
+    assert served.terms.suspension_days == 0
+    assert suspension(evaluated(decided, begun + 7 * DAY - 1)) is not None
+
+
+def test_an_overturn_ends_what_stood_on_it_and_leaves_no_trace() -> None:
+    """All fields are those of a seller that was never reported."""
+    rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL), status("o", "v", Status.OVERTURNED)]
+    assert evaluated(rows) == evaluated(SOLD)
+
+
+@FEW
+@given(sellers(), RETRACTIONS, st.integers(0, 5), st.integers(1, 500))
+def test_a_retracted_violation_changes_nothing_that_is_in_force(
+    rows: list[FactRow], path: list[Status], incident: int, age: int
+) -> None:
+    """Whatever else is on record, in a shared incident or not."""
+    alleged = violation("new", TODAY - age, COUNTERFEIT, CRITICAL, Status.ALLEGED, f"incident-{incident}")
+    changes = [status(f"c{n}", "new", to) for n, to in enumerate(path)]
+    assert evaluated([*rows, alleged, *changes]) == evaluated(rows)
+
+
+@FEW
+@given(sellers(), st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], chance: random.Random) -> None:
+    shuffled = list(rows)
+    chance.shuffle(shuffled)
+    assert evaluated(shuffled) == evaluated(rows)
+
+
+def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
+    """48 points: 30 days from the decision; until then it is listed with its start ahead, and trade goes on."""
+    breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
+    rows = [*SOLD, *breaches]
+    decided = midnight(TODAY - 60) + 1
+    for moment, suspended in ((decided + 29 * DAY, False), (decided + 30 * DAY, True)):
+        found = evaluated(rows, moment)
+        closed = next(m for m in found.measures if m.rule == "account-closed")
+        assert closed.start == decided + 30 * DAY
+        assert (found.terms.suspension_days > 30) == suspended
+
+
+def test_each_incident_states_its_points_until_when_and_by_which_entries() -> None:
+    """They add up to the standing: what a seller can check by hand."""
+    rows = [
+        *SOLD,
+        violation("a", TODAY - 10, COUNTERFEIT, CRITICAL, incident="one"),
+        violation("b", TODAY - 9, int(Category.DISCLOSURE), int(Severity.MODERATE), incident="one"),
+        violation("c", TODAY - 364, COUNTERFEIT, MAJOR),
+        violation("d", TODAY - 365, COUNTERFEIT, MAJOR),
+    ]
+    found = evaluated(rows)
+    assert [(part.points, part.until, part.entries) for part in found.standing_parts] == [
+        (24, midnight(TODAY - 9 + 365), ("a", "b")),
+        (12, midnight(TODAY + 1), ("c",)),
+    ]
+    assert found.score.standing == 36
+
+
+def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
+    """When the first measure by tier begins: as evaluated, and by the tiers answered at each midnight, one by one."""
+    by_tier = {r.id: r.tiers for r in GENERAL.rule_book.rules if r.tiers}
+    measure = next((m for m in evaluated(rows).measures if m.rule in by_tier), None)
+    if measure is None:
+        return None, None
+    back = 0
+    while back <= LOOK_BACK_DAYS:
+        [then] = score(numbered(rows), ["s"], midnight(TODAY - back), artifact(), GENERAL)
+        if then is None or then.tier not in by_tier[measure.rule]:
+            break
+        back += 1
+    return measure.start, None if back > LOOK_BACK_DAYS else midnight(TODAY - max(back - 1, 0))
+
+
+@settings(max_examples=12, deadline=None)
+@given(sellers())
+def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:
+    """Of random sellers."""
+    found, wanted = starts(rows)
+    assert found == wanted
+
+
+def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
+    """Points that rose 30 days ago: the tier followed 14 day-ends later, and its measures with it."""
+    sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 30, 100_000_000)]
+    breach = violation("v", TODAY - 60, int(Category.DISCLOSURE), int(Severity.MINOR))
+    found, wanted = starts([*sold, breach])
+    assert found == wanted == midnight(TODAY - 29 + 13)
+
+
+def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> None:
+    """No tier is guessed: the state is unknown, and nobody is treated as a newcomer."""
+    rows = numbered([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL)])
+    found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
+    assert found is not None
+    assert (found.score.state, found.score.tier) == (ScoreState.UNKNOWN, None)
+    assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week"}
+
+
+def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confirmed_facts_stay() -> None:
+    """The override's entry is behind the measures by tier; a suspension is not ended by it."""
+    held = FactRow(
+        0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.STANDARD), until_time=NOW + 30 * DAY
+    )
+    found = evaluated([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL), held])
+    standard = [m for m in found.measures if m.rule == "standard"]
+    assert {(m.entries, m.end) for m in standard} == {(("o",), NOW + 30 * DAY)}
+    assert {m.start for m in standard} == {midnight(TODAY)}
+    assert suspension(found) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "cap"),
+    [
+        ([], 200),
+        ([exposure("again", TODAY - 5, 500, revision=2)], 100),
+        ([exposure("again", TODAY - 20, 1, revision=2)], 100),
+        (
+            [
+                FactRow(
+                    0,
+                    "sold",
+                    "s",
+                    Kind.CONTROL,
+                    midnight(TODAY - 15),
+                    midnight(TODAY - 15),
+                    status=int(ControlReason.SOLD),
+                )
+            ],
+            100,
+        ),
+    ],
+)
+def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_orders_count(
+    changes: list[FactRow], cap: int
+) -> None:
+    """The highest revision of a day, what was sold since the last change of control, and days that are over."""
+    growing = {"kind": "value_cap", "value_minor": 100, "grows": [{"settled_minor": 900, "value_minor": 200}]}
+    policy = policy_of(rule("x", growing))
+    rows = [
+        identity("i", TODAY - 600),
+        exposure("a", TODAY - 20, 40),
+        exposure("b", TODAY - 5, 4),
+        exposure("n", TODAY - 7, 10_000),  # of no stated value
+        exposure("c", TODAY, 9),
+    ]
+    settled = {"a": 600, "b": 300, "c": 5_000, "again": 1}
+    [measure] = evaluated([*rows, *changes], policy=policy, settled=settled).measures
+    assert measure.current.value_minor == cap  # type: ignore[union-attr]
+    assert measure.original.value_minor == 100  # type: ignore[union-attr]
+
+
+def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None:
+    """Toys do not open the door to phones."""
+    growing = {
+        "kind": "value_cap", "value_minor": 100, "product_category": "phones",
+        "grows": [{"settled_minor": 900, "value_minor": 200}],
+    }  # fmt: skip
+    policy = policy_of(rule("x", growing))
+    sold = [exposure("a", TODAY - 20, 40), exposure("b", TODAY - 20, 40)]
+    for phones, cap in ((899, 100), (900, 200)):
+        rows = [one._replace(product_category=name) for one, name in zip(sold, ("toys", "phones"), strict=True)]
+        settled = {"a": 5_000, "b": phones}
+        [measure] = evaluated([identity("i", TODAY - 600), *rows], policy=policy, settled=settled).measures
+        assert measure.current.value_minor == cap  # type: ignore[union-attr]
+
+
+def test_of_a_seller_of_whom_nothing_stands_nothing_is_in_force() -> None:
+    """Not even a rule for everybody."""
+    rows = numbered([violation("v", TODAY - 2), status("o", "v", Status.OVERTURNED)])
+    assert evaluate_measures(rows, "s", NOW, artifact(), GENERAL, "acme") is None

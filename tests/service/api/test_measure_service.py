@@ -1,0 +1,144 @@
+"""MeasureService over a socket, by the client that is shipped: what is in force for a seller, and that it replays."""
+
+from pathlib import Path
+
+import pytest
+
+from scoring.time import parse_time
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
+from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.service.shells import shell_of
+
+GENERAL = SHIPPED_POLICY.with_name("general.toml")
+
+
+@pytest.fixture
+def running(tmp_path: Path):
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL) as server:
+        yield server
+
+
+def sold(seller: str, value_minor: int = 0) -> list[entry_pb.Entry]:
+    """A business that settled 5,000 orders, of a value."""
+    entry = exposure(f"x-{seller}", seller, 5_000)
+    if value_minor:
+        entry.exposure.value_minor, entry.exposure.currency = value_minor, "EUR"
+    return [identity(f"i-{seller}", seller), entry]
+
+
+def rules(found: EvaluateMeasuresResponse) -> set[str]:
+    return {measure.rule for measure in found.measures}
+
+
+def confirm(client: Client, name: str) -> None:
+    client.confirm_violation(MARKET, name, actor="staff", reason="seen")
+
+
+def test_a_confirmed_violation_is_answered_by_its_measures_with_rule_times_and_entries(running: Running) -> None:
+    """And an overturn ends them, without a trace but the stamp; an allegation imposes nothing."""
+    with running.client() as client:
+        client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
+        client.append_entries(
+            MARKET,
+            [violation("v1", "s1", harm=entry_pb.HARM_EXTREME), violation("v2", "s2", harm=entry_pb.HARM_EXTREME)],
+        )
+        before = client.evaluate_measures(MARKET, "s1")
+        assert not rules(before) & {"suspended-a-week", "new-listings-reviewed"}
+        confirm(client, "v1")
+        found = client.evaluate_measures(MARKET, "s1")
+        [held] = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_SUSPENSION]
+        assert (held.rule, held.reference) == ("suspended-a-week", "Seller terms 9.2: suspension")
+        assert held.current.suspension.days == 7
+        assert held.end_time.seconds - held.start_time.seconds == 7 * 86_400
+        assert held.entries[0] == "v1"
+        assert len(held.entries) == 2
+        assert (found.standing, found.terms.suspended) == (24, True)
+        assert [(part.points, list(part.entries)) for part in found.standing_parts] == [(24, list(held.entries))]
+        assert not rules(client.evaluate_measures(MARKET, "s2")) & {"suspended-a-week"}
+        client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
+        after = client.evaluate_measures(MARKET, "s1")
+    for one in (before, after):
+        one.ClearField("stamp")
+    assert after == before
+
+
+def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(running: Running) -> None:
+    """To the same bytes, with both times of the stamp."""
+    with running.client() as client:
+        client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
+        confirm(client, "v1")
+        given = client.evaluate_measures(MARKET, "s1")
+        client.append_entries(MARKET, [violation("v2", "s1"), exposure("later", "s1", 9, days=50)])
+        client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
+        again = client.evaluate_measures(
+            MARKET, "s1", observe_time=given.stamp.observe_time, known_time=given.stamp.known_time
+        )
+    assert again.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
+    assert given.stamp.policy_digest == running.scorer._policy.digest
+
+
+def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running: Running) -> None:
+    """In the policy's currency alone; the stated value stands beside the grown one."""
+    with running.client() as client:
+        for seller, orders, value, currency in (
+            ("new", 5, 0, ""), ("sold", 5, 600_000, "EUR"), ("other", 5, 600_000, "USD")
+        ):  # fmt: skip
+            entry = exposure(f"x-{seller}", seller, orders, days=3)
+            entry.exposure.value_minor, entry.exposure.currency = value, currency
+            client.append_entries(MARKET, [identity(f"i-{seller}", seller), entry])
+        caps = {}
+        for seller in ("new", "sold", "other"):
+            found = client.evaluate_measures(MARKET, seller)
+            [cap] = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_VALUE_CAP]
+            caps[seller] = (cap.original.value_cap.value_minor, cap.current.value_cap.value_minor)
+            assert list(cap.entries) == []
+            assert found.currency == "EUR"
+    assert caps == {"new": (100_000, 100_000), "sold": (100_000, 200_000), "other": (100_000, 100_000)}
+
+
+def test_a_read_sees_the_append_whose_sequence_it_names(running: Running) -> None:
+    """As all reads do."""
+    with running.client() as client:
+        [*_, last] = client.append_entries(MARKET, sold("s1"))
+        found = client.evaluate_measures(MARKET, "s1", at_least_sequence=last.sequence)
+        assert found.stamp.ledger_sequence >= last.sequence
+        with pytest.raises(SellertrustCallError, match="at_least_sequence"):
+            client.evaluate_measures(MARKET, "s1", at_least_sequence=-1)
+
+
+def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Running) -> None:
+    """With the reason that scores give."""
+    with running.client() as client:
+        with pytest.raises(SellertrustCallError) as unknown:
+            client.evaluate_measures(MARKET, "nobody")
+        assert unknown.value.reason == "SELLER_NOT_FOUND"
+        with pytest.raises(SellertrustCallError, match="seller"):
+            client.evaluate_measures("a/b", "s1")
+
+
+def test_under_the_default_policy_without_a_model_nothing_is_in_force(tmp_path: Path) -> None:
+    """The answer says so, with the state of the score."""
+    with running_server(tmp_path) as server, server.client() as client:
+        client.append_entries(MARKET, sold("s1"))
+        found = client.evaluate_measures(MARKET, "s1")
+    assert (found.state, len(found.measures), found.HasField("standing")) == (SCORE_STATE_UNKNOWN, 0, False)
+
+
+def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Running, tmp_path: Path) -> None:
+    """Rule, times, value and entries; JSON is the contract's response."""
+    shell = shell_of(tmp_path, target=running.address)
+    with running.client() as client:
+        client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
+        confirm(client, "v1")
+    shown, _ = shell("measures", "s1", "-m", MARKET)
+    assert "standing 24" in shown
+    assert "suspended-a-week: Seller terms 9.2: suspension" in shown
+    assert "10 % for 90 days" in shown
+    [held] = [m for m in shell.json("measures", "s1")["measures"] if m["kind"] == "MEASURE_KIND_SUSPENSION"]
+    assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
+    assert "nothing that stands" in shell.error(3, "measures", "nobody")
