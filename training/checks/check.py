@@ -19,6 +19,6 @@ class Check:
     """What bounds the figure; None: no bound is shown."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return the check as JSON values for the evaluation; `threshold` is left out if there is none."""
+        """Return the check as JSON values for the evaluation; without `threshold` if there is none."""
         bound = {} if self.threshold is None else {"threshold": self.threshold}
         return {"check": self.check, "ok": self.ok, "number": self.number, **bound, "text": self.text}

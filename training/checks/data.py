@@ -43,10 +43,10 @@ def data_checks(
     exclusions: Sequence[Exclusions],
     final: Facts | None = None,
 ) -> list[Check]:
-    """Return every check of a ledger's export and of the rows observed in it, in the order of the report.
+    """Run all checks of a ledger's export and of the rows observed in it; return their results.
 
-    `observed`: the settled rows of each observation point, in order; `exclusions`: of each, how many rows were left out, by
-    reason; `final`: what stands by today's knowledge (`final_facts`), computed from the table if None.
+    A list, in the order of the report. `observed`: the settled rows of each observation point, in order; `exclusions`: of
+    each, how many rows were left out, by reason; `final`: from `final_facts`, computed from the table if None.
     """
     final = final or final_facts(table)
     return [
@@ -65,7 +65,10 @@ def data_checks(
 
 
 def report_before_occur(table: LedgerTable) -> Check:
-    """Check that no entry was reported before it happened; an exposure happens at the beginning of its day."""
+    """Check that no entry was reported before it happened.
+
+    An exposure happens at the beginning of its day.
+    """
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     found = int((columns.report_time < happened).sum())
@@ -82,7 +85,10 @@ def future_dates(table: LedgerTable) -> Check:
 
 
 def exposure_gaps(table: LedgerTable) -> Check:
-    """Check that no month lacks exposure between the first and the last month with some, as if a file had not come."""
+    """Check that every month between the first and the last with exposure has some.
+
+    A gap is as if a file had not come. It fails without any exposure, too.
+    """
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
         return Check("exposure_gaps", False, 0, "the ledger has no exposure: rates per order cannot be told")
@@ -96,9 +102,9 @@ def exposure_gaps(table: LedgerTable) -> Check:
 
 
 def violations_without_exposure(final: Facts) -> Check:
-    """Check that few sellers with violations that count never settled an order.
+    """Check that at most MAX_UNSOLD of the sellers with counted violations never sold.
 
-    Else it is as if two files named the same sellers differently. At most MAX_UNSOLD.
+    Never settled an order. Else it is as if two files named the same sellers differently.
     """
     guilty = np.unique(final.violations.case)
     sold = np.unique(final.exposure_case[final.exposure_orders > 0])
@@ -112,9 +118,9 @@ def violations_without_exposure(final: Facts) -> Check:
 
 
 def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
-    """Check that few incidents share seller, time, category and harm with another, as if one event was reported twice.
+    """Check that at most MAX_REPEATED of the incidents look like one event reported twice.
 
-    At most MAX_REPEATED of the incidents with violations that count.
+    Alike are seller, time, category and harm. Only incidents with violations that count.
     """
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
@@ -135,7 +141,10 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
 
 
 def never_decided(table: LedgerTable) -> Check:
-    """Check that few allegations older than UNDECIDED_DAYS are still open: labels would call them good."""
+    """Check that at most MAX_UNDECIDED of the old violations are still open.
+
+    Old: reported more than UNDECIDED_DAYS ago. Labels would call their sellers good.
+    """
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
     )
@@ -152,10 +161,10 @@ def never_decided(table: LedgerTable) -> Check:
 
 
 def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Check that few features are the same for every row, since no model can learn from those.
+    """Check that at most MAX_CONSTANT of the features have the same value in every row.
 
-    Not counted: the masses of categories in which nobody is reported, as they are where few categories are asked for. At most
-    MAX_CONSTANT of the others.
+    No model can learn from those. Not counted: the masses of categories in which nobody is reported, as they are where
+    few categories are asked for.
     """
     low, high = _extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
@@ -200,7 +209,10 @@ def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Float
 
 
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Check that every value of every feature is finite and in the range of the feature's unit."""
+    """Check that every value of every feature is finite and in the range of the feature's unit.
+
+    The number is that of wrong values.
+    """
     wrong, where = 0, []
     lowest, highest = _extremes(study, observed)
     for place, feature in enumerate(study.features):
@@ -220,9 +232,10 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
 
 
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
-    """Check the largest step of the share of bad rows from one observation point to the next, beyond chance.
+    """Check that the share of bad rows moves by at most a factor MAX_JUMP from point to point.
 
-    A step is a ratio of at least 1, and counts if it is of more than JUMP_DEVIATIONS standard errors; at most MAX_JUMP.
+    The number is the largest such factor, of at least 1; a step counts if it is of more than JUMP_DEVIATIONS standard
+    errors.
     """
     bad = np.array([part.bad.sum() for part in observed])
     rows = np.array([max(len(part.bad), 1) for part in observed])
@@ -246,9 +259,10 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
 
 
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that few bad sellers are no rows since they settled no order in the window: nothing is learned of them.
+    """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of orders.
 
-    Those with fewer orders than the study asks for are counted beside them, and judge nothing: the study means it.
+    Of orders settled in the window. Nothing is learned of them. Those with fewer orders than the study asks for are
+    counted in the text alone: the study means it.
     """
     lost = sum(part.get("bad_without_orders_in_window", 0) for part in exclusions)
     few = sum(part.get("bad_with_too_few_orders", 0) for part in exclusions)
@@ -266,9 +280,10 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that few eligible rows have no known outcome (indeterminate or left): else the rest is another population.
+    """Check that at most MAX_EXCLUDED of the eligible rows have no known outcome.
 
-    The text counts all that was left out, by reason.
+    They are indeterminate or left; with many, the rest is another population. The text counts all that was left out, by
+    reason.
     """
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})

@@ -26,11 +26,11 @@ MAX_SHARE = 0.01
 
 
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
-    """Check that few tested sellers have the whole history of a seller in training under another id.
+    """Check that few tested sellers have the whole history of a training seller with another id.
 
     `train`, `test`: codes of sellers, in any order and number. A history is of at least MIN_ENTRIES exposures and
-    violations, and of the identity attributes; at most MAX_SHARE of the tested sellers. A seller who is also in training is
-    not its own twin.
+    violations, and of the identity attributes; at most MAX_SHARE of the tested sellers. A seller who is also in training
+    is not its own twin.
     """
     tested, print_of = np.unique(test), fingerprints(table)
     trained = np.unique(train)
@@ -55,9 +55,10 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
 
 
 def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
-    """Return a number for each seller's whole history and identity, equal where these are; 0 for short histories.
+    """Return a hash of each seller's whole history and identity; 0 for short histories.
 
-    Of shape (sellers,), in the table's order. Short: fewer than MIN_ENTRIES exposures and violations.
+    Uint64 of shape (sellers,), in the table's order; equal where history and identity are. Short: fewer than MIN_ENTRIES
+    exposures and violations.
     """
     columns = table.columns
     entries = columns.take(np.isin(columns.kind, (Kind.EXPOSURE, Kind.VIOLATION)))
@@ -97,14 +98,14 @@ class Agreement:
 
 
 def identical_rows(rows: Snapshot, study: Study) -> Check:
-    """Check that few rows have the features of another seller on the same day and agree with it in outcome.
+    """Check that few rows have another seller's features on the same day, and agree in outcome.
 
     Rows with at least MIN_INCIDENTS incidents are compared. Where outcomes agree beyond chance, the two may be the same
     seller under two names, which has the same future as well.
 
     Many sellers are alike where features are few, and that alone is no fault. The number is the share of such rows, times
-    the lower bound of their agreement beyond chance (`agreement`). Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa
-    of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
+    the lower bound of their agreement beyond chance (`agreement`). Worked: of 1,000 rows 100 are alike in 50 pairs; a
+    kappa of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
     """
     rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))
@@ -135,15 +136,15 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
 
 
 def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreement:
-    """Return how far the outcomes within each group agree beyond what the rows' own chances explain.
+    """Return Cohen's kappa, with its interval, of outcomes within groups of like rows.
 
-    Arrays of shape (n,): `group` any codes, each of two rows at least; `bad` 0 or 1; `p_bad` the chance of each row to
-    be bad; `seller`, since rows of one seller are not independent.
+    Arrays of shape (n,): `group` any codes, each of two rows at least; `bad` 0 or 1; `p_bad` the chance of each row to be
+    bad; `seller`, since rows of one seller are not independent.
 
-    Cohen's kappa, 1 - observed / expected disagreement, where chance is not one rate for all but that of each row,
-    since like features foretell like outcomes. A group of m rows counts m times its share of pairs that disagree.
-    Worked: 20 pairs at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) /
-    (1 - 0.5) = 0.8. Below thirty that disagree the interval holds Poisson's, too: here 0.8 (0.28 to 1).
+    Kappa is 1 - observed / expected disagreement, where chance is not one rate for all but that of each row, since like
+    features foretell like outcomes. A group of m rows counts m times its share of pairs that disagree. Worked: 20 pairs
+    at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) / (1 - 0.5) = 0.8.
+    Below thirty that disagree the interval holds Poisson's, too: here 0.8 (0.28 to 1).
     """
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
 

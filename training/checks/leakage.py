@@ -47,7 +47,10 @@ _ROUNDS = 40
 
 
 def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
-    """Return every check of the rows that a model learns from and is tested on. The same rows give the same figures."""
+    """Run all checks for leaks between training, test and future; return a list of results.
+
+    `train`, `test`: the rows that a model learns from and is tested on. The same rows give the same figures.
+    """
     return [
         rebuilt(table, study, join([train, test])),
         shuffled_labels(train, folds(train.seller, 2, study.model.seed), study.model.seed),
@@ -63,16 +66,20 @@ Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 
 def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """Return the features of every seller at an observation point as snapshots have them, of shape (cases, features)."""
+    """Compute the features of every seller at an observation point, shape (cases, features).
+
+    As snapshots have them.
+    """
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
-    """Check that sampled rows keep their features, bit by bit, if everything after the observation is deleted.
+    """Check that sampled rows keep their features, bit by bit, if the future is deleted.
 
-    Everything that happened or was reported from the observation point on is deleted, and `build` makes the features anew.
-    Context of the window is left out: it is how the outcome came to be known.
+    Everything that happened or was reported from the observation point on is deleted, and `build` makes the features
+    anew. Context of the window is left out: it is how the outcome came to be known. The number is that of rows that
+    differ.
     """
     of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
     compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
@@ -111,10 +118,11 @@ def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
 
 
 def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
-    """Check that a model of labels dealt out to sellers at random does not rank other sellers by theirs.
+    """Check that a model of randomly reassigned labels does not rank other sellers by theirs.
 
-    `fold`, 0 or 1 by row: the model learns one and ranks the other, and the other way round. It finds more than
-    chance where rows of one seller are in both, or where a feature is one seller's name in other words.
+    Labels are dealt out to sellers. `fold`, 0 or 1 by row: the model learns one and ranks the other, and the other way
+    round. It finds more than chance where rows of one seller are in both, or where a feature is one seller's name in
+    other words.
     """
     rows, fold, dealt = _dealt(rows, fold, seed)
     found, errors = [], []
@@ -158,7 +166,10 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 
 
 def single_features(rows: Snapshot, study: Study) -> Check:
-    """Check that no feature alone nearly separates bad from good: it would be the outcome in other words."""
+    """Check that no feature alone ranks bad from good with an AUC above MAX_SINGLE_AUC.
+
+    It would be the outcome in other words. The number is the best AUC.
+    """
     rows = rows.take(_sample(len(rows.bad), SAMPLE, study.model.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
@@ -172,9 +183,10 @@ def single_features(rows: Snapshot, study: Study) -> Check:
 
 
 def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
-    """Check how well a model distinguishes test from training rows, and by which features. Advice.
+    """Check that a model cannot distinguish test from training rows too well.
 
-    The sellers whose rows it ranks are not among those that it learned from.
+    The number is its AUC, at most MAX_ADVERSARIAL_AUC; the text names the features that it uses most. The sellers whose
+    rows it ranks are not among those that it learned from.
     """
     parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
     rows = join(parts)

@@ -45,7 +45,10 @@ class Look:
 
 
 def log_look(path: Path, look: Look) -> None:
-    """Append a look to the file, which is made if need be. ConfigurationWrong if that is not possible."""
+    """Append a look to the log file, which is made, with its folder, if missing.
+
+    ConfigurationWrong if it cannot be written.
+    """
     fields = asdict(look) | {"first_day": format_day(look.first_day), "end_day": format_day(look.end_day)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,7 @@ def log_look(path: Path, look: Look) -> None:
 
 
 def read_looks(path: Path) -> list[Look]:
-    """Return all looks of a file, in order; none if there is no file.
+    """Return all looks logged in a file, in order; an empty list if there is no file.
 
     ConfigurationWrong if the file cannot be read; it names a line that is no look.
     """
@@ -72,10 +75,11 @@ def read_looks(path: Path) -> list[Look]:
 
 
 def earlier_looks(path: Path, look: Look) -> list[Look]:
-    """Return the looks of other studies at windows of the same marketplace that overlap `look`'s, in order.
+    """Return the looks of other studies at windows that overlap `look`'s, in order.
 
-    The same study with other parameters has another digest, and is another study here. Once a study has looked at a window,
-    what came after its first look is left out: the same study finds the same looks again, and its figures are the same too.
+    Of the same marketplace. The same study with other parameters has another digest, and is another study here. Once a
+    study has looked at a window, what came after its first look is left out: the same study finds the same looks again,
+    and its figures are the same too.
     """
     before = []
     for past in read_looks(path):

@@ -49,18 +49,17 @@ def attainable_probability(
     known_day: int | None = None,
     notifier_known: bool = False,
 ) -> Floats:
-    """Return P(the record shows a bad violation in the window | the record at the observation): float64 [sellers].
+    """Return P(bad by the record in the window | the record at observation): float64 [sellers].
 
-    Day `observe_day` is the first not yet known; the window is [observe_day, observe_day + window_days). The
-    event is that of `recorded_outcome`: a (type, harm) of `bad` occurred in the window, was confirmed less
-    than `maturity_days` after it, and not overturned before `known_day`. The seller's exposure in the window
-    is given. With `notifier_known`, who acts in bad faith is known too: a bound for scorers that learn
-    notifiers across sellers; without it, for scorers that see one seller's record alone. Raises ValueError
-    for a window outside the market, an unknown name in `bad`, or an echo that is bad where its primary is
-    not.
+    Day `observe_day` is the first not yet known; the window is [observe_day, observe_day + window_days). The event is
+    that of `recorded_outcome`: a (type, harm) of `bad` occurred in the window, was confirmed less than `maturity_days`
+    after it, and not overturned before `known_day`. The seller's exposure in the window is given. With `notifier_known`,
+    who acts in bad faith is known too: a bound for scorers that learn notifiers across sellers; without it, for scorers
+    that see one seller's record alone. Raises ValueError for a window outside the market, an unknown name in `bad`, or an
+    echo that is bad where its primary is not.
 
-    Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a
-    reported mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
+    Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported mass
+    of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
     """
     question = pose(market, observe_day, window_days, maturity_days, bad, known_day)
     parts = [
@@ -81,10 +80,10 @@ def hazard_probability(
     *,
     known_day: int | None = None,
 ) -> Floats:
-    """Return the same probability for one who knows class, hazard and all regimes: float64 [sellers].
+    """Return P(bad in the window) of each seller for one who knows class, hazard and regimes.
 
-    It is that of `attainable_probability`, by the regimes of past and future. No scorer can know these; the gap between
-    the two is what the record does not show.
+    Float64 [sellers]; event and parameters are those of `attainable_probability`, regimes those of past and future. No
+    scorer can know these; the gap between the two probabilities is what the record does not show.
     """
     question = pose(market, observe_day, window_days, maturity_days, bad, known_day)
     parts = []
@@ -102,7 +101,10 @@ def hazard_probability(
 
 
 def posterior_probability(evidence: MarketEvidence, parameters: MarketParameters) -> Floats:
-    """Return P(bad in the window | evidence): float64 [n]; see `attainable_probability` for the worked number."""
+    """Return P(bad in the window | evidence) of each seller: float64 [n].
+
+    By numerical integration over the hazard; see `attainable_probability` for the worked number.
+    """
     low, high = _hazard_range(evidence, parameters)
     for _ in range(CLOSING_IN):
         log_hazard = _grid(low, high, COARSE_POINTS)

@@ -30,10 +30,10 @@ def draw_breaches(
     size: Floats,
     spree: Ints,
 ) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Draw violations and decisions of a block; columns as in Market, sellers by their position in the block [n].
+    """Draw violations and decisions of a block of sellers; return both as tables of columns.
 
-    `hazard` is per 1,000 settled orders, `size` the seller's standard normal size, `spree` [n, months] the
-    regime.
+    The columns are as in Market, sellers by their position in the block [n]. `hazard` is per 1,000 settled orders, `size`
+    the seller's standard normal size, `spree` [n, months] the regime.
     """
     seller, day = exposure["seller"], exposure["day"]
     thousands = exposure["settled_orders"] / 1000.0

@@ -100,9 +100,9 @@ def pose(
     bad: Iterable[tuple[str, str]],
     known_day: int | None = None,
 ) -> Question:
-    """Return the question of `attainable_probability`, checked.
+    """Check the parameters of `attainable_probability`, and return them as a question.
 
-    Raises ValueError when the window leaves the market, the days are not in order, or `bad` is wrong (`bad_table`).
+    ValueError if the window leaves the market, the days are not in order, or `bad` is wrong (`bad_table`).
     """
     end = observe_day + window_days
     if observe_day < 1 or window_days < 1 or end > market.days:
@@ -123,9 +123,9 @@ def pose(
 
 
 def status_at(market: Market, day: int) -> Ints:
-    """Return the last action of every violation [k] known before `day`: index into ACTIONS, or OPEN.
+    """Return the last action known before `day` of every violation: index into ACTIONS, or OPEN.
 
-    A final act with a verified identifier is confirmed on arrival. The report itself may come later than
+    Shape [k]. A final act with a verified identifier is confirmed on arrival. The report itself may come later than
     `day`.
     """
     violations = market.violations
@@ -147,9 +147,8 @@ def recorded_outcome(
 ) -> Flags:
     """Return whether the record holds a bad violation in the window: bool [sellers].
 
-    It occurred in [observe_day, observe_day + window_days), is one of `bad` (type, harm), was confirmed
-    before `maturity_days` after the window, and was not overturned before `known_day` (default: when the
-    label is read).
+    It occurred in [observe_day, observe_day + window_days), is one of `bad` (type, harm), was confirmed before
+    `maturity_days` after the window, and was not overturned before `known_day` (default: when the label is read).
     """
     question = pose(market, observe_day, window_days, maturity_days, bad, known_day)
     v = market.violations
@@ -168,7 +167,10 @@ def recorded_outcome(
 
 
 def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
-    """Return the settled orders of each seller in [observe_day, observe_day + window_days): int64 [sellers]."""
+    """Count the settled orders of each seller in the window: int64 [sellers].
+
+    The window is [observe_day, observe_day + window_days).
+    """
     inside = market.exposure.filter(pl.col("day").is_between(observe_day, observe_day + window_days, closed="left"))
     total = np.zeros(market.sellers, dtype=np.int64)
     np.add.at(total, inside["seller"].to_numpy() - market.first_seller, inside["settled_orders"].to_numpy())
@@ -176,7 +178,7 @@ def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
 
 
 def gather(market: Market, question: Question, notifier_known: bool) -> MarketEvidence:
-    """Return the evidence for a question.
+    """Collect what the record shows of each seller before the observation day, for a question.
 
     With `notifier_known` the scorer also knows which notifiers act in bad faith.
     """
@@ -214,7 +216,10 @@ def gather(market: Market, question: Question, notifier_known: bool) -> MarketEv
 
 
 def reported_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """Return P(reported at most `age` days after it occurred | class): float64 [observe_day, C] by age."""
+    """Return P(a violation is reported at most `age` days after it occurred | class).
+
+    Float64 [observe_day, C], the row by age.
+    """
     by_source = np.stack(
         [np.cumsum(delay_probabilities(s.report, question.observe_day)) for s in market.parameters.sources]
     )
@@ -222,7 +227,10 @@ def reported_share(market: Market, tables: Tables, question: Question) -> Floats
 
 
 def bad_share(market: Market, tables: Tables, question: Question) -> Floats:
-    """Return P(bad, and confirmed at most `age` days after it occurred | true, class): float64 [ages, C]."""
+    """Return P(a true violation is bad, and confirmed within `age` days | class).
+
+    Days after it occurred. Float64 [ages, C].
+    """
     length = question.read_day - question.observe_day
     by_source = []
     for source in market.parameters.sources:
@@ -281,11 +289,11 @@ def _sum_by_seller(market: Market, column: str, past_seller: Ints, past: Flags) 
 
 
 def beta_binomial_log(failed: Ints, trials: Ints, rate: BetaRate) -> Floats:
-    """Return the log of B(a + failed, b + trials - failed) / B(a, b): float64 [n].
+    """Return the log-probability of each seller's sequence of service failures: float64 [n].
 
-    With a = mean x concentration, b the rest of the concentration: the probability of a particular sequence of failures
-    (the binomial coefficient is the same in every class). For 1 failure in 2 trials at mean 0.5 and concentration 2:
-    B(2, 2) / B(1, 1) = 1/6, log -1.791759.
+    The log of B(a + failed, b + trials - failed) / B(a, b), with a = mean x concentration, b the rest of the
+    concentration (the binomial coefficient is the same in every class). For 1 failure in 2 trials at mean 0.5 and
+    concentration 2: B(2, 2) / B(1, 1) = 1/6, log -1.791759.
     """
     a, b = rate.mean * rate.concentration, (1.0 - rate.mean) * rate.concentration
     constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)

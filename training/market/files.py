@@ -21,13 +21,13 @@ _OFFICES = ("staff", "staff", "staff", "appeals")
 
 
 def write_market(market: Market | Iterable[Market], folder: Path) -> None:
-    """Write `market`, or consecutive runs of its sellers as of `simulate_blocks`, into `folder`.
+    """Write a market as CSV files, as a marketplace would have them, and its hidden truth.
 
-    violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz hold what was known when the last
-    simulated day ended: later reports and decisions are left out. truth.parquet (seller_id, seller_class,
-    hazard_per_1000, spree by calendar month) is what nobody in the market sees. Times are RFC 3339 in UTC,
-    money in minor units. The same market gives the same bytes. Existing files are replaced; OSError when that
-    fails.
+    `market` may be consecutive runs of sellers, as from `simulate_blocks`. violations.csv.gz, decisions.csv.gz,
+    exposure.csv.gz and identity.csv.gz hold what was known when the last simulated day ended: later reports and decisions
+    are left out. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is what nobody in the
+    market sees. Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder;
+    existing files are replaced; OSError when that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     truths = []

@@ -54,11 +54,14 @@ class Market:
 
     @property
     def sellers(self) -> int:
-        """Return how many sellers there are; they are numbered from `first_seller` on."""
+        """Return the number of sellers; they are numbered from `first_seller` on."""
         return self.identity.height
 
     def cut(self, first: int, stop: int) -> Market:
-        """Return the market of its sellers at positions `first` to before `stop`, as if no other had been drawn."""
+        """Return the market of the sellers at positions `first` to before `stop` alone.
+
+        As if no other seller had been drawn.
+        """
         low, high = self.first_seller + first, self.first_seller + min(stop, self.sellers)
         from_row, to_row = _rows(self.violations["seller"].to_numpy(), low, high)
         exposure_from, exposure_to = _rows(self.exposure["seller"].to_numpy(), low, high)
@@ -83,7 +86,7 @@ def _rows(ordered: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
 
 
 def join_markets(parts: Sequence[Market]) -> Market:
-    """Return one market of consecutive runs of sellers. Raises ValueError when there is nothing to join."""
+    """Join consecutive runs of sellers into one market. ValueError if there is none."""
     if not parts:
         raise ValueError("no sellers: ask for at least one")
     decisions, rows = [], 0

@@ -45,11 +45,11 @@ class Drawn:
 
 
 def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
-    """Return a market of `sellers` sellers over `days` days from `start`.
+    """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    `parameters` default to the published ones. The same arguments give the same market; the first n sellers do not
-    depend on how many follow. 5,000 sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less
-    than one seller or day.
+    `parameters` default to the published ones. The same arguments give the same market; the first n sellers do not depend
+    on how many follow. 5,000 sellers and 730 days give about 200,000 exposure rows. ValueError for less than one seller
+    or day.
     """
     return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
 
@@ -57,7 +57,10 @@ def simulate(sellers: int, days: int, start: date, seed: int, parameters: Market
 def simulate_blocks(
     sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None
 ) -> Iterator[Market]:
-    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers, for markets that do not fit in memory."""
+    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers.
+
+    For markets that do not fit in memory. ValueError for less than one day.
+    """
     parameters = parameters or MarketParameters()
     tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
     for block in range(-(-sellers // BLOCK_SELLERS)):

@@ -42,10 +42,10 @@ class Tables:
 
 
 def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
-    """Return the harm shares [H] after multiplying the odds of each step up by `tilt`.
+    """Return shares of harm after shifting them towards worse harm by `tilt`: float64 [H].
 
-    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10,
-    0.72, 1.3608, 0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
+    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10, 0.72, 1.3608,
+    0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
     """
     raw = np.array(list(harm), dtype=np.float64)
     raw = raw * tilt ** np.arange(len(raw), dtype=np.float64)
@@ -53,7 +53,10 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
 
 
 def build_tables(parameters: MarketParameters) -> Tables:
-    """Return the arrays of `parameters`; see Tables for the shapes. Raises KeyError for a source nobody declared."""
+    """Turn the market's parameters into arrays of probabilities; see Tables for the shapes.
+
+    KeyError for a source that the parameters do not declare.
+    """
     type_names = tuple(t.name for t in parameters.types)
     source_names = tuple(s.name for s in parameters.sources)
     source_at = {name: i for i, name in enumerate(source_names)}
@@ -91,12 +94,15 @@ class Calendar:
 
     @property
     def months(self) -> int:
-        """Return how many calendar months the days touch."""
+        """Return the number of calendar months that the days touch."""
         return int(self.month[-1]) + 1
 
 
 def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
-    """Return the calendar of `days` days from `start`; raises ValueError when there is no day."""
+    """Compute month, season and volume factors of `days` days from `start`.
+
+    ValueError if there is no day.
+    """
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]
@@ -128,32 +134,38 @@ def delay_probabilities(delay: DelayDays, length: int) -> Floats:
 
 
 def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
-    """Draw one delay in whole days per element of `median_days` [n] and `sigma` [n]: int64 [n].
+    """Draw one delay in whole days for each element: int64 [n].
 
-    The distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond any day that is needed, so that
-    every day is a date.
+    `median_days` and `sigma` [n]; the distribution is that of `delay_probabilities`. Capped at 10,000 days, far beyond
+    any day that is needed, so that every day is a date.
     """
     days = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(median_days))))
     return np.minimum(days, 10_000.0).astype(np.int64)
 
 
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
-    """Draw one index per row of `shares` [n, K], with the row's probabilities: int64 [n]."""
+    """Draw a column index for each row of `shares`, by the row's probabilities: int64 [n].
+
+    Shape [n, K].
+    """
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
     # A last cumulative share a rounding below 1 must not yield an index that does not exist.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)
 
 
 def convolve(first: Floats, second: Floats) -> Floats:
-    """Return P(X + Y = k) of two independent delays given by probabilities of one length [n]: float64 [n]."""
+    """Return the probabilities P(X + Y = k) of the sum of two independent delays: float64 [n].
+
+    `first`, `second`: P(X = k) and P(Y = k), both of length n; longer sums are cut off.
+    """
     return np.convolve(first, second)[: len(first)]
 
 
 def bad_table(tables: Tables, bad: Iterable[tuple[str, str]], parameters: MarketParameters) -> Flags:
-    """Return which (type, harm) are bad: bool [V, H].
+    """Return which pairs of violation type and harm are bad: bool [V, H].
 
-    Raises ValueError for an unknown name, and when an echo would be bad where its primary is not or the other
-    way round: an echo repeats its primary's fate, and only then may the exact posterior leave it out.
+    ValueError for an unknown name, and when an echo would be bad where its primary is not or the other way round: an echo
+    repeats its primary's fate, and only then may the exact posterior leave it out.
     """
     flags = np.zeros((len(tables.type_names), len(HARMS)), dtype=np.bool_)
     for name, harm in bad:

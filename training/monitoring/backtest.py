@@ -120,17 +120,17 @@ class Backtest:
 
     @property
     def promotions(self) -> int:
-        """Return the number of changes to a better rated tier."""
+        """Return the number of changes to a better rated tier from day to day, over all days."""
         return int(np.triu(self.moved[_RATED, _RATED], 1).sum())
 
     @property
     def demotions(self) -> int:
-        """Return the number of changes to a worse rated tier."""
+        """Return the number of changes to a worse rated tier from day to day, over all days."""
         return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
 
     @property
     def churn_per_month(self) -> float | None:
-        """Return the tier changes per seller and month, as a share; None without a second step."""
+        """Return the tier changes per seller and month, as a share; None without a second day."""
         changes = sum(step.changed for step in self.steps)
         return changes / self.months if self.months else None
 
@@ -141,9 +141,10 @@ _RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
 def answers_at(
     table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
 ) -> Answers:
-    """Return what the model and the policy answer of every seller at the beginning of `day` (days since 1970-01-01).
+    """Compute what model and policy answer of every seller at the beginning of `day`.
 
-    Computed in parts of MAX_ENTRIES entries: memory is bounded by these and three numbers a seller.
+    Of the sellers of the table. `day`: days since 1970-01-01; `knowledge`: that of the day, or of today. Computed in
+    parts of MAX_ENTRIES entries: memory is bounded by these and three numbers a seller.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
@@ -165,11 +166,11 @@ def backtest(
     knowledge: Knowledge = Knowledge.THEN,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Backtest:
-    """Answer every seller on each of `days` (ascending), and compare with the day before and with model `against`.
+    """Answer every seller on each of `days`; compare with the day before and another model's.
 
-    With a study, days whose window and maturity are over by the table's end have figures. `in_sample` days begin before
-    the last outcome that the model learned from: its figures of them flatter it. `progress`: called with the step, and
-    how many of how many days are done.
+    `against`: that other model. `days`: ascending. With a study, days whose window and maturity are over by the table's
+    end have figures. `in_sample` days begin before the last outcome that the model learned from: its figures of them
+    flatter it. `progress`: called with the step, and how many of how many days are done.
 
     ConfigurationWrong for a study at events: its outcomes are of the sellers with an event, and a backtest answers
     everybody.
@@ -212,7 +213,10 @@ def backtest(
 
 
 def days_between(first: int, last: int, step: int) -> list[int]:
-    """Return the days from `first` on, every `step`, up to `last`. ConfigurationWrong if there are none or too many."""
+    """Return every `step`th day from `first` to `last`, both included where they fall.
+
+    ConfigurationWrong if `last` is earlier than `first`, or if there are more than MAX_STEPS.
+    """
     if last < first:
         raise ConfigurationWrong("--to lies before --from; give the earlier day first")
     if (last - first) // step >= MAX_STEPS:
@@ -221,7 +225,10 @@ def days_between(first: int, last: int, step: int) -> list[int]:
 
 
 def migration(before: Ints, now: Ints) -> Ints:
-    """Return the number of sellers by (state before, state now), shape (6, 6), from the state of each seller."""
+    """Count sellers by (state before, state now): a matrix of shape (6, 6).
+
+    `before`, `now`: the state of each seller; states are ABSENT, then the tiers.
+    """
     return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
 
 

@@ -71,7 +71,10 @@ class Thresholds:
 
 
 def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
-    """Return the thresholds that the table `[monitor]` of a study states. ConfigurationWrong names every wrong field."""
+    """Parse the table `[monitor]` of a study into thresholds; what it omits has its default.
+
+    ConfigurationWrong names every field that is unknown or wrong.
+    """
     known = {field.name for field in fields(Thresholds)}
     wrong = [f"monitor.{name} is not a part of a study" for name in table if name not in known]
     for name, least in (("psi", 0.0), ("csi", 0.0), ("calibration", 1.0)):
@@ -94,10 +97,10 @@ def _is_number(value: object, least: float) -> bool:
 def monitor(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
 ) -> MonitorReport:
-    """Return drift and calibration of a model by the knowledge of day `as_of` (default: the table's last).
+    """Measure drift and calibration of a model by the knowledge of day `as_of`; return a report.
 
-    ConfigurationWrong if the study is not the model's, the model does not state what it was trained on, or nobody was
-    known.
+    `as_of`: default the table's last day. ConfigurationWrong if the study is not the model's, the model does not state
+    what it was trained on, or no seller was known.
     """
     limits = thresholds_of(study.monitor)
     study = as_the_model_sees(study, artifact)
@@ -127,7 +130,7 @@ def monitor(
 
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
-    """Return the snapshot of every seller that the study observes on a day, whatever became of it afterwards."""
+    """Return a snapshot of every seller that the study observes on a day, whatever became of it."""
     return snapshot(table, study.ahead(), study.point_at(day), final)
 
 
@@ -148,7 +151,11 @@ def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Fact
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: Thresholds, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Return the drift of the score, and that of each feature, the largest first."""
+    """Return (drift of the score, drifts of the features), the features with the largest first.
+
+    `reference`: rows of training; `today`: rows of now. It alerts above both the critical value and the threshold in
+    `limits`.
+    """
     reference, today = _some(reference, seed), _some(today, seed)
     samples = Samples(reference.seller, today.seller)
     shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
@@ -174,7 +181,10 @@ def _some(rows: Snapshot, seed: int) -> Snapshot:
 def calibration(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: Thresholds, final: Facts
 ) -> tuple[Calibration, dict[str, Calibration]]:
-    """Return observed over expected in the latest windows that are over, all together and by the tier at their beginning."""
+    """Compare bad sellers observed with those expected, in the latest windows that are over.
+
+    Returns (of all sellers together, by the name of their tier at the beginning of the window).
+    """
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
     if not days or not len(table.columns.case):
@@ -203,10 +213,10 @@ def calibration(
 
 
 def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
-    """Return observed over expected in the part of open windows that has passed: what is known, lifted by past windows.
+    """Compare bad sellers with those expected in open windows, as far as these have passed.
 
-    The factor makes up for what is reported and decided late, not for days to come: what was sold in the meantime is
-    known, and a season that sells more expects more.
+    What is known so far is lifted by past windows: for what is reported and decided late, not for days to come. What was
+    sold in the meantime is known, and a season that sells more expects more.
     """
     past = mature_days(table, study, limits.points)
     if not past:
@@ -305,9 +315,9 @@ def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int,
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """Return the latest days whose windows are over, the newest first, `step_days` apart.
+    """Return the latest days whose window and maturity are over, `step_days` apart.
 
-    At most `points`, fewer where the ledger begins.
+    The newest first. At most `points`; fewer where the ledger begins, none if no window is over.
     """
     first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)

@@ -35,17 +35,18 @@ class DayOutcomes:
     """How much each one counts, as the study weighs its rows."""
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Return the chance of each seller to be known as bad at the maturity, over its own exposure, shape (n,).
+        """Return the probability of each seller to be known as bad at the maturity, shape (n,).
 
-        `raw`: the model's raw scores of these sellers, shape (n,).
+        Over its own exposure. `raw`: the model's raw scores of these sellers, shape (n,).
         """
         return sigmoid(served_log_odds(artifact, raw) + self.start)
 
 
 def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
-    """Return log-odds to be known as bad at the maturity, over the reference exposure, from raw scores, shape (n,).
+    """Return the log-odds of being known as bad at the maturity, from raw scores, shape (n,).
 
-    A scale is lifted to what will ever be known; labels are those of the maturity, so here that `lift` is taken back.
+    Over the reference exposure. A scale is lifted to what will ever be known; labels are those of the maturity, so here
+    that `lift` is subtracted.
     """
     return np.asarray(scale.p_intercept - lift + scale.p_slope * raw, dtype=np.float64)
 
@@ -65,23 +66,27 @@ def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
-    """Return what became of those observed on `day`, whose window is mature, by the label that training learns from.
+    """Return the outcomes, by training's label, of the sellers observed on `day`.
 
-    `final`: as of `training.observation.labels.final_facts`, if it is known already.
+    The window after `day` must be mature. `final`: from `training.observation.labels.final_facts`, if it is known
+    already.
     """
     seen = snapshot(table, study, study.point_at(day), final)
     return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
 
 
 def reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table with only what was reported before the beginning of `day`; rows keep their places in the export."""
+    """Return the table with only the entries reported before the beginning of `day`.
+
+    The entries keep their row numbers in the export.
+    """
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
 def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
-    """Return the study with the features and constants of the model (`study_of_model`).
+    """Return the study with features, constants and slope replaced by the model's.
 
-    ConfigurationWrong if the two mean another bad by exposure: their reference exposures differ.
+    By `study_of_model`. ConfigurationWrong if the reference exposures of the two differ: they mean another bad.
     """
     stated = artifact.manifest["reference_exposure"]
     if stated != study.exposure.reference_orders:
@@ -93,9 +98,9 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
 
 
 def study_of_model(study: Study, artifact: Artifact) -> Study:
-    """Return the study with what a model reads: its features, constants and exposure slope.
+    """Return the study with features, constants and exposure slope replaced by the model's.
 
-    Of the study's context, only the sources that the model knows are kept.
+    Of the study's context, only the sources that the model knows stay.
     """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
@@ -123,6 +128,6 @@ def last_training_day(artifact: Artifact) -> int:
 
 
 def lineage_of(artifact: Artifact) -> dict[str, Any]:
-    """Return what the model states of where it comes from, as JSON values."""
+    """Return the lineage of a model, what it was made from, as JSON values."""
     lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
     return lineage

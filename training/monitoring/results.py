@@ -58,7 +58,7 @@ class MonitorReport:
 
     @property
     def alerts(self) -> dict[str, bool]:
-        """Return whether each check alerts, by the names of CHECKS."""
+        """Return whether each check alerts, by its name in CHECKS."""
         found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
         return dict(zip(CHECKS, found, strict=True))
 

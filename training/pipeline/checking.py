@@ -59,9 +59,9 @@ class Checked:
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
-    """Run the data checks, and measure how late the ledger learns of decisions and of bad sellers.
+    """Run the data checks, and measure how late decisions and bad sellers become known.
 
-    They look at order, gaps, doubles, and what was never decided.
+    The checks look at order, gaps, doubles, and what was never decided.
     """
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_bad_by_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
@@ -103,9 +103,9 @@ def _waiting(delay: DecisionDelay) -> str:
 
 
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
-    """Run the leakage checks, and log the look at the test window if it `is_look`: a model will be judged there.
+    """Run the leakage checks: search features for the future, training rows for the test's.
 
-    They search the features for the future, and the training rows for the test.
+    If it `is_look`, as a model will be judged there, the look at the test window is logged.
     """
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
@@ -155,7 +155,7 @@ def _spell_leakage(checks: Sequence[Check]) -> str:
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    """Return what the evaluation shows of both kinds of checks."""
+    """Return the results of both kinds of checks under the names they have in the evaluation."""
     return Checked(
         {
             "checks": {

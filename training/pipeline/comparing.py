@@ -55,7 +55,11 @@ class Compared:
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Score the test rows by every model, and make the figures of the evaluation."""
+    """Score the test rows by every model, and compute the figures of the evaluation.
+
+    The models: the candidate, logistic regression, the unconstrained twin, simple rankings and, if there is one, the
+    champion; all with context at its reference.
+    """
     study, scale = job.study, calibrated.scale
     as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
     rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)

@@ -61,9 +61,10 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Train on all training points; a recalibration uses the champion's trees as they are.
+    """Train the model on all training points; a recalibration keeps the champion's trees.
 
-    ConfigurationWrong if the model gives the same score to all golden rows.
+    An interrupted training goes on with the model that it kept. ConfigurationWrong if the model gives the same score to
+    all golden rows.
     """
     if job.recalibrate and job.champion is not None:
         text = job.champion.parts["model.txt"].decode()
@@ -79,7 +80,10 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
 
 
 def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
-    """Prove every tree monotone. ArtifactRefused names the first breach."""
+    """Prove every tree of the fitted model monotone; return the certificate.
+
+    ArtifactRefused names the first place where one is not.
+    """
     study = job.study
     certificate = certify(fitted.text, {feature.key: feature.direction for feature in study.features})
     certificate |= state_promises(study.features)
@@ -91,11 +95,11 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
-    """Fit the scale on the latest training point, by models that have not seen the seller.
+    """Fit the scale of points on the latest training point, by models that never saw the seller.
 
-    The test point is unseen, and context is at its reference, as in serving. `lift`: what is added to the log-odds,
-    since not all that made a seller bad is known at the maturity. ConfigurationWrong if by the scale all sellers have
-    the same points.
+    The test point is unseen, and context is at its reference, as in serving. `lift`: what is added to the log-odds, since
+    not all that made a seller bad is known at the maturity. ConfigurationWrong if by the scale all sellers have the same
+    points.
     """
     found = _calibrated(step, job, observed, lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)

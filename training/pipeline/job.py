@@ -109,5 +109,5 @@ class Trained:
 
     @property
     def passed(self) -> bool:
-        """Return whether every hard gate is passed."""
+        """Return whether every hard gate of the model is passed."""
         return bool(self.gates["passed"])

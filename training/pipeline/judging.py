@@ -70,7 +70,10 @@ def assess(
     calibrated: Calibrated,
     compared: Compared,
 ) -> Impact:
-    """Pack the artifact with its evaluation: figures, tiers that would change, reasons, curves, the worst misses."""
+    """Pack the trained model into an artifact, with its whole evaluation and lineage; load it.
+
+    The evaluation gets the tiers that would change, reasons, response curves and the worst misses, besides the figures.
+    """
     model = ModelParts(
         study=job.study.name,
         model_text=fitted.text,
@@ -127,7 +130,10 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 def check_gates(
     step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated, impact: Impact
 ) -> Judged:
-    """Measure what only the finished artifact can show, and judge all of it by the study's gates."""
+    """Measure what only the finished artifact can show, and judge all by the study's gates.
+
+    Measured are parity with served features, latency, and the digests of repeated trainings.
+    """
     golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
         sample = _sample(job, observed)
@@ -155,7 +161,7 @@ def check_gates(
 
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
-    """Return which hard gates failed, and which advisory ones ask for a signature, in words."""
+    """Return in words which hard gates failed, and which advisory ones need a signature."""
     failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
     if not failed and not unsigned:
         return f"all {len(gates)} passed"
@@ -192,7 +198,10 @@ def _digest(text: str, calibrated: Calibrated) -> str:
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
-    """Return where the model comes from, as JSON values. No time of day is in it."""
+    """Return what the model was made from, as JSON values: study, ledger, points, calibration.
+
+    No time of day is in it, so that the same training gives the same bytes.
+    """
     study, table = job.study, job.table
 
     def spell(points: list[Any]) -> list[dict[str, str]]:

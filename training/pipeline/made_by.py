@@ -14,7 +14,10 @@ PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
 
 
 def code_versions(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:
-    """Return the versions of the libraries by name, and under `code` the SHA-256 of all Python files of `packages`."""
+    """Return the versions of the libraries by name, and under `code` a SHA-256 of our own code.
+
+    That of all Python files of `packages`, with their names.
+    """
     code = sha256()
     for package in packages:
         for file in sorted(package.rglob("*.py")):

@@ -46,17 +46,20 @@ class Observed:
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Return how many rows of all points were left out, by reason."""
+        """Return the numbers of rows left out, by reason, of all points together."""
         return _sum(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        """Return how many rows of the test points were left out, by reason."""
+        """Return the numbers of rows left out, by reason, of the test points."""
         return _sum(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observed:
-    """Observe every eligible seller at every point. ConfigurationWrong if there is too little to learn from."""
+    """Choose observation points, and compute features and labels of each eligible seller there.
+
+    ConfigurationWrong if there is too little to learn from.
+    """
     final = final_facts(job.table)
     chosen = choose_points(job.table, job.study, final)
     train_points, test_points = chosen.train, chosen.test
@@ -130,7 +133,10 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
 
 
 def sample_rows(rows: Snapshot, most: int, seed: int) -> Snapshot:
-    """Return at most `most` rows, drawn without replacement, in their order."""
+    """Return at most `most` rows, drawn at random without replacement, in their order.
+
+    All of them, if they are no more. The same `seed` draws the same rows.
+    """
     if len(rows.bad) <= most:
         return rows
     chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))

@@ -19,12 +19,12 @@ RESAMPLES = 200
 
 
 def price_promises(study: Study, rows: Snapshot, test: Snapshot, raw: Floats | None = None) -> list[dict[str, Any]]:
-    """Return what each promise costs in AUC as served, with 95 % intervals by seller, as JSON values.
+    """Return a table for each promise, as JSON values: what keeping it costs in AUC.
 
-    `rows`: to train on; `raw`: scores of the `test` rows by the study's model of these `rows`, which is trained if they are
-    not given. Each promise is priced by its own direction. Of each, `difference` is the AUC of the model that keeps it
-    (`fixed`) less that of the one that does not (`free`); `kept`: whether the study keeps it. Promises whose features are
-    the same for all rows cost nothing and are left out.
+    As served, with 95 % intervals by seller. `rows`: to train on; `raw`: scores of the `test` rows by the study's model
+    of these `rows`, which is trained if they are not given. Each promise is priced by its own direction. Of each,
+    `difference` is the AUC of the model that keeps it (`fixed`) less that of the one that does not (`free`); `kept`:
+    whether the study keeps it. Promises whose features are the same for all rows cost nothing and are left out.
     """
 
     def scores(features: tuple[AnyFeature, ...]) -> Floats:

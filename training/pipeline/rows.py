@@ -14,12 +14,13 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
 def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
-    """Return a row for each test row of an evaluation, in the order of (observation point, seller).
+    """Return a table with a row for each test row: seller, day, outcome, points and scores.
 
-    `seller`, `observe_day`, `bad` (0 or 1), `weight`; `orders_before` and `orders_in_window`, settled; `points`, as served
-    (over the reference exposure, every context at its reference); `p_bad` over the row's own exposure, to be known as bad
-    at the maturity; and of every model `score_NAME`, what it ranks by as it is served, where higher is worse: of the
-    candidate, `score_lightgbm`, the log-odds over the reference exposure, of which `points` are the rounded and clipped form.
+    In the order of (observation point, seller). `seller`, `observe_day`, `bad` (0 or 1), `weight`; `orders_before` and
+    `orders_in_window`, settled; `points`, as served (over the reference exposure, every context at its reference);
+    `p_bad` over the row's own exposure, to be known as bad at the maturity; and of every model `score_NAME`, what it
+    ranks by as it is served, where higher is worse: of the candidate, `score_lightgbm`, the log-odds over the reference
+    exposure, of which `points` are the rounded and clipped form.
     """
     test = trained.test
     columns: dict[str, object] = {
@@ -37,7 +38,10 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
 
 def check_rows_file(file: Path) -> None:
-    """Check that a table can be written to a file. ConfigurationWrong says what is wrong with its name or its folder."""
+    """Refuse, by ConfigurationWrong, a file to which `write_rows` cannot write.
+
+    Its name must end in .csv or .parquet, and its folder must exist.
+    """
     if file.suffix.lower() not in WRITERS:
         raise ConfigurationWrong(f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
     if not file.parent.is_dir():
@@ -45,7 +49,10 @@ def check_rows_file(file: Path) -> None:
 
 
 def write_rows(table: LedgerTable, trained: Trained, file: Path) -> int:
-    """Write the scored test rows as CSV or Parquet, by the ending of the file's name; return how many there are."""
+    """Write the scored test rows as CSV or Parquet, by the file's ending; return their number.
+
+    ConfigurationWrong if the file cannot be written.
+    """
     check_rows_file(file)
     rows = scored_rows(table, trained)
     try:

@@ -15,13 +15,14 @@ from training.pipeline.tuned import search
 
 
 def show_nothing(_step: str, _done: int, _total: int) -> None:
-    """Show no progress."""
+    """Show no progress: the default of `progress` parameters."""
 
 
 def plan(job: Job, progress: Progress = show_nothing) -> Planned:
-    """Take the first three steps alone: return what would be trained on, and what the checks found.
+    """Observe and check as a training would, but fit nothing; return what would be trained on.
 
-    Nothing is fitted for good, and no look at the test window is logged.
+    The first three steps: snapshot, data checks, leakage checks. No look at the test window is logged. ConfigurationWrong
+    if there is too little to learn from.
     """
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)
@@ -31,9 +32,10 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
 
 
 def run(job: Job, progress: Progress = show_nothing) -> Trained:
-    """Observe, check, train, certify, calibrate, compare, and judge: return the trained model.
+    """Train a model by all steps of the pipeline; return it with the gates' verdict.
 
-    ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
+    Observe, check, estimate the slope, tune, train, certify, calibrate, compare, and judge. A model that fails a gate is
+    returned, too. ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
     """
     steps = Steps(progress)
     observed = steps.take("snapshot", observe, job)

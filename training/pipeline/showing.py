@@ -29,10 +29,10 @@ MISS_ENTRIES = 12
 
 
 def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
-    """Return the points of the clean baseline seller as one feature moves, for each feature used.
+    """Return, for each feature that moves points, the baseline seller's points by its value.
 
-    It moves over what the test rows hold. A feature of which no point depends is left out; the feature that moves
-    points most comes first. `x`: inputs of shape (n, features).
+    A list of tables of `feature`, `direction`, `x` and `points`; the feature that moves points most comes first. It moves
+    over what the test rows hold. `x`: inputs of shape (n, features).
     """
     curves = []
     for column, feature in enumerate(artifact.features):
@@ -53,9 +53,9 @@ def response_curves(artifact: Artifact, x: Floats) -> list[dict[str, Any]]:
 
 
 def reason_frequencies(table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
-    """Return how many of the test rows would have each reason code, the most frequent first.
+    """Count the test rows that would have each reason code; return a list, most frequent first.
 
-    At most 2,000 of them are looked at, evenly spread.
+    Tables of `reason_code`, `rows` and `share`. At most 2,000 rows are looked at, evenly spread.
     """
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
     rows = test.take(chosen)
@@ -86,10 +86,10 @@ def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
 def worst_misses(
     table: LedgerTable, test: Snapshot, p_bad: Floats, points: Ints, tiers: NDArray[Any], end_of: EndOf
 ) -> list[dict[str, Any]]:
-    """Return the rows whose outcome was furthest from what was predicted, the worst first.
+    """Return the rows whose outcome was furthest from the prediction, the worst first.
 
-    Each with the latest `entries` of what was known when it was observed, and the first ones of its window in `after`.
-    `end_of`: the end of the window of an observation day.
+    A table for each, with the latest `entries` of what was known when it was observed, and the first ones of its window
+    in `after`. `end_of`: returns the end of the window of an observation day.
     """
     chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
     worst = np.lexsort((test.seller, chance))[:MISSES]

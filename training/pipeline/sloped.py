@@ -30,9 +30,9 @@ class SlopeResult:
 
 
 def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
-    """Estimate the slope of exposure inside the training points, unless the study states it.
+    """Estimate the slope of exposure from the training points; return the job with it.
 
-    A recalibration uses the champion's. The test rows are not touched.
+    Unless the study states it; a recalibration uses the champion's. The test rows are not touched.
     """
     slope = _slope(step, job, observed)
     return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
@@ -58,7 +58,7 @@ def _slope(step: Step, job: Job, observed: Observed) -> Slope:
 
 
 def add_slope(job: Job, fitted: Fitted, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evaluation with the slope, and what the test rows show of it as one more check of the data.
+    """Return a copy of the evaluation with the slope, and a further data check: that at test.
 
     `test` with context at its reference. Without a slope the evaluation is as it was.
     """

@@ -54,12 +54,15 @@ class Step:
         self._progress(self.name, min(done, self._total - 1), self._total)
 
     def end(self) -> None:
-        """Show that all of it is done."""
+        """Report to the progress that the step is done."""
         self._progress(self.name, self._total, self._total)
 
     @contextmanager
     def apart(self, what: str) -> Iterator[None]:
-        """Time what is no part of making the model: baselines, twins, resampling, sampled checks."""
+        """Time the `with` block by itself, under a name, and not as the step's.
+
+        For what is no part of making the model: baselines, twins, resampling, sampled checks.
+        """
         started = time.perf_counter()
         try:
             yield
@@ -82,7 +85,10 @@ class Steps:
     """The line that each step came to."""
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Take one step: return the result of `function(step, *arguments)`, and remember its `summary` and its seconds."""
+        """Run one step: return the result of `function(step, *arguments)`.
+
+        Its progress is shown under `name`; its `summary` and its seconds are recorded in `lines` and `seconds`.
+        """
         numbered = f"{NAMES.index(name) + 1}/{len(NAMES)} {name}" if name in NAMES else name
         step = Step(numbered, self.progress)
         step(0, 1)
@@ -109,7 +115,10 @@ class Kept:
         self.used: list[str] = []
 
     def text(self, name: str, make: Callable[[], str]) -> str:
-        """Return the text that is kept under a name; else make it and keep it."""
+        """Return the text kept in a file under a name; if there is none, make it and keep it.
+
+        Without a folder it is made each time.
+        """
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.txt"
@@ -121,7 +130,7 @@ class Kept:
         return text
 
     def path(self, name: str) -> Path | None:
-        """Return where a step may keep something of its own; None if nothing is kept."""
+        """Return the path at which a step may keep a file of its own; None if nothing is kept."""
         return None if self._folder is None else self._folder / name
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:

@@ -18,7 +18,10 @@ class SearchResult:
 
 
 def search(step: Step, job: Job, observed: Observed) -> SearchResult:
-    """Search `job.trials` sets of parameters inside the training points; the test rows are not touched."""
+    """Search `job.trials` sets of parameters in the training points; return the best one's job.
+
+    The test rows are not touched. Trials of an interrupted search are used again.
+    """
     file = job.kept.path("trials.jsonl")
     tuned = tune(observed.parts, job.study, job.trials, file, step)
     return SearchResult(replace(job, study=tuned.study), tuned.summary)

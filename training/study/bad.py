@@ -11,10 +11,9 @@ _NUMBER = (int, float)
 
 
 def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
-    """Read the table `[bad]` of a study.
+    """Read the table `[bad]` of a study; add what is wrong in it to the reader's problems.
 
-    What does not go together is added to the reader's problems. `has_exposure`: the study has a reference exposure;
-    `at_events`: it observes sellers at events.
+    Raises nothing. `has_exposure`: the study has a reference exposure; `at_events`: it observes sellers at events.
     """
     counted = _one_of(r, "bad.count", COUNTS)
     rules = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _rules(r))

@@ -51,7 +51,7 @@ class ContextSource:
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:
-        """Return the model's inputs: one for a number, one for each text."""
+        """Return the model's inputs for this context: one for a number, one for each text."""
         if self.one_of is None:
             return (ContextFeature(self.name, reference=float(self.reference)),)
         return tuple(
@@ -75,7 +75,10 @@ class EventPoints:
 
 
 def read_context(r: Reader) -> tuple[ContextSource, ...]:
-    """Read every `[[context]]` of a study, in order; those that are wrong are left out and added to the reader's problems."""
+    """Read every `[[context]]` of a study, in order.
+
+    Wrong ones are left out and added to the reader's problems.
+    """
     text = "context must list tables of name, source and reference, and at most one_of, days and measure_kind"
     found = [r.attempt(text, partial(_context, row)) for row in r.take("context", list, [])]
     return tuple(source for source in found if source is not None)
@@ -129,7 +132,10 @@ def _of_inspection(source: str) -> bool:
 
 
 def read_events(r: Reader) -> EventPoints | None:
-    """Read `observation.at` with its four days; None for a study that is observed at given days, or if they are wrong."""
+    """Read `observation.at` with its four days: observation at events.
+
+    None for a study that observes at given days, or if something is wrong, which is added to the reader's problems.
+    """
     at = r.take("observation.at", str, None)
     days = {name: r.take(f"observation.{name}", str, None) for name in _DAYS}
     if at is None:

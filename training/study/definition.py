@@ -185,26 +185,32 @@ class Study:
 
     @property
     def is_rate(self) -> bool:
-        """Return whether bad is a matter of the count over the settled orders, and not of the count alone."""
+        """Return whether bad depends on the count over the settled orders, not on the count alone."""
         return self.bad.share is not None or self.bad.worst is not None
 
     def with_exposure_slope(self, slope: float | None) -> "Study":
-        """Return the study with another slope of exposure; None: one that has yet to be estimated."""
+        """Return a copy of the study with another slope of exposure; None: to be estimated."""
         return replace(self, exposure=replace(self.exposure, slope=slope))
 
     @property
     def orders_needed(self) -> int:
-        """Return the settled orders in the window that a seller needs to be a row; 0: none."""
+        """Return the settled orders in the window that a seller needs to be a row; 0: none.
+
+        At least 1 where something is computed over the orders.
+        """
         asks = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
         return max(self.bad.least_orders, int(asks))
 
     @property
     def reads_orders(self) -> bool:
-        """Return whether who is a row, or what makes it bad, is a matter of the settled orders in the window."""
+        """Return whether orders in the window decide who is a row, or what makes it bad."""
         return self.orders_needed > 0 or self.bad.count == "service_failures"
 
     def ahead(self) -> "Study":
-        """Return the study of windows that lie ahead, of which nobody has orders yet: nothing asks for any."""
+        """Return the study for windows that lie ahead: nothing in it asks for orders in the window.
+
+        Nobody has those yet.
+        """
         return replace(
             self,
             exposure=replace(self.exposure, reference_orders=None),
@@ -213,26 +219,29 @@ class Study:
         )
 
     def point_at(self, day: int) -> Observation:
-        """Return the observation point of a day."""
+        """Return the observation point of a day, with the end of its window."""
         if self.window.days is not None:
             return Observation(day, day + self.window.days)
         return Observation(day, _add_months(day, self.window.months or 0))
 
     def window_end_of(self, day: int) -> int:
-        """Return the day after the window of what is observed on `day`: at events each case has a window of its own."""
+        """Return the day after the window of what is observed on `day`.
+
+        At events each case has a window of its own.
+        """
         return self.point_at(day).window_end
 
     def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
-        """Return the training and the test points, each in order.
+        """Return two lists, the training points and the test points, each in order.
 
-        `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, where
-        the study states none (`training.observation.points` looks for it).
+        `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, where the
+        study states none (`training.observation.points` looks for it).
 
-        Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal
-        ones to train, so that the latest can be held out. Without any, the test point is the latest whose window and
-        maturity are over by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo
-        too, before the test point begins. ConfigurationWrong if a training window is not over by the first test point,
-        or a test window not by `as_of`.
+        Stated days are taken as they are. A study at events has spans of days: one to test, and `train_points` equal ones
+        to train, so that the latest can be held out. Without any, the test point is the latest whose window and maturity
+        are over by `as_of`, and the training points go back from it by `step_days`, each over, and the embargo too,
+        before the test point begins. ConfigurationWrong if a training window is not over by the first test point, or a
+        test window not by `as_of`.
         """
         when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
         if when.events is not None:

@@ -32,7 +32,10 @@ from training.study.reader import Reader, word
 
 
 def load_study(path: Path) -> Study:
-    """Read and check a study. ConfigurationWrong names the file and every wrong part of it."""
+    """Read and check a study's TOML file.
+
+    ConfigurationWrong names the file and every wrong part of it, or why it cannot be read.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

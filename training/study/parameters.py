@@ -51,7 +51,10 @@ DEFAULTED: Mapping[str, str] = {
 
 
 def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with `model.parameters` of a study, in sentences; empty if nothing is."""
+    """Return a list of sentences on what is wrong with a study's `model.parameters`; else empty.
+
+    Wrong are parameters that training sets itself, that would break the certificate, and unknown ones.
+    """
     given = set(parameters)
     found: list[str] = []
     if theirs := sorted(given & _names(OURS)):

@@ -22,7 +22,8 @@ class Reader:
         """Return the value at a path (`table.key`), or the default if there is none.
 
         `kind`: the types that it may have; true and false are no numbers. A missing value without a default and one of
-        the wrong type are problems; in their place comes the default, None without one.
+        the wrong type are added to the problems; in their place comes the default, None without one. The path counts as
+        known.
         """
         self._taken.add(path)
         value: Any = self._data
@@ -39,19 +40,25 @@ class Reader:
         return value
 
     def positive(self, path: str, default: Default) -> int | Default:
-        """Return the whole number above 0 at a path, or the default; another one is a problem."""
+        """Return the whole number above 0 at a path, or the default if there is none.
+
+        A value of another type, or not above 0, is added to the problems.
+        """
         value = self.take(path, int, default)
         self.check(value is None or value > 0, f"{path} must be above 0")
         number: int | Default = value
         return number
 
     def check(self, holds: bool, text: str) -> None:
-        """Add a problem unless a condition holds."""
+        """Add `text` to the problems unless the condition holds."""
         if not holds:
             self._wrong.append(text)
 
     def attempt(self, text: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` makes; None, and a problem with its error, if it raises ValueError or the like."""
+        """Return what `make` returns; if it raises, None, and add `text` and error to the problems.
+
+        ValueError, KeyError, TypeError and AttributeError are caught.
+        """
         try:
             return make()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -59,7 +66,10 @@ class Reader:
             return None
 
     def problems(self) -> list[str]:
-        """Return what is wrong, with each unknown table or part once, and the known one that is most like it."""
+        """Return a list of all problems so far, and of each table or part that nobody has read.
+
+        Of the latter with the known one that is most like it.
+        """
         known = {path.split(".")[0] for path in self._taken}
         unknown = [(key, known) for key in self._data if key not in known]
         for key, value in self._data.items():
@@ -76,7 +86,10 @@ def _like(key: str, known: Iterable[str]) -> str:
 
 
 def word(words: type[Word], text: object) -> Word:
-    """Return the member of an enumeration that a text names. ValueError lists those that there are."""
+    """Return the member of an enumeration that a text names, in any case.
+
+    ValueError lists the names that there are.
+    """
     try:
         return words[str(text).upper()]
     except KeyError:

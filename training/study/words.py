@@ -7,7 +7,7 @@ from training.study.definition import BadRule, Study
 
 
 def definition(study: Study) -> dict[str, Any]:
-    """Return the definitions of a study as JSON values: bad, reference exposure, window, maturity, who is eligible."""
+    """Return what a study defines, as JSON values: bad, reference exposure, window, eligibility."""
     window = f"{study.window.days} days" if study.window.days is not None else f"{study.window.months} months"
     eligible = []
     if study.orders_needed > 1:
@@ -36,9 +36,10 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 
 
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
-    """Return the parts of the label that another definition, `theirs`, states otherwise than the study, in words.
+    """Return a list, in words, of the parts of the label that `theirs` defines otherwise.
 
-    What a definition of an earlier release does not state is not compared.
+    `theirs`: a definition as `definition` returns it; what it does not state, as one of an earlier release, is not
+    compared.
     """
     own = definition(study)
     return [
