@@ -231,6 +231,14 @@ class ScoreState(IntEnum):
     UNKNOWN = 3
 
 
+class FreshnessState(IntEnum):
+    """How an answer stands to what the ledger holds by now."""
+
+    FRESH = 1
+    STALE = 2
+    UNKNOWN = 3
+
+
 class Tier(IntEnum):
     """A band of points, or UNRATED."""
 

@@ -203,6 +203,12 @@ class ProposalClosed(SellertrustError):
     reason = "PROPOSAL_CLOSED"
 
 
+class TooStale(SellertrustError):
+    """What is remembered is older than the caller takes, and the database does not answer; a retry may succeed."""
+
+    reason = "TOO_STALE"
+
+
 class TooManyCalls(SellertrustError):
     """No thread is left for one more stream or one more read that waits, or the caller is beyond its own limits."""
 

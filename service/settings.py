@@ -200,6 +200,12 @@ class Settings(BaseModel):
         le=3_600,
         description="Age of the last look at the ledger beyond which a remembered score is stale",
     )
+    book_stale_hours: float = Field(
+        default=168.0,
+        ge=0,
+        le=24 * 366,
+        description="Age up to which a remembered score is answered, as stale, while the ledger's database is away",
+    )
     drain_seconds: float = Field(
         default=0.5,
         ge=0,

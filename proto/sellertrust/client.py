@@ -27,6 +27,7 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.measures import Measures
 from sellertrust.models import Models
 from sellertrust.requests import (
+    MaxStaleness,
     Time,
     bounds,
     invoke,
@@ -34,6 +35,7 @@ from sellertrust.requests import (
     parent_name,
     printable,
     seller_name,
+    staleness,
     violation_name,
 )
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
@@ -76,7 +78,8 @@ _LOG = logging.getLogger("sellertrust.client")
 def unknown_score(name: str) -> TrustScore:
     """Return the answer for a seller whose score is not known: state SCORE_STATE_UNKNOWN, badge `unknown`, no points."""
     state = trust_score_service_pb2.SCORE_STATE_UNKNOWN
-    return TrustScore(seller=name, state=state, badge="unknown")
+    unknown = trust_score_service_pb2.Freshness(state=trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN)
+    return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
 
 
 class Client(Decisions, Measures, Models):
@@ -147,6 +150,7 @@ class Client(Decisions, Measures, Models):
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,
+        max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> TrustScore:
@@ -155,8 +159,11 @@ class Client(Decisions, Measures, Models):
         With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
         such seller, an id that is none) is answered by `unknown_score` and logged as a warning of `sellertrust.client`,
         without the seller. Only wrong times and a wrong `on_error`, faults of the program, still raise.
+
+        While the ledger's database is away the server answers what it last knew, with its age in `freshness`. A badge takes
+        any of that; a payout asks by `max_staleness="fresh"` for a fresh answer, or an error with the reason `TOO_STALE`.
         """
-        asked = bounds(observe_time, known_time, at_least_sequence)
+        asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         try:
             request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **asked)
             response = invoke(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
@@ -174,6 +181,7 @@ class Client(Decisions, Measures, Models):
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,
+        max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[Result]:
@@ -181,9 +189,9 @@ class Client(Decisions, Measures, Models):
 
         A result holds a `trust_score`, or the `error` of that seller alone. With `on_error="unknown"` each holds a
         trust score: `unknown_score` where there is none, as for all of them if the call fails (see `get_trust_score`).
-        A seller named twice is asked for once and answered twice.
+        A seller named twice is asked for once and answered twice. `max_staleness` as in `get_trust_score`, seller by seller.
         """
-        asked = bounds(observe_time, known_time, at_least_sequence)
+        asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
         found: dict[str, Result] = {}
         try:

@@ -1,16 +1,21 @@
 """The parts of requests (names, times, decisions), and the function that makes calls."""
 
 import uuid
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.errors import SellertrustCallError
 
 Time = datetime | Timestamp
+
+MaxStaleness = timedelta | Literal["any", "fresh"]
+"""How old an answer may be while the ledger's database is away: `any` for a badge, `fresh` for a payout, or a span."""
+
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
@@ -45,6 +50,21 @@ def bounds(
     given = {"observe_time": observe_time, "known_time": known_time}
     fields: dict[str, Any] = {name: timestamp(name, time) for name, time in given.items() if time is not None}
     return fields | ({"at_least_sequence": at_least_sequence} if at_least_sequence else {})
+
+
+def staleness(stated: MaxStaleness) -> dict[str, Any]:
+    """Return the field for the largest age of a stale answer. ValueError for a negative one, or an unknown word."""
+    if stated == "any":
+        return {}
+    if isinstance(stated, str):
+        if stated != "fresh":
+            raise ValueError(f"max_staleness must be 'any', 'fresh' or a timedelta, not {stated!r}")
+        return {"max_staleness": Duration()}
+    if stated < timedelta():
+        raise ValueError("max_staleness must not be negative")
+    message = Duration()
+    message.FromTimedelta(stated)
+    return {"max_staleness": message}
 
 
 def timestamp(name: str, time: Time) -> Timestamp:

@@ -18,9 +18,11 @@ class BookMetrics(Collector):
         """Yield what the book has counted by now."""
         book, table, follower = self._book, self._book.table, self._book.follower
         total = book.tally.total
-        yield _counter("answers", "Scores answered for now.", "how", {how: total(how) for how in ("hit", "miss")})
         yield _counter(
-            "stale", "Remembered scores passed over since the ledger was not looked at of late.", "", total("not_fresh")
+            "answers",
+            "Scores answered for now.",
+            "how",
+            {how: total(how) for how in ("hit", "miss", "stale", "unknown")},
         )
         yield _counter("dropped", "Remembered scores that an entry, or another ledger, ended.", "", table.dropped)
         yield _counter("evicted", "Remembered scores that gave way to others.", "", table.evicted)

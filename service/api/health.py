@@ -1,13 +1,14 @@
 """Health: what each service can do now, answered by threads of its own, from what one thread finds out.
 
 The server as a whole is SERVING while it takes calls. A service that reads the ledger is SERVING while the ledger
-answers: one thread asks it, and no health call waits for it.
+answers, or while it can answer without: one thread finds out, and no health call waits for it.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -18,9 +19,6 @@ from service.api.logs import Log
 
 PROBE_SECONDS = 1.0
 """How long after an answer the ledger is asked again. One that is silent is given up after some seconds more."""
-
-WITHOUT_LEDGER = ("sellertrust.v1.ModelService",)
-"""Services that answer without the ledger."""
 
 
 class _EndedLater:
@@ -45,13 +43,22 @@ class _EndedLater:
 class Health:
     """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer.
 
-    `pool` has the threads that answer, and is its maker's to shut down.
+    `pool` has the threads that answer, and is its maker's to shut down. `without`: by service what says whether it answers
+    all the same; a service without a row needs the ledger.
     """
 
-    def __init__(self, services: Iterable[str], ask: Callable[[], object], log: Log, pool: ThreadPoolExecutor) -> None:
-        self._services = tuple(services)
+    def __init__(
+        self,
+        services: Iterable[str],
+        ask: Callable[[], object],
+        log: Log,
+        pool: ThreadPoolExecutor,
+        without: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
+    ) -> None:
+        self._services = dict.fromkeys(services, True)
         self._ask = ask
         self._log = log
+        self._without = without
         self._servicer = HealthServicer()
         self._pool = pool
         self._is_ending = threading.Event()
@@ -97,16 +104,20 @@ class Health:
         is_answering = True
         while not self._is_ending.wait(PROBE_SECONDS):
             was_answering, is_answering = is_answering, self._is_answering()
-            if is_answering == was_answering:
-                continue
-            if is_answering:
+            if is_answering and not was_answering:
                 self._log.info("ledger answers again")
-            else:
+            elif was_answering and not is_answering:
                 self._log.error("ledger does not answer")
-            status = HealthCheckResponse.SERVING if is_answering else HealthCheckResponse.NOT_SERVING
-            for service in self._services:
-                if service not in WITHOUT_LEDGER:
-                    self._servicer.set(service, status)
+            self._state(is_answering)
+
+    def _state(self, is_answering: bool) -> None:
+        """Say of each service what it can do, where that has changed."""
+        for service, was_serving in self._services.items():
+            is_serving = is_answering or (service in self._without and self._without[service]())
+            if is_serving != was_serving:
+                self._services[service] = is_serving
+                status = HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING
+                self._servicer.set(service, status)
 
     def _is_answering(self) -> bool:
         try:

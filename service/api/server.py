@@ -96,6 +96,9 @@ FILES = (
     measure_service_pb2.DESCRIPTOR,
 )
 
+SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
+MODEL_SERVICE = "sellertrust.v1.ModelService"
+
 
 class Server:
     """One server on its ports. `start` takes them, `drain` ends without losing a call; a context manager does both.
@@ -147,7 +150,8 @@ class Server:
             ProposalServicer(ledger, approvals, scorer.champion.registry),
             MeasureServicer(scorer, reads),
         )
-        self._health = Health(services, ledger.ping, self.log, self._pools[Pool.HEALTH])
+        health = self._pools[Pool.HEALTH]
+        self._health = Health(services, ledger.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
 
     def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
@@ -155,9 +159,21 @@ class Server:
         if settings.book_sellers == 0:
             return None
         report: Callable[[str], None] = lambda problem: self.log.error("book", problem=problem)  # noqa: E731
-        book = Book(ledger, scorer, settings.book_sellers, settings.book_fresh_seconds, self._tail.note, report)
+        book = Book(
+            ledger,
+            scorer,
+            settings.book_sellers,
+            settings.book_fresh_seconds,
+            settings.book_stale_hours * 3_600,
+            self._tail.note,
+            report,
+        )
         self._registry.register(BookMetrics(book))
         return book
+
+    def _answering_without(self) -> dict[str, Callable[[], bool]]:
+        """Return what says, by service, whether it can answer although the ledger does not; others cannot."""
+        return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self._book.can_answer} if self._book else {})
 
     def _register(self, *servicers: object) -> list[str]:
         """Register the servicers in the order of `FILES`, and return the names of their services."""

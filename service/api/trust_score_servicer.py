@@ -5,14 +5,17 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.fields import FieldErrors
+from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
-from service.contract.scores import explanation_message, result_message, score_message, stamp_message
-from service.scores.book.book import Book
+from service.contract.scores import explanation_message, fresh, result_message, score_message, stamp_message
+from service.ledger.records import Cut
+from service.scores.book.book import Asked, Book
 from service.scores.book.wire import batch_result
 from service.scores.scorer import Scorer
 
 MAX_SELLERS = 1_000
+
+ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest | score_pb.ExplainTrustScoreRequest
 
 
 class TrustScoreServicer:
@@ -25,12 +28,14 @@ class TrustScoreServicer:
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         if self._book is not None and _is_of_now(request):
-            return self._book.get(request.seller, request.at_least_sequence, lambda: self._reads.cut(request))
+            return self._book.get(request.seller, self._asked(request))
         marketplace, seller = parse_seller(request.seller, "seller")
-        [outcome], stamp = self._scorer.scores(marketplace, [seller], self._reads.cut(request))
+        cut, as_of = self._cut(request)
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
             raise outcome
-        return score_pb.GetTrustScoreResponse(trust_score=score_message(request.seller, outcome, stamp_message(stamp)))
+        score = score_message(request.seller, outcome, stamp_message(stamp), fresh(as_of))
+        return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def BatchGetTrustScores(
         self, request: score_pb.BatchGetTrustScoresRequest
@@ -42,24 +47,38 @@ class TrustScoreServicer:
         if not shown:
             raise not_granted(Right.READ_SCORES)
         if self._book is not None and _is_of_now(request):
-            wanted = request.at_least_sequence
-            remembered = self._book.batch(marketplace, shown, wanted, lambda: self._reads.cut(request))
+            remembered = self._book.batch(marketplace, shown, self._asked(request))
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
-        outcomes, stamp = self._scorer.scores(marketplace, shown, self._reads.cut(request))
+        cut, as_of = self._cut(request)
+        outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
         found = dict(zip(shown, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
         return score_pb.BatchGetTrustScoresResponse(
             results=[
-                result_message(name, found.get(seller, refusal), message)
+                result_message(name, found.get(seller, refusal), message, fresh(as_of))
                 for name, seller in zip(request.sellers, sellers, strict=True)
             ]
         )
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        explanation, stamp = self._scorer.explain(marketplace, seller, self._reads.cut(request))
-        return explanation_message(request.seller, explanation, stamp)
+        cut, as_of = self._cut(request)
+        explanation, stamp = self._scorer.explain(marketplace, seller, cut)
+        return explanation_message(request.seller, explanation, stamp, fresh(as_of))
+
+    def _cut(self, request: ScoreRequest) -> tuple[Cut, int]:
+        """Return the cut that a request asks for, and as of when it reflects the ledger, in microseconds."""
+        now = self._reads.now()
+        if not isinstance(request, score_pb.ExplainTrustScoreRequest):
+            optional_duration(request, "max_staleness")
+        cut = self._reads.cut(request)
+        return cut, cut.known_time if request.HasField("known_time") else now
+
+    def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
+        """Return what a request for now asks of an answer."""
+        max_staleness = optional_duration(request, "max_staleness")
+        return Asked(request.at_least_sequence, max_staleness, lambda: self._reads.cut(request))
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sellertrust.client import Client
-from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse
+from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
 from service.cli.common import Marketplace, client, marketplace_of
 from service.cli.output import Exit, Format, Output, emit_one, say
 
@@ -61,7 +61,7 @@ def _sellers_of(connection: Client, marketplace: str) -> list[str]:
 
 def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
     """Return what became of each answer of a batch once it was asked for again by the times of its stamp."""
-    stamps = [answer.trust_score.stamp for answer in answers if answer.HasField("trust_score")]
+    stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
         return ["unknown"] * len(answers)
     times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
@@ -74,5 +74,9 @@ def _verdict(answer: Result, again: Result) -> str:
         return "unknown"
     if answer.trust_score.stamp.model_digest != again.trust_score.stamp.model_digest and again.HasField("trust_score"):
         return "model_changed"
+    if answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
+        return "unknown"
+    for result in (answer, again):
+        result.trust_score.ClearField("freshness")  # which is about the present
     is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
     return "same" if is_same else "differ"

@@ -12,6 +12,7 @@ from sellertrust.v1.entry_pb2 import Category, Severity, Tier
 from sellertrust.v1.trust_score_service_pb2 import (
     BatchGetTrustScoresResponse,
     ExplainTrustScoreResponse,
+    FreshnessState,
     ScoreState,
     TrustScore,
 )
@@ -101,8 +102,14 @@ def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
 
 _COLUMNS = (
     *("points", "points_low", "points_high", "tier", "badge", "p_bad"),
-    *("incidents", "open", "reasons", "model", "observe_time"),
+    *("incidents", "open", "reasons", "model", "observe_time", "freshness"),
 )
+
+
+def _freshness(score: TrustScore) -> str:
+    """Return how far an answer reflects the ledger: `fresh`, `unknown`, or how old it is, as in `stale, 12 s old`."""
+    state = FreshnessState.Name(score.freshness.state).removeprefix("FRESHNESS_STATE_").lower()
+    return f"{state}, {score.freshness.age.seconds} s old" if state == "stale" else state
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
@@ -125,7 +132,8 @@ def score_row(score: TrustScore) -> dict[str, Any]:
         "open": score.open_allegations,
         "reasons": " ".join(score.reason_codes),
         "model": score.stamp.model_digest[:12],
-        "observe_time": score.stamp.observe_time.ToJsonString(),
+        "observe_time": score.stamp.observe_time.ToJsonString() if score.HasField("stamp") else None,
+        "freshness": _freshness(score),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -53,6 +54,16 @@ def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | N
     `path` names the field in errors.
     """
     return time_of(getattr(message, field), path or field) if message.HasField(field) else None
+
+
+def optional_duration(message: Message, field: str) -> int | None:
+    """Return the duration in a message's field, in microseconds; None if it is not set. InvalidInput if it is negative."""
+    if not message.HasField(field):
+        return None
+    duration: Duration = getattr(message, field)
+    if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
+        raise invalid(field, "must not be negative")
+    return duration.seconds * SECOND + duration.nanos // 1_000
 
 
 def timestamp(time: int) -> Timestamp:

@@ -1,7 +1,11 @@
 """Trust scores and explanations as messages of the contract."""
 
+from google.protobuf.duration_pb2 import Duration
+
 from scoring import answer
+from scoring.enums import FreshnessState
 from scoring.errors import SellertrustError
+from scoring.time import SECOND
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp
 from service.contract.statuses import item_error
@@ -19,8 +23,27 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
     )
 
 
+def freshness_message(
+    state: FreshnessState, as_of_time: int | None, age: int | None = None
+) -> trust_score_service_pb2.Freshness:
+    """Return how far an answer reflects the ledger; times in microseconds, None for what is not set."""
+    return trust_score_service_pb2.Freshness(
+        state=trust_score_service_pb2.FreshnessState.ValueType(state),
+        as_of_time=None if as_of_time is None else timestamp(as_of_time),
+        age=None if age is None else Duration(seconds=age // SECOND, nanos=age % SECOND * 1_000),
+    )
+
+
+def fresh(as_of_time: int) -> trust_score_service_pb2.Freshness:
+    """Return the freshness of an answer that was read from the ledger at a time, in microseconds."""
+    return freshness_message(FreshnessState.FRESH, as_of_time)
+
+
 def score_message(
-    name: str, score: answer.TrustScore, stamp: trust_score_service_pb2.Stamp | None
+    name: str,
+    score: answer.TrustScore,
+    stamp: trust_score_service_pb2.Stamp | None,
+    freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
     """Return the trust score of the seller called `name`, with its stamp. What is None is not set, the stamp too."""
     return trust_score_service_pb2.TrustScore(
@@ -40,25 +63,29 @@ def score_message(
         override=score.override,
         standing=score.standing,
         stamp=stamp,
+        freshness=freshness,
     )
 
 
 def result_message(
-    name: str, outcome: answer.TrustScore | SellertrustError, stamp: trust_score_service_pb2.Stamp | None
+    name: str,
+    outcome: answer.TrustScore | SellertrustError,
+    stamp: trust_score_service_pb2.Stamp | None,
+    freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
     """Return one seller's outcome in a batch: the trust score, or why there is none."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
-    return result(seller=name, trust_score=score_message(name, outcome, stamp))
+    return result(seller=name, trust_score=score_message(name, outcome, stamp, freshness))
 
 
 def explanation_message(
-    name: str, explanation: answer.Explanation, stamp: answer.Stamp
+    name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
     """Return the trust score of the seller called `name` with the facts behind it."""
     response = trust_score_service_pb2.ExplainTrustScoreResponse(
-        trust_score=score_message(name, explanation.score, stamp_message(stamp)),
+        trust_score=score_message(name, explanation.score, stamp_message(stamp), freshness),
         baseline_points=explanation.baseline_points,
         reasons=[_reason_message(reason) for reason in explanation.reasons],
     )

@@ -36,6 +36,7 @@ from scoring.errors import (
     SequenceNotReached,
     ServerStopping,
     TooManyCalls,
+    TooStale,
     Unauthenticated,
     ViolationNotFound,
 )
@@ -63,6 +64,7 @@ CODES: dict[type[SellertrustError], int] = {
     ProposalNotFound: code_pb2.NOT_FOUND,
     ProposalClosed: code_pb2.FAILED_PRECONDITION,
     TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
+    TooStale: code_pb2.UNAVAILABLE,
     ServerStopping: code_pb2.UNAVAILABLE,
     CallerGone: code_pb2.CANCELLED,
     DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
@@ -89,7 +91,7 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable | AuditUnavailable):
+    if isinstance(error, LedgerUnavailable | AuditUnavailable | TooStale):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
     if isinstance(error, OccurTimeAhead | TooManyCalls):
         milliseconds = math.ceil(error.seconds * 1000)

@@ -40,6 +40,11 @@ class Scorer:
         """Return the digest of the policy."""
         return self._policy.digest
 
+    @property
+    def unknown_badge(self) -> str:
+        """Return the policy's badge of a seller of whom no answer is known."""
+        return self._policy.badges[None]
+
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:

@@ -151,6 +151,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
       "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
     """
+    ERROR_REASON_TOO_STALE: _ErrorReason.ValueType  # 25
+    """UNAVAILABLE: the ledger's database is away, and what is remembered of the seller is older than the request's
+    `max_staleness`, or nothing is. Retry after the RetryInfo's delay, or take an older answer. Metadata: `age_seconds`, of the
+    answer that there is; empty if there is none.
+    Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -282,6 +288,12 @@ its seller was erased, or what it was proposed upon has changed since. Make a ne
 `EXPIRED`, `WITHDRAWN`, `ERASED` or `OUTDATED`.
 Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
   "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
+"""
+ERROR_REASON_TOO_STALE: ErrorReason.ValueType  # 25
+"""UNAVAILABLE: the ledger's database is away, and what is remembered of the seller is older than the request's
+`max_staleness`, or nothing is. Retry after the RetryInfo's delay, or take an older answer. Metadata: `age_seconds`, of the
+answer that there is; empty if there is none.
+Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

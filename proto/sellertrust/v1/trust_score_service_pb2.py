@@ -22,44 +22,49 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sellertrust.v1 import entry_pb2 as sellertrust_dot_v1_dot_entry__pb2
 from sellertrust.v1 import errors_pb2 as sellertrust_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(sellertrust/v1/trust_score_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a\x1bsellertrust/v1/errors.proto\"\xc5\x01\n\x05Stamp\x12\x30\n\x0cobserve_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fledger_sequence\x18\x03 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\x15\n\rpolicy_digest\x18\x05 \x01(\t\x12\x14\n\x0c\x63ore_version\x18\x06 \x01(\t\"\x8f\x04\n\nTrustScore\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sellertrust.v1.ScoreState\x12\x13\n\x06points\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1d\n\x10points_if_upheld\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x18\n\x0btier_points\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\"\n\x04tier\x18\x06 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\r\n\x05\x62\x61\x64ge\x18\x07 \x01(\t\x12\x12\n\x05p_bad\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x0creason_codes\x18\t \x03(\t\x12\x19\n\x11\x63ounted_incidents\x18\n \x01(\x05\x12\x18\n\x10open_allegations\x18\x0b \x01(\x05\x12$\n\x05stamp\x18\x0c \x01(\x0b\x32\x15.sellertrust.v1.Stamp\x12\x10\n\x08override\x18\r \x01(\t\x12\x17\n\npoints_low\x18\x0e \x01(\x05H\x04\x88\x01\x01\x12\x18\n\x0bpoints_high\x18\x0f \x01(\x05H\x05\x88\x01\x01\x12\x15\n\x08standing\x18\x11 \x01(\x05H\x06\x88\x01\x01\x42\t\n\x07_pointsB\x13\n\x11_points_if_upheldB\x0e\n\x0c_tier_pointsB\x08\n\x06_p_badB\r\n\x0b_points_lowB\x0e\n\x0c_points_highB\x0b\n\t_standing\"{\n\x06Reason\x12\x13\n\x0breason_code\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x05\x12\x31\n\tincidents\x18\x03 \x03(\x0b\x32\x1e.sellertrust.v1.IncidentEffect\x12\x19\n\x11incidents_omitted\x18\x04 \x01(\x05\"\xd9\x01\n\x0eIncidentEffect\x12\x10\n\x08incident\x18\x01 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x03 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14points_if_overturned\x18\x05 \x01(\x05\x12\x0f\n\x07\x65ntries\x18\x06 \x03(\t\"r\n\x08ThinFile\x12\x16\n\x0esettled_orders\x18\x01 \x01(\x03\x12\x1d\n\x15settled_orders_needed\x18\x02 \x01(\x03\x12\x13\n\x0btenure_days\x18\x03 \x01(\x05\x12\x1a\n\x12tenure_days_needed\x18\x04 \x01(\x05\"\xa3\x01\n\x14GetTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\"H\n\x15GetTrustScoreResponse\x12/\n\x0btrust_score\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\"\xba\x01\n\x1a\x42\x61tchGetTrustScoresRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07sellers\x18\x02 \x03(\t\x12\x30\n\x0cobserve_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x05 \x01(\x03\"\xe7\x01\n\x1b\x42\x61tchGetTrustScoresResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32\x32.sellertrust.v1.BatchGetTrustScoresResponse.Result\x1a\x82\x01\n\x06Result\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x31\n\x0btrust_score\x18\x02 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScoreH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.sellertrust.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xa7\x01\n\x18\x45xplainTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\"\xd4\x01\n\x19\x45xplainTrustScoreResponse\x12/\n\x0btrust_score\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12\x1c\n\x0f\x62\x61seline_points\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\'\n\x07reasons\x18\x03 \x03(\x0b\x32\x16.sellertrust.v1.Reason\x12+\n\tthin_file\x18\x04 \x01(\x0b\x32\x18.sellertrust.v1.ThinFileB\x12\n\x10_baseline_points*r\n\nScoreState\x12\x1b\n\x17SCORE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_STATE_RATED\x10\x01\x12\x17\n\x13SCORE_STATE_UNRATED\x10\x02\x12\x17\n\x13SCORE_STATE_UNKNOWN\x10\x03\x32\xcb\x02\n\x11TrustScoreService\x12\\\n\rGetTrustScore\x12$.sellertrust.v1.GetTrustScoreRequest\x1a%.sellertrust.v1.GetTrustScoreResponse\x12n\n\x13\x42\x61tchGetTrustScores\x12*.sellertrust.v1.BatchGetTrustScoresRequest\x1a+.sellertrust.v1.BatchGetTrustScoresResponse\x12h\n\x11\x45xplainTrustScore\x12(.sellertrust.v1.ExplainTrustScoreRequest\x1a).sellertrust.v1.ExplainTrustScoreResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(sellertrust/v1/trust_score_service.proto\x12\x0esellertrust.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a\x1bsellertrust/v1/errors.proto\"\x92\x01\n\tFreshness\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.sellertrust.v1.FreshnessState\x12.\n\nas_of_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc5\x01\n\x05Stamp\x12\x30\n\x0cobserve_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fledger_sequence\x18\x03 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\x15\n\rpolicy_digest\x18\x05 \x01(\t\x12\x14\n\x0c\x63ore_version\x18\x06 \x01(\t\"\xbd\x04\n\nTrustScore\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sellertrust.v1.ScoreState\x12\x13\n\x06points\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1d\n\x10points_if_upheld\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x18\n\x0btier_points\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\"\n\x04tier\x18\x06 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\r\n\x05\x62\x61\x64ge\x18\x07 \x01(\t\x12\x12\n\x05p_bad\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x0creason_codes\x18\t \x03(\t\x12\x19\n\x11\x63ounted_incidents\x18\n \x01(\x05\x12\x18\n\x10open_allegations\x18\x0b \x01(\x05\x12$\n\x05stamp\x18\x0c \x01(\x0b\x32\x15.sellertrust.v1.Stamp\x12\x10\n\x08override\x18\r \x01(\t\x12\x17\n\npoints_low\x18\x0e \x01(\x05H\x04\x88\x01\x01\x12\x18\n\x0bpoints_high\x18\x0f \x01(\x05H\x05\x88\x01\x01\x12,\n\tfreshness\x18\x10 \x01(\x0b\x32\x19.sellertrust.v1.Freshness\x12\x15\n\x08standing\x18\x11 \x01(\x05H\x06\x88\x01\x01\x42\t\n\x07_pointsB\x13\n\x11_points_if_upheldB\x0e\n\x0c_tier_pointsB\x08\n\x06_p_badB\r\n\x0b_points_lowB\x0e\n\x0c_points_highB\x0b\n\t_standing\"{\n\x06Reason\x12\x13\n\x0breason_code\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x05\x12\x31\n\tincidents\x18\x03 \x03(\x0b\x32\x1e.sellertrust.v1.IncidentEffect\x12\x19\n\x11incidents_omitted\x18\x04 \x01(\x05\"\xd9\x01\n\x0eIncidentEffect\x12\x10\n\x08incident\x18\x01 \x01(\t\x12*\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x18.sellertrust.v1.Category\x12*\n\x08severity\x18\x03 \x01(\x0e\x32\x18.sellertrust.v1.Severity\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14points_if_overturned\x18\x05 \x01(\x05\x12\x0f\n\x07\x65ntries\x18\x06 \x03(\t\"r\n\x08ThinFile\x12\x16\n\x0esettled_orders\x18\x01 \x01(\x03\x12\x1d\n\x15settled_orders_needed\x18\x02 \x01(\x03\x12\x13\n\x0btenure_days\x18\x03 \x01(\x05\x12\x1a\n\x12tenure_days_needed\x18\x04 \x01(\x05\"\xd5\x01\n\x14GetTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x15GetTrustScoreResponse\x12/\n\x0btrust_score\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\"\xec\x01\n\x1a\x42\x61tchGetTrustScoresRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07sellers\x18\x02 \x03(\t\x12\x30\n\x0cobserve_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x05 \x01(\x03\x12\x30\n\rmax_staleness\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xe7\x01\n\x1b\x42\x61tchGetTrustScoresResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32\x32.sellertrust.v1.BatchGetTrustScoresResponse.Result\x1a\x82\x01\n\x06Result\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x31\n\x0btrust_score\x18\x02 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScoreH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.sellertrust.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xa7\x01\n\x18\x45xplainTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x30\n\x0cobserve_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nknown_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\"\xd4\x01\n\x19\x45xplainTrustScoreResponse\x12/\n\x0btrust_score\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12\x1c\n\x0f\x62\x61seline_points\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\'\n\x07reasons\x18\x03 \x03(\x0b\x32\x16.sellertrust.v1.Reason\x12+\n\tthin_file\x18\x04 \x01(\x0b\x32\x18.sellertrust.v1.ThinFileB\x12\n\x10_baseline_points*r\n\nScoreState\x12\x1b\n\x17SCORE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_STATE_RATED\x10\x01\x12\x17\n\x13SCORE_STATE_UNRATED\x10\x02\x12\x17\n\x13SCORE_STATE_UNKNOWN\x10\x03*\x84\x01\n\x0e\x46reshnessState\x12\x1f\n\x1b\x46RESHNESS_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46RESHNESS_STATE_FRESH\x10\x01\x12\x19\n\x15\x46RESHNESS_STATE_STALE\x10\x02\x12\x1b\n\x17\x46RESHNESS_STATE_UNKNOWN\x10\x03\x32\xcb\x02\n\x11TrustScoreService\x12\\\n\rGetTrustScore\x12$.sellertrust.v1.GetTrustScoreRequest\x1a%.sellertrust.v1.GetTrustScoreResponse\x12n\n\x13\x42\x61tchGetTrustScores\x12*.sellertrust.v1.BatchGetTrustScoresRequest\x1a+.sellertrust.v1.BatchGetTrustScoresResponse\x12h\n\x11\x45xplainTrustScore\x12(.sellertrust.v1.ExplainTrustScoreRequest\x1a).sellertrust.v1.ExplainTrustScoreResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.trust_score_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCORESTATE']._serialized_start=2389
-  _globals['_SCORESTATE']._serialized_end=2503
-  _globals['_STAMP']._serialized_start=151
-  _globals['_STAMP']._serialized_end=348
-  _globals['_TRUSTSCORE']._serialized_start=351
-  _globals['_TRUSTSCORE']._serialized_end=878
-  _globals['_REASON']._serialized_start=880
-  _globals['_REASON']._serialized_end=1003
-  _globals['_INCIDENTEFFECT']._serialized_start=1006
-  _globals['_INCIDENTEFFECT']._serialized_end=1223
-  _globals['_THINFILE']._serialized_start=1225
-  _globals['_THINFILE']._serialized_end=1339
-  _globals['_GETTRUSTSCOREREQUEST']._serialized_start=1342
-  _globals['_GETTRUSTSCOREREQUEST']._serialized_end=1505
-  _globals['_GETTRUSTSCORERESPONSE']._serialized_start=1507
-  _globals['_GETTRUSTSCORERESPONSE']._serialized_end=1579
-  _globals['_BATCHGETTRUSTSCORESREQUEST']._serialized_start=1582
-  _globals['_BATCHGETTRUSTSCORESREQUEST']._serialized_end=1768
-  _globals['_BATCHGETTRUSTSCORESRESPONSE']._serialized_start=1771
-  _globals['_BATCHGETTRUSTSCORESRESPONSE']._serialized_end=2002
-  _globals['_BATCHGETTRUSTSCORESRESPONSE_RESULT']._serialized_start=1872
-  _globals['_BATCHGETTRUSTSCORESRESPONSE_RESULT']._serialized_end=2002
-  _globals['_EXPLAINTRUSTSCOREREQUEST']._serialized_start=2005
-  _globals['_EXPLAINTRUSTSCOREREQUEST']._serialized_end=2172
-  _globals['_EXPLAINTRUSTSCORERESPONSE']._serialized_start=2175
-  _globals['_EXPLAINTRUSTSCORERESPONSE']._serialized_end=2387
-  _globals['_TRUSTSCORESERVICE']._serialized_start=2506
-  _globals['_TRUSTSCORESERVICE']._serialized_end=2837
+  _globals['_SCORESTATE']._serialized_start=2716
+  _globals['_SCORESTATE']._serialized_end=2830
+  _globals['_FRESHNESSSTATE']._serialized_start=2833
+  _globals['_FRESHNESSSTATE']._serialized_end=2965
+  _globals['_FRESHNESS']._serialized_start=183
+  _globals['_FRESHNESS']._serialized_end=329
+  _globals['_STAMP']._serialized_start=332
+  _globals['_STAMP']._serialized_end=529
+  _globals['_TRUSTSCORE']._serialized_start=532
+  _globals['_TRUSTSCORE']._serialized_end=1105
+  _globals['_REASON']._serialized_start=1107
+  _globals['_REASON']._serialized_end=1230
+  _globals['_INCIDENTEFFECT']._serialized_start=1233
+  _globals['_INCIDENTEFFECT']._serialized_end=1450
+  _globals['_THINFILE']._serialized_start=1452
+  _globals['_THINFILE']._serialized_end=1566
+  _globals['_GETTRUSTSCOREREQUEST']._serialized_start=1569
+  _globals['_GETTRUSTSCOREREQUEST']._serialized_end=1782
+  _globals['_GETTRUSTSCORERESPONSE']._serialized_start=1784
+  _globals['_GETTRUSTSCORERESPONSE']._serialized_end=1856
+  _globals['_BATCHGETTRUSTSCORESREQUEST']._serialized_start=1859
+  _globals['_BATCHGETTRUSTSCORESREQUEST']._serialized_end=2095
+  _globals['_BATCHGETTRUSTSCORESRESPONSE']._serialized_start=2098
+  _globals['_BATCHGETTRUSTSCORESRESPONSE']._serialized_end=2329
+  _globals['_BATCHGETTRUSTSCORESRESPONSE_RESULT']._serialized_start=2199
+  _globals['_BATCHGETTRUSTSCORESRESPONSE_RESULT']._serialized_end=2329
+  _globals['_EXPLAINTRUSTSCOREREQUEST']._serialized_start=2332
+  _globals['_EXPLAINTRUSTSCOREREQUEST']._serialized_end=2499
+  _globals['_EXPLAINTRUSTSCORERESPONSE']._serialized_start=2502
+  _globals['_EXPLAINTRUSTSCORERESPONSE']._serialized_end=2714
+  _globals['_TRUSTSCORESERVICE']._serialized_start=2968
+  _globals['_TRUSTSCORESERVICE']._serialized_end=3299
 # @@protoc_insertion_point(module_scope)

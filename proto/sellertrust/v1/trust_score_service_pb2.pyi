@@ -5,6 +5,7 @@ The trust score that follows from a seller's entries."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -35,7 +36,9 @@ class _ScoreStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreState
     SCORE_STATE_UNRATED: _ScoreState.ValueType  # 2
     """Too little history to rate. No points; the tier is TIER_UNRATED."""
     SCORE_STATE_UNKNOWN: _ScoreState.ValueType  # 3
-    """No answer can be given now (no model is served). No points, no tier. Not a statement about the seller."""
+    """No answer can be given now: no model is served, or the ledger's database is away and nothing is remembered of the seller,
+    which `freshness` says. No points, no tier. Not a statement about the seller.
+    """
 
 class ScoreState(_ScoreState, metaclass=_ScoreStateEnumTypeWrapper):
     """Whether there is a score."""
@@ -47,8 +50,76 @@ SCORE_STATE_RATED: ScoreState.ValueType  # 1
 SCORE_STATE_UNRATED: ScoreState.ValueType  # 2
 """Too little history to rate. No points; the tier is TIER_UNRATED."""
 SCORE_STATE_UNKNOWN: ScoreState.ValueType  # 3
-"""No answer can be given now (no model is served). No points, no tier. Not a statement about the seller."""
+"""No answer can be given now: no model is served, or the ledger's database is away and nothing is remembered of the seller,
+which `freshness` says. No points, no tier. Not a statement about the seller.
+"""
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
+
+class _FreshnessState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FreshnessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FreshnessState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FRESHNESS_STATE_UNSPECIFIED: _FreshnessState.ValueType  # 0
+    """Not stated."""
+    FRESHNESS_STATE_FRESH: _FreshnessState.ValueType  # 1
+    """It was read from the ledger for this call, or nothing that could change it was recorded by `as_of_time`, which lies no
+    further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default).
+    """
+    FRESHNESS_STATE_STALE: _FreshnessState.ValueType  # 2
+    """It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun."""
+    FRESHNESS_STATE_UNKNOWN: _FreshnessState.ValueType  # 3
+    """No answer is known now: the ledger's database is away, and no answer is remembered that is young enough."""
+
+class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
+    """How an answer stands to what the ledger holds by now."""
+
+FRESHNESS_STATE_UNSPECIFIED: FreshnessState.ValueType  # 0
+"""Not stated."""
+FRESHNESS_STATE_FRESH: FreshnessState.ValueType  # 1
+"""It was read from the ledger for this call, or nothing that could change it was recorded by `as_of_time`, which lies no
+further back than the server's SELLERTRUST_BOOK_FRESH_SECONDS (2 s by default).
+"""
+FRESHNESS_STATE_STALE: FreshnessState.ValueType  # 2
+"""It is the last known answer: something may have been recorded since `as_of_time`, `age` ago, or a day have begun."""
+FRESHNESS_STATE_UNKNOWN: FreshnessState.ValueType  # 3
+"""No answer is known now: the ledger's database is away, and no answer is remembered that is young enough."""
+Global___FreshnessState: _TypeAlias = FreshnessState  # noqa: Y015
+
+@_typing.final
+class Freshness(_message.Message):
+    """How far an answer reflects the ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    state: Global___FreshnessState.ValueType
+    """How it stands to what the ledger holds by now."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """What was recorded by this time is in the answer; where a `known_time` was asked for, that time. Not set if unknown."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """The time since `as_of_time`. Only if stale."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___FreshnessState.ValueType = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "as_of_time", b"as_of_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "as_of_time", b"as_of_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
 
 @_typing.final
 class Stamp(_message.Message):
@@ -121,6 +192,7 @@ class TrustScore(_message.Message):
     OVERRIDE_FIELD_NUMBER: _builtins.int
     POINTS_LOW_FIELD_NUMBER: _builtins.int
     POINTS_HIGH_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
@@ -167,6 +239,10 @@ class TrustScore(_message.Message):
     def stamp(self) -> Global___Stamp:
         """What the answer is made from."""
 
+    @_builtins.property
+    def freshness(self) -> Global___Freshness:
+        """How far the answer reflects the ledger. What is asked for again by the times of a stamp differs in this field alone."""
+
     def __init__(
         self,
         *,
@@ -185,11 +261,12 @@ class TrustScore(_message.Message):
         override: _builtins.str = ...,
         points_low: _builtins.int | None = ...,
         points_high: _builtins.int | None = ...,
+        freshness: Global___Freshness | None = ...,
         standing: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "freshness", b"freshness", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015
@@ -350,12 +427,15 @@ class GetTrustScoreRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MAX_STALENESS_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     at_least_sequence: _builtins.int
     """The read waits until the ledger holds this sequence, such as one that an append returned: at most until shortly
     before the call's deadline, or 10 s without one, then it fails with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`.
-    INVALID_ARGUMENT if negative, or if `known_time` excludes it. Default: 0, which does not wait.
+    INVALID_ARGUMENT if negative, or if `known_time` excludes it. UNAVAILABLE with `LEDGER_UNAVAILABLE`, at once, while the
+    ledger's database is away and the sequence lies beyond what is remembered. Default: 0, which does not wait: the answer may
+    lag what another server appended by a fraction of a second, as its `ledger_sequence` says.
     """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
@@ -365,6 +445,12 @@ class GetTrustScoreRequest(_message.Message):
     def known_time(self) -> _timestamp_pb2.Timestamp:
         """Only with what this ledger had recorded before this time. Not in the future. Default: now."""
 
+    @_builtins.property
+    def max_staleness(self) -> _duration_pb2.Duration:
+        """The largest age that the caller takes of an answer that is stale: a payout takes 0, which asks for a fresh one. Beyond
+        it the call fails with UNAVAILABLE and `TOO_STALE`. INVALID_ARGUMENT if negative. Default: any age.
+        """
+
     def __init__(
         self,
         *,
@@ -372,10 +458,11 @@ class GetTrustScoreRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
         at_least_sequence: _builtins.int = ...,
+        max_staleness: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "max_staleness", b"max_staleness", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "max_staleness", b"max_staleness", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +503,7 @@ class BatchGetTrustScoresRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MAX_STALENESS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`; every seller must be in it. Required."""
     at_least_sequence: _builtins.int
@@ -432,6 +520,10 @@ class BatchGetTrustScoresRequest(_message.Message):
     def known_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetTrustScoreRequest."""
 
+    @_builtins.property
+    def max_staleness(self) -> _duration_pb2.Duration:
+        """As in GetTrustScoreRequest, but that each seller whose answer is too old gets the error of its own."""
+
     def __init__(
         self,
         *,
@@ -440,10 +532,11 @@ class BatchGetTrustScoresRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
         at_least_sequence: _builtins.int = ...,
+        max_staleness: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "max_staleness", b"max_staleness", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "max_staleness", b"max_staleness", "observe_time", b"observe_time", "parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

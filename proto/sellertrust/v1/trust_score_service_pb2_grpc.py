@@ -31,8 +31,14 @@ class TrustScoreServiceStub(object):
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel):
@@ -64,8 +70,14 @@ class TrustScoreServiceServicer(object):
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     def GetTrustScore(self, request, context):
@@ -77,7 +89,8 @@ class TrustScoreServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTrustScores(self, request, context):
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger. A failure concerns its item alone.
+        """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
+        failure concerns its item alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,8 +135,14 @@ class TrustScoreService(object):
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     @staticmethod

@@ -32,8 +32,14 @@ class TrustScoreServiceStub:
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     @_typing.overload
@@ -45,7 +51,9 @@ class TrustScoreServiceStub:
     a model to score with, the call is OK and the state is SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]
-    """Returns many sellers' trust scores from one consistent snapshot of the ledger. A failure concerns its item alone."""
+    """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
+    failure concerns its item alone.
+    """
     ExplainTrustScore: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]
     """Returns one seller's trust score with the facts behind every point of it."""
 
@@ -56,8 +64,14 @@ class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,7 +80,9 @@ class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
     a model to score with, the call is OK and the state is SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]  # type: ignore[assignment]
-    """Returns many sellers' trust scores from one consistent snapshot of the ledger. A failure concerns its item alone."""
+    """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
+    failure concerns its item alone.
+    """
     ExplainTrustScore: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]  # type: ignore[assignment]
     """Returns one seller's trust score with the facts behind every point of it."""
 
@@ -76,8 +92,14 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
     Time travel: `observe_time` asks for the score of then, `known_time` with the knowledge of then. Both the same: the
     answer that was given then. `observe_time` alone: the answer of then, corrected by what is known today.
 
-    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether the ledger answers: NOT_SERVING if
-    it does not. The empty name is SERVING as long as the server takes calls.
+    A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
+    known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
+    away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
+    answers states `max_staleness`.
+
+    `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
+    neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
     """
 
     @_abc_1.abstractmethod
@@ -96,7 +118,9 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trust_score_service_pb2.BatchGetTrustScoresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trust_score_service_pb2.BatchGetTrustScoresResponse, _abc.Awaitable[_trust_score_service_pb2.BatchGetTrustScoresResponse]]:
-        """Returns many sellers' trust scores from one consistent snapshot of the ledger. A failure concerns its item alone."""
+        """Returns many sellers' trust scores from one consistent snapshot of the ledger; stale ones each have their own stamp. A
+        failure concerns its item alone.
+        """
 
     @_abc_1.abstractmethod
     def ExplainTrustScore(

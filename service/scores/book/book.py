@@ -6,10 +6,11 @@ What is asked for a stated time is not answered here, and nothing is kept that i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from scoring.answer import Stamp, TrustScore
-from scoring.errors import SellertrustError
+from scoring.enums import FreshnessState
+from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.time import DAY
 from scoring.version import CORE_VERSION
 from service.contract.resource_names import parse_seller, seller_name
@@ -21,7 +22,8 @@ from service.ledger.store import Ledger
 from service.scores.book import wire
 from service.scores.book.checking import Checker, Remembered
 from service.scores.book.flights import Flights
-from service.scores.book.follower import Follower, Watermark, mark_changes
+from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
+from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
 from service.scores.book.table import Answer, Table
 from service.scores.book.tally import Tally
 from service.scores.scorer import Scorer
@@ -30,11 +32,24 @@ CATCH_UP_SECONDS = 1.0
 """How long a batch waits until the watermark has come to what it must reflect; then it is computed whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call for now asks of an answer."""
+
+    sequence: int
+    """The sequence that it must reflect at least; 0: any."""
+    max_staleness: int | None
+    """The largest age that is taken of a stale one, in microseconds; None: any."""
+    cut: Callable[[], Cut]
+    """Gives the cut to compute at, which holds the sequence, and raises what it must."""
+
+
 class Book:
     """The answers of `sellers` sellers at most. Shared by threads; `start` begins to follow the ledger, `close` ends it.
 
-    An answer is given as long as the ledger was looked at in the last `fresh_seconds`. `moved` gets each sequence that the
-    follower sees, `report` what goes wrong.
+    An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
+    are given as stale up to an age of `stale_seconds`. `moved` gets each sequence that the follower sees, `report` what goes
+    wrong.
     """
 
     def __init__(
@@ -43,18 +58,23 @@ class Book:
         scorer: Scorer,
         sellers: int,
         fresh_seconds: float,
+        stale_seconds: float,
         moved: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._scorer = scorer
         self._fresh_seconds = fresh_seconds
+        self._stale_seconds = stale_seconds
         self._flights = Flights()
         self._midnight = 0
         self._appended = (0, 0)
         self._rest: tuple[tuple[int, int, str], bytes] = ((-1, 0, ""), b"")
+        self._fresh: tuple[Beat | None, bytes] = (None, b"")
         self.tally = Tally()
-        """Counts of `hit`, `miss`, `not_fresh` (misses since nobody knows whether answers still hold), `same`, `differed`."""
+        """Counts of answers by `hit`, `miss`, `stale`, `unknown`; of `lagging`, misses since the follower had fallen behind;
+        of hits that were recomputed by `same`, `differed`, `not_checked`.
+        """
         self.table = Table(sellers)
         """The answers."""
         self.follower = Follower(ledger, self.table, moved, report)
@@ -74,38 +94,52 @@ class Book:
         self.follower.close(seconds)
         self.checker.close(seconds)
 
-    def get(self, name: str, wanted: int, cut: Callable[[], Cut]) -> bytes:
-        """Return the GetTrustScoreResponse of a seller by its resource name, as of the sequence `wanted` at least.
+    def can_answer(self) -> bool:
+        """Return whether anybody can be answered without the ledger."""
+        return len(self.table) > 0 and self.follower.age() <= self._stale_seconds
 
-        `cut` gives the cut to compute at, which holds that sequence, and raises what it must. InvalidInput names `seller`;
-        SellerNotFound.
+    def get(self, name: str, asked: Asked) -> bytes:
+        """Return the GetTrustScoreResponse of a seller by its resource name.
+
+        InvalidInput names `seller`; SellerNotFound; TooStale; LedgerUnavailable if the database is away and the sequence
+        that is asked for lies beyond what is remembered.
         """
-        found = self._remembered(name, wanted)
+        found = self._remembered(name, asked.sequence)
         if found is not None:
             return found
-        if wanted and not self.follower.has(wanted):
-            life, at = self.table.life, cut()  # which may wait for long, so that nobody else is to wait for this call
-            return self._remembered(name, wanted) or self._computed(name, life, at)
-        with self._flights.turn(name) as is_first:
-            found = None if is_first else self._remembered(name, wanted)
-            return self._computed(name, self.table.life, cut()) if found is None else found
+        if not self.follower.is_away:
+            try:
+                return self._read(name, asked)
+            except LedgerUnavailable:
+                if not self._reaches(asked.sequence):
+                    raise
+        parse_seller(name, "seller")
+        self._require_reached(asked.sequence)
+        standing = self._standing(name)
+        require_young(standing, asked.max_staleness)
+        return wire.score_response(*self._without_ledger(name, standing))
 
-    def batch(
-        self, marketplace: str, sellers: Sequence[str], wanted: int, cut: Callable[[], Cut]
-    ) -> Mapping[str, bytes]:
-        """Return one result of a BatchGetTrustScoresResponse a seller, all as of one sequence, model, policy and day."""
-        if wanted and not self.follower.has(wanted):
-            cut()
-        life, appended = self._appended
-        needed = max(wanted, appended if life == self.table.life else 0)
-        found = None
-        if self._is_fresh() and (self.follower.has(needed) or self.follower.reach(needed, CATCH_UP_SECONDS)):
-            life, mark = self.table.life, self.follower.watermark
-            found = None if mark is None else self._batch_at(life, mark, marketplace, sellers)
-        if found is None:
-            self.tally.add("miss", len(sellers))
-            life = self.table.life
-            found, _ = self._compute_batch(life, marketplace, sellers, cut())
+    def batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
+        """Return one result of a BatchGetTrustScoresResponse a seller, all as of one sequence, model, policy and day.
+
+        Those that are stale have each their own. As `get` raises, but that TooStale is the result of its seller.
+        """
+        if not self.follower.is_away:
+            try:
+                return self._read_batch(marketplace, sellers, asked)
+            except LedgerUnavailable:
+                if not self._reaches(asked.sequence):
+                    raise
+        self._require_reached(asked.sequence)
+        found: dict[str, bytes] = {}
+        for seller in sellers:
+            name = seller_name(marketplace, seller)
+            standing = self._standing(name)
+            try:
+                require_young(standing, asked.max_staleness)
+                found[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
+            except SellertrustError as error:
+                found[seller] = wire.batch_result(result_message(name, error, None))
         return found
 
     def _hear(self, changes: Sequence[Change]) -> None:
@@ -117,14 +151,19 @@ class Book:
     def _is_fresh(self) -> bool:
         return self.follower.age() <= self._fresh_seconds
 
+    # --- from what is remembered -------------------------------------------------------------------------------------
+
     def _remembered(self, name: str, wanted: int) -> bytes | None:
         """Return the response from the book; None unless it has an answer that is known to be exact."""
-        mark = self.follower.watermark  # read before the answer: all marks up to it are in the table by then
+        mark, beat = (
+            self.follower.watermark,
+            self.follower.heartbeat,
+        )  # before the answer: all marks up to there are in it
         answer = self.table.get(name)
-        if mark is None or answer is None or not self._may_answer(answer):
+        if mark is None or beat is None or answer is None or not self._may_answer(answer):
             return None
         if not self._is_fresh():
-            self.tally.add("not_fresh")
+            self.tally.add("lagging", not self.follower.is_away)
             return None
         sequence, known_time = answer.at, answer.known_time
         if mark.sequence >= sequence:
@@ -140,8 +179,8 @@ class Book:
         if self.checker.is_free:
             cut = Cut(observe_time, known_time, sequence)
             self.checker.offer(Remembered(name, answer.body, answer.digest, cut))
-        rest = self._stamp_rest(sequence, known_time, answer.digest)
-        return wire.score_response(answer.body, wire.stamp_field(rest, observe_time))
+        stamp = wire.stamp_field(self._stamp_rest(sequence, known_time, answer.digest), observe_time)
+        return wire.score_response(answer.body, stamp + self._fresh_field(beat))
 
     def _may_answer(self, answer: Answer) -> bool:
         """Return whether an answer is of the model that answers, and lacks nothing that is known."""
@@ -162,8 +201,24 @@ class Book:
             self._midnight = observe_time // DAY * DAY
         return observe_time
 
-    def _computed(self, name: str, life: int, at: Cut) -> bytes:
-        """Compute an answer, keep it, and return the response. The table's `life` is that of before the cut."""
+    # --- from the ledger ---------------------------------------------------------------------------------------------
+
+    def _read(self, name: str, asked: Asked) -> bytes:
+        """Return the response of a seller whose answer must be computed, by whoever asks for it first."""
+        wanted = asked.sequence
+        if wanted and not self.follower.has(wanted):
+            begun = self._begin(asked)  # which may wait for long, so that nobody else is to wait for this call
+            return self._remembered(name, wanted) or self._computed(name, *begun)
+        with self._flights.turn(name) as is_first:
+            found = None if is_first else self._remembered(name, wanted)
+            return self._computed(name, *self._begin(asked)) if found is None else found
+
+    def _begin(self, asked: Asked) -> tuple[int, int, Cut]:
+        """Return the table's life, the present and the cut to compute at, in this order: neither is of after the cut."""
+        return self.table.life, self._ledger.now(), asked.cut()
+
+    def _computed(self, name: str, life: int, as_of: int, at: Cut) -> bytes:
+        """Compute an answer, keep it, and return the response."""
         marketplace, seller = parse_seller(name, "seller")
         at = replace(at, observe_time=self._not_before_midnight(at.observe_time))
         self.tally.add("miss")
@@ -171,11 +226,27 @@ class Book:
         if isinstance(outcome, SellertrustError):
             raise outcome
         body = self._keep(life, name, outcome, at, stamp)
-        rest = self._stamp_rest(at.sequence, at.known_time, stamp.model_digest)
-        return wire.score_response(body, wire.stamp_field(rest, at.observe_time))
+        return wire.score_response(body, self._fields(at, stamp, as_of))
+
+    def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
+        """Return results as of the watermark, or all computed where it lags."""
+        wanted = asked.sequence
+        if wanted and not self.follower.has(wanted):
+            asked.cut()
+        life, appended = self._appended
+        needed = max(wanted, appended if life == self.table.life else 0)
+        found = None
+        if self._is_fresh() and (self.follower.has(needed) or self.follower.reach(needed, CATCH_UP_SECONDS)):
+            life, beat, mark = self.table.life, self.follower.heartbeat, self.follower.watermark
+            found = None if mark is None or beat is None else self._batch_at(life, beat, mark, marketplace, sellers)
+        if found is None:
+            self.tally.add("miss", len(sellers))
+            life, as_of, cut = self._begin(asked)
+            found, _ = self._compute_batch(life, marketplace, sellers, cut, as_of)
+        return found
 
     def _batch_at(
-        self, life: int, mark: Watermark, marketplace: str, sellers: Sequence[str]
+        self, life: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
         """Return results as of the watermark; None if the model was swapped meanwhile, or records are ahead of the clock."""
         digest, names = self._scorer.champion.digest, [seller_name(marketplace, seller) for seller in sellers]
@@ -195,33 +266,33 @@ class Book:
         missing = [seller for seller in sellers if seller not in answers]
         found: dict[str, bytes] = {}
         if missing:
-            computed, made_by = self._compute_batch(life, marketplace, missing, cut)
+            computed, made_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
             if made_by != digest:
                 return None
             found.update(computed)
-        stamp = wire.stamp_field(self._stamp_rest(mark.sequence, mark.known_time, digest), observe_time)
+        fields = wire.stamp_field(self._stamp_rest(mark.sequence, mark.known_time, digest), observe_time)
+        fields += self._fresh_field(beat)
         for seller, answer in answers.items():
             answer.is_used = True
-            found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, stamp)
+            found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
         self.tally.add("hit", len(answers))
         self.tally.add("miss", len(missing))
         return found
 
     def _compute_batch(
-        self, life: int, marketplace: str, sellers: Sequence[str], cut: Cut
+        self, life: int, marketplace: str, sellers: Sequence[str], cut: Cut, as_of: int
     ) -> tuple[Mapping[str, bytes], str]:
         """Compute the results of a batch, keep what is a score, and return them with the digest of the model."""
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
         outcomes, stamp = self._scorer.scores(marketplace, sellers, cut)
-        rest = self._stamp_rest(cut.sequence, cut.known_time, stamp.model_digest)
-        field, message = wire.stamp_field(rest, cut.observe_time), stamp_message(stamp)
+        fields, message = self._fields(cut, stamp, as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
             if isinstance(outcome, SellertrustError):
                 found[seller] = wire.batch_result(result_message(name, outcome, message))
             else:
-                found[seller] = wire.batch_score(name, self._keep(life, name, outcome, cut, stamp), field)
+                found[seller] = wire.batch_score(name, self._keep(life, name, outcome, cut, stamp), fields)
         return found, stamp.model_digest
 
     def _keep(self, life: int, name: str, score: TrustScore, cut: Cut, stamp: Stamp) -> bytes:
@@ -235,6 +306,53 @@ class Book:
             self.table.store(name, answer, life)
         return body
 
+    # --- while the database is away ----------------------------------------------------------------------------------
+
+    def _reaches(self, wanted: int) -> bool:
+        """Return whether what is remembered reflects a sequence."""
+        return wanted == 0 or self.follower.has(wanted)
+
+    def _require_reached(self, wanted: int) -> None:
+        """Raise LedgerUnavailable for a sequence that nothing remembered reflects, at once."""
+        if not self._reaches(wanted):
+            mark = self.follower.watermark
+            raise LedgerUnavailable(
+                f"the ledger's database does not answer, and what is remembered ends at {mark.sequence if mark else 0}; ask"
+                " again, or without at_least_sequence"
+            )
+
+    def _standing(self, name: str) -> Standing | None:
+        """Return what stands of a seller without the ledger; None if nothing does that is young enough."""
+        answer = self.table.get(name)
+        if answer is None:
+            return None
+        answer.is_used = True
+        is_exact = self._may_answer(answer)
+        mark, beat = self.follower.watermark, self.follower.heartbeat
+        now = self._not_before_midnight(self._ledger.now() + 1)
+        standing = find_standing(answer, now, mark if is_exact else None, beat)
+        return standing if standing.age <= self._stale_seconds * 1e6 else None
+
+    def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
+        """Return the answer of a seller without the ledger, and its stamp and freshness."""
+        if standing is None:
+            self.tally.add("unknown")
+            body = unknown_body(name, self._scorer.unknown_badge)
+            return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
+        self.tally.add("stale")
+        cut = standing.cut
+        stamp = wire.stamp_field(self._stamp_rest(cut.sequence, cut.known_time, standing.digest), cut.observe_time)
+        freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
+        return standing.body, stamp + freshness
+
+    # --- stamps ------------------------------------------------------------------------------------------------------
+
+    def _fields(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
+        """Return the fields of stamp and freshness of an answer that was computed at a cut."""
+        rest = self._stamp_rest(cut.sequence, cut.known_time, stamp.model_digest)
+        freshness = wire.freshness_field(FreshnessState.FRESH, as_of)
+        return wire.stamp_field(rest, cut.observe_time) + freshness
+
     def _stamp_rest(self, sequence: int, known_time: int, digest: str) -> bytes:
         """Return the stamp without its observe time. The last one is kept, which most answers share."""
         key, rest = self._rest
@@ -244,6 +362,14 @@ class Book:
         rest = wire.stamp_rest(stamp)
         self._rest = ((sequence, known_time, digest), rest)
         return rest
+
+    def _fresh_field(self, beat: Beat) -> bytes:
+        """Return the freshness of what is remembered and exact. The last one is kept, which most answers share."""
+        known, field = self._fresh
+        if known is not beat:
+            field = wire.freshness_field(FreshnessState.FRESH, beat.time)
+            self._fresh = (beat, field)
+        return field
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, str] | None:
         """Return the answer of a seller at a cut, without its stamp, and the digest of the model; None if there is none."""

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 from scoring.enums import Kind
+from scoring.errors import LedgerUnavailable
 from scoring.time import SECOND
 from service.contract.resource_names import seller_name
 from service.ledger.changes import Change, Tip
@@ -26,8 +27,24 @@ FOR_ALL = frozenset({int(Kind.CLOCK)})
 """Kinds of entries that concern more than their seller."""
 
 
+SILENT_SECONDS = 2.0
+"""How long a look may go without an answer of the database until that counts as away."""
+
+
+class Beat(NamedTuple):
+    """When the last look began that came to its end, in microseconds: up to then the book reflects the ledger."""
+
+    steady: int
+    """By the steady clock."""
+    time: int
+    """By the ledger's clock."""
+
+
 class Followed(Protocol):
     """The part of a ledger that is followed."""
+
+    def now(self) -> int:
+        """Return the present in microseconds, without asking the database."""
 
     def tip(self) -> Tip:
         """Return the end of the ledger."""
@@ -74,8 +91,10 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
         self.watermark: Watermark | None = None
         """Up to where the table reflects the ledger; None until it was seen. Read it before the answer it is held against."""
-        self.heartbeat: int | None = None
-        """When the last look began that came to its end, by the steady clock, in microseconds; None before the first."""
+        self.heartbeat: Beat | None = None
+        """When the last look began that came to its end; None before the first."""
+        self._asked: int | None = None  # since when an answer of the database is waited for, by the steady clock
+        self._is_refused = False
         self.failures = self.restarts = 0
         """Looks that failed; ledgers that turned out to be another than the one followed."""
         self.problem = ""
@@ -99,7 +118,16 @@ class Follower:
     def age(self) -> float:
         """Return the seconds since the book reflected the ledger; infinite if it never did."""
         beat = self.heartbeat
-        return float("inf") if beat is None else (steady_clock() - beat) / SECOND
+        return float("inf") if beat is None else (steady_clock() - beat.steady) / SECOND
+
+    @property
+    def is_away(self) -> bool:
+        """Return whether the ledger's database is away: it refused the last look, or leaves this one without an answer.
+
+        A follower that lags, or fails of something else, does not mean that.
+        """
+        asked = self._asked
+        return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
 
     def reach(self, sequence: int, seconds: float) -> bool:
         """Wait at most `seconds` until the watermark has come to a sequence; return whether it has."""
@@ -114,7 +142,15 @@ class Follower:
 
     def look(self) -> None:
         """Take what is new in the ledger. As the ledger's methods raise; what was not taken is taken the next time."""
-        began = steady_clock()
+        self._asked = began = steady_clock()
+        try:
+            time = self._ledger.now()
+            self._look()
+            self.heartbeat = Beat(began, time)
+        finally:
+            self._asked = None
+
+    def _look(self) -> None:
         before, tip = self.watermark, self._ledger.tip()
         if before is None:
             self._restart(tip)
@@ -129,12 +165,12 @@ class Follower:
                 self._restart(self._ledger.tip())
             elif tip.sequence > before.sequence:
                 self._move(tip)
-        self.heartbeat = began
 
     def _take(self, after: int, last: int) -> None:
         """Mark whom the entries after a sequence, up to `last`, concern."""
         while after < last:
             page = self._ledger.changes(after, last, PAGE)
+            self._asked = steady_clock()
             if not page:
                 raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
             mark_changes(self._table, page)
@@ -160,9 +196,10 @@ class Follower:
             began = monotonic()
             try:
                 self.look()
-                self.problem = ""
+                self.problem, self._is_refused = "", False
             except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed)
                 self.failures += 1
+                self._is_refused = isinstance(error, LedgerUnavailable)
                 problem = f"{type(error).__name__}: {error}"
                 if problem != self.problem:
                     self.problem = problem

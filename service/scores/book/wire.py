@@ -1,15 +1,16 @@
-"""Answers on the wire: bytes that were made once are joined with a stamp, without a message being built.
+"""Answers on the wire: bytes that were made once are joined with stamp and freshness, without a message being built.
 
-Fields of a message may come in any order, so a stamp behind a finished TrustScore is the same message as one made whole.
+Fields of a message may come in any order, so that these behind a finished TrustScore are the same message as one made whole.
 """
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.answer import Stamp
+from scoring.enums import FreshnessState
 from scoring.time import SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.contract.scores import stamp_message
+from service.contract.scores import freshness_message, stamp_message
 
 
 def _tag(message: type[Message], field: str) -> bytes:
@@ -31,6 +32,7 @@ def varint(number: int) -> bytes:
 
 _RESULT = pb.BatchGetTrustScoresResponse.Result
 _STAMP, _OBSERVE_TIME = _tag(pb.TrustScore, "stamp"), _tag(pb.Stamp, "observe_time")
+_FRESHNESS = _tag(pb.TrustScore, "freshness")
 _SCORE, _RESULTS = _tag(pb.GetTrustScoreResponse, "trust_score"), _tag(pb.BatchGetTrustScoresResponse, "results")
 _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_score")
 
@@ -51,18 +53,24 @@ def stamp_field(rest: bytes, observe_time: int) -> bytes:
     )
 
 
-def score_response(body: bytes, stamp: bytes) -> bytes:
-    """Return a GetTrustScoreResponse of a TrustScore and the field of its stamp."""
-    return b"".join((_SCORE, varint(len(body) + len(stamp)), body, stamp))
+def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:
+    """Return the field of a TrustScore that says how far it reflects the ledger; times in microseconds."""
+    data = freshness_message(state, as_of_time, age).SerializeToString()
+    return b"".join((_FRESHNESS, varint(len(data)), data))
 
 
-def batch_score(name: str, body: bytes, stamp: bytes) -> bytes:
-    """Return one result of a BatchGetTrustScoresResponse, of a TrustScore and the field of its stamp."""
+def score_response(body: bytes, rest: bytes) -> bytes:
+    """Return a GetTrustScoreResponse of a TrustScore and the fields of stamp and freshness."""
+    return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
+
+
+def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
+    """Return one result of a BatchGetTrustScoresResponse, of a TrustScore and the fields of stamp and freshness."""
     seller = name.encode()
-    score = varint(len(body) + len(stamp))
-    size = len(seller) + len(score) + len(body) + len(stamp) + 2 + len(varint(len(seller)))
+    score = varint(len(body) + len(rest))
+    size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
     return b"".join(
-        (_RESULTS, varint(size), _RESULT_SELLER, varint(len(seller)), seller, _RESULT_SCORE, score, body, stamp)
+        (_RESULTS, varint(size), _RESULT_SELLER, varint(len(seller)), seller, _RESULT_SCORE, score, body, rest)
     )
 
 

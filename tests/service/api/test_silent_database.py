@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scoring.errors import LedgerUnavailable
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.ledger import database
 from service.ledger.schema import upgrade
 from service.ledger.store import Ledger
@@ -25,6 +26,7 @@ from tests.builders import MARKET as MARKET_OF_LEDGERS
 from tests.builders import violation
 from tests.databases import database as new_database
 from tests.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
+from tests.scoring.worlds import artifact
 from tests.servers import MARKET, identity, running_server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -111,7 +113,7 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
 def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
     tmp_path: Path, postgresql: HangingPostgresql, kind: str
 ) -> None:
-    with running_server(tmp_path, database_url=postgresql.urls[kind]) as running:
+    with running_server(tmp_path, database_url=postgresql.urls[kind], book_sellers=0) as running:
         with running.client(service_config={}) as client:
             client.append_entries(MARKET, [identity(f"i-{kind}", "s")])
             services = ("LedgerService", "TrustScoreService", "ReviewService")
@@ -131,6 +133,48 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
             assert client.get_trust_score(MARKET, "s", deadline_seconds=PATIENCE).seller
         assert running.lines("ledger does not answer")
         assert running.lines("ledger answers again")
+
+
+def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afterwards(
+    tmp_path: Path, postgresql: HangingPostgresql
+) -> None:
+    """Health says that scores are served; a write, and a sequence that nobody has seen, are refused; nobody is NOT_FOUND."""
+    settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
+    with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
+        append = [identity("i-known", "known"), identity("i-other", "other")]
+        last = client.append_entries(MARKET, append)[-1].sequence
+        before = client.get_trust_score(MARKET, "known")
+        assert before.freshness.state == score_pb.FRESHNESS_STATE_FRESH
+        book = running.server._book
+        assert book is not None
+        assert book.follower.reach(last, PATIENCE)
+        with postgresql.hanging():
+            wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
+            known = client.get_trust_score(MARKET, "known", at_least_sequence=last)
+            assert (known.points, known.tier) == (before.points, before.tier)
+            assert known.freshness.state == score_pb.FRESHNESS_STATE_STALE
+            assert known.freshness.age.ToTimedelta().total_seconds() > 2
+            for found in (client.get_trust_score(MARKET, name) for name in ("other", "nobody")):
+                assert found.state == score_pb.SCORE_STATE_UNKNOWN
+                assert found.freshness.state == score_pb.FRESHNESS_STATE_UNKNOWN
+            states = [r.trust_score.freshness.state for r in client.batch_get_trust_scores(MARKET, ["known", "nobody"])]
+            assert states == [score_pb.FRESHNESS_STATE_STALE, score_pb.FRESHNESS_STATE_UNKNOWN]
+            for asked, reason in (
+                ({"at_least_sequence": last + 1}, "LEDGER_UNAVAILABLE"),
+                ({"max_staleness": "fresh"}, "TOO_STALE"),
+            ):
+                with pytest.raises(SellertrustCallError) as caught:
+                    client.get_trust_score(MARKET, "known", **asked)
+                assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+                assert caught.value.retry_delay == 1
+            with pytest.raises(SellertrustCallError, match="LEDGER_UNAVAILABLE"):
+                client.append_entries(MARKET, [identity("late", "known")], deadline_seconds=PATIENCE)
+            wait_for(lambda: health_of(running.address, "LedgerService") == NOT_SERVING)
+            assert health_of(running.address, "ReviewService") == NOT_SERVING
+            assert health_of(running.address, "TrustScoreService") == SERVING
+        wait_for(lambda: client.get_trust_score(MARKET, "known").freshness.state == score_pb.FRESHNESS_STATE_FRESH)
+        wait_for(lambda: client.get_trust_score(MARKET, "other").state != score_pb.SCORE_STATE_UNKNOWN)
+        assert client.get_trust_score(MARKET, "known", max_staleness="fresh").points == before.points
 
 
 def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: HangingPostgresql) -> None:

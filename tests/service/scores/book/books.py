@@ -12,7 +12,7 @@ from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message, stamp_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.book import Book
+from service.scores.book.book import Asked, Book
 from service.scores.scorer import Scorer
 from tests.builders import MARKET, exposure, identity
 from tests.scoring.worlds import artifact, policy
@@ -25,10 +25,12 @@ EVER = 1e9
 class Opened:
     """A book, the ledger and the scorer it answers from."""
 
-    def __init__(self, ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER) -> None:
+    def __init__(
+        self, ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER, stale_seconds: float = EVER
+    ) -> None:
         self.ledger = ledger
         self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
-        self.book = Book(ledger, self.scorer, sellers, fresh_seconds)
+        self.book = Book(ledger, self.scorer, sellers, fresh_seconds, stale_seconds)
         self.book.follower.look()
 
     def get(self, seller: str, wanted: int = 0) -> TrustScore:
@@ -38,14 +40,15 @@ class Opened:
         self.require_replay(found)
         return found
 
-    def ask(self, seller: str, wanted: int = 0) -> TrustScore:
+    def ask(self, seller: str, wanted: int = 0, max_staleness: int | None = None) -> TrustScore:
         """The answer of one seller."""
         name = seller_name(MARKET, seller)
-        return GetTrustScoreResponse.FromString(self.book.get(name, wanted, self.ledger.cut)).trust_score
+        found = self.book.get(name, Asked(wanted, max_staleness, self.ledger.cut))
+        return GetTrustScoreResponse.FromString(found).trust_score
 
     def batch(self, sellers: Sequence[str], wanted: int = 0) -> list[TrustScore]:
         """The answers of those sellers who have one; all have one stamp, and replay."""
-        found = self.book.batch(MARKET, sellers, wanted, self.ledger.cut)
+        found = self.book.batch(MARKET, sellers, Asked(wanted, None, self.ledger.cut))
         results = BatchGetTrustScoresResponse.FromString(b"".join(found[seller] for seller in sellers)).results
         assert [result.seller for result in results] == [seller_name(MARKET, seller) for seller in sellers]
         scores = [result.trust_score for result in results if result.HasField("trust_score")]
@@ -57,7 +60,11 @@ class Opened:
 
     def require_replay(self, score: TrustScore) -> None:
         """Ask again by the times of an answer's stamp: the same bits, from the same sequence."""
-        assert self.at_stamp(score).SerializeToString(deterministic=True) == score.SerializeToString(deterministic=True)
+        answer = TrustScore.FromString(score.SerializeToString())
+        answer.ClearField("freshness")
+        assert self.at_stamp(score).SerializeToString(deterministic=True) == answer.SerializeToString(
+            deterministic=True
+        )
 
     def at_stamp(self, score: TrustScore) -> TrustScore:
         """The answer of the ledger, without the book, for the times of another answer's stamp."""
@@ -76,9 +83,9 @@ class Opened:
 
 
 @contextmanager
-def opened(ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER) -> Iterator[Opened]:
+def opened(ledger: Ledger, **options: float) -> Iterator[Opened]:
     """A book over a ledger, closed at the end."""
-    found = Opened(ledger, sellers, fresh_seconds)
+    found = Opened(ledger, **options)  # type: ignore[arg-type]
     try:
         yield found
     finally:

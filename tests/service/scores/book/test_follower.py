@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,9 @@ from scoring.enums import Harm, Source
 from scoring.errors import LedgerUnavailable
 from service.contract.resource_names import seller_name
 from service.ledger.changes import Change, Tip
+from service.ledger.clock import steady_clock
 from service.ledger.store import Ledger
-from service.scores.book.follower import Follower
+from service.scores.book.follower import Beat, Follower
 from service.scores.book.table import Answer, Table
 from tests.builders import MARKET, Clock, ago, identity
 from tests.databases import database
@@ -41,6 +41,9 @@ class Troubled:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.trouble: Callable[[str], None] = lambda method: None
+
+    def now(self) -> int:
+        return self.ledger.now()
 
     def tip(self) -> Tip:
         self.trouble("tip")
@@ -145,13 +148,14 @@ def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
     follower = Follower(troubled, table)
     follower.look()
     before = follower.heartbeat
-    seen: list[Any] = []
-    troubled.trouble = lambda method: seen.append(follower.heartbeat)
+    seen: list[tuple[Beat | None, int]] = []
+    troubled.trouble = lambda method: seen.append((follower.heartbeat, steady_clock()))
     follower.look()
-    assert set(seen) == {before}  # it counts once it has come to its end, and from when it began
-    assert follower.heartbeat is not None
+    after = follower.heartbeat
     assert before is not None
-    assert follower.heartbeat > before
+    assert after is not None
+    assert {beat for beat, _ in seen} == {before}  # it counts once it has come to its end, and from when it began
+    assert before.steady < after.steady <= min(time for _, time in seen)
 
 
 @pytest.mark.parametrize("more", [0, 3])

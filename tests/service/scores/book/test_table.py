@@ -93,6 +93,17 @@ def test_the_table_holds_so_many_and_lets_go_of_what_nobody_asked_for() -> None:
     assert [table.get(name) is not None for name in (ONE, TWO, THREE)] == [True, False, True]
 
 
+def test_what_is_known_of_a_seller_outlives_its_answer() -> None:
+    """An entry ended the answer, the answer gave way to others, and one that was begun before the entry comes late."""
+    table = begun(capacity=1)
+    table.store(ONE, answer(5), table.life)
+    table.mark([(ONE, 6)])
+    table.store(TWO, answer(6), table.life)
+    assert table.get(ONE) is None
+    table.store(ONE, answer(5), table.life)
+    assert not exact(table, ONE)
+
+
 NAMES = [f"marketplaces/m/sellers/{number}" for number in range(6)]
 STEPS = st.one_of(
     st.tuples(st.just("entry"), st.sampled_from(NAMES)),

@@ -1,0 +1,149 @@
+"""While the ledger is away: the last known answer with its age, to which its stamp replays, or that none is known."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import OverrideImposed
+from scoring.enums import Tier
+from scoring.errors import InvalidInput, LedgerUnavailable, TooStale
+from scoring.time import DAY, SECOND
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.ledger.store import Ledger
+from service.scores.book.book import Asked
+from tests.builders import MARKET, NOW, Clock, confirmed
+from tests.service.scores.book.books import Opened, known, opened
+
+HOUR = DAY // 24
+
+
+@contextmanager
+def away(url: str, clock: Clock, *entries: Entry, asked: tuple[str, ...] = ("a",), **options: Any) -> Iterator[Opened]:
+    """A book that knew the sellers `a` and `b`, and was asked for some, when its ledger went away; replays need another."""
+    ledger = Ledger.open(url, clock=clock)
+    ledger.append(MARKET, [*known("a"), *known("b"), *entries])
+    with opened(ledger, fresh_seconds=1e-9, **options) as over:
+        for seller in asked:
+            over.ask(seller)
+        lost(over)
+        with Ledger.open(url, clock=clock) as other:
+            over.scorer._ledger = over.ledger = other
+            yield over
+
+
+def lost(over: Opened) -> None:
+    """Its ledger goes away, and its follower has noticed."""
+    over.ledger.close()
+    over.book.follower.start()
+    until = time.monotonic() + 30
+    while not over.book.follower.is_away:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_known_seller_is_answered_with_age_and_anybody_else_by_unknown_never_by_not_found(
+    url: str, clock: Clock
+) -> None:
+    with away(url, clock) as over:
+        clock.now += 42 * SECOND
+        found = over.get("a")
+        assert found.state == pb.SCORE_STATE_RATED
+        assert found.freshness.state == pb.FRESHNESS_STATE_STALE
+        assert found.freshness.age.ToSeconds() == 42
+        assert found.freshness.as_of_time.ToMicroseconds() == NOW + 1
+        for seller in ("b", "nobody"):
+            unknown = over.ask(seller)
+            assert (unknown.state, unknown.badge) == (pb.SCORE_STATE_UNKNOWN, "unknown")
+            assert unknown.freshness == pb.Freshness(state=pb.FRESHNESS_STATE_UNKNOWN)
+            assert not unknown.HasField("stamp")
+        with pytest.raises(InvalidInput):
+            over.book.get("sellers/odd", Asked(0, None, over.ledger.cut))
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, None, over.ledger.cut)).values())
+        states = [r.trust_score.freshness.state for r in pb.BatchGetTrustScoresResponse.FromString(data).results]
+        assert states == [pb.FRESHNESS_STATE_STALE, pb.FRESHNESS_STATE_UNKNOWN]
+        assert over.hits() == 0
+
+
+def test_across_midnight_it_is_the_answer_of_the_day_before(url: str, clock: Clock) -> None:
+    with away(url, clock) as over:
+        clock.now = (NOW // DAY + 1) * DAY + HOUR
+        found = over.get("a")
+        assert found.stamp.observe_time.ToMicroseconds() == (NOW // DAY + 1) * DAY - 1
+        assert found.freshness.age.ToSeconds() == 13 * 3600
+
+
+def test_an_override_that_has_ended_since_is_shown_with_the_time_it_was_in_force(url: str, clock: Clock) -> None:
+    """Its age counts from its end at the latest, so that whoever asks for little does not get it."""
+    until = NOW + HOUR
+    override = Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
+    with away(url, clock, override) as over:
+        over.book.follower.heartbeat = over.book.follower.heartbeat._replace(time=until + HOUR)  # type: ignore[union-attr]
+        clock.now = until + HOUR
+        found = over.get("a")
+        assert (found.override, found.stamp.observe_time.ToMicroseconds()) == ("o", until - 1)
+        assert found.freshness.age.ToSeconds() == 3600
+        with pytest.raises(TooStale):
+            over.ask("a", max_staleness=HOUR - SECOND)
+
+
+def test_what_an_entry_has_ended_is_as_old_as_its_computation(url: str, clock: Clock) -> None:
+    ledger = Ledger.open(url, clock=clock)
+    ledger.append(MARKET, known("a"))
+    with opened(ledger) as over:
+        before = over.ask("a")
+        clock.now += HOUR
+        ledger.append(MARKET, [confirmed("v", "a")])
+        over.book.follower.look()
+        lost(over)
+        found = over.ask("a")
+        assert (found.points, found.stamp) == (before.points, before.stamp)
+        assert found.freshness.age.ToSeconds() == 3600
+
+
+def test_who_takes_no_old_answer_gets_an_error_that_says_how_old_it_is(url: str, clock: Clock) -> None:
+    with away(url, clock) as over:
+        clock.now += 10 * SECOND
+        assert over.ask("a", max_staleness=11 * SECOND).points
+        with pytest.raises(TooStale) as caught:
+            over.ask("a", max_staleness=9 * SECOND)
+        assert caught.value.metadata == {"age_seconds": "10"}
+        with pytest.raises(TooStale) as caught:
+            over.ask("b", max_staleness=DAY)
+        assert caught.value.metadata == {"age_seconds": ""}
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, 0, over.ledger.cut)).values())
+        results = pb.BatchGetTrustScoresResponse.FromString(data).results
+        assert [result.error.reason for result in results] == ["TOO_STALE"] * 2
+
+
+def test_a_sequence_that_nothing_remembered_reflects_is_refused_at_once(url: str, clock: Clock) -> None:
+    with away(url, clock) as over:
+        assert over.ask("a", wanted=4).points
+        with pytest.raises(LedgerUnavailable, match="ends at 4"):
+            over.ask("a", wanted=5)
+        with pytest.raises(LedgerUnavailable, match="ends at 4"):
+            over.batch(["a"], wanted=5)
+
+
+def test_beyond_the_stated_age_nothing_is_known_any_more(url: str, clock: Clock) -> None:
+    with away(url, clock, stale_seconds=60) as over:
+        clock.now += 59 * SECOND
+        assert over.ask("a").points
+        clock.now += 3 * SECOND
+        assert over.ask("a").state == pb.SCORE_STATE_UNKNOWN
+
+
+def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledger, clock: Clock) -> None:
+    """Then the answer is computed, and fresh."""
+    ledger.append(MARKET, known("a"))
+    with opened(ledger, fresh_seconds=1e-9) as over:
+        for _ in range(2):
+            clock.now += HOUR
+            found = over.get("a")
+            assert found.freshness == pb.Freshness(
+                state=pb.FRESHNESS_STATE_FRESH, as_of_time=found.freshness.as_of_time
+            )
+            assert found.freshness.as_of_time.ToMicroseconds() == clock.now
