@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
@@ -12,8 +13,7 @@ EVERY = frozenset({"*"})
 MAX_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One thing that a call asks for. One grant must cover it whole."""
 
     right: Right
@@ -50,16 +50,17 @@ class Grant:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether the grant gives what is asked for, whoever asks."""
+        """Whether it gives what is asked for, whoever asks."""
+        right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
-            asked.right in self.rights
-            and _holds(self.marketplaces, asked.marketplace or "*")
-            and _holds(self.sellers, asked.seller or "*")
-            and (asked.kind is None or _holds(self.kinds, asked.kind))
-            and (asked.source is None or _holds(self.sources, asked.source))
-            and (asked.notifier is None or _holds(self.notifiers, asked.notifier))
-            and (asked.action is None or _holds(self.actions, asked.action))
-            and (asked.entry_id is None or self._may_use(asked.entry_id))
+            right in self.rights
+            and _holds(self.marketplaces, marketplace or "*")
+            and _holds(self.sellers, seller or "*")
+            and (kind is None or _holds(self.kinds, kind))
+            and (source is None or _holds(self.sources, source))
+            and (notifier is None or _holds(self.notifiers, notifier))
+            and (action is None or _holds(self.actions, action))
+            and (entry_id is None or self._may_use(entry_id))
         )
 
     def _may_use(self, entry_id: str) -> bool:
@@ -100,10 +101,9 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
         raise ValueError("a call that asks for nothing")
     if not principals:
         return call[0]
-    held = [(who, grants.of(who.name)) for who in principals if who != LOCAL]
-    has_bound = any(who.is_bound for who in principals)
+    held = [(who, grants.of(who.name)) for who in principals if who is not LOCAL]
     for asked in call if held else ():
-        if asked.right in BOUND and not has_bound:
+        if asked.right in BOUND and not any(who.is_bound for who in principals):
             return asked
         for who, given in held:
             if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
@@ -119,7 +119,7 @@ def visible_sellers(
     """Return the sellers of a marketplace over which each principal is granted a right; `EVERY` for all of them."""
     visible = EVERY
     for who in principals:
-        if who == LOCAL:
+        if who is LOCAL:
             continue
         speaks = who.marketplaces is None or _holds(who.marketplaces, marketplace)
         own: frozenset[str] = frozenset().union(
@@ -136,4 +136,4 @@ def visible_sellers(
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
     """Return whether each principal is named by some grant: nobody else need hear what is wrong with a request."""
-    return bool(principals) and all(who == LOCAL or grants.of(who.name) for who in principals)
+    return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)

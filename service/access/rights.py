@@ -16,6 +16,8 @@ from scoring.errors import PermissionDenied
 class Right(Enum):
     """What a grant gives."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and sets of rights are asked at each call
+
     READ_SCORES = "read_scores"
     """Trust scores."""
     EXPLAIN = "explain"

@@ -13,7 +13,7 @@ gRPC serves.
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -265,6 +265,11 @@ class CallPool(ThreadPoolExecutor):
                     del self._receiving[number]
             self._turn_away([(call, Cause.LIMIT) for call in over])
             self._turn_away([(call, Cause.UNSENT) for _, call in unsent])
+
+
+def connection_of(context: grpc.ServicerContext) -> Mapping[bytes, list[bytes]]:
+    """Return what is known of a call's connection, as `auth_context` does, but without a copy at each call."""
+    return cygrpc.auth_context(context._rpc_event.call) or {}  # type: ignore[attr-defined]
 
 
 def _received(state: Any) -> Any:

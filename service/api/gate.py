@@ -7,7 +7,6 @@ is not granted. Headers by which a proxy forwards a certificate are never read.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import cast
 
 import grpc
 from google.protobuf.message import Message
@@ -20,6 +19,7 @@ from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
 from service.access.tokens import TokenRefused
+from service.api.call_pool import connection_of
 from service.api.turnstile import Turnstile, token_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
@@ -86,12 +86,12 @@ class Gate:
         """Return who calls. Unauthenticated if the call shows nobody, or anything that proves nobody."""
         if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
             return LOCAL_CALLER
-        properties = cast(Mapping[str, list[bytes]], context.auth_context())  # its stub says bytes
-        certificate = self._certificate(properties.get("x509_pem_cert"))
+        properties = connection_of(context)
+        certificate = self._certificate(properties.get(b"x509_pem_cert"))
         token = _bearer_token(context)
         found = [] if certificate is None else [certificate.principal]
         if token is not None:
-            if not self._is_mesh and properties.get("transport_security_type") != [b"ssl"]:
+            if not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
                 raise _unauthenticated("a token is taken over TLS alone")
             found.append(_token_principal(self._grants.rules, token, certificate))
         if not found:
@@ -104,7 +104,7 @@ class Gate:
         Returns the sellers of whom alone the answer may hold anything, for a request over many; None for all that it names.
         InvalidInput, to callers who are granted anything at all, if a name that says where is malformed.
         """
-        if self._grants is None or caller.principals == (LOCAL,):
+        if self._grants is None or caller is LOCAL_CALLER:
             return None
         row = METHODS[method]
         grants = self._grants.rules.grants
@@ -126,14 +126,14 @@ class Gate:
 
     def require_anything(self, caller: Caller, method: str) -> None:
         """Refuse a caller that is granted nothing at all, before it says what it asks for. PermissionDenied."""
-        if self._grants is None or caller.principals == (LOCAL,):
+        if self._grants is None or caller is LOCAL_CALLER:
             return
         if not is_granted_anything(caller.principals, self._grants.rules.grants):
             raise not_granted(METHODS[method].right)
 
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
         """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess."""
-        if self._grants is not None and caller.principals != (LOCAL,):
+        if self._grants is not None and caller is not LOCAL_CALLER:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
             if seconds > 0:
                 self.note_excess(caller, method, context, seconds)
@@ -143,7 +143,7 @@ class Gate:
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
     ) -> None:
         """Count entries against their caller's limits; TooManyCalls, with the time to wait, if they are in excess."""
-        if self._grants is not None and caller.principals != (LOCAL,):
+        if self._grants is not None and caller is not LOCAL_CALLER:
             limits = self._grants.rules.limits
             seconds = limits.take_entries(caller.names, call_class, count)
             if seconds > 0:  # a smaller batch may fit sooner; what was refused has been parsed, which is dear
