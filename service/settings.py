@@ -150,6 +150,10 @@ class Settings(BaseModel):
         default=None,
         description="Unix socket to listen on besides, by which this user may do everything; empty: none",
     )
+    reflection: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
+        default="auto",
+        description="Whether tools may ask what the contract holds: on, off, or auto: on loopback, without a mesh",
+    )
     audit_file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         default=None,
         description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",

@@ -81,8 +81,10 @@ certificate's subject alternative name, as in `openssl req -new ... -addext
 | `local` | whoever reaches a server on loopback without grants, or opens its Unix socket (`SELLERTRUST_SOCKET`, mode 0700) |
 
 A certificate's common name is never read, nor a header by which a proxy forwards a certificate. A certificate with two
-URIs, or with two DNS names and no URI, names nobody. Who shows a certificate and a token needs both granted.
-Health is open to all.
+URIs, or with two DNS names and no URI, names nobody. Who shows a certificate and a token needs both granted. Health is
+open to all, and so is reflection, by which tools such as grpcurl ask what the contract holds. That is on where this
+machine alone reaches the server (and no mesh brings others' calls), if its package is there (`pip install
+'sellertrust[reflection]'`); `SELLERTRUST_REFLECTION` turns it on elsewhere, or off.
 
 Client certificates are asked for with `SELLERTRUST_TLS_CLIENT_CA`; then every caller needs one, whether it shows a token
 besides or not. Without it tokens alone name callers. Behind a mesh that ends TLS, set `SELLERTRUST_MESH_TLS`: the server
@@ -191,8 +193,8 @@ queue), `write`, `model`, `stream`. A second's worth may come at once; a larger 
 else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by principal. A call that shows two principals, a
 certificate and a token, counts for each.
 
-Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held for
-up to a second, or until shortly before their deadline, and refused then.
+Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held
+for up to a second, or until shortly before their deadline, and refused then.
 
 ## Limits of a grant
 

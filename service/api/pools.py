@@ -26,6 +26,8 @@ class Pool(Enum):
     """Streams, each of which has a thread for as long as it is open."""
     HEALTH = "health"
     """Health, which takes microseconds, and for which no other class is waited for."""
+    REFLECTION = "reflection"
+    """Reflection, each stream of which has a thread for as long as it is open."""
 
 
 WRITE_THREADS = 2
@@ -33,6 +35,9 @@ WRITE_THREADS = 2
 
 HEALTH_THREADS = 2
 """Each health call takes microseconds, and no call of another class is in its way."""
+
+REFLECTION_THREADS = 2
+"""Tools of people ask what the contract holds, and nothing else waits for them."""
 
 MODEL_THREADS = 2
 """Whoever looks at models or promotes one waits for others who do, and holds up nobody else."""
@@ -57,6 +62,7 @@ RULES: Mapping[Pool, LineRules] = {
     Pool.MODEL: LineRules(32, TARGET_SECONDS),
     Pool.STREAM: LineRules(64, inf),
     Pool.HEALTH: LineRules(256, inf),
+    Pool.REFLECTION: LineRules(8, inf),
 }
 """How calls of each class wait. An append of 16 MB may be on its way for as long as the client waits for it."""
 
@@ -71,6 +77,7 @@ def threads_of(settings: Settings) -> dict[Pool, int]:
         Pool.MODEL: MODEL_THREADS,
         Pool.STREAM: settings.stream_threads + 1,  # one turns away what is too much
         Pool.HEALTH: HEALTH_THREADS,
+        Pool.REFLECTION: REFLECTION_THREADS,
     }
 
 

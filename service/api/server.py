@@ -43,6 +43,7 @@ from service.api.model_servicer import ModelServicer
 from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
 from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
+from service.api.reflection import add_reflection
 from service.api.review_servicer import ReviewServicer
 from service.api.stream_threads import Streams
 from service.api.tls_files import TlsFiles
@@ -153,6 +154,7 @@ class Server:
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
+        add_reflection(self._grpc, services, settings, self._pools[Pool.REFLECTION])
 
     def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
         settings = self.settings

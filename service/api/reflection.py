@@ -1,0 +1,49 @@
+"""Reflection: what the contract holds, for tools such as grpcurl, open to all where it is on.
+
+It shows the contract, which is public, and nothing of the ledger; it is on by default where this machine alone reaches the
+server. Its package is an extra, since servers elsewhere need none of it.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+
+from scoring.errors import ConfigurationWrong
+from service.api.call_records import Method
+from service.settings import Settings, is_loopback
+
+
+def add_reflection(server: grpc.Server, services: Iterable[str], settings: Settings, pool: ThreadPoolExecutor) -> None:
+    """Register the standard reflection service over `services`, by full name, and health, if the settings have it on.
+
+    ConfigurationWrong if it is asked for and its package is missing.
+    """
+    is_wanted = settings.reflection == "on"
+    if not is_wanted and (settings.reflection == "off" or settings.mesh_tls or not is_loopback(settings.address)):
+        return
+    try:
+        from grpc_reflection.v1alpha import reflection
+        from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+    except ModuleNotFoundError as error:
+        if is_wanted:
+            raise ConfigurationWrong(
+                f"SELLERTRUST_REFLECTION needs the package {error.name}; install it: pip install 'sellertrust[reflection]'"
+            ) from None
+        return
+    servicer = reflection.ReflectionServicer((*services, HEALTH, reflection.SERVICE_NAME))
+
+    def reflect(requests: Any, context: grpc.ServicerContext) -> Any:
+        return servicer.ServerReflectionInfo(requests, context)
+
+    # A stream holds a thread for as long as it is open, so the pool has to know that it is one.
+    name = f"{reflection.SERVICE_NAME.rpartition('.')[2]}/ServerReflectionInfo"
+    reflect.method = Method(  # type: ignore[attr-defined]
+        name, ServerReflectionRequest, takes_stream=True, gives_stream=True, call_class="reflection"
+    )
+    reflect.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    forms = ServerReflectionRequest.FromString, ServerReflectionResponse.SerializeToString
+    handler: Any = grpc.stream_stream_rpc_method_handler(reflect, *forms)
+    server.add_registered_method_handlers(reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})
