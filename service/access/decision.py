@@ -50,7 +50,7 @@ class Grant:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Whether it gives what is asked for, whoever asks."""
+        """Return whether it gives what is asked for, whoever asks."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
             right in self.rights
