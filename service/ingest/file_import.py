@@ -70,10 +70,10 @@ def import_files(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import every file of a mapping found below `data`.
+    """Import every file of a mapping found below `data`; return what became of all rows.
 
-    InvalidInput if one is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is imported
-    then.
+    InvalidInput if a file is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is
+    imported then. Rows that cannot be appended are rejected in the report, and hold nothing up.
 
     `journal`: folder of what an interrupted import must remember; None: it would begin anew. `dry_now`: append nothing,
     and check each entry by itself as of this time.
@@ -107,11 +107,10 @@ def import_entries(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import a file of the contract's entries, a JSON object a line, plain or in gzip.
+    """Import a file of the contract's entries, one JSON object a line, plain or in gzip.
 
-    InvalidInput if missing.
-
-    `journal` and `dry_now` as for `import_files`.
+    Returns what became of it. InvalidInput if there is no such file. `journal`: folder of what an interrupted import must
+    remember; None: it would begin anew. `dry_now`: append nothing, and check each entry by itself as of this time.
     """
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")
@@ -124,7 +123,10 @@ def import_entries(
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    """Import numbered rows by the rules of their files. A row that has its match already keeps it."""
+    """Append (line, row) pairs by the rules of their mapped files; return what became of them.
+
+    A row that has its match already keeps it.
+    """
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.attempt(file.path, Attempt(ledger)) as attempt:
@@ -133,7 +135,10 @@ def import_rows(
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
-    """Write the rejected rows as CSV: file, line, reason."""
+    """Write the rejected rows as CSV, with columns file, line and reason, for the owner alone.
+
+    An existing file is replaced.
+    """
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))

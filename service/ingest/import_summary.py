@@ -39,7 +39,7 @@ class Spans:
     """Hashes of the ids so far, if entries that rows state again are to be left out; None: all are counted."""
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Count entries."""
+        """Count entries by kind; those seen before are passed over if `seen` is kept."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:
@@ -59,7 +59,7 @@ class Spans:
                 span.last = happened
 
     def rows(self) -> list[dict[str, object]]:
-        """Return one row a kind, with times in RFC 3339."""
+        """Return a table row for each kind: entries, first and last occur time (RFC 3339)."""
         return [
             {
                 "kind": KINDS[kind].key,
@@ -72,7 +72,10 @@ class Spans:
 
     @property
     def doubt(self) -> str:
-        """Return why the times cannot be right; empty if they may be."""
+        """Return a sentence on why the times cannot be right; "" if they may be.
+
+        They cannot if many entries happened before 1990: the unit or form of times is wrong.
+        """
         if self.early <= MAX_EARLY * self.timed:
             return ""
         return (

@@ -16,17 +16,20 @@ _MAX_RUN = 1_000
 
 
 def append_messages(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
-    """Append a batch as AppendEntries does. InvalidInput and further errors as `entries_of` and `Ledger.append`."""
+    """Convert a batch of messages and append it, as the method AppendEntries does.
+
+    All or none. InvalidInput names every wrong field; further errors are those of `Ledger.append`.
+    """
     entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     # Report times are left only of entries that an import has brought, and which are on record.
     return ledger.append(marketplace, entries, imported=True)
 
 
 def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool) -> list[Entry]:
-    """Return entries as they were once stated: of those that this ledger listed without the defaults it showed.
+    """Return entries without the defaults that this ledger added when it listed them.
 
-    So they have the content that is on record, and are recognised. What another ledger listed is taken as it is, with its
-    report time if `keeps_report_time`.
+    So they have the content that is on record, and are recognised. Entries that this ledger did not list stay as they
+    are; they keep their report time only if `keeps_report_time`.
     """
     listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
     if not listed:

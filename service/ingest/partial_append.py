@@ -43,9 +43,10 @@ class AppendResult:
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
-    """Format what is wrong with a field of an entry for a file of rejects; `path` leads from the entry to the field.
+    """Format, for a file of rejects, what is wrong with a field of an entry.
 
-    Of the entry's id the kind of the entry is named too, since a row may give several, and the characters that no id has.
+    `path` leads from the entry to the field. For the entry's id, the kind of the entry is named too, since a row may give
+    several, and the characters that no id has.
     """
     field = field_name(path)
     if field != "entry_id":
@@ -64,12 +65,12 @@ def accept(
     rows: Sequence[int] | None = None,
     begun: int | None = None,
 ) -> AppendResult:
-    """Append a batch as an import does; what is refused does not hold up the rest.
+    """Append a batch as an import does: what is refused does not hold up the rest.
 
-    What was listed here is recognised.
+    Entries that this ledger once listed are recognised. Returns what was appended, and what was refused and why.
 
-    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` gets what is,
-    so that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
+    `position` is committed in the transaction of the entries if none is refused. Else `before_passing` gets what is, so
+    that it can be kept where it outlives a crash, and the position is committed after that. LedgerUnavailable: the
     position stands where it stood, and the same batch may be given again.
 
     `rows`: of which row each entry was made. What is about a violation whose report on the same row is refused is refused

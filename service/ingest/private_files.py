@@ -4,5 +4,8 @@ import os
 
 
 def owner_only_opener(path: str, flags: int) -> int:
-    """Open a file that its owner alone may read: the `opener` of `open`."""
+    """Open a file so that, if it is new, its owner alone may read and write it.
+
+    For the parameter `opener` of `open`; returns the descriptor.
+    """
     return os.open(path, flags, 0o600)

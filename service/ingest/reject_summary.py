@@ -64,9 +64,10 @@ class Group:
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
-    """Group rejects, (file, line, reason), by file and reason, the most frequent first; of like ones in their order.
+    """Group rejects, (file, line, reason), by file and like reason, the largest group first.
 
-    Reasons are the same if they differ in what they quote or number: 'x' is no date, 'y' is no date.
+    Each group has an example and a remedy. Reasons are alike if they differ in what they quote or number: 'x' is no date,
+    'y' is no date.
     """
     found: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for file, line, reason in rejects:

@@ -47,10 +47,11 @@ def with_matches(
     reject: Reject,
     unmatched: list[UnmatchedRow],
 ) -> Iterator[tuple[int, Row]]:
-    """Yield the rows with their match; those that find none are added to `unmatched`, and go on without.
+    """Yield (line, row) with the columns of the row's match; list rows without in `unmatched`.
 
-    A match that was made stands: what is on record of a row says whose it is, and whether that was verified, before any
-    identifier does. Else the row would become another entry under the same id once more is known of a seller.
+    Those go on without a seller; a row that cannot be read is given to `reject`. A match that was made stands: what is on
+    record of a row states whose it is, and whether that was verified, before any identifier does. Else the row would
+    become another entry under the same id once more is known of a seller.
     """
     attributes = {identifier.attribute for identifier in file.identifiers}
     index = IdentityIndex(ledger.identities(marketplace, ledger.cut()), attributes)

@@ -29,9 +29,10 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Import the files of a mapping, try again what waits in the queue, and write the queue anew.
+    """Import a mapping's files, try again the rows in the queue file, and write the queue anew.
 
-    `journal` as for `import_files`.
+    The queue holds the rows that found no seller. `journal`: as for `import_files`, the folder of what an interrupted
+    import must remember. Returns what became of all.
     """
     waiting = read_queue(queue, mapping)
     report = import_files(ledger, mapping, data, progress, journal)
@@ -46,9 +47,10 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Import the rows of a queue in which a person filled in a seller, and leaves the others in it.
+    """Import the queue's rows in which a person filled in a seller; leave the others there.
 
-    InvalidInput if there is no such file, ConfigurationWrong if it is no queue.
+    Imported rows are recorded beside the queue. InvalidInput if there is no such file, ConfigurationWrong if it is no
+    queue.
     """
     if not queue.is_file():
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
@@ -67,9 +69,9 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
 
 
 def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows of a queue; none if there is no file.
+    """Return the rows of a queue file; an empty list if there is no file.
 
-    ConfigurationWrong names the line that is none of a queue.
+    ConfigurationWrong names the line that is none of a queue, or if it cannot be read.
     """
     if not path.exists():
         return []

@@ -14,19 +14,20 @@ Form = Callable[[float], str]
 
 
 def short_percent(value: float) -> str:
-    """Write a share as a tick: "20 %", "2.5 %"."""
+    """Format a share as a tick of an axis: "20 %", "2.5 %"."""
     return f"{round(value * 100, 3):g} %"
 
 
 def plain(value: float) -> str:
-    """Write a quantity as a tick, with a true minus: "1,200", "0.25"."""
+    """Format a quantity as a tick of an axis, with a true minus: "1,200", "0.25"."""
     return f"{round(value, 6):,g}".replace("-", "−")
 
 
 def axis(values: Iterable[float | None], label: str, form: Form = plain, about: int = 5, zero: bool = False) -> Axis:
-    """Return an axis from and to round numbers that holds all values (at least one; None is passed over).
+    """Return an axis between round numbers that holds all values; None is passed over.
 
-    `about`: how many steps it has, roughly; `zero`: it holds zero too; `form`: writes the ticks.
+    There is at least one value. `about`: how many steps it has, roughly; `zero`: it holds zero too; `form`: formats the
+    ticks.
     """
     known = [value for value in values if value is not None] + ([0.0] if zero else [])
     low, high = min(known), max(known)
@@ -49,19 +50,22 @@ def shares(label: str) -> Axis:
 
 
 def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
-    """Return an axis of equal places for things with names, of which at most `most` are written."""
+    """Return an axis of equal places for named things, with `most` names at most as ticks.
+
+    At even steps, from the first one on.
+    """
     every = -(-len(labels) // most)
     ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
     return Axis(0.0, float(len(labels)), label, ticks)
 
 
 def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """Return a curve through points."""
+    """Return a line through the points (xs, ys), drawn on these axes in a style."""
     return Line(_path(xs, ys, x, y), style)
 
 
 def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """Return the area between two curves."""
+    """Return the filled area between two curves over the same xs, drawn on these axes."""
     back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
     return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
 
@@ -75,31 +79,46 @@ def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
 def dot(
     at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
 ) -> list[Mark]:
-    """Return a point; no mark where there is no value."""
+    """Return a list with the mark of a point; an empty list if `value` is None.
+
+    `at`, `value`: its place on x and y; `says`: the text shown when pointed at.
+    """
     return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
 
 
 def whisker(
     at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
 ) -> list[Mark]:
-    """Return an upright interval; no mark where an end of it is missing."""
+    """Return a list with the mark of an upright interval; an empty list if an end is None.
+
+    `at`: its place on x; `says`: the text shown when pointed at.
+    """
     if low is None or high is None:
         return []
     return [Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)]
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    """Return an upright bar from the axis's low end."""
+    """Return an upright bar from the low end of y to `value`, between `left` and `right` on x.
+
+    `says`: the text shown when pointed at.
+    """
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
 def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a line across the plot."""
+    """Return a horizontal line across the plot at `value` of y.
+
+    `says`: the text shown when pointed at.
+    """
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
 
 
 def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a line from the top of the plot to its bottom."""
+    """Return a vertical line across the plot at `value` of x.
+
+    `says`: the text shown when pointed at.
+    """
     return Rule(x.at(value), 0, x.at(value), 100, style, says)
 
 

@@ -16,22 +16,28 @@ class Num(str):
 
 
 def number(value: float | None, digits: int = 3) -> Num:
-    """Write a number: `number(0.81249)` is "0.812"; `number(-0.5, 1)` has a true minus."""
+    """Format a number with `digits` decimals; None is the unknown sign.
+
+    `number(0.81249)` is "0.812". With a true minus.
+    """
     return Num(UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", "−"))
 
 
 def signed(value: float | None, digits: int = 3) -> Num:
-    """Write a difference with its sign: "+0.012", "−0.004"."""
+    """Format a difference with its sign: "+0.012", "−0.004"; None is the unknown sign."""
     return Num(UNKNOWN if value is None else f"{value:+.{digits}f}".replace("-", "−"))
 
 
 def count(value: float | None) -> Num:
-    """Write a whole number, thousands apart: "12,345"."""
+    """Format a whole number, thousands apart: "12,345"; None is the unknown sign."""
     return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
 
 
 def percent(value: float | None) -> Num:
-    """Write a share in two or three figures: 0.0048 is "0.48 %", 0.123 is "12.3 %", 1 is "100 %"."""
+    """Format a share in per cent, in two or three figures.
+
+    0.0048 is "0.48 %", 0.123 is "12.3 %", 1 is "100 %"; None is the unknown sign.
+    """
     if value is None:
         return Num(UNKNOWN)
     hundred = abs(value) * 100
@@ -40,12 +46,15 @@ def percent(value: float | None) -> Num:
 
 
 def general(value: float | None) -> Num:
-    """Write any quantity in up to four figures: counts, shares, days."""
+    """Format any quantity in up to four figures: counts, shares, days; None is the unknown sign."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 
 def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
-    """Write an interval in words: "0.812 (0.790 to 0.834)"; `sign`: with a sign before each number."""
+    """Format an interval in words: "0.812 (0.790 to 0.834)"; the unknown sign without a value.
+
+    `interval`: a table of value, low and high; `sign`: a sign before each number.
+    """
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -54,7 +63,10 @@ def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
 
 
 def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
-    """Write an interval in two lines, for a narrow column; `sign`: with a sign before each number."""
+    """Format an interval in two lines, for a narrow column; the unknown sign without a value.
+
+    `interval`: a table of value, low and high; `sign`: a sign before each number.
+    """
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -63,7 +75,7 @@ def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
 
 
 def plural(amount: float, one: str, many: str | None = None) -> str:
-    """Write an amount with its noun: `plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows".
+    """Format an amount with its noun: `plural(1, "row")` is "1 row", with 2 it is "2 rows".
 
     `many` is the plural, the noun with an s by default.
     """
@@ -71,7 +83,10 @@ def plural(amount: float, one: str, many: str | None = None) -> str:
 
 
 def listed(names: list[str], most: int = 6) -> str:
-    """Write a list as a sentence has it: "a, b and c", and how many more beyond `most`; "none" if it is empty."""
+    """Join names as a sentence does: "a, b and c"; "none" if there are none.
+
+    Beyond `most` it states how many more there are.
+    """
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else "none"
@@ -91,5 +106,5 @@ MODELS = {
 
 
 def model_name(key: str) -> str:
-    """Return what the report calls a model of the evaluation."""
+    """Return the name of an evaluation's model as the report shows it."""
     return MODELS.get(key, key.replace("_", " "))

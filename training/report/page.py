@@ -27,10 +27,10 @@ def render(
     gates: Mapping[str, Json] | None,
     digest: str,
 ) -> str:
-    """Return the report as HTML.
+    """Return the report of a model as a whole page of HTML.
 
-    `manifest`, `evaluation`, `lineage`, `certificate`: an artifact's parts (parsed JSON); `gates`: those beside it,
-    None if not recorded; `digest`: of the artifact.
+    `manifest`, `evaluation`, `lineage`, `certificate`: an artifact's parts (parsed JSON); `gates`: those beside it, None
+    if not recorded; `digest`: of the artifact.
 
     What the parts do not hold (models of earlier releases hold less) is left out with a sentence that states why. Where
     an error of this program keeps something out, its place states that, and `ReportFault` warns of it. All texts are

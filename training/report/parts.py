@@ -149,7 +149,7 @@ class Axis:
     """(value, text) of each tick."""
 
     def at(self, value: float) -> float:
-        """Return the position of a value in per cent of the way from low to high, at least 0 and at most 100."""
+        """Return the position of a value in per cent of the axis from low to high, within 0 and 100."""
         span = self.high - self.low
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 

@@ -44,16 +44,19 @@ class Reading:
     """The artifact's digest."""
 
     def found(self, path: str) -> Json:
-        """Return a value of the evaluation by its path ("curves.roc"). Absent if it is missing, null or empty."""
+        """Return a value of the evaluation by its path, such as "curves.roc".
+
+        Absent if it is missing, null or empty.
+        """
         return _walk(self.evaluation, path, "evaluation.json")
 
     def traced(self, path: str) -> Json:
-        """Return a value of the lineage by its path. Absent if it is missing, null or empty."""
+        """Return a value of the lineage by its path; Absent if it is missing, null or empty."""
         return _walk(self.lineage, path, "lineage.json")
 
     @property
     def study(self) -> str:
-        """Return the study's name, as the manifest has it."""
+        """Return the study's name, as the manifest has it, else the lineage."""
         return str(self.manifest.get("study", self.lineage.get("study", "unnamed study")))
 
     @property

@@ -24,7 +24,10 @@ class RowRejected(ValueError):
 
 
 def cell(row: Row, column: str) -> str:
-    """Return the row's text in a column. RowRejected if there is no such column."""
+    """Return the row's text in a column, "" for an empty cell.
+
+    RowRejected if there is no such column.
+    """
     try:
         return row[column] or ""
     except KeyError:
@@ -60,7 +63,11 @@ _DAY = ":day"
 
 
 def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
-    """Return a text with holes, a constant, or a table (`_of_table`), as a function of the row."""
+    """Compile a value of a mapping into a function from a row to its text.
+
+    `data`: a constant, a text with `{COLUMN}` in it, or a table that states column, map, bands or the like; `where`: its
+    name in messages. ConfigurationWrong if it is none of these.
+    """
     if isinstance(data, bool | int | float):
         constant = _text(data)
         return lambda _: constant
@@ -184,7 +191,7 @@ _TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
 
 
 def number(text: str, field: str) -> Decimal:
-    """Return a finite number. RowRejected."""
+    """Parse a finite number. RowRejected, naming `field`, if it is none or has too many digits."""
     try:
         read = Decimal(text)
     except InvalidOperation:
@@ -198,7 +205,10 @@ MAX_DIGITS = 20
 
 
 def whole(value: Decimal) -> str:
-    """Return the nearest whole number, halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
+    """Round to the nearest whole number, halves to even, and return its text.
+
+    `whole(Decimal("58.9") * 100) == "5890"`.
+    """
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
@@ -207,7 +217,10 @@ def _text(constant: object) -> str:
 
 
 def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
-    """Return the conditions of a `when`, as functions of the row. ConfigurationWrong."""
+    """Compile the conditions of a `when` into functions from a row to true or false.
+
+    `data`: one condition or a list of them, each a table. ConfigurationWrong if it is not, or if a condition is unsound.
+    """
     conditions = [data] if isinstance(data, Mapping) else data
     if conditions and not are_tables(conditions):
         raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
@@ -310,5 +323,5 @@ _OPERATORS: Mapping[str, _Operator] = {
 
 
 def are_tables(data: object) -> bool:
-    """Return whether something read from TOML is a list of tables, and not an empty one."""
+    """Return whether a value read from TOML is a list of tables with at least one in it."""
     return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)

@@ -28,7 +28,10 @@ class Count:
         self.when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """Return what the row adds: a value to tell apart, or a number. RowRejected if it is none."""
+        """Return what one row adds to the count: a value, of which distinct ones count, or a number.
+
+        RowRejected if there is no such column, or a number is expected and none is there.
+        """
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text

@@ -36,15 +36,13 @@ class Dates:
 
     @property
     def are_plain(self) -> bool:
-        """Return whether RFC 3339 is all there is."""
+        """Return whether dates and times must be RFC 3339: no format and no offset is stated."""
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:
-        """Return the date or time in RFC 3339.
+        """Return a date or time of a stated format in RFC 3339.
 
-        ValueError if it has none of the forms.
-
-        `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
+        ValueError if it has none of the forms. `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
         """
         return text if self.are_plain else _canonical(self, text)
 
@@ -93,14 +91,17 @@ def _rfc(moment: datetime, offset: timezone | None) -> str:
 
 
 def add_days(text: str, days: int) -> str:
-    """Return a date or time in RFC 3339, so many days later: `add_days("2017-10-02", -1) == "2017-10-01"`. ValueError."""
+    """Return the date or time (RFC 3339) that lies `days` days later.
+
+    `add_days("2017-10-02", -1) == "2017-10-01"`. ValueError if the text is neither.
+    """
     if is_date(text):
         return format_day(parse_day(text) + days)
     return format_time(parse_time(text) + days * DAY)
 
 
 def day_text(text: str) -> str:
-    """Return the UTC day of a date or time in RFC 3339; the text itself if it is neither."""
+    """Return the UTC day of a date or time in RFC 3339, as text; else the text itself."""
     if is_date(text):
         return text
     try:

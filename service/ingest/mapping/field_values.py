@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
-    """Return what is read of a row; None if it cannot be."""
+    """Return `read(row)`; None if it raises RowRejected."""
     try:
         return read(row)
     except RowRejected:
@@ -23,11 +23,10 @@ Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
 def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """Return how a field is made of its text: its name, how the text is read, and its default.
+    """Return (field name, how its text is parsed, what makes its default) for a mapped field.
 
-    The default is what the field is without a text, or None.
-
-    RowRejected where the words of a required field are empty.
+    The parser is None where the text is taken as it is; the third makes the value without a text, or is None. RowRejected
+    where the words of a required field are empty.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":
@@ -45,7 +44,7 @@ def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
 
 
 def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
-    """Read a text by its reader. RowRejected names the field where the reader raises ValueError."""
+    """Return `reader(text)`; RowRejected, naming the field, where it raises ValueError."""
     try:
         return reader(text)
     except ValueError as error:
@@ -57,9 +56,10 @@ MOMENTS = ("occur_time", "report_time")
 
 
 def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
-    """Return the value of a field, in RFC 3339 if it is a date or time.
+    """Return a function of the row for a field's text, in RFC 3339 if it is a date or time.
 
-    Where a day is wanted, a time stands for its UTC day.
+    `shape`: of the field; where a day is wanted, a time is replaced by its UTC day. The function raises RowRejected for a
+    text of no known form.
     """
     if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
         return value

@@ -31,7 +31,10 @@ class Join:
     """The columns of the other file that are taken."""
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
-        """Return the columns taken, by key. ConfigurationWrong if the other file lacks a column."""
+        """Return the taken columns of the other file's rows, as a tuple by the row's key.
+
+        Of several rows with one key the last counts. ConfigurationWrong if the other file lacks a column.
+        """
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
@@ -40,7 +43,10 @@ class Join:
     def joined(
         self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
     ) -> Iterator[tuple[int, Row]]:
-        """Yield the rows with the columns taken; a column of their own stays."""
+        """Yield (line, row) with the taken columns added; a column that the row has itself stays.
+
+        Empty texts where the other file has no such key.
+        """
         nothing = ("",) * len(self.take)
         for line, row in rows:
             found = index.get(row.get(self.on, "").strip(), nothing)
@@ -48,7 +54,10 @@ class Join:
 
 
 def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
-    """Return the joins of a file. ConfigurationWrong."""
+    """Parse the joins of a mapped file; empty if it states none.
+
+    ConfigurationWrong if it is no list of tables, or a table lacks path, on or take, or has unknown parts.
+    """
     stated = file.get("join", [])
     if stated and not are_tables(stated):
         raise ConfigurationWrong(f"{where}.join must be a list of tables")

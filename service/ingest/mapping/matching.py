@@ -39,7 +39,7 @@ class Match(NamedTuple):
     """Whether by a verified identifier."""
 
     def columns(self) -> dict[str, str]:
-        """Return the match as columns of the row."""
+        """Return two columns to add to the row: its seller, and whether that is verified."""
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 
@@ -65,7 +65,10 @@ class Identifier:
 
 
 def normalise(identifier: str) -> str:
-    """Return the letters and digits of an identifier, in one case and width: `Lic. 12-AB/7` is `lic12ab7`."""
+    """Return an identifier's letters and digits alone, in one case and width.
+
+    `Lic. 12-AB/7` becomes `lic12ab7`.
+    """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
@@ -82,12 +85,18 @@ class IdentityIndex:
                     self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
 
     def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
-        """Return (seller, whether the identity was verified) of all who have a normalised identifier."""
+        """Return a list of (seller, whether its identity was verified) for a normalised identifier.
+
+        Empty if nobody has it.
+        """
         return self._found.get((attribute, identifier), [])
 
 
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
-    """Return whose a row is. RowRejected if the row lacks a column."""
+    """Find the seller of a row by the first identifier that somebody has.
+
+    Unmatched, with the reason, if nobody or several sellers have it. RowRejected if the row lacks a column.
+    """
     tried = []
     for identifier in identifiers:
         text = identifier.value(row).strip()
@@ -107,7 +116,10 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
 
 
 def identifiers_of(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
-    """Return the identifiers of `match`, in the order in which they are tried; none if there is no match."""
+    """Parse the identifiers of a mapping's `match`, in the order in which they are tried.
+
+    Empty if it has no `match`; ConfigurationWrong if it is malformed.
+    """
     if "match" not in data:
         return ()
     stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []

@@ -95,13 +95,13 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
-        """Return the file with those of its rules alone that need a row's seller."""
+        """Return the file with only those of its rules that need a row's seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
-        """Return the ids that rules which need the row's seller name: of their entries, then of what those are about.
+        """Return the ids that a row's rules give: of entries, then of violations these are about.
 
-        An id that cannot be read is empty; none at all: the row needs no seller.
+        Only of rules that need the row's seller. An id that cannot be read is ""; none at all: the row needs no seller.
         """
         numbered = {**row, "line": str(line)}
         entries: list[str] = []
@@ -113,7 +113,7 @@ class MappedFile:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Return the columns that the rules, the joins and the match read of a row, those that a join brings left out."""
+        """Return the columns that rules, joins and match read; not what joins or counts add."""
         asked = _Asked()
         for rule in self.rules:
             rule.ask(asked)
@@ -127,11 +127,11 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether a rule counts rows, so that every row of the file is needed."""
+        """Return whether entries depend on counting rows, so that every row of the file is needed."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
-        """Yield (line, entry or why there is none) of numbered rows, in order; counted exposure after the last."""
+        """Yield (line, entry or RowRejected) of numbered rows; those counted over rows come last."""
         for rule in self.rules:
             rule.forget()
         if self.so_far is not None:
@@ -179,10 +179,7 @@ class ForeignMapping:
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compile a mapping (a TOML file as a mapping).
-
-    ConfigurationWrong names each wrong rule and what is wrong with it.
-    """
+    """Compile a mapping, a TOML file's data. ConfigurationWrong names each part that is wrong."""
     marketplace = data.get("marketplace")
     if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
@@ -309,13 +306,14 @@ class Rule:
 
     @property
     def counts(self) -> bool:
-        """Return whether it counts rows, and gives its entries after the last one."""
+        """Return whether the rule counts over rows, and makes its entries after the last one."""
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
-        """Return the row's entry; None if the rule does not apply, or counts rows.
+        """Return the entry that the rule makes of a row.
 
-        RowRejected if a value cannot be read.
+        None if the rule does not apply to it, or counts rows: then the row is counted. RowRejected if a value cannot be
+        read.
         """
         if self.needs_match and SELLER not in row:
             return None
@@ -334,7 +332,7 @@ class Rule:
         return None
 
     def ask(self, row: "_Asked") -> None:
-        """Read all that the rule may read of a row."""
+        """Read every column that the rule may read of a row, so that the row can note which."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
             read_or_none(read, row)
         for count in self._counts.values():
@@ -342,13 +340,19 @@ class Rule:
                 read_or_none(reading, row)
 
     def rejected(self, row: Row, error: RowRejected) -> RowRejected:
-        """Return why there is no entry; of a violation's report with its id, so that nothing waits for it."""
+        """Return the error to report for a row without an entry.
+
+        For the report of a violation it holds the report's id, so that nothing waits for it.
+        """
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = (read_or_none(self._values["entry_id"], row) or "").strip() if is_report else ""
         return ReportRejected(str(error), name) if name else error
 
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
-        """Add the id of the row's entry to `entries`, and that of the violation it is about to `about`."""
+        """Append the id of the row's entry to `entries`, and of the violation it names to `about`.
+
+        Nothing if a condition of the rule fails already; an id that cannot be read is "".
+        """
         if any(read_or_none(test, row) is False for test in self._when):
             return  # what depends on the match is still open: it may apply, once there is one
         entries.append((read_or_none(self._values["entry_id"], row) or "").strip())
@@ -370,7 +374,7 @@ class Rule:
         self.forget()
 
     def forget(self) -> None:
-        """Begin counting anew."""
+        """Clear all counts of rows."""
         self._seen.clear()
         self._first_line.clear()
 

@@ -50,14 +50,17 @@ class Column:
         self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def read(self, row: Row) -> str:
-        """Return what was counted so far for this row."""
+        """Return, as text, what earlier rows add up to for this row: a number of values, or a sum."""
         key = self._by(row).strip()
         if self._distinct is not None:
             return str(len(self._seen.get(key, ())))
         return whole(self._total.get(key, Decimal(0)))
 
     def adds(self, row: Row) -> Added | None:
-        """Return what this row adds for later ones; None if it adds nothing."""
+        """Return what this row adds for later rows, as (key, text); None if it adds nothing.
+
+        RowRejected if its number cannot be read.
+        """
         key = self._among(row).strip()
         if not key or not all(test(row) for test in self._when):
             return None
@@ -68,7 +71,7 @@ class Column:
         return (key, text) if text else None
 
     def add(self, added: Added) -> None:
-        """Count what an earlier row adds."""
+        """Add what an earlier row adds, a (key, text) from `adds`, to the counts."""
         key, text = added
         if self._distinct is not None:
             self._seen[key].add(text)
@@ -77,12 +80,12 @@ class Column:
 
     @property
     def reads(self) -> tuple[Callable[[Row], object], ...]:
-        """Return all that is read of a row, one by one."""
+        """Return the functions by which the column reads a row, each for one text of it."""
         columns = [partial(cell, column=name) for name in (self._distinct, self._sum) if name is not None]
         return (self._by, self._among, *self._when, *columns)
 
     def forget(self) -> None:
-        """Begin counting anew."""
+        """Clear all counts of earlier rows."""
         self._seen.clear()
         self._total.clear()
 
@@ -116,10 +119,9 @@ class CountSoFar:
         self._waiting: list[tuple[Column, Added]] = []
 
     def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
-        """Return the new columns of a row; `below` is the next one of the file.
+        """Return the counted columns of a row, by name, and count the row for later ones.
 
-        RowRejected if its time cannot be read, or is out of order: before that of a row above it, or so late that the row
-        below it, which follows those above, would be before it. So one wrong date costs one row, and not all later ones.
+        RowRejected if its time cannot be read, or lies before that of a row before it; such a row is not counted.
         """
         moment = self._moment(row)
         if moment < self._latest:
@@ -144,7 +146,7 @@ class CountSoFar:
         return found
 
     def ask(self, row: Row) -> None:
-        """Read all that may be read of a row, to find out which columns that is."""
+        """Read every column that may be read of a row, so that the row can note which."""
         for read in (self._at, *(read for column in self.columns.values() for read in column.reads)):
             try:
                 read(row)
@@ -152,7 +154,7 @@ class CountSoFar:
                 continue
 
     def forget(self) -> None:
-        """Begin counting anew."""
+        """Clear all counts, and the time of the last row."""
         self._latest, self._line, self._waiting = -1, "", []
         for column in self.columns.values():
             column.forget()

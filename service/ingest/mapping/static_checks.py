@@ -15,20 +15,29 @@ _NEEDED = frozenset(["id", "text", "word", "time", "ids"])
 
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
-    """Refuse parts that are not among the known ones. ConfigurationWrong names them."""
+    """Refuse, by ConfigurationWrong, a table of a mapping with keys that are not `known`.
+
+    `kind`: of an entry, if the keys are its fields; `where`: the table's name in messages.
+    """
     if unknown := sorted(set(data) - known):
         place = f"field of kind {kind}" if kind else "part of a mapping"
         raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
 def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
-    """Return the required fields that a rule does not name. An identity's level is none where it is left out."""
+    """Return the names of the required fields that a rule does not state.
+
+    An identity's level may be left out: it is none then.
+    """
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
 def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
-    """Return what is wrong with the constants, and with the values of maps and bands, of a rule, in words."""
+    """Return a list of messages about constants of a rule that its fields refuse.
+
+    Values of maps and bands are checked, too; `where`: the rule's name in messages.
+    """
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):

@@ -40,7 +40,10 @@ class Attempt:
 
     @classmethod
     def resume(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
-        """Return the interrupted attempt at a file, read in this way, or a new one; `folder` keeps its rejects."""
+        """Return the interrupted attempt to import the same file in the same way, else a new one.
+
+        `raw`: the file, read for its digest and rewound; `how`: what else must be the same; `folder` keeps its rejects.
+        """
         attempt = cls(ledger)
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
         raw.seek(0)
@@ -71,7 +74,10 @@ class Attempt:
         return None
 
     def position(self, line: int) -> Position | None:
-        """Return where reading would go on, to be committed with the entries before it."""
+        """Return the position to be committed with the entries before `line`.
+
+        None if the attempt is not remembered.
+        """
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
@@ -85,13 +91,19 @@ class Attempt:
             self._kept = len(self.rejects)
 
     def end(self) -> None:
-        """Commit that the file is read to its end."""
+        """Write rejects that are not yet on disk, and record that the file is read to its end.
+
+        Nothing is recorded if the attempt is not remembered.
+        """
         self.keep()
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, READ))
 
     def finish(self) -> None:
-        """Commit that the whole import is through; what had to be remembered is not needed any more."""
+        """Record that the whole import is through, and delete its file of rejects.
+
+        Nothing happens if the attempt is not remembered.
+        """
         if self._path is not None:
             self._ledger.advance(Position(self._source, self._number, FINISHED))
             self._path.unlink(missing_ok=True)

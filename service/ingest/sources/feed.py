@@ -68,13 +68,17 @@ class Feed:
         self._stop = Event()
 
     def stop(self) -> None:
-        """Have `run` return once the batch at hand is committed. Callable from any thread and from a signal handler."""
+        """Make `run` return once the batch at hand is committed.
+
+        Callable from any thread and from a signal handler.
+        """
         self._stop.set()
 
     def run(self, *, once: bool = False, on_progress: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
-        """Read until stopped, with `once` until nothing more is there; `on_progress` gets the report after every batch.
+        """Append messages of the source until stopped, with `once` until nothing more is there.
 
-        LedgerUnavailable or SourceUnavailable once the patience is over; the next run goes on where this one was.
+        Returns what became of them; `on_progress` gets that after every batch. LedgerUnavailable or SourceUnavailable
+        once the patience is over; the next run goes on where this one was.
         """
         try:
             self._read(once, on_progress)

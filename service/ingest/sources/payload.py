@@ -12,11 +12,10 @@ from service.contract.resource_names import SELLER_FORM
 
 
 def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
-    """Return the entry in a payload.
+    """Parse a message's payload, protobuf or JSON, into an entry.
 
-    What begins with `{` is JSON: no field of the protobuf has a tag of that byte.
-
-    The seller is a name in `marketplace`, or a bare id. InvalidInput says what is wrong.
+    A payload that begins with `{` is JSON: no field of the protobuf has a tag of that byte. The seller is a name in
+    `marketplace`, or a bare id. InvalidInput states what is wrong.
     """
     if not payload:
         raise invalid("payload", "is empty; it must be an Entry as protobuf or JSON")
@@ -24,7 +23,10 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """Return the entry in a JSON object. InvalidInput says what is wrong."""
+    """Parse a JSON object into an entry; its seller is a name in `marketplace`, or a bare id.
+
+    InvalidInput states what is wrong.
+    """
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

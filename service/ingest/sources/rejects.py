@@ -30,7 +30,11 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Write those of the messages that have a reason, by index, and waits until the disk has them."""
+        """Write the messages that have a reason, by their index; wait until they are on disk.
+
+        Makes the file when the first one comes; nothing happens without reasons. ConfigurationWrong if it cannot be
+        written.
+        """
         if not reasons:
             return
         lines = [

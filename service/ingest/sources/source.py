@@ -31,16 +31,19 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     def partitions(self) -> Sequence[int]:
-        """Return the partitions that there are by now."""
+        """Return the numbers of the partitions that exist by now."""
 
     def seek(self, partition: int, position: int | None) -> None:
-        """Have reading of a partition begin at a position; None: with the first message that there is."""
+        """Set the position from which a partition is read; None: from the first message there is."""
 
     def poll(self, limit: int, seconds: float) -> Sequence[Message]:
-        """Return at most `limit` next messages, those of a partition in order; empty if none came within `seconds`."""
+        """Return the next messages, at most `limit`, those of a partition in order.
+
+        Empty if none came within `seconds`.
+        """
 
     def caught_up(self) -> bool:
-        """Return whether every partition was read to the end that it had when this was last looked at."""
+        """Return whether every partition is read up to the end that it had when last asked."""
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the connection to the source."""

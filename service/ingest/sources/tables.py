@@ -29,9 +29,9 @@ PARQUET_ROWS = 50_000
 
 
 def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) of a text, or of a text in gzip.
+    """Yield (number, line) of a text file, plain or in gzip by its name.
 
-    Where it cannot be read further, a reject says so, and it ends.
+    Where it cannot be read further, `reject` gets the reason, and it ends.
     """
     number = 0
     try:
@@ -42,9 +42,10 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a CSV, CSV.gz or Parquet file; none if it is no table, which reading its rows finds out.
+    """Return the column names of a CSV, CSV.gz or Parquet file.
 
-    Columns that are left out of the rows are not among them. ModuleNotFoundError without polars.
+    Columns that rows leave out are not among them; empty if it is no table, which reading its rows finds out.
+    ModuleNotFoundError without polars.
     """
     if path.suffix == ".parquet":
         import polars as pl
@@ -64,7 +65,11 @@ def columns_of(path: Path) -> list[str]:
 
 
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
-    """Yield (line, row by column) of a CSV or CSV.gz file; `names`: its columns, if its first line is a row already."""
+    """Yield (line, row by column) of a CSV or CSV.gz file.
+
+    `names`: its columns, if its first line is a row already. What is malformed is given to `reject`: a row, or all the
+    rest.
+    """
     # One byte that is no UTF-8 costs its row, not the file: it comes as a surrogate, which no proper text holds.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -99,10 +104,9 @@ def _ends(error: Exception) -> str:
 def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[int, int], None]) -> Rows:
     """Yield (number, row by column) of a Parquet file from row `start` on (the first is 1).
 
-    `on_progress` gets (row, of how many).
-
-    Values come as texts: dates and times as RFC 3339 (a time without a zone is UTC), what is null as empty. Columns of
-    lists, structures or bytes are left out. ModuleNotFoundError without polars.
+    `on_progress` gets (row, of how many). Values come as texts: dates and times as RFC 3339 (a time without a zone is
+    UTC), what is null as empty. Columns of lists, structures or bytes are left out. What cannot be read is given to
+    `reject`. ModuleNotFoundError without polars.
     """
     import polars as pl
 

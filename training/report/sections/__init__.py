@@ -134,9 +134,10 @@ PLANS = (
 
 
 def build(reading: Reading) -> list[Section]:
-    """Build every section; a part whose figures are not there is replaced by a sentence that says so.
+    """Build every section of the report, in order.
 
-    A part that an error of this program keeps out is listed apart from those, with a warning: tests take warnings for errors.
+    A part whose figures are not there is replaced by a sentence that states so. One that an error of this program keeps
+    out is listed apart from those, with a warning: tests take warnings for errors.
     """
     sections = [Section(p.key, p.title, p.lead, _side_by_side(_blocks(p, reading))) for p in PLANS]
     left_out = sum(len(block.parts) for section in sections for block in section.blocks if isinstance(block, Missing))

@@ -14,7 +14,10 @@ PARTS_OF_BRIER = ("reliability", "resolution")
 
 
 def reliability(r: Reading) -> list[Block]:
-    """Draw the observed rate against the predicted one, in ten groups of equal size."""
+    """Draw the observed rate against the predicted one, in ten groups of equal size.
+
+    With intervals. Absent if the evaluation lacks the figures.
+    """
     rows = r.found("reliability")
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
     y = axis(values, "observed", short_percent, zero=True)
@@ -78,7 +81,10 @@ def calibration_table(r: Reading) -> list[Block]:
 
 
 def grades(r: Reading) -> list[Block]:
-    """Tabulate each tier: how many sellers, how many bad ones, and whether that is what was predicted."""
+    """Tabulate the sellers of each tier, and whether predicted and observed rate agree.
+
+    Absent if the evaluation lacks the figures.
+    """
     rows = r.found("grades")
     cells: list[list[Cell]] = []
     off = []
@@ -115,7 +121,10 @@ def grades(r: Reading) -> list[Block]:
 
 
 def price(r: Reading) -> list[Block]:
-    """Show what it costs that more violations can never raise a score."""
+    """Show what the promises cost: AUC against a model without constraints.
+
+    Over all sellers, and by volume. Absent if the evaluation lacks the figures by volume.
+    """
     found: list[Block] = []
     auc = r.evaluation.get("auc") or {}
     rows = r.found("calibration_by_volume")

@@ -13,7 +13,7 @@ Json = Any
 
 
 def limits(r: Reading) -> list[Block]:
-    """State what the model is for, what it is not for, and what its own figures warn of."""
+    """List what the model is for, what it is not for, and what its own figures warn of."""
     intended = [
         "To give each seller of one marketplace points, a tier, a badge and measures that can be taken back, beside reasons"
         " that name ledger entries.",
@@ -80,7 +80,7 @@ def _thin(e: Any) -> str:
 
 
 def reproduce(r: Reading) -> list[Block]:
-    """List the commands that make this model again, bit for bit."""
+    """List the commands that make this model again, bit for bit, and the digests to compare."""
     lineage = r.lineage
     digest = lineage.get("ledger_digest")
     blocks: list[Block] = [
@@ -103,7 +103,7 @@ def reproduce(r: Reading) -> list[Block]:
 
 
 def glossary(_: Reading) -> list[Block]:
-    """Explain each term in two lines."""
+    """List the terms of the report, each explained in two lines."""
     return [Facts(GLOSSARY)]
 
 

@@ -28,7 +28,10 @@ MAX_POINTS = 48
 
 
 def lineage(r: Reading) -> list[Block]:
-    """List what the model was made from."""
+    """List study, ledger, seed, calibration and core version that the model was made from.
+
+    Absent if none of it is stated.
+    """
     names = (
         ("study", "study"),
         ("study digest", "study_digest"),
@@ -52,7 +55,7 @@ def lineage(r: Reading) -> list[Block]:
 
 
 def versions(r: Reading) -> list[Block]:
-    """List the libraries that trained the model."""
+    """List the libraries that trained the model, with their versions; Absent if not recorded."""
     libraries = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
     return [Facts([("libraries", libraries)], code=True)]
 
@@ -62,7 +65,10 @@ def _shown(value: Json) -> str:
 
 
 def definitions(r: Reading) -> list[Block]:
-    """List what counts as bad, over which exposure and window."""
+    """List what the study defines: bad, reference exposure, window, and who is eligible.
+
+    Absent if the lineage states none of it.
+    """
     d = r.traced("definition")
     rows: list[tuple[str, str]] = []
     if bad := d.get("bad"):
@@ -97,7 +103,10 @@ def definitions(r: Reading) -> list[Block]:
 
 
 def windows(r: Reading) -> list[Block]:
-    """Draw the observation points, performance windows, maturity and embargo."""
+    """Draw the observation points with their windows, maturity and embargo, over time.
+
+    The latest MAX_POINTS of them. Absent if the lineage states no points.
+    """
     points = [(p, "w-train") for p in r.traced("train")] + [(p, "w-test") for p in r.traced("test")]
     left_out = max(len(points) - MAX_POINTS, 0)
     points = points[left_out:]
@@ -171,7 +180,7 @@ def _calendar(first: date, last: date) -> Axis:
 
 
 def exclusions(r: Reading) -> list[Block]:
-    """Tabulate which rows were left out, and why."""
+    """Tabulate how many rows were left out, by reason; Absent if not recorded."""
     rows = r.traced("exclusions")
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -184,7 +193,10 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def indeterminates(r: Reading) -> list[Block]:
-    """Count the test rows whose outcome is not known, or whose seller left."""
+    """State in a sentence how many test rows have no known outcome, or have a seller that left.
+
+    Absent if the evaluation does not count them.
+    """
     test = r.found("test")
     if "indeterminate" not in test:
         raise Absent("evaluation.json of this model does not hold test.indeterminate")
@@ -201,7 +213,10 @@ def indeterminates(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
-    """Tabulate the checks that the data had to pass before anything was trained."""
+    """Tabulate the recorded checks of the data: result, number, threshold and text.
+
+    Absent if the evaluation has none.
+    """
     return [
         _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
     ]
@@ -234,7 +249,10 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 
 
 def labels(r: Reading) -> list[Block]:
-    """Show how late decisions come, and what that does to the labels."""
+    """List how late decisions come, how many are open, and how labels make up for that.
+
+    Absent if the evaluation lacks the figures.
+    """
     found = r.found("labels")
     delay = found["decision_delay"]
     days = [(key, name) for key, name in (
@@ -272,7 +290,10 @@ def _triangle(development: Json) -> list[Block]:
 
 
 def looks(r: Reading) -> list[Block]:
-    """List every look at a test window; each one spends a little of its independence."""
+    """Tabulate every earlier look at the test window.
+
+    Each one spends a little of its independence. A sentence if there was none; Absent if looks are not recorded.
+    """
     rows = r.evaluation.get("looks")
     if rows is None:
         raise Absent("evaluation.json of this model does not hold looks")

@@ -96,7 +96,10 @@ TRAIN = "sellertrust train STUDY.toml"
 
 
 def gates(r: Reading) -> list[Block]:
-    """Tabulate each gate with its number, its limit and its sentence: hard ones first, advisory ones apart."""
+    """Tabulate each gate with result, number, limit and sentence: hard ones first.
+
+    Absent if no gates are recorded.
+    """
     if not r.gates or not r.gates.get("gates"):
         raise Absent("no gates were recorded beside this model")
     found: list[Block] = []
@@ -120,7 +123,10 @@ def _gate(gate: Json) -> list[Cell]:
 
 
 def headline(r: Reading) -> list[Block]:
-    """Show the four figures by which the model is judged first, each with what it means."""
+    """Show the figures by which the model is judged first, as tiles, each with what it means.
+
+    AUC, AUC above logistic regression, AUC at equal volume, and predicted against observed.
+    """
     tiles = [_auc_tile(r)]
     logistic = (r.evaluation.get("difference") or {}).get("lightgbm-logistic")
     if logistic:
@@ -167,7 +173,10 @@ def _better(interval: Json, whom: str) -> str:
 
 
 def misses(predicted: float, observed: float) -> str:
-    """Return over- or underprediction in words: "predicts 3 % too high"."""
+    """Return in words how far the predicted rate is off: "predicts 3 % too high overall".
+
+    By the ratio of `predicted` to `observed`.
+    """
     if not observed:
         return "nobody turned out bad"
     off = predicted / observed - 1
@@ -177,7 +186,10 @@ def misses(predicted: float, observed: float) -> str:
 
 
 def baselines(r: Reading) -> list[Block]:
-    """Tabulate the figures of every model on the same test rows."""
+    """Tabulate AUC and further figures of every model on the same test rows.
+
+    Absent if the evaluation has no AUC.
+    """
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
     order = [name for name in MODELS if name in auc]
@@ -214,7 +226,10 @@ def baselines(r: Reading) -> list[Block]:
 
 
 def differences(r: Reading) -> list[Block]:
-    """Tabulate the paired differences between the candidate and each baseline."""
+    """Tabulate the candidate's figures less each baseline's, paired, with intervals.
+
+    Absent if the evaluation lacks the figures.
+    """
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
     delong = r.evaluation.get("delong") or {}
     paired = r.evaluation.get("paired") or {}
@@ -251,7 +266,7 @@ def _p_value(p: float | None) -> str:
 
 
 def sizes(r: Reading) -> list[Block]:
-    """Count the rows, sellers and bad rows on which all figures rest."""
+    """State in a sentence how many rows, bad rows and sellers all figures rest on."""
     train, test = r.found("train"), r.found("test")
     sellers = f", of {plural(train['sellers'], 'seller')}" if "sellers" in train else ""
     text = (
@@ -262,7 +277,10 @@ def sizes(r: Reading) -> list[Block]:
 
 
 def equal_volume(r: Reading) -> list[Block]:
-    """Tabulate every model over pairs of like window volume, and the candidate against each, paired."""
+    """Tabulate the AUC of every model over pairs of like window volume, and the differences.
+
+    The candidate against each, paired. Absent if there are no such pairs, or no figures.
+    """
     auc, pairs = r.found("equal_volume.auc"), r.found("equal_volume.difference")
     order = [name for name in dict.fromkeys([*MODELS, *auc]) if name in auc]
     if auc["lightgbm"]["value"] is None:

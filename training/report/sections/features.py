@@ -14,7 +14,10 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 
 
 def psi(r: Reading) -> list[Block]:
-    """Tabulate the drift of scores and features between training and test."""
+    """Tabulate the drift of score and features from training to test, largest first.
+
+    Absent if the evaluation lacks the figures.
+    """
     found = r.found("psi")
     score, features = found["score"], found["features"]
     moved = [row for row in features if _over(row)]
@@ -47,7 +50,10 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """Show that the model is monotone, and in which features."""
+    """Show what is proven: how many trees, in which features the score moves one way only.
+
+    Absent if the certificate states no directions.
+    """
     c = r.certificate
     directions = c.get("directions")
     if not directions:
@@ -83,7 +89,10 @@ def _directions(directions: dict[str, int]) -> Table:
 
 
 def responses(r: Reading) -> list[Block]:
-    """Draw the points by each feature, all others left at the baseline seller's."""
+    """Draw the baseline seller's points as each feature moves alone, strongest first.
+
+    Absent if the evaluation lacks the curves.
+    """
     found = r.found("response_curves")
     span = {id(row): max(row["points"]) - min(row["points"]) for row in found}
     moving = sorted((row for row in found if span[id(row)]), key=lambda row: -span[id(row)])
@@ -135,7 +144,10 @@ def _against(row: Json) -> bool:
 
 
 def reasons(r: Reading) -> list[Block]:
-    """Tabulate the reasons why points are not higher, the most frequent first."""
+    """Tabulate how many sellers of the test get each reason code, the most frequent first.
+
+    Absent if the evaluation lacks the figures.
+    """
     rows = sorted(r.found("reasons"), key=lambda row: -row["rows"])
     most = max(row["share"] for row in rows)
     first = rows[0]

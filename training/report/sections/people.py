@@ -23,7 +23,10 @@ MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
-    """Make a table for each way to part the sellers."""
+    """Tabulate AUC and rates of each segment: a table for each way to divide the sellers.
+
+    Absent if the evaluation lacks the figures.
+    """
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
     text = (
@@ -81,7 +84,10 @@ def _champion(r: Reading, key: str) -> Json:
 
 
 def migration(r: Reading) -> list[Block]:
-    """Tabulate how many sellers go from which tier to which."""
+    """Tabulate how many sellers move from which tier of the champion to which of the candidate.
+
+    Absent without a champion.
+    """
     found = _champion(r, "migration")
     tiers, matrix = [str(t) for t in found["tiers"]], found["matrix"]
     rows: list[list[Cell]] = []
@@ -101,7 +107,11 @@ def migration(r: Reading) -> list[Block]:
 
 
 def swap(r: Reading) -> list[Block]:
-    """Count who is let in and who is kept out if the model takes over, at the same share rejected."""
+    """Tabulate whom the candidate would accept and reject in place of the champion.
+
+    At the same share rejected: numbers and bad rates of both groups, and of those judged alike. Absent without a
+    champion.
+    """
     found = _champion(r, "swap")
     groups = (
         ("in", "let in: rejected by the champion only"),
@@ -129,7 +139,10 @@ def swap(r: Reading) -> list[Block]:
 
 
 def paired(r: Reading) -> list[Block]:
-    """Tabulate the figures of champion and candidate, paired."""
+    """Tabulate the candidate's figures less the champion's: AUC, log-loss, recall of loss.
+
+    With paired intervals; Absent without a champion.
+    """
     if not r.has_champion:
         raise Absent("there was no champion to compare with when this model was trained")
     rows: list[list[Cell]] = []
@@ -167,7 +180,10 @@ def _compared(interval: Json, sense: int) -> Chip:
 
 
 def impact(r: Reading) -> list[Block]:
-    """Tabulate how many sellers each tier holds, before and after."""
+    """Tabulate the sellers in each tier under candidate and champion, and the bad rate.
+
+    Absent if the evaluation lacks the figures.
+    """
     rows = r.found("impact")
     champion = any(row.get("champion_rows") is not None for row in rows)
     most = max(max(row["candidate_share"] or 0, row.get("champion_share") or 0) for row in rows)
@@ -206,7 +222,10 @@ def impact(r: Reading) -> list[Block]:
 
 
 def worst(r: Reading) -> list[Block]:
-    """Show the twenty worst misses with their ledger entries."""
+    """Show a card for each of the worst misses, with what was known and what came after.
+
+    Absent if the evaluation has none.
+    """
     rows = r.found("misses")
     cards = []
     for row in rows:

@@ -14,7 +14,7 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "l
 
 
 def style(name: str) -> str:
-    """Return how a model's curve is drawn; each has a dash of its own."""
+    """Return the name of the style in which a model's curve is drawn; each has its own dash."""
     return f"m-{name}" if name in DRAWN else "m-other"
 
 
@@ -26,7 +26,7 @@ def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
 
 
 def roc(r: Reading) -> list[Block]:
-    """Draw the ROC curves of all models."""
+    """Draw the ROC curves of all models; Absent if the evaluation has none."""
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
@@ -42,7 +42,10 @@ def roc(r: Reading) -> list[Block]:
 
 
 def ks(r: Reading) -> list[Block]:
-    """Draw the cumulative shares of good and bad by points."""
+    """Draw the shares of good and bad sellers at or below each number of points.
+
+    With the place where they are farthest apart. Absent if the evaluation lacks the figures.
+    """
     found = r.found("curves.ks")
     x, y = axis(found["x"], "points"), shares("share at or below")
     gaps = [bad - good for good, bad in zip(found["good"], found["bad"], strict=True)]
@@ -64,7 +67,10 @@ def _good_bad(shape: str) -> list[Key]:
 
 
 def lift(r: Reading) -> list[Block]:
-    """Draw the share of bad found, by the share of sellers looked at."""
+    """Draw the lift of each model by the share of sellers, worst first.
+
+    Models of earlier releases have the share of bad found in its place. Absent without the figures.
+    """
     found = r.found("curves.lift")
     own = found["lightgbm"]
     cumulative = max(own["y"]) <= 1.0 + 1e-9
@@ -96,7 +102,10 @@ def _at(c: Json, where: float) -> float:
 
 
 def distribution(r: Reading) -> list[Block]:
-    """Draw the points of good and of bad sellers."""
+    """Draw histograms of the points of good and of bad sellers.
+
+    Absent if the evaluation lacks the figures.
+    """
     found = r.found("score_distribution")
     edges, parts = found["edges"], {name: _share(found[name]) for name in ("good", "bad")}
     x = axis(edges, "points")
@@ -130,7 +139,10 @@ def _median(edges: list[float], part: list[float]) -> float:
 
 
 def wilson(bad: float, rows: float) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share. Worked: 5 of 100 gives 0.0215 to 0.1118."""
+    """Return (low, high), the 95 % Wilson interval of a share; 0 to 1 for no rows.
+
+    Worked: 5 of 100 gives 0.0215 to 0.1118.
+    """
     if not rows:
         return 0.0, 1.0
     z2 = ERRORS_95**2
@@ -141,7 +153,10 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 
 
 def months(r: Reading) -> list[Block]:
-    """Draw AUC and calibration by month, with intervals."""
+    """Draw AUC, and predicted and observed rate, by month, with intervals.
+
+    A sentence if there is one month only; Absent if the evaluation lacks the figures.
+    """
     rows = r.found("by_month")
     if len(rows) == 1:
         month = rows[0]["month"]
