@@ -9,7 +9,7 @@ import numpy as np
 from scoring.answer import Explanation, ThinFile, TrustScore
 from scoring.arrays import Floats, Ints
 from scoring.enums import ScoreState, Tier
-from scoring.features.columns import NOTHING_OMITTED, FactRow, Omitted, columns_of
+from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, columns_of, tabulate
 from scoring.features.facts import Facts, apply_changes, resolve
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
@@ -57,7 +57,7 @@ class SellerViews:
 
 
 def score(
-    rows: Sequence[FactRow],
+    rows: Sequence[FactRow] | FactTable,
     sellers: Sequence[str],
     observe_time: int,
     artifact: Artifact | None,
@@ -65,36 +65,38 @@ def score(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> list[TrustScore | None]:
-    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
+    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them, or a table of these.
 
     A score is None if nothing that stands is on record of the seller. `observe_time` is in microseconds. Without an artifact
     the state is UNKNOWN and there are no points. `check` is called between the parts of the work and may raise to end it.
     `omitted`: by seller, the open allegations that are not among the rows, which are only counted.
     """
     check()
+    table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
         # Sellers are independent of each other, so a large batch is answered in parts, in bounded memory.
-        halves = sellers[: len(sellers) // 2], sellers[len(sellers) // 2 :]
+        middle = len(sellers) // 2
         parts = [
-            score(_select_rows(rows, half), half, observe_time, artifact, policy, check, omitted) for half in halves
+            score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted)
+            for first, end in ((0, middle), (middle, len(sellers)))
         ]
         return [answer for part in parts for answer in part]
     if artifact is None:
-        columns = apply_changes(columns_of(rows, sellers))
-        facts = view_often(columns, [observe_time, observe_time]).facts
-        until = hold_until(columns, facts, observe_time).tolist()
+        columns = apply_changes(table.columns)
+        facts = view_often(columns, [observe_time, observe_time], table.sales).facts
+        until = hold_until(columns, facts, observe_time, table.sales).tolist()
         members = _group_by_seller(facts, len(sellers))
         unknown = [
             _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
         ]
         unknown = _apply_standing(unknown, facts, policy)
         return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)]
-    views = fold_views(rows, sellers, observe_time, artifact, policy)
+    views = fold_views(table, observe_time, artifact, policy)
     check()
     answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
     answers = _apply_standing(answers, views.facts, policy)
     counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
-    return [_apply_override(answer, views.facts, case, rows, policy) for case, answer in enumerate(counted)]
+    return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
 
 
 def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustScore | None:
@@ -148,15 +150,7 @@ def _apply_override(
     )
 
 
-def _select_rows(rows: Sequence[FactRow], sellers: Sequence[str]) -> list[FactRow]:
-    """Return the rows of some sellers, in their order."""
-    wanted = set(sellers)
-    return [row for row in rows if row.seller in wanted]
-
-
-def fold_views(
-    rows: Sequence[FactRow], sellers: Sequence[str], observe_time: int, artifact: Artifact, policy: Policy
-) -> SellerViews:
+def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: Policy) -> SellerViews:
     """Compute the model's input of every view of the sellers, with the facts and sums behind it.
 
     The views are: now, `policy.clear_days` past day-ends, and now with open allegations upheld; and both ends of the
@@ -164,13 +158,13 @@ def fold_views(
     """
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
-    columns = apply_changes(columns_of(rows, sellers))
-    views = view_often(columns, times)
-    n = len(sellers)
+    columns = apply_changes(table.columns)
+    views = view_often(columns, times, table.sales)
+    n, rows = columns.cases, table.rows
     sums = artifact.folder.fold_views(views)
     attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
     ends = with_ends(sums, views.facts, n, artifact.prior, artifact.folder)
-    until = hold_until(columns, views.facts, observe_time)
+    until = hold_until(columns, views.facts, observe_time, table.sales)
     return SellerViews(
         n, views.facts, sums, until, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS])
     )

@@ -22,6 +22,7 @@ from scoring.entries.kinds.conduct import IncidentChanged, ProductListed, Produc
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.entries.kinds.table import Fact
 from scoring.enums import Action, ControlReason, CorrectionKind, Harm, IncidentChange, Severity, Source, Tier
+from scoring.features.columns import tabulate
 from scoring.model.artifact import Artifact, load
 from scoring.score import explain, fold_views
 from scoring.time import DAY, parse_time
@@ -64,7 +65,7 @@ def answers(ledger: Ledger, artifact: Artifact) -> dict[str, Any]:
     policy = load_policy(load_settings({}))
     cut = ledger.cut(observe_time=OBSERVED)
     rows = ledger.fact_rows(MARKET, SELLERS, cut.sequence)
-    inputs = fold_views(rows, SELLERS, OBSERVED, artifact, policy).x[: len(SELLERS)].tolist()
+    inputs = fold_views(tabulate(rows, SELLERS), OBSERVED, artifact, policy).x[: len(SELLERS)].tolist()
     keys = [feature.key for feature in artifact.features]
     found = {}
     for seller, values in zip(SELLERS, inputs, strict=True):

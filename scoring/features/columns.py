@@ -4,8 +4,8 @@ The ledger's rows (a request), and the ledger's export (training), both become a
 dense codes by then, since the fold only asks whether two are equal.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import NEVER, Bools, Ints
+from scoring.enums import Kind
 
 
 class FactRow(NamedTuple):
@@ -184,3 +185,61 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     for r in rows:
         names |= dict.fromkeys(text for text in (r.incident, r.entry_id, r.target) if text is not None)
     return list(names)
+
+
+SaleRow = tuple[str, int, int, str, int, int, int]
+"""A statement of exposure: seller, report time, day, product category, revision, settled orders, service failures.
+
+The seller may be empty where all are of one.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FactTable:
+    """The entries of sellers as a score reads them. Exposure, most of what there is, may come as columns alone."""
+
+    rows: Sequence[FactRow]
+    """All entries but those of `sales`."""
+    columns: EntryColumns
+    """Of `rows`, one case a seller."""
+    sales: EntryColumns | None = None
+    """Exposure that stands, of which case, report time, day, product, revision, orders and failures are set; or None."""
+
+    def __len__(self) -> int:
+        return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
+
+    def part(self, first: int, end: int) -> "FactTable":
+        """Return the entries of the sellers from `first` on and before `end`, numbered from 0; rows keep their numbers."""
+        sales = self.sales and _part(self.sales, first, end)
+        return FactTable(self.rows, _part(self.columns, first, end), sales)
+
+
+def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[SaleRow] | None = None) -> FactTable:
+    """Return the entries of `sellers`, whose order is that of the cases; `sold`: exposure that is not among the rows."""
+    return FactTable(rows, columns_of(rows, sellers), None if sold is None else _columns_of_sales(sold, sellers))
+
+
+def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
+    """Return the entries of the cases from `first` on and before `end`, numbered from 0."""
+    places = np.flatnonzero((columns.case >= first) & (columns.case < end))
+    return columns.take(places).of_cases(columns.case[places] - first, end - first)
+
+
+def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> EntryColumns:
+    """Return statements of exposure as columns, one case a seller. Made column by column, without an object a row."""
+    nothing = np.zeros(len(sold), dtype=np.int64)
+    columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
+    if sold:
+        names, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
+        numbers = {"report_time": report_time, "day": day, "revision": revision, "orders": orders, "failures": failures}
+        columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
+        columns["product"] = _codes(categories, ()) if len(set(categories)) > 1 else nothing
+        columns["case"] = _codes(names, sellers) if len(sellers) > 1 else nothing
+    columns["kind"] = np.full(len(sold), int(Kind.EXPOSURE), dtype=np.int64)
+    return EntryColumns(**(columns | {"cases": len(sellers)}))  # type: ignore[arg-type]
+
+
+def _codes(texts: Sequence[str], known: Sequence[str]) -> Ints:
+    """Return codes of texts, equal where the texts are: those of `known` are their places, others follow."""
+    code_of = {text: code for code, text in enumerate(dict.fromkeys((*known, *texts)))}
+    return np.array([code_of[text] for text in texts], dtype=np.int64)

@@ -150,9 +150,17 @@ def resolve(
 
 
 def find_visible(
-    columns: EntryColumns, observe_time: Ints, *, reported_before: int | None = None, as_reported: bool = False
+    columns: EntryColumns,
+    observe_time: Ints,
+    *,
+    reported_before: int | None = None,
+    as_reported: bool = False,
+    sales: EntryColumns | None = None,
 ) -> Visible:
-    """Return what is visible of each case; parameters are those of `resolve`."""
+    """Return what is visible of each case; parameters are those of `resolve`.
+
+    `sales`: exposure that is not among the columns, and that no correction concerns.
+    """
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
     decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
@@ -170,7 +178,12 @@ def find_visible(
         moves = columns.take(settling & (kind == Kind.CORRECTION) & (columns.incident >= 0))
         reports = apply_moves(judged.reports, moves, changes, retracted(entries)) if len(moves.case) else judged.reports
         judged = judged._replace(reports=reports.with_incident(apply_regroupings(reports, changes)))
-    sold = columns.take((kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
+    if sales is None:
+        sold = columns.take((kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
+    else:
+        is_sold = sales.report_time < (observe_time[sales.case] if reported_before is None else reported_before)
+        is_sold &= sales.day < day[sales.case]
+        sold = sales if is_sold.all() else sales.take(is_sold)
     order = _highest_revisions(sold)
     return Visible(
         observe_day=day,

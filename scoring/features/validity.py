@@ -9,15 +9,16 @@ from scoring.features.facts import Facts, kind_mask
 from scoring.time import DAY
 
 _IS_SEEN_BY_TIME = kind_mask(
-    *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.EXPOSURE)
+    *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE)
 )
-"""The kinds of which an entry is visible from some observe time on; decisions are visible by knowledge, at every time."""
+"""Kinds of which an entry is visible from some time on, as exposure is; decisions are visible by knowledge, at every time."""
 
 
-def hold_until(columns: EntryColumns, facts: Facts, observe_time: int) -> Ints:
+def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: EntryColumns | None = None) -> Ints:
     """Return, by seller, the first time after `observe_time` at which its facts may be others, in microseconds.
 
     `columns`: entries of `apply_changes`, one case a seller. `facts`: those at `observe_time`, the sellers' cases first.
+    `sales`: exposure that is not among the columns.
     Between two midnights the facts depend on the time in three ways alone, so the result is the earliest of
 
     - the next UTC midnight, since ages are whole days, exposure counts from the day after, and day-ends are midnights;
@@ -29,11 +30,14 @@ def hold_until(columns: EntryColumns, facts: Facts, observe_time: int) -> Ints:
     (140,400 s) that was reported at 14:00 holds until 140,400.000001 s; without the inspection until 151,200 s, without
     both until the midnight of day 2 (172,800 s).
     """
-    until = np.minimum(facts.override_until[: columns.cases], (observe_time // DAY + 1) * DAY)
-    waiting = _IS_SEEN_BY_TIME[columns.kind]
-    is_exposure = columns.kind == Kind.EXPOSURE
-    seen_after = np.where(is_exposure, columns.report_time, np.maximum(columns.occur_time, columns.report_time))
-    waiting &= (seen_after >= observe_time) & (~is_exposure | (columns.day < observe_time // DAY))
-    if waiting.any():
-        np.minimum.at(until, columns.case[waiting], seen_after[waiting] + 1)
+    today = observe_time // DAY
+    until = np.minimum(facts.override_until[: columns.cases], (today + 1) * DAY)
+    seen_after = np.maximum(columns.occur_time, columns.report_time)
+    waits = (seen_after >= observe_time) & _IS_SEEN_BY_TIME[columns.kind]
+    if waits.any():
+        np.minimum.at(until, columns.case[waits], seen_after[waits] + 1)
+    sold = columns.take(columns.kind == Kind.EXPOSURE) if sales is None else sales
+    waits = (sold.report_time >= observe_time) & (sold.day < today)
+    if waits.any():
+        np.minimum.at(until, sold.case[waits], sold.report_time[waits] + 1)
     return until

@@ -69,17 +69,17 @@ def view_once(facts: Facts) -> Views:
     )
 
 
-def view_often(columns: EntryColumns, times: Sequence[int]) -> Views:
+def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns | None = None) -> Views:
     """Return the views of every seller from each of `times`, all by the knowledge of the first.
 
     `columns` are those of `apply_changes`, one case a seller. `times` in microseconds: the first is now, the others UTC
-    midnights before it or now again; in the last view open allegations count as upheld. To the last bit what `resolve`
-    gives of each view by itself.
+    midnights before it or now again; in the last view open allegations count as upheld. `sales` as in `find_visible`. To
+    the last bit what `resolve` gives of each view by itself.
     """
     now = np.full(columns.cases, times[0], dtype=np.int64)
     moments = np.array(times, dtype=np.int64)[:, None]
     day, last_day = moments // DAY, (moments - 1) // DAY  # of the view, and of what may have happened before it
-    visible = find_visible(columns, now, reported_before=times[0])
+    visible = find_visible(columns, now, reported_before=times[0], sales=sales)
     judged, sold = visible.judged, visible.sold
 
     violations, kept = sort_violations(judged.reports, judged.counts | judged.is_open)

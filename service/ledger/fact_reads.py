@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from scoring.features.columns import FactRow, Omitted
+from scoring.features.columns import FactRow, FactTable, Omitted
 from service.ledger import reading
 from service.ledger.database import Database
 from service.ledger.identities import STEP, StatedMatch, in_force, rows_between, stated_matches
@@ -50,6 +50,16 @@ class FactReads(Reads):
         """
         with self._reading(cut.sequence) as connection:
             return reading.facts_of_seller(connection, marketplace, seller, cut, limit)
+
+    def fact_table(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
+    ) -> tuple[FactTable, dict[str, Omitted]]:
+        """Return the entries of sellers up to the cut as a score reads them, and by seller what is left out.
+
+        Of one seller at most `limit` allegations are read, as by `facts_of_seller`; of several all are.
+        """
+        with self._reading(cut.sequence) as connection:
+            return reading.fact_table(connection, marketplace, sellers, cut, limit)
 
     def settled_values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
         """Return the stated value of each exposure entry of a seller in a currency, by entry id, as of the cut."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from scoring.arrays import NEVER
 from scoring.entries.entry import entry_from_content
 from scoring.enums import Kind, Source, Status
-from scoring.features.columns import FactRow, Omitted
+from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.expressions import Texts, among, member, of_kind, only
 from service.ledger.records import Cut, RecordedEntry, ViolationView
 from service.ledger.resolving import REPORT, resolve
@@ -51,6 +51,14 @@ _SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("
 _FACTS = union_all(
     *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, EXPOSED, ALLEGED)),
 )
+_REST = union_all(
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, ALLEGED)),
+)
+_SALE_COLUMNS = (
+    *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
+)
+_SALES = select(_E.seller, *_SALE_COLUMNS).where(*_OF_SELLERS, text(EXPOSED))
+_SALES_OF_SELLER = select(literal_column("''"), *_SALE_COLUMNS).where(*_OF_SELLER, text(EXPOSED))
 _NUMBERS = union_all(
     *(
         select(_E.seller, func.count(), literal_column(number))
@@ -66,6 +74,10 @@ _ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
 _GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
 _FACTS_OF_SELLER = union_all(
     *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, EXPOSED)),
+    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
+)
+_REST_OF_SELLER = union_all(
+    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND)),
     select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
 )
 _GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
@@ -157,6 +169,39 @@ def settled_values(
     """
     found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": sequence})
     return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
+
+
+def fact_table(
+    connection: Connection, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
+) -> tuple[FactTable, dict[str, Omitted]]:
+    """Return the sellers' facts up to the cut as a score reads them, and by seller what is omitted.
+
+    Of one seller only the `limit` gravest allegations are read, as in `facts_of_seller`; of several all are. Exposure is
+    read apart, since no correction concerns it: it is stated again.
+    """
+    values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
+    if len(sellers) == 1:
+        values |= {"seller": sellers[0], "observe_time": cut.observe_time}
+        rows = _fact_rows(connection.execute(_REST_OF_SELLER, values | {"limit": limit + 1}))
+        if len(rows) > limit and sum(map(_alleges, rows)) > limit:
+            rows, omitted = facts_of_seller(connection, marketplace, sellers[0], cut, limit)
+            return tabulate(rows, sellers), {sellers[0]: omitted}
+        sold = _sale_rows(connection, _SALES_OF_SELLER, values)
+    else:
+        values |= {"sellers": sellers}
+        rows = _fact_rows(connection.execute(_REST, values))
+        sold = _sale_rows(connection, _SALES, values)
+    return tabulate(rows, sellers, sold), {}
+
+
+def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+    """Return the rows as the driver gives them: to make an object of each would take longer than to read them."""
+    result = connection.execute(query, values)
+    if result.cursor is None:
+        raise RuntimeError("a query of exposure gave no rows to read")
+    rows: Sequence[Any] = result.cursor.fetchall()
+    result.close()
+    return rows
 
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from scoring.answer import Explanation, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
-from scoring.features.columns import FactRow, Omitted
+from scoring.features.columns import FactTable, Omitted
 from scoring.in_force import NO_VALUES, InForce, evaluate_measures, grows_with_value
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -60,11 +60,11 @@ class Scorer:
         check()
         for part in self._parts(marketplace, sellers):
             check()
-            rows, omitted = self._facts(marketplace, part, cut)
-            answers = score(rows, part, cut.observe_time, artifact, self._policy, check, omitted)
+            facts, omitted = self._facts(marketplace, part, cut)
+            answers = score(facts, part, cut.observe_time, artifact, self._policy, check, omitted)
             if self.observer is not None and artifact is not None:
                 with suppress(Exception):
-                    self.observer(Answered(marketplace, rows, part, answers, stamp))
+                    self.observer(Answered(marketplace, facts, part, answers, stamp))
             named = zip(part, answers, strict=True)
             found += [_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
         return found, stamp
@@ -99,8 +99,8 @@ class Scorer:
         artifact = self.champion.artifact
         check = current_call().require_caller
         check()
-        rows, omitted = self._facts(marketplace, [seller], cut)
-        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check, omitted)
+        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check, {seller: omitted})
         if explanation is None:
             raise _not_found(marketplace, seller)
         return explanation, self._stamp(cut, artifact)
@@ -113,23 +113,21 @@ class Scorer:
         artifact, policy = self.champion.artifact, self._policy
         check = current_call().require_caller
         check()
-        rows, omitted = self._facts(marketplace, [seller], cut)
+        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
         currency = policy.rule_book.currency
         values = (
             self._ledger.settled_values(marketplace, seller, cut, currency) if grows_with_value(policy) else NO_VALUES
         )
-        found = evaluate_measures(rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, omitted)
+        found = evaluate_measures(
+            rows, seller, cut.observe_time, artifact, policy, marketplace, values, check, {seller: omitted}
+        )
         if found is None:
             raise _not_found(marketplace, seller)
         return found, currency, self._stamp(cut, artifact)
 
-    def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, Omitted]]:
-        """Return the rows of a part, and of a seller with very many open allegations those that are not among them."""
-        if len(sellers) > 1:
-            return self._ledger.fact_rows(marketplace, sellers, cut.sequence), {}
-        [seller] = sellers
-        rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        return rows, {seller: omitted}
+    def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
+        """Return the facts of a part, and of a seller with very many open allegations those that are not among them."""
+        return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
     def _stamp(self, cut: Cut, artifact: Artifact | None) -> Stamp:
         return Stamp(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from scoring.answer import Stamp, TrustScore
-from scoring.features.columns import FactRow
+from scoring.features.columns import FactTable
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.score import score
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
 
     marketplace: str
     """Whose sellers they are."""
-    rows: Sequence[FactRow]
+    facts: FactTable
     """The sellers' entries, as the fold reads them."""
     sellers: Sequence[str]
     """The sellers that were asked for."""
@@ -99,8 +99,8 @@ class Shadow:
         if self._artifact is None:
             return
         with self._lock:
-            if self._rows + len(answered.rows) <= MAX_ROWS and not self._waiting.full():
-                self._rows += len(answered.rows)
+            if self._rows + len(answered.facts) <= MAX_ROWS and not self._waiting.full():
+                self._rows += len(answered.facts)
                 self._waiting.put_nowait(answered)
             else:
                 self.counts["dropped"] += 1
@@ -114,7 +114,7 @@ class Shadow:
                 self._attempt(self._tell_counts)
                 continue
             with self._lock:
-                self._rows -= len(answered.rows)
+                self._rows -= len(answered.facts)
             began = time.thread_time()
             if not self._attempt(partial(self._compare, answered)):
                 self.counts["failed"] += 1
@@ -151,7 +151,7 @@ class Shadow:
         artifact, stamp = self._artifact, answered.stamp
         if artifact is None or artifact.digest == stamp.model_digest:
             return
-        theirs = score(answered.rows, answered.sellers, stamp.observe_time, artifact, self._policy)
+        theirs = score(answered.facts, answered.sellers, stamp.observe_time, artifact, self._policy)
         lines = [
             {
                 "marketplace": answered.marketplace,

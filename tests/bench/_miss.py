@@ -2,21 +2,22 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from scoring.entries.entry import Entry
 from scoring.model.artifact import Artifact
-from scoring.policy import Policy
+from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
 from service.contract.scores import score_message, stamp_message
 from service.ledger.store import Ledger
+from service.scores.scorer import Scorer
 from tests.bench.reads import ordinary, ratings
 from tests.builders import MARKET, TODAY, ago, exposure, status, violation
 from tests.servers import Shelf
 
 PART = 5_000
-ROUNDS = 200
+ROUNDS, IN_A_ROW = 200, 10
 RATINGS = 20_000
 
 
@@ -47,18 +48,21 @@ def file_of(seller: str, entries: int) -> list[Entry]:
     return found + [exposure(TODAY - 1, seller, product_category="toys")] * (about % 2)
 
 
-def _answer(scorer: object, ledger: Ledger, seller: str) -> bytes:
-    [answer], stamp = scorer.scores(MARKET, [seller], ledger.cut())  # type: ignore[attr-defined]
+def _answer(scorer: Scorer, ledger: Ledger, seller: str) -> bytes:
+    [answer], stamp = scorer.scores(MARKET, [seller], ledger.cut())
+    if isinstance(answer, Exception):
+        raise answer
     return bytes(score_message(seller, answer, stamp_message(stamp)).SerializeToString())
 
 
-def _in_turn(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each call, one after the other, ROUNDS times."""
+def _in_turn(calls: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each call, ROUNDS times in all: one seller some times in a row, then the next."""
     found: dict[str, list[float]] = {key: [] for key in calls}
-    for number in range(ROUNDS + 5):
+    for number in range(ROUNDS // IN_A_ROW + 1):
         for key, call in calls.items():
-            started = time.perf_counter()
-            call()
-            if number >= 5:  # the first ones warm
-                found[key].append(time.perf_counter() - started)
+            for _ in range(IN_A_ROW):
+                started = time.perf_counter()
+                call()
+                if number:  # the first ones warm
+                    found[key].append(time.perf_counter() - started)
     return found

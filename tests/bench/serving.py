@@ -21,7 +21,9 @@ from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
+from service.scores.scorer import MAX_ALLEGATIONS
 from service.settings import load as load_settings
+from tests.bench._miss import miss_figures
 from tests.bench._real_data import STUDIES, Say
 from tests.service.registry.models import gates_json
 from tests.training.ledgers import train
@@ -36,6 +38,7 @@ SELLERS, DAYS, START, REPEATS = 1_000, 730, date(2024, 1, 1), 300
 def run(say: Say) -> dict[str, float]:
     """Medians over sellers, the parts measured one after the other in one run."""
     figures: dict[str, float] = {}
+    policy = load_policy(load_settings({}))
     mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
@@ -55,6 +58,7 @@ def run(say: Say) -> dict[str, float]:
                 )
             figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
             figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
+            figures |= {f"{name}.{key}": value for key, value in miss_figures(ledger, artifact, policy)}
     for name, value in figures.items():
         say(f"  {name:34} {value}")
     return figures
@@ -81,10 +85,10 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
     entries = []
     for seller in sellers:
         with _timed(times["load"]):
-            rows = ledger.fact_rows("demo", [seller], cut.sequence)
-        entries.append(len(rows))
+            facts, _ = ledger.fact_table("demo", [seller], cut, MAX_ALLEGATIONS)
+        entries.append(len(facts))
         with _timed(times["fold"]):
-            views = fold_views(rows, [seller], cut.observe_time, artifact, policy)
+            views = fold_views(facts, cut.observe_time, artifact, policy)
         with _timed(times["predict"]):
             raw = artifact.raw_score(views.x)
         with _timed(times["policy"]):

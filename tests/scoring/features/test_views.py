@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.enums import CorrectionKind, IncidentChange, Kind, Status
-from scoring.features.columns import FactRow, columns_of
+from scoring.features.columns import FactRow, FactTable, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
 from scoring.features.fold import Folder
 from scoring.features.table import matrix
+from scoring.features.validity import hold_until
 from scoring.features.views import view_often
 from scoring.time import DAY
 from tests.scoring.test_decisions import UNITS, decision, with_units
@@ -71,6 +72,36 @@ def files(draw: st.DrawFn) -> list[FactRow]:
         *draw(st.sampled_from([[], ESTABLISHED])),
     ]
     return draw(st.permutations(rows)) if draw(st.booleans()) else rows
+
+
+def apart(rows: list[FactRow], names: list[str]) -> FactTable:
+    """The rows as a ledger gives them to a score, with exposure as columns alone."""
+    sold = [
+        (r.seller, r.report_time, r.exposure_day, r.product_category, r.revision, r.settled_orders, r.service_failures)
+        for r in rows
+        if r.kind == Kind.EXPOSURE
+    ]
+    return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], names, sold)  # type: ignore[arg-type]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(files(), min_size=1, max_size=3), TIMES)
+def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[list[FactRow]], now: int) -> None:
+    """All sums of every view, and until when they hold; a ledger has no correction of exposure."""
+    names = [f"s{n}" for n in range(len(stated))]
+    rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
+    sales = {(row.seller, row.entry_id) for row in rows if row.kind == Kind.EXPOSURE}
+    rows = [row for row in rows if row.kind != Kind.CORRECTION or (row.seller, row.target) not in sales]
+    today = now // DAY * DAY
+    times = [now, *(today - k * DAY for k in range(VIEWS - 2)), now]
+    found = []
+    for table in (tabulate(rows, names), apart(rows, names)):
+        columns = apply_changes(table.columns)
+        views = view_often(columns, times, table.sales)
+        until = hold_until(columns, views.facts, now, table.sales)
+        found.append((matrix(FOLDER.fold_views(views), ALL_FEATURES).tobytes(), until.tolist()))
+        assert len(table) == len(rows)
+    assert found[0] == found[1]
 
 
 @settings(max_examples=150, deadline=None)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scoring.entries.derivation import UNCORRECTABLE_KINDS
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
@@ -139,6 +140,44 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     assert whole.points is None or whole.points_if_upheld <= short.points_if_upheld <= short.points
     explained = explain(read, "s1", cut.observe_time, None, policy(), omitted={"s1": omitted})
     assert explained.score.open_allegations == whole.open_allegations
+
+
+def changed(ledger: Ledger) -> None:
+    """Sellers whose exposure was stated out of order, by category and again."""
+    accused(ledger)
+    for seller in ("s1", "s2", "s3"):
+        stated = [exposure(TODAY - day, seller, settled_orders=90 + day) for day in (9, 4, 30, 5)]
+        stated += [exposure(TODAY - 4, seller, product_category="toys"), exposure(TODAY - 9, seller, revision=3)]
+        ledger.append(MARKET, [identity(f"more-{seller}", seller, attributes={"channel": "shop"}), *stated])
+
+
+@pytest.mark.parametrize("days", [0, 6, 13, 25])
+def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -> None:
+    """Of one seller and of several: each answer, and until when it holds. No correction may concern what is read apart."""
+    assert Kind.EXPOSURE in UNCORRECTABLE_KINDS
+    changed(ledger)
+    cut = ledger.cut(observe_time=ago(days) if days else None)
+    sellers = ["s3", "s1", "nobody", "s2"]
+    rows = ledger.fact_rows(MARKET, sellers, cut.sequence)
+    for model in (artifact(), None):
+        expected = score(rows, sellers, cut.observe_time, model, policy())
+        for some in (sellers, *([seller] for seller in sellers)):
+            facts, omitted = ledger.fact_table(MARKET, some, cut, 99)
+            assert len(facts) <= len(ledger.fact_rows(MARKET, some, cut.sequence))
+            found = score(facts, some, cut.observe_time, model, policy(), omitted=omitted)
+            wanted = [expected[sellers.index(seller)] for seller in some]
+            assert found == wanted
+            assert [a and a.valid_until for a in found] == [a and a.valid_until for a in wanted]
+
+
+def test_a_batch_in_parts_has_the_answers_of_the_whole(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(ledger)
+    cut = ledger.cut()
+    sellers = ["s3", "s1", "nobody", "s2"]
+    facts, _ = ledger.fact_table(MARKET, sellers, cut, 99)
+    whole = score(facts, sellers, cut.observe_time, artifact(), policy())
+    monkeypatch.setattr("scoring.score.MAX_CELLS", 1)
+    assert score(facts, sellers, cut.observe_time, artifact(), policy()) == whole
 
 
 def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:

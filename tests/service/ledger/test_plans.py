@@ -64,6 +64,8 @@ def ask_everything(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
     ledger.facts_of_seller(MARKET, "s1", ledger.cut(), 2)
     ledger.settled_values(MARKET, "s1", ledger.cut(), "EUR")
+    ledger.fact_table(MARKET, ["s1"], ledger.cut(), 99)
+    ledger.fact_table(MARKET, ["s1", "s2"], ledger.cut(), 99)
     list(ledger.export_rows(MARKET, ledger.cut()))
     ledger.checkpoint()
 

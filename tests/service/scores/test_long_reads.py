@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from scoring.features.columns import FactRow, Omitted
+from scoring.features.columns import FactRow, FactTable, Omitted
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
@@ -60,15 +60,22 @@ def answers(client: Client) -> list[bytes]:
 def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
     """What the scorer reads of the ledger from now on, as (sellers, sequence); `then` happens after each read."""
     read: list[Any] = []
-    facts = running.scorer._facts
+    facts, rows = running.scorer._facts, running.ledger.facts_of_seller
 
-    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[list[FactRow], dict[str, Omitted]]:
+    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         found = facts(marketplace, sellers, cut)
         read.append((list(sellers), cut.sequence))
         then()
         return found
 
+    def reading_rows(marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
+        found = rows(marketplace, seller, cut, limit)
+        read.append(([seller], cut.sequence))
+        then()
+        return found
+
     monkeypatch.setattr(running.scorer, "_facts", reading)
+    monkeypatch.setattr(running.ledger, "facts_of_seller", reading_rows)
     return read
 
 
