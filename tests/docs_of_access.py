@@ -164,11 +164,13 @@ champion, or its gates are others, than when it was proposed.
 Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself, but
 lets everybody who has it withdraw or decline.
 
-Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it. What a
-service proposes needs two approvals; a caller whom `persons` does not name is nobody, and so is one that shows two persons
-at once. Who stands behind it is asked when the call is made, by the grants file then in force: who is no person any more,
-may approve no more, or may do no more itself what it proposed, counts no more. A proposal that has expired or was withdrawn
-lets nothing in. The same call may be made again while the proposal holds, and does nothing twice.
+Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it.
+What a service proposes needs two approvals; a caller whom `persons` does not name is nobody, and so is one that shows
+two persons at once. A token shows its person beside a certificate that is granted `approve` too, so grant that to no
+service but one that shows its users' own tokens. Who stands behind it is asked when the call is made, by the grants
+file then in force: who is no person any more, may approve no more, or may do no more itself what it proposed, counts no
+more. A proposal that has expired or was withdrawn lets nothing in. The same call may be made again while the proposal
+holds, and does nothing twice.
 
 `RollbackModel` is an emergency and waits for nobody: it is logged as such, and stands in the audit file. It goes back
 once; what it took back comes back by a promotion. `local` on the server's own socket, and whoever may write to the

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Iterator
 from math import inf
 from time import monotonic
+from typing import TypeVar
 
+from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from scoring.errors import SellertrustError, invalid
@@ -21,6 +23,8 @@ from service.ingest.listed_entries import append_messages
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.ledger.tail import Tail, sequence_not_reached_error, server_stopping_error
+
+M = TypeVar("M", bound=Message)
 
 MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
 HEARTBEAT_SECONDS = 5.0
@@ -99,11 +103,11 @@ class EntryStreams:
         return page, last if len(page) == len(found) else page[-1].sequence
 
 
-def cut_to_message(entries: list[entry_pb.Entry]) -> list[entry_pb.Entry]:
-    """Return the entries that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
+def cut_to_message(items: list[M]) -> list[M]:
+    """Return the items that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
     total = 0
-    for place, entry in enumerate(entries):
-        total += entry.ByteSize()
+    for place, item in enumerate(items):
+        total += item.ByteSize()
         if total > MAX_PAGE_BYTES and place:
-            return entries[:place]
-    return entries
+            return items[:place]
+    return items

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from scoring.errors import ModelNotFound, PermissionDenied, ProposalClosed
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, naming, require_open
+from service.api.entry_streams import cut_to_message
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.asked import PROPOSABLE, asked_of_proposed
@@ -17,6 +18,9 @@ from service.registry.registry import Registry
 
 PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
 """The methods of ProposalService that record something."""
+
+MAX_PAGE = 100
+"""Proposals a page: each may be of 256 KB, and is read whole."""
 
 _ALL = 2**62  # above every number of a proposal
 
@@ -53,9 +57,12 @@ class ProposalServicer:
     def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_number)
-        found, before = self._ledger.proposals(marketplace, page.after_number or _ALL, page.limit)
+        limit = min(page.limit, MAX_PAGE)
+        found = self._ledger.proposals(marketplace, page.after_number or _ALL, limit + 1)
+        shown = cut_to_message([self._message(one) for one in found[:limit]])
+        is_last = len(shown) == len(found)
         return pb.ListProposalsResponse(
-            proposals=[self._message(one) for one in found], next_page_token=page.token(before) if before else ""
+            proposals=shown, next_page_token="" if is_last else page.token(found[len(shown) - 1].number)
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:

@@ -39,11 +39,16 @@ _OVERRIDING = frozenset({"override", "correction"})
 M = TypeVar("M", bound=Message)
 
 
-def canonical(request: Message) -> bytes:
-    """Return a request as it is approved: serialized, without the name of a proposal."""
+def canonical(request: Message, *, known_alone: bool = False) -> bytes:
+    """Return a request as it is approved: serialized, without the name of a proposal.
+
+    Fields that this release does not know are left out if the known ones are wanted alone.
+    """
     same = type(request)()
     same.MergeFrom(request)
     same.ClearField("proposal")
+    if known_alone:
+        same.DiscardUnknownFields()
     return same.SerializeToString(deterministic=True)
 
 
@@ -83,6 +88,9 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
     wrong = FieldErrors()
     if asked.proposal:
         wrong.fields.append(FieldViolation(("proposal",), "must be empty: the proposal is what is made"))
+    if canonical(asked, known_alone=True) != canonical(asked):
+        text = "has fields that this release does not know, which nobody who approves could see"
+        wrong.fields.append(FieldViolation((), text))
     if asked.ByteSize() > MAX_REQUEST_BYTES:
         wrong.fields.append(FieldViolation((), f"must have at most {MAX_REQUEST_BYTES:,} bytes; propose it in parts"))
     else:

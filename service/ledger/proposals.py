@@ -31,7 +31,7 @@ _STEPS = (
     .order_by(_P.number)
 )
 _NAMES = (
-    select(_P.proposal, _P.number)
+    select(_P.proposal)
     .where(only(_P.marketplace, bindparam("marketplace")), _P.number < bindparam("before"), text("step = 1"))
     .order_by(_P.marketplace.desc(), _P.number.desc())
     .limit(bindparam("count"))
@@ -87,6 +87,8 @@ class Content:
 class Proposal:
     """A proposal as it stands."""
 
+    number: int
+    """Its place among all that was done to proposals; later ones have higher numbers."""
     marketplace: str
     """The marketplace's id; empty for what concerns all of them."""
     proposal: str
@@ -190,18 +192,17 @@ class Proposals:
         with self._database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
 
-    def proposals(self, marketplace: str, before: int, count: int) -> tuple[list[Proposal], int]:
-        """Return the latest `count` proposals of a marketplace whose number lies below `before`, and what goes on before.
+    def proposals(self, marketplace: str, before: int, count: int) -> list[Proposal]:
+        """Return the latest `count` proposals of a marketplace whose number lies below `before`, the latest first.
 
-        The latter is 0 if there are no more. A marketplace without a name has those that concern all of them.
+        A marketplace without a name has those that concern all of them.
         """
         now = self._clock.now(self._end().clock)
-        values = {"marketplace": marketplace, "before": before, "count": count + 1}
+        values = {"marketplace": marketplace, "before": before, "count": count}
         with self._database.read() as connection:
-            rows = connection.execute(_NAMES, values).all()
-            shown = rows[:count]
-            found = {one.proposal: one for one in _load(connection, marketplace, [name for name, _ in shown], now)}
-        return [found[name] for name, _ in shown], shown[-1][1] if len(rows) > count else 0
+            names = connection.execute(_NAMES, values).scalars().all()
+            found = _load(connection, marketplace, names, now)
+        return sorted(found, key=lambda one: one.number, reverse=True)
 
     def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
         """Return the kinds of those of the entries that are on record, by entry id."""
@@ -284,7 +285,7 @@ def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
         Taken(Step(row.step), row.principal, row.step_time, found.get("actor", ""), found.get("reason", ""))
         for row, found in zip(rows, texts, strict=True)
     )
-    return Proposal(first.marketplace, first.proposal, content, first.expire_time, steps, now)
+    return Proposal(first.number, first.marketplace, first.proposal, content, first.expire_time, steps, now)
 
 
 def _texts(row: Any, key: Key | None) -> dict[str, Any]:

@@ -341,7 +341,7 @@ class ListProposalsRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Default: proposals that concern every marketplace, such as promotions."""
     page_size: _builtins.int
-    """Proposals a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer."""
+    """Proposals a page, 1 to 100. Default 100; larger values are taken as 100. A page may hold fewer."""
     page_token: _builtins.str
     """`next_page_token` of the page before; all else but `page_size` must be as then. Default: the first page."""
     def __init__(

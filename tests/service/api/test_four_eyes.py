@@ -153,6 +153,7 @@ def test_proposals_are_listed_the_latest_first_and_by_marketplace(eyes: World) -
     promoted = eyes.propose("anna", promotion(digest))
     listed = eyes.proposals("bert").list_proposals(MARKET, page_size=2)
     assert [one.name for one in listed] == made[::-1]
+    assert [one.name for one in eyes.proposals("bert").list_proposals(MARKET)] == made[::-1]
     assert [one.name for one in eyes.proposals("bert").list_proposals()] == [promoted.name]
     assert promoted.name.startswith("proposals/")
 

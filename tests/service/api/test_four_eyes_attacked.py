@@ -124,6 +124,9 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
     needs_approval(eyes("anna").promote_model, "a" * 64, **SAID, **named)
     unknown = AppendEntriesRequest.FromString(overrides().SerializeToString() + b"\xfa\x7f\x01x")  # a field of tomorrow
     needs_approval(eyes.raw_append, "anna", unknown, proposal.name)
+    unknown.ClearField("proposal")  # nor is it proposed: whoever approves would not see it
+    hidden = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", unknown)
+    assert hidden.fields[0][0] == "append_entries"
     eyes("anna").append_entries(MARKET, [override()], **named)
 
 

@@ -35,7 +35,7 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
     first = propose(ledger, "p-1")
     assert (first.content, first.expire_time - NOW, first.is_expired) == (CONTENT, 3_600_000_000, False)
     clock.now += 5
-    assert propose(ledger, "p-1") == Proposal(MARKET, "p-1", CONTENT, first.expire_time, first.steps, NOW + 5)
+    assert propose(ledger, "p-1") == Proposal(1, MARKET, "p-1", CONTENT, first.expire_time, first.steps, NOW + 5)
     with pytest.raises(EntryContentDiffers):
         propose(ledger, "p-1", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
     found = take(ledger, "p-1", Step.APPROVED)
@@ -132,9 +132,9 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
             )
         propose(ledger, "p-2")
         with listening(ledger) as asked:
-            found, before = ledger.proposals(MARKET, 2**62, 1)
-            more, end = ledger.proposals(MARKET, before, 1)
-        assert ([one.proposal for one in (*found, *more)], end) == (["p-2", "p-1"], 0)
+            [found] = ledger.proposals(MARKET, 2**62, 1)
+            more = ledger.proposals(MARKET, found.number, 5)
+        assert [one.proposal for one in (found, *more)] == ["p-2", "p-1"]
         names = next((sql, values) for sql, values in asked if "LIMIT" in sql.upper() and "FROM proposal" in sql)
         steps = next((sql, values) for sql, values in asked if "proposal.content" in sql)
         with ledger._database.read() as connection:
