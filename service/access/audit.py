@@ -50,7 +50,10 @@ class AuditFile:
             raise ConfigurationWrong(f"the audit file {path} cannot be used: {error}; name another one") from None
 
     def write(self, **fields: Any) -> str:
-        """Append a line of these fields, force it to disk, and return its hash. AuditUnavailable if that fails."""
+        """Append a line of these fields to the audit file, force it to disk, and return its hash.
+
+        Cuts off old lines once a day, if it is to. AuditUnavailable if anything of that fails.
+        """
         try:
             with self._lock:
                 if self._keep_days is not None and self._clock() >= self._cut_at:
@@ -112,9 +115,9 @@ class AuditFile:
 
 
 def verify_audit(path: Path) -> tuple[int, str]:
-    """Return how many lines an audit file has, and its last hash. ValueError names the first line that does not fit.
+    """Return (number of lines, last hash) of an audit file whose chain of hashes is whole.
 
-    OSError if it cannot be read.
+    ValueError names the first line that does not fit; OSError if it cannot be read.
     """
     before, count, begins, cut_at = GENESIS, 0, "", ""
     with path.open("rb") as file:

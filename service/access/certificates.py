@@ -39,9 +39,10 @@ class Certificates:
         self._remembered: OrderedDict[bytes, Certificate] = OrderedDict()
 
     def read(self, pem: bytes) -> Certificate:
-        """Return the content of a certificate in PEM. CertificateRefused if it names nobody, or is not valid now.
+        """Parse a client certificate in PEM; each is parsed once and remembered.
 
-        A connection may outlive the certificate that opened it, so the time is compared at each call.
+        CertificateRefused if it names nobody, or is not valid now: a connection may outlive the certificate that opened
+        it, so the time is compared at each call.
         """
         found = self._remembered.get(pem)
         if found is None:
@@ -56,7 +57,10 @@ class Certificates:
 
 
 def read_certificate(pem: bytes) -> Certificate:
-    """Return the content of a certificate in PEM, valid now or not. CertificateRefused if it names nobody."""
+    """Parse a certificate in PEM, valid now or not.
+
+    CertificateRefused if it is malformed, or its subject alternative names name nobody.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -46,11 +46,11 @@ class Grant:
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
-        """Return whether the grant is for a principal, by its name."""
+        """Return whether one of the grant's patterns matches the name of a principal."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether it gives what is asked for, whoever asks."""
+        """Return whether the grant gives all of what is asked for, whoever asks."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
             right in self.rights
@@ -80,7 +80,7 @@ class GrantList:
         self._of: dict[str, tuple[Grant, ...]] = {}
 
     def of(self, principal: str) -> tuple[Grant, ...]:
-        """Return the grants that are for a principal, by its name."""
+        """Return the grants for a principal, by its name; remembered for the next call."""
         found = self._of.get(principal)
         if found is None:
             found = tuple(grant for grant in self.all if grant.names(principal))
@@ -91,11 +91,11 @@ class GrantList:
 
 
 def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequence[Asked]) -> Asked | None:
-    """Return the first thing that a call asks for and is not granted; None if all is. ValueError if it asks for nothing.
+    """Return the first thing that a call asks for and is not granted; None if all is.
 
     Each principal must be granted it by one grant; without a principal nothing is granted. `local` may do everything. A
     right of `BOUND` asks for a principal that is bound to the connection besides, and a token's issuer speaks for its own
-    marketplaces alone.
+    marketplaces alone. ValueError if the call asks for nothing.
     """
     if not call:
         raise ValueError("a call that asks for nothing")
@@ -116,7 +116,10 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
 def visible_sellers(
     principals: Sequence[Principal], grants: GrantList, right: Right, marketplace: str
 ) -> frozenset[str]:
-    """Return the sellers of a marketplace over which each principal is granted a right; `EVERY` for all of them."""
+    """Return the ids of the sellers over whom every principal is granted a right.
+
+    `EVERY` (containing "*") for all of the marketplace's; empty if one of them is granted none.
+    """
     visible = EVERY
     for who in principals:
         if who is LOCAL:
@@ -135,5 +138,8 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether each principal is named by some grant: nobody else need hear what is wrong with a request."""
+    """Return whether some grant names each principal; false without principals.
+
+    Nobody else need learn what is wrong with a request.
+    """
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)

@@ -83,7 +83,11 @@ class Grants:
 
 
 def load_grants(path: Path) -> Grants:
-    """Read a grants file. ConfigurationWrong names all that is wrong with it, a line each."""
+    """Read and check a grants file.
+
+    ConfigurationWrong if it cannot be read, is too large or is no TOML; else it names all that is wrong with it, a line
+    each.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -106,7 +110,10 @@ def load_grants(path: Path) -> Grants:
 
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
-    """Return the grants in the content of a grants file; relative files are beside `path`, which messages name."""
+    """Check the content of a grants file, and return what it grants.
+
+    Relative files are beside `path`, which messages name. ConfigurationWrong names all that is wrong.
+    """
     problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
     grants = [_grant(table) for table in _tables(content, "grants", problems)]

@@ -35,7 +35,7 @@ class Rules:
     """Principals whose reads are written to the audit file."""
 
     def is_reader_kept(self, principals: Iterable[str]) -> bool:
-        """Return whether the reads of a caller by these names are written to the audit file."""
+        """Return whether reads by a caller with these names are to be written to the audit file."""
         return any(pattern.matches(name) for name in principals for pattern in self.readers_kept)
 
 
@@ -54,7 +54,7 @@ class GrantsFile:
         """Replaced, never changed."""
 
     def start(self) -> None:
-        """Follow the file and its issuers' keys."""
+        """Start a thread that reads the grants file again when it changes, and its issuers' keys."""
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
 
     def stop(self) -> None:

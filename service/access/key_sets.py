@@ -50,10 +50,10 @@ class Key:
 
 
 def read_key_set(data: bytes) -> Mapping[str, Key]:
-    """Return the keys of a JSON Web Key Set by their ids. ValueError if it is none.
+    """Parse a JSON Web Key Set into public keys by their ids.
 
-    Keys of other uses, of unknown types and algorithms, and without an id are left out. A set that holds a private or
-    shared key, a weak one, two of one id, or more than 100 is refused whole: who publishes that makes mistakes.
+    Keys of other uses, of unknown types and algorithms, and without an id are left out. ValueError if it is no key set,
+    or holds a private or shared key, a weak one, two of one id, or more than 100: who publishes that makes mistakes.
     """
     if len(data) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
@@ -121,7 +121,10 @@ class KeySource:
         self._is_ending = threading.Event()
 
     def start(self) -> None:
-        """Begin to look after the place; a file is read at once, a URL soon. ConfigurationWrong if a file is not sound."""
+        """Start a thread that keeps the keys up to date; a file is read at once, a URL soon.
+
+        ConfigurationWrong if a file is not sound.
+        """
         if not self._is_url:
             self.look()
             if self._problem:
@@ -132,7 +135,10 @@ class KeySource:
         self._is_ending.set()
 
     def report_missing(self) -> None:
-        """Have the place asked soon, since a key is not known: at most once in 30 s, and never by the caller."""
+        """Ask for the keys to be fetched again soon, since a token names an unknown one.
+
+        At most once in 30 s, and never in the caller's thread.
+        """
         self._is_missing = True
 
     def _follow(self) -> None:

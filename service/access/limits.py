@@ -28,12 +28,15 @@ class Limit:
     """Open streams, if `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
-        """Return whether the limit is for a principal, by its name."""
+        """Return whether one of the limit's patterns matches the name of a principal."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     @property
     def key(self) -> str:
-        """Return a text that is the same for limits of the same principals and classes: they share an account."""
+        """Return a text that is equal for limits of the same principals and classes.
+
+        Such limits share an account.
+        """
         texts = sorted(pattern.text for pattern in self.principals)
         return f"{' '.join(texts)} {' '.join(sorted(self.classes))}"
 
@@ -86,29 +89,36 @@ class Limits:
         self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
-        """Return other limits that keep the accounts of these: what a caller has used stays used after a change."""
+        """Return new limits over the accounts of these: what a caller has used stays used."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
-        """Take one call of a class within the limits of its principals: return 0, else the seconds to wait.
+        """Charge one call of a class to its principals' accounts; return 0, or the seconds to wait.
 
-        What is refused uses up nothing.
+        Nothing is charged if one of them is beyond its limit.
         """
         return self._take(principals, call_class, "calls", 1)
 
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
-        """Take so many entries within the limits of the principals: return 0, else the seconds to wait.
+        """Charge `count` entries to the principals' accounts; return 0, or the seconds to wait.
 
-        A batch that is larger than what comes in a second is taken when the bucket is full, and overdraws it.
+        Nothing is charged if one of them is beyond its limit. A batch that is larger than what a bucket holds is charged
+        when it is full, and overdraws it.
         """
         return self._take(principals, call_class, "entries", count)
 
     def entries_wait(self, principals: Iterable[str], call_class: str) -> float:
-        """Return after how many seconds one entry is within all limits of the principals; none is taken."""
+        """Return after how many seconds one entry is within all limits of the principals.
+
+        Nothing is charged.
+        """
         return self._take(principals, call_class, "entries", 1, is_taken=False)
 
     def streams(self, principal: str) -> int:
-        """Return how many streams a principal may have open; 0 if no limit says."""
+        """Return how many streams a principal may have open at a time; 0 if no limit states it.
+
+        The lowest of several limits.
+        """
         found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
         return min(found, default=0)
 

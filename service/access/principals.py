@@ -49,7 +49,7 @@ LOCAL = Principal(LOCAL_CALLER, is_bound=True)
 
 
 def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
-    """Return the principal's name of a certificate by its subject alternative names.
+    """Return the name of the principal that a certificate's subject alternative names state.
 
     The one URI, else the one DNS name. ValueError if there is none, if there are several, or if it is malformed.
     `certificate_name([], ["checkout.acme.example"]) == "dns:checkout.acme.example"`.
@@ -74,14 +74,20 @@ def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
 
 
 def token_name(issuer: str, subject: object) -> str:
-    """Return the principal's name of a token; ValueError if the subject is none: 1 to 255 printable ASCII without `*`."""
+    """Return the name of the principal that a token proves: `jwt:ISSUER#SUBJECT`.
+
+    ValueError if the subject is none: it has 1 to 255 printable ASCII characters without blanks and `*`.
+    """
     if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
         raise ValueError("its subject must be 1 to 255 printable ASCII characters without blanks and *")
     return f"jwt:{issuer}#{subject}"
 
 
 def is_issuer(text: str) -> bool:
-    """Return whether a text may be the issuer in a principal: 1 to 512 printable ASCII characters without `#` and `*`."""
+    """Return whether a text may name an issuer of tokens.
+
+    1 to 512 printable ASCII characters without `#` and `*`.
+    """
     return _ISSUER.fullmatch(text) is not None
 
 

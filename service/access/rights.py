@@ -171,7 +171,10 @@ FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
 
 
 def require_rows(methods: Iterable[str]) -> None:
-    """See that every method of the server, and every kind of entry, has its right. TypeError names those without one."""
+    """Check that every method, and every kind of entry, has a row in the tables of rights.
+
+    TypeError names those without one.
+    """
     missing = [method for method in methods if method not in METHODS]
     missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
     if missing:
@@ -179,7 +182,11 @@ def require_rows(methods: Iterable[str]) -> None:
 
 
 def not_granted(right: Right, *, needs_certificate: bool = False) -> PermissionDenied:
-    """Return the refusal of what is not granted: by the right that it needs, and the same whether it exists or not."""
+    """Return the error for a call without a grant: it names the right that the call needs.
+
+    The same whether what it asks for exists or not. `needs_certificate`: the right needs a client certificate besides a
+    token.
+    """
     text = f"the caller is not granted what the call asks for; it needs the right {right.value}"
     if needs_certificate:
         text += ", which a token carries only beside a client certificate"

@@ -61,7 +61,11 @@ class Tokens:
         self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Return the principal that a token proves; `thumbprint`: of the certificate that the call shows. TokenRefused."""
+        """Verify a token and return the principal that it proves; each token is verified once.
+
+        `thumbprint`: of the certificate that the call shows. TokenRefused if it is too long, expired, not signed by a
+        known key of its issuer, or bound to another certificate.
+        """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
         digest = sha256(token.encode("utf-8", "replace")).digest()

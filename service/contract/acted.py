@@ -29,7 +29,10 @@ _NUMBERS = ("sequence", "count", "decided", "remaining")
 
 
 def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
-    """Return what a request acts on: its names and ids, its action, whether it is carried out, its sellers and entries."""
+    """Return what a request acts on, by name, for the audit file: ids, action, sellers.
+
+    And its entries. At most MAX_LISTED sellers and privileged entries, beside their `count`; never texts.
+    """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
         name: getattr(request, name) for name in _NAMES if name in known and getattr(request, name)
@@ -50,7 +53,10 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
 
 
 def came_of(response: Any) -> dict[str, Any]:
-    """Return what came of a request by its response: the sequence that the ledger reached, and counts."""
+    """Return what came of a request, by name: the sequence that the ledger reached, and counts.
+
+    As its response states them; what is 0 is left out.
+    """
     found = getattr(response, "acknowledgement", response)
     return {name: getattr(found, name) for name in _NUMBERS if getattr(found, name, 0)}
 

@@ -38,7 +38,10 @@ _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
 def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
-    """Yield all that a request asks for. InvalidInput if a name that says where is malformed, as the method refuses it."""
+    """Yield each thing that a request asks for, a right at a place, by the scope of its method.
+
+    InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
+    """
     match row.scope:
         case Scope.SELLER:
             yield Asked(row.right, *parse_seller(request.seller, "seller"))
@@ -80,9 +83,10 @@ def asked_of_proposed(request: Any) -> list[Asked]:
 
 
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
-    """Return what it takes to append an entry. What cannot be read asks for everything, and is refused by its checks.
+    """Return what appending an entry asks for: a right, with seller, kind, source and notifier.
 
-    An entry that decides names a violation, of whichever seller: it asks for every seller.
+    An entry that decides names a violation, of whichever seller: it asks for every seller. What cannot be read asks for
+    everything, and is refused by its checks.
     """
     key = entry.WhichOneof("fact") or ""
     kind = _KIND_OF_KEY.get(key)

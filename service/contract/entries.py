@@ -34,11 +34,11 @@ class ListedEntry(Entry):
 
 
 def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:
-    """Return the entries of a batch in its order.
+    """Convert the entries of a batch, in its order.
 
-    InvalidInput names what cannot be converted, of all entries, and report times of those that no ledger has listed.
-
-    What converts is validated by `scoring.entries.entry.prepare_batch`, which the ledger applies.
+    InvalidInput names what cannot be converted, of all entries, and report times of those that no ledger has listed; or
+    the size of a batch that is too large. What converts is validated by `scoring.entries.entry.prepare_batch`, which the
+    ledger applies.
     """
     if len(messages) > MAX_BATCH:  # before a million of them are converted
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
@@ -54,9 +54,10 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
 
 
 def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong: FieldErrors) -> Entry | None:
-    """Return one entry of `marketplace`; None if it cannot be converted, which is added to `wrong`.
+    """Convert one entry of `marketplace`; None if it cannot be converted.
 
-    What is output only is ignored, so that what was listed elsewhere can be appended, but says that it was listed.
+    What is wrong is then added to `wrong`. Output-only fields are ignored, so that what was listed elsewhere can be
+    appended; an entry with them becomes a ListedEntry.
     """
     occur_time = wrong.convert(optional_time, message, "occur_time", (*path, "occur_time"))
     report_time = wrong.convert(optional_time, message, "report_time", (*path, "report_time"))
@@ -88,9 +89,9 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
 
 
 def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
-    """Return the fact that an entry states, field by field by its shape.
+    """Convert the fact that an entry states, field by field by its shape.
 
-    InvalidInput if a day or time cannot be read.
+    InvalidInput, naming the field below `path`, if a day or time cannot be read.
     """
     row = KINDS[kind]
     stated = getattr(message, row.key)
@@ -136,7 +137,7 @@ _READERS = {
 
 
 def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
-    """Return a recorded entry as the contract shows it.
+    """Return a recorded entry as a message of the contract.
 
     An exposure has its day and no `occur_time`, as when it was stated.
     """
@@ -179,14 +180,17 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
 
 
 def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
-    """Return the response about a batch that was appended."""
+    """Return the response to an append: a result for each entry, and the highest sequence."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )
 
 
 def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    """Return what was appended or found under one entry id."""
+    """Return the result for one entry of an append, as a message.
+
+    Its sequence and record time, and whether it was on record before.
+    """
     return ledger_service_pb2.AppendEntriesResponse.Result(
         entry_id=appended.entry_id,
         sequence=appended.sequence,

@@ -18,10 +18,10 @@ MAX_DEPTH = 8
 
 
 def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
-    """Return an entry from a JSON object; `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`.
+    """Parse a JSON object into an entry's message, with short forms for people.
 
-    A date stands for its first moment as `occur_time`, and for its last one as `report_time`, by when it was known.
-    ValueError says what is wrong with it.
+    `high` stands for HARM_HIGH, a bare seller id for one in `marketplace`. A date stands for its first moment as
+    `occur_time`, and for its last one as `report_time`. ValueError states what is wrong with it.
     """
     try:
         values = json.loads(text)
@@ -35,9 +35,10 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
 
 
 def json_of_entry(entry: Entry) -> dict[str, Any]:
-    """Return an entry as `entry_of_json` reads it: the contract's names, a bare seller id, whole numbers as numbers.
+    """Return an entry's message as JSON values that `entry_of_json` reads.
 
-    `entry_of_json(json.dumps(json_of_entry(entry)), marketplace) == entry`, whose seller is in the marketplace.
+    The contract's names, a bare seller id, whole numbers as numbers. `entry_of_json(json.dumps(json_of_entry(entry)),
+    marketplace) == entry`, whose seller is in the marketplace.
     """
     values = _json_of(entry)
     if "seller" in values:

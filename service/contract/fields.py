@@ -20,7 +20,7 @@ class FieldErrors:
         self.fields: list[FieldViolation] = []
 
     def convert(self, convert: Callable[..., T], *arguments: object) -> T | None:
-        """Return what `convert` makes of the arguments; None if it finds them wrong, which is kept."""
+        """Return `convert(*arguments)`; None if it raises InvalidInput, whose fields are collected."""
         try:
             return convert(*arguments)
         except InvalidInput as error:
@@ -28,18 +28,16 @@ class FieldErrors:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise InvalidInput if anything was wrong."""
+        """Raise InvalidInput with all fields collected, if there are any."""
         if self.fields:
             raise InvalidInput(self.fields)
 
 
 def time_of(message: Timestamp, field: str | FieldPath) -> int:
-    """Return the microseconds since 1970; what is finer is cut off.
+    """Return a Timestamp as microseconds since 1970; what is finer is cut off.
 
-    InvalidInput outside 1970 to 9999, or if `nanos` is malformed.
-
-    Clients in Go and Java send nanoseconds. Cutting them off moves no event into the future, and the same text
-    twice stays the same entry.
+    InvalidInput, naming `field`, outside 1970 to 9999, or if `nanos` is malformed. Clients in Go and Java send
+    nanoseconds. Cutting them off moves no event into the future, and the same text twice stays the same entry.
     """
     if not 0 <= message.nanos < 1_000_000_000:
         raise invalid(field, "must have nanos of 0 to 999,999,999")
@@ -51,7 +49,7 @@ def time_of(message: Timestamp, field: str | FieldPath) -> int:
 def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | None:
     """Return the time in a message's field, in microseconds; None if it is not set.
 
-    `path` names the field in errors.
+    InvalidInput, naming `path` (default: the field), as `time_of`: outside 1970 to 9999, or malformed.
     """
     return time_of(getattr(message, field), path or field) if message.HasField(field) else None
 

@@ -23,7 +23,11 @@ from service.registry.registry import Registry
 
 
 def model_message(registry: Registry, digest: str, moves: Sequence[Move], *, whole: bool) -> model_pb.Model:
-    """Return a model as the registry has it now; its evaluation, lineage and certificate too if `whole`."""
+    """Return a model as the registry has it now, as a message.
+
+    Its evaluation, lineage and certificate too if `whole`. A model that cannot be read is returned as `damaged`, with its
+    aliases alone.
+    """
     aliases = sorted(alias for alias, target in aliases_of(moves).items() if target == digest)
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
     try:
@@ -109,7 +113,10 @@ def _timestamp(microseconds: int) -> Timestamp:
 
 
 def row_message(row: FigureRow) -> model_pb.DiffModelsResponse.Row:
-    """Return one figure of two models; null, and what a model does not state, are not set."""
+    """Return one compared figure of two models as a message, values as JSON.
+
+    A value that is None, and so one that a model does not state, is not set.
+    """
     message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
     if row.first is not None:
         message.first = json.dumps(row.first, ensure_ascii=False)

@@ -71,7 +71,10 @@ def violation_name(marketplace: str, violation: str) -> str:
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:
-    """Return the marketplace's id. InvalidInput names `field` if `name` is anything but a marketplace."""
+    """Parse `marketplaces/M` into the marketplace's id.
+
+    InvalidInput, naming `field`, if `name` has another form or the id is ill-formed.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return marketplace
@@ -79,7 +82,10 @@ def parse_marketplace(name: str, field: str | FieldPath) -> str:
 
 
 def parse_seller(name: str, field: str | FieldPath) -> SellerName:
-    """Return marketplace and seller. InvalidInput names `field` if `name` is anything but a seller."""
+    """Parse `marketplaces/M/sellers/S` into the ids of marketplace and seller.
+
+    InvalidInput, naming `field`, if `name` has another form or an id is ill-formed. Nothing is looked up.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
             return SellerName(marketplace, seller)
@@ -98,7 +104,10 @@ def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
 
 
 def parse_parent(name: str, field: str | FieldPath) -> Parent:
-    """Return a marketplace (its seller is None) or one of its sellers. InvalidInput names `field` otherwise."""
+    """Parse the name of a marketplace, or of one of its sellers, into their ids.
+
+    The seller is None for a marketplace. InvalidInput, naming `field`, for any other form.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return Parent(marketplace, None)
@@ -113,7 +122,10 @@ def notifier_name(marketplace: str, notifier: str) -> str:
 
 
 def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
-    """Return marketplace and notifier. InvalidInput names `field` if `name` is anything but a notifier."""
+    """Parse `marketplaces/M/notifiers/N` into the ids of marketplace and notifier.
+
+    InvalidInput, naming `field`, if `name` has another form or an id is ill-formed. Nothing is looked up.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
             return NotifierName(marketplace, notifier)
@@ -136,14 +148,14 @@ def parse_proposal(name: str, field: str | FieldPath) -> ProposalName:
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model: `model_name("d") == "models/d"`."""
+    """Return the name of a model by its digest or alias: `model_name("d") == "models/d"`."""
     return f"models/{model}"
 
 
 def parse_model(name: str, field: str | FieldPath) -> str:
-    """Return an alias, a digest or the beginning of one.
+    """Parse `models/X` into X: an alias, a digest or the beginning of one.
 
-    InvalidInput names `field` if `name` is anything but a model.
+    InvalidInput, naming `field`, if `name` has another form. Nothing is looked up.
     """
     match name.split("/"):
         case ["models", model] if is_id(model):
@@ -152,7 +164,10 @@ def parse_model(name: str, field: str | FieldPath) -> str:
 
 
 def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
-    """Return the seller's id, of a seller that must be in `marketplace`. InvalidInput names `field` otherwise."""
+    """Parse the name of a seller that must be in `marketplace` into the seller's id.
+
+    InvalidInput, naming `field`, if it is empty, has another form or is of another marketplace.
+    """
     if not name:
         raise invalid(field, f"is required: {SELLER_FORM}")
     found = parse_seller(name, field)

@@ -19,7 +19,10 @@ EXAMPLES = 100
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
-    """Return a notifier with its record and, unless it reported as an authority alone, its reliability."""
+    """Return a notifier as a message: its record and its reliability.
+
+    Without reliability if all of its reports were those of an authority.
+    """
     record, reliability = found.record, found.reliability
     message = review_service_pb2.Notifier(
         name=notifier_name(marketplace, notifier),
@@ -42,7 +45,11 @@ def notifier_message(marketplace: str, notifier: str, found: Assessment) -> revi
 def queue_messages(
     marketplace: str, items: list[QueueItem], views: Mapping[str, ViolationView]
 ) -> list[review_service_pb2.QueueItem]:
-    """Return a page of the review queue, less what is no violation as of its cut: moved to a later time, say."""
+    """Return a page of the review queue as messages, in order.
+
+    Items without a view in `views`, which are no violation as of the page's cut (moved to a later time, say), are left
+    out.
+    """
     return [
         review_service_pb2.QueueItem(
             violation=violation_message(marketplace, views[item.violation]),
@@ -59,9 +66,10 @@ def queue_messages(
 
 
 def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecision:
-    """Return the bulk decision that a request asks for.
+    """Convert a request into the bulk decision that it asks for.
 
-    InvalidInput names what cannot be converted; the rest is for `check`.
+    InvalidInput names what cannot be converted, and `expected_count` and `etag` where they are missing or out of place;
+    the rest is for `check`.
     """
     wrong = FieldErrors()
     seller: str | None = ""
@@ -107,7 +115,7 @@ def _action(number: int) -> Action:
 
 
 def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
-    """Return what a bulk decision selects, holds back and has decided, as the contract shows it."""
+    """Return the outcome of a bulk decision, or of its dry run, as a message."""
     counts = sorted(outcome.by_status.items())
     return review_service_pb2.DecideViolationsResponse(
         count=len(outcome.selected),

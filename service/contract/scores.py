@@ -12,7 +12,7 @@ from service.contract.statuses import item_error
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
-    """Return what made an answer, as the contract shows it."""
+    """Return the stamp of an answer, what it was made from, as a message."""
     return trust_score_service_pb2.Stamp(
         observe_time=timestamp(stamp.observe_time),
         known_time=timestamp(stamp.known_time),
@@ -45,7 +45,10 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    """Return the trust score of the seller called `name`, with its stamp. What is None is not set, the stamp too."""
+    """Return a trust score with its stamp as a message; what is None is not set.
+
+    `name`: the resource name of its seller.
+    """
     return trust_score_service_pb2.TrustScore(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -73,7 +76,7 @@ def result_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
-    """Return one seller's outcome in a batch: the trust score, or why there is none."""
+    """Return one seller's result in a batch as a message: the trust score, or the error."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
@@ -83,7 +86,10 @@ def result_message(
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-    """Return the trust score of the seller called `name` with the facts behind it."""
+    """Return an explained trust score as a message: the score, reasons and facts behind it.
+
+    `name`: the resource name of its seller.
+    """
     response = trust_score_service_pb2.ExplainTrustScoreResponse(
         trust_score=score_message(name, explanation.score, stamp_message(stamp), freshness),
         baseline_points=explanation.baseline_points,

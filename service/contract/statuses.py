@@ -87,7 +87,10 @@ def code_of(error: SellertrustError) -> int:
 
 
 def status_of(error: SellertrustError) -> Status:
-    """Return a domain error as the status that the caller gets: code, message and details."""
+    """Return a domain error as the gRPC status for the caller: code, message and details.
+
+    Details name the reason and metadata, wrong fields, and when to try again.
+    """
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
@@ -102,7 +105,10 @@ def status_of(error: SellertrustError) -> Status:
 
 
 def item_error(error: SellertrustError) -> errors_pb2.ItemError:
-    """Return a domain error as the outcome of one item of a batch or of a stream, which goes on."""
+    """Return a domain error as a message for one item of a batch, or of a stream that goes on.
+
+    Wrong fields take the place of the reason.
+    """
     fields = error.first_violations if isinstance(error, InvalidInput) else ()
     reason = "" if fields else error.reason or "INTERNAL"
     return errors_pb2.ItemError(
@@ -115,7 +121,7 @@ def item_error(error: SellertrustError) -> errors_pb2.ItemError:
 
 
 def internal_status(error_id: str) -> Status:
-    """Return the status of an unforeseen error: nothing but the id under which the operator finds it in the log."""
+    """Return the status for an unforeseen error: only the id by which the log has it."""
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
     return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
 

@@ -14,7 +14,10 @@ from service.ledger.records import ViolationView
 
 
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
-    """Return the statuses to list by. InvalidInput names each that is not stated or not known, as in `statuses[2]`."""
+    """Convert the statuses to list by.
+
+    InvalidInput names each that is unspecified or unknown, as in `statuses[2]`.
+    """
     known = Status.__members__.values()
     names = ", ".join(status.name.lower() for status in known)
     wrong = [
@@ -28,7 +31,10 @@ def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
 
 
 def severity_of(request: Message) -> Severity | None:
-    """Return the severity that a decision leaves; None if it states none. A number that is no word goes on as it is."""
+    """Return the severity that a decision states; None if it states none.
+
+    A number that is no severity is returned as it is, for the checks to refuse.
+    """
     number = getattr(request, "severity", 0)
     if not number:
         return None
@@ -36,7 +42,7 @@ def severity_of(request: Message) -> Severity | None:
 
 
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
-    """Return a violation as resolved from its entries."""
+    """Return a violation, as resolved from its entries, as a message."""
     return ledger_service_pb2.Violation(
         name=violation_name(marketplace, view.violation),
         seller=seller_name(marketplace, view.seller) if view.seller else "",

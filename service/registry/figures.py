@@ -31,7 +31,10 @@ class FigureRow:
 
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
-    """Return the figures that the log keeps of a model: `auc` and `log_loss` of the test period, where stated."""
+    """Return `auc` and `log_loss` of a model's test, by name; what is not stated is left out.
+
+    `parts`: of the artifact.
+    """
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -63,10 +66,10 @@ def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
 
 
 def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
-    """Return how two models differ, figure by figure.
+    """Return the figures in which two models differ, and all of the evaluation, as rows.
 
-    That is: features of one alone, and directions of those of both, where they differ; parameters, scale and lineage where
-    they differ; every figure of the evaluation.
+    `first`, `second`: parts of their artifacts. Features of one alone, directions of those of both, parameters, scale and
+    lineage are there where they differ.
     """
     manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
@@ -103,7 +106,10 @@ def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
-    """Return nested JSON as names with dots; lists as their JSON, or left out."""
+    """Return nested JSON as one level, with names joined by dots.
+
+    Lists become their JSON text if `with_lists`, else they are left out.
+    """
     found: Flat = {}
     for name, item in value.items():
         if isinstance(item, Mapping):

@@ -38,9 +38,9 @@ class GateResult:
 
 
 def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
-    """Return the gates in `gates.json`; None without one.
+    """Parse `gates.json`, published beside a model, into its gates; None if there is none.
 
-    ArtifactRefused if it is none, or one that leaves out the promises.
+    ArtifactRefused if it cannot be read, states a gate twice, or omits the hard gates of the promises.
     """
     if data is None:
         return None
@@ -59,14 +59,14 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
 
 
 def verdict(gates: Sequence[GateResult] | None) -> str:
-    """Return the verdict of gates: `none` without any, `passed` if every hard one holds, else `failed`."""
+    """Return `none` without gates, `passed` if every hard one is ok, else `failed`."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
 def failed_gates(gates: Sequence[GateResult] | None) -> list[str]:
-    """Return the names of the gates that do not hold, the hard ones first."""
+    """Return the names of the gates that are not ok, the hard ones first."""
     return [gate.gate for gate in sorted(gates or (), key=lambda gate: not gate.is_hard) if not gate.ok]
 
 

@@ -33,9 +33,9 @@ _LENGTH = struct.Struct(">Q")
 
 
 def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> str:
-    """Load a model in a process of its own, and return its digest.
+    """Load a model in a process of its own, with limits; return its digest.
 
-    ArtifactRefused if that refuses, dies or does not end in time.
+    So a damaged model crashes no server. ArtifactRefused if the process refuses it, dies, or does not end in `seconds`.
     """
     try:
         done = subprocess.run(
@@ -61,7 +61,10 @@ def try_out(parts: Mapping[str, bytes], *, seconds: float = SECONDS, memory_byte
 
 
 def main() -> int:
-    """Limit itself, load what stdin holds, and say what came of it."""
+    """Load the model on stdin under limits, and print its digest or why it is refused.
+
+    The process that `try_out` starts; returns its exit code.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]), int(sys.argv[1])))
     resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]), int(sys.argv[2])))

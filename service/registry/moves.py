@@ -45,12 +45,12 @@ class Move:
 
 
 def is_digest(text: str) -> bool:
-    """Return whether it is a whole digest: 64 hexadecimal digits."""
+    """Return whether `text` is a whole digest: 64 hexadecimal digits."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def line_of(move: Move) -> bytes:
-    """Return a move as one line of JSON, with its end. No line break within: JSON escapes them."""
+    """Return a move as a line of the log: JSON with a line break at its end and none within."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -84,7 +84,7 @@ def _is_figure(value: object) -> bool:
 
 
 def is_move(line: bytes) -> bool:
-    """Return whether a line is a whole move."""
+    """Return whether a line of the log can be parsed as a move."""
     try:
         parse_move(line)
     except (ValueError, TypeError, RecursionError):
@@ -93,7 +93,10 @@ def is_move(line: bytes) -> bool:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
-    """Return where each alias points after these moves: `previous` is the last champion that the present one is not."""
+    """Return the digest that each alias points at after these moves, by alias.
+
+    `previous` is the last champion before the present one.
+    """
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)

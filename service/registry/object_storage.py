@@ -108,7 +108,10 @@ class ObjectStorage:
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 
     def stamp(self) -> object:
-        """Return the number of the last move. One request that asks for the next one, unless it is there."""
+        """Return the number of the last move, which changes with each move.
+
+        Costs one request, which asks for the next move; if it is there, all new ones are read.
+        """
         last = max(self._read, default=0)
         self._fs.invalidate_cache()
         if self._fs.exists(self._path(last + 1)):

@@ -8,7 +8,10 @@ from service.registry.storage import Storage
 
 
 def storage_of(place: Path | str) -> Storage:
-    """Return the storage at a path or a URL. ConfigurationWrong if there is none of this kind."""
+    """Return the storage for a registry at a path or URL: a folder, or an object store.
+
+    ConfigurationWrong if no package for this kind of URL is installed.
+    """
     text = str(place)
     if isinstance(place, Path) or "://" not in text:
         return FolderStorage(Path(place))

@@ -63,23 +63,23 @@ class Registry:
 
     @property
     def folder(self) -> Path:
-        """Return its folder. TypeError if it lies in an object store."""
+        """Return the folder of the registry; TypeError if it lies in an object store."""
         if not isinstance(self._storage, FolderStorage):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
 
     @property
     def place(self) -> str:
-        """Return where it lies, for messages."""
+        """Return the registry's path or URL, for messages."""
         return self._storage.place
 
     @property
     def look_seconds(self) -> float:
-        """Return how often a follower may ask for `stamp`."""
+        """Return the seconds to wait between two calls of `stamp`."""
         return self._storage.look_seconds
 
     def stamp(self) -> object:
-        """Return a value that changes once an alias has moved; cheap."""
+        """Return a value that differs once an alias has moved; cheap enough to be asked for often."""
         return self._storage.stamp()
 
     def publish(
@@ -91,13 +91,13 @@ class Registry:
         now: int,
         attachments: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Verify and store an artifact with its attachments (`gates.json`, `report.html`), and return its digest.
+        """Verify and store an artifact with its attachments; return its digest.
 
-        What can be read without LightGBM is verified first, then a throwaway process loads it, and only then this one.
-
-        Where none is champion, a model becomes it if its gates allow a promotion; any other one, and one without gates,
-        becomes challenger. Publishing the same content again changes nothing but the log and the attachments, and mends
-        what was damaged.
+        `attachments`: `gates.json` and `report.html`, at most. What can be read without LightGBM is verified first, then
+        a throwaway process loads it, and only then this one. If there is no champion, the model becomes champion if its
+        gates allow a promotion; otherwise, and without gates, it becomes challenger. Publishing the same content again
+        changes only the log and the attachments, and mends what was damaged. ArtifactRefused if the model or its gates
+        are not sound; InvalidInput for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -138,13 +138,12 @@ class Registry:
         sign_off: str = "",
         approval: Approval | None = None,
     ) -> str:
-        """Make a published model champion, after a throwaway process has loaded it, and return its whole digest.
+        """Make a published model champion, if its gates allow it; return its whole digest.
 
-        Past failed hard gates it takes `override`, past failed advisory ones `sign_off`: names of persons, who are logged.
-        A model without gates that never was champion takes `override`, too. By an `approval` it is promoted once: a call
-        again changes nothing and returns the present champion; ProposalClosed if its basis has changed.
-        GatesFailed says what it takes; PromiseGivenUp which promise no champion gives up; ModelNotFound; ArtifactRefused;
-        InvalidInput.
+        A throwaway process loads it first. Past failed hard gates it takes `override`, past failed advisory ones
+        `sign_off`: names of persons, who are logged. A model without gates that never was champion takes `override`, too.
+        GatesFailed states what it takes; PromiseGivenUp which promise no champion gives up; ModelNotFound if none has
+        this name; ArtifactRefused if it is not sound; InvalidInput for actor, reason or a name that no gate asks for.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
@@ -171,12 +170,11 @@ class Registry:
         return basis_of(self.history(), digest)
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
-        """Make `previous` champion again, and return its digest.
+        """Make the `previous` champion champion again; return its digest.
 
         At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
         `champion`, the digest that is to be taken back, a second call changes nothing. ModelNotFound if no other model
-        was champion before; ArtifactRefused. ApprovalRequired in an `is_emergency`, which needs no approval, if it would
-        take back a rollback.
+        was champion before; ArtifactRefused if it is damaged, or if `champion` is not the present one.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -201,9 +199,10 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
-        """Point `challenger` or `shadow` at a published model, and return its whole digest.
+        """Move the alias `challenger` or `shadow` to a published model; return its whole digest.
 
-        A champion is made by `promote`.
+        InvalidInput for any other alias (a champion is made by `promote`), actor or reason; ModelNotFound if no model has
+        this name; ArtifactRefused if it is damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -218,11 +217,11 @@ class Registry:
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
-        """Return where each alias points now."""
+        """Return the digest that each alias points at now, by alias."""
         return aliases_of(self.history())
 
     def history(self) -> list[Move]:
-        """Return every move of an alias, oldest first."""
+        """Return every move of an alias in the log, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> Iterator[str]:
@@ -230,7 +229,10 @@ class Registry:
         yield from self._storage.digests()
 
     def resolve(self, name: str) -> str:
-        """Return the whole digest for an alias or the beginning of a digest. ModelNotFound says where to look."""
+        """Return the digest for an alias, or a unique beginning of at least 6 digits.
+
+        ModelNotFound if it names no model, or several.
+        """
         if name in (aliases := self.aliases()):
             return aliases[name]
         if len(name) < MIN_BEGINNING and _HEXADECIMAL.fullmatch(name):
@@ -246,13 +248,13 @@ class Registry:
         return found[0]
 
     def read(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a published model as they lie there, unverified."""
+        """Return the parts of a published model by name, as stored, unverified."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
     def attachment(self, digest: str, name: str) -> bytes:
-        """Return what was published beside a model, the last time.
+        """Return the bytes of an attachment, such as `report.html`, as last published with a model.
 
-        ModelNotFound without one, ArtifactRefused if it differs.
+        ModelNotFound if there is none, ArtifactRefused if its SHA-256 is not that of the log.
         """
         return self._attachment(digest, name, self.history())
 
@@ -267,10 +269,7 @@ class Registry:
         return data
 
     def gates(self, digest: str) -> tuple[GateResult, ...] | None:
-        """Return the gates of a published model; None if it has none.
-
-        ArtifactRefused if they are not those of the log.
-        """
+        """Return the gates published with a model, None if it has none; ArtifactRefused if altered."""
         return self._gates(digest, self.history())
 
     def _gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
@@ -280,18 +279,21 @@ class Registry:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a published model, compared with its digest, which takes milliseconds and no LightGBM."""
+        """Return the parts of a published model by name, verified against its digest alone.
+
+        That takes milliseconds and no LightGBM. ArtifactRefused if a part is missing or was altered.
+        """
         return self._compared(digest, self.read(digest), verify_content)
 
     def load(self, digest: str) -> Artifact:
-        """Return a published model, verified whole.
+        """Return a published model, verified whole and loaded into this process.
 
-        ArtifactRefused says which model, what does not match and what to do.
+        ArtifactRefused names the model, what does not match and the remedy.
         """
         return self._ready(digest, self._verified(digest))
 
     def admit(self, digest: str) -> Artifact:
-        """Return a published model as `load` does, for a server: a throwaway process loads it first."""
+        """Return a published model as `load` does, after a throwaway process has loaded it."""
         parts = self._verified(digest)
         self._try(digest, parts)
         return self._ready(digest, parts)

@@ -21,28 +21,34 @@ class Storage(Protocol):
     """How often a follower may look at `stamp`."""
 
     def digests(self) -> list[str]:
-        """Return the digests of the models that are there whole, in order."""
+        """Return the digests of the models that are stored whole, sorted."""
 
     def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
-        """Return what is there of these parts of a model. ArtifactRefused if one is larger than MAX_PART_BYTES."""
+        """Return those of the named parts of a model that are stored, by name.
+
+        ArtifactRefused if one is larger than MAX_PART_BYTES.
+        """
 
     def store(self, digest: str, parts: Mapping[str, bytes]) -> None:
-        """Put a model in its place, whole or not at all; what was there, damaged, make way."""
+        """Write a model's parts, all or none, in place of what may be there damaged."""
 
     def attach(self, digest: str, attachments: Mapping[str, bytes]) -> None:
-        """Lay files beside a model that is there, each whole or not at all, in place of those of the same name."""
+        """Write files beside a stored model, each whole or not at all, over those of the same name."""
 
     def moves(self) -> list[Move]:
-        """Return every move, oldest first. ConfigurationWrong names what is damaged."""
+        """Return every move of the log, oldest first. ConfigurationWrong names a damaged line."""
 
     def append(self, decide: Decide) -> Move | None:
-        """Add the move that `decide` makes of all moves before it, if any: none is lost, and none comes between."""
+        """Append the move that `decide` returns when given all moves before it; return that move.
+
+        Nothing if it returns None. No move is lost, and none comes between.
+        """
 
     def stamp(self) -> object:
-        """Return a value that changes once the log has changed; cheap enough to be asked for all the time."""
+        """Return a value that differs once the log has changed; cheap enough to be asked for often."""
 
 
 def refuse_size(digest: str, name: str, size: int) -> None:
-    """Raise ArtifactRefused if a part is too large to be read."""
+    """Refuse, by ArtifactRefused, a part of `size` bytes that is larger than MAX_PART_BYTES."""
     if size > MAX_PART_BYTES:
         raise ArtifactRefused(f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB")

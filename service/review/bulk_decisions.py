@@ -81,9 +81,9 @@ class Selected:
 
     @property
     def is_to_do(self) -> bool:
-        """Return whether an entry is still to be appended.
+        """Return whether an entry about the violation is still to be appended.
 
-        What is held back is reviewed if it is alleged, else left as it is.
+        What is held back is put under review if it is alleged, else left as it is.
         """
         return not self.done and (not self.held_back or self.status is Status.ALLEGED)
 
@@ -103,51 +103,58 @@ class BulkOutcome:
 
     @property
     def by_status(self) -> Mapping[Status, int]:
-        """Return selected violations by the status before this decision."""
+        """Return the number of selected violations by their status before this decision."""
         return Counter(one.status for one in self.selected)
 
     @property
     def held_back(self) -> list[str]:
-        """Return the sample that is left to a person."""
+        """Return the ids of the violations in the sample that is left to a person."""
         return [one.violation for one in self.selected if one.held_back]
 
     @property
     def others(self) -> list[str]:
-        """Return what is decided, or would be."""
+        """Return the ids of the violations that are decided, or would be: all but the sample."""
         return [one.violation for one in self.selected if not one.held_back]
 
     @property
     def decided(self) -> int:
-        """Return the violations decided by this decision so far, without those held back."""
+        """Return how many violations this decision has decided so far, without those held back."""
         return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
 
     @property
     def remaining(self) -> int:
-        """Return the entries that are still to be appended."""
+        """Return how many entries are still to be appended."""
         gone = self.appended.union(self.changed)
         return sum(one.is_to_do and one.violation not in gone for one in self.selected)
 
     @property
     def reach(self) -> int:
-        """Return how many violations of sellers are decided with the selected ones of products, but for those held
-        back.
+        """Return how many violations of sellers are decided along with those of products.
+
+        Those derived from the selected ones, without those held back.
         """
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
 def parameters_of(decision: BulkDecision) -> str:
-    """Return the digest of all that a decision says but its id, in 16 hexadecimal digits."""
+    """Return a digest, 16 hexadecimal digits, of all parameters of a decision but its id."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
 def prefix_of(decision: BulkDecision) -> str:
-    """Return how the ids of a decision's entries begin, before the digest of its parameters."""
+    """Return how the ids of all entries under a decision's id begin.
+
+    `bulk~`, a digest of the id, and `~`; the digest of the parameters follows.
+    """
     return f"bulk~{_digest(decision.decision_id, 16)}~"
 
 
 def own_prefix_of(decision: BulkDecision) -> str:
-    """Return how they begin with the digest."""
+    """Return how the ids of the entries of a decision with these very parameters begin.
+
+    The prefix of its id, the digest of its parameters, and `~`.
+    """
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
@@ -164,7 +171,11 @@ def _digest(text: str, digits: int) -> str:
 
 
 def check(decision: BulkDecision) -> None:
-    """Check the parameters of a decision. InvalidInput names each wrong one as the contract's request does."""
+    """Check the parameters of a bulk decision; nothing is read.
+
+    InvalidInput names each wrong one: id, action and what it asks for, statuses that do not allow it, an empty or
+    malformed selection, sample fraction.
+    """
     wrong = []
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
@@ -190,9 +201,9 @@ def check(decision: BulkDecision) -> None:
 
 
 def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
-    """Return what a decision selects, and which of it is held back.
+    """Return what a bulk decision would select and hold back; nothing is appended.
 
-    InvalidInput; EntryContentDiffers if the id stands for another decision.
+    InvalidInput for wrong parameters; EntryContentDiffers if the id stands for another decision.
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
@@ -216,9 +227,11 @@ def execute(
     etag: str = "",
     limit: int = MAX_PER_CALL,
 ) -> BulkOutcome:
-    """Carry a decision out, at most `limit` entries a call, in batches that are each appended whole or not at all.
+    """Append the entries of a bulk decision, at most `limit`; return how far it has come.
 
-    SelectionChanged if the set, or with an `etag` the decision, is not what the dry run showed.
+    In batches that are each appended whole or not at all; call it again while entries remain. SelectionChanged if the
+    set, or with an `etag` the decision, is not what the dry run showed; InvalidInput and EntryContentDiffers as in the
+    dry run.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)

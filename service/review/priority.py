@@ -33,7 +33,7 @@ class QueueItem:
 
     @property
     def harm_weight(self) -> int:
-        """Return the weight of its severity."""
+        """Return the weight of the violation's severity in its priority."""
         return HARM_WEIGHTS[self.severity]
 
     @property
@@ -46,13 +46,17 @@ class QueueItem:
 
     @property
     def priority(self) -> float:
-        """Return probability that it is upheld x harm weight x (recent orders + 1): expected harm while nobody decides.
+        """Return the harm to be expected while nobody decides the violation.
 
-        A major violation (9) by a notifier of reliability 0.5, of a seller with 199 recent orders: 900.
+        Probability that it is upheld x harm weight x (recent orders + 1). A major violation (9) by a notifier of
+        reliability 0.5, of a seller with 199 recent orders: 900.
         """
         return self.probability_upheld * self.harm_weight * (self.recent_orders + 1)
 
 
 def rank_items(items: Iterable[QueueItem]) -> list[QueueItem]:
-    """Return the items in order: safety first, then by falling priority; of equals the earlier report."""
+    """Return the queue's items in order: safety first, then by falling priority.
+
+    Of equals the earlier report.
+    """
     return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

@@ -27,7 +27,7 @@ class NotifierPrior:
 
     @property
     def mean(self) -> float:
-        """Return the mean: `NotifierPrior(4, 4, "").mean == 0.5`."""
+        """Return the mean of the prior: `NotifierPrior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 
@@ -89,10 +89,11 @@ class Assessment:
 
 
 def reliability_of(record: Record, source: Source) -> Reliability:
-    """Return the posterior of a record, by the prior of a source that is no authority.
+    """Return the reliability of a notifier, the posterior of its record, by its source's prior.
 
-    A buyer's prior is Beta(4, 4), 0.5. With 20 reports dismissed the posterior is Beta(4, 24): mean 0.143, interval 0.052
-    to 0.263. With 3 upheld, 1 overturned and 2 withdrawn it is Beta(7, 6): mean 0.538, interval 0.315 to 0.755.
+    The source must be no authority. A buyer's prior is Beta(4, 4), 0.5. With 20 reports dismissed the posterior is
+    Beta(4, 24): mean 0.143, interval 0.052 to 0.263. With 3 upheld, 1 overturned and 2 withdrawn it is Beta(7, 6): mean
+    0.538, interval 0.315 to 0.755.
     """
     prior = PRIORS[source]
     upheld = prior.upheld + record.upheld

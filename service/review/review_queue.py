@@ -13,9 +13,10 @@ MAX_OPEN = 20_000
 
 
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
-    """Return the open violations as of the cut, the most urgent first, and whether some were left out.
+    """Return (open violations by urgency, whether some were left out), as of the cut.
 
-    Some are left out if there are more than the `limit` newest of safety, or the `limit` newest others.
+    The most urgent is first. Some are left out if there are more than the `limit` newest of safety, or the `limit` newest
+    others.
     """
     found = [ledger.open_violations(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)]
     waiting = [violation for newest in found for violation in newest[:limit]]

@@ -34,19 +34,23 @@ class Champion:
 
     @property
     def artifact(self) -> Artifact | None:
-        """Return the model that answers; None if there is none. Read it once a call: a swap replaces it."""
+        """Return the model that answers; None if there is none.
+
+        Read it once in each call: a promotion replaces it.
+        """
         return self._artifact
 
     @property
     def digest(self) -> str:
-        """Return the digest of the model that answers; empty if there is none."""
+        """Return the digest of the model that answers; "" if there is none."""
         return self._artifact.digest if self._artifact else ""
 
     def refresh(self) -> bool:
-        """Take over the registry's champion, if it is another one, and return whether it did.
+        """Answer by the registry's champion from now on; return whether that is another model.
 
-        The new model is tried in a throwaway process, verified and loaded before the old one is let go; ArtifactRefused
-        leaves the old one in place. The old one is kept: to go back to it takes no more than a look at its bytes.
+        The new model is tried in a throwaway process, verified and loaded before the old one is replaced; ArtifactRefused
+        leaves the old one in place. The old one is kept in memory: to go back to it takes no more than a check of its
+        bytes.
         """
         registry = self.registry
         with self._changing:
@@ -62,10 +66,10 @@ class Champion:
             return True
 
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
-        """Take promotions over until `stop` is set, looking every `seconds` whether an alias has moved.
+        """Call `refresh` whenever an alias has moved, until `stop` is set; blocks this thread.
 
-        By default as often as suits the registry's place. What is refused is reported, once each, and tried again more and
-        more rarely.
+        It asks every `seconds`, by default as often as suits the registry's place. A refused model is reported once, and
+        tried again more and more rarely.
         """
         registry = self.registry
         if registry is None:

@@ -48,10 +48,11 @@ class Scorer:
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
-        """Return one trust score a seller, or why there is none, all by one cut of the ledger and one model.
+        """Return one trust score or error for each seller, in their order, and the stamp of all.
 
-        The sellers' entries are read and scored a part at a time, so that memory is bounded. CallerGone between two parts
-        if nobody waits for the answer any more.
+        All by one cut of the ledger and one model. The sellers' entries are read and scored a part at a time, so that
+        memory is bounded. SellerNotFound is such an error, and is not raised. CallerGone or DeadlinePassed between two
+        parts if nobody waits for the answer any more.
         """
         artifact = self.champion.artifact
         stamp = self._stamp(cut, artifact)
@@ -92,9 +93,9 @@ class Scorer:
             yield part
 
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
-        """Return one seller's score with the facts behind it.
+        """Return one seller's trust score with the facts behind it, and its stamp.
 
-        SellerNotFound if nothing stands of the seller; CallerGone if nobody waits for it any more.
+        SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any more.
         """
         artifact = self.champion.artifact
         check = current_call().require_caller

@@ -36,7 +36,7 @@ class ModelSource(Protocol):
     """The part of a registry that a shadow needs."""
 
     def aliases(self) -> dict[str, str]:
-        """Return where each alias points now."""
+        """Return the digest that each alias points at now, by alias."""
 
     def admit(self, digest: str) -> Artifact:
         """Return a published model, loaded and verified; ArtifactRefused if it is not sound."""
@@ -95,7 +95,10 @@ class Shadow:
         self._attempt(self._tell_counts)
 
     def offer(self, answered: Answered) -> None:
-        """Take a request to be scored again, if there is a shadow and room; never waits."""
+        """Queue an answered request to be scored again by the shadow model; never waits.
+
+        Nothing happens without a shadow; a request that finds no room is dropped and counted.
+        """
         if self._artifact is None:
             return
         with self._lock:
@@ -195,7 +198,10 @@ class Shadow:
 
 
 def file_of(folder: Path, digest: str) -> Path:
-    """Return the file of a shadow's comparisons; what was put aside before it ends with `.1.jsonl`."""
+    """Return the path of the file of a shadow model's comparisons.
+
+    A full file is renamed to end with `.1.jsonl`.
+    """
     return folder / f"{digest[:16]}.jsonl"
 
 

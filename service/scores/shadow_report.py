@@ -42,7 +42,10 @@ class ShadowReport:
     """The last one."""
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take one line in."""
+        """Add one line of the comparisons' file to the sums.
+
+        A line without a seller states how many requests were dropped and failed.
+        """
         if "seller" not in line:
             self.dropped += int(line["dropped"])
             self.failed += int(line["failed"])
@@ -68,7 +71,10 @@ class ShadowReport:
             del self.sellers[least]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values; None where nothing was compared."""
+        """Return counts, percentiles of the differences and moves of tiers as JSON values.
+
+        None where nothing was compared.
+        """
         n = self.compared
         values = np.arange(-MAX_POINTS, MAX_POINTS + 1)
         ranks = np.cumsum(self.differences)
@@ -101,7 +107,10 @@ class ShadowReport:
 
 
 def report_of(folder: Path, digest: str) -> ShadowReport:
-    """Read all comparisons of a model, those put aside first. A line that is none is counted and passed over."""
+    """Sum up all comparisons of a shadow model, the older file first.
+
+    A line that cannot be read is counted as damaged and passed over; no file is no comparison.
+    """
     found = ShadowReport()
     path = file_of(folder, digest)
     for line in _lines(path.with_suffix(".1.jsonl"), path):
