@@ -26,7 +26,7 @@ from scoring.time import format_time
 
 GENESIS = "0" * 64
 DAY_SECONDS = 86_400.0
-_TAIL_BYTES = 64 << 10  # a line has some hundreds, at most some 10,000
+_TAIL_BYTES = 64 << 10  # a line has some hundreds
 _SECOND = len("2026-01-01T00:00:00")
 
 
@@ -102,7 +102,7 @@ class AuditFile:
     def _replace(self, rest: BinaryIO, before: str, count: int) -> None:
         """Put a file in the place of the present one that begins after the hash `before`, and says so at its end."""
         beside = self._path.with_name(f".{self._path.name}.new")
-        file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             _write(file, json.dumps({"cut": count, "hash": before}).encode() + b"\n")
@@ -172,7 +172,10 @@ def _last_hash(file: int) -> str:
     size = os.fstat(file).st_size
     if not size:
         return GENESIS
-    tail = os.pread(file, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    length, tail = 0, b""
+    while b"\n" not in tail[:-1] and length < size:  # a line of many ids may be longer than one look
+        length = min(size, max(_TAIL_BYTES, 2 * length))
+        tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):
         raise ValueError("its last line is not whole")
     found = json.loads(tail[:-1].rpartition(b"\n")[2])

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import grpc
 from grpc import _server as inside
@@ -269,7 +269,10 @@ class CallPool(ThreadPoolExecutor):
 
 def connection_of(context: grpc.ServicerContext) -> Mapping[bytes, list[bytes]]:
     """Return what is known of a call's connection, as `auth_context` does, but without a copy at each call."""
-    return cygrpc.auth_context(context._rpc_event.call) or {}  # type: ignore[attr-defined]
+    event = getattr(context, "_rpc_event", None)
+    if event is None:  # no call of gRPC's own
+        return {key.encode(): value for key, value in cast(Any, context.auth_context()).items()}
+    return cygrpc.auth_context(event.call) or {}
 
 
 def _received(state: Any) -> Any:

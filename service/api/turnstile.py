@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from time import monotonic
 
 PROMPT_REFUSALS = 20
@@ -18,6 +19,8 @@ HOLD_SECONDS = 1.0
 """For how long a further call is held, and at most until when what was noted counts."""
 
 MAX_CALLERS = 10_000
+MAX_TOKENS = 256
+"""Tokens of one connection whose callers are known; with one more all of them are forgotten."""
 
 
 @dataclass(slots=True)
@@ -40,10 +43,12 @@ class Turnstile:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._callers: OrderedDict[str, dict[str, str]] = OrderedDict()  # by connection, by token
+        self._callers: OrderedDict[str, dict[bytes, str]] = OrderedDict()  # by connection, by what `token_of` gives
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
 
-    def note(self, method: str, caller: str, connection: str, token: str, seconds: float, weight: float = 1.0) -> None:
+    def note(
+        self, method: str, caller: str, connection: str, token: bytes, seconds: float, weight: float = 1.0
+    ) -> None:
         """Take note that a caller was refused, and after how many seconds the next call of the method fits.
 
         `weight`: as how many refusals this one counts, for what it cost.
@@ -52,7 +57,7 @@ class Turnstile:
         with self._lock:
             tokens = self._callers.setdefault(connection, {})
             self._callers.move_to_end(connection)
-            if len(tokens) >= MAX_CALLERS:
+            if len(tokens) >= MAX_TOKENS:
                 tokens.clear()
             tokens[token] = caller
             found = self._refusals.get((method, caller))
@@ -77,6 +82,7 @@ class Turnstile:
         return caller if found is not None and self._clock() < found.until else ""
 
 
-def token_of(metadata: Iterable[tuple[str, object]]) -> str:
-    """Return what a call shows in the header `authorization`, all of it."""
-    return "\n".join(str(value) for key, value in metadata if key == "authorization")
+def token_of(metadata: Iterable[tuple[str, object]]) -> bytes:
+    """Return the digest of what a call shows in the header `authorization`; empty if it shows nothing there."""
+    shown = [str(value) for key, value in metadata if key == "authorization"]
+    return sha256("\n".join(shown).encode("utf-8", "replace")).digest() if shown else b""

@@ -10,6 +10,9 @@ from service.contract.asked import entry_asked
 MAX_LISTED = 100
 """Sellers and entries that are named one by one; of more there is the number, and the ledger knows each entry's caller."""
 
+MAX_LENGTH = 512
+"""Characters of an id or a name that are kept: those that are longer are refused later, and could fill the disk."""
+
 _NAMES = (
     "name",
     "parent",
@@ -35,7 +38,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
-        name: getattr(request, name) for name in _NAMES if name in known and getattr(request, name)
+        name: _shortened(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
     }
     if "action" in known:
         found["action"] = _action(request.action)
@@ -44,7 +47,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     if "proposal_id" in known and (proposed := request.WhichOneof("request")):
         found[proposed] = acted_on(getattr(request, proposed), marketplace)
     if "sellers" in known:
-        found["sellers"] = [*request.sellers[:MAX_LISTED]]
+        found["sellers"] = [_shortened(name) for name in request.sellers[:MAX_LISTED]]
         found["count"] = len(request.sellers)
     if "entries" in known:
         privileged = [*_privileged(request.entries, marketplace)]
@@ -71,7 +74,11 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
                 (getattr(fact, name) for name in ("violation", "entry") if getattr(fact, name, "")), entry.seller
             )
             shown = {"entry_id": entry.entry_id, "kind": asked.kind or "", "about": about, "action": asked.action or ""}
-            yield {name: value for name, value in shown.items() if value}
+            yield {name: _shortened(value) for name, value in shown.items() if value}
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}..."
 
 
 def _action(number: int) -> str:

@@ -193,3 +193,23 @@ def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
     assert count > 4
     assert lost == []
     assert json.loads(path.read_text().splitlines()[0]).keys() == {"cut", "hash"}
+
+
+def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path: Path) -> None:
+    """What is wrong with a request is found after it was written down."""
+    path = tmp_path / "audit"
+    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+        client.append_entries(MARKET, [violation("v-1", "s")])
+        entries = [entry_pb2.Entry(entry_id=f"{number}-{'x' * 5_000}", seller="y" * 5_000) for number in range(1_000)]
+        for entry in entries:
+            entry.override.SetInParent()
+        with pytest.raises(SellertrustCallError) as caught:
+            client.append_entries(MARKET, entries)
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert path.stat().st_size < 200_000
+        client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+    assert verify_audit(path)[0] == 4
+    file = AuditFile(path)
+    file.write(text="z" * 1_000_000)
+    file.write(text="after it")
+    assert verify_audit(path)[0] == 6
