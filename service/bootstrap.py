@@ -36,13 +36,17 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
 
 def is_absent(settings: Settings) -> bool:
-    """Return whether the ledger is to be a SQLite file that is not there yet."""
+    """Return whether the configured ledger is a SQLite file that does not exist."""
     url = settings.database_url
     return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:
-    """See that a SQLite ledger can be opened: make its folder if `create`, and look at what is there."""
+    """Check that a SQLite ledger can be opened; make its folder if `create`.
+
+    Nothing for PostgreSQL. ConfigurationWrong if the folder cannot be made, or the file cannot be read or is no SQLite
+    database.
+    """
     if not settings.database_url.startswith(_SQLITE):
         return
     file = Path(settings.database_url.removeprefix(_SQLITE))
@@ -69,9 +73,9 @@ def open_registry(settings: Settings) -> "Registry":
 
 
 def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None" = None) -> "Scorer":
-    """Return a scorer that answers with the registry's champion; without a registry every score is unknown.
+    """Return a scorer that answers by the registry's champion; it loads that model.
 
-    ArtifactRefused if the champion is not sound.
+    Without a registry every score is UNKNOWN. ArtifactRefused if the champion is not sound.
     """
     from service.scores.champion import Champion
     from service.scores.scorer import Scorer

@@ -57,7 +57,7 @@ class Call:
         self._waking: set[Callable[[], None]] = set()
 
     def require_caller(self) -> None:
-        """Refuse to go on for nobody: DeadlinePassed or CallerGone unless the caller still waits for an answer."""
+        """Raise DeadlinePassed or CallerGone if the caller does not wait for an answer any more."""
         if self.is_active():
             return
         if self.seconds_left() <= LATE_SECONDS:
@@ -65,7 +65,10 @@ class Call:
         raise CallerGone("the caller has gone, so its work was ended")
 
     def on_end(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called when the caller goes away: once, however often it is asked for."""
+        """Register `wake` to be called when the call ends, or at once if it has ended.
+
+        Once, however often it is registered.
+        """
         if wake not in self._waking:
             self._waking.add(wake)
             if not self._add_callback(wake):
@@ -76,7 +79,7 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
-    """Return the call that this thread answers; outside of one, a call without an end."""
+    """Return the call that this thread answers; outside of one, a call without a deadline."""
     return _CURRENT.get(None) or Call()
 
 
@@ -87,10 +90,10 @@ def is_answering() -> bool:
 
 @contextmanager
 def answering(call: Call) -> Iterator[None]:
-    """Make it the current call of this thread until the body ends.
+    """Make `call` the current call of this thread for the `with` block.
 
-    gRPC runs every call in a context of its own, which it keeps with the call: a call left in there would hold itself, and
-    its stream, until the garbage collector comes.
+    gRPC runs every call in a context of its own, which it keeps with the call: a call left in there would hold itself,
+    and its stream, until the garbage collector comes.
     """
     token = _CURRENT.set(call)
     try:

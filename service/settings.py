@@ -242,9 +242,9 @@ class SettingRow(NamedTuple):
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of the environment (default: this process's).
+    """Read the settings from the environment (default: this process's); others have defaults.
 
-    ConfigurationWrong names every problem at once.
+    ConfigurationWrong names every unknown or wrong one at once.
     """
     given = {
         name.upper(): value
@@ -275,7 +275,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Return every setting with its variable, value and source; secrets and the passwords in URLs are hidden."""
+    """Return a row for each setting: name, variable, value and source.
+
+    Secrets and the passwords in URLs are hidden.
+    """
     return [
         SettingRow(
             name,
@@ -288,13 +291,16 @@ def describe(settings: Settings) -> list[SettingRow]:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Split an address: `host_and_port("[::1]:50051") == ("::1", 50051)`."""
+    """Split an address into host and port: `host_and_port("[::1]:50051") == ("::1", 50051)`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach the address. A name other than localhost counts as public."""
+    """Return whether only this machine can reach an address, HOST:PORT.
+
+    A name other than localhost counts as public.
+    """
     return is_loopback_host(host_and_port(address)[0])
 
 

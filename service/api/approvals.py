@@ -42,14 +42,18 @@ class Approvals:
 
     @property
     def agreement(self) -> Agreement:
-        """Return what the grants file in force states of persons and of what needs two."""
+        """Return what the grants file in force states of persons and of what needs two of them.
+
+        Nothing without a grants file.
+        """
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
-        """Return what lets a granted request of `Service/Method` in; None if it needs no approval and names none.
+        """Return the approval by which a granted request is let in; None if it needs none.
 
-        ApprovalRequired, ProposalNotFound or ProposalClosed if nothing does; InvalidInput about `proposal`. A request that
-        names a proposal is held to it, whether it needs one or not.
+        ApprovalRequired, ProposalNotFound or ProposalClosed if it needs one and has none; InvalidInput about `proposal`.
+        A request that names a proposal is held to it, whether it needs one or not. Proposals themselves and dry runs need
+        none.
         """
         row = METHODS[method]
         if row.scope is Scope.PROPOSED or not getattr(request, "execute", True):  # proposes it, or is a dry run
@@ -67,7 +71,10 @@ class Approvals:
         raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
 
     def persons(self, proposal: Proposal) -> list[tuple[str, str]]:
-        """Return by step of a proposal the person whom its caller shows, and the one whom it puts behind it; or empty."""
+        """Return a list of (person shown, person behind) for each step of a proposal; "" for nobody.
+
+        The person whom the step's caller shows, and the one whom the step puts behind the proposal.
+        """
         agreement = self.agreement
         behind = agreement.persons_behind(proposal, _asked_by(proposal))
         shown = [agreement.person(taken.principal) for taken in proposal.steps]
@@ -122,7 +129,10 @@ class Approvals:
 
 
 def require_open(found: Proposal) -> None:
-    """Refuse a proposal that nobody approves or uses any more. ProposalClosed says why."""
+    """Refuse a proposal that can be neither approved nor used: ProposalClosed with the reason.
+
+    It was withdrawn or declined, has expired, or was about a seller who was erased.
+    """
     closed = {
         "WITHDRAWN": (found.has(Step.WITHDRAWN), "was withdrawn or declined"),
         "EXPIRED": (found.is_expired, "has expired"),
@@ -136,7 +146,7 @@ def require_open(found: Proposal) -> None:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Name the proposal of a request where there is none of its name."""
+    """Add the name of a proposal to any ProposalNotFound that the `with` block raises."""
     try:
         yield
     except ProposalNotFound as error:

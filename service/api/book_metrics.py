@@ -15,7 +15,7 @@ class BookMetrics(Collector):
         self._book = book
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what the book has counted by now."""
+        """Yield the metrics of the book by its present counts."""
         book, table, follower = self._book, self._book.table, self._book.follower
         total = book.tally.total
         yield _counter(

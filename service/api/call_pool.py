@@ -55,20 +55,23 @@ class Observer(Protocol):
     """What is kept of calls besides what their work leaves."""
 
     def waited(self, pool: str, seconds: float) -> None:
-        """Take note of how long a call waited."""
+        """Record how long a call of a pool waited for a thread."""
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
-        """Take note of a call whose work was not begun."""
+        """Record a call of a pool that is refused before its work begins."""
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the status that a call gets which is turned away."""
+        """Return the gRPC status for a call of a pool that is refused for this cause."""
 
 
 _TAKEN = threading.local()
 
 
 def taken_call() -> GrpcCall | None:
-    """Return the call that this thread of a `CallPool` works for, and take note that its work begins."""
+    """Return the call that this thread of a `CallPool` works for; its work counts as begun.
+
+    None in any other thread.
+    """
     call: GrpcCall | None = getattr(_TAKEN, "call", None)
     if call is not None:
         call.is_begun = True
@@ -99,12 +102,15 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> tuple[int, int, dict[str, int]]:
-        """Return how many calls wait, how many run, and how many each connection has."""
+        """Return (calls that wait, calls that run, calls of each connection by its name)."""
         with self._lock:
             return len(self._line) + len(self._receiving), self._running, dict(self.connections)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Take over a call of gRPC's, or run any other function in a thread. Never raises for a call."""
+        """Queue a call of gRPC's, or run any other function in a thread; return its future.
+
+        Never raises for a call: one that cannot be queued is cancelled.
+        """
         if len(args) != 7 or not hasattr(args[1], "call_details"):
             return super().submit(fn, *args, **kwargs)
         call = GrpcCall("", monotonic(), 0.0)

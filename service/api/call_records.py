@@ -95,7 +95,10 @@ class FewLines:
         self._shown = self._left_out = 0
 
     def take(self) -> int | None:
-        """Return how many lines were left out before this one; None if this one is left out too."""
+        """Return the number of lines left out before this one, which may be written; else None.
+
+        None if this line is to be left out, too.
+        """
         with self._lock:
             second = int(self._clock())
             if second != self._second:
@@ -157,11 +160,11 @@ class CallRecords:
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def waited(self, pool: str, seconds: float) -> None:
-        """Count how long a call of a pool waited."""
+        """Record in the metrics how long a call of a pool waited for a thread."""
         self._waits[pool].observe(seconds)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the status of a call of a pool that is turned away."""
+        """Return the gRPC status for a call of a pool that is refused for this cause; made once."""
         found = self._statuses.get((pool, cause))
         if found is None:
             found = self._statuses[pool, cause] = rpc_status.to_status(status_of(_refusal(pool, cause)))
@@ -198,12 +201,15 @@ class CallRecords:
         return found
 
     def count_message(self, passage: Passage, direction: str) -> None:
-        """Count one message of a stream, `received` or `sent`, for the metrics and for the stream's line in the log."""
+        """Count a message of a stream in the metrics and for the stream's log line.
+
+        `direction`: `received` or `sent`.
+        """
         passage.call.counts[direction] += 1
         self._messages.labels(passage.method.name, direction).inc()
 
     def report(self, event: str, problem: str) -> None:
-        """Write a line about trouble that concerns no answer."""
+        """Write a log line, as an error, about a problem outside of any call."""
         self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
@@ -220,7 +226,10 @@ class CallRecords:
         return self._unforeseen(request)
 
     def end(self, passage: Passage, number: int, details: Mapping[str, Any]) -> None:
-        """Write the line of a call that ended with the code `number`, and count it. Never fails: the answer must go out."""
+        """Count a call that ended with the code `number`, and write its log line.
+
+        Never raises: the answer must go out.
+        """
         seconds = perf_counter() - passage.started
         method = passage.method
         try:

@@ -45,7 +45,10 @@ StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]
 
 
 def parse(kind: type[Message], data: bytes) -> Message:
-    """Return the request in `data`; fields of a newer contract are kept. InvalidInput about `request` if it is none."""
+    """Parse a request; fields of a newer contract are kept.
+
+    InvalidInput about `request` if the bytes are none.
+    """
     try:
         return kind.FromString(data)
     except DecodeError:
@@ -79,11 +82,12 @@ class Calls:
         pools: Mapping[str, ThreadPoolExecutor] | None = None,
         streams: Streams | None = None,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """Return a handler for every method of `service`: the servicer's method of the same name, with all around it.
+        """Return, by method name, gRPC's handlers for every method of `service`.
 
-        `pools` has the threads of each `Service/Method`; streaming methods get those of `streams`. TypeError if a method
-        has no implementation or no row in the table of rights, if there are no threads for it, or if only its requests are
-        a stream.
+        Each calls the servicer's method of the same name, with records, access and errors around it. `pools` has the
+        threads of each `Service/Method`; streaming methods get those of `streams`. TypeError if a method has no
+        implementation or no row in the table of rights, if there are no threads for it, or if only its requests are a
+        stream.
         """
         require_rows([_method_of(descriptor).name for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
@@ -115,7 +119,10 @@ class Calls:
         return handlers
 
     def wait_until_idle(self, seconds: float) -> dict[str, int]:
-        """Wait until no call runs, for at most `seconds`; return how many calls of each method run still."""
+        """Wait at most `seconds` until no call runs; return the number that still run, by method.
+
+        Empty if none does.
+        """
         with self._ended:
             self._ended.wait_for(lambda: not self._running, seconds)
             return dict(self._running)

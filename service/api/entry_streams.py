@@ -104,7 +104,10 @@ class EntryStreams:
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the items that fit into one message, at least one; a page may be shorter than asked for (AIP-158)."""
+    """Return the first entries that fit into one message, at least one.
+
+    A page may be shorter than asked for (AIP-158).
+    """
     total = 0
     for place, item in enumerate(items):
         total += item.ByteSize()

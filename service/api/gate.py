@@ -37,12 +37,12 @@ class Caller:
 
     @property
     def names(self) -> list[str]:
-        """Return the name of each of its principals."""
+        """Return the name of each principal that the caller shows."""
         return [principal.name for principal in self.principals]
 
     @property
     def name(self) -> str:
-        """Return the names of its principals, as logs and records show them."""
+        """Return the names of the caller's principals in one text, as logs and records have them."""
         return " ".join(self.names)
 
 
@@ -79,11 +79,15 @@ class Gate:
 
     @property
     def has_grants(self) -> bool:
-        """Return whether a grants file says who may call."""
+        """Return whether a grants file decides who may call."""
         return self._grants is not None
 
     def identify(self, context: grpc.ServicerContext) -> Caller:
-        """Return who calls. Unauthenticated if the call shows nobody, or anything that proves nobody."""
+        """Return the caller of a call, by its certificate and its token.
+
+        `local` without a grants file, and by a Unix socket that is the server's own user's. Unauthenticated if the call
+        shows nobody, or anything that proves nobody.
+        """
         if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
             return LOCAL_CALLER
         properties = connection_of(context)
@@ -99,10 +103,11 @@ class Gate:
         return Caller(tuple(found))
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
-        """Refuse a request of `Service/Method` that is not granted: PermissionDenied, before anything is looked up.
+        """Refuse a request of `Service/Method` that is not granted; return whom its answer may show.
 
-        Returns the sellers of whom alone the answer may hold anything, for a request over many; None for all that it names.
-        InvalidInput, to callers who are granted anything at all, if a name that says where is malformed.
+        By PermissionDenied, before anything is looked up. Returned are the sellers of whom alone the answer may hold
+        anything, for a request over many; None for all that it names. InvalidInput, to callers who are granted anything
+        at all, if a name that states the place is malformed.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return None
@@ -125,14 +130,20 @@ class Gate:
         return visible
 
     def require_anything(self, caller: Caller, method: str) -> None:
-        """Refuse a caller that is granted nothing at all, before it says what it asks for. PermissionDenied."""
+        """Refuse, by PermissionDenied, a caller that is granted nothing at all.
+
+        For a stream, before its first message states what it asks for.
+        """
         if self._grants is None or caller is LOCAL_CALLER:
             return
         if not is_granted_anything(caller.principals, self._grants.rules.grants):
             raise not_granted(METHODS[method].right)
 
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
-        """Count a call of a class against its caller's limits; TooManyCalls, with the time to wait, if it is in excess."""
+        """Charge a call of a class to its caller's limits.
+
+        TooManyCalls, with the time to wait, if it is beyond one; such a caller's next calls may be held.
+        """
         if self._grants is not None and caller is not LOCAL_CALLER:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
             if seconds > 0:
@@ -142,7 +153,10 @@ class Gate:
     def admit_entries(
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
     ) -> None:
-        """Count entries against their caller's limits; TooManyCalls, with the time to wait, if they are in excess."""
+        """Charge `count` entries to their caller's limits.
+
+        TooManyCalls, with the time to wait, if they are beyond one; such a caller's next calls may be held.
+        """
         if self._grants is not None and caller is not LOCAL_CALLER:
             limits = self._grants.rules.limits
             seconds = limits.take_entries(caller.names, call_class, count)
@@ -154,21 +168,24 @@ class Gate:
     def note_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
-        """Take note that a caller was refused for its excess, so that its next calls are held if it asks on regardless."""
+        """Record at the turnstile that a caller was refused for its excess.
+
+        Its next calls are held if it asks on regardless. `weight`: as how many refusals this one counts.
+        """
         token = token_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 
     def stream_limits(self, caller: Caller) -> Mapping[str, int]:
-        """Return how many streams each principal of a caller may have open, whoever shows it; 0 where no limit says."""
+        """Return how many streams each of a caller's principals may have open, by name; 0: no limit."""
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
     def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> str:
-        """Write a granted request to the audit file if it is privileged, or a read by whom the grants file names there.
+        """Write a granted request to the audit file if it is to be kept; return the line's hash.
 
-        Privileged are the rights of `BOUND`, reads those of `READS`. Kept are the caller, the method, the rights, what the
-        request acts on and by whose approval, never texts. Returns the line's hash, empty if there is none; AuditUnavailable
-        if that fails.
+        To be kept are requests with a right of `BOUND`, and reads (`READS`) by callers whom the grants file names for
+        that. Written are the caller, the method, the rights, what the request acts on and by whose approval, never texts.
+        "" if nothing is written; AuditUnavailable if that fails.
         """
         if self._audit is None:
             return ""
@@ -188,7 +205,10 @@ class Gate:
         return self._audit.write(event="call", caller=caller.name, method=method, rights=names, acted=acted, **by)
 
     def keep_end(self, line: str, code: str, response: Message | None) -> None:
-        """Write what came of a call to the audit file, by the hash of the call's line. AuditUnavailable if that fails."""
+        """Write to the audit file what came of a call, if the call is there.
+
+        `line`: the hash of its line from `keep`, "" for none. AuditUnavailable if that fails.
+        """
         if self._audit is not None and line:
             done = {} if response is None else came_of(response)
             self._audit.write(event="end", call=line, code=code, **done)

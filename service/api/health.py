@@ -65,7 +65,10 @@ class Health:
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Register the standard health service. A watch holds no thread: the probe sends it what changes."""
+        """Add the standard health service to a gRPC server.
+
+        A watch holds no thread: the probe sends it what changes.
+        """
 
         def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
             return self._servicer.Check(request, context)
@@ -86,18 +89,21 @@ class Health:
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
     def start(self) -> None:
-        """Say SERVING of all, and begin to ask the ledger."""
+        """Report SERVING for all services, and start a thread that asks the ledger."""
         for service in (OVERALL_HEALTH, *self._services):
             self._servicer.set(service, HealthCheckResponse.SERVING)
         self._thread.start()
 
     def drain(self) -> None:
-        """Say NOT_SERVING of all from now on."""
+        """Report NOT_SERVING for all services from now on."""
         self._is_ending.set()
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """Ask the ledger no more; a thread that waits for a silent one ends by itself."""
+        """End the thread that asks the ledger, without waiting for it.
+
+        One that waits for a silent ledger ends by itself.
+        """
         self._is_ending.set()
 
     def _probe(self) -> None:

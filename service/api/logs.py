@@ -41,16 +41,17 @@ class Pseudonyms:
 
 
 def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
-    """Return a principal as logs name it: the subject of a token, which may be a person, as a pseudonym.
+    """Return the name of a principal as logs have it: a token's subject as a pseudonym.
 
-    Certificates name services, and stand in full: `dns:checkout.example`, `jwt:https://login.example#~0123456789abcdef`.
+    It may be a person. Certificates name services, and stand in full: `dns:checkout.example`,
+    `jwt:https://login.example#~0123456789abcdef`.
     """
     issuer, mark, _ = principal.partition("#")
     return f"{issuer}#~{pseudonyms(principal)}" if mark and principal.startswith("jwt:") else principal
 
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
-    """Return the text with each seller's id replaced by its pseudonym, wherever it stands as a word of its own."""
+    """Return the text with each seller's id, as a word of its own, replaced by its pseudonym."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
     return _WORD.sub(lambda word: _replace_word(word[0], known), text) if known else text
 
@@ -63,9 +64,8 @@ def _replace_word(word: str, known: Mapping[str, str]) -> str:
 def make_log(log_format: str = "auto", level: str = "info", stream: TextIO | None = None) -> Log:
     """Return a logger that writes to `stream` (default: stderr), one line an event.
 
-    With `auto` it writes for the console on a terminal, else JSON.
-
-    The console renderer prints tracebacks plainly: the pretty ones show local variables, hence personal data.
+    `log_format`: `console` for people, `json`, or `auto`: for people on a terminal, else JSON. Tracebacks are printed
+    plainly: the pretty ones show local variables, hence personal data.
     """
     out = sys.stderr if stream is None else stream
     console = log_format == "console" or (log_format == "auto" and out.isatty())

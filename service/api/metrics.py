@@ -43,7 +43,7 @@ class MetricsPort:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, with whatever is open."""
+        """Stop serving metrics, close what is open, and wait for the thread to end."""
         self._loop.call_soon_threadsafe(self._is_ending.set)
         self._thread.join()
 
@@ -96,7 +96,7 @@ class PoolMetrics(Collector):
         self._pools = tuple(pools)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the calls of each pool, and what connections have of them."""
+        """Yield the present numbers of calls that wait and run in each pool, and of connections."""
         calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))
         of_connection: Counter[str] = Counter()
         for pool in self._pools:

@@ -68,7 +68,7 @@ RULES: Mapping[Pool, LineRules] = {
 
 
 def threads_of(settings: Settings) -> dict[Pool, int]:
-    """Return how many threads each pool has."""
+    """Return the number of threads of each pool, by pool, from the settings."""
     return {
         Pool.READ: settings.worker_threads,
         Pool.SLOW: settings.slow_threads,
@@ -82,12 +82,18 @@ def threads_of(settings: Settings) -> dict[Pool, int]:
 
 
 def max_calls(settings: Settings) -> int:
-    """Return how many calls the server may hold at once: running, waiting, held, or on their way."""
+    """Return the most calls that the server may hold at once.
+
+    Running, waiting, held, or on their way.
+    """
     return sum(threads_of(settings).values()) + sum(2 * rules.limit + rules.held_limit for rules in RULES.values())
 
 
 def miss_slots(settings: Settings) -> BoundedSemaphore:
-    """Return places for what computes a score while a caller waits: at most half of the threads that answer scores."""
+    """Return a semaphore for computing scores while a caller waits.
+
+    Of at most half of the threads that answer scores.
+    """
     return BoundedSemaphore(max(1, settings.worker_threads // 2))
 
 

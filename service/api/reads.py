@@ -64,9 +64,10 @@ class Reads:
         return self._ledger.now()
 
     def cut(self, request: ReadRequest) -> Cut:
-        """Return the cut of the ledger that a request's times ask for, once the ledger holds the sequence it asks for.
+        """Return the cut of the ledger by a request's times, after waiting for its sequence.
 
-        InvalidInput names the times, or `at_least_sequence`; SequenceNotReached and TooManyCalls as `Tail.reach`.
+        It waits within the call's time until the ledger holds `at_least_sequence`. InvalidInput names the times, or that
+        field; SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many wait.
         """
         wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]
@@ -87,13 +88,18 @@ class Reads:
         return cut
 
     def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
-        """Return the page of a list of the ledger that a request asks for. InvalidInput as `cut` and `page_of`."""
+        """Return the page of a list of the ledger that a request asks for.
+
+        `is_after`: whether a text may be what the page goes on after. InvalidInput names `page_size`, `page_token` or the
+        times.
+        """
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
-        """Return whether a request can have got this cut: for its times the ledger gives the same known time and sequence.
+        """Return whether a cut, stated in a page token, can be one that this ledger has given.
 
-        The clock that made it may have been SKEW ahead of the present one: servers' clocks differ, and are put back.
+        It is if for its times the ledger gives the same known time and sequence. The clock that made it may have been
+        SKEW ahead of the present one: servers' clocks differ, and are put back.
         """
         if cut.observe_time < 0:
             return False
@@ -119,17 +125,20 @@ class Page:
 
     @property
     def after_number(self) -> int:
-        """Return what the page goes on after in a list whose tokens hold numbers: a sequence, or a count of items."""
+        """Return the number after which the page goes on, a sequence or a count; 0 for the first."""
         return int(self.after or 0)
 
     def token(self, after: object) -> str:
-        """Return the token of the page that goes on after `after`, by the same cut."""
+        """Return the token of the next page, which goes on after `after` by the same cut."""
         body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 
 
 def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
-    """Return how many items a page of the stated size holds at most. InvalidInput names `page_size`."""
+    """Return the most items for a page of the stated size; 0 stands for `default`.
+
+    At most MAX_PAGE. InvalidInput, naming `page_size`, if it is negative.
+    """
     if page_size < 0:
         raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {default:,}")
     return min(page_size or default, MAX_PAGE)
@@ -141,11 +150,12 @@ def page_of(
     first_cut: Callable[[], Cut] = lambda: NO_CUT,
     has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
 ) -> Page:
-    """Return the page that a list request asks for. InvalidInput names `page_size` or `page_token`.
+    """Return the page that a list request asks for: its cut, where it begins, and its limit.
 
-    `is_after` says what a token of this list may go on after; `first_cut` gives the cut of the first page, and `has_given`
-    says of which cuts it can have been; without either the list is of no ledger. The token binds the request's other
-    parameters but `page_size`, which may change from page to page (AIP-158).
+    `is_after` states what a token of this list may go on after; `first_cut` gives the cut of the first page, and
+    `has_given` states of which cuts it can have been; without either the list is of no ledger. The token binds the
+    request's other parameters but `page_size`, which may change from page to page (AIP-158). InvalidInput names
+    `page_size` or `page_token`.
     """
     limit = page_limit(request.page_size)
     if not request.page_token:
@@ -166,7 +176,7 @@ def page_of(
 
 
 def is_number(text: str) -> bool:
-    """Return whether it is a sequence, or how many items come before: 0 to 10^18 - 1."""
+    """Return whether a text is a sequence or a count as page tokens hold it: 0 to 10^18 - 1."""
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 

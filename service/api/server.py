@@ -78,7 +78,7 @@ OPTIONS = (
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Return the options of gRPC's server: how much it takes of whoever reaches its port."""
+    """Return the options of gRPC's server as (name, value): limits on streams and connections."""
     return (
         *OPTIONS,
         ("grpc.max_concurrent_streams", settings.connection_calls),
@@ -189,7 +189,7 @@ class Server:
         return names
 
     def start(self) -> str:
-        """Listen and say SERVING, and return the address.
+        """Open the ports, start all threads, and report SERVING; return the address.
 
         ConfigurationWrong if an address or the TLS files cannot be used.
         """
@@ -214,7 +214,11 @@ class Server:
         return self.address
 
     def drain(self) -> None:
-        """Say NOT_SERVING, give balancers and clients `drain_seconds` to go elsewhere, let calls end, and stop."""
+        """Stop without losing a call: report NOT_SERVING, wait `drain_seconds`, let calls end, stop.
+
+        In the wait, balancers and clients go elsewhere. Blocks until all is over; calls that did not end are in
+        `unfinished`.
+        """
         self.log.info("draining", seconds=self.settings.drain_seconds)
         self._health.drain()
         time.sleep(self.settings.drain_seconds)  # stop() alone loses the calls that are on their way
@@ -223,7 +227,7 @@ class Server:
             self.log.info("stopped")
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """Take no more calls, and end streams where they stand, and what still runs after `grace_seconds`.
+        """Refuse new calls, end streams where they stand, and calls that run after `grace_seconds`.
 
         Safe to repeat. Takes at most `grace_seconds` and twice `LATE_SECONDS`: threads that have not left their calls by
         then are given up, and the calls are in `unfinished`.
@@ -312,12 +316,10 @@ class Server:
 def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then drain, close the ledger, and return the exit code, 0.
 
-    A second signal kills.
-
-    If calls do not end in the time of `Server.stop`, the process ends here and at once, with the exit code 1.
-
-    To be called in the main thread, with a server over this ledger that was not started. `ready` is called once it is.
-    ConfigurationWrong as `Server.start`, LedgerUnavailable if the ledger does not answer; it is closed then too.
+    To be called in the main thread, with a server over this ledger that was not started. `ready` is called once it is. A
+    second signal kills. If calls do not end in the time of `Server.stop`, the process ends here and at once, with the
+    exit code 1. ConfigurationWrong if the server cannot start, LedgerUnavailable if the ledger does not answer; it is
+    closed then too.
     """
     try:
         ledger.ping()

@@ -30,9 +30,10 @@ class Streams:
 
     @contextmanager
     def place(self, clients: Mapping[str, int]) -> Iterator[None]:
-        """Hold a place for a stream that is of each of these clients. TooManyCalls if all are taken, or all of one of them.
+        """Occupy a place for a stream of these clients for the `with` block.
 
-        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not.
+        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not. TooManyCalls if
+        all places are taken, or all of one client.
         """
         with self._lock:
             if len(self._open) >= self._limit:
@@ -50,11 +51,11 @@ class Streams:
                 del self._open[place]
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
-        """Yield what a client sends, each message as it is asked for: gRPC's flow control then holds up the rest.
+        """Yield the messages that a client sends, each read only when it is asked for.
 
-        ServerStopping, between two messages, once the server is about to stop; and what `check` raises, which is called every
-        `CHECK_SECONDS` while the client is silent. A thread of its own reads, because
-        nothing else can end a wait for a client that is silent.
+        gRPC's flow control then holds up the rest. `check` is called every `CHECK_SECONDS` while the client is silent,
+        and ends the stream by what it raises; ServerStopping, between two messages, once the server is about to stop. A
+        thread of its own reads, because nothing else can end a wait for a client that is silent.
         """
         ready = threading.Event()
         with self._lock:
@@ -89,7 +90,7 @@ class Streams:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
-        """Let go of the threads; with `wait`, once the streams have ended."""
+        """Shut the pools of threads down; with `wait`, after the streams have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 

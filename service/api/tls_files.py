@@ -25,7 +25,10 @@ class TlsFiles:
         self._seen: object = None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return the credentials that follow the files; ConfigurationWrong if they cannot be used now."""
+        """Return gRPC credentials that read the files again when they change.
+
+        ConfigurationWrong if they cannot be used now.
+        """
         try:
             self._seen = self._state()
             first = self._read()

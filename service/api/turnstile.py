@@ -49,9 +49,9 @@ class Turnstile:
     def note(
         self, method: str, caller: str, connection: str, token: bytes, seconds: float, weight: float = 1.0
     ) -> None:
-        """Take note that a caller was refused, and after how many seconds the next call of the method fits.
+        """Record that a caller was refused a call of a method, and until when the next one fits.
 
-        `weight`: as how many refusals this one counts, for what it cost.
+        `seconds`: from now; `weight`: as how many refusals this one counts, for what it cost.
         """
         now = self._clock()
         with self._lock:
@@ -73,7 +73,10 @@ class Turnstile:
                     known.popitem(last=False)
 
     def holds(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
-        """Return the caller of a call that is to be held; empty if it is to be taken."""
+        """Return the name of the caller if its call is to be held; "" if it may go on.
+
+        By the refusals noted of its connection and token.
+        """
         tokens = self._callers.get(connection)
         if tokens is None:
             return ""
@@ -83,6 +86,6 @@ class Turnstile:
 
 
 def token_of(metadata: Iterable[tuple[str, object]]) -> bytes:
-    """Return the digest of what a call shows in the header `authorization`; empty if it shows nothing there."""
+    """Return the whole content of the header `authorization` of a call; "" if there is none."""
     shown = [str(value) for key, value in metadata if key == "authorization"]
     return sha256("\n".join(shown).encode("utf-8", "replace")).digest() if shown else b""

@@ -10,9 +10,10 @@ from service.ledger.store import Ledger
 
 
 def visible_entries(ledger: Ledger, parent: Parent, cut: Cut, after: int, limit: int) -> list[RecordedEntry]:
-    """Return the first `limit` entries of a parent after a sequence that the caller may see, as of the cut.
+    """Return the first `limit` entries after a sequence, of a parent, that the caller may see.
 
-    What is of no seller, such as a violation of a product, is for callers who may see every seller.
+    As of the cut, by sequence. What is of no seller, such as a violation of a product, is for callers who may see every
+    seller.
     """
     found = [
         recorded
@@ -25,10 +26,10 @@ def visible_entries(ledger: Ledger, parent: Parent, cut: Cut, after: int, limit:
 def visible_violations(
     ledger: Ledger, parent: Parent, cut: Cut, statuses: tuple[Status, ...], after: int, limit: int
 ) -> tuple[list[ViolationView], int | None]:
-    """Return a page of a parent's violations that the caller may see, and after which sequence the next one goes on.
+    """Return a page of a parent's violations that the caller may see, and where to go on.
 
-    `after`, `limit` and the result as of `Ledger.violations`: at most `limit` are looked at, and those of other statuses
-    left out.
+    By the sequence of their reports; the second value is the sequence for the next page, None at the end. At most `limit`
+    are looked at, and those of other statuses left out.
     """
     pages = [
         ledger.violations(parent.marketplace, cut, seller=seller, statuses=statuses, after_sequence=after, limit=limit)

@@ -107,7 +107,7 @@ class WaitingLine:
         return len(self._calls)
 
     def is_late(self, method: str, deadline: float, ahead: int) -> bool:
-        """Return whether a call that arrives now, with so many waiting before it, might be answered too late.
+        """Return whether a call that arrives now, behind `ahead` others, might be answered too late.
 
         Never if nobody waits before it: how long work takes is then found out anew.
         """
@@ -117,7 +117,10 @@ class WaitingLine:
         return deadline - self._clock() < MARGIN * needed
 
     def add(self, call: WaitingCall) -> TurnedAway:
-        """Add a call, and return who has no place for it: calls that nobody awaits, else this one."""
+        """Add a call to the line; return the calls refused for want of room, each with its cause.
+
+        Calls that nobody awaits any more, else this one.
+        """
         turned_away: TurnedAway = []
         if len(self._calls) >= self._rules.limit:
             turned_away = self._remove_hopeless()
@@ -127,7 +130,10 @@ class WaitingLine:
         return turned_away
 
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
-        """Return the call that is next, if there is one, and those that are turned away on the way to it."""
+        """Remove the next call; return it, or None, and the calls refused on the way to it.
+
+        Those whose time has passed or that nobody awaits, each with its cause.
+        """
         turned_away: TurnedAway = []
         now = self._clock()
         while self._calls:
@@ -139,13 +145,13 @@ class WaitingLine:
         return None, turned_away
 
     def clear(self) -> TurnedAway:
-        """Turn everybody away, since the server stops."""
+        """Empty the line, since the server stops; return all its calls, refused for that cause."""
         turned_away = [(call, Cause.STOPPING) for call in self._calls]
         self._calls.clear()
         return turned_away
 
     def note_work(self, method: str, seconds: float) -> None:
-        """Take note of how long the work of a call took."""
+        """Update the usual duration of a method's work by that of one call."""
         known = self._seconds.get(method)
         self._seconds[method] = seconds if known is None else known + SMOOTHING * (seconds - known)
 

@@ -34,7 +34,11 @@ def show(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the right that each method needs, by kinds of entries where they differ, and whether it asks for a certificate."""
+    """Show the right that each method needs, and whether it asks for a client certificate.
+
+    Kinds of entries have rows of their own where their rights differ. With --principal each row shows also which grants
+    of the file give the right to that caller.
+    """
     if principal is not None and not is_principal(principal):
         raise invalid("--principal", f"{principal!r} is no principal: it must be {FORMS}, or local")
     found = None if principal is None else _grants(grants)
@@ -84,7 +88,7 @@ def check(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Check a grants file as a server would, tell every error in it, and show what it grants."""
+    """Check a grants file as a server would: show every error in it, or what it grants."""
     found = _grants(grants)
     rows = [_issuer_row(number, issuer) for number, issuer in enumerate(found.issuers)]
     rows += [_grant_row(number, grant) for number, grant in enumerate(found.grants)]

@@ -38,7 +38,7 @@ def demo(
     folder: Annotated[Path | None, typer.Option("--folder", help="Where its data goes; emptied first.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 2014,
 ) -> None:
-    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC as a caller would."""
+    """Run the whole: simulate a marketplace, import, train, publish, serve, and ask over gRPC."""
     from service.cli.demo import run
 
     run(sellers=sellers, folder=folder, seed=seed)
@@ -86,11 +86,15 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options of the command itself."""
+    """Accept the options that stand before any command; `--version` prints the version."""
 
 
 def run() -> int:
-    """Run the command line, and return the exit code. An error becomes one message, never a stack trace."""
+    """Run the command line on this process's arguments; return the exit code.
+
+    An error becomes one message and a remedy on stderr, never a stack trace, unless the log level is debug. Help, and a
+    command that ends by itself, raise SystemExit.
+    """
     try:
         app(standalone_mode=True)
     except SystemExit as end:

@@ -67,7 +67,7 @@ Knowing = Annotated[
 
 
 def register(model: typer.Typer) -> None:
-    """Add `backtest` to `sellertrust model`."""
+    """Add the command `backtest` to `sellertrust model`."""
     model.command("backtest")(backtest)
 
 
@@ -140,7 +140,10 @@ def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "
 
 
 def study_of(path: Path) -> "Study":
-    """Return the study in a file, or the shipped one of that name."""
+    """Load the study in a file; if there is no such file, the shipped one of that name.
+
+    ConfigurationWrong if it cannot be used.
+    """
     from training.study.loading import load_study
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
@@ -148,7 +151,11 @@ def study_of(path: Path) -> "Study":
 
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
-    """Return an export in memory: the one that is given, or one made of the ledger as it is now."""
+    """Return an export of a marketplace in memory, read from `export` or made of the ledger now.
+
+    The one that is made is written to the data folder. ConfigurationWrong if the ledger has no entries of the
+    marketplace.
+    """
     from training.observation.export import read_export, write_export
 
     if export is None:

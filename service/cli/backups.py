@@ -12,7 +12,7 @@ from service.settings import load
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to `sellertrust ledger`."""
+    """Add the commands `backup` and `restore` to `sellertrust ledger`."""
     app.command("backup")(backup)
     app.command("restore")(restore)
 

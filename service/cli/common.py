@@ -34,14 +34,17 @@ KnownTime = Annotated[
 
 @contextmanager
 def client() -> Iterator[tuple[Client, Settings]]:
-    """Open a client of the configured server, and return it with the settings."""
+    """Open a client of the configured server for a `with` block; yield it with the settings."""
     settings = load()
     with connect(settings) as connection:
         yield connection, settings
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """Return a time from the command line. InvalidInput names the option."""
+    """Parse a time of the command line; None without one.
+
+    `option`: its name, which InvalidInput states if the text is no time, or lies outside 1970 to 9999.
+    """
     if text is None:
         return None
     try:
@@ -54,9 +57,9 @@ def moment(text: str | None, option: str) -> datetime | None:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Return those of a seller's entries that have these ids, by id.
+    """Return those of a seller's entries that have these ids, by their id.
 
-    They are looked for page by page, until all are found.
+    The seller's entries are listed page by page until all are found; ids that it lacks are left out.
     """
     wanted = {*names}
     found: dict[str, Entry] = {}
@@ -69,5 +72,5 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def marketplace_of(option: str | None, settings: Settings) -> str:
-    """Return the marketplace meant: the option's, else the configured one."""
+    """Return the marketplace of the option `--marketplace`, else the configured one."""
     return option or settings.marketplace

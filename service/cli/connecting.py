@@ -33,10 +33,11 @@ def connect(
     deadline_seconds: float | None = PATIENCE_SECONDS,
     service_config: str | None = None,
 ) -> Iterator[Client]:
-    """Yield a client of a server, by default the configured one, with the configured certificates.
+    """Yield a client of a server, by default the configured one, with its certificates.
 
-    ConfigurationWrong if these cannot be used. A SellertrustCallError that the connection causes says what is wrong with
-    it, and has the remedy as its note.
+    Certificates and token are the configured ones. ConfigurationWrong if certificates or token cannot be used. If a call
+    fails for the sake of the connection, its SellertrustCallError states what is wrong with that, and has the remedy as
+    its note.
     """
     place = target or settings.target
     tls_context(settings)
@@ -66,7 +67,10 @@ def connect(
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return how the command line speaks TLS; None: it does not. ConfigurationWrong if a file cannot be used."""
+    """Return the TLS context for connections of the command line; None if it speaks plain text.
+
+    ConfigurationWrong if a configured file cannot be used.
+    """
     if settings.target_ca is None:
         return None
     try:
@@ -86,7 +90,10 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
-    """Return (what keeps the command from the server at `target`, remedy); None if it is not TLS, or cannot be known."""
+    """Connect to the server at `target` to find out what keeps calls from it: (trouble, remedy).
+
+    None if it is not TLS, or cannot be known. ConfigurationWrong if a configured file cannot be used.
+    """
     match = _TARGET.fullmatch(target)
     if match is None:
         return None

@@ -38,7 +38,10 @@ STUDIES = ROOT / "training" / "studies"
 
 
 def run(*, sellers: int, folder: Path | None, seed: int) -> None:
-    """Run every step, print what a caller sees and how long each step took; leave no process behind."""
+    """Run every step of the demo; print what a caller sees, and how long each step took.
+
+    Makes a ledger and models in `folder` (default: a temporary one); leaves no process behind.
+    """
     # A demo that has to stop takes its server along: by default SIGTERM ends a process with its `finally` unrun.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     settings = _settings(folder)

@@ -107,7 +107,10 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 
 
 def place_of(url: str) -> Place:
-    """Return the place that a URL names. InvalidInput; a secret in it is refused, and not repeated."""
+    """Parse the URL of a broker's topic or stream.
+
+    InvalidInput if it has another form or holds a user or password, which is not repeated.
+    """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     title = parts.path.removeprefix("/")

@@ -29,7 +29,7 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to `sellertrust ledger`."""
+    """Add the commands `import`, `unmatched` and `examples` to `sellertrust ledger`."""
     app.command("import")(import_command)
     app.command("unmatched")(unmatched_command)
     app.command("examples")(examples_command)
@@ -219,14 +219,17 @@ def examples_command(
 
 
 def unmatched_file(mapping: Path) -> Path:
-    """Return where the rows of a mapping wait that found no seller: in the current folder, like the rejects."""
+    """Return the default path of a mapping's queue of unmatched rows: in the current folder.
+
+    `MAPPING.unmatched.csv`, where the rejects lie too.
+    """
     return Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
 
 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
-    """Return the mapping in a TOML file, for another marketplace if one is named.
+    """Compile the mapping in a TOML file; `marketplace` replaces the one that it names.
 
-    ConfigurationWrong says what is wrong with it.
+    InvalidInput if there is no file or it is a table of rows; ConfigurationWrong states what is wrong with it.
     """
     if path.name.endswith(TABLES):
         raise invalid(

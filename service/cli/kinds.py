@@ -11,7 +11,7 @@ from service.cli.output import Format, Output, emit
 
 
 def register(app: typer.Typer) -> None:
-    """Add `kinds` to the ledger's commands."""
+    """Add the command `kinds` to the ledger's commands."""
     app.command("kinds")(kinds)
 
 

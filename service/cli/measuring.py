@@ -33,7 +33,10 @@ class Measuring:
         self._sellers: list[str] = []
 
     def parity(self, sample: "Sample") -> int:
-        """Return the rows of the sample whose inputs differ in a bit when entries are read again over gRPC."""
+        """Count the rows of a sample whose inputs, computed from entries over gRPC, differ in a bit.
+
+        Starts a server for it. The sample's sellers are those whose latency `latency` measures.
+        """
         from service.cli.parity import inputs_of, rows_of
 
         self._sellers = list(sample.sellers)
@@ -47,10 +50,10 @@ class Measuring:
         return differing
 
     def latency(self, artifact: Artifact, reference: Artifact) -> Mapping[str, float]:
-        """Measure milliseconds of GetTrustScore by a model over the socket, in turn with a reference model.
+        """Measure GetTrustScore over a socket in milliseconds, by a model and a reference in turn.
 
-        `p50` and `p99`: the model's; `p50_ratio` and `p99_ratio`: the model's over the reference's, so that what else the
-        machine does, which slows both, is no property of the model.
+        Returned by name: `p50` and `p99`, the model's; `p50_ratio` and `p99_ratio`, the model's over the reference's, so
+        that what else the machine does, which slows both, is no property of the model. Starts two servers.
         """
         took: tuple[list[float], list[float]] = ([], [])
         with self._server(artifact) as client, self._server(reference) as other:
@@ -96,11 +99,11 @@ class OneModel(Registry):
         self._artifact = artifact
 
     def champion(self) -> str:
-        """Return the model's digest."""
+        """Return the digest of the one model."""
         return self._artifact.digest
 
     def admit(self, digest: str) -> Artifact:
-        """Return the model, which is the only one."""
+        """Return the one model; ArtifactRefused for any other digest."""
         if digest != self._artifact.digest:
             raise ArtifactRefused("this registry holds one model alone", {"model": digest})
         return self._artifact

@@ -51,7 +51,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS",
 
 
 def register(parent: typer.Typer) -> None:
-    """Add `model` to the command."""
+    """Add the group of commands `model` to the command."""
     parent.add_typer(app, name="model")
 
 
@@ -268,7 +268,11 @@ def _gate(ok: bool, hard: bool, text: str) -> str:
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of an evaluation that a person looks at first; an estimate as {"value", "low", "high"}."""
+    """Return, by name, the figures of an evaluation that a person reads first.
+
+    Rows, base rate, the AUC of each model, and the difference to logistic regression; an estimate is a table of value,
+    low and high.
+    """
     auc = dict(evaluation["auc"])
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
     return {
@@ -284,7 +288,10 @@ _INTERVAL = {"value", "low", "high"}
 
 
 def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Format a row for a table: an estimate as `0.6800 (0.6400 to 0.7100)`, a dash for what is not known."""
+    """Return a row with its estimates as text, `0.6800 (0.6400 to 0.7100)`, for a table.
+
+    An estimate is a table of value, low and high; an unknown number of it becomes a dash.
+    """
 
     def spell(interval: Mapping[str, float | None]) -> str:
         value, low, high = ("-" if interval[n] is None else f"{interval[n]:.4f}" for n in ("value", "low", "high"))
@@ -294,7 +301,7 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def user() -> str:
-    """Return the name of who is logged in."""
+    """Return the login name of the user who runs the command; `unnamed` if there is none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container with a user of no name

@@ -25,7 +25,7 @@ MAX_FEATURES = 10
 
 
 def register(model: typer.Typer) -> None:
-    """Add `monitor` to `sellertrust model`."""
+    """Add the command `monitor` to `sellertrust model`."""
     model.command("monitor")(monitor)
 
 
@@ -102,7 +102,10 @@ class Gauges:
         self._info = gauge("monitored_info", "1 for the model looked at.", "model")
 
     def show(self, report: "MonitorReport") -> None:
-        """Set every gauge to what a look found; what it could not tell is left out."""
+        """Set every gauge to the figures of a report; clear those of which it has no figure.
+
+        And the time of the last look.
+        """
         for gauge in (self._csi, self._ratio, self._low, self._high, self._alert, self._info):
             gauge.clear()
         self._psi.set(report.score.value)

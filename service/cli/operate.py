@@ -19,7 +19,7 @@ db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of operation."""
+    """Add the commands `serve` and `doctor`, and the groups `config` and `db`."""
     app.command("serve")(serve)
     app.command("doctor")(doctor)
     app.add_typer(config, name="config")

@@ -88,7 +88,7 @@ _BY_STATUS = {
 
 
 def exit_code(error: Exception) -> Exit:
-    """Return the exit code of a foreseen error, from the server or from here."""
+    """Return the exit code for an error, by its status if the server sent it, else by its class."""
     code = getattr(error, "code", None)
     if isinstance(code, grpc.StatusCode):
         return _BY_STATUS.get(code, Exit.UNFORESEEN)
@@ -104,17 +104,17 @@ def exit_code(error: Exception) -> Exit:
 
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
-    """Return the error for a package of the extra `training` that is not installed."""
+    """Return the error for a missing package of the extra `training`, with how to install it."""
     return extra_missing(error, "training")
 
 
 def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
-    """Return the error for a package of any extra that is not installed."""
+    """Return the error for a missing package of an extra, with how to install it."""
     return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
 
 
 def say(text: str) -> None:
-    """Write a line for a person to stderr."""
+    """Write a line of text for a person to stderr; data goes to stdout by `write`."""
     sys.stderr.write(text + "\n")
 
 
@@ -126,7 +126,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
-    """Return the first items of what was found, at most `limit`; say so if there are more."""
+    """Return the first `limit` items as a list; if there are more, write that to stderr."""
     taken = list(islice(found, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
@@ -134,9 +134,9 @@ def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
 
 
 def write(text: str) -> None:
-    """Write data to stdout.
+    """Write data to stdout, and flush it.
 
-    A reader that has seen enough and left (`| head`) ends the command, and is no error.
+    If the reader has left (`| head`), the command ends at once with exit code 0.
     """
     try:
         sys.stdout.write(text)
@@ -147,7 +147,10 @@ def write(text: str) -> None:
 
 
 def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") -> None:
-    """Write rows as a table, or as JSON: a list of objects."""
+    """Write rows to stdout as a table, or as JSON: a list of objects.
+
+    Columns are those of the first row. Without rows a table is `nothing found`, on stderr.
+    """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
         return
@@ -164,7 +167,10 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
 
 
 def print_table(table: Table) -> None:
-    """Write a table to stdout, as wide as the terminal; a pipe has no width: there, nothing is folded."""
+    """Write a table to stdout, as wide as the terminal.
+
+    In a pipe nothing is folded.
+    """
     width = None if sys.stdout.isatty() else 400
     file, is_terminal = (io.StringIO(), False) if width else (None, None)
     # What callers stated is shown as it is: `[/x]` and `:x:` are text, no styles and no pictures.
@@ -175,7 +181,7 @@ def print_table(table: Table) -> None:
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
-    """Write one object as two columns, or as JSON: an object."""
+    """Write one object to stdout as two columns, name and value, or as a JSON object."""
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return

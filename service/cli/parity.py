@@ -32,9 +32,9 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
-    """Return the fold's rows of one seller's entries, in the order of their sequence.
+    """Convert one seller's entries, as listed over gRPC, into the rows that scoring reads.
 
-    InvalidInput if one cannot be read.
+    In the order of their sequence, with the statuses that follow from decisions. InvalidInput if one cannot be read.
     """
     statuses: dict[str, int] = {}
     reports: dict[str, ViolationReported] = {}
@@ -67,7 +67,10 @@ def inputs_of(
     features: tuple[AnyFeature, ...],
     constants: Constants,
 ) -> Floats:
-    """Return the model's inputs of one seller at the beginning of a day, by what was reported by then: (features,)."""
+    """Compute the model's inputs of one seller at the beginning of `day`: shape (features,).
+
+    By what was reported by then. `rows`: all of the seller's.
+    """
     listed = list(rows)
     facts = resolve(columns_of(listed, [seller]), np.array([day * DAY], dtype=np.int64), as_reported=True)
     place = int(facts.identity_row[0])

@@ -33,7 +33,7 @@ class BulkAction(StrEnum):
 
 
 def register(violations: typer.Typer) -> None:
-    """Add `queue` and `decide-all` to `violation`."""
+    """Add the commands `queue` and `decide-all` to `sellertrust violation`."""
     violations.command("queue")(queue)
     violations.command("decide-all")(decide_all)
 
@@ -194,7 +194,10 @@ def _times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
 
 
 def notifier_row(notifier: Notifier) -> dict[str, Any]:
-    """Return one notifier as a row."""
+    """Return one notifier as a row for output, value by column, names in lower case.
+
+    Reliability and its interval are None where it has none.
+    """
     known = notifier.HasField("reliability")
     return {
         "notifier": notifier.name.rsplit("/", 1)[-1],
@@ -214,7 +217,10 @@ def notifier_row(notifier: Notifier) -> dict[str, Any]:
 
 
 def queue_row(item: QueueItem) -> dict[str, Any]:
-    """Return one item of the queue as a row."""
+    """Return one item of the review queue as a row for output.
+
+    Columns of its violation, and the parts of its priority.
+    """
     row = violation_row(item.violation)
     names = ("violation", "seller", "status", "violation_type", "severity", "source", "notifier")
     return {
@@ -229,7 +235,10 @@ def queue_row(item: QueueItem) -> dict[str, Any]:
 
 
 def outcome_row(decision_id: str, done: DecideViolationsResponse) -> dict[str, Any]:
-    """Return what a bulk decision selects, holds back and has decided, as a row."""
+    """Return the outcome of a bulk decision as a row for output: counts, examples, etag.
+
+    With a column for each status among the selected violations.
+    """
     counts = {
         ViolationStatus.Name(one.status).removeprefix("VIOLATION_STATUS_").lower(): one.count for one in done.statuses
     }

@@ -25,7 +25,7 @@ MAX_INCIDENTS = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Add `score` to the command."""
+    """Add the command `score` to the command."""
     app.command("score")(score)
 
 
@@ -138,7 +138,10 @@ def score_row(score: TrustScore) -> dict[str, Any]:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """Return one explanation as JSON values."""
+    """Return one explanation as JSON values: the score's row, with reasons and incidents.
+
+    Or, for an unrated seller, with its thin file.
+    """
     row = score_row(explanation.trust_score)
     if explanation.HasField("thin_file"):
         thin = explanation.thin_file
@@ -168,7 +171,10 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """Write one explanation for a person: how the points come about, line by line, and what stands beside them."""
+    """Write one explanation to stdout for a person: how the points come about, line by line.
+
+    `override`: the tier that a person set, if there is one.
+    """
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

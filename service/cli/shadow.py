@@ -12,7 +12,7 @@ from service.settings import load
 
 
 def register(model: typer.Typer) -> None:
-    """Add `shadow-report` to `sellertrust model`."""
+    """Add the commands `shadow` and `shadow-report` to `sellertrust model`."""
     model.command("shadow")(shadow)
     model.command("shadow-report")(shadow_report)
 

@@ -27,7 +27,7 @@ _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 
 
 def register(parent: typer.Typer) -> None:
-    """Add `train` to the command."""
+    """Add the command `train` to the command."""
     parent.command("train")(train)
 
 
@@ -110,7 +110,11 @@ class Training:
         self._kept: Path | None = None
 
     def read(self, export: Path | None, progress: StepProgress) -> None:
-        """Export the ledger as it is now, or take an export, and read it."""
+        """Read an export of the ledger into memory, and prepare the job.
+
+        `export`: its file; None: one is made of the ledger as it is now, in the data folder. ConfigurationWrong if the
+        ledger has no entries of the study's marketplace.
+        """
         from training.observation.export import read_export, write_export
 
         study, settings, given = self.study, self._settings, export is not None
@@ -187,19 +191,22 @@ class Training:
 
     @property
     def job(self) -> "Job":
-        """Return what is trained, once it has been read."""
+        """Return the prepared job; RuntimeError before `read` was called."""
         if self._job is None:
             raise RuntimeError("read() comes first")
         return self._job
 
     def plan(self, progress: StepProgress) -> "Planned":
-        """Run the snapshot and the checks alone."""
+        """Run the snapshot and the checks alone, without training; return what they found."""
         from training.pipeline.run import plan
 
         return plan(self.job, progress)
 
     def run(self, progress: StepProgress) -> "Trained":
-        """Run all nine steps. What a dry or an interrupted run of the same training had made is taken as it is."""
+        """Train by all steps; return the model with its verdict, which is not published yet.
+
+        What a dry or an interrupted run of the same training had made is used again, and a line states so.
+        """
         from training.pipeline.run import run
 
         trained = run(self.job, progress)
@@ -208,7 +215,10 @@ class Training:
         return trained
 
     def check_rows(self, file: Path, *, dry_run: bool) -> None:
-        """Check before anything is trained that rows can be written to a file."""
+        """Check, before anything is trained, that rows can be written to a file.
+
+        ConfigurationWrong if they cannot, or in a dry run, which scores nothing.
+        """
         from training.pipeline.rows import check_rows_file
 
         if dry_run:
@@ -216,13 +226,16 @@ class Training:
         check_rows_file(file)
 
     def write_rows(self, trained: "Trained", file: Path) -> None:
-        """Write the scored test rows as a file, and say so."""
+        """Write the scored test rows to a file, and their number to stderr."""
         from training.pipeline.rows import write_rows
 
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool, report: Path | None) -> dict[str, Any]:
-        """Make the report and register the model, and return what became of it, as JSON values."""
+        """Make the model's report, publish the model if `publish`; return a summary as JSON values.
+
+        `report`: a file to write the report to as well. What interrupted runs would need is deleted.
+        """
         from training.report.page import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -260,7 +273,10 @@ def _clear(folder: Path) -> None:
 
 
 def train_and_publish(study_file: Path, settings: Settings, *, verify: bool = True) -> dict[str, Any]:
-    """Train by a study on the ledger as it is and register the model, and return what became of it, as JSON values."""
+    """Train by a study on the ledger as it is now, and publish the model.
+
+    Returns a summary as JSON values, as `Training.finish`.
+    """
     training = Training(settings, study_file, verify=verify)
     with StepProgress() as progress:
         training.read(None, progress)

@@ -16,7 +16,10 @@ _REFUSALS = re.compile(
 
 
 def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
-    """Exit code, problem and remedy: CONFIGURATION if PostgreSQL answers and refuses whoever the URL names."""
+    """Return (exit code, problem, remedy) for a ledger that cannot be reached.
+
+    CONFIGURATION if PostgreSQL answers and refuses the user, password or database of the URL; else UNAVAILABLE.
+    """
     place = _place()
     if not place:
         return Exit.UNAVAILABLE, error.message, ""

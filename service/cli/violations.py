@@ -168,7 +168,10 @@ def _severity(text: str) -> Severity.ValueType:
 
 
 def status_of(text: str) -> ViolationStatus.ValueType:
-    """Return a status from the command line. InvalidInput."""
+    """Parse a violation's status of the command line, in any case, with - or _.
+
+    InvalidInput about `--status`, with the known ones, if it is none.
+    """
     try:
         return ViolationStatus.ValueType(Status[text.upper().replace("-", "_")])
     except KeyError:
@@ -177,7 +180,7 @@ def status_of(text: str) -> ViolationStatus.ValueType:
 
 
 def violation_row(violation: Violation) -> dict[str, Any]:
-    """Return one violation as a row."""
+    """Return one violation as a row for output, value by column; names in lower case."""
     return {
         "violation": violation.name.rsplit("/", 1)[-1],
         "seller": violation.seller.rsplit("/", 1)[-1],
