@@ -17,7 +17,7 @@ from scoring.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from service.access.decision import Asked
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
-from service.access.rights import METHODS, Right, Scope
+from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval
 from service.contract.asked import asked_of
 from service.contract.proposals import is_request, request_of
@@ -27,6 +27,9 @@ from service.ledger.store import Ledger
 
 _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
+
+_NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
+"""The facts of entries that may need two persons."""
 
 Report = Callable[..., object]
 """Gets an event, and its fields by name."""
@@ -56,7 +59,9 @@ class Approvals:
         none.
         """
         row = METHODS[method]
-        if row.scope is Scope.PROPOSED or not getattr(request, "execute", True):  # proposes it, or is a dry run
+        if row.scope is not Scope.ENTRIES and row.right not in NEEDING_TWO:
+            return None
+        if not getattr(request, "execute", True):  # a dry run
             return None
         named = str(getattr(request, "proposal", ""))
         right = None if caller == LOCAL_CALLER else self._right_in_need(method, request)
@@ -82,11 +87,13 @@ class Approvals:
 
     def _right_in_need(self, method: str, request: Any) -> Right | None:
         """Return a right that a request asks for and that needs two persons; None if it asks for none."""
-        agreement = self.agreement
+        agreement, row = self.agreement, METHODS[method]
         if not agreement.rules:
             return None
-        right = agreement.right_in_need([*asked_of(METHODS[method], request)])
-        if right is None and METHODS[method].scope is Scope.ENTRIES:
+        if row.scope is Scope.ENTRIES and _NEEDING.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
+            return None  # of a large batch nothing more is looked at
+        right = agreement.right_in_need([*asked_of(row, request)])
+        if right is None and row.scope is Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
             overriding = agreement.right_in_need([Asked(Right.OVERRIDE, marketplace)])
             return overriding if overriding and self._corrects_override(marketplace, request.entries) else None

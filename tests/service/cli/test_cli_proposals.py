@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from service.registry.registry import Registry
 from tests.callers import Authority, grant, write_grants
 from tests.service.api.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
+from tests.service.registry.models import evaluated, publish
 from tests.service.shells import MARKET, Shell, lines_of, serving, shell_of
 
 Connect = Callable[[str], Shell]
@@ -83,4 +85,18 @@ def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_pat
 
 
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
+    """By its whole digest, whatever it is called; once carried out, the log of moves names the proposal."""
+    anna, bert = shell("anna"), shell("bert")
+    registry = Registry(Path(anna.environment["SELLERTRUST_DATA_DIR"]) / "registry")
+    first, second = publish(registry, parts=evaluated(0, 0.7)), publish(registry, parts=evaluated(1, 0.7))
+    target = ("--server", anna.environment["SELLERTRUST_TARGET"])
+    promote = ("model", "promote", "challenger", *SAID, *target)
+    assert "APPROVAL_REQUIRED" in anna.error(4, *promote)
+    made = json.loads(anna(*promote, "--propose", "-o", "json")[0])
+    assert (made["request"]["name"], made["basis"]["champion"]) == (f"models/{second}", first)
+    assert [row["proposal"] for row in bert.json("proposal", "list", "--models")] == [made["proposal"]]
+    bert("proposal", "approve", made["proposal"], "--digest", made["digest"], *SAID)
+    assert bert.json("proposal", "carry-out", made["proposal"])["champion"] == f"models/{second}"
+    moves = bert.json("model", "history", *target)
+    assert (moves[-1]["digest"], moves[-1]["figures"]["proposal"]) == (second, made["proposal"])
     assert "--server" in shell("anna").error(2, "model", "promote", "challenger", "--reason", "so", "--propose")
