@@ -142,7 +142,7 @@ Where the grants file says so, promotions (`models`), overrides and the voiding 
 
     [[grants]]
     principals = ["spiffe://acme.example/user/*"]
-    rights = ["models", "override", "propose", "approve"]
+    rights = ["models", "read_models", "override", "propose", "approve"]
     marketplaces = ["*"]
     entry_ids = ["*"]
 

@@ -46,6 +46,17 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert found.grants[1].kinds == {"violation", "status", "attribution", "incident", "correction"}
 
 
+def test_the_tables_that_the_page_shows_are_sound_together(tmp_path: Path) -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "access.md").read_text().splitlines()
+    indented = [line[4:] for line in lines if line.startswith("    ")]
+    shown = [line for line in indented if line.startswith("[") or " = " in line]
+    write_grants(tmp_path / "grants.toml", "\n".join(line for line in shown if not line.startswith("[end]")))
+    found = load_grants(tmp_path / "grants.toml")
+    assert (len(found.persons), len(found.four_eyes), len(found.limits)) == (2, 1, 1)
+    person = found.persons[0]
+    assert any(grant.names(person.principals[0]) and Right.APPROVE in grant.rights for grant in found.grants)
+
+
 def test_every_error_is_told_at_once(tmp_path: Path) -> None:
     text = (
         'version = 2\n[[issuers]]\nissuer = "a#b"\naudience = 3\nkeys = "http://x.example/keys"\n'
