@@ -183,7 +183,7 @@ the key of the seller whom they are about, and erased with it.
 
     [[limits]]
     principals = ["dns:*.brand.example"]      # each principal by itself
-    classes = ["read", "slow"]                # of calls, counted together; default: all
+    classes = ["slow", "write", "stream"]     # of calls, counted together; default: all
     calls_per_second = 50
     entries_per_second = 2000
     streams = 2
