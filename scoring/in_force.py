@@ -102,10 +102,10 @@ def evaluate_measures(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> InForce | None:
-    """Return what is in force for a seller; None if nothing that stands is on record of it.
+    """Return the measures and terms in force for a seller by the policy, with what they rest on.
 
-    `settled_minor`: by entry id of exposure its value in minor units of the policy's currency; only looked at where a cap
-    grows (`grows_with_value`). All else as for `score`.
+    None if nothing that stands is on record of it. `settled_minor`: by entry id of exposure its value in minor units of
+    the policy's currency; only looked at where a cap grows (`grows_with_value`). All else as for `score`.
     """
     [answer] = score(rows, [seller], observe_time, artifact, policy, check, omitted)
     if answer is None:
@@ -131,7 +131,10 @@ def evaluate_measures(
 
 
 def grows_with_value(policy: Policy) -> bool:
-    """Return whether a cap of the policy grows with the settled value, so that values have to be read."""
+    """Return whether a cap of the policy grows with the settled value.
+
+    Only then do values have to be read.
+    """
     measures = (measure for rule in policy.rule_book.rules for measure in rule.measures)
     return any(isinstance(measure, ValueCap) and measure.grows for measure in measures)
 

@@ -114,10 +114,10 @@ def compute_reasons(
     attributes: Mapping[str, str],
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Reason, ...]:
-    """Return the reasons of one seller (`facts` of a single case): groups of incidents by share, then HISTORY.
+    """Return the reasons of one seller's points: groups of incidents by share, then HISTORY.
 
-    Their points sum to the seller's points less the artifact's `baseline_points`, exactly. `check` is called between the
-    parts of the work and may raise to end it.
+    `facts`: of a single case. Their points sum to the seller's points less the artifact's `baseline_points`, exactly.
+    `check` is called between the parts of the work and may raise to end it.
     """
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
@@ -177,11 +177,12 @@ def finding_codes(findings: Mapping[int, Floats], case: int, artifact: Artifact)
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
-    """Return the whole-number Shapley shares of players; `values[s]` is the worth of the subset whose bits are `s`.
+    """Return the Shapley share of each player, as whole numbers that sum to the whole.
 
-    `values` must not rise when a player joins. Exact in integers; rounded by the largest remainder, so the shares sum to
-    `values[-1] - values[0]` and none is positive. Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has
-    ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680 - 700) + (600 - 650)) / 2 = -35.
+    `values[s]` is the worth of the subset whose bits are `s`, which must not rise when a player joins. Exact in integers;
+    rounded by the largest remainder, so the shares sum to `values[-1] - values[0]` and none is positive. Worked: values
+    700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680 - 700) + (600 -
+    650)) / 2 = -35.
     """
     whole = factorial(players)
     losses = []

@@ -150,10 +150,10 @@ class Derivation:
         self._latest = record_time
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
-        """Add one entry and those that follow from it to `new_entries`; return the entry as it is to be inserted.
+        """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
 
-        ViolationNotFound, EntryNotFound or LifecycleForbids; InvalidInput for another seller than the violation's. Messages
-        name the entry by `path`.
+        As it is to be inserted. ViolationNotFound, EntryNotFound or LifecycleForbids if what it names is not there or
+        does not allow it; InvalidInput for another seller than the violation's. Messages name the entry by `path`.
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in INDEPENDENT_KINDS or (

@@ -70,10 +70,10 @@ class PreparedEntry(NamedTuple):
 
 
 def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
-    """Validate one entry and return it as the ledger stores it; `now` is the ledger's clock (microseconds).
+    """Validate one entry; return it with all values that the ledger stores.
 
-    InvalidInput names every wrong field below `path`. OccurTimeAhead if nothing else is wrong than that the entry lies at
-    most MAX_AHEAD ahead of the clock.
+    `now` is the ledger's clock (microseconds). InvalidInput names every wrong field below `path`. OccurTimeAhead if
+    nothing else is wrong than that the entry lies at most MAX_AHEAD ahead of the clock.
     """
     kind = KIND_OF[type(entry.fact)]
     problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
@@ -177,9 +177,10 @@ def encode_content(entry: Entry) -> tuple[str, str, bytes]:
 
 
 def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
-    """Return the entry that `encode_content` wrote: `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`.
+    """Rebuild an entry from the content that `encode_content` made of it.
 
-    Both texts come from the ledger and are trusted: anything else ends in a KeyError, TypeError or ValueError.
+    `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`. Both texts come from the ledger and are trusted:
+    anything else ends in a KeyError, TypeError or ValueError.
     """
     values: dict[str, Any] = json.loads(content)
     values.pop("sealed", None)

@@ -102,10 +102,10 @@ def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
 
 
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
-    """Return the severity of a violation: by harm, raised to the type's floor if an authority reported it.
+    """Return the severity of a violation by its type, source and harm.
 
-    Counterfeit goods of medium harm are major; a misleading listing of low harm is minor from a buyer and moderate from
-    a market regulator.
+    That of type and harm; from an authority at least the type's floor. Counterfeit goods of medium harm are major; a
+    misleading listing of low harm is minor from a buyer and moderate from a market regulator.
     """
     severity = kind.severities[harm - 1]
     return max(severity, kind.floor) if source in AUTHORITIES else severity

@@ -209,13 +209,19 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def part(self, first: int, end: int) -> "FactTable":
-        """Return the entries of the sellers from `first` on and before `end`, numbered from 0; rows keep their numbers."""
+        """Return the entries of the sellers `first` to before `end`, renumbered from 0.
+
+        `row` values stay as they are.
+        """
         sales = self.sales and _part(self.sales, first, end)
         return FactTable(self.rows, _part(self.columns, first, end), sales)
 
 
 def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[SaleRow] | None = None) -> FactTable:
-    """Return the entries of `sellers`, whose order is that of the cases; `sold`: exposure that is not among the rows."""
+    """Turn ledger rows about `sellers` into a table of entries; case i is seller i.
+
+    `sold`: exposure that is not among the rows.
+    """
     return FactTable(rows, columns_of(rows, sellers), None if sold is None else _columns_of_sales(sold, sellers))
 
 

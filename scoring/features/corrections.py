@@ -69,10 +69,10 @@ def apply_moves(
 
 
 def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
-    """Return the incident of each report after all splits and merges; the last split of a violation counts.
+    """Return the incident of each report after all merges and splits: codes of shape (n,).
 
     Merged incidents are one under the name of the one they were merged into. A violation that was split off belongs to
-    the incident it was given, merged with others or not.
+    the incident it was given, merged with others or not; its last split counts.
     """
     if not len(changes.case):
         return reports.incident
@@ -104,10 +104,11 @@ def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
 
 
 def find_merged_incident(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:
-    """Return the incident that `name` is part of after all merges; `into`: by (case, incident), where it was merged.
+    """Return the incident that `name` is part of after all merges; shorten the chains in `into`.
 
-    Incidents on the way are made to point to the last one, so that a chain of merges is walked once: 800 in a row took
-    2.3 s. Worked: a was merged into b and b into c; for a it returns c, and `into` then has c for both.
+    `into`: by (case, incident), into which it was merged. Incidents on the way are made to point to the last one, so that
+    a chain of merges is walked once: 800 in a row took 2.3 s. Worked: a was merged into b and b into c; for a it returns
+    c, and `into` then has c for both.
     """
     end = name
     while (case, end) in into:

@@ -157,9 +157,9 @@ def find_visible(
     as_reported: bool = False,
     sales: EntryColumns | None = None,
 ) -> Visible:
-    """Return what is visible of each case; parameters are those of `resolve`.
+    """Find what is visible of each case at its observe time, whether it counts or not.
 
-    `sales`: exposure that is not among the columns, and that no correction concerns.
+    Parameters are those of `resolve`. `sales`: exposure that is not among the columns, and that no correction concerns.
     """
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
@@ -197,7 +197,7 @@ def find_visible(
 
 
 def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
-    """Return the facts of every case from what is visible and the violations that count."""
+    """Build the facts of every case, from what is visible and the violations that count."""
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day
     level, identity_row = _identities(identities)
@@ -234,7 +234,10 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
 
 
 def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
-    """Return the first day of each case with settled orders or a stated identity; NEVER without either."""
+    """Return the first day with settled orders or a stated identity, by case; NEVER without.
+
+    `sold`: entries of exposure; `known`: entries of identity. Days since 1970-01-01, shape (cases,).
+    """
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, known.case, known.occur_time // DAY)

@@ -134,7 +134,10 @@ class Folder:
         return self.fold_views(view_once(facts), exposure)
 
     def fold_views(self, views: Views, exposure: ExposureSums | None = None) -> Sums:
-        """Fold the facts of n sellers in K views: view k of seller i is case `k * n + i` of the sums."""
+        """Add up the facts of n sellers in K views into the sums that features are computed from.
+
+        View k of seller i is case `k * n + i` of the sums. `exposure`: its sums, if they are known already.
+        """
         exposure = exposure or self._exposure(views)
         return Sums(
             cases=views.number * views.facts.cases,

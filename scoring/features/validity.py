@@ -15,11 +15,11 @@ _IS_SEEN_BY_TIME = kind_mask(
 
 
 def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: EntryColumns | None = None) -> Ints:
-    """Return, by seller, the first time after `observe_time` at which its facts may be others, in microseconds.
+    """Return, for each seller, the time until which its facts hold for certain, in microseconds.
 
-    `columns`: entries of `apply_changes`, one case a seller. `facts`: those at `observe_time`, the sellers' cases first.
-    `sales`: exposure that is not among the columns.
-    Between two midnights the facts depend on the time in three ways alone, so the result is the earliest of
+    The first time after `observe_time` at which they may be others. `columns`: entries from `apply_changes`, one case a
+    seller. `facts`: those at `observe_time`, the sellers' cases first. Between two midnights the facts depend on the time
+    in three ways alone, so the result is the earliest of
 
     - the next UTC midnight, since ages are whole days, exposure counts from the day after, and day-ends are midnights;
     - the end of the override in force;

@@ -49,7 +49,7 @@ class Views:
 
 
 def view_once(facts: Facts) -> Views:
-    """Return facts as the only view of them."""
+    """Wrap facts as views with the single view that they were resolved for."""
     day, v = facts.observe_day, facts.violations
     return Views(
         facts=facts,
@@ -70,7 +70,7 @@ def view_once(facts: Facts) -> Views:
 
 
 def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns | None = None) -> Views:
-    """Return the views of every seller from each of `times`, all by the knowledge of the first.
+    """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
     `columns` are those of `apply_changes`, one case a seller. `times` in microseconds: the first is now, the others UTC
     midnights before it or now again; in the last view open allegations count as upheld. `sales` as in `find_visible`. To

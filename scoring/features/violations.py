@@ -33,7 +33,7 @@ class Violations:
     row: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
-        """Return the violations at `index`."""
+        """Return the violations at `index`: a mask, indices or a slice."""
         columns = (self.case, self.day, self.category, self.severity, self.incident, self.row)
         return Violations(*(column[index] for column in columns))
 
@@ -55,29 +55,32 @@ class Judged(NamedTuple):
 
     @property
     def counts(self) -> Bools:
-        """Return which violations count."""
+        """Return which violations count (confirmed, appealed or reduced): bool, one each."""
         found: Bools = self.is_reported & _COUNTS[self.status]
         return found
 
     @property
     def is_open(self) -> Bools:
-        """Return which violations are alleged or under review."""
+        """Return which violations are alleged or under review: bool of shape (violations,)."""
         found: Bools = self.is_reported & _IS_OPEN[self.status]
         return found
 
     @property
     def stands(self) -> Bools:
-        """Return which violations are not as if never reported."""
+        """Return which violations are not retracted: bool of shape (violations,)."""
         found: Bools = self.is_reported & _STANDS[self.status]
         return found
 
     def units_if_upheld(self) -> Ints:
-        """Return the units of each violation with those that an open one alleges; what was decided stays as decided."""
+        """Return the units of each violation if open ones were upheld with the units they allege."""
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
 
 def judge(entries: EntryColumns) -> Judged:
-    """Return the violations that entries about violations concern, each with what stands about it."""
+    """Group entries about violations by violation, and resolve the status of each.
+
+    Sorted by (case, violation); pending status changes are left out.
+    """
     entries = entries.take(~_is_pending(entries))
     entries = entries.take(_order_by_violation(entries))
     n = len(entries.case)
@@ -96,7 +99,10 @@ def judge(entries: EntryColumns) -> Judged:
 
 
 def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
-    """Return the chosen reports by (case, incident, category), with the severities reported, and their places."""
+    """Return (the chosen reports sorted by case, incident and category, their indices).
+
+    `chosen`: bool by report. With the severities that were reported.
+    """
     kept = np.flatnonzero(chosen)
     kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
     day = reports.occur_time[kept] // DAY
@@ -142,9 +148,10 @@ def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
-    """Return severities raised by the units of their incident, except where a reduction set the severity.
+    """Return severities raised by the distinct units of their incident.
 
-    `severity` and `is_reduced` have shape (n,), `units` (..., n), as the result then: one row for each way to count.
+    Except where a reduction set the severity. `severity` and `is_reduced` have shape (n,), `units` (..., n), as the
+    result then: one row for each way to count.
     """
     if not units.any():
         return severity
@@ -158,7 +165,10 @@ def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Boo
 
 
 def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
-    """Return (case, code) of the violations that are as if never reported, by all given entries."""
+    """Return a set of (case, code) of the violations that are as if never reported.
+
+    By all given entries.
+    """
     entries = entries.take(~_is_pending(entries))
     entries = entries.take(_order_by_violation(entries))
     if not len(entries.case):

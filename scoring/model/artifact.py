@@ -77,7 +77,10 @@ class Artifact:
         self.baseline_points = int(self.points(self.baseline[None, :])[0])
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the raw scores (log-odds of bad over the reference exposure), shape (n,), of inputs (n, features)."""
+        """Return the raw scores of inputs of shape (n, features): float64 of shape (n,).
+
+        Log-odds of bad over the reference exposure.
+        """
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -86,10 +89,10 @@ class Artifact:
 
     @property
     def exposure_slope(self) -> float:
-        """Return how much the log-odds of bad rise with ln(orders); 1 for manifests of earlier releases, which lack it.
+        """Return by how much the log-odds of bad rise with ln(orders), as the manifest states it.
 
-        Nothing that is served depends on it: answers are for the reference exposure. Training and monitoring compare sellers
-        with their outcomes over their own exposure.
+        1 for manifests of earlier releases, which lack it. Nothing that is served depends on it: answers are for the
+        reference exposure. Training and monitoring compare sellers with their outcomes over their own exposure.
         """
         return float(self.manifest.get("exposure_slope", 1.0))
 
@@ -328,7 +331,10 @@ def _row(feature: AnyFeature) -> dict[str, object]:
 
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
-    """Return the features that a manifest pins, in their order. ArtifactRefused if one is unknown or wrong."""
+    """Return the features that a manifest pins, as a tuple in their order.
+
+    ArtifactRefused if one is unknown or wrong.
+    """
     return tuple(map(_feature, manifest["features"]))
 
 

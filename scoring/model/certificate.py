@@ -27,10 +27,10 @@ class Breach:
 
 
 def certify(model_text: str, directions: Mapping[str, int]) -> dict[str, object]:
-    """Certify a model whose inputs are the keys of `directions`, in their order; return the certificate as JSON values.
+    """Prove that a model is monotone; return the certificate as JSON values.
 
-    A feature of direction +1 (more is better) must never raise the raw score (log-odds of bad), -1 never lower it.
-    ArtifactRefused names the first breach.
+    `directions`: by key of feature, in the order of the model's inputs: +1 (more is better) must never raise the raw
+    score (log-odds of bad), -1 never lower it, 0 is free. ArtifactRefused names the first breach.
     """
     model = parse_model(model_text)
     breaches = find_breaches(model, tuple(directions.values()))

@@ -46,7 +46,10 @@ class Scale:
         return np.clip(np.rint(self.intercept + self.slope * raw), 0, MAX_POINTS).astype(np.int64)
 
     def p_bad(self, raw: float) -> float:
-        """Return the probability of bad over the reference exposure, to 12 significant digits. Shown, used for nothing."""
+        """Return the probability of bad over the reference exposure, to 12 significant digits.
+
+        Shown, and used for nothing.
+        """
         logit = self.p_intercept + self.p_slope * raw
         chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
         return float(f"{chance:.12g}")

@@ -119,7 +119,10 @@ def parse_model(text: str) -> Model:
 
 
 def evaluate(model: Model, rows: NDArray[np.float64]) -> list[float]:
-    """Compute the raw scores of inputs of shape (n, features) from the text itself, tree by tree in plain Python."""
+    """Compute the raw scores of inputs in plain Python, tree by tree: a list of n numbers.
+
+    `rows`: shape (n, features). By our own reading of the model text, to be compared with LightGBM's.
+    """
     scores = []
     for row in rows.tolist():
         total = 0.0

@@ -40,7 +40,10 @@ class Step(NamedTuple):
 
 
 def establish(facts: Facts, rows: Sequence[FactRow], observe_time: int) -> list[Established]:
-    """Return the violations that count of one seller (`facts` of a single case), with when each was established."""
+    """List the violations of one seller that count, each with the time it was established.
+
+    `facts`: of a single case. That time is the one of the decision by which it counts, at most the observe time.
+    """
     times = _decision_times(rows)
     v = facts.violations
     columns = (v.row.tolist(), v.incident.tolist(), v.category.tolist(), v.severity.tolist(), v.day.tolist())
@@ -74,7 +77,10 @@ def _decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    """Return the standing as it rose with each violation that was established, and as it falls as they expire."""
+    """Return the steps of a seller's standing over time: up by violations, down by their expiry.
+
+    In the order of time; past steps are as the violations were established.
+    """
     points = {(int(c), int(s)): n for c, by_severity in table.points.items() for s, n in by_severity.items()}
 
     def worth(active: Sequence[Established]) -> int:
@@ -88,12 +94,12 @@ def trace_standing(violations: Iterable[Established], table: StandingTable) -> l
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    """Return the number of incidents that a counter counts, as it rose and as it falls."""
+    """Return the steps of a count of incidents over time: up by violations, down by age."""
     return _trace([one for one in violations if matches(one, counter)], counter.days, lambda active: int(bool(active)))
 
 
 def matches(one: Established, counter: Counter) -> bool:
-    """Return whether a counter counts a violation, as long as it is young enough."""
+    """Return whether a violation is of a counter's categories and severity, whatever its age."""
     return one.category in counter.categories and one.severity >= counter.severity
 
 
@@ -124,15 +130,15 @@ def _trace(violations: Iterable[Established], days: int, worth: Callable[[Sequen
 
 
 def value_at(steps: Sequence[Step], time: int) -> int:
-    """Return the sum at a time."""
+    """Return the value of the last step at or before a time; 0 before the first."""
     return next((step.value for step in reversed(steps) if step.time <= time), 0)
 
 
 def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
-    """Return since when the sum is `least` or more without a break, seen at a time, and when it falls below by itself.
+    """Return (since, until) of the span around `time` in which the sum stays at least `least`.
 
-    It is `least` or more at that time. Worked: 12 from 3 March on, 24 from 9 March and 12 again from 20 March until 1 May:
-    12 or more holds since 3 March until 1 May, seen on any day between.
+    It is at that time. `until` is when it falls below by itself, None if it does not. Worked: 12 from 3 March on, 24 from
+    9 March and 12 again from 20 March until 1 May: 12 or more holds since 3 March until 1 May, seen on any day between.
     """
     since = time
     for step in reversed(steps):

@@ -124,7 +124,7 @@ class Space:
         )
 
     def describe(self, cell: Cell) -> str:
-        """Return the ranges of a cell for a person, such as `points 500 to 599, standing 12 or more`."""
+        """Describe a cell for a person, such as `points 500 to 599, standing 12 or more`."""
         parts = []
         if cell.tier is not None:
             parts.append(f"tier {cell.tier.name.lower()} set by a person")

@@ -49,7 +49,7 @@ class FourEyes:
     """A proposal expires so long after it was made."""
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether it is about what a call asks for."""
+        """Return whether the rule concerns what a call asks for: right and marketplace."""
         return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
 
 
@@ -65,16 +65,19 @@ class Agreement:
     """The marketplaces that the tokens of an issuer speak for, by issuer."""
 
     def right_in_need(self, call: Sequence[Asked]) -> Right | None:
-        """Return a right that a call asks for and that needs two persons; None if it asks for none."""
+        """Return a right that a call asks for and that needs two persons; None if none does.
+
+        Of several the first by name.
+        """
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None
 
     def hours(self, call: Sequence[Asked]) -> float:
-        """Return after how many hours a proposal of a call expires: as the strictest rule about it says."""
+        """Return after how many hours a proposal of a call expires, by the strictest rule about it."""
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
-        """Return the person whom a caller's principals show; empty if they show none, or two.
+        """Return the person whom a caller's principals show; "" if they show none, or two.
 
         A certificate of one person with a token of another shows that somebody has both, and not who.
         """
@@ -82,10 +85,10 @@ class Agreement:
         return found.pop() if len(found) == 1 else ""
 
     def persons_behind(self, proposal: Proposal, call: Sequence[Asked]) -> list[str]:
-        """Return, by each step of a proposal, the person whom it puts behind it; empty for a step that puts nobody.
+        """Return, for each step of a proposal, the person whom it puts behind the proposal, or "".
 
-        `call` is what the proposed request asks for. Whoever proposed must be granted that still, and whoever approved
-        to approve. A person counts for the first such step alone, so that the list names each at most once.
+        `call` is what the proposed request asks for. Whoever proposed must be granted that still, and whoever approved to
+        approve. A person counts for the first such step alone, so that the list names each at most once.
         """
         needed = {Step.PROPOSED: call, Step.APPROVED: [Asked(Right.APPROVE, proposal.marketplace)]}
         seen: list[str] = []

@@ -17,8 +17,9 @@ from service.settings import Settings, is_loopback
 
 
 def add_reflection(server: grpc.Server, services: Iterable[str], settings: Settings, pool: ThreadPoolExecutor) -> None:
-    """Register the standard reflection service over `services`, by full name, and health, if the settings have it on.
+    """Register gRPC's reflection service on a server, if the settings have it on.
 
+    Over `services`, by full name, and health. By `auto` it is on only where no stranger reaches the port.
     ConfigurationWrong if it is asked for and its package is missing.
     """
     is_wanted = settings.reflection == "on"

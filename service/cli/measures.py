@@ -18,7 +18,7 @@ MAX_ENTRIES = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Add `measures` to the command."""
+    """Add the command `measures` to the command."""
     app.command("measures")(measures)
 
 
@@ -82,7 +82,7 @@ def kind_text(kind: "MeasureKind.ValueType") -> str:
 
 
 def value_text(value: MeasureValue, currency: str) -> str:
-    """Return the value of a measure for a person, such as `10 % for 90 days`; empty for one that has none."""
+    """Return the value of a measure as text, such as `10 % for 90 days`; "" if it has none."""
     which = value.WhichOneof("value")
     return "" if which is None else _TEXTS[which](getattr(value, which), currency)
 

@@ -108,7 +108,10 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
-    """Propose a request, show the proposal, and say what is to be done next."""
+    """Make a proposal of a request; show it, and what is to be done next.
+
+    The request itself is not carried out.
+    """
     found = ProposalClient(connection).create_proposal(
         request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12]
     )
@@ -120,7 +123,7 @@ def propose(connection: Client, request: Proposable, *, actor: str, reason: str,
 
 
 def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
-    """Return one proposal as a row."""
+    """Return one proposal as a row for output, value by column: its request, steps and digest."""
     field = proposal.WhichOneof("request")
     request = json_format.MessageToDict(getattr(proposal, field), preserving_proto_field_name=True) if field else {}
     steps = [

@@ -13,7 +13,10 @@ from service.contract.scores import stamp_message
 def measures_message(
     name: str, found: in_force.InForce, currency: str, stamp: answer.Stamp
 ) -> measure_service_pb2.EvaluateMeasuresResponse:
-    """Return what is in force for the seller called `name`, with its stamp."""
+    """Return what is in force for a seller as a message, with its stamp.
+
+    `name`: the resource name of the seller; `currency`: of all amounts.
+    """
     score = found.score
     return measure_service_pb2.EvaluateMeasuresResponse(
         seller=name,

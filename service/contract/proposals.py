@@ -40,9 +40,9 @@ M = TypeVar("M", bound=Message)
 
 
 def canonical(request: Message, *, known_alone: bool = False) -> bytes:
-    """Return a request as it is approved: serialized, without the name of a proposal.
+    """Serialize a request, without the name of a proposal, as it is approved.
 
-    Fields that this release does not know are left out if the known ones are wanted alone.
+    `known_alone`: leave out fields that this release does not know.
     """
     same = type(request)()
     same.MergeFrom(request)
@@ -53,12 +53,12 @@ def canonical(request: Message, *, known_alone: bool = False) -> bytes:
 
 
 def request_of(method: str, data: bytes) -> Message:
-    """Return the request of `Service/Method` that a proposal holds."""
+    """Parse the bytes of a proposal into the request of `Service/Method`."""
     return _TYPES[_FIELDS[method]].FromString(data)
 
 
 def is_request(proposal: Proposal, method: str, request: Message) -> bool:
-    """Return whether a request is what a proposal holds, but for the name of the proposal in it.
+    """Return whether a proposal holds this method and request, but for the proposal's name.
 
     Both are written anew, by the same release: what another one wrote may have its fields in another order.
     """
@@ -69,7 +69,10 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
 
 
 def check_words(request: Any, *, proposal_id: bool = False) -> None:
-    """Check who states what, and why. InvalidInput names each wrong field."""
+    """Check actor and reason of a request and, if `proposal_id`, the proposal's id.
+
+    InvalidInput names each wrong field.
+    """
     wrong = [*_wrong_words(request)]
     if proposal_id and not is_id(request.proposal_id):
         wrong.insert(0, FieldViolation(("proposal_id",), f"must be {ID_FORM}"))
@@ -78,9 +81,10 @@ def check_words(request: Any, *, proposal_id: bool = False) -> None:
 
 
 def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Message, str]:
-    """Return the field, the request and the seller whom alone it is about (or empty) of a new proposal.
+    """Check a new proposal; return (field that holds the request, request, seller).
 
-    InvalidInput names each wrong field by its path, as far as that can be known before it is carried out.
+    The seller is the one whom alone it is about, or "". InvalidInput names each wrong field by its path, as far as that
+    can be known before it is carried out.
     """
     check_words(request, proposal_id=True)
     field = cast(str, request.WhichOneof("request"))
@@ -150,7 +154,10 @@ _CHECKS = {"promote_model": _check_promotion, "decide_violations": _check_decisi
 
 
 def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:
-    """Return a proposal. `persons`: by step, the person whom the caller shows, and the one whom it puts behind it."""
+    """Return a proposal as a message, with its state and its steps.
+
+    `persons`: by step, the person whom the caller shows, and the one whom it puts behind it.
+    """
     count = sum(1 for _, counted in persons if counted)
     message = Pb.Proposal(
         name=proposal_name(proposal.marketplace, proposal.proposal),
@@ -177,7 +184,10 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
 
 
 def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
-    """Return where a proposal stands with so many persons behind it."""
+    """Return the state of a proposal that has `persons` persons behind it.
+
+    Withdrawn, used, expired, else approved with enough persons, else open.
+    """
     if proposal.has(Step.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN
     if proposal.has(Step.USED):

@@ -60,7 +60,10 @@ class ChangeReads:
         def _end(self) -> appending.LedgerEnd: ...
 
     def now(self) -> int:
-        """Return the present in microseconds without asking the database: by its clock as it was last read, if it has one."""
+        """Return the present in microseconds, without a query to the database.
+
+        By the database's clock as it was last read, if it has one.
+        """
         clock, seen = self._clock_seen
         return self._clock.now(None if clock is None else clock + steady_clock() - seen)
 
@@ -69,7 +72,7 @@ class ChangeReads:
         self._clock_seen = (clock, steady_clock())
 
     def tip(self) -> Tip:
-        """Return the end of the ledger."""
+        """Return where the ledger ends: its last sequence and record time."""
         end = self._end()
         return Tip(end.sequence, end.record_time)
 
@@ -82,15 +85,19 @@ class ChangeReads:
         return bytes(row[1]) if row is not None and row[0] == sequence else None
 
     def changes(self, after: int, last: int, limit: int) -> list[Change]:
-        """Return whom the first `limit` entries after a sequence, up to `last`, concern, in their order."""
+        """Return the seller and kind of the next `limit` entries after a sequence, up to `last`.
+
+        A change for each, in their order.
+        """
         with self._database.read() as connection:
             found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
             return [Change(*row) for row in found]
 
     def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
-        """Have whom this object's own appends concern given to `listener` once they are committed; return how to end that.
+        """Register a listener for the changes of this object's own appends; return how to remove it.
 
-        What other processes append, and what was committed although the database did not answer, is not among it.
+        It is called with those of each append once that is committed. What other processes append, and what was committed
+        although the database did not answer, is not among it.
         """
 
         def hear(rows: Sequence[Sequence[object]]) -> None:

@@ -54,15 +54,19 @@ class FactReads(Reads):
     def fact_table(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return the entries of sellers up to the cut as a score reads them, and by seller what is left out.
+        """Return (entries of sellers as a score reads them, what is left out by seller).
 
-        Of one seller at most `limit` allegations are read, as by `facts_of_seller`; of several all are.
+        Up to the cut. Of one seller at most `limit` allegations are read, the gravest, and the others counted, as by
+        `facts_of_seller`; of several all are read.
         """
         with self._reading(cut.sequence) as connection:
             return reading.fact_table(connection, marketplace, sellers, cut, limit)
 
     def settled_values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
-        """Return the stated value of each exposure entry of a seller in a currency, by entry id, as of the cut."""
+        """Return the value of each exposure entry of a seller in a currency, by entry id.
+
+        As of the cut; entries that state none in this currency are left out.
+        """
         with self._reading(cut.sequence) as connection:
             return reading.settled_values(connection, marketplace, seller, cut.sequence, currency)
 

@@ -104,16 +104,16 @@ class Proposal:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of the request, in hexadecimal; empty if it was erased."""
+        """Return the SHA-256 of the proposed request, in hexadecimal; "" if it was erased."""
         return "" if self.content is None else sha256(self.content.request).hexdigest()
 
     @property
     def is_expired(self) -> bool:
-        """Return whether it has expired."""
+        """Return whether the proposal had expired when it was read."""
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
-        """Return whether a step was taken with it."""
+        """Return whether a step of this sort is on record for the proposal."""
         return any(taken.step is step for taken in self.steps)
 
 
@@ -131,9 +131,10 @@ class Proposals:
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
     ) -> Proposal:
-        """Record a proposal, and return it as it stands: on record already if it is the same. EntryContentDiffers if not.
+        """Record a proposal; return it as it stands. The same one may be proposed again.
 
-        `seller` is the id of the seller whom alone it is about; empty without one.
+        EntryContentDiffers if its id stands for another one. `seller` is the id of the seller whom alone it is about; ""
+        without one; `hours`: after how many it expires.
         """
         with self._database.write() as connection:
             now = self._locked_now(connection)
@@ -171,10 +172,10 @@ class Proposals:
         actor: str = "",
         reason: str = "",
     ) -> Proposal:
-        """Record a step with a proposal, and return it as it stands then. ProposalNotFound.
+        """Record a step of a proposal, such as an approval; return the proposal as it stands then.
 
-        `check` gets the proposal as it stands while the ledger is locked, raises what forbids the step, and returns whether
-        it is to be recorded: what was done already changes nothing.
+        `check` gets the proposal as it stands while the ledger is locked, raises what forbids the step, and returns
+        whether it is to be recorded: what was done already changes nothing. ProposalNotFound if there is none of this id.
         """
         with self._database.write() as connection:
             now = self._locked_now(connection)
@@ -187,15 +188,15 @@ class Proposals:
         return found
 
     def proposal(self, marketplace: str, proposal: str) -> Proposal:
-        """Return one proposal as it stands. ProposalNotFound."""
+        """Return one proposal as it stands now; ProposalNotFound if there is none of this id."""
         now = self._clock.now(self._end().clock)
         with self._database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
 
     def proposals(self, marketplace: str, before: int, count: int) -> list[Proposal]:
-        """Return the latest `count` proposals of a marketplace whose number lies below `before`, the latest first.
+        """Return the `count` latest proposals of a marketplace with a number below `before`.
 
-        A marketplace without a name has those that concern all of them.
+        The latest first. "" has those that concern all marketplaces.
         """
         now = self._clock.now(self._end().clock)
         values = {"marketplace": marketplace, "before": before, "count": count}
@@ -205,7 +206,7 @@ class Proposals:
         return sorted(found, key=lambda one: one.number, reverse=True)
 
     def kinds_of(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the kinds of those of the entries that are on record, by entry id."""
+        """Return the kind of each of these entries, by entry id; those not on record are left out."""
         with self._database.read() as connection:
             rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
             return {row.entry_id: row.kind for row in rows}

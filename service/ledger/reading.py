@@ -174,10 +174,10 @@ def settled_values(
 def fact_table(
     connection: Connection, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
 ) -> tuple[FactTable, dict[str, Omitted]]:
-    """Return the sellers' facts up to the cut as a score reads them, and by seller what is omitted.
+    """Return (entries of sellers as a score reads them, what is left out by seller).
 
-    Of one seller only the `limit` gravest allegations are read, as in `facts_of_seller`; of several all are. Exposure is
-    read apart, since no correction concerns it: it is stated again.
+    Up to the cut. Of one seller only the `limit` gravest allegations are read, as in `facts_of_seller`; of several all
+    are. Exposure is read apart, since no correction concerns it: it is stated again.
     """
     values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
     if len(sellers) == 1:

@@ -12,13 +12,19 @@ GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
 
 
 def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
-    """Return what a promotion is decided upon: the champion, and the SHA-256 of the model's gates; empty without."""
+    """Return what a promotion is decided upon: `champion`, and the SHA-256 of the model's gates.
+
+    Each "" if there is none.
+    """
     champion = aliases_of(moves).get(CHAMPION) or ""
     return {"champion": champion, GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or "")}
 
 
 def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
-    """Refuse a promotion whose basis is not that of its proposal any more. ProposalClosed says what has changed."""
+    """Refuse a promotion, by ProposalClosed, whose basis has changed since it was proposed.
+
+    The error states what has changed: the champion, or the model's gates.
+    """
     present = basis_of(moves, digest)
     changed = [name for name, value in present.items() if approval.basis.get(name) != value]
     if changed:
@@ -28,12 +34,15 @@ def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> Non
 
 
 def is_done_by(moves: Sequence[Move], proposal: str) -> bool:
-    """Return whether a proposal has promoted already."""
+    """Return whether a proposal's promotion is in the log already."""
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
 def refuse_return(moves: Sequence[Move]) -> None:
-    """Refuse a rollback of a rollback: what was taken back comes back by a promotion. ApprovalRequired."""
+    """Refuse, by ApprovalRequired, a rollback that would undo a rollback.
+
+    What was taken back comes back by a promotion.
+    """
     last = [move for move in moves if move.alias == CHAMPION][-1]
     if last.figures.get("rollback") == "yes":
         text = (

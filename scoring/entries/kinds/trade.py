@@ -75,7 +75,10 @@ class ExposureStated:
 
     @property
     def service_failures(self) -> int:
-        """Return the orders with a service failure: the sum of the four counts, at most all settled orders."""
+        """Return the number of orders with a service failure: the sum of the four counts.
+
+        At most all settled orders.
+        """
         return min(self.cancelled + self.late + self.returned + self.not_received, self.settled_orders)
 
 

@@ -84,7 +84,7 @@ class Book:
         self._end_listening = ledger.listen(self._hear)
 
     def start(self) -> None:
-        """Begin to follow the ledger."""
+        """Start the threads that follow the ledger and check remembered answers."""
         self.follower.start()
         self.checker.start()
 
@@ -95,14 +95,15 @@ class Book:
         self.checker.close(seconds)
 
     def can_answer(self) -> bool:
-        """Return whether anybody can be answered without the ledger."""
+        """Return whether any seller could be answered without the ledger, fresh or stale."""
         return len(self.table) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, asked: Asked) -> bytes:
-        """Return the GetTrustScoreResponse of a seller by its resource name.
+        """Return the GetTrustScoreResponse of a seller, serialized: remembered, or computed now.
 
-        InvalidInput names `seller`; SellerNotFound; TooStale; LedgerUnavailable if the database is away and the sequence
-        that is asked for lies beyond what is remembered.
+        `name`: its resource name. InvalidInput names `seller`; SellerNotFound if nothing stands of it; TooStale if only
+        an answer older than allowed is there; LedgerUnavailable if the database is away and the sequence that is asked
+        for lies beyond what is remembered.
         """
         found = self._remembered(name, asked.sequence)
         if found is not None:

@@ -51,7 +51,7 @@ class Checker:
         """Whether it takes an answer to recompute."""
 
     def start(self) -> None:
-        """Begin to take answers."""
+        """Start the thread that recomputes answers."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
@@ -62,13 +62,16 @@ class Checker:
             self._thread.join(seconds)
 
     def offer(self, remembered: Remembered) -> None:
-        """Take an answer to recompute; of several at once the last."""
+        """Give the thread an answer to recompute; of several at once the last is used."""
         self.is_free = False
         self._sample = remembered
         self._wanted.set()
 
     def check(self, remembered: Remembered) -> bool:
-        """Recompute an answer at its own stamp, and return whether it is the same, or of a model that is gone."""
+        """Recompute an answer at its own stamp; return whether it is the same.
+
+        Or of a model that is gone. The result is counted; a difference is reported.
+        """
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.digest:
             return True

@@ -19,9 +19,10 @@ class Flights:
 
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:
-        """Give whether the caller is to compute. If not, another one did meanwhile, and the caller looks what it left.
+        """Yield, for the `with` block, whether the caller is to compute a seller's score.
 
-        Waits at most WAIT_SECONDS, and never beyond the caller's deadline: it is then to compute, or to refuse, by itself.
+        If not, another thread computed it meanwhile, and the caller looks up what that left. Waits at most WAIT_SECONDS,
+        and never beyond the caller's deadline: it is then to compute, or to refuse, by itself.
         """
         with self._lock:
             others = self._under_way.get(name)

@@ -44,16 +44,19 @@ class Followed(Protocol):
     """The part of a ledger that is followed."""
 
     def now(self) -> int:
-        """Return the present in microseconds, without asking the database."""
+        """Return the present in microseconds, without a query to the database."""
 
     def tip(self) -> Tip:
-        """Return the end of the ledger."""
+        """Return where the ledger ends."""
 
     def chain_at(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
 
     def changes(self, after: int, last: int, limit: int) -> list[Change]:
-        """Return whom the first `limit` entries after a sequence, up to `last`, concern, in their order."""
+        """Return the sellers concerned by the next `limit` entries after a sequence, up to `last`.
+
+        A change for each, in their order.
+        """
 
 
 class Watermark(NamedTuple):
@@ -101,7 +104,7 @@ class Follower:
         """What the last look failed of; empty if it did not."""
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the thread that follows the ledger."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
@@ -112,7 +115,7 @@ class Follower:
             self._thread.join(seconds)
 
     def wake(self) -> None:
-        """Have the ledger looked at now."""
+        """Make the thread look at the ledger now."""
         self._wanted.set()
 
     def age(self) -> float:
@@ -141,7 +144,10 @@ class Follower:
         return mark is not None and mark.sequence >= sequence
 
     def look(self) -> None:
-        """Take what is new in the ledger. As the ledger's methods raise; what was not taken is taken the next time."""
+        """Read what is new in the ledger, and mark the sellers concerned in the table.
+
+        Raises what the ledger's methods raise; what was not read then is read the next time.
+        """
         self._asked = began = steady_clock()
         try:
             time = self._ledger.now()
@@ -208,7 +214,7 @@ class Follower:
 
 
 def mark_changes(table: Table, changes: Sequence[Change]) -> None:
-    """Take note of entries in a table: of the sellers they concern, or of all."""
+    """Mark in the table the answers that changes end: of the sellers concerned, or of all."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)

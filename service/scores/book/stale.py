@@ -27,11 +27,11 @@ class Standing(NamedTuple):
 
 
 def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
-    """Return an answer as it stands at a time (microseconds).
+    """Return an answer with its times and age as of `now` (microseconds).
 
     `mark`: the watermark, if nothing ended the answer up to there, which is then in it up to the last look at the ledger
-    (`beat`), though not beyond the answer's own time. What an entry or another model ended is as of its computation, since
-    nobody knows how long before its end it was right.
+    (`beat`), though not beyond the answer's own time. What an entry or another model ended is as of its computation,
+    since nobody knows how long before its end it was right.
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
@@ -46,7 +46,10 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
 
 
 def require_young(standing: Standing | None, max_staleness: int | None) -> None:
-    """Raise TooStale if an answer is older than is taken (microseconds), or if there is none; None takes everything."""
+    """Refuse, by TooStale, an answer that is older than `max_staleness`, or that is missing.
+
+    In microseconds; None accepts everything.
+    """
     if max_staleness is None or (standing is not None and standing.age <= max_staleness):
         return
     away = "the ledger's database does not answer"
@@ -60,6 +63,6 @@ def require_young(standing: Standing | None, max_staleness: int | None) -> None:
 
 
 def unknown_body(name: str, badge: str) -> bytes:
-    """Return the TrustScore of a seller of whom no answer is known now."""
+    """Return a serialized TrustScore in the state UNKNOWN, for a seller without an answer."""
     state = pb.ScoreState.ValueType(ScoreState.UNKNOWN)
     return pb.TrustScore(seller=name, state=state, badge=badge).SerializeToString()

@@ -58,15 +58,18 @@ class Table:
         return len(self._answers)
 
     def get(self, name: str) -> Answer | None:
-        """Return the answer of a seller, exact or not; None if there is none."""
+        """Return the remembered answer of a seller, still exact or not; None if there is none."""
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:
-        """Return whether nothing that an answer lacks is known."""
+        """Return whether no entry is known that an answer lacks."""
         return answer.last <= answer.at >= self.epoch
 
     def mark(self, entries: Iterable[tuple[str, int]]) -> None:
-        """Take note of entries: (the seller's resource name, sequence)."""
+        """Note that entries concern sellers; answers without them stop being exact.
+
+        `entries`: (the seller's resource name, sequence).
+        """
         with self._lock:
             for name, sequence in entries:
                 answer = self._answers.get(name)
@@ -77,12 +80,16 @@ class Table:
                     answer.last = sequence
 
     def start_epoch(self, sequence: int) -> None:
-        """Take note of an entry that concerns every seller."""
+        """Note that an entry concerns every seller: all answers without it end being exact."""
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 
     def store(self, name: str, answer: Answer, life: int) -> None:
-        """Keep an answer that was computed in a life of the table. A newer one of the same day and model stays."""
+        """Remember an answer, unless the table was cleared since its computation began.
+
+        `life`: the table's when it began. A newer answer of the same day and model stays. Where the table is full,
+        another answer is forgotten.
+        """
         with self._lock:
             if life != self.life or self._capacity == 0:
                 return
@@ -99,7 +106,7 @@ class Table:
                 self._evict()
 
     def clear(self, floor: int) -> None:
-        """Forget everything: of all sellers nothing is known up to the sequence `floor`."""
+        """Forget all answers and marks; nothing is known of any seller up to the sequence `floor`."""
         with self._lock:
             self.life += 1
             self.dropped += len(self._answers)

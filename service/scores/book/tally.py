@@ -13,7 +13,7 @@ class Tally:
         self._lock = threading.Lock()
 
     def add(self, name: str, number: int = 1) -> None:
-        """Count `number` under a name."""
+        """Add `number` to the count under a name."""
         try:
             counts: Counter[str] = self._own.counts
         except AttributeError:
@@ -23,6 +23,6 @@ class Tally:
         counts[name] += number
 
     def total(self, name: str) -> int:
-        """Return what was counted under a name."""
+        """Return the sum, over all threads, of the counts under a name; 0 if there is none."""
         with self._lock:
             return sum(counts[name] for counts in self._all)

@@ -19,7 +19,7 @@ def _tag(message: type[Message], field: str) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """Return a number of at least 0 as a varint: `varint(300) == bytes((0xAC, 0x02))`."""
+    """Encode a number, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`."""
     if number < 0x80:
         return bytes((number,))
     found = bytearray()
@@ -38,14 +38,20 @@ _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_sc
 
 
 def stamp_rest(stamp: Stamp) -> bytes:
-    """Return a stamp without its observe time: what answers of one sequence, model and policy share."""
+    """Serialize a stamp without its observe time.
+
+    That is what answers of one sequence, model and policy share.
+    """
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
 
 
 def stamp_field(rest: bytes, observe_time: int) -> bytes:
-    """Return the field of a TrustScore that holds its stamp: the observe time (microseconds) before the rest."""
+    """Serialize the stamp of a TrustScore as its field: its observe time, then `rest`.
+
+    `observe_time`: microseconds; `rest`: from `stamp_rest`.
+    """
     seconds, micros = divmod(observe_time, SECOND)
     time = Timestamp(seconds=seconds, nanos=micros * 1_000).SerializeToString()
     return b"".join(
@@ -54,18 +60,27 @@ def stamp_field(rest: bytes, observe_time: int) -> bytes:
 
 
 def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:
-    """Return the field of a TrustScore that says how far it reflects the ledger; times in microseconds."""
+    """Serialize the freshness of a TrustScore as its field: how far it reflects the ledger.
+
+    Times in microseconds.
+    """
     data = freshness_message(state, as_of_time, age).SerializeToString()
     return b"".join((_FRESHNESS, varint(len(data)), data))
 
 
 def score_response(body: bytes, rest: bytes) -> bytes:
-    """Return a GetTrustScoreResponse of a TrustScore and the fields of stamp and freshness."""
+    """Serialize a GetTrustScoreResponse from parts that are serialized already.
+
+    `body`: the TrustScore; `rest`: its fields of stamp and freshness.
+    """
     return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
 
 
 def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
-    """Return one result of a BatchGetTrustScoresResponse, of a TrustScore and the fields of stamp and freshness."""
+    """Serialize one seller's result of a batch from parts that are serialized already.
+
+    `body`: the TrustScore; `rest`: its fields of stamp and freshness.
+    """
     seller = name.encode()
     score = varint(len(body) + len(rest))
     size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
@@ -75,6 +90,6 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
-    """Return one result of a BatchGetTrustScoresResponse that was made whole, such as an error."""
+    """Serialize one result of a batch, such as an error, as the field of the response."""
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))
