@@ -106,8 +106,7 @@ class KeySource:
     """
 
     def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
-        self.keys: Mapping[str, Key] = MappingProxyType({})
-        """By key id. Replaced, never changed."""
+        self._keys: Mapping[str, Key] = MappingProxyType({})
         self.generation = 0
         """Counts the replacements."""
         self._place = place
@@ -119,6 +118,15 @@ class KeySource:
         self._confirmed = self._asked = -MAX_SILENT_SECONDS
         self._is_missing = False
         self._is_ending = threading.Event()
+
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """Return the keys by key id; none of a URL that has been silent for a day, also while it is being asked.
+
+        They are replaced, never changed.
+        """
+        is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
+        return MappingProxyType({}) if is_silent else self._keys
 
     def start(self) -> None:
         """Start a thread that keeps the keys up to date; a file is read at once, a URL soon.
@@ -170,14 +178,14 @@ class KeySource:
             self._confirmed, self._problem = monotonic(), ""
 
     def _take(self, keys: Mapping[str, Key]) -> None:
-        self.keys = keys
+        self._keys = keys
         self.generation += 1
 
     def _fail(self, problem: str) -> None:
         if problem != self._problem:
             self._problem = problem
             self._report(problem)
-        if self._is_url and self.keys and monotonic() - self._confirmed > MAX_SILENT_SECONDS:
+        if self._keys and not self.keys:
             self._take(MappingProxyType({}))
 
     def _read(self) -> bytes | None:

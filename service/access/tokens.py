@@ -38,7 +38,7 @@ class TokenRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Verified:
+class Verified:
     """What a verification found."""
 
     principal: Principal
@@ -50,6 +50,11 @@ class _Verified:
     """Of the issuer's keys, when it was verified."""
     source: KeySource
 
+    @property
+    def is_current(self) -> bool:
+        """Return whether the issuer's keys are those by which it was verified."""
+        return self.generation == self.source.generation
+
 
 class Tokens:
     """Verifies tokens of issuers, each with the place of its keys. For any number of threads."""
@@ -58,10 +63,14 @@ class Tokens:
         self._issuers = issuers
         self._clock = clock
         self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._remembered: OrderedDict[bytes, Verified] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Verify a token and return the principal that it proves; each token is verified once.
+        """Return the principal that a token proves; as `verify`."""
+        return self.verify(token, thumbprint).principal
+
+    def verify(self, token: str, thumbprint: str | None = None) -> Verified:
+        """Verify a token and return what it proves; each token is verified once.
 
         `thumbprint`: of the certificate that the call shows. TokenRefused if it is too long, expired, not signed by a
         known key of its issuer, or bound to another certificate.
@@ -71,7 +80,7 @@ class Tokens:
         digest = sha256(token.encode("utf-8", "replace")).digest()
         now = self._clock()
         found = self._remembered.get(digest)
-        if found is None or now >= found.until or found.generation != found.source.generation:
+        if found is None or now >= found.until or not found.is_current:
             found = self._verify(token, now)
             with self._lock:
                 self._remembered[digest] = found
@@ -79,9 +88,9 @@ class Tokens:
                     self._remembered.popitem(last=False)
         if found.thumbprint is not None and found.thumbprint != thumbprint:
             raise TokenRefused("is bound to another certificate than the call shows")
-        return found.principal
+        return found
 
-    def _verify(self, token: str, now: float) -> _Verified:
+    def _verify(self, token: str, now: float) -> Verified:
         header, claims = _unverified(token)
         known = self._issuers.get(str(claims.get("iss", "")))
         if known is None:
@@ -113,7 +122,7 @@ class Tokens:
         except ValueError as error:
             raise TokenRefused(str(error).removeprefix("its ")) from None
         principal = Principal(name, is_bound=False, expires=expires, marketplaces=issuer.marketplaces)
-        return _Verified(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
+        return Verified(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -7,6 +7,7 @@ is not granted. Headers by which a proxy forwards a certificate are never read.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from time import time
 
 import grpc
 from google.protobuf.message import Message
@@ -18,12 +19,15 @@ from service.access.decision import first_refused, is_granted_anything, visible_
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
-from service.access.tokens import TokenRefused
+from service.access.tokens import TokenRefused, Verified
 from service.api.call_pool import connection_of
 from service.api.turnstile import Turnstile, token_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of
+
+MAX_KNOWN = 2_000
+"""Callers who are known by what they show; with one more all of them are found out anew."""
 
 ENTRIES_A_REFUSAL = 500
 """So many entries that were parsed in vain cost as much as the refusal of a call."""
@@ -49,6 +53,23 @@ class Caller:
 LOCAL_CALLER = Caller((LOCAL,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Whom a certificate and a token were found to prove."""
+
+    caller: Caller
+    rules: Rules
+    """The rules by which."""
+    until: float
+    """Until when that is believed, in seconds since 1970."""
+    verified: Verified | None
+    """What the token's verification found."""
+
+    def holds(self, rules: Rules, now: float) -> bool:
+        """Return whether it is to be believed still."""
+        return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
+
+
 class Gate:
     """Finds out who calls and refuses what is not granted. Without a grants file every caller is `local`.
 
@@ -69,6 +90,7 @@ class Gate:
         self._is_mesh = is_mesh
         self._audit = audit
         self._certificates = Certificates()
+        self._known: dict[tuple[bytes, str], _Known] = {}  # by certificate and token
         self.turnstile = Turnstile()
         """Whose calls are held since it asks on after refusals."""
 
@@ -91,16 +113,33 @@ class Gate:
         if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
             return LOCAL_CALLER
         properties = connection_of(context)
-        certificate = self._certificate(properties.get(b"x509_pem_cert"))
-        token = _bearer_token(context)
+        pems, token = properties.get(b"x509_pem_cert"), _bearer_token(context)
+        if token is not None and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
+            raise _unauthenticated("a token is taken over TLS alone")
+        rules, now = self._grants.rules, time()
+        key = (pems[0] if pems else b"", "" if token is None else token)
+        known = self._known.get(key)
+        if known is None or not known.holds(rules, now):
+            known = self._identify(rules, pems, token)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known.caller
+
+    def _identify(self, rules: Rules, pems: list[bytes] | None, token: str | None) -> "_Known":
+        """Return who a certificate and a token together prove to be, and until when; as `identify`."""
+        certificate = self._certificate(pems)
         found = [] if certificate is None else [certificate.principal]
+        verified = None
         if token is not None:
-            if not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
-                raise _unauthenticated("a token is taken over TLS alone")
-            found.append(_token_principal(self._grants.rules, token, certificate))
+            verified = _verified(rules, token, certificate)
+            found.append(verified.principal)
         if not found:
             raise _unauthenticated("the call shows neither a client certificate nor a bearer token")
-        return Caller(tuple(found))
+        until = min(principal.expires for principal in found)
+        if verified is not None:
+            until = min(until, verified.until)
+        return _Known(Caller(tuple(found)), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Refuse a request of `Service/Method` that is not granted; return whom its answer may show.
@@ -238,9 +277,9 @@ def _bearer_token(context: grpc.ServicerContext) -> str | None:
     return token
 
 
-def _token_principal(rules: Rules, token: str, certificate: Certificate | None) -> Principal:
+def _verified(rules: Rules, token: str, certificate: Certificate | None) -> Verified:
     try:
-        return rules.tokens.principal(token, certificate.thumbprint if certificate else None)
+        return rules.tokens.verify(token, certificate.thumbprint if certificate else None)
     except TokenRefused as error:
         raise _unauthenticated(f"the token {error}") from None
 

@@ -145,6 +145,20 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
     assert "has expired" in caught.value.message
 
 
+def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on(server: Server) -> None:
+    rules = grant("dns:reader.example", ["read_ledger"])
+    server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
+    shown = server.authority.certificate(dns=["reader.example"])
+    with server.running.client(**shown.options(), token=server.issuer.token_file()) as reader:
+        assert [*reader.list_entries(MARKET)] == []
+        before = len(server.running.lines("grants taken over"))
+        write_grants(server.grants, rules)
+        eventually(lambda: len(server.running.lines("grants taken over")) > before)
+        with pytest.raises(SellertrustCallError, match="of an issuer that is not known here") as caught:
+            [*reader.list_entries(MARKET)]
+    assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_rotated_keys_and_tokens_are_taken_up_while_calls_go_on(server: Server) -> None:
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     server.take(
