@@ -32,6 +32,7 @@ from sellertrust.requests import (
     bounds,
     invoke,
     marketplace_name,
+    pages,
     parent_name,
     printable,
     seller_name,
@@ -298,12 +299,7 @@ class Client(Decisions, Measures, Models):
             page_size=page_size,
             **bounds(observe_time, known_time, at_least_sequence),
         )
-        while True:
-            page = invoke(self._ledger.ListEntries, request, deadline_seconds or self._read_seconds)
-            yield from page.entries
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        yield from pages(self._ledger.ListEntries, request, "entries", deadline_seconds or self._read_seconds)
 
     def get_violation(
         self,
@@ -343,12 +339,7 @@ class Client(Decisions, Measures, Models):
             statuses=statuses,
             **bounds(observe_time, known_time, at_least_sequence),
         )
-        while True:
-            page = invoke(self._ledger.ListViolations, request, deadline_seconds or self._read_seconds)
-            yield from page.violations
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        yield from pages(self._ledger.ListViolations, request, "violations", deadline_seconds or self._read_seconds)
 
 
 def _must_raise(on_error: OnError, error: Exception) -> bool:

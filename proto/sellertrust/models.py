@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import grpc
 
 from sellertrust.errors import SellertrustCallError
-from sellertrust.requests import invoke
+from sellertrust.requests import invoke, pages
 from sellertrust.v1.model_service_pb2 import (
     DiffModelsRequest,
     DiffModelsResponse,
@@ -46,12 +46,7 @@ class Models:
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
         """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""
         request = ListModelsRequest(page_size=page_size)
-        while True:
-            page = invoke(self._models.ListModels, request, deadline_seconds)
-            yield from page.models
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        yield from pages(self._models.ListModels, request, "models", deadline_seconds)
 
     def get_model(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> GetModelResponse:
         """Return one model, and `serving_digest`, the digest of the model with which the server answers now."""
@@ -103,12 +98,7 @@ class Models:
     def list_model_moves(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[ModelMove]:
         """Yield every move of an alias, oldest first. `deadline_seconds` is for one page."""
         request = ListModelMovesRequest(page_size=page_size)
-        while True:
-            page = invoke(self._models.ListModelMoves, request, deadline_seconds)
-            yield from page.moves
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        yield from pages(self._models.ListModelMoves, request, "moves", deadline_seconds)
 
     def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes:
         """Return the HTML report that was published with a model."""

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 
 from sellertrust.client import Client
-from sellertrust.requests import invoke, marketplace_name
+from sellertrust.requests import invoke, marketplace_name, pages
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntriesResponse
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest, PromoteModelResponse
@@ -81,12 +81,7 @@ class ProposalClient:
     ) -> Iterator[Proposal]:
         """Yield the proposals of a marketplace, by default those that concern all of them, the latest first."""
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
-        while True:
-            page = invoke(self._stub.ListProposals, request, deadline_seconds)
-            yield from page.proposals
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        yield from pages(self._stub.ListProposals, request, "proposals", deadline_seconds)
 
     def approve_proposal(
         self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS

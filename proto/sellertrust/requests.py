@@ -1,6 +1,7 @@
-"""The parts of requests (names, times, decisions), and the function that makes calls."""
+"""The parts of requests (names, times, decisions), and the functions that make calls."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -43,13 +44,30 @@ def parent_name(marketplace: str, seller: str | None) -> str:
     return marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)
 
 
+def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items: str, seconds: float) -> Iterator[Any]:
+    """Yield the items of a list, page by page, each page within `seconds`.
+
+    `items`: the field of the response that holds them. SellertrustCallError if a call fails.
+    """
+    while True:
+        page = invoke(method, request, seconds)
+        yield from getattr(page, items)
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def times(**given: Time | None) -> dict[str, Any]:
+    """Return those of the times that are not None, as messages by name. ValueError for a time without a zone."""
+    return {name: timestamp(name, time) for name, time in given.items() if time is not None}
+
+
 def bounds(
     observe_time: Time | None = None, known_time: Time | None = None, at_least_sequence: int = 0
 ) -> dict[str, Any]:
     """Return the given fields that bound a read. ValueError for a time without a zone."""
-    given = {"observe_time": observe_time, "known_time": known_time}
-    fields: dict[str, Any] = {name: timestamp(name, time) for name, time in given.items() if time is not None}
-    return fields | ({"at_least_sequence": at_least_sequence} if at_least_sequence else {})
+    given = times(observe_time=observe_time, known_time=known_time)
+    return given | ({"at_least_sequence": at_least_sequence} if at_least_sequence else {})
 
 
 def staleness(stated: MaxStaleness) -> dict[str, Any]:

@@ -10,15 +10,10 @@ Everything else is as in `sellertrust.client`: deadlines, retries, decoded error
 
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from sellertrust.client import Client, seller_name
-from sellertrust.errors import SellertrustCallError
+from sellertrust.client import Client
+from sellertrust.requests import Time, bounds, invoke, marketplace_name, pages, seller_name, times
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.review_service_pb2 import (
     DecideViolationsRequest,
@@ -37,14 +32,10 @@ READ_SECONDS = 10.0
 DECIDE_SECONDS = 60.0
 """For up to 10,000 decisions."""
 
-Time = datetime | Timestamp
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
-
 
 def notifier_name(marketplace: str, notifier: str) -> str:
     """Return the name of a notifier: `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
-    return f"marketplaces/{marketplace}/notifiers/{notifier}"
+    return f"{marketplace_name(marketplace)}/notifiers/{notifier}"
 
 
 class ReviewClient:
@@ -63,9 +54,8 @@ class ReviewClient:
         deadline_seconds: float = READ_SECONDS,
     ) -> Notifier:
         """Return one notifier's record and reliability."""
-        times = _times(observe_time=observe_time, known_time=known_time)
-        request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **times)
-        return _call(self._stub.GetNotifier, request, deadline_seconds).notifier
+        request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **bounds(observe_time, known_time))
+        return invoke(self._stub.GetNotifier, request, deadline_seconds).notifier
 
     def list_notifiers(
         self,
@@ -77,14 +67,10 @@ class ReviewClient:
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[Notifier]:
         """Yield the notifiers of a marketplace in the order of their ids, page by page, all as of the first page."""
-        times = _times(observe_time=observe_time, known_time=known_time)
-        request = ListNotifiersRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
-        while True:
-            page = _call(self._stub.ListNotifiers, request, deadline_seconds)
-            yield from page.notifiers
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        request = ListNotifiersRequest(
+            parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
+        )
+        yield from pages(self._stub.ListNotifiers, request, "notifiers", deadline_seconds)
 
     def list_review_queue(
         self,
@@ -96,14 +82,10 @@ class ReviewClient:
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[QueueItem]:
         """Yield the open violations, the most urgent first, page by page, all as of the first page."""
-        times = _times(observe_time=observe_time, known_time=known_time)
-        request = ListReviewQueueRequest(parent=f"marketplaces/{marketplace}", page_size=page_size, **times)
-        while True:
-            page = _call(self._stub.ListReviewQueue, request, deadline_seconds)
-            yield from page.items
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        request = ListReviewQueueRequest(
+            parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
+        )
+        yield from pages(self._stub.ListReviewQueue, request, "items", deadline_seconds)
 
     def decide_violations(
         self,
@@ -157,7 +139,7 @@ class ReviewClient:
             etag=etag,
             proposal=proposal,
         )
-        return _call(self._stub.DecideViolations, request, deadline_seconds)
+        return invoke(self._stub.DecideViolations, request, deadline_seconds)
 
 
 def decide_request(
@@ -175,35 +157,11 @@ def decide_request(
     if execute and not decision_id:
         raise ValueError("decision_id is required to execute: it makes a call again safe")
     return DecideViolationsRequest(
-        parent=f"marketplaces/{marketplace}",
+        parent=marketplace_name(marketplace),
         action=action,
         decision_id=decision_id or uuid.uuid4().hex,
         seller=seller_name(marketplace, seller) if seller else "",
         execute=execute,
         **fields,
-        **_times(reported_from=reported_from, reported_before=reported_before),
+        **times(reported_from=reported_from, reported_before=reported_before),
     )
-
-
-def _call(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
-    """Call a method, within `seconds`, and return its answer. SellertrustCallError."""
-    try:
-        return method(request, timeout=seconds)
-    except grpc.RpcError as error:
-        raise SellertrustCallError.of(error) from error
-
-
-def _times(**given: Time | None) -> dict[str, Any]:
-    """Return the given times as messages."""
-    return {name: _timestamp(name, time) for name, time in given.items() if time is not None}
-
-
-def _timestamp(name: str, time: Time) -> Timestamp:
-    """Return a time as a message. ValueError, naming the field `name`, for a time without a zone."""
-    if isinstance(time, Timestamp):
-        return time
-    if time.tzinfo is None:
-        raise ValueError(f"{name} has no time zone; give it one, as in datetime.now(UTC)")
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
