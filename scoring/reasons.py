@@ -22,7 +22,7 @@ from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.fold import Sums
 from scoring.features.selections import IncidentSums, fold_each_incident
-from scoring.features.table import Feature, matrix
+from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import Artifact
 
@@ -171,9 +171,10 @@ def finding_codes(findings: Mapping[int, Floats], case: int, artifact: Artifact)
 
     Only of findings that a feature of the model counts. `findings`: as in `Sums`.
     """
-    heard = {feature.hears for feature in artifact.features if isinstance(feature, Feature)}
-    found = findings[max(findings)][case]
-    return tuple(code for finding, code in FINDING_CODES.items() if finding in heard and found[finding - 1] > 0)
+    found = findings[max(findings)][case].tolist()
+    return tuple(
+        code for finding, code in FINDING_CODES.items() if found[finding - 1] > 0 and finding in artifact.heard
+    )
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from scoring.arrays import Floats, Ints
+from scoring.arrays import Bools, Floats, Ints, first_of_runs
 
 HALF_LIVES = (7, 30, 90, 365)
 """Half-lives in days."""
@@ -56,3 +56,26 @@ def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
     high = np.bincount(group, weights=values >> 24, minlength=groups)
     low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
     return np.asarray(high * float(1 << 24) + low, dtype=np.float64)
+
+
+def sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
+    """Return the sums of `values`, times `amounts` if given, by case, exact and correctly rounded: shape (..., n).
+
+    `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted. 64 bits hold the whole sum,
+    which is rounded once, or it is added in two limbs.
+    `sum_by_case([[2, 3, 5]], [10, 1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
+    """
+    starts = np.flatnonzero(first_of_runs(case))
+    out = np.zeros((*values.shape[:-1], n))
+    if not len(starts):
+        return out
+    largest = 1 if amounts is None else int(amounts.max())
+    if (len(case) * largest) << bits < 1 << 63:
+        added = values if amounts is None else values * amounts
+        sums = np.add.reduceat(added, starts, axis=-1, dtype=np.int64)
+    else:
+        added = values.astype(np.int64) if amounts is None else values * amounts
+        high, low = (np.add.reduceat(limb, starts, axis=-1) for limb in (added >> 24, added & 0xFFFFFF))
+        sums = high * float(1 << 24) + low
+    out[..., case[starts]] = sums
+    return out

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from scoring.arrays import NEVER, Bools, Floats, Ints, first_of_runs
+from scoring.arrays import NEVER, Floats, Ints, first_of_runs
 from scoring.enums import Category, Severity
-from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums
+from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.views import Views, view_once
@@ -163,9 +163,9 @@ class Folder:
         decayed: list[dict[int, Floats]] = []
         totals: list[Floats] = []
         for amounts in (views.exposure_orders, views.exposure_failures):
-            sums = _sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
+            sums = sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
             decayed.append({h: sums[place].ravel() for place, h in enumerate(HALF_LIVES)})
-            totals.append(_sum_by_case(seen, amounts, case, n, 0).ravel())
+            totals.append(sum_by_case(seen, amounts, case, n, 0).ravel())
         return ExposureSums(decayed[0], decayed[1], totals[0], totals[1])
 
     def _findings(self, views: Views) -> dict[int, Floats]:
@@ -187,7 +187,7 @@ class Folder:
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
         weight = self._size_tables.take(facts.observe_day[case] - facts.exposure_day[:count], axis=1, mode="clip")
-        squares, recent = _sum_by_case(weight, orders, case, n, 2 * SQUARE_BITS)
+        squares, recent = sum_by_case(weight, orders, case, n, 2 * SQUARE_BITS)
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _violations(self, views: Views) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class Folder:
             largest = np.maximum.reduceat(mass, by_category, axis=-1)
             sums = _sum_by_slot(largest, category_slot, n * len(Category)) / UNIT
             counted = np.stack([mass, *(weight * floor for floor in floors)])
-            masses = _sum_by_case(np.maximum.reduceat(counted, by_incident, axis=-1), None, incident_case, n, MASS_BITS)
+            masses = sum_by_case(np.maximum.reduceat(counted, by_incident, axis=-1), None, incident_case, n, MASS_BITS)
             masses = masses.reshape(*masses.shape[:2], cases) / UNIT
             for place, h in enumerate(half_lives):
                 category_mass[h] = sums[place].reshape(cases, len(Category))
@@ -222,7 +222,7 @@ class Folder:
 
         seen = age < NEVER
         flags = np.stack([*(floors & seen), age < RECENT_DAYS])
-        counts = _sum_by_case(np.logical_or.reduceat(flags, by_incident, axis=-1), None, incident_case, n, 0)
+        counts = sum_by_case(np.logical_or.reduceat(flags, by_incident, axis=-1), None, incident_case, n, 0)
         *ever, recent = counts.reshape(len(flags), cases)
         severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
         days_since = _least_by_case(severe, v.case, n, NEVER).reshape(len(SINCE), cases)
@@ -258,29 +258,6 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table
     return stacked
-
-
-def _sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
-    """Return the sums of `values`, times `amounts` if given, by case, exact and correctly rounded: shape (..., n).
-
-    `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted. 64 bits hold the whole sum,
-    which is rounded once, or it is added in two limbs.
-    """
-    is_first = first_of_runs(case)
-    starts = np.flatnonzero(is_first)
-    out = np.zeros((*values.shape[:-1], n))
-    if not len(starts):
-        return out
-    largest = 1 if amounts is None else int(amounts.max())
-    if (len(case) * largest) << bits < 1 << 63:
-        added = values if amounts is None else values * amounts
-        sums = np.add.reduceat(added, starts, axis=-1, dtype=np.int64)
-    else:
-        added = values.astype(np.int64) if amounts is None else values * amounts
-        high, low = (np.add.reduceat(limb, starts, axis=-1) for limb in (added >> 24, added & 0xFFFFFF))
-        sums = high * float(1 << 24) + low
-    out[..., case[starts]] = sums
-    return out
 
 
 def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:

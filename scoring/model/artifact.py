@@ -69,6 +69,7 @@ class Artifact:
         self.manifest = manifest
         self.parts = dict(parts)
         self.features = pinned_features(manifest)
+        self.heard = frozenset(feature.hears for feature in self.features if isinstance(feature, Feature))
         self.scale = Scale(**manifest["scale"])
         self.folder = Folder(_constants(manifest["constants"], _json(parts["decay.json"])))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)

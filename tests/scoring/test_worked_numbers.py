@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
@@ -13,7 +13,7 @@ from scoring.entries.violation_types import severity_of, violation_types
 from scoring.enums import Action, Harm, Severity, Source, Status, Tier
 from scoring.errors import LifecycleForbids
 from scoring.features.columns import columns_of
-from scoring.features.decay import HALF_LIVES, decay_table, exact_sums
+from scoring.features.decay import HALF_LIVES, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
@@ -44,6 +44,23 @@ def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None
     sums = exact_sums(values, group, 4)
     assert sums.tolist() == [float(sum(v for v, g in items if g == k)) for k in range(4)]
     assert exact_sums(values[::-1], group[::-1], 4).tolist() == sums.tolist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 2**42), st.integers(0, 3)), max_size=30),
+    st.sampled_from([0, 30, 40, 42]),
+)
+@example([(2**20, 2**42 - 1, 1)] * 9 + [(2**20 - 1, 2**42, 3)], 0)
+def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int, int, int]], smaller: int) -> None:
+    """Whether 64 bits hold the sum of a case or not: equal to Python's own integers, rounded once."""
+    items = sorted(((weight, amount >> smaller, case) for weight, amount, case in items), key=lambda item: item[2])
+    weight, amount, case = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
+    sums = sum_by_case(weight[None], amount, case, 4, 20)
+    assert sums.tolist() == [[float(sum(w * a for w, a, c in items if c == k)) for k in range(4)]]
+    worked = sum_by_case(np.array([[2, 3, 5]]), np.array([10, 1, 1]), np.array([0, 0, 2]), 3, 3)
+    assert worked.tolist() == [[23, 0, 5]]
+    masses = sum_by_case(weight[None] << 26, None, case, 4, 46)
+    assert masses.tolist() == [[float(sum(w << 26 for w, _, c in items if c == k)) for k in range(4)]]
 
 
 def test_the_worked_scale() -> None:
