@@ -66,7 +66,10 @@ def prepare_database(settings: Settings, *, create: bool) -> None:
 
 
 def open_registry(settings: Settings) -> "Registry":
-    """Return the configured registry of models."""
+    """Return the configured registry of models; nothing is read or made yet.
+
+    A folder, or an object store by its URL; ConfigurationWrong if no package for that URL is installed.
+    """
     from service.registry.registry import Registry
 
     return Registry(settings.registry)

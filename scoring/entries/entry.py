@@ -99,10 +99,10 @@ def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
 
 
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
-    """Validate a batch and return its entries as the ledger stores them.
+    """Validate a batch; return a list of its entries with all values that the ledger stores.
 
-    InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of the batch.
-    OccurTimeAhead names the first entry that lies ahead of the clock, if nothing else is wrong.
+    InvalidInput names the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of the
+    batch. OccurTimeAhead names the first entry that lies ahead of the clock, if nothing else is wrong.
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")

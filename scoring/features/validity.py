@@ -18,8 +18,8 @@ def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: En
     """Return, for each seller, the time until which its facts hold for certain, in microseconds.
 
     The first time after `observe_time` at which they may be others. `columns`: entries from `apply_changes`, one case a
-    seller. `facts`: those at `observe_time`, the sellers' cases first. Between two midnights the facts depend on the time
-    in three ways alone, so the result is the earliest of
+    seller. `facts`: those at `observe_time`, the sellers' cases first. `sales`: exposure that is not among the columns.
+    Between two midnights the facts depend on the time in three ways alone, so the result is the earliest of
 
     - the next UTC midnight, since ages are whole days, exposure counts from the day after, and day-ends are midnights;
     - the end of the override in force;

@@ -104,7 +104,7 @@ class EntryStreams:
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the first entries that fit into one message, at least one.
+    """Return the first items that fit into one message, at least one.
 
     A page may be shorter than asked for (AIP-158).
     """

@@ -86,6 +86,6 @@ class Turnstile:
 
 
 def token_of(metadata: Iterable[tuple[str, object]]) -> bytes:
-    """Return the whole content of the header `authorization` of a call; "" if there is none."""
+    """Return a digest of what a call shows in the header `authorization`; "" for nothing."""
     shown = [str(value) for key, value in metadata if key == "authorization"]
     return sha256("\n".join(shown).encode("utf-8", "replace")).digest() if shown else b""

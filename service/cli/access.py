@@ -112,7 +112,10 @@ def verify_audit_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit file (SELLERTRUST_AUDIT_FILE).")],
     output: Output = Format.TABLE,
 ) -> None:
-    """Check that no line of an audit file was changed or left out, and show its last hash, to be kept elsewhere."""
+    """Check that no line of an audit file was changed or left out, and show its last hash.
+
+    To be kept elsewhere, so that lines cut off at the end are noticed, too.
+    """
     try:
         lines, last = verify_audit(file)
     except ValueError as error:

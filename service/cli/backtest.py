@@ -83,11 +83,12 @@ def backtest(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Answer every seller as a model would have on past days: the tiers, who would have been moved, and how right it was.
+    """Answer every seller as a model would have on past days, and compare the answers.
 
-    Points and tiers are those that a server would have answered. Promoted and demoted are changes between rated tiers
-    since the look before; up and down are sellers in a better or worse tier than by the other model. AUC as served, and bad
-    over expected, are shown where the study's window is over; in_sample marks days whose outcomes the model learned from.
+    Shown are the tiers, who would have been moved, and how right the answers were. Points and tiers are those that a
+    server would have answered. Promoted and demoted are changes between rated tiers since the look before; up and down
+    are sellers in a better or worse tier than by the other model. AUC as served, and bad over expected, are shown where
+    the study's window is over; in_sample marks days whose outcomes the model learned from.
     """
     try:
         from training.monitoring import backtest as run

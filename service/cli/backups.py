@@ -27,11 +27,12 @@ def backup(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Back up the whole ledger, of every marketplace, as of one moment, while servers go on; any database restores it.
+    """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    Where personal data is sealed under keys, erasing a key makes the data unreadable in the ledger but not in a backup that
-    holds the key: keep backups no longer than you may, or back up without keys and keep those elsewhere. Models, the policy
-    and the signing key of checkpoints are files of their own. Prove a backup by ledger restore FILE --verify-only.
+    Any database restores it. Prove a backup by ledger restore FILE --verify-only. Where personal data is sealed under
+    keys, erasing a key makes the data unreadable in the ledger but not in a backup that holds the key: keep backups no
+    longer than you may, or back up without keys and keep those elsewhere. Models, the policy and the signing key of
+    checkpoints are files of their own.
     """
     from service.ledger.backup import write_backup
     from service.ledger.clock import wall_clock
@@ -55,10 +56,10 @@ def restore(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Restore a backup into a database without a ledger, or with an empty one: whole and verified, or not at all.
+    """Restore a backup into a database without a ledger, or with an empty one.
 
-    A backup of an older schema is upgraded on the way. The proof of --verify-only needs room for the whole ledger in the
-    system's folder of temporary files (TMPDIR).
+    Whole and verified, or not at all. A backup of an older schema is upgraded on the way. The proof of --verify-only
+    needs room for the whole ledger in the system's folder of temporary files (TMPDIR).
     """
     from service.ledger.database import Database
     from service.ledger.restore import rehearse, restore_backup

@@ -60,10 +60,10 @@ def feed_command(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Feed a topic or stream of entries (protobuf or JSON) into the ledger until SIGTERM. Safe to rerun.
+    """Append the entries of a topic or stream (protobuf or JSON) until SIGTERM. Safe to rerun.
 
-    Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to the
-    reject file, with its reason and payload. One feed reads one topic into one marketplace.
+    Each message is appended once; where reading goes on is committed with the entries. What cannot be appended goes to
+    the reject file, with its reason and payload. One feed reads one topic into one marketplace.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed

@@ -205,7 +205,10 @@ def unmatched_command(
 def examples_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if absent.")] = Path("authorities"),
 ) -> None:
-    """Copy out worked examples of authorities: mappings and sample files of customs, a patent office, and inspections."""
+    """Copy out worked examples of authorities: mappings and sample files.
+
+    Of customs, a patent office, and inspections.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted((Path(__file__).parents[1] / "ingest" / "authorities").iterdir()):

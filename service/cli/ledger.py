@@ -221,11 +221,11 @@ def erase_command(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Erase the sealed texts of a seller (reasons, where evidence is kept). What counts stays, and still verifies.
+    """Erase the sealed texts of a seller (reasons, where evidence is kept).
 
-    On PostgreSQL by a role that may delete keys. Backups keep keys for as long as they are kept. Texts about a product,
-    whoever sells it, belong to no seller and are not erased: they must not name one. Nor are the attributes of an identity
-    erased, such as a licence number or a shop name.
+    What counts stays, and still verifies. On PostgreSQL by a role that may delete keys. Backups keep keys for as long as
+    they are kept. Texts about a product, whoever sells it, belong to no seller and are not erased: they must not name
+    one. Nor are the attributes of an identity erased, such as a licence number or a shop name.
     """
     settings = load()
     where = marketplace_of(marketplace, settings)
@@ -247,7 +247,10 @@ def checkpoint_command(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Append a signed checkpoint: with it, any later change of what is recorded by now can be proven."""
+    """Append a signed checkpoint of the ledger to a file.
+
+    With it, any later change of what is recorded by now can be proven.
+    """
     from service.ledger.checkpoints import load_or_make_key, write_checkpoint
     from service.ledger.clock import wall_clock
 

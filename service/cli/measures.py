@@ -29,7 +29,10 @@ def measures(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the measures that are in force for a seller by the policy, with rule, times and the entries behind each."""
+    """Show the measures in force for a seller by the policy, and the terms they come to.
+
+    With rule, times and the entries behind each.
+    """
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)

@@ -64,7 +64,7 @@ def list_models(server: Server = None, output: Output = Format.TABLE) -> None:
 
 @app.command("show")
 def show(model: ModelName = "champion", server: Server = None, output: Output = Format.TABLE) -> None:
-    """Show one model: what it was trained on, how good it is, its gates, features and certificate."""
+    """Show one model: its training, its figures, its gates, features and certificate."""
     with _open_models(server) as models:
         found = models.get_model(model).model
     if found.damaged:  # the registry itself says what is damaged
@@ -96,7 +96,10 @@ def diff(
     server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Compare two models: what differs in features, parameters, scale and lineage; their evaluations side by side."""
+    """Compare two models: what differs in them, and their evaluations side by side.
+
+    Features, parameters, scale and lineage are shown where they differ.
+    """
     with _open_models(server) as models:
         found = models.diff_models(first, second)
     rows = [
@@ -169,7 +172,10 @@ def promote(
 def rollback(
     reason: Reason, actor: Actor = None, server: Servers = None, wait: Wait = False, timeout: Timeout = 60.0
 ) -> None:
-    """Make the model champion again that was champion before. Running servers follow within a second."""
+    """Make the model champion again that was champion before.
+
+    Running servers follow within a second.
+    """
     with _open_models(next(iter(server or []), None)) as models:
         done = models.rollback_model(actor=actor or user(), reason=reason)
     _report_champion(done.champion, server, timeout if wait else 0)
@@ -309,5 +315,5 @@ def user() -> str:
 
 
 def now() -> int:
-    """Return the present, in microseconds since 1970."""
+    """Return the machine's time, in microseconds since 1970."""
     return time.time_ns() // 1000

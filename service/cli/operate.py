@@ -60,9 +60,10 @@ def db_grant(
         str | None, typer.Option("--eraser", metavar="ROLE2", help="A role that may also delete keys (seller_key).")
     ] = None,
 ) -> None:
-    """Give a PostgreSQL role what servers need, and nothing else: to read the ledger and to append.
+    """Give a PostgreSQL role what servers need, and nothing else.
 
-    Run by the owner of the tables, after db upgrade, and again after each upgrade that adds tables. The role must exist.
+    To read the ledger and to append. Run by the owner of the tables, after db upgrade, and again after each upgrade that
+    adds tables. The role must exist.
     """
     from service.ledger.rights import grant
 

@@ -78,7 +78,10 @@ def queue(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the open violations that are worth a look first: safety, then by expected harm while nobody decides."""
+    """List the open violations in the order in which a decision is worth most.
+
+    Safety first, then by the harm to be expected while nobody decides.
+    """
     times = _times(observe_time, known_time)
     with client() as (connection, settings):
         found = ReviewClient(connection).list_review_queue(

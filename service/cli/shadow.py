@@ -22,9 +22,9 @@ def shadow(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log for ever.")],
     actor: Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")] = None,
 ) -> None:
-    """Let a model score live requests beside the champion; running servers begin within seconds, no answer changes.
+    """Let a model score live requests beside the champion; no answer changes.
 
-    The champion as its own shadow ends it: nothing is compared then.
+    Running servers begin within seconds. The champion as its own shadow ends it: nothing is compared then.
     """
     from service.scores.shadow import ALIAS
 
@@ -36,10 +36,10 @@ def shadow_report(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")] = "shadow",
     output: Output = Format.TABLE,
 ) -> None:
-    """Compare what the shadow would have answered with what the champion did, on live requests of this data folder.
+    """Compare what the shadow would have answered with what the champion did, on live requests.
 
-    Differences are the shadow's points less the champion's, of every rated answer; dropped requests came while too many
-    waited, failed ones could not be scored again or written down.
+    Of this data folder. Differences are the shadow's points less the champion's, of every rated answer; dropped requests
+    came while too many waited, failed ones could not be scored again or written down.
     """
     from service.scores.shadow_report import report_of
 

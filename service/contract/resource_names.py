@@ -66,7 +66,10 @@ def seller_name(marketplace: str, seller: str) -> str:
 
 
 def violation_name(marketplace: str, violation: str) -> str:
-    """Return the name of a violation: `violation_name("m", "v") == "marketplaces/m/violations/v"`."""
+    """Return the name of a violation.
+
+    `violation_name("m", "v") == "marketplaces/m/violations/v"`.
+    """
     return f"marketplaces/{marketplace}/violations/{violation}"
 
 

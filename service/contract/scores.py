@@ -26,7 +26,10 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
 def freshness_message(
     state: FreshnessState, as_of_time: int | None, age: int | None = None
 ) -> trust_score_service_pb2.Freshness:
-    """Return how far an answer reflects the ledger; times in microseconds, None for what is not set."""
+    """Return how far an answer reflects the ledger, as a message.
+
+    Times in microseconds; what is None is not set.
+    """
     return trust_score_service_pb2.Freshness(
         state=trust_score_service_pb2.FreshnessState.ValueType(state),
         as_of_time=None if as_of_time is None else timestamp(as_of_time),
@@ -45,7 +48,7 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    """Return a trust score with its stamp as a message; what is None is not set.
+    """Return a trust score as a message, with its stamp; what is None is not set, the stamp too.
 
     `name`: the resource name of its seller.
     """

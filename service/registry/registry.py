@@ -95,9 +95,9 @@ class Registry:
 
         `attachments`: `gates.json` and `report.html`, at most. What can be read without LightGBM is verified first, then
         a throwaway process loads it, and only then this one. If there is no champion, the model becomes champion if its
-        gates allow a promotion; otherwise, and without gates, it becomes challenger. Publishing the same content again
-        changes only the log and the attachments, and mends what was damaged. ArtifactRefused if the model or its gates
-        are not sound; InvalidInput for actor, reason or attachments.
+        gates allow it; else, and without gates, challenger. Publishing the same content again changes only the log and
+        the attachments, and mends what was damaged. ArtifactRefused if the model or its gates are not sound; InvalidInput
+        for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -142,8 +142,9 @@ class Registry:
 
         A throwaway process loads it first. Past failed hard gates it takes `override`, past failed advisory ones
         `sign_off`: names of persons, who are logged. A model without gates that never was champion takes `override`, too.
-        GatesFailed states what it takes; PromiseGivenUp which promise no champion gives up; ModelNotFound if none has
-        this name; ArtifactRefused if it is not sound; InvalidInput for actor, reason or a name that no gate asks for.
+        By an `approval` it is promoted once: a call again changes nothing and returns the present champion;
+        ProposalClosed if its basis has changed. GatesFailed states what it takes; PromiseGivenUp which promise no
+        champion gives up; else ModelNotFound, ArtifactRefused or InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
@@ -174,7 +175,8 @@ class Registry:
 
         At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
         `champion`, the digest that is to be taken back, a second call changes nothing. ModelNotFound if no other model
-        was champion before; ArtifactRefused if it is damaged, or if `champion` is not the present one.
+        was champion before; ArtifactRefused if it is damaged, or `champion` is not the present one. ApprovalRequired in
+        an `is_emergency`, which needs no approval, if it would take back a rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -201,8 +203,7 @@ class Registry:
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Move the alias `challenger` or `shadow` to a published model; return its whole digest.
 
-        InvalidInput for any other alias (a champion is made by `promote`), actor or reason; ModelNotFound if no model has
-        this name; ArtifactRefused if it is damaged.
+        InvalidInput for other aliases, actor or reason; ModelNotFound; ArtifactRefused if damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -252,7 +253,7 @@ class Registry:
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
     def attachment(self, digest: str, name: str) -> bytes:
-        """Return the bytes of an attachment, such as `report.html`, as last published with a model.
+        """Return an attachment, such as `report.html`, as last published with a model.
 
         ModelNotFound if there is none, ArtifactRefused if its SHA-256 is not that of the log.
         """
@@ -279,9 +280,9 @@ class Registry:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """Return the parts of a published model by name, verified against its digest alone.
+        """Return the parts of a published model by name, compared with its digest by SHA-256.
 
-        That takes milliseconds and no LightGBM. ArtifactRefused if a part is missing or was altered.
+        In milliseconds, without LightGBM. ArtifactRefused if a part is missing or was altered.
         """
         return self._compared(digest, self.read(digest), verify_content)
 

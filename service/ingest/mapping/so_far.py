@@ -121,7 +121,9 @@ class CountSoFar:
     def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
         """Return the counted columns of a row, by name, and count the row for later ones.
 
-        RowRejected if its time cannot be read, or lies before that of a row before it; such a row is not counted.
+        `below`: the next row of the file. RowRejected if the row's time cannot be read, or is out of order: before that
+        of a row above it, or so late that the row below it, which follows those above, would be before it. So one wrong
+        date costs one row, and not all later ones. Such a row is not counted.
         """
         moment = self._moment(row)
         if moment < self._latest:
