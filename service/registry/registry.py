@@ -230,10 +230,7 @@ class Registry:
         yield from self._storage.digests()
 
     def resolve(self, name: str) -> str:
-        """Return the digest for an alias, or a unique beginning of at least 6 digits.
-
-        ModelNotFound if it names no model, or several.
-        """
+        """Return the digest for an alias or a unique beginning of a digest; else ModelNotFound."""
         if name in (aliases := self.aliases()):
             return aliases[name]
         if len(name) < MIN_BEGINNING and _HEXADECIMAL.fullmatch(name):
