@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import _overload, chaos
+from tests.bench import _cancelled, _overload, _restarts, chaos
 
 
 def figures_of(run, *arguments: float) -> dict[str, float]:
@@ -21,6 +21,24 @@ def test_at_five_times_what_a_server_can_do_health_is_answered_and_checkouts_bes
     assert found["slow_reads.checkouts"] > 5
     assert (found["overload.health_failed"], found["slow_reads.health_failed"]) == (0, 0)
     assert found["slow_reads.checkouts_failed"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_memory_does_not_grow_with_calls_of_which_some_are_cancelled() -> None:
+    found = figures_of(_cancelled.run, 5)
+    assert found["cancelled.tries"] > 500
+    assert found["cancelled.cancelled"] > 10
+    assert found["cancelled.failed"] == 0
+    assert found["cancelled.growth_mb"] < 50
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other() -> None:
+    found = figures_of(_restarts.run, 2)
+    assert (found["restarts.tries"], found["restarts.failed"], found["restarts.ended_badly"]) == (2, 0, 0)
+    assert found["restarts.calls"] > 100
 
 
 def test_the_seed_of_a_run_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from sellertrust.client import Client
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.servers import MARKET
@@ -44,10 +46,12 @@ class Plan:
     """The share of calls that are cancelled as soon as they are on their way."""
     methods: list[str] = field(default_factory=lambda: [SCORE])
     """The methods that are called in turn."""
+    is_past: bool = False
+    """Whether scores are asked for with the knowledge of a moment, so that each is computed and none remembered."""
     sellers: int = 100
     """How many sellers `s0`, `s1` and so on are asked for."""
-    service_config: str = "{}"
-    """The client's configuration."""
+    is_published: bool = False
+    """Whether it calls as `sellertrust.client` does, with the published configuration; else nothing is tried again."""
 
 
 @dataclass
@@ -64,11 +68,15 @@ class Found:
     """How many ended with each code."""
 
 
-def requests_of(method: str, sellers: int) -> list[bytes]:
-    """Return requests of a method, one after the other, as bytes."""
+def requests_of(method: str, sellers: int, *, is_past: bool = False) -> list[bytes]:
+    """Return requests of a method, one after the other, as bytes; `is_past` as in a plan."""
     parent, named = f"marketplaces/{MARKET}", [f"marketplaces/{MARKET}/sellers/s{n}" for n in range(sellers)]
+    known_time = None
+    if is_past:
+        known_time = Timestamp()
+        known_time.GetCurrentTime()
     messages: dict[str, list[Any]] = {
-        SCORE: [score_pb.GetTrustScoreRequest(seller=name) for name in named],
+        SCORE: [score_pb.GetTrustScoreRequest(seller=name, known_time=known_time) for name in named],
         "TrustScoreService/BatchGetTrustScores": [score_pb.BatchGetTrustScoresRequest(parent=parent, sellers=named)],
         "TrustScoreService/ExplainTrustScore": [score_pb.ExplainTrustScoreRequest(seller=name) for name in named],
         "ReviewService/ListReviewQueue": [review_pb.ListReviewQueueRequest(parent=parent)],
@@ -90,8 +98,8 @@ class Load:
     def run(self) -> Found:
         """Make all calls, and wait until all have ended."""
         plan = self._plan
-        options = [("grpc.service_config", plan.service_config), ("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(plan.address, options) as channel:
+        with Client(plan.address) if plan.is_published else Client(plan.address, service_config={}) as client:
+            channel = client.channel
             grpc.channel_ready_future(channel).result(30)
             calls = self._calls(channel)
             began = time.monotonic()
@@ -114,7 +122,10 @@ class Load:
 
     def _calls(self, channel: grpc.Channel) -> Iterator[tuple[Any, bytes]]:
         kinds: list[tuple[Any, list[bytes]]] = [
-            (channel.unary_unary(f"/sellertrust.v1.{method}"), requests_of(method, self._plan.sellers))
+            (
+                channel.unary_unary(f"/sellertrust.v1.{method}"),
+                requests_of(method, self._plan.sellers, is_past=self._plan.is_past),
+            )
             for method in self._plan.methods
         ]
         number = os.getpid()  # so that processes ask for different sellers
@@ -129,7 +140,7 @@ class Load:
             self._open += 1
         call = stub.future(request, timeout=self._plan.deadline_seconds)
         call.add_done_callback(self._end)
-        if self._tries * self._plan.cancelled_share % 1 > 1 - self._plan.cancelled_share:
+        if self._tries * self._plan.cancelled_share % 1 > 0.9999 - self._plan.cancelled_share:
             call.cancel()
 
     def _end(self, call: Any) -> None:

@@ -3,10 +3,10 @@
 import os
 import random
 
-from tests.bench import _overload
+from tests.bench import _cancelled, _overload, _restarts
 from tests.bench._real_data import Say
 
-PARTS = {"overload": _overload.run}
+PARTS = {"overload": _overload.run, "cancelled": _cancelled.run, "restarts": _restarts.run}
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
