@@ -187,10 +187,10 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     return list(names)
 
 
-SaleRow = tuple[str, int, int, str, int, int, int]
+SaleRow = tuple[Any, ...]
 """A statement of exposure: seller, report time, day, product category, revision, settled orders, service failures.
 
-The seller may be empty where all are of one.
+The seller is left out where all are of one.
 """
 
 
@@ -236,11 +236,11 @@ def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> EntryC
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
     if sold:
-        names, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
+        *names, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
         numbers = {"report_time": report_time, "day": day, "revision": revision, "orders": orders, "failures": failures}
         columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
         columns["product"] = _codes(categories, ()) if len(set(categories)) > 1 else nothing
-        columns["case"] = _codes(names, sellers) if len(sellers) > 1 else nothing
+        columns["case"] = _codes(names[0], sellers) if names else nothing
     columns["kind"] = np.full(len(sold), int(Kind.EXPOSURE), dtype=np.int64)
     return EntryColumns(**(columns | {"cases": len(sellers)}))  # type: ignore[arg-type]
 

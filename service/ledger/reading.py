@@ -58,7 +58,7 @@ _SALE_COLUMNS = (
     *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
 )
 _SALES = select(_E.seller, *_SALE_COLUMNS).where(*_OF_SELLERS, text(EXPOSED))
-_SALES_OF_SELLER = select(literal_column("''"), *_SALE_COLUMNS).where(*_OF_SELLER, text(EXPOSED))
+_SALES_OF_SELLER = select(*_SALE_COLUMNS).where(*_OF_SELLER, text(EXPOSED))
 _NUMBERS = union_all(
     *(
         select(_E.seller, func.count(), literal_column(number))
