@@ -66,6 +66,7 @@ WHERE = {
             "ledger examples",
             "ledger unmatched",
             "model",
+            "policy",
             "config show",
             "doctor",
         ),

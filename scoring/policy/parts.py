@@ -94,6 +94,14 @@ class Part:
         self.refuse(name, f"must be a list of one or more of {', '.join(words)}")
         return []
 
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts, which may be empty."""
+        value = self._value(name)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return value
+        self.refuse(name, "must be a list of texts")
+        return []
+
     def part(self, name: str) -> "Part":
         """Read the table under `name`; notes an error, and returns an empty one, if it is missing."""
         value = self._value(name)

@@ -90,6 +90,8 @@ class Space:
         Not so if it is unrated with confirmed violations, if a narrower counter counts more than a wider one, or if one
         category settled more than all.
         """
+        if cell.tier is not None and cell.points != 0:
+            return False  # a tier that a person sets asks for no points: one cell stands for all of them
         if cell.points is None and (any(cell.standings) or any(cell.counts)):
             return False  # a confirmed violation makes a seller rated
         for narrow, wide in self._nested():

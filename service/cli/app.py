@@ -22,6 +22,7 @@ from service.cli import (
     models,
     monitor,
     operate,
+    policy,
     proposals,
     review,
     scores,
@@ -68,6 +69,7 @@ kinds.register(ledger.app)
 app.add_typer(access.app, name="access")
 app.add_typer(book.app, name="book")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(policy.app, name="policy")
 app.add_typer(proposals.app, name="proposal")
 review.register(violations.app)
 app.add_typer(violations.app, name="violation")

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from scoring.errors import PolicyRefused
 from scoring.policy.policy import Policy
@@ -16,8 +17,17 @@ def load_policy(settings: Settings) -> Policy:
 
     PolicyRefused names the fault if it cannot be read or is invalid.
     """
-    path = settings.policy or SHIPPED_POLICY
+    return read_policy(settings.policy or SHIPPED_POLICY)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file. PolicyRefused names the fault if it cannot be read or is invalid."""
+    return parse_policy(read_toml(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read the data of a policy file, or of one of its cases. PolicyRefused if it cannot be read."""
     try:
-        return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyRefused(f"the policy {path} cannot be read: {error}") from None

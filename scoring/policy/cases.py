@@ -1,0 +1,155 @@
+"""Cases beside a policy: sellers with what must follow for them, as data with a fixed day."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoring.enums import Category, Severity, Tier
+from scoring.errors import PolicyRefused
+from scoring.model.scale import MAX_POINTS
+from scoring.policy.parts import Part
+from scoring.policy.policy import Policy
+from scoring.policy.sample import Breach, Sample
+from scoring.time import parse_day
+
+MAX_CASES = 10_000
+MAX_BREACHES = 1_000
+MAX_VALUE = 10**15
+EXPECTED_NUMBERS = (
+    *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days"),
+    *("value_cap", "listing_cap", "intake_cap"),
+)
+"""What a case may expect as a number; the caps are those for all product categories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case."""
+
+    name: str
+    seller: Sample
+    expected: Mapping[str, Any]
+    """By name what must follow: `tier`, `rules`, `manual_review`, and EXPECTED_NUMBERS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one case."""
+
+    name: str
+    faults: tuple[str, ...]
+    """What differs: `hold_days is 7, expected 14`; empty if the case holds."""
+
+
+def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
+    """Return the cases that a mapping (a TOML file's data) states. PolicyRefused names every wrong part."""
+    root = Part(data)
+    now = _read_day(root, "now")
+    parts = root.list_of_parts("cases", MAX_CASES)
+    if not parts:
+        root.refuse("cases", "must state one case or more")
+    cases = tuple(_read_case(part, now) for part in parts)
+    root.refuse_what_is_left()
+    if root.errors:
+        raise PolicyRefused("the cases do not hold together: " + "; ".join(root.errors))
+    return cases
+
+
+def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
+    """Return what comes of each case under a policy."""
+    return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
+
+
+def _find_faults(policy: Policy, case: Case) -> list[str]:
+    seller = case.seller.situation(policy)
+    book = policy.rule_book
+    terms = book.terms(seller)
+    found: dict[str, Any] = {
+        "tier": seller.tier.name.lower() if seller.tier else "none",
+        "standing": seller.standing,
+        "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
+        "deposit_minor": terms.deposit_minor,
+        "hold_days": terms.hold_days,
+        "reserve_ppm": terms.reserve_ppm,
+        "reserve_days": terms.reserve_days,
+        "suspension_days": terms.suspension_days,
+        "manual_review": terms.manual_review,
+        "value_cap": dict(terms.value_caps).get(""),
+        "listing_cap": dict(terms.listing_caps).get(""),
+        "intake_cap": dict(terms.intake_caps).get(""),
+    }
+    return [
+        f"{name} is {_shown(found[name])}, expected {_shown(value)}"
+        for name, value in case.expected.items()
+        if found[name] != value
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _read_case(part: Part, now: int) -> Case:
+    """Return one case; of what is wrong a neutral value."""
+    breaches = tuple(
+        _read_breach(one, now, number) for number, one in enumerate(part.list_of_parts("violations", MAX_BREACHES))
+    )
+    points = part.number("points", 0, MAX_POINTS) if "points" in part else None
+    if points is None and breaches:
+        part.refuse("points", "must be stated: a confirmed violation makes a seller rated")
+    settled = part.number("settled_minor", 0, MAX_VALUE, 0)
+    seller = Sample(
+        points=points,
+        breaches=breaches,
+        settled_minor={"": settled} | _read_settled(part),
+        day=now,
+        marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
+        tier=Tier[part.word("tier_set", _TIERS).upper()] if "tier_set" in part else None,
+    )
+    expected = part.part("expect")
+    return Case(part.text("name", 1), seller, _read_expected(expected))
+
+
+def _read_settled(part: Part) -> dict[str, int]:
+    if "settled_by_category" not in part:
+        return {}
+    by_category = part.part("settled_by_category")
+    return {str(name): by_category.number(str(name), 0, MAX_VALUE) for name in by_category.data}
+
+
+def _read_breach(part: Part, now: int, number: int) -> Breach:
+    """Return one violation; without `incident` it is an incident of its own."""
+    category = part.word("category", [category.name.lower() for category in Category])
+    severity = part.word("severity", [severity.name.lower() for severity in Severity])
+    day = _read_day(part, "day")
+    if day > now:
+        part.refuse("day", "lies after now")
+    incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - number
+    return Breach(Category[category.upper()], Severity[severity.upper()], max(now - day, 0), incident)
+
+
+def _read_expected(part: Part) -> dict[str, Any]:
+    """Return what a case expects."""
+    expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
+    if "tier" in part:
+        expected["tier"] = part.word("tier", _TIERS)
+    if "manual_review" in part:
+        expected["manual_review"] = part.flag("manual_review")
+    if "rules" in part:
+        expected["rules"] = sorted(part.texts("rules"))
+    if not expected:
+        part.refuse("", "must state what is expected")
+    return expected
+
+
+def _read_day(part: Part, name: str) -> int:
+    try:
+        return parse_day(part.text(name, 1))
+    except ValueError:
+        part.refuse(name, 'must be a date in quotation marks, such as "2026-11-01"')
+        return 0
+
+
+_TIERS = [tier.name.lower() for tier in Tier]

@@ -1,0 +1,201 @@
+"""The exact difference of two policies: every cell whose answer changes, with an example seller in it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+
+from scoring.enums import Category, Severity, Tier
+from scoring.errors import PolicyRefused
+from scoring.policy.history import Established, matches
+from scoring.policy.measures import Terms
+from scoring.policy.policy import Policy
+from scoring.policy.sample import Breach, Sample
+from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a policy answers in a cell."""
+
+    tier: Tier | None
+    badge: str
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One cell whose answer changes."""
+
+    where: str
+    """The ranges of the cell, for a person."""
+    before: Answer
+    after: Answer
+    example: Sample | None
+    """A seller in the cell; None if no seller with a few incidents of at most two violations is."""
+
+    def aspects(self) -> list[str]:
+        """Return what changes, such as `hold_days 7 -> 14`."""
+        found = []
+        for name in ("tier", "badge"):
+            one, other = (
+                str(getattr(getattr(a, name), "name", getattr(a, name))).lower() for a in (self.before, self.after)
+            )
+            found += [f"{name} {one} -> {other}"] if one != other else []
+        for name in Terms.__dataclass_fields__:
+            old, new = getattr(self.before.terms, name), getattr(self.after.terms, name)
+            found += [f"{name} {_shown(old)} -> {_shown(new)}"] if old != new else []
+        return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{name or 'all'}: {cap:,}" for name, cap in value) or "none"
+    return f"{value:,}" if type(value) is int else str(value).lower()
+
+
+def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
+    """Return the cells that two policies distinguish, and of each that a seller can be in both answers.
+
+    PolicyRefused if there are more than MAX_CELLS.
+    """
+    space = build_space(before, after, with_overrides=True)
+    if len(space) > MAX_CELLS:
+        raise PolicyRefused(
+            f"the two policies distinguish {len(space):,} situations; at most {MAX_CELLS:,} are compared"
+        )
+    return space, {cell: (answer_in(space, 0, cell), answer_in(space, 1, cell)) for cell in space.cells()}
+
+
+def answer_in(space: Space, place: int, cell: Cell) -> Answer:
+    """Return what policy number `place` of a space answers in a cell."""
+    policy, seller = space.policies[place], space.situation(place, cell)
+    return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
+
+
+def find_changes(before: Policy, after: Policy) -> list[Change]:
+    """Return every cell whose tier, badge or terms change, in the order of the cells.
+
+    Cells are by the points that decide a tier: what else moves sellers between them is in `find_other_changes`.
+    """
+    space, answers = compare(before, after)
+    examples = _find_examples(space)
+    return [
+        Change(space.describe(cell), old, new, _example(space, cell, examples))
+        for cell, (old, new) in answers.items()
+        if old != new
+    ]
+
+
+def find_other_changes(before: Policy, after: Policy) -> list[str]:
+    """Return what differs in which cell a seller is in: thin files, clear days, the table of standing."""
+    found = []
+    for name in ("thin_file_orders", "thin_file_days", "clear_days"):
+        old, new = getattr(before, name), getattr(after, name)
+        found += [f"{name} {old:,} -> {new:,}"] if old != new else []
+    tables = [
+        p.standing and (p.standing.points, p.standing.expiry_days, p.standing.incident_cap) for p in (before, after)
+    ]
+    found += ["the table of standing"] if tables[0] != tables[1] else []
+    found += [f"currency {before.rule_book.currency or 'none'} -> {after.rule_book.currency or 'none'}"] * (
+        before.rule_book.currency != after.rule_book.currency
+    )
+    return found
+
+
+def cell_of(space: Space, seller: Sample) -> Cell:
+    """Return the cell of a seller."""
+    situations = [seller.situation(policy) for policy in space.policies]
+    standings = [0] * len(space.standings)
+    for place, situation in zip(space.table, situations, strict=True):
+        standings[place] = situation.standing
+    counts = {counter: count for situation in situations for counter, count in situation.incidents.items()}
+    points = seller.points if seller.tier is None else 0
+    return Cell(
+        points=None if points is None else _floor([p for p in space.points if p is not None], points),
+        tier=seller.tier,
+        standings=tuple(map(_floor, space.standings, standings)),
+        counts=tuple(_floor(values, counts[c]) for values, c in zip(space.counts, space.counters, strict=True)),
+        settled=tuple(
+            _floor(values, seller.settled_minor.get(name, 0))
+            for values, name in zip(space.settled, space.categories, strict=True)
+        ),
+        day=_floor(space.days, seller.day),
+        marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
+    )
+
+
+def _floor(values: Sequence[int], value: int) -> int:
+    """Return the last of rising values that is not above `value`."""
+    return values[bisect_right(values, value) - 1]
+
+
+Reached = tuple[tuple[int, ...], tuple[int, ...]]
+"""Standings and counts."""
+
+
+def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
+    """Return breaches that lead to each combination of standings and counts that a few incidents can reach.
+
+    Incidents are of one violation, or of two in different categories. The search goes by the number of incidents, so that
+    examples are small, and ends at the last value that the policies ask for.
+    """
+    kinds = _distinct_incidents(space)
+    most = tuple(values[-1] for values in (*space.standings, *space.counts))
+    zero = (0,) * len(most)
+    found: dict[tuple[int, ...], tuple[tuple[Breach, ...], ...]] = {zero: ()}
+    ahead = [zero]
+    examples: dict[Reached, tuple[Breach, ...]] = {}
+    while ahead:
+        following = []
+        for sums in ahead:
+            cut = len(space.standings)
+            place = (
+                tuple(map(_floor, space.standings, sums[:cut])),
+                tuple(map(_floor, space.counts, sums[cut:])),
+            )
+            examples.setdefault(place, tuple(replace(b, incident=n) for n, one in enumerate(found[sums]) for b in one))
+            for effect, incident in kinds.items():
+                reached = tuple(min(a + b, top) for a, b, top in zip(sums, effect, most, strict=True))
+                if reached not in found:
+                    found[reached] = (*found[sums], incident)
+                    following.append(reached)
+        ahead = following
+    return examples
+
+
+def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
+    """Return one incident for each effect on standings and counts that an incident can have."""
+    tables = {place: policy.standing for place, policy in zip(space.table, space.policies, strict=True)}
+    days = {counter.days for counter in space.counters} | {t.expiry_days for t in tables.values() if t is not None}
+    singles = [Breach(*kind) for kind in product(Category, Severity, sorted({0, *days}))]
+    kinds: dict[tuple[int, ...], tuple[Breach, ...]] = {}
+    for incident in (*((one,) for one in singles), *_pairs(singles)):
+        effect = []
+        for place in range(len(space.standings)):
+            table = tables[place]
+            points = 0
+            if table is not None:
+                points = sum(table.points[b.category][b.severity] for b in incident if b.age_days < table.expiry_days)
+                points = min(points, table.incident_cap)
+            effect.append(points)
+        for counter in space.counters:
+            counted = (
+                matches(Established("", 0, b.category, b.severity, 0, 0), counter) and b.age_days < counter.days
+                for b in incident
+            )
+            effect.append(int(any(counted)))
+        kinds.setdefault(tuple(effect), incident)
+    return kinds
+
+
+def _pairs(singles: Sequence[Breach]) -> Iterator[tuple[Breach, ...]]:
+    return (pair for pair in combinations(singles, 2) if pair[0].category is not pair[1].category)
+
+
+def _example(space: Space, cell: Cell, examples: dict[Reached, tuple[Breach, ...]]) -> Sample | None:
+    breaches = examples.get((cell.standings, cell.counts))
+    if breaches is None:
+        return None
+    settled = dict(zip(space.categories, cell.settled, strict=True))
+    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier)

@@ -1,0 +1,86 @@
+"""Sellers as a policy sees them, made of a few facts: for examples of cells, for cases beside a policy, and for its tests."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scoring.enums import Category, Severity, Tier
+from scoring.policy.history import Established, trace_counter, trace_standing, value_at
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Situation
+from scoring.time import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One confirmed violation of a sample seller."""
+
+    category: Category
+    severity: Severity
+    age_days: int = 0
+    """UTC days since it happened."""
+    incident: int = 0
+    """Violations of one number are of one incident."""
+
+    def __str__(self) -> str:
+        """Return it as text, such as `critical counterfeit 3 days ago (incident 0)`."""
+        when = f" {self.age_days} days ago" if self.age_days else ""
+        return f"{self.severity.name.lower()} {self.category.name.lower()}{when} (incident {self.incident})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One seller at one time."""
+
+    points: int | None
+    """Points that decide the tier; None for a seller that is UNRATED. A seller with a breach is rated."""
+    breaches: tuple[Breach, ...] = ()
+    settled_minor: Mapping[str, int] = field(default_factory=dict)
+    day: int = 0
+    """Days since 1970-01-01."""
+    marketplace: str = ""
+    tier: Tier | None = None
+    """The tier that a person set, if one did."""
+
+    def situation(self, policy: Policy) -> Situation:
+        """Return how a policy sees this seller."""
+        established = [
+            Established(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY)
+            for n, b in enumerate(self.breaches)
+        ]
+        time = self.day * DAY
+        standing = 0 if policy.standing is None else value_at(trace_standing(established, policy.standing), time)
+        counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
+        tier = self.tier
+        if tier is None:
+            tier = Tier.UNRATED if self.points is None else policy.tier_with_standing(self.points, standing)
+        return Situation(
+            tier=tier,
+            standing=standing,
+            incidents={counter: value_at(trace_counter(established, counter), time) for counter in counters},
+            settled_minor=self.settled_minor,
+            day=self.day,
+            marketplace=self.marketplace,
+        )
+
+    def __str__(self) -> str:
+        """Return the seller as text, such as `650 points, major ip (incident 0)`."""
+        parts = ["unrated" if self.points is None else f"{self.points} points"]
+        if self.tier is not None:
+            parts = [f"tier {self.tier.name.lower()} set by a person"]
+        parts += describe_breaches(self.breaches)
+        parts += [
+            f"settled {value:,}" + (f" of {name}" if name else "")
+            for name, value in self.settled_minor.items()
+            if value
+        ]
+        return ", ".join(parts)
+
+
+def describe_breaches(breaches: Sequence[Breach]) -> Iterable[str]:
+    """Return breaches as text, with equal ones of different incidents counted: `3 x major ip`."""
+    sizes = {b.incident: sum(other.incident == b.incident for other in breaches) for b in breaches}
+    counted: dict[str, int] = {}
+    for one in breaches:
+        name = str(one) if sizes[one.incident] > 1 else str(one).rsplit(" (", 1)[0]
+        counted[name] = counted.get(name, 0) + 1
+    return [f"{count} x {name}" if count > 1 else name for name, count in counted.items()]

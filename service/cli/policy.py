@@ -1,0 +1,111 @@
+"""`sellertrust policy`: whether a policy holds together, what changes from one to another, and its cases."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoring.errors import PolicyRefused
+from service.cli.output import Exit, Format, Output, emit, format_count, say
+from service.settings import load
+
+app = typer.Typer(help="Check, compare and test policy files; nothing here needs a server.", no_args_is_help=True)
+CHANGES_SHOWN = 30
+"""Changed cells that a person is shown; JSON has them all."""
+
+File = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."),
+]
+
+
+@app.command("check")
+def check(
+    policy: File = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 4 if anything odd is found.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Check a policy as a server would, over every situation that it distinguishes, and show what is probably not meant.
+
+    A policy that is laxer for who is worse, or for UNRATED, is refused with an example, as is whatever else contradicts
+    itself (exit code 6). Rules that never matter, that state the same as others, and tiers without a rule are shown.
+    """
+    from scoring.policy.checking import find_oddities
+    from scoring.policy.space import build_space
+    from service.policy.policy_file import read_policy
+
+    found = read_policy(_path(policy))
+    odd = find_oddities(found)
+    if odd or output is Format.JSON:
+        emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
+    rules = format_count(len(found.rule_book.rules), "rule")
+    cells = format_count(len([*build_space(found).cells()]), "situation")
+    say(f"the policy {found.name} version {found.version} is sound: {rules}, {cells}, digest {found.digest[:12]}")
+    if odd and strict:
+        say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
+        raise typer.Exit(Exit.REFUSED)
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The policy file before.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The policy file after.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Show every situation in which two policies answer differently in tier, badge or terms, with an example seller each.
+
+    Exact, since policies are piecewise constant. Situations in which a search finds no seller are only counted.
+    """
+    from scoring.policy.difference import find_changes, find_other_changes
+    from service.policy.policy_file import read_policy
+
+    old, new = read_policy(before), read_policy(after)
+    changes = find_changes(old, new)
+    met = [one for one in changes if one.example is not None]
+    shown = met if output is Format.JSON else met[:CHANGES_SHOWN]
+    rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in shown]
+    if rows or output is Format.JSON:
+        emit(rows, output)
+    if len(met) > len(shown):
+        say(f"{len(met) - len(shown):,} more with -o json")
+    for text in find_other_changes(old, new):
+        say(f"sellers may also change places: {text}")
+    versions = [f"{one.name} version {one.version}" for one in (old, new)]
+    say(f"{format_count(len(met), 'situation')} of {versions[0]} changed by {versions[1]}")
+    if len(changes) > len(met):
+        say(f"{len(changes) - len(met):,} more in which no seller was found, of incidents of at most two violations")
+
+
+@app.command("test")
+def answer_cases(
+    policy: File = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", metavar="FILE", help="The cases; default: beside the policy, NAME.cases.toml."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Answer the cases beside a policy: sellers with what must follow for them, on a fixed day. Ends with 4 if one fails."""
+    from scoring.policy.cases import parse_cases, run_cases
+    from service.policy.policy_file import read_policy, read_toml
+
+    path = _path(policy)
+    beside = cases or path.with_suffix(".cases.toml")
+    if not beside.exists():
+        raise PolicyRefused(f"there are no cases {beside}: write some, or name them by --cases")
+    outcomes = run_cases(read_policy(path), parse_cases(read_toml(beside)))
+    failed = [one for one in outcomes if one.faults]
+    if failed or output is Format.JSON:
+        rows = outcomes if output is Format.JSON else failed
+        emit([{"case": one.name, "holds": not one.faults, "faults": "; ".join(one.faults)} for one in rows], output)
+    say(f"{format_count(len(outcomes) - len(failed), 'case')} of {len(outcomes):,} hold")
+    if failed:
+        say(f"error: {format_count(len(failed), 'case')} failed")
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _path(stated: Path | None) -> Path:
+    """Return the policy file meant: the stated one, the configured one, or the shipped one."""
+    from service.policy.policy_file import SHIPPED_POLICY
+
+    return stated or load().policy or SHIPPED_POLICY

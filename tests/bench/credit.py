@@ -1,0 +1,102 @@
+"""The credit mechanism: what is in force for a seller, and the exact difference of two policies.
+
+`measures_us.p50`, `measures_us.p99`: microseconds in which the core answers what is in force for one seller of 50
+entries, nine of them confirmed violations, by the general policy, with the day-ends that its tier is looked back on;
+`score_us.p50` beside it: the same seller's trust score. `diff.cells`: situations in which the ladder answers
+otherwise than the general policy, and in which a seller was found; `diff.s`: seconds to find them. `diff.wrong`:
+sellers, of 10,000 at random and of one example at each end of the points and settled values of each changed cell,
+about whom the difference is wrong; `diff.checked`: how many were asked about.
+
+A minute on an idle core.
+"""
+
+import random
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from statistics import quantiles
+from time import perf_counter
+
+from scoring.in_force import evaluate_measures
+from scoring.policy.difference import Answer, cell_of, compare, find_changes
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.policy.sample import Sample
+from scoring.policy.space import Space
+from scoring.score import score
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.scoring.policy.test_difference import sample
+from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+
+Say = Callable[[str], None]
+CALLS, RANDOM_SELLERS = 400, 10_000
+
+
+def run(say: Say) -> dict[str, float]:
+    """All figures."""
+    figures = measures()
+    say(f"what is in force: {figures['measures_us.p50']:,.0f} us (p99 {figures['measures_us.p99']:,.0f})")
+    figures |= difference()
+    say(
+        f"{figures['diff.cells']:,.0f} cells differ, {figures['diff.wrong']:.0f} of {figures['diff.checked']:,.0f} wrong"
+    )
+    return figures
+
+
+def measures() -> dict[str, float]:
+    """How long it takes to say what is in force."""
+    general = _policy("general")
+    rows = [identity("i", TODAY - 600), *(exposure(f"x{n}", TODAY - 1 - 9 * n, 50, 1) for n in range(40))]
+    rows += [violation(f"v{n}", TODAY - 20 * n - 1, 1 + n % 8, 1 + n % 4) for n in range(9)]
+    rows = numbered(rows)
+    settled = {row.entry_id: 10_000 for row in rows}
+    took, scored = [], []
+    for _ in range(CALLS):
+        begin = perf_counter()
+        evaluate_measures(rows, "s", NOW, artifact(), general, "acme", settled)
+        took.append((perf_counter() - begin) * 1e6)
+        begin = perf_counter()
+        score(rows, ["s"], NOW, artifact(), general)
+        scored.append((perf_counter() - begin) * 1e6)
+    return {
+        "measures_us.p50": round(quantiles(took, n=100)[49]),
+        "measures_us.p99": round(quantiles(took, n=100)[98]),
+        "score_us.p50": round(quantiles(scored, n=100)[49]),
+    }
+
+
+def difference() -> dict[str, float]:
+    """How many cells differ, and whether that is so, seller by seller."""
+    before, after = _policy("general"), _policy("ladder")
+    begin = perf_counter()
+    changes = [one for one in find_changes(before, after) if one.example is not None]
+    took = perf_counter() - begin
+    space, answers = compare(before, after)
+    chance = random.Random(2014)
+    sellers = [sample(chance) for _ in range(RANDOM_SELLERS)]
+    sellers += [edge for one in changes if one.example is not None for edge in _edges(space, one.example)]
+    wrong = sum(
+        answers[cell_of(space, seller)] != (_answer(before, seller), _answer(after, seller)) for seller in sellers
+    )
+    return {"diff.cells": len(changes), "diff.s": round(took, 2), "diff.wrong": wrong, "diff.checked": len(sellers)}
+
+
+def _edges(space: Space, example: Sample) -> Iterator[Sample]:
+    """The example, which lies at the low ends of its cell, and sellers at the high ends of points and settled values."""
+    yield example
+    if example.points is not None and example.tier is None:
+        edges = [points for points in space.points if points is not None and points > example.points]
+        yield replace(example, points=min(edges, default=1001) - 1)
+    for name, values in zip(space.categories, space.settled, strict=True):
+        above = [value for value in values if value > example.settled_minor.get(name, 0)]
+        if above:
+            yield replace(example, settled_minor={**example.settled_minor, name: min(above) - 1})
+
+
+def _answer(policy: Policy, seller: Sample) -> Answer:
+    situation = seller.situation(policy)
+    return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
+
+
+def _policy(name: str) -> Policy:
+    return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))

@@ -1,0 +1,155 @@
+"""The difference of two policies is exact: a seller's answer changes if and only if its cell is listed."""
+
+import random
+import tomllib
+from functools import cache
+from typing import Any
+
+import pytest
+
+from scoring.enums import Category, Severity, Tier
+from scoring.errors import PolicyRefused
+from scoring.policy.cases import parse_cases, run_cases
+from scoring.policy.difference import Answer, answer_in, cell_of, compare, find_changes, find_other_changes
+from scoring.policy.policy import Policy
+from scoring.policy.reading import parse_policy
+from scoring.policy.sample import Breach, Sample
+from tests.scoring.policy.policies import SHIPPED
+from tests.scoring.policy.test_rules import policy_of, rule, shipped
+
+
+@cache
+def grouped() -> Policy:
+    """A policy that also asks for the day, the marketplace, a product category and counts of two spans."""
+    stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
+    group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
+    cap = {
+        "kind": "value_cap", "value_minor": 100, "product_category": "toys",
+        "grows": [{"settled_minor": 900, "value_minor": 200}],
+    }  # fmt: skip
+    soon = {"severity": "major", "incidents": 2, "days": 30}
+    return policy_of(
+        rule("stop", stop, group=group),
+        rule("hold", {"kind": "settlement_hold", "days": 90}, confirmed=soon),
+        rule("later", {"kind": "settlement_hold", "days": 30}, confirmed=soon | {"days": 200}),
+        rule("cap", cap),
+        hold_limits={"acme": 60},
+        clear_days=7,
+    )
+
+
+def sample(chance: random.Random) -> Sample:
+    """A seller near the values that policies ask for, or anywhere."""
+    breaches = tuple(
+        Breach(
+            chance.choice([*Category]),
+            chance.choice([*Severity]),
+            chance.choice([0, 29, 30, 199, 200, 364, 365, chance.randrange(500)]),
+            chance.randrange(6),
+        )
+        for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9]))
+    )
+    points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
+    toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
+    return Sample(
+        points=points if breaches or chance.random() < 0.8 else None,
+        breaches=breaches,
+        settled_minor={"toys": toys, "": toys + chance.choice([0, 499_999, 500_000, 2_000_000, 10_000_000])},
+        day=chance.choice([20_512, 20_513, 20_542, 20_543, chance.randrange(20_000, 21_000)]),
+        marketplace=chance.choice(["", "acme"]),
+        tier=chance.choice([*Tier]) if chance.random() < 0.1 else None,
+    )
+
+
+def direct(policy: Policy, seller: Sample) -> Answer:
+    situation = seller.situation(policy)
+    return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
+
+
+@pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder"), ("ladder", "grouped")])
+def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: tuple[str, str]) -> None:
+    """1,000 random sellers at the edges and between: both answers of a cell are those of every seller in it."""
+    before, after = (grouped() if name == "grouped" else shipped(name) for name in names)
+    space, answers = compare(before, after)
+    chance = random.Random(16)
+    differing = 0
+    for _ in range(1_000):
+        seller = sample(chance)
+        found = direct(before, seller), direct(after, seller)
+        assert answers[cell_of(space, seller)] == found, str(seller)
+        differing += found[0] != found[1]
+    assert differing > 100
+
+
+@pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
+def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[str, str]) -> None:
+    """Examples are sellers that anybody can check."""
+    before, after = (shipped(name) for name in names)
+    space, answers = compare(before, after)
+    changes = [one for one in find_changes(before, after) if one.example is not None]
+    assert len(changes) > 200
+    for one in changes:
+        assert one.example is not None
+        cell = cell_of(space, one.example)
+        assert space.describe(cell) == one.where
+        assert answers[cell] == (one.before, one.after) == (direct(before, one.example), direct(after, one.example))
+
+
+def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
+    """A hold of 7 days in tier standard made 8: every cell of that tier, and only the hold."""
+    data: dict[str, Any] = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
+    general = parse_policy(data)
+    [standard] = [one for one in data["rules"] if one["id"] == "standard"]
+    standard["measures"][0]["days"] = 8
+    edited = parse_policy(data)
+    assert find_changes(general, general) == []
+    changes = find_changes(general, edited)
+    assert {tuple(one.aspects()) for one in changes} == {("hold_days 7 -> 8",)}
+    assert all(one.before.tier is Tier.STANDARD for one in changes)
+    space, answers = compare(general, edited)
+    assert len(changes) == sum(old.tier is Tier.STANDARD for old, _ in answers.values())
+    assert answer_in(space, 0, cell_of(space, Sample(550))).terms.hold_days == 7
+
+
+def test_what_moves_sellers_between_cells_is_named_beside_them() -> None:
+    """Clear days, thin files and the table of standing are of no cell."""
+    assert find_other_changes(shipped("default"), grouped()) == [
+        "clear_days 14 -> 7",
+        "the table of standing",
+        "currency none -> EUR",
+    ]
+
+
+@pytest.mark.parametrize("name", ["general", "ladder"])
+def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
+    """And one that does not says what is and what was expected."""
+    data = tomllib.loads(SHIPPED.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
+    assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])
+    data["cases"][0]["expect"] = {"hold_days": 99, "rules": []}
+    [first, *_] = run_cases(shipped(name), parse_cases(data))
+    assert len(first.faults) == 2
+    assert "expected 99" in first.faults[0]
+
+
+def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
+    """By their paths."""
+    with pytest.raises(PolicyRefused) as refused:
+        parse_cases(
+            {
+                "now": "2026-03-01",
+                "cases": [
+                    {"name": "a", "expect": {}},
+                    {"name": "b", "violations": [{"category": "theft", "severity": "major", "day": "2026-03-02"}],
+                     "expect": {"tier": "gold", "colour": 1}},
+                ],
+            }
+        )  # fmt: skip
+    for fault in (
+        "cases[0].expect must state what is expected",
+        "cases[1].points must be stated",
+        "cases[1].violations[0].category must be one of",
+        "cases[1].violations[0].day lies after now",
+        "cases[1].expect.tier must be one of",
+        "cases[1].expect.colour is not a part of a policy",
+    ):
+        assert fault in str(refused.value)

@@ -1,0 +1,59 @@
+"""`sellertrust policy`: check, diff and test, with exit codes that a build can go by."""
+
+from pathlib import Path
+
+from service.policy.policy_file import SHIPPED_POLICY
+from tests.service.shells import bare_shell
+
+GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+
+
+def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
+    """The shipped one by default; a copy with a rule in vain is sound, and not by --strict; an unsound one is 6."""
+    shell = bare_shell(tmp_path)
+    assert "default version 1 is sound: 0 rules" in shell("policy", "check")[1]
+    assert "general version 1 is sound: 9 rules" in shell("policy", "check", GENERAL, "--strict")[1]
+    twice = tmp_path / "twice.toml"
+    twice.write_text(
+        GENERAL.read_text()
+        + '\n[[rules]]\nid = "again"\nreference = "x"\ntiers = ["trusted"]\n'
+        + 'measures = [{ kind = "settlement_hold", days = 2 }]\n'
+    )
+    [odd] = shell.json("policy", "check", twice)
+    assert (odd["finding"], odd["rule"]) == ("shadowed", "again")
+    assert "--strict allows none" in shell("policy", "check", twice, "--strict", code=4)[1]
+    lax = tmp_path / "lax.toml"
+    lax.write_text(
+        GENERAL.read_text().replace('{ kind = "settlement_hold", days = 3 }', '{ kind = "settlement_hold", days = 9 }')
+    )
+    assert "rules are laxer for who is worse: hold_days is 7" in shell.error(6, "policy", "check", lax)
+    assert "cannot be read" in shell.error(6, "policy", "check", tmp_path / "none.toml")
+
+
+def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> None:
+    """JSON has all; a person is shown some, and how many there are."""
+    shell = bare_shell(tmp_path)
+    edited = tmp_path / "edited.toml"
+    edited.write_text(
+        GENERAL.read_text().replace("clear_days = 14", "clear_days = 7").replace("days = 60", "days = 61")
+    )
+    rows = shell.json("policy", "diff", GENERAL, edited)
+    assert {row["changes"] for row in rows} == {"reserve_days 60 -> 61"}
+    assert all(row["example"] for row in rows)
+    shown = shell("policy", "diff", GENERAL, edited)[1]
+    assert f"{len(rows)} situations" in shown
+    assert "clear_days 14 -> 7" in shown
+    assert shell.json("policy", "diff", GENERAL, GENERAL) == []
+
+
+def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
+    """4 if one fails, with what is and what was expected; 6 without cases."""
+    shell = bare_shell(tmp_path)
+    assert "9 cases of 9 hold" in shell("policy", "test", GENERAL)[1]
+    assert "5 cases of 5 hold" in shell("policy", "test", LADDER)[1]
+    out, err = shell("policy", "test", GENERAL, "--cases", LADDER.with_suffix(".cases.toml"), code=4)
+    assert "standing is 24, expected 48" in out
+    assert "cases failed" in err
+    alone = tmp_path / "alone.toml"
+    alone.write_text(GENERAL.read_text())
+    assert "there are no cases" in shell.error(6, "policy", "test", alone)
