@@ -5,10 +5,12 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic, perf_counter
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
@@ -40,6 +42,9 @@ REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code
 """Codes of calls that are turned away, of which anybody can make any number."""
 
 REFUSAL_LINES_A_SECOND = 20
+
+LISTS = ("sellers", "entries")
+"""Fields of requests over many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class CallRecords:
         )
         self._waits = {pool.value: self._wait_seconds.labels(pool.value) for pool in Pool}
         self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
+        self._ended: dict[tuple[str, int], tuple[str, Counter, Histogram]] = {}
         self._bound: dict[tuple[str, str, Cause], tuple[str, tuple[Counter, ...]]] = {}
         self._seconds = Histogram(
             "sellertrust_request_seconds",
@@ -233,10 +239,9 @@ class CallRecords:
         seconds = perf_counter() - passage.started
         method = passage.method
         try:
-            code = code_pb2.Code.Name(code_pb2.Code.ValueType(number))
-            self._count.labels(method.name, code).inc()
-            histogram = self._stream_seconds if method.gives_stream else self._seconds
-            histogram.labels(method.name, code).observe(seconds)
+            code, count, histogram = self._ended.get((method.name, number)) or self._bind_end(method, number)
+            count.inc()
+            histogram.observe(seconds)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3)}
             fields["wait_ms"] = round(passage.waited_seconds * 1_000, 3)
             if passage.caller is not None:
@@ -255,6 +260,14 @@ class CallRecords:
         except Exception:  # noqa: BLE001 (a closed stderr, a full disk)
             return
 
+    def _bind_end(self, method: Method, number: int) -> tuple[str, Counter, Histogram]:
+        """Return the code of calls that end so, and what counts and times them, which is kept: to bind it anew is slow."""
+        code = code_pb2.Code.Name(code_pb2.Code.ValueType(number))
+        histogram = self._stream_seconds if method.gives_stream else self._seconds
+        bound = (code, self._count.labels(method.name, code), histogram.labels(method.name, code))
+        self._ended[method.name, number] = bound
+        return bound
+
     def _shown(self, caller: str) -> str:
         """Return a caller, by the names of its principals, as the log names it."""
         return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
@@ -271,8 +284,8 @@ class CallRecords:
         names = {*_sellers(request), *_sellers(getattr(passage.response, "violation", None))}
         if len(names) == 1:
             parties["seller"] = self._pseudonyms(*names)
-        items = next((len(getattr(request, name)) for name in ("sellers", "entries") if hasattr(request, name)), None)
-        return parties if items is None else parties | {"items": items}
+        listed = () if request is None else _fields_of(request, LISTS)
+        return parties | {"items": len(getattr(request, listed[0]))} if listed else parties
 
 
 _TOO_MANY = (
@@ -310,13 +323,24 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
     return {"reason": error.reason}
 
 
+def _fields_of(message: Message, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the names that a message has as fields."""
+    return _known_fields(message.DESCRIPTOR, names)
+
+
+@cache
+def _known_fields(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in kind.fields_by_name)
+
+
 def _sellers(message: Message | None) -> Iterator[str]:
     """Yield the names of sellers in a request or a violation, as far as they are well formed."""
     if message is None:
         return
-    candidates = [getattr(message, name, "") for name in ("seller", "parent")]
-    candidates += getattr(message, "sellers", ())
-    candidates += (entry.seller for entry in getattr(message, "entries", ()) if not isinstance(entry, str))
+    candidates = [getattr(message, name) for name in _fields_of(message, ("seller", "parent"))]
+    for field in _fields_of(message, LISTS):
+        listed = getattr(message, field)
+        candidates += listed if field == "sellers" else (entry.seller for entry in listed if not isinstance(entry, str))
     for name in candidates:
         if "/sellers/" in name:
             yield name

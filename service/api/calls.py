@@ -13,7 +13,7 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from math import inf
 from typing import Any
@@ -174,16 +174,16 @@ class Calls:
         if (taken := taken_call()) is not None:
             passage.waited_seconds = taken.waited_seconds
         status, details = Status(), dict[str, Any]()
+        self._count_running(method.name, 1)
         try:
-            with answering(passage.call), ExitStack() as held:
+            with answering(passage.call), ExitStack() if streams is not None else nullcontext() as held:
                 passage.caller = self._gate.identify(context)
                 self._gate.admit(passage.caller, method.name, method.call_class, context)
-                if streams is not None:
+                if streams is not None and held is not None:
                     self._gate.require_anything(passage.caller, method.name)
                     limits = self._gate.stream_limits(passage.caller)
                     held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
                     held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
-                held.enter_context(self._counted(method.name))
                 yield passage
         except Exception as error:  # noqa: BLE001 (the one place that answers for whatever is unforeseen)
             is_client_gone = method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
@@ -198,6 +198,7 @@ class Calls:
             self._keep_end(passage, status.code, passage.response)
             counts = passage.call.counts if method.gives_stream else {}
             self.records.end(passage, status.code, {**counts, **details})
+            self._count_running(method.name, -1)
         if is_awaited and status.code != code_pb2.OK:
             context.abort_with_status(rpc_status.to_status(status))
 
@@ -265,16 +266,12 @@ class Calls:
         except Exception as trouble:  # noqa: BLE001 (the answer must go out)
             self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 
-    @contextmanager
-    def _counted(self, method: str) -> Iterator[None]:
-        """Count a call among those that run."""
+    def _count_running(self, method: str, change: int) -> None:
+        """Count a call among those that run, or no longer."""
         with self._ended:
-            self._running[method] += 1
-        try:
-            yield
-        finally:
-            with self._ended:
-                self._running -= Tally({method: 1})
+            self._running[method] += change
+            if self._running[method] == 0:
+                del self._running[method]
                 self._ended.notify_all()
 
 

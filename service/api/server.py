@@ -36,7 +36,7 @@ from service.api.garbage_collection import freeze_loaded_objects
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
-from service.api.logs import Log, Pseudonyms, make_log
+from service.api.logs import Log, Pseudonyms, flush_log, make_log
 from service.api.measure_servicer import MeasureServicer
 from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
@@ -116,7 +116,7 @@ class Server:
         """Where /metrics is, once started; empty if turned off."""
         self.unfinished: dict[str, int] = {}
         """How many calls of each method, once stopped, had not ended: this process cannot end by itself then."""
-        self.log = log or make_log(settings.log_format, settings.log_level)
+        self.log = log or make_log(settings.log_format, settings.log_level, is_deferred=True)
         self._metrics: MetricsPort | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -225,6 +225,7 @@ class Server:
         self.stop(STOP_SECONDS)
         if not self.unfinished:
             self.log.info("stopped")
+        flush_log(self.log)
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Refuse new calls, end streams where they stand, and calls that run after `grace_seconds`.

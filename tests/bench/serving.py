@@ -1,4 +1,4 @@
-"""One score in microseconds by part (load, fold, predict, policy, encode), on SQLite and PostgreSQL."""
+"""One score in microseconds by part, remembered scores over an echo (h2load), batches; on SQLite and PostgreSQL."""
 
 import statistics
 import tempfile
@@ -22,7 +22,9 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.scorer import MAX_ALLEGATIONS
+from service.settings import Settings
 from service.settings import load as load_settings
+from tests.bench import _book
 from tests.bench._miss import miss_figures
 from tests.bench._real_data import STUDIES, Say
 from tests.service.registry.models import gates_json
@@ -58,6 +60,7 @@ def run(say: Say) -> dict[str, float]:
                 )
             figures |= {f"{name}.{key}": value for key, value in _parts(ledger, artifact).items()}
             figures |= {f"{name}.{key}": value for key, value in _calls(ledger, place).items()}
+            figures |= {f"{name}.{key}": value for key, value in _remembered(url, place).items()}
             figures |= {f"{name}.{key}": value for key, value in miss_figures(ledger, artifact, policy)}
     for name, value in figures.items():
         say(f"  {name:34} {value}")
@@ -103,9 +106,16 @@ def _parts(ledger: Ledger, artifact: Artifact) -> dict[str, float]:
     return figures
 
 
-def _calls(ledger: Ledger, place: Path) -> dict[str, float]:
-    """Milliseconds of a whole call over a real socket, one after the other, and of a batch by item."""
-    settings = load_settings(
+def _remembered(url: str, place: Path) -> dict[str, float]:
+    """Figures of the score book: `tests.bench._book`."""
+    settings = _settings(place)
+    policy, registry = load_policy(settings), Registry(place / "registry")
+    sellers = [f"s-{number:06d}" for number in range(REPEATS)]
+    return _book.measure(settings, url, lambda ledger: build_scorer(ledger, policy, registry), "demo", sellers)
+
+
+def _settings(place: Path) -> Settings:
+    return load_settings(
         {
             "SELLERTRUST_ADDRESS": "127.0.0.1:0",
             "SELLERTRUST_METRICS_ADDRESS": "",
@@ -114,6 +124,11 @@ def _calls(ledger: Ledger, place: Path) -> dict[str, float]:
             "SELLERTRUST_LOG_LEVEL": "error",
         }
     )
+
+
+def _calls(ledger: Ledger, place: Path) -> dict[str, float]:
+    """Milliseconds of a whole call over a real socket, one after the other, and of a batch by item."""
+    settings = _settings(place)
     scorer = build_scorer(ledger, load_policy(settings), Registry(place / "registry"))
     single: list[float] = []
     with Server(settings, ledger, scorer) as server, Client(server.address, deadline_seconds=30) as client:

@@ -39,7 +39,7 @@ def test_a_blocked_statement_is_unavailable_and_passes(
     monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.3)
     with (
         new_database("postgresql", tmp_path) as url,
-        running_server(tmp_path, database_url=url) as running,
+        running_server(tmp_path, database_url=url, book_sellers=0) as running,
         running.client(service_config={}) as client,
     ):
         client.append_entries(MARKET, [identity("i1", "s1")])

@@ -106,7 +106,7 @@ def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_pat
 
 
 def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
+    with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "seller-17")])
         with sqlite3.connect(running.database) as connection:
             connection.execute("DROP TABLE entry")
@@ -120,7 +120,7 @@ def test_a_table_that_vanishes_leaks_neither_sql_nor_names(tmp_path: Path) -> No
 
 
 def test_a_ledger_that_does_not_answer_is_unavailable_and_says_when_to_try_again(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
+    with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         running.ledger.close()
         with pytest.raises(SellertrustCallError) as caught:
             client.get_trust_score(MARKET, "s")
@@ -185,7 +185,7 @@ def test_an_error_about_an_error_is_still_a_status(tmp_path: Path, monkeypatch) 
     def fail(*arguments: object) -> None:
         raise LedgerUnavailable("no answer", {"metadata": 17})  # type: ignore[dict-item]
 
-    with running_server(tmp_path) as running, running.client() as client:
+    with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         monkeypatch.setattr(running.scorer, "scores", fail)
         with pytest.raises(SellertrustCallError) as caught:
             client.get_trust_score(MARKET, "s")

@@ -2,8 +2,12 @@
 
 import io
 import json
+import threading
 
-from service.api.logs import Pseudonyms, make_log, redact
+import pytest
+
+from service.api import logs
+from service.api.logs import Pseudonyms, flush_log, make_log, redact
 
 SELLER = "marketplaces/acme/sellers/s-17"
 
@@ -72,3 +76,61 @@ def test_two_loggers_do_not_share_a_stream() -> None:
     two.error("c")
     assert [json.loads(line)["event"] for line in first.getvalue().splitlines()] == ["a"]
     assert [json.loads(line)["event"] for line in second.getvalue().splitlines()] == ["c"]
+
+
+class Stuck(io.StringIO):
+    """A stream that takes nothing until it is let go, as a pipe that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.entered.set()
+        assert self.go.wait(60)
+        return super().write(text)
+
+
+def test_a_deferred_line_is_written_by_another_thread_in_its_place() -> None:
+    """Nobody who logs waits for the stream; when the log is flushed all is there, in order."""
+    stream = Stuck()
+    log = make_log("json", "info", stream, is_deferred=True)
+    for number in range(100):
+        log.info("request", number=number)
+    assert stream.entered.wait(60)
+    stream.go.set()
+    flush_log(log)
+    assert [json.loads(line)["number"] for line in stream.getvalue().splitlines()] == list(range(100))
+
+
+def test_lines_that_are_too_many_to_wait_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_LINES", 10)
+    stream = Stuck()
+    log = make_log("json", "info", stream, is_deferred=True)
+    log.info("first")
+    assert stream.entered.wait(60)
+    for _ in range(25):
+        log.info("request")
+    stream.go.set()
+    flush_log(log)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["first", *["request"] * 10, "log lines left out"]
+    assert lines[-1]["left_out"] == 15
+
+
+def test_a_stream_that_cannot_be_written_to_ends_no_log() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("no space left on device")
+
+    log = make_log("json", "info", Full(), is_deferred=True)
+    for _ in range(2):
+        log.info("request")
+        flush_log(log)
+
+
+def test_a_pseudonym_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pseudonyms = Pseudonyms(b"key")
+    found = pseudonyms(SELLER)
+    monkeypatch.setattr("service.api.logs.hmac.digest", None)
+    assert pseudonyms(SELLER) == found
