@@ -65,11 +65,12 @@ def score(
     check: Callable[[], None] = lambda: None,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> list[TrustScore | None]:
-    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them, or a table of these.
+    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
-    A score is None if nothing that stands is on record of the seller. `observe_time` is in microseconds. Without an artifact
-    the state is UNKNOWN and there are no points. `check` is called between the parts of the work and may raise to end it.
-    `omitted`: by seller, the open allegations that are not among the rows, which are only counted.
+    `rows` may be a table of these, too. A score is None if nothing that stands is on record of the seller. `observe_time`
+    is in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the
+    parts of the work and may raise to end it. `omitted`: by seller, the open allegations that are not among the rows,
+    which are only counted.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)

@@ -59,11 +59,11 @@ def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
 
 
 def sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
-    """Return the sums of `values`, times `amounts` if given, by case, exact and correctly rounded: shape (..., n).
+    """Return the sums of `values`, times `amounts` if given, by case: exact, shape (..., n).
 
-    `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted. 64 bits hold the whole sum,
-    which is rounded once, or it is added in two limbs.
-    `sum_by_case([[2, 3, 5]], [10, 1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
+    Correctly rounded to float64. `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is
+    sorted. 64 bits hold the whole sum, which is rounded once, or it is added in two limbs. `sum_by_case([[2, 3, 5]], [10,
+    1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
     """
     starts = np.flatnonzero(first_of_runs(case))
     out = np.zeros((*values.shape[:-1], n))

@@ -121,9 +121,9 @@ class KeySource:
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """Return the keys by key id; none of a URL that has been silent for a day, also while it is being asked.
+        """Return the present keys by key id; they are replaced, never changed.
 
-        They are replaced, never changed.
+        Empty for a URL that has been silent for a day, also while it is being asked.
         """
         is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
         return MappingProxyType({}) if is_silent else self._keys

@@ -274,7 +274,10 @@ class CallPool(ThreadPoolExecutor):
 
 
 def connection_of(context: grpc.ServicerContext) -> Mapping[bytes, list[bytes]]:
-    """Return what is known of a call's connection, as `auth_context` does, but without a copy at each call."""
+    """Return the facts of a call's connection, such as its certificate, by name.
+
+    As gRPC's `auth_context`, but without a copy at each call.
+    """
     event = getattr(context, "_rpc_event", None)
     if event is None:  # no call of gRPC's own
         return {key.encode(): value for key, value in cast(Any, context.auth_context()).items()}

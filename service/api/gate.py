@@ -96,7 +96,10 @@ class Gate:
 
     @property
     def rules(self) -> Rules | None:
-        """Return the rules in force, which are replaced and never changed; None without a grants file."""
+        """Return the rules of the grants file in force; None without a grants file.
+
+        They are replaced and never changed.
+        """
         return None if self._grants is None else self._grants.rules
 
     @property

@@ -55,7 +55,10 @@ def optional_time(message: Message, field: str, path: FieldPath = ()) -> int | N
 
 
 def optional_duration(message: Message, field: str) -> int | None:
-    """Return the duration in a message's field, in microseconds; None if it is not set. InvalidInput if it is negative."""
+    """Return the duration in a message's field, in microseconds; None if it is not set.
+
+    InvalidInput, naming the field, if it is negative or malformed.
+    """
     if not message.HasField(field):
         return None
     duration: Duration = getattr(message, field)

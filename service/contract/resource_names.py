@@ -136,12 +136,18 @@ def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
 
 
 def proposal_name(marketplace: str, proposal: str) -> str:
-    """Return the name of a proposal: `proposal_name("m", "p") == "marketplaces/m/proposals/p"`, of all `proposals/p`."""
+    """Return the name of a proposal: `proposal_name("m", "p") == "marketplaces/m/proposals/p"`.
+
+    `proposals/p` if `marketplace` is "": it concerns all of them.
+    """
     return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
 
 
 def parse_proposal(name: str, field: str | FieldPath) -> ProposalName:
-    """Return marketplace and proposal. InvalidInput names `field` if `name` is anything but a proposal."""
+    """Parse `marketplaces/M/proposals/P` or `proposals/P` into the ids M and P.
+
+    The marketplace of the latter is "". InvalidInput, naming `field`, for any other form.
+    """
     match name.split("/"):
         case ["marketplaces", marketplace, "proposals", proposal] if is_id(marketplace) and is_id(proposal):
             return ProposalName(marketplace, proposal)

@@ -38,7 +38,10 @@ def freshness_message(
 
 
 def fresh(as_of_time: int) -> trust_score_service_pb2.Freshness:
-    """Return the freshness of an answer that was read from the ledger at a time, in microseconds."""
+    """Return the freshness message of an answer read from the ledger at `as_of_time`.
+
+    In microseconds.
+    """
     return freshness_message(FreshnessState.FRESH, as_of_time)
 
 

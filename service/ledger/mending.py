@@ -114,9 +114,10 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
 
 
 def sequence_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
-    """Return (sequence, record time) of the last entry recorded before `known_time` (microseconds); (0, 0) without one.
+    """Return (sequence, record time) of the last entry recorded before `known_time`.
 
-    By the times as they are put right; but what was answered by one that had run ahead is answered by it for ever.
+    In microseconds; (0, 0) without one. By the times as they are put right; but what was answered by one that had run
+    ahead is answered by it for ever.
     """
     for mending in mendings.all:
         if mending.taken[0] < known_time <= mending.taken[1] + 1:

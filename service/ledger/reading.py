@@ -163,9 +163,9 @@ def facts_of_seller(
 def settled_values(
     connection: Connection, marketplace: str, seller: str, sequence: int, currency: str
 ) -> dict[str, int]:
-    """Return the stated value of each exposure entry of a seller up to `sequence`, by entry id, in minor units.
+    """Return the value of each exposure entry of a seller up to `sequence`, by entry id.
 
-    Only values in this currency. Which of them count is for the facts to say.
+    In minor units; only values in this currency. Which of them count follows from the facts.
     """
     found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": sequence})
     return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
@@ -252,7 +252,10 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
 
 
 def violation(connection: Connection, marketplace: str, violation_id: str, cut: Cut) -> ViolationView | None:
-    """Return one violation as of the cut; None if it was not reported, or had not happened, by then."""
+    """Return one violation as of the cut, by its id.
+
+    None if it was not reported, or had not happened, by then.
+    """
     query = REPORT.where(
         *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
         *(_E.sequence <= cut.sequence, *_by(cut)),

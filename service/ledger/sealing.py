@@ -54,7 +54,10 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
 
 
 def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) of each of the sellers; keys that are missing are made. The caller holds the lock."""
+    """Return (key id, key) of each of the sellers, by seller; make and insert missing keys.
+
+    The caller holds the lock.
+    """
     known = keys(connection, marketplace, sellers)
     fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted({*sellers} - set(known))}
     if fresh:
@@ -67,7 +70,10 @@ def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]
 
 
 def hide(text: str, name: str, key: Key) -> str:
-    """Return a text under a key, with the key's id before it; bound to `name`, with which alone it is opened again."""
+    """Encrypt a text under a key; return it as text, with the key's id before it.
+
+    Bound to `name`, with which alone it is opened again.
+    """
     nonce = os.urandom(NONCE_BYTES)
     hidden = nonce + AESGCM(key[1]).encrypt(nonce, text.encode(), name.encode())
     return f"{key[0]}.{base64.b64encode(hidden).decode()}"

@@ -263,7 +263,11 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     def entries(
         self, marketplace: str, cut: Cut, *, seller: str | None = None, after_sequence: int = 0, limit: int = 100
     ) -> list[RecordedEntry]:
-        """Return a page of entries as of the cut, by sequence: of the cut's set what its `observe_time` lets through."""
+        """Return a page of entries as of the cut, in the order of their sequence.
+
+        Of the cut's set what its `observe_time` lets through; `seller`: only its entries. The next page is the one after
+        the last entry's sequence, with the same cut.
+        """
         with self._reading(cut.sequence) as connection:
             return reading.entries(connection, marketplace, cut, seller, after_sequence, limit)
 
@@ -304,10 +308,10 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     def export_rows(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield all entries of the cut's set by sequence, with the columns `EXPORT_COLUMNS`, `chunk` at a time.
+        """Yield lists of at most `chunk` rows, all entries of the cut's set, by sequence.
 
-        The whole set, whatever the cut's `observe_time`: training looks at it from many times. If `bounded`, only what
-        occurred and was reported before that.
+        With the columns `EXPORT_COLUMNS`. The whole set, whatever the cut's `observe_time`: training looks at it from
+        many times. If `bounded`, only what occurred and was reported before that.
         """
         after = 0
         while True:

@@ -47,9 +47,10 @@ class Tail:
                 self._moved.notify_all()
 
     def wait(self, sequence: int, seconds: float) -> int:
-        """Wait at most `seconds` until the ledger holds `sequence`, or the caller is gone; return the last sequence.
+        """Wait until the ledger has come to `sequence`, at most `seconds`; return its last sequence.
 
-        ServerStopping once the server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
+        Ends, too, when the caller is gone. ServerStopping once the server is about to stop; LedgerUnavailable if the
+        database stops answering meanwhile.
         """
         call = current_call()
         call.on_end(self._wake)

@@ -111,9 +111,9 @@ def verify(read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Calla
 
 
 def is_as_written(row: Sequence[Any]) -> bool:
-    """Return whether a row (all columns in the table's order) has the shape that the ledger writes.
+    """Return whether a row of the table of entries has the shape that the ledger writes.
 
-    Of rows of that shape no two have the same leaf.
+    All columns in the table's order. Of rows of that shape no two have the same leaf.
     """
     types = tuple(map(type, row))
     if types not in _sound_types:

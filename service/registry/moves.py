@@ -114,7 +114,10 @@ def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
 
 
 def check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
-    """Check that an actor and a reason are stated and fit on a page. InvalidInput names what does not."""
+    """Check that actor and reason are stated, and that they and names of persons fit on a page.
+
+    InvalidInput names what is missing, too long, or holds unprintable characters.
+    """
     wrong = []
     for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
         if not text.strip():

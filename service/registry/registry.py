@@ -167,7 +167,7 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def basis(self, digest: str) -> dict[str, str]:
-        """Return what a promotion of a model is decided upon: the champion, and the SHA-256 of the model's gates."""
+        """Return what a promotion of a model is decided upon: `champion`, and its gates' SHA-256."""
         return basis_of(self.history(), digest)
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:

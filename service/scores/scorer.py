@@ -107,9 +107,9 @@ class Scorer:
         return explanation, self._stamp(cut, artifact)
 
     def measures(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, str, Stamp]:
-        """Return what is in force for one seller, and the currency of its amounts.
+        """Return (what is in force for one seller, the currency of its amounts, the stamp).
 
-        SellerNotFound if nothing stands of the seller; CallerGone if nobody waits for it any more.
+        SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any more.
         """
         artifact, policy = self.champion.artifact, self._policy
         check = current_call().require_caller

@@ -63,7 +63,7 @@ FEW_BAD = 30
 
 
 def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
-    """Widen the interval of a ratio by the Poisson interval of its count, if few sellers are bad.
+    """Widen the interval of a ratio by the Poisson interval of its count, if few are bad.
 
     `increment`: what one bad seller adds to the ratio. A bootstrap of no bad seller has no width, and one of three bad
     sellers never reaches the case that none is. So below FEW_BAD the interval returned covers also the exact 95 %

@@ -82,9 +82,9 @@ def equal_volume(case: Case) -> dict[str, Any]:
 
 
 def stability(case: Case) -> dict[str, Any]:
-    """Return the PSI of the candidate's points and the CSI of each feature, test against training.
+    """Return the PSI of the candidate's points (`score`) and the CSI of each of `features`.
 
-    Features with the largest ratio of value to critical value come first, equal ones by name.
+    Test against training. Features with the largest ratio of value to critical value come first, equal ones by name.
     """
     samples = Samples(case.train.seller, case.seller)
     score = samples.shift(case.train.points.astype(np.float64), case.points.astype(np.float64), [case.seed, 2000])

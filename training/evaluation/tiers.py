@@ -78,11 +78,11 @@ def migration(case: Case) -> dict[str, Any] | None:
 
 
 def swap(case: Case) -> dict[str, Any] | None:
-    """Return the swap set: rows that only one of candidate and champion rejects at an equal share.
+    """Compare the rows that candidate and champion reject at an equal share, in three groups.
 
-    Only rated rows count; None without a champion. Each model rejects as many of its worst rows as the champion has in
-    the lowest tier (5 % if it has none): lowest points first, of equal points the higher log-odds as served. `in`:
-    rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. A better
+    `in`: rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. Only
+    rated rows count; None without a champion. Each model rejects as many of its worst rows as the champion has in the
+    lowest tier (5 % if it has none): lowest points first, of equal points the higher log-odds as served. A better
     candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:

@@ -91,7 +91,7 @@ class GateFinding:
     """What passes, as a sentence with `{limit}` for the gate's limit; empty where the text needs none."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
-        """Return whether the number keeps within its limit, as far as `bad` bad test rows can show it.
+        """Judge the number by its limit, as far as `bad` bad test rows can show it; None: left open.
 
         A fault as large as the limit must be distinguished from none: where the spread is within the limit, the number
         decides. Where it is wider, only an interval that lies wholly on one side of the limit decides, and all else is

@@ -121,10 +121,10 @@ def build_calendar(start: date, days: int, parameters: MarketParameters) -> Cale
 
 
 def delay_probabilities(delay: DelayDays, length: int) -> Floats:
-    """Return P(delay = k days) for k in [0, length): float64 [length], summing to P(delay < length).
+    """Return the probability of each delay, P(delay = k days) for k in [0, length).
 
-    P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution
-    function. For a median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
+    Float64 [length], summing to P(delay < length). P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) /
+    sigma), N the normal distribution function. For a median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
     """
     edges = [0.0] + [
         0.5 * math.erfc(-(math.log(k / delay.median_days)) / (delay.sigma * math.sqrt(2.0)))

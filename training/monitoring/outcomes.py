@@ -117,13 +117,16 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
-    """Return (observation day, day after its window) of each training point in the model's lineage, in its order."""
+    """Return a list of (observation day, day after its window) of the model's training points.
+
+    As its lineage states them, in its order; empty if it states none.
+    """
     points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 
 
 def last_training_day(artifact: Artifact) -> int:
-    """Return the day after the last one of whose outcomes the model learned; 0 if its lineage states none."""
+    """Return the day after the last window that the model learned from; 0 if unknown."""
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 

@@ -63,7 +63,7 @@ class MonitorReport:
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
+        """Return the report as JSON values: day, model, rows, drift, calibration and alerts."""
 
         def shown(calibration: Calibration) -> dict[str, Any]:
             values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}

@@ -92,7 +92,7 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
 
 
 def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
-    """Return the incidents of violations, each with its first day, largest amount and largest weight.
+    """Group violations into incidents, each with first day, largest amount, largest weight.
 
     The violations must be sorted by (case, incident). `day` and `amount` are by violation; the weight is that of its
     severity.
@@ -157,7 +157,7 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
 
 
 def required_count(study: Study, orders: Ints, cut: float) -> Ints:
-    """Return how much must be counted for a seller to be bad, by its settled orders in the window.
+    """Return how much must be counted for each seller to be bad, by its orders in the window.
 
     It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER
     where the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 asks for 3 of 11 orders, and at least

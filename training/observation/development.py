@@ -63,7 +63,7 @@ class Development:
     """Mean number of windows that a day is in, at least 1."""
 
     def known_share(self, days: float) -> float:
-        """Return the share of all bad sellers ever known that is known so many days after the window.
+        """Return the share of all bad sellers ever known that is known `days` after the window.
 
         1 where no seller is bad.
         """

@@ -121,9 +121,10 @@ class Book:
         return wire.score_response(*self._without_ledger(name, standing))
 
     def batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
-        """Return one result of a BatchGetTrustScoresResponse a seller, all as of one sequence, model, policy and day.
+        """Return the results of a batch, serialized, by seller: remembered ones or computed now.
 
-        Those that are stale have each their own. As `get` raises, but that TooStale is the result of its seller.
+        All as of one sequence, model, policy and day; those that are stale have each their own. Raises what `get` raises,
+        but TooStale is the result of its seller.
         """
         if not self.follower.is_away:
             try:

@@ -125,9 +125,10 @@ class Follower:
 
     @property
     def is_away(self) -> bool:
-        """Return whether the ledger's database is away: it refused the last look, or leaves this one without an answer.
+        """Return whether the ledger's database is away.
 
-        A follower that lags, or fails of something else, does not mean that.
+        It refused the last look, or leaves this one without an answer. A follower that lags, or fails of something else,
+        does not mean that.
         """
         asked = self._asked
         return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
