@@ -42,7 +42,10 @@ class Outcome:
 
 
 def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
-    """Return the cases that a mapping (a TOML file's data) states. PolicyRefused names every wrong part."""
+    """Parse the data of a TOML file into the cases that a policy must answer rightly.
+
+    PolicyRefused names every wrong part, or states that there is none.
+    """
     root = Part(data)
     now = _read_day(root, "now")
     parts = root.list_of_parts("cases", MAX_CASES)
@@ -56,7 +59,7 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
 
 
 def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
-    """Return what comes of each case under a policy."""
+    """Answer each case by a policy; return, in their order, what is wrong with each answer."""
     return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
 
 

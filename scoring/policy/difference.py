@@ -35,7 +35,7 @@ class Change:
     """A seller in the cell; None if no seller with a few incidents of at most two violations is."""
 
     def aspects(self) -> list[str]:
-        """Return what changes, such as `hold_days 7 -> 14`."""
+        """Return a list of what changes, such as `hold_days 7 -> 14`."""
         found = []
         for name in ("tier", "badge"):
             one, other = (
@@ -55,9 +55,9 @@ def _shown(value: object) -> str:
 
 
 def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
-    """Return the cells that two policies distinguish, and of each that a seller can be in both answers.
+    """Return (the space that two policies distinguish, their two answers by cell).
 
-    PolicyRefused if there are more than MAX_CELLS.
+    Of each cell that a seller can be in, (answer before, answer after). PolicyRefused if there are more than MAX_CELLS.
     """
     space = build_space(before, after, with_overrides=True)
     if len(space) > MAX_CELLS:
@@ -68,7 +68,7 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
-    """Return what policy number `place` of a space answers in a cell."""
+    """Return what policy number `place` of a space answers in a cell: tier, badge and terms."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
 
@@ -88,7 +88,10 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
 
 
 def find_other_changes(before: Policy, after: Policy) -> list[str]:
-    """Return what differs in which cell a seller is in: thin files, clear days, the table of standing."""
+    """Return a list of changes that move sellers between cells: `clear_days 14 -> 30` and such.
+
+    Of thin files, clear days, and the table of standing.
+    """
     found = []
     for name in ("thin_file_orders", "thin_file_days", "clear_days"):
         old, new = getattr(before, name), getattr(after, name)
@@ -104,7 +107,7 @@ def find_other_changes(before: Policy, after: Policy) -> list[str]:
 
 
 def cell_of(space: Space, seller: Sample) -> Cell:
-    """Return the cell of a seller."""
+    """Return the cell of a space that a seller lies in, by its points, standing and counts."""
     situations = [seller.situation(policy) for policy in space.policies]
     standings = [0] * len(space.standings)
     for place, situation in zip(space.table, situations, strict=True):

@@ -152,7 +152,10 @@ def promote(
     timeout: Timeout = 60.0,
     output: Output = Format.TABLE,
 ) -> None:
-    """Make a model champion. Running servers take it over within seconds, each after trying it in a process apart."""
+    """Make a model champion, or propose it, if its gates allow it.
+
+    Running servers take it over within seconds, each after trying it in a process apart.
+    """
     if proposes and not server:
         raise invalid("--server", "is required to propose: servers ask for approval, the registry itself does not")
     who = actor or user()

@@ -49,11 +49,12 @@ def monitor(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show how far sellers, scores and outcomes have moved from what a model was trained on. Exit code 4 on an alert.
+    """Show how far sellers, scores and outcomes have moved from those of a model's training.
 
-    Drift is of today's sellers against the model's training points. Calibration is observed over expected bad sellers: in
-    windows that are over (matured), and in those still open, lifted by how past windows developed (estimated). With
-    --listen or --every it goes on until SIGTERM or Ctrl-C; the exit code is then that of the last look.
+    Exit code 4 on an alert. Drift is of today's sellers against the model's training points. Calibration is observed over
+    expected bad sellers: in windows that are over (matured), and in those still open, lifted by how past windows
+    developed (estimated). With --listen or --every it goes on until SIGTERM or Ctrl-C; the exit code is then that of the
+    last look.
     """
     gauges = Gauges()
     stop = threading.Event()

@@ -44,7 +44,10 @@ def config_show(output: Output = Format.TABLE) -> None:
 
 @db.command("upgrade")
 def db_upgrade() -> None:
-    """Create the ledger's tables, or bring them up to this release. Safe to run twice, and by two at once."""
+    """Create the ledger's tables, or bring them up to this release.
+
+    Safe to run twice, and by two at once.
+    """
     from service.ledger.schema import upgrade
 
     settings = load()

@@ -122,7 +122,10 @@ def decide_all(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Decide all violations that the conditions select, but for a random sample left to a person. First a dry run."""
+    """Decide all violations that the conditions select, but for a random sample.
+
+    The sample is left to a person. First a dry run.
+    """
     if execute and not (expected_count and etag):
         raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
     if proposes and not execute:

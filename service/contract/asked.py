@@ -72,7 +72,10 @@ def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
 
 
 def asked_of_proposed(request: Any) -> list[Asked]:
-    """Return all that the request in a proposal asks for. InvalidInput names what is malformed by its path."""
+    """Return a list of all that the request in a proposal asks for.
+
+    InvalidInput names what is malformed by its path, or that there is no request.
+    """
     field = request.WhichOneof("request")
     if field is None:
         raise invalid("request", f"is required: one of {', '.join(PROPOSABLE)}")

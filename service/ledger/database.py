@@ -88,7 +88,7 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it is a SQLite file that does not exist; the first connection would make it."""
+        """Return whether it is a SQLite file that does not exist; the first connection makes it."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager

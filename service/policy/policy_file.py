@@ -21,12 +21,18 @@ def load_policy(settings: Settings) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """Read a policy file. PolicyRefused names the fault if it cannot be read or is invalid."""
+    """Read and check a policy file.
+
+    PolicyRefused names the fault if it cannot be read or is invalid.
+    """
     return parse_policy(read_toml(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the data of a policy file, or of one of its cases. PolicyRefused if it cannot be read."""
+    """Read the TOML data of a policy file, or of its cases, unchecked.
+
+    PolicyRefused if it cannot be read.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
