@@ -4,7 +4,7 @@ import signal
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ class HangingPostgresql:
 
     urls: dict[str, str]
     process: psutil.Process
+    control: Callable[..., None]
+    start_options: tuple[str, ...]
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
@@ -32,6 +34,15 @@ class HangingPostgresql:
             yield
         finally:
             self._send(signal.SIGCONT)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does not run for the time being; afterwards it is another process, which cannot hang."""
+        self.control("-m", "immediate", "stop")
+        try:
+            yield
+        finally:
+            self.control(*self.start_options)
 
     def _send(self, number: signal.Signals) -> None:
         for process in (self.process, *self.process.children(recursive=True)):
@@ -60,7 +71,8 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
         def control(*arguments: str) -> None:
             pgexec("pg_ctl", ("-D", str(data), *arguments), bin_path=server.bin_path, user=server.system_user)
 
-        control("-w", "-o", options, "-l", str(data / "log"), "start")
+        start_options = ("-w", "-o", options, "-l", str(data / "log"), "start")
+        control(*start_options)
         try:
             urls = {
                 "socket": f"postgresql://postgres@/postgres?host={data}&port={port}",
@@ -69,6 +81,6 @@ def hanging_postgresql() -> Iterator[HangingPostgresql]:
             with psycopg.connect(urls["socket"]) as connection:
                 connection.execute("SELECT 1")
             process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-            yield HangingPostgresql(urls, process)
+            yield HangingPostgresql(urls, process, control, start_options)
         finally:
             control("-m", "immediate", "stop")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import _cancelled, _overload, _restarts, chaos
+from tests.bench import _cancelled, _database_away, _overload, _restarts, chaos
 
 
 def figures_of(run, *arguments: float) -> dict[str, float]:
@@ -39,6 +39,15 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other() -> 
     found = figures_of(_restarts.run, 2)
     assert (found["restarts.tries"], found["restarts.failed"], found["restarts.ended_badly"]) == (2, 0, 0)
     assert found["restarts.calls"] > 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -> None:
+    found = figures_of(_database_away.run, 8)
+    assert found["database_away.frozen.tries"] > 100
+    assert found["database_away.stopped.tries"] > 100
+    assert (found["database_away.frozen.unanswered"], found["database_away.stopped.unanswered"]) == (0, 0)
 
 
 def test_the_seed_of_a_run_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,8 @@ class Plan:
     """The methods that are called in turn."""
     is_past: bool = False
     """Whether scores are asked for with the knowledge of a moment, so that each is computed and none remembered."""
+    is_read: bool = False
+    """Whether an answer counts only if it knows a score."""
     sellers: int = 100
     """How many sellers `s0`, `s1` and so on are asked for."""
     is_published: bool = False
@@ -144,11 +146,18 @@ class Load:
             call.cancel()
 
     def _end(self, call: Any) -> None:
-        code = call.code()
+        name = call.code().name
+        if name == "OK" and self._plan.is_read and _is_unknown(call.result()):
+            name = "SCORE_UNKNOWN"
         with self._ended:
-            self._codes[code.name] += 1
+            self._codes[name] += 1
             self._open -= 1
             self._ended.notify()
+
+
+def _is_unknown(answer: bytes) -> bool:
+    state = score_pb.GetTrustScoreResponse.FromString(answer).trust_score.state
+    return state == score_pb.SCORE_STATE_UNKNOWN
 
 
 @contextmanager

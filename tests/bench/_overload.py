@@ -69,10 +69,10 @@ def fill(ledger: Ledger, sellers: int = SELLERS) -> None:
         ledger.append(MARKET, entries[begin : begin + 1_000])
 
 
-def prepare(folder: Path) -> None:
-    """A filled ledger and a model in a folder of data."""
+def prepare(folder: Path, url: str = "") -> None:
+    """A filled ledger, by default a file, and a model in a folder of data."""
     publish(Registry(folder / "registry"))
-    with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
+    with Ledger.open(url or f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         fill(ledger)
 
 

@@ -1,12 +1,17 @@
-"""Faults to survive: overload, cancelled calls, restarts under load. `--only NAME` runs one of them."""
+"""Faults to survive: overload, cancelled calls, restarts under load, a database that is away. `--only NAME`: one of them."""
 
 import os
 import random
 
-from tests.bench import _cancelled, _overload, _restarts
+from tests.bench import _cancelled, _database_away, _overload, _restarts
 from tests.bench._real_data import Say
 
-PARTS = {"overload": _overload.run, "cancelled": _cancelled.run, "restarts": _restarts.run}
+PARTS = {
+    "overload": _overload.run,
+    "cancelled": _cancelled.run,
+    "restarts": _restarts.run,
+    "database_away": _database_away.run,
+}
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:

@@ -1,0 +1,69 @@
+"""A database that is frozen, then stopped, while known sellers are asked for: whether each of them is answered."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.bench._load import Found, Plan, load, loading
+from tests.bench._overload import SELLERS, Show, prepare
+from tests.hanging_postgresql import hanging_postgresql
+from tests.servers import MARKET
+from tests.service.shells import serving, shell_of
+
+SECONDS = 40.0
+"""For how long the database is frozen, and then stopped."""
+
+PROCESSES = 2
+CATCH_UP_SECONDS = 120.0
+
+
+def run(show: Show, seconds: float = SECONDS) -> None:
+    """Calls for known sellers that got no score, by how the database was away, and seconds until answers were fresh again."""
+    with tempfile.TemporaryDirectory() as name, hanging_postgresql() as postgresql:
+        folder, url = Path(name), postgresql.urls["tcp"]
+        prepare(folder, url)
+        with serving(shell_of(folder, database_url=url), folder) as address:
+            plan = Plan(address, 3.0, at_a_time=4, deadline_seconds=5, is_read=True, sellers=SELLERS)
+            load([replace(plan, at_a_time=1)])  # so that every seller is known
+            _show(show, "there", load([plan] * PROCESSES))
+            for kind, away in (("frozen", postgresql.hanging), ("stopped", postgresql.stopped)):
+                _be_away(show, kind, away(), replace(plan, seconds=seconds), address)
+
+
+def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
+    with loading([plan] * PROCESSES) as found:
+        time.sleep(plan.seconds / 10)
+        with away:
+            time.sleep(plan.seconds * 0.7)
+        began = time.monotonic()
+        while not _is_fresh(address):
+            if time.monotonic() - began > CATCH_UP_SECONDS:
+                raise TimeoutError("answers have not become fresh again")
+            time.sleep(0.05)
+        show(f"database_away.{kind}.caught_up_s", round(time.monotonic() - began, 2))
+    _show(show, kind, found)
+
+
+def _is_fresh(address: str) -> bool:
+    try:
+        with Client(address, service_config={}) as client:
+            return client.get_trust_score(MARKET, "s0").freshness.state == score_pb.FRESHNESS_STATE_FRESH
+    except SellertrustCallError:
+        return False
+
+
+def _show(show: Show, kind: str, found: Sequence[Found]) -> None:
+    codes = sum((Counter(one.codes) for one in found), Counter[str]())
+    show(f"database_away.{kind}.tries", codes.total())
+    show(f"database_away.{kind}.a_second", round(sum(one.ok / one.seconds for one in found), 1))
+    show(f"database_away.{kind}.unanswered", codes.total() - codes["OK"])
+    for code, number in sorted(codes.items()):
+        if code != "OK":
+            show(f"database_away.{kind}.{code.lower()}", number)
