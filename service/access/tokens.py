@@ -66,7 +66,11 @@ class Tokens:
         self._remembered: OrderedDict[bytes, Verified] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Return the principal that a token proves; as `verify`."""
+        """Verify a token and return the principal that it proves.
+
+        `thumbprint`: of the certificate that the call shows. TokenRefused if it proves nobody, or is bound to another
+        certificate.
+        """
         return self.verify(token, thumbprint).principal
 
     def verify(self, token: str, thumbprint: str | None = None) -> Verified:
