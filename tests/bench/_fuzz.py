@@ -19,6 +19,7 @@ from sellertrust.v1.entry_pb2 import SOURCE_BRAND
 from service.api.ledger_servicer import LedgerServicer
 from service.api.measure_servicer import MeasureServicer
 from service.api.model_servicer import ModelServicer
+from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
 from service.api.review_servicer import ReviewServicer
 from service.api.server import FILES
@@ -181,6 +182,7 @@ def _handlers(running: Running) -> dict[str, Callable[[bytes, Any], bytes]]:
         TrustScoreServicer(running.scorer, reads),
         ReviewServicer(ledger, reads),
         ModelServicer(champion.registry, lambda: champion.digest, champion.refresh),
+        ProposalServicer(ledger, server._calls._approvals, champion.registry),
         MeasureServicer(running.scorer, reads),
     )
     found: dict[str, Callable[[bytes, Any], bytes]] = {}

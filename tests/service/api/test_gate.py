@@ -14,7 +14,7 @@ from scoring.entries.kinds.conduct import ProductListed
 from scoring.enums import Kind
 from scoring.errors import ConfigurationWrong, PermissionDenied
 from sellertrust.client import Client, SellertrustCallError
-from sellertrust.v1 import entry_pb2
+from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access import rights
 from service.access.rights import require_rows
@@ -115,6 +115,20 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> 
         denied(customs.get_violation, MARKET, "b1-1")
         denied(brand.explain_trust_score, MARKET, "s-1")
         assert len([*brand.list_entries(MARKET)]) == 3
+
+
+def test_a_batch_of_which_one_of_a_hundred_is_forbidden_is_refused_whole_wherever_that_stands(callers: Callers) -> None:
+    with callers.client("brand.example") as brand:
+        before = [one.entry_id for one in brand.list_entries(MARKET)]
+        for place in (0, 57, 99):
+            batch = [violation(f"b1-h-{number}", "s-1", notifier="brand-1") for number in range(100)]
+            batch[place] = violation("b1-h", "s-1", notifier="brand-2")
+            denied(brand.append_entries, MARKET, batch)
+            request = ledger_service_pb2.StreamEntriesRequest(parent=f"marketplaces/{MARKET}", entries=batch)
+            with pytest.raises(grpc.RpcError) as caught:
+                next(iter(LedgerServiceStub(brand.channel).StreamEntries(iter([request]), timeout=20)))
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert [one.entry_id for one in brand.list_entries(MARKET)] == before
 
 
 def test_an_entry_that_decides_needs_the_right_to_decide(callers: Callers) -> None:
