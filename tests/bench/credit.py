@@ -5,7 +5,9 @@ entries, nine of them confirmed violations, by the general policy, with the day-
 `score_us.p50` beside it: the same seller's trust score. `diff.cells`: situations in which the ladder answers
 otherwise than the general policy, and in which a seller was found; `diff.s`: seconds to find them. `diff.wrong`:
 sellers, of 10,000 at random and of one example at each end of the points and settled values of each changed cell,
-about whom the difference is wrong; `diff.checked`: how many were asked about.
+about whom the difference is wrong; `diff.checked`: how many were asked about. `payout.unbalanced`: of
+1,000,000 random orders, on random days and by random terms, those of which released, drawn and held do not add up to what was
+captured less what was refunded; `payout.us`: microseconds an order.
 
 A minute on an idle core.
 """
@@ -19,6 +21,8 @@ from time import perf_counter
 
 from scoring.in_force import evaluate_measures
 from scoring.policy.difference import Answer, cell_of, compare, find_changes
+from scoring.policy.measures import Terms
+from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Sample
@@ -29,7 +33,7 @@ from tests.scoring.policy.test_difference import sample
 from tests.scoring.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 Say = Callable[[str], None]
-CALLS, RANDOM_SELLERS = 400, 10_000
+CALLS, RANDOM_SELLERS, ORDERS = 400, 10_000, 1_000_000
 
 
 def run(say: Say) -> dict[str, float]:
@@ -79,6 +83,26 @@ def difference() -> dict[str, float]:
         answers[cell_of(space, seller)] != (_answer(before, seller), _answer(after, seller)) for seller in sellers
     )
     return {"diff.cells": len(changes), "diff.s": round(took, 2), "diff.wrong": wrong, "diff.checked": len(sellers)}
+
+
+def payouts() -> dict[str, float]:
+    """How many random orders do not add up, and how long one takes."""
+    chance = random.Random(7)
+    unbalanced, took = 0, 0.0
+    for _ in range(ORDERS):
+        captured = int(10 ** (chance.random() * 15))
+        refunded = chance.choice([0, 0, captured, chance.randrange(captured + 1)])
+        drawn = chance.choice([0, 0, chance.randrange(captured - refunded + 1)])
+        order = Order(captured, 20_000, "EUR", chance.random() < 0.9, refunded, drawn, drawn)
+        terms = Terms(
+            hold_days=chance.randrange(181), reserve_ppm=chance.randrange(1_000_001), reserve_days=chance.randrange(181)
+        )
+        begin = perf_counter()
+        found = pay_out(order, terms, 20_000 + chance.randrange(200), "EUR")
+        took += perf_counter() - begin
+        parts = (found.released_minor, found.drawn_minor, found.held_minor)
+        unbalanced += sum(parts) != captured - refunded or min(parts) < 0
+    return {"payout.unbalanced": unbalanced, "payout.us": round(took / ORDERS * 1e6, 2)}
 
 
 def _edges(space: Space, example: Sample) -> Iterator[Sample]:
