@@ -81,7 +81,7 @@ def apart(rows: list[FactRow], names: list[str]) -> FactTable:
         for r in rows
         if r.kind == Kind.EXPOSURE
     ]
-    return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], names, sold)  # type: ignore[arg-type]
+    return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], names, sold)
 
 
 @settings(max_examples=150, deadline=None)
