@@ -40,6 +40,9 @@ NO_VALUES: Mapping[str, int] = MappingProxyType({})
 MAX_LISTED_ENTRIES = 1_000
 """Entries that one measure lists; of the others it states the number."""
 
+MAX_LISTED_PARTS = 1_000
+"""Incidents that are listed with their points of standing; of the others it states the number."""
+
 
 @dataclass(frozen=True, slots=True)
 class StandingPart:
@@ -88,7 +91,9 @@ class InForce:
     terms: Terms
     """What those that have begun and are not waived come to."""
     standing_parts: tuple[StandingPart, ...]
-    """The incidents whose points add up to the standing, the largest first."""
+    """The incidents whose points add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
+    standing_parts_omitted: int = 0
+    """Number of further ones."""
 
 
 def evaluate_measures(
@@ -127,7 +132,9 @@ def evaluate_measures(
         if (measure := work.measure(applied, answer)) is not None
     )
     begun = [m.current for m in measures if not m.waived and (m.start is None or m.start <= observe_time)]
-    return InForce(answer, measures, combine(begun), work.standing_parts())
+    parts = work.standing_parts()
+    omitted_parts = max(len(parts) - MAX_LISTED_PARTS, 0)
+    return InForce(answer, measures, combine(begun), parts[:MAX_LISTED_PARTS], omitted_parts)
 
 
 def grows_with_value(policy: Policy) -> bool:

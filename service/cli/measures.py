@@ -53,6 +53,8 @@ def _print(found: EvaluateMeasuresResponse) -> None:
     write(", ".join(head) + "\n")
     for part in found.standing_parts:
         write(f"  {part.points} points until {part.until_time.ToJsonString()[:10]}: {_entries(part.entries, 0)}\n")
+    if found.standing_parts_omitted:
+        write(f"  and {found.standing_parts_omitted:,} more incidents\n")
     if not found.measures:
         write("  no measure is in force\n")
         return

@@ -28,6 +28,7 @@ def measures_message(
             measure_service_pb2.StandingPart(points=part.points, until_time=timestamp(part.until), entries=part.entries)
             for part in found.standing_parts
         ],
+        standing_parts_omitted=found.standing_parts_omitted,
         measures=[_measure_message(measure) for measure in found.measures],
         terms=_terms_message(found.terms),
         currency=currency,

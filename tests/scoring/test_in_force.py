@@ -124,6 +124,17 @@ def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
     return measure.start, None if back > LOOK_BACK_DAYS else midnight(TODAY - max(back - 1, 0))
 
 
+def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() -> None:
+    """As of the entries behind a measure: an answer is bounded, and the standing is of all."""
+    breaches = [violation(f"v{n}", TODAY - 1 - n % 300, COUNTERFEIT, MAJOR if n else CRITICAL) for n in range(1_003)]
+    found = evaluated([*SOLD, *breaches])
+    assert (len(found.standing_parts), found.standing_parts_omitted) == (1_000, 3)
+    assert found.standing_parts[0].entries == ("v0",)
+    assert found.score.standing == 24 + 1_002 * 12
+    review = next(m for m in found.measures if m.rule == "new-listings-reviewed")
+    assert (len(review.entries), review.entries_omitted) == (1_000, 3)
+
+
 @settings(max_examples=12, deadline=None)
 @given(sellers())
 def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:

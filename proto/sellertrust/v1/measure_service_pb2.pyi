@@ -75,6 +75,7 @@ class EvaluateMeasuresResponse(_message.Message):
     TERMS_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    STANDING_PARTS_OMITTED_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
@@ -87,9 +88,11 @@ class EvaluateMeasuresResponse(_message.Message):
     """The standing that the rules see. Only if the policy has a table of standing."""
     currency: _builtins.str
     """ISO 4217 code of all amounts; empty if the policy states none."""
+    standing_parts_omitted: _builtins.int
+    """The number of further incidents in the standing."""
     @_builtins.property
     def standing_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingPart]:
-        """The incidents whose points add up to the standing, the largest first."""
+        """The incidents whose points add up to the standing, the largest first: at most 1,000."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
@@ -116,10 +119,11 @@ class EvaluateMeasuresResponse(_message.Message):
         terms: Global___Terms | None = ...,
         currency: _builtins.str = ...,
         stamp: _trust_score_service_pb2.Stamp | None = ...,
+        standing_parts_omitted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "currency", b"currency", "measures", b"measures", "override", b"override", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "currency", b"currency", "measures", b"measures", "override", b"override", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
     _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015
