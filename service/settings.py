@@ -184,7 +184,7 @@ class Settings(BaseModel):
         default_factory=lambda data: (data["stream_threads"] + 1) // 2,
         ge=1,
         le=1024,
-        description="Streams that one client (by certificate, else by host) may have open; empty: half of all",
+        description="Streams that one client (by principal under grants, else by host) may have open; empty: half of all",
     )
     connection_calls: int = Field(
         default=64,
