@@ -79,6 +79,7 @@ class Measuring:
                 "address": "127.0.0.1:0",
                 "metrics_address": "",
                 "drain_seconds": 0.0,
+                "book_sellers": 0,  # what is timed is to be computed
                 "tls_certificate": None,
                 "tls_key": None,
                 "tls_client_ca": None,
