@@ -148,6 +148,7 @@ def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(
         assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
         assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
         assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert {call.details() for call in half} == {"the request did not arrive within 1 s of its call"}
         assert value(running, "turned_away_total", pool="read", cause="unsent") == 5
         nothing.set()
 
