@@ -97,7 +97,7 @@ def reason_code(category: Category) -> str:
 def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
     """Return the reason codes of a seller's incidents, each once, the gravest category first.
 
-    Among equal severities the category with more incidents is first.
+    Each category has one code. Of equal severities the category with more incidents is first, then by category.
     """
     worst: dict[Category, tuple[int, int]] = {}
     for incident in incidents:

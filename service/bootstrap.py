@@ -27,7 +27,7 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
     `create`: make the database, and the folder of its file, if missing. `serving`: be the only writer of a SQLite file
     until closed. ConfigurationWrong if the file is no SQLite database, the URL cannot be used, the role lacks rights or
-    another server has the file; LedgerVersionUnknown if this release cannot write the schema.
+    another server has the file; raises LedgerVersionUnknown if this release cannot write the schema.
     """
     from service.ledger.store import Ledger
 

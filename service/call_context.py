@@ -90,10 +90,10 @@ def is_answering() -> bool:
 
 @contextmanager
 def answering(call: Call) -> Iterator[None]:
-    """Make `call` the current call of this thread for the `with` block.
+    """Make `call` the current call for the `with` block, in a context variable.
 
-    gRPC runs every call in a context of its own, which it keeps with the call: a call left in there would hold itself,
-    and its stream, until the garbage collector comes.
+    The variable is reset at the end: gRPC runs every call in a context of its own, which it keeps with the call, so a
+    call left in there would hold itself, and its stream, until the garbage collector comes.
     """
     token = _CURRENT.set(call)
     try:

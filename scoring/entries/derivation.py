@@ -153,7 +153,7 @@ class Derivation:
         """Add an entry, and those derived from it, to `new_entries`; return the entry itself.
 
         As it is to be inserted. ViolationNotFound, EntryNotFound or LifecycleForbids if what it names is not there or
-        does not allow it; InvalidInput for another seller than the violation's. Messages name the entry by `path`.
+        does not allow it; raises InvalidInput for another seller than the violation's. Messages name the entry by `path`.
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in INDEPENDENT_KINDS or (

@@ -72,8 +72,8 @@ class PreparedEntry(NamedTuple):
 def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
     """Validate one entry; return it with all values that the ledger stores.
 
-    `now` is the ledger's clock (microseconds). InvalidInput names every wrong field below `path`. OccurTimeAhead if
-    nothing else is wrong than that the entry lies at most MAX_AHEAD ahead of the clock.
+    `now` is the ledger's clock (microseconds). InvalidInput names every wrong field below `path`. Raises OccurTimeAhead
+    if nothing else is wrong than that the entry lies at most MAX_AHEAD ahead of the clock.
     """
     kind = KIND_OF[type(entry.fact)]
     problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]

@@ -125,7 +125,10 @@ def pattern(regex: str, error: str) -> Shape:
 
 
 def parse_whole_number(text: str) -> int:
-    """Parse a whole number from text such as `12` or `12.0`. ValueError for any other text."""
+    """Parse a whole number from text that Python reads as one: `12`, `-3`, `12.0`, `1e3`.
+
+    ValueError for any other text, such as `12.5`, `nan` or none.
+    """
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:

@@ -133,10 +133,10 @@ def resolve(
 ) -> Facts:
     """Resolve entries into the facts of every case, as seen at the case's observe time.
 
-    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries reported before then are seen
-    at every observe time (default: each case's own observe time). `upheld`: the cases in which open allegations count as
-    confirmed (default none). `as_reported`: decisions count only if reported before the observe time (training; see the
-    module).
+    A case is a seller at a time. `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds): entries
+    reported before then are seen at every observe time (default: each case's own observe time). `upheld`: bool, shape
+    (cases,), the cases in which open allegations count as confirmed (default none). `as_reported`: decisions count only
+    if reported before that time, as in training; else all given decisions count.
     """
     visible = find_visible(columns, observe_time, reported_before=reported_before, as_reported=as_reported)
     judged = visible.judged

@@ -179,10 +179,10 @@ class Folder:
         return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
-        """Return two arrays of the first n cases: sum of orders x decay squared, and recent orders.
+        """Return, for the first n cases, sums of orders times squared decay, and of recent orders.
 
-        They are the terms of the effective sample size: the decay is by the longest half-life, in steps of 2^-10; recent
-        are the last 365 days.
+        They are the terms of the effective sample size. The decay is by the longest half-life, in steps of 2^-10; recent
+        orders, of the last 365 days, do not decay.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]

@@ -45,9 +45,10 @@ def is_freed(feature: AnyFeature) -> bool:
 
 
 def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
-    """Return a list of the promises that a model of these features breaks, in table order.
+    """Return the promises that a model of these features breaks, in table order.
 
-    A promise is broken if a feature that it rests on is without its direction.
+    A promise is broken if the model has a feature that it rests on and leaves its direction free; a feature that is left
+    out breaks none.
     """
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]

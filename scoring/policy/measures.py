@@ -187,10 +187,11 @@ class Terms:
 
 
 def combine(measures: Iterable[Measure]) -> Terms:
-    """Return the terms that several measures come to: of each kind the strictest.
+    """Merge measures into terms: of each kind, the strictest value.
 
-    Waivers among them have no effect here (`scoring.policy.rules`). Worked: holds of 7 and 14 days, a reserve of 100,000
-    ppm for 30 days and one of 50,000 for 90 come to a hold of 14 days and a reserve of 100,000 ppm for 90.
+    Caps are merged by product category; no measures give `Terms()`. Waivers among them have no effect here
+    (`scoring.policy.rules`). Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for
+    90 come to a hold of 14 days and a reserve of 100,000 ppm for 90.
     """
     found = Terms()
     caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}

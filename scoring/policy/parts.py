@@ -9,7 +9,10 @@ MAX_TEXT = 500
 
 
 class Part:
-    """A table of a file. Each reader returns a value that is valid, and notes an error where the file states none."""
+    """A table of a file.
+
+    Each reader notes an error, and returns a stand-in that is valid or empty, where the value is missing or wrong.
+    """
 
     def __init__(self, data: object, path: str = "", errors: list[str] | None = None) -> None:
         self.errors: list[str] = [] if errors is None else errors
@@ -47,7 +50,7 @@ class Part:
     def text(self, name: str, least: int = 0) -> str:
         """Read a text of `least` to MAX_TEXT printable characters under `name`.
 
-        Notes an error and returns "" if it is missing or wrong.
+        Notes an error and returns "" if it is missing (even with `least` 0), not text, too short or long, or unprintable.
         """
         value = self._value(name)
         if isinstance(value, str) and least <= len(value) <= MAX_TEXT and value.isprintable():

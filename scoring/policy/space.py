@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The cells of some policies."""
+    """All combinations of inputs that some policies can tell apart."""
 
     policies: tuple[Policy, ...]
     points: tuple[int | None, ...]
@@ -78,7 +78,10 @@ class Space:
         return Cell(values[0], values[1], standings, counts, settled, values[last], values[last + 1])
 
     def cells(self) -> Iterator[Cell]:
-        """Yield every cell of the space that `is_possible`."""
+        """Yield every possible cell: a combination of one value of each axis.
+
+        Only those that `is_possible` keeps.
+        """
         for values in itertools.product(*self.axes()):
             cell = self.build(values)
             if self.is_possible(cell):

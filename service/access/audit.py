@@ -52,7 +52,7 @@ class AuditFile:
     def write(self, **fields: Any) -> str:
         """Append a line of these fields to the audit file, force it to disk, and return its hash.
 
-        Cuts off old lines once a day, if it is to. AuditUnavailable if anything of that fails.
+        Cuts off old lines once a day, if it is to. Raises AuditUnavailable if anything of that fails.
         """
         try:
             with self._lock:

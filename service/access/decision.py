@@ -32,7 +32,10 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may do what, where. A limit that is empty covers only what does not ask for it; `EVERY` covers everything."""
+    """Who may do what, where.
+
+    An empty field covers only calls that ask for no such thing; `EVERY` covers all.
+    """
 
     principals: tuple[Pattern, ...]
     rights: frozenset[Right]

@@ -65,9 +65,9 @@ class Agreement:
     """The marketplaces that the tokens of an issuer speak for, by issuer."""
 
     def right_in_need(self, call: Sequence[Asked]) -> Right | None:
-        """Return a right that a call asks for and that needs two persons; None if none does.
+        """Return the first right by name that a call asks for and two persons must agree to.
 
-        Of several the first by name.
+        None if there is none. Whether a second person has agreed is not looked at.
         """
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None

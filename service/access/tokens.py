@@ -68,8 +68,8 @@ class Tokens:
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
         """Verify a token and return the principal that it proves.
 
-        `thumbprint`: of the certificate that the call shows. TokenRefused if it proves nobody, or is bound to another
-        certificate.
+        `thumbprint`: of the certificate that the call shows. Raises TokenRefused if the token proves nobody, or is bound
+        to another certificate.
         """
         return self.verify(token, thumbprint).principal
 

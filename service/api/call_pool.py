@@ -52,7 +52,7 @@ class GrpcCall(WaitingCall):
 
 
 class Observer(Protocol):
-    """What is kept of calls besides what their work leaves."""
+    """What a pool reports its calls to, and asks how to refuse one."""
 
     def waited(self, pool: str, seconds: float) -> None:
         """Record how long a call of a pool waited for a thread."""
@@ -61,7 +61,7 @@ class Observer(Protocol):
         """Record a call of a pool that is refused before its work begins."""
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the gRPC status for a call of a pool that is refused for this cause."""
+        """Return the gRPC status of a call that a pool refuses for this cause."""
 
 
 _TAKEN = threading.local()

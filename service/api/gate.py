@@ -110,8 +110,8 @@ class Gate:
     def identify(self, context: grpc.ServicerContext) -> Caller:
         """Return the caller of a call, by its certificate and its token.
 
-        `local` without a grants file, and by a Unix socket that is the server's own user's. Unauthenticated if the call
-        shows nobody, or anything that proves nobody.
+        `local` without a grants file, and by a Unix socket that is the server's own user's. Raises Unauthenticated if the
+        call shows nobody, or anything that proves nobody.
         """
         if self._grants is None or (self._has_socket and context.peer().startswith("unix:")):
             return LOCAL_CALLER
@@ -227,7 +227,7 @@ class Gate:
 
         To be kept are requests with a right of `BOUND`, and reads (`READS`) by callers whom the grants file names for
         that. Written are the caller, the method, the rights, what the request acts on and by whose approval, never texts.
-        "" if nothing is written; AuditUnavailable if that fails.
+        "" if nothing is written; raises AuditUnavailable if that fails.
         """
         if self._audit is None:
             return ""
@@ -249,7 +249,7 @@ class Gate:
     def keep_end(self, line: str, code: str, response: Message | None) -> None:
         """Write to the audit file what came of a call, if the call is there.
 
-        `line`: the hash of its line from `keep`, "" for none. AuditUnavailable if that fails.
+        `line`: the hash of its line from `keep`, "" for none. Raises AuditUnavailable if that fails.
         """
         if self._audit is not None and line:
             done = {} if response is None else came_of(response)
@@ -270,7 +270,10 @@ def _excess(seconds: float, what: str) -> TooManyCalls:
 
 
 def _bearer_token(context: grpc.ServicerContext) -> str | None:
-    """Return the bearer token of a call; Unauthenticated if it has several, or credentials of another kind."""
+    """Return the bearer token of a call.
+
+    Raises Unauthenticated if it has several, or credentials of another kind.
+    """
     shown = [value for key, value in context.invocation_metadata() if key == "authorization"]
     if not shown:
         return None

@@ -90,9 +90,9 @@ def max_calls(settings: Settings) -> int:
 
 
 def miss_slots(settings: Settings) -> BoundedSemaphore:
-    """Return a semaphore for computing scores while a caller waits.
+    """Return the semaphore that limits how many scores are computed while callers wait.
 
-    Of at most half of the threads that answer scores.
+    Half of `worker_threads`, rounded down, but at least one.
     """
     return BoundedSemaphore(max(1, settings.worker_threads // 2))
 

@@ -67,7 +67,7 @@ class Reads:
         """Return the cut of the ledger by a request's times, after waiting for its sequence.
 
         It waits within the call's time until the ledger holds `at_least_sequence`. InvalidInput names the times, or that
-        field; SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many wait.
+        field; raises SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many wait.
         """
         wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]

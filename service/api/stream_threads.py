@@ -32,8 +32,8 @@ class Streams:
     def place(self, clients: Mapping[str, int]) -> Iterator[None]:
         """Occupy a place for a stream of these clients for the `with` block.
 
-        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not. TooManyCalls if
-        all places are taken, or all of one client.
+        `clients`: by name, how many each may have if that is less than what one client may; 0: it is not. Raises
+        TooManyCalls if all places are taken, or all of one client.
         """
         with self._lock:
             if len(self._open) >= self._limit:

@@ -29,7 +29,7 @@ def verify(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Recompute the scores that a server remembers from its ledger, each at its own stamp, and name those that differ.
+    """Recompute remembered scores from the ledger, each at its stamp; name those that differ.
 
     Each seller is asked for as a checkout does, twice, so that the second answer is one that is remembered, and once more by
     the times of its stamp, which no server answers from memory. Ends with 4 if any differ to the bit.

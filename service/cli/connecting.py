@@ -33,11 +33,11 @@ def connect(
     deadline_seconds: float | None = PATIENCE_SECONDS,
     service_config: str | None = None,
 ) -> Iterator[Client]:
-    """Yield a client of a server, by default the configured one, with its certificates.
+    """Yield a client of `target`, by default the configured server.
 
-    Certificates and token are the configured ones. ConfigurationWrong if certificates or token cannot be used. If a call
-    fails for the sake of the connection, its SellertrustCallError states what is wrong with that, and has the remedy as
-    its note.
+    Certificates and token are the configured ones for any target. ConfigurationWrong if they cannot be used. If a call
+    fails since the server cannot be reached, its SellertrustCallError states why, and has the remedy as its note.
+    `deadline_seconds` None: no deadline.
     """
     place = target or settings.target
     tls_context(settings)

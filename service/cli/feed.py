@@ -109,7 +109,7 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 def place_of(url: str) -> Place:
     """Parse the URL of a broker's topic or stream.
 
-    InvalidInput if it has another form or holds a user or password, which is not repeated.
+    Raises InvalidInput if it has another form or holds a user or password, which is not repeated.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))

@@ -70,7 +70,7 @@ def import_command(
     dry_run: DryRun = False,
     marketplace: Marketplace = None,
 ) -> None:
-    """Import somebody's own files through a mapping (CSV, CSV.gz, Parquet), or entries as they are (JSONL, JSONL.gz).
+    """Import files through a mapping (CSV, CSV.gz, Parquet), or entries (JSONL, JSONL.gz).
 
     Safe to rerun: nothing is added twice. An import that was interrupted goes on where it was, if nothing changed.
 
@@ -232,7 +232,7 @@ def unmatched_file(mapping: Path) -> Path:
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
     """Compile the mapping in a TOML file; `marketplace` replaces the one that it names.
 
-    InvalidInput if there is no file or it is a table of rows; ConfigurationWrong states what is wrong with it.
+    Raises InvalidInput if there is no file or it is a table of rows; ConfigurationWrong states what is wrong with it.
     """
     if path.name.endswith(TABLES):
         raise invalid(

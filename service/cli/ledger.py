@@ -121,7 +121,7 @@ def watch(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Watch the ledger: entries as they are recorded, one a line, until Ctrl-C; then says where to go on.
+    """Watch the ledger: entries as recorded, one a line, until Ctrl-C; then show where to go on.
 
     Broken connections are made up for. As JSON, each line is an entry as ledger append and ledger import read it.
     """
@@ -269,7 +269,7 @@ def verify_command(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the whole ledger against its seals and exported checkpoints; names the first entry that does not match.
+    """Verify the ledger against its seals and exported checkpoints; name the first mismatch.
 
     Names also the first entry whose sealed text cannot be read though no erasure says so (its key is gone, as after a
     restore without keys, or was changed), and a source's position beyond the ledger's end.

@@ -34,7 +34,8 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-2]]
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
     """Convert one seller's entries, as listed over gRPC, into the rows that scoring reads.
 
-    In the order of their sequence, with the statuses that follow from decisions. InvalidInput if one cannot be read.
+    In the order of their sequence, with the statuses that follow from decisions. Raises InvalidInput if one cannot be
+    read.
     """
     statuses: dict[str, int] = {}
     reports: dict[str, ViolationReported] = {}

@@ -25,7 +25,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="End with 4 if anything odd is found.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Check a policy as a server would, over every situation that it distinguishes, and show what is probably not meant.
+    """Check a policy over every situation it distinguishes; show what is probably not meant.
 
     A policy that is laxer for who is worse, or for UNRATED, is refused with an example, as is whatever else contradicts
     itself (exit code 6). Rules that never matter, that state the same as others, and tiers without a rule are shown.
@@ -52,7 +52,7 @@ def diff(
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The policy file after.")],
     output: Output = Format.TABLE,
 ) -> None:
-    """Show every situation in which two policies answer differently in tier, badge or terms, with an example seller each.
+    """Show the situations in which two policies differ in tier, badge or terms, with examples.
 
     Exact, since policies are piecewise constant. Situations in which a search finds no seller are only counted.
     """
@@ -85,7 +85,10 @@ def answer_cases(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Answer the cases beside a policy: sellers with what must follow for them, on a fixed day. Ends with 4 if one fails."""
+    """Test a policy by its cases: sellers, a day, what must follow. Ends with 4 if one fails.
+
+    Lists the cases that fail and counts those that hold, or lists all as JSON.
+    """
     from scoring.policy.cases import parse_cases, run_cases
     from service.policy.policy_file import read_policy, read_toml
 

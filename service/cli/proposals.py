@@ -53,7 +53,7 @@ _SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires
 
 @app.command("show")
 def show(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Show one proposal: the request, who stands behind it, and the digest by which it is approved."""
+    """Show a proposal: the request, who stands behind it, and the digest to approve it by."""
     with client() as (connection, settings):
         found = ProposalClient(connection).get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
     emit_one(proposal_row(found, output), output)
@@ -94,7 +94,7 @@ def withdraw(
 
 @app.command("carry-out")
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Make the call that a proposal holds, once it is approved: all of it, and once however often this is called."""
+    """Make the call that an approved proposal holds: all of it, and once however often called."""
     with client() as (connection, settings):
         asking = ProposalClient(connection)
         found = asking.get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))

@@ -37,7 +37,7 @@ def score(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the trust scores of sellers."""
+    """Show the trust scores of sellers. Ends with 3 if one has none."""
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)

@@ -32,9 +32,11 @@ _NUMBERS = ("sequence", "count", "decided", "remaining")
 
 
 def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
-    """Return what a request acts on, by name, for the audit file: ids, action, sellers.
+    """Return what a request acts on, by field name, for the audit file.
 
-    And its entries. At most MAX_LISTED sellers and privileged entries, beside their `count`; never texts.
+    Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
+    right. `count` is the number of all sellers, or of all entries, privileged or not. The request within a proposal is
+    under its own name. Never texts.
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {

@@ -40,7 +40,7 @@ _SOURCES = {int(source): source.name.lower() for source in Source}
 def asked_of(row: MethodRow, request: Any) -> Iterator[Asked]:
     """Yield each thing that a request asks for, a right at a place, by the scope of its method.
 
-    InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
+    Raises InvalidInput if a name in it that states the place is malformed, as the method itself refuses it.
     """
     match row.scope:
         case Scope.SELLER:

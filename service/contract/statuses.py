@@ -105,9 +105,9 @@ def status_of(error: SellertrustError) -> Status:
 
 
 def item_error(error: SellertrustError) -> errors_pb2.ItemError:
-    """Return a domain error as a message for one item of a batch, or of a stream that goes on.
+    """Convert a domain error to the message for one item of a batch or of a stream.
 
-    Wrong fields take the place of the reason.
+    `reason` is a code such as "INTERNAL", and "" if the error names wrong fields, which are in `fields` then.
     """
     fields = error.first_violations if isinstance(error, InvalidInput) else ()
     reason = "" if fields else error.reason or "INTERNAL"

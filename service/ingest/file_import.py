@@ -72,7 +72,7 @@ def import_files(
 ) -> ImportReport:
     """Import every file of a mapping found below `data`; return what became of all rows.
 
-    InvalidInput if a file is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is
+    Raises InvalidInput if a file is missing, ConfigurationWrong if one lacks a column that the mapping names: nothing is
     imported then. Rows that cannot be appended are rejected in the report, and hold nothing up.
 
     `journal`: folder of what an interrupted import must remember; None: it would begin anew. `dry_now`: append nothing,
@@ -109,8 +109,9 @@ def import_entries(
 ) -> ImportReport:
     """Import a file of the contract's entries, one JSON object a line, plain or in gzip.
 
-    Returns what became of it. InvalidInput if there is no such file. `journal`: folder of what an interrupted import must
-    remember; None: it would begin anew. `dry_now`: append nothing, and check each entry by itself as of this time.
+    Returns what became of it. Raises InvalidInput if there is no such file. `journal`: folder of what an interrupted
+    import must remember; None: it would begin anew. `dry_now`: append nothing, and check each entry by itself as of this
+    time.
     """
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")

@@ -43,10 +43,10 @@ class AppendResult:
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
-    """Format, for a file of rejects, what is wrong with a field of an entry.
+    """Format what is wrong with a field of an entry, for a file of rejects.
 
-    `path` leads from the entry to the field. For the entry's id, the kind of the entry is named too, since a row may give
-    several, and the characters that no id has.
+    `path` leads from the entry to the field. Of a wrong id, also the kind of the entry is named, since one row may give
+    entries of several kinds, and which of its characters are not allowed, or that it is empty or too long.
     """
     field = field_name(path)
     if field != "entry_id":

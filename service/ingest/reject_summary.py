@@ -66,8 +66,8 @@ class Group:
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
     """Group rejects, (file, line, reason), by file and like reason, the largest group first.
 
-    Each group has an example and a remedy. Reasons are alike if they differ in what they quote or number: 'x' is no date,
-    'y' is no date.
+    Reasons are alike if they are equal but for quoted text and numbers: 'x' is no date, 'y' is no date. Each group has an
+    example, its first line's reject, and a remedy. Its size is its number of lines.
     """
     found: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for file, line, reason in rejects:

@@ -49,8 +49,8 @@ def import_and_queue(
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
     """Import the queue's rows in which a person filled in a seller; leave the others there.
 
-    Imported rows are recorded beside the queue. InvalidInput if there is no such file, ConfigurationWrong if it is no
-    queue.
+    Imported rows are recorded beside the queue. Raises InvalidInput if there is no such file, ConfigurationWrong if it is
+    no queue.
     """
     if not queue.is_file():
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")

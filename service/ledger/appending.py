@@ -193,7 +193,7 @@ def append_batch(
 def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
     """Return the ids of a bulk decision's entries whose violations got another decision.
 
-    They are to be left out. EntryContentDiffers if the decision's id stands for another bulk decision by now.
+    They are to be left out. Raises EntryContentDiffers if the decision's id stands for another bulk decision by now.
     """
     for name in find_first_and_last_id(
         connection, marketplace, seen.prefix, seen.prefix + "g"

@@ -34,7 +34,7 @@ CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 class Present(NamedTuple):
-    """What time it is for an append, by a clock that nothing contradicts. Times in microseconds."""
+    """The time of an append, and which times it may not have. Times in microseconds."""
 
     clock: int
     """The clock."""
@@ -46,9 +46,10 @@ class Present(NamedTuple):
     """`mending.Mending`: what is known of record times that were put right, for what the append reads."""
 
     def record_time(self, last_record_time: int) -> int:
-        """Return the record time for an append: later than all before, and none given before.
+        """Return the record time of the next append: the clock's, or the first one free after it.
 
-        So "known before t" is one set for ever, also of appends in one microsecond.
+        Later than `last_record_time` less `ahead`, by which the last times are put right, and outside the `taken` spans,
+        whose times were given once already. So "known before t" is one set for ever.
         """
         record_time = max(self.clock, last_record_time - self.ahead + 1)
         for first, last in self.taken:
@@ -122,7 +123,7 @@ class LedgerClock:
     def present(self, database: int | None) -> Present:
         """Return the present for an append, by the database's clock, or the server's if it has none.
 
-        `database`: its clock, in microseconds; None if it has none. ClockInDoubt if the two differ by more than
+        `database`: its clock, in microseconds; None if it has none. Raises ClockInDoubt if the two differ by more than
         TOLERANCE, or if the server's own has jumped ahead.
         """
         wall, expected = self._compare_clocks()

@@ -105,8 +105,8 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a transaction that has the ledger's one lock, over all processes, until it ends.
 
-        Commits at the end; an error rolls it back. Makes a SQLite file that is missing. LedgerUnavailable, after which a
-        commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
+        Commits at the end; an error rolls it back. Makes a SQLite file that is missing. Raises LedgerUnavailable, after
+        which a commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
         PostgreSQL might lose what it has committed.
         """
         with self._translate_errors():
@@ -125,7 +125,7 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """Open a connection for reading, all of whose statements see the database at one moment.
 
-        However long they take; writers go on meanwhile. LedgerUnavailable if the database does not answer.
+        However long they take; writers go on meanwhile. Raises LedgerUnavailable if the database does not answer.
         """
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:

@@ -25,9 +25,9 @@ PATIENCE = 5
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
     """Append an erasure and delete the seller's key, in one transaction; return the appended.
 
-    InvalidInput names every wrong field; SellerNotFound if nothing is on record of the seller; LedgerUnavailable, with
-    how to finish, if all of that is done but SQLite's journal still holds the key, since somebody reads it. A retry by
-    the same entry id finishes, and deletes no key made since. TypeError if the entry states another fact.
+    InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller; LedgerUnavailable,
+    with how to finish, if all of that is done but SQLite's journal still holds the key, since somebody reads it. A retry
+    by the same entry id finishes, and deletes no key made since. TypeError if the entry states another fact.
     """
     if not isinstance(entry.fact, SellerErased):
         raise TypeError("an erasure states SellerErased")

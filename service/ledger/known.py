@@ -165,9 +165,9 @@ def _load_reports_of_listed(
 def load_reached_sellers(
     connection: Connection, marketplace: str, met: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    """Add to `met` which of these (report, seller) pairs have their derived violation already.
+    """Add to `met` the violations that these (report, seller) pairs led to already.
 
-    Looked up by the ids that those violations would have.
+    They are looked up by the ids that `derived_id` gives them.
     """
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in _rows(connection, _NAMED, marketplace, ids):

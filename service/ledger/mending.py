@@ -69,7 +69,7 @@ class Mending(NamedTuple):
 
 
 class Mendings(NamedTuple):
-    """All mendings that are on record."""
+    """All corrections of record times that are on record."""
 
     through: int = 0
     """The last entry of the kind `clock`; 0 if there is none."""
@@ -77,7 +77,10 @@ class Mendings(NamedTuple):
     """In the order of their sequences."""
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the mendings that a cut up to `sequence` knows: those whose entries end before it."""
+        """Return the mendings whose last mended entry has a sequence below `sequence`.
+
+        They are what a reader of the ledger up to `sequence` knows.
+        """
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
@@ -133,9 +136,11 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
 
 
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """Return a query changed to read entries' times as the mendings put them right.
+    """Return a query that reads the corrected times of entries instead of the recorded ones.
 
-    Only columns of entries change: `FROM entry` gets a subquery.
+    Each column of `entry` is replaced by that of a subquery; other tables stay. Record times between a mending's `first`
+    and `last` go back by its `ahead`. Occur and report times of those entries become the corrected record time where they
+    equal the recorded one or lie after `stated_time`.
     """
     columns: dict[str, ColumnElement[Any]] = {column.name: column for column in _E}
     for mending in mendings:

@@ -92,7 +92,11 @@ class Connector:
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """A connection that closes itself, with an OperationalError, when a server that fell silent owes it an answer."""
+    """A connection that closes itself when a server that fell silent owes it an answer.
+
+    Silent is a server that sends nothing for QUIET_SECONDS and lets no new connection in either, or sends nothing for
+    `limit_seconds`.
+    """
 
     limit_seconds: float = inf
     """How long an answer may take although the server lets others in: one of its processes may hang alone."""
@@ -103,7 +107,7 @@ class PatientConnection(psycopg.Connection[Any]):
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
         """Run one exchange with the server, as psycopg does, but end it if the server falls silent.
 
-        OperationalError then, and the connection is closed.
+        Raises OperationalError then, and the connection is closed.
         """
         return super().wait(self._watch(gen), *arguments, **named)
 

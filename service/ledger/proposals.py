@@ -133,8 +133,8 @@ class Proposals:
     ) -> Proposal:
         """Record a proposal; return it as it stands. The same one may be proposed again.
 
-        EntryContentDiffers if its id stands for another one. `seller` is the id of the seller whom alone it is about; ""
-        without one; `hours`: after how many it expires.
+        Raises EntryContentDiffers if its id stands for another one. `seller` is the id of the seller whom alone it is
+        about; "" without one; `hours`: after how many it expires.
         """
         with self._database.write() as connection:
             now = self._locked_now(connection)
@@ -175,7 +175,8 @@ class Proposals:
         """Record a step of a proposal, such as an approval; return the proposal as it stands then.
 
         `check` gets the proposal as it stands while the ledger is locked, raises what forbids the step, and returns
-        whether it is to be recorded: what was done already changes nothing. ProposalNotFound if there is none of this id.
+        whether it is to be recorded: what was done already changes nothing. Raises ProposalNotFound if there is none of
+        this id.
         """
         with self._database.write() as connection:
             now = self._locked_now(connection)
@@ -188,7 +189,10 @@ class Proposals:
         return found
 
     def proposal(self, marketplace: str, proposal: str) -> Proposal:
-        """Return one proposal as it stands now; ProposalNotFound if there is none of this id."""
+        """Return one proposal as it stands now.
+
+        Raises ProposalNotFound if there is none of this id.
+        """
         now = self._clock.now(self._end().clock)
         with self._database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)

@@ -55,7 +55,7 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
     """Grant `role` what a server needs, and `eraser` the same and to delete sellers' keys.
 
     Run by the owner of the tables. ConfigurationWrong if the database is SQLite, a role is missing or has every right
-    anyway, or the caller is not the owner; LedgerVersionUnknown if the schema is not the one of this release.
+    anyway, or the caller is not the owner; raises LedgerVersionUnknown if the schema is not the one of this release.
     """
     database = Database(url)
     try:

@@ -58,7 +58,7 @@ class SchemaState(Enum):
 def schema_state(url: str) -> SchemaState:
     """Return the state of the schema in the database at `url`, which is not changed.
 
-    LedgerUnavailable if it does not answer; ConfigurationWrong if the URL cannot be used.
+    Raises LedgerUnavailable if it does not answer; ConfigurationWrong if the URL cannot be used.
     """
     database = Database(url)
     try:
@@ -71,7 +71,7 @@ def upgrade(url: str) -> None:
     """Bring the database at `url` to the present schema; make a SQLite file that is not there.
 
     All of it happens in one transaction under the ledger's lock: of processes that start together one upgrades, the
-    others find it done, and a failure changes nothing. LedgerVersionUnknown if the database is of a newer release.
+    others find it done, and a failure changes nothing. Raises LedgerVersionUnknown if the database is of a newer release.
     """
     database = Database(url)
     try:
@@ -94,7 +94,7 @@ def state_of(database: Database) -> SchemaState:
 def upgrade_open(database: Database) -> None:
     """Bring an open database to the present schema, in one transaction under the ledger's lock.
 
-    Makes a SQLite file that is not there. LedgerVersionUnknown if the database is of a newer release.
+    Makes a SQLite file that is not there. Raises LedgerVersionUnknown if the database is of a newer release.
     """
     with database.write() as connection:
         upgrade_to(connection, "head")
@@ -103,8 +103,8 @@ def upgrade_open(database: Database) -> None:
 def upgrade_to(connection: Connection, version: str) -> None:
     """Upgrade the schema to a version that this release knows, in the caller's transaction.
 
-    Installs the guards against changes, too, and records which releases may write. LedgerVersionUnknown if the database
-    is of a newer release that this one may not write; one it may is left as it is.
+    Also records which releases may write, and installs the triggers that forbid changes of those records. A database of a
+    newer release is left as it is if this release may write it; else LedgerVersionUnknown is raised.
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()

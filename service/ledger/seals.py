@@ -53,10 +53,11 @@ def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterat
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Insert the seals over entries just appended, from sequence `first` on, by their leaves.
+    """Insert the seals of entries just appended, by the hashes of the entries.
 
-    One seal for each RUN entries, and a shorter last one; each is chained to the one before it. Runs begin anew with each
-    call; nothing is left unsealed. The caller holds the lock.
+    `leaves`: one hash for each entry, from sequence `first` on. One seal for each RUN entries, and a shorter last one;
+    each is chained to the one before it. Runs begin anew with each call; nothing is left unsealed. The caller holds the
+    append lock.
     """
     found = connection.execute(LAST_SEAL).first()
     chain = bytes(found.chain) if found else GENESIS

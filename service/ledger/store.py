@@ -102,7 +102,10 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
         return [*self._database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def ping(self) -> None:
-        """Ask the database for an answer, and discard it; LedgerUnavailable if there is none."""
+        """Ask the database for an answer, and discard it.
+
+        Raises LedgerUnavailable if there is none.
+        """
         with self._database.read() as connection:
             connection.execute(text("SELECT 1"))
 
@@ -131,7 +134,7 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
 
         InvalidInput names every wrong field of the batch, `report_time` among them unless the batch is `imported`,
         EntryContentDiffers all whose ids are on record; ExposureRevisionTaken, ViolationNotFound, EntryNotFound and
-        LifecycleForbids name the first such entry; PermissionDenied for decisions about the caller's own reports;
+        LifecycleForbids name the first such entry; raises PermissionDenied for decisions about the caller's own reports;
         ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
@@ -196,8 +199,8 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
         Nothing that counts changes; returns what was appended. Needs a role that may delete from `seller_key`.
-        InvalidInput names every wrong field; SellerNotFound if nothing is on record of the seller; LedgerUnavailable if
-        SQLite's journal still holds the key, after which a retry finishes.
+        InvalidInput names every wrong field; raises SellerNotFound if nothing is on record of the seller;
+        LedgerUnavailable if SQLite's journal still holds the key, after which a retry finishes.
         """
         appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
@@ -206,10 +209,11 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
     ) -> Appended:
-        """Append an entry that puts right record times that ran ahead, from `first_sequence` on.
+        """Append an entry that corrects record times, from `first_sequence` on, by `ahead`.
 
-        In every marketplace, by `ahead` microseconds. With 0 and 0 it only vouches for the clock after a rest. An earlier
-        cut answers as before. InvalidInput if the entries did not run ahead so far, were mended before or would lose
+        In microseconds, for the entries of all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it
+        corrects nothing, and vouches for the clock after a long time without appends. Reads up to an earlier sequence
+        answer as before. Raises InvalidInput if the entries did not run ahead so far, were mended before or would lose
         their order; ClockInDoubt if the clock itself is in doubt.
         """
         appending.check_marketplace(marketplace)
@@ -235,7 +239,7 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
         the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock: a clock that
         lags a little hides nothing, and a record time that ran ahead moves no answer. The cut's `known_time` is just
         after the last `record_time` in it: whatever is appended later is recorded later, so the same two times give the
-        same cut for ever. InvalidInput if one lies in the future.
+        same cut for ever. Raises InvalidInput if one lies in the future.
         """
         end = self._end()
         sequence, record_time = end.sequence, end.record_time
@@ -274,7 +278,7 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
     def violation(self, marketplace: str, violation_id: str, cut: Cut) -> ViolationView:
         """Return one violation as of the cut, by its id.
 
-        ViolationNotFound if it was not reported, or had not happened, by then.
+        Raises ViolationNotFound if it was not reported, or had not happened, by then.
         """
         with self._reading(cut.sequence) as connection:
             view = reading.violation(connection, marketplace, violation_id, cut)

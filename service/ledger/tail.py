@@ -49,8 +49,8 @@ class Tail:
     def wait(self, sequence: int, seconds: float) -> int:
         """Wait until the ledger has come to `sequence`, at most `seconds`; return its last sequence.
 
-        Ends, too, when the caller is gone. ServerStopping once the server is about to stop; LedgerUnavailable if the
-        database stops answering meanwhile.
+        Ends, too, when the caller is gone. Raises ServerStopping once the server is about to stop; LedgerUnavailable if
+        the database stops answering meanwhile.
         """
         call = current_call()
         call.on_end(self._wake)
@@ -79,8 +79,8 @@ class Tail:
     def reach(self, sequence: int) -> None:
         """Wait, within the call's time, until the ledger holds `sequence`.
 
-        SequenceNotReached if it does not by then; TooManyCalls if `readers` reads wait already; ServerStopping once the
-        server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
+        Raises SequenceNotReached if it does not by then; TooManyCalls if `readers` reads wait already; ServerStopping
+        once the server is about to stop; LedgerUnavailable if the database stops answering meanwhile.
         """
         if sequence <= self._last:
             return

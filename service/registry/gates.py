@@ -74,9 +74,9 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     """Return what the log records of a promotion past these gates, or refuse the promotion.
 
     `override`, `sign_off`: names of persons who answer for failed hard and failed advisory gates. No gates (None) are a
-    failed hard gate unless `served`: the model was champion before. GatesFailed if a name is missing, or if a failed gate
-    cannot be overridden. InvalidInput if a name is given that no failed gate asks for. Returned keys: `gates`; with an
-    override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
+    failed hard gate unless `served`: the model was champion before. Raises GatesFailed if a name is missing, or if a
+    failed gate cannot be overridden. Raises InvalidInput if a name is given that no failed gate asks for. Returned keys:
+    `gates`; with an override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]

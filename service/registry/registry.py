@@ -96,8 +96,8 @@ class Registry:
         `attachments`: `gates.json` and `report.html`, at most. What can be read without LightGBM is verified first, then
         a throwaway process loads it, and only then this one. If there is no champion, the model becomes champion if its
         gates allow it; else, and without gates, challenger. Publishing the same content again changes only the log and
-        the attachments, and mends what was damaged. ArtifactRefused if the model or its gates are not sound; InvalidInput
-        for actor, reason or attachments.
+        the attachments, and mends what was damaged. ArtifactRefused if the model or its gates are not sound; raises
+        InvalidInput for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -142,7 +142,7 @@ class Registry:
 
         A throwaway process loads it first. Past failed hard gates it takes `override`, past failed advisory ones
         `sign_off`: names of persons, who are logged. A model without gates that never was champion takes `override`, too.
-        By an `approval` it is promoted once: a call again changes nothing and returns the present champion;
+        By an `approval` it is promoted once: a call again changes nothing and returns the present champion; raises
         ProposalClosed if its basis has changed. GatesFailed states what it takes; PromiseGivenUp which promise no
         champion gives up; else ModelNotFound, ArtifactRefused or InvalidInput.
         """
@@ -174,9 +174,9 @@ class Registry:
         """Make the `previous` champion champion again; return its digest.
 
         At once: it served before, so its bytes are compared by SHA-256 and not tried anew, and no gate is asked. With
-        `champion`, the digest that is to be taken back, a second call changes nothing. ModelNotFound if no other model
-        was champion before; ArtifactRefused if it is damaged, or `champion` is not the present one. ApprovalRequired in
-        an `is_emergency`, which needs no approval, if it would take back a rollback.
+        `champion`, the digest that is to be taken back, a second call changes nothing. Raises ModelNotFound if no other
+        model was champion before; ArtifactRefused if it is damaged, or `champion` is not the present one.
+        ApprovalRequired in an `is_emergency`, which needs no approval, if it would take back a rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -203,7 +203,7 @@ class Registry:
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Move the alias `challenger` or `shadow` to a published model; return its whole digest.
 
-        InvalidInput for other aliases, actor or reason; ModelNotFound; ArtifactRefused if damaged.
+        Raises InvalidInput for other aliases, actor or reason; ModelNotFound; ArtifactRefused if damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -252,7 +252,7 @@ class Registry:
     def attachment(self, digest: str, name: str) -> bytes:
         """Return an attachment, such as `report.html`, as last published with a model.
 
-        ModelNotFound if there is none, ArtifactRefused if its SHA-256 is not that of the log.
+        Raises ModelNotFound if there is none, ArtifactRefused if its SHA-256 is not that of the log.
         """
         return self._attachment(digest, name, self.history())
 
@@ -291,7 +291,7 @@ class Registry:
         return self._ready(digest, self._verified(digest))
 
     def admit(self, digest: str) -> Artifact:
-        """Return a published model as `load` does, after a throwaway process has loaded it."""
+        """Return a published model as `load` does, after a throwaway process has loaded it unharmed."""
         parts = self._verified(digest)
         self._try(digest, parts)
         return self._ready(digest, parts)

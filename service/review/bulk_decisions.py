@@ -203,7 +203,7 @@ def check(decision: BulkDecision) -> None:
 def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
     """Return what a bulk decision would select and hold back; nothing is appended.
 
-    InvalidInput for wrong parameters; EntryContentDiffers if the id stands for another decision.
+    Raises InvalidInput for wrong parameters; EntryContentDiffers if the id stands for another decision.
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
@@ -229,9 +229,9 @@ def execute(
 ) -> BulkOutcome:
     """Append the entries of a bulk decision, at most `limit`; return how far it has come.
 
-    In batches that are each appended whole or not at all; call it again while entries remain. SelectionChanged if the
-    set, or with an `etag` the decision, is not what the dry run showed; InvalidInput and EntryContentDiffers as in the
-    dry run.
+    In batches that are each appended whole or not at all; call it again while entries remain. Raises SelectionChanged if
+    the set, or with an `etag` the decision, is not what the dry run showed; InvalidInput and EntryContentDiffers as in
+    the dry run.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)

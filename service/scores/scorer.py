@@ -95,7 +95,8 @@ class Scorer:
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
-        SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any more.
+        Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
+        more.
         """
         artifact = self.champion.artifact
         check = current_call().require_caller
@@ -109,7 +110,8 @@ class Scorer:
     def measures(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, str, Stamp]:
         """Return (what is in force for one seller, the currency of its amounts, the stamp).
 
-        SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any more.
+        Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
+        more.
         """
         artifact, policy = self.champion.artifact, self._policy
         check = current_call().require_caller

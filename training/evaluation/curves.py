@@ -18,7 +18,7 @@ GRID = np.linspace(0.0, 1.0, 101)
 def roc(shares: Shares) -> dict[str, Floats]:
     """Return the ROC curve: `y`, the share of bad rows rejected, at `x`, that of good rows.
 
-    `x` is each hundredth from 0 to 1.
+    Shares are of the rows' weight. `x` is each hundredth from 0 to 1.
     """
     return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
 
@@ -26,7 +26,7 @@ def roc(shares: Shares) -> dict[str, Floats]:
 def lift(shares: Shares) -> dict[str, Floats]:
     """Return the lift curve: `y`, the bad rate among the worst share `x` over that of all rows.
 
-    1 is no better than chance, and where every line ends.
+    Shares and rates are of the rows' weight. 1 is no better than chance, and where every line ends.
     """
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
@@ -49,9 +49,10 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
 
 
 def ks(case: Case) -> dict[str, Any]:
-    """Return the shares of `good` and of `bad` rows with at most `x` points, every ten points.
+    """Return the weighted shares of `good` and of `bad` rows with at most `x` points.
 
-    A line without rows is NaN throughout.
+    Arrays: `x` from 0 to MAX_POINTS by a hundredth of it, `good` and `bad`, each row counted by `case.weight`. A line
+    without weight is NaN throughout. The statistic itself is not included.
     """
     x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
     lines: dict[str, Any] = {"x": x}
@@ -64,7 +65,7 @@ def ks(case: Case) -> dict[str, Any]:
 def reliability(case: Case) -> list[dict[str, Any]]:
     """Return a table row for each tenth of the rows by prediction, lowest first.
 
-    With the predicted and the observed rate, and Jeffreys' interval of the latter.
+    With the predicted and the observed rate, weighted by `case.weight`, and Jeffreys' interval of the latter.
     """
     p_bad = case.probabilities()[CANDIDATE]
     parts = equal_bins(p_bad)

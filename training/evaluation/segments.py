@@ -63,7 +63,7 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
 def split_by_volume(orders: Floats) -> Parts:
     """Split rows into tenths by orders; return a list of (name, row indices), smallest first.
 
-    Named like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer than ten.
+    Named by the number of parts, like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer.
     """
     parts = tied_bins(orders)
     return [
@@ -90,9 +90,10 @@ def by_label(labels: Labels) -> Parts:
 def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
     """Return the figures of one segment by name: AUC, predicted and observed rate, and more.
 
-    AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` holds over each row's
-    own exposure; `observed` has Jeffreys' interval and test. Beside them stand the figures of the unconstrained twin and
-    of the champion. `auc_difference` is the candidate's less the champion's, from the same draws.
+    AUC and rates are weighted by `case.weight`. AUC is as served, with an interval of 200 draws; None below 10 bad or 10
+    good rows. `predicted` holds over each row's own exposure; `observed` has Jeffreys' interval and test. Beside them
+    stand the figures of the unconstrained twin and of the champion. `auc_difference` is the candidate's less the
+    champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -126,7 +127,8 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
 def by_month(case: Case) -> list[dict[str, Any]]:
     """Return a table of figures for each month of the observation day, in order.
 
-    Its AUC has a value and an interval from 10 bad and 10 good rows on, else NaN.
+    AUC and rates are weighted by `case.weight`. The AUC has a value and an interval from 10 bad and 10 good rows on, else
+    NaN.
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
@@ -141,8 +143,8 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
     """Return a table of calibration and log-loss for each tenth of volume, smallest first.
 
-    Equal volumes are together. Beside them stand those of the unconstrained twin: what the constraints cost, and for
-    which sellers (None without a twin).
+    Means are weighted by `case.weight`. Equal volumes are together. Beside them stand those of the unconstrained twin:
+    what the constraints cost, and for which sellers (None without a twin).
     """
     predicted = case.probabilities()
     table = []

@@ -32,8 +32,8 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 def grades(case: Case) -> list[dict[str, Any]]:
     """Return a table for each tier that has rows: points, predicted and observed rate, tests.
 
-    Jeffreys' test is on both sides, with Holm's correction over all tiers and sides. Rows that the policy leaves unrated
-    are a tier of their own, without a range of points.
+    Rates are weighted by `case.weight`. Jeffreys' test is on both sides, with Holm's correction over all tiers and sides.
+    Rows that the policy leaves unrated are a tier of their own, without a range of points.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad = case.probabilities()[CANDIDATE]
@@ -56,10 +56,10 @@ def grades(case: Case) -> list[dict[str, Any]]:
 
 
 def migration(case: Case) -> dict[str, Any] | None:
-    """Count rows by tier of the champion (down) and of the candidate (across); return a table.
+    """Count rated rows by the champion's tier (down) and the candidate's (across).
 
-    Keys: `tiers`, `matrix`, `same`, `within_one`: shares of rows that keep their tier, or move by one at most; None
-    without a rated row. Only rated rows count. The result is None without a champion.
+    Keys: `tiers`, their names; `matrix`, the counts, unweighted; `same` and `within_one`, the shares of rows that keep
+    their tier, or move by at most one (both None if no row is rated). Returns None if there is no champion.
     """
     if case.champion_points is None:
         return None
@@ -80,10 +80,11 @@ def migration(case: Case) -> dict[str, Any] | None:
 def swap(case: Case) -> dict[str, Any] | None:
     """Compare the rows that candidate and champion reject at an equal share, in three groups.
 
-    `in`: rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. Only
-    rated rows count; None without a champion. Each model rejects as many of its worst rows as the champion has in the
-    lowest tier (5 % if it has none): lowest points first, of equal points the higher log-odds as served. A better
-    candidate has a higher bad rate in `out` than in `in`.
+    `in`: rejected by the champion, accepted by the candidate; `out`: the other way round; `kept`: accepted by both. Rows
+    are counted without weights, bad rates are weighted by `case.weight`. Only rated rows count; None without a champion.
+    Each model rejects as many of its worst rows as the champion has in the lowest tier (5 % if it has none): lowest
+    points first, of equal points the higher log-odds as served. A better candidate has a higher bad rate in `out` than in
+    `in`.
     """
     if case.champion_points is None:
         return None
@@ -110,7 +111,8 @@ def swap(case: Case) -> dict[str, Any] | None:
 def impact(case: Case) -> list[dict[str, Any]]:
     """Return a table for each tier: its rows under candidate and champion, and its bad rate.
 
-    The bad rate is of the candidate's rows, None without rows; the champion's numbers are None without a champion.
+    Rows are counted without weights. The bad rate is of the candidate's rows, weighted by `case.weight`, None without
+    rows; the champion's numbers are None without a champion.
     """
     codes = {CANDIDATE: tier_codes(case.points, case.unrated, case.policy)}
     if case.champion_points is not None:

@@ -71,7 +71,7 @@ def drift(evidence: GateEvidence) -> GateFinding:
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    """Count the recorded data checks that fail; no number if none was made."""
+    """Count the recorded data checks that fail; the number is None if none was made."""
     return _checks(evidence, "data", bool)
 
 

@@ -123,10 +123,10 @@ def pose(
 
 
 def status_at(market: Market, day: int) -> Ints:
-    """Return the last action known before `day` of every violation: index into ACTIONS, or OPEN.
+    """Return the last action on each violation decided before `day`, or OPEN.
 
-    Shape [k]. A final act with a verified identifier is confirmed on arrival. The report itself may come later than
-    `day`.
+    Shape [k], indices into ACTIONS. A final violation with a verified identifier is CONFIRM without a decision. Reports
+    are not looked at: a violation that is reported only after `day` has a status, too, and may be CONFIRM.
     """
     violations = market.violations
     arrived = violations["final"].to_numpy() & violations["identifier_verified"].to_numpy()
@@ -178,9 +178,11 @@ def window_orders(market: Market, observe_day: int, window_days: int) -> Ints:
 
 
 def gather(market: Market, question: Question, notifier_known: bool) -> MarketEvidence:
-    """Collect what the record shows of each seller before the observation day, for a question.
+    """Collect for each seller what the exact posterior needs to answer a question.
 
-    With `notifier_known` the scorer also knows which notifiers act in bad faith.
+    The log prior and the allegations are of the record before the observation day. The rest is expected from orders: of
+    the days before it the reports (`reported_mass`), of the window from it on the bad events (`window_mass`) and the
+    false ones (`false_mass`). `notifier_known`: whether it is known which notifiers act in bad faith.
     """
     tables = build_tables(market.parameters)
     calendar = build_calendar(market.start, market.days, market.parameters)

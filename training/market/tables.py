@@ -156,7 +156,8 @@ def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
 def convolve(first: Floats, second: Floats) -> Floats:
     """Return the probabilities P(X + Y = k) of the sum of two independent delays: float64 [n].
 
-    `first`, `second`: P(X = k) and P(Y = k), both of length n; longer sums are cut off.
+    `first`, `second`: P(X = k) and P(Y = k), both of length n. Sums of n and more are dropped, so the result may come to
+    less than 1.
     """
     return np.convolve(first, second)[: len(first)]
 
@@ -164,8 +165,8 @@ def convolve(first: Floats, second: Floats) -> Floats:
 def bad_table(tables: Tables, bad: Iterable[tuple[str, str]], parameters: MarketParameters) -> Flags:
     """Return which pairs of violation type and harm are bad: bool [V, H].
 
-    ValueError for an unknown name, and when an echo would be bad where its primary is not or the other way round: an echo
-    repeats its primary's fate, and only then may the exact posterior leave it out.
+    Raises ValueError for an unknown name, and if an echo (a type that repeats another, its primary, by
+    `parameters.echoes`) is bad at other harms than its primary: the exact posterior leaves echoes out.
     """
     flags = np.zeros((len(tables.type_names), len(HARMS)), dtype=np.bool_)
     for name, harm in bad:

@@ -125,7 +125,10 @@ class Backtest:
 
     @property
     def demotions(self) -> int:
-        """Return the number of changes to a worse rated tier from day to day, over all days."""
+        """Count moves from one rated tier to a worse one between days, over all days.
+
+        Moves to or from the unrated tier do not count.
+        """
         return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
 
     @property

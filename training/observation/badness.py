@@ -141,10 +141,11 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
 def market_cut(study: Study, count: Ints, orders: Ints) -> float:
     """Return the lowest rate, count over orders, among the worst `study.bad.worst` of a market.
 
-    Infinity if the study states no such share, or if no seller is among the worst. The market is the sellers that settled
-    enough orders in the window (`study.orders_needed`). A seller with nothing that counts is not among the worst, and of
-    sellers with the same rate all are or none, so that the worst are never more than the share. Worked: rates 0, 0, 0.1,
-    0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst 0.6 they give 0.1.
+    Infinity if the study states no such share, or if no seller is among the worst. `count`, `orders`: of all sellers;
+    only those that settled enough orders in the window (`study.orders_needed`) count as the market here. A seller with
+    nothing that counts is not among the worst, and of sellers with the same rate all are or none, so that the worst are
+    never more than the share. Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4 of them give 0.5; with the worst
+    0.6 they give 0.1.
     """
     if study.bad.worst is None:
         return math.inf

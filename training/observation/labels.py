@@ -161,9 +161,9 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
     """Return weights that make up for sellers that left: inverse chances of staying, shape (n,).
 
-    At most MAX_WEIGHT, 0 for those that left. `time`: the share of the window after which each left or became bad, else
-    1. The chance of staying is Kaplan and Meier's, in each of STRATA groups of like `volume`: a seller that became bad
-    need not have stayed any longer.
+    At most MAX_WEIGHT, 0 for those that left. `outcome`: values of Outcome. `time`: the share of the window after which
+    each left or became bad, else 1. The chance of staying is Kaplan and Meier's, in each of STRATA groups of equal size
+    by `volume`: a seller that became bad need not have stayed any longer.
     """
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):

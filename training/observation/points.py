@@ -35,15 +35,14 @@ class Points:
 
 
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
-    """Return the study's training and test points, or choose the latest with enough bad rows.
+    """Return the study's points, or choose the latest test point with enough bad rows.
 
-    As stated are those of a study that states its test points, or observes at events. Otherwise the latest test point
-    with ENOUGH_BAD bad rows is chosen, and the training points before it; a later one stays where that one has less than
-    WORTH_GOING_BACK times its bad rows. Tried are the latest whose window and maturity are over, and earlier ones by
-    `step_days`, MAX_TRIED at most and as long as the first training point lies within the ledger
-    (`LedgerTable.first_day`). If none has enough, it is the latest. `final`: from `final_facts`, computed from the table
-    if it is not given. ConfigurationWrong if the ledger does not reach far enough for a point whose window and maturity
-    are over.
+    A study that states its test points, or observes at events, gets what it states. Otherwise candidates are counted: the
+    latest whose window and maturity are over, then earlier ones by `step_days`, MAX_TRIED at most, and as long as the
+    first training point lies after `LedgerTable.first_day`. The first with ENOUGH_BAD bad rows ends the search, and the
+    latest candidate is chosen that has at least 1/WORTH_GOING_BACK of its bad rows. If none has enough, the latest of all
+    is chosen. `final`: from `final_facts`, computed from the table if it is not given. ConfigurationWrong if the ledger
+    does not reach far enough for a point whose window and maturity are over.
     """
     train, test = study.find_points(table.as_of)
     if study.observation.test or study.observation.events is not None:

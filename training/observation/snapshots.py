@@ -79,7 +79,7 @@ class Snapshot:
     """Whether an inspection drew the seller at random in the window."""
 
     def take(self, index: Bools | Ints) -> "Snapshot":
-        """Return the rows at `index`."""
+        """Return a snapshot of the rows at `index`, in its order."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def settled(self) -> "Snapshot":

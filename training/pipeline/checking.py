@@ -155,7 +155,11 @@ def _spell_leakage(checks: Sequence[Check]) -> str:
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    """Return the results of both kinds of checks under the names they have in the evaluation."""
+    """Return the results of data and leakage checks as the evaluation holds them.
+
+    Keys: `checks`, with a list each under `data` and `leakage`; `labels` of the data checks; `looks` of the leakage
+    checks.
+    """
     return Checked(
         {
             "checks": {

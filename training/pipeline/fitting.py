@@ -95,11 +95,11 @@ def certify_fit(step: Step, job: Job, fitted: Fitted) -> Certified:
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
-    """Fit the scale of points on the latest training point, by models that never saw the seller.
+    """Fit the scale from log-odds to points on the latest training point.
 
-    The test point is unseen, and context is at its reference, as in serving. `lift`: what is added to the log-odds, since
-    not all that made a seller bad is known at the maturity. ConfigurationWrong if by the scale all sellers have the same
-    points.
+    Each seller is scored by a model that never saw it, and no row of the test point is used; features of context are at
+    their reference, as in serving. `lift`: what is added to the log-odds, since not all that made a seller bad is known
+    at the maturity. ConfigurationWrong if by the scale `fitted` gives all golden rows the same points.
     """
     found = _calibrated(step, job, observed, lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)

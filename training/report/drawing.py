@@ -19,7 +19,7 @@ def short_percent(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Format a quantity as a tick of an axis, with a true minus: "1,200", "0.25"."""
+    """Format a number for an axis, at most six digits, with a true minus: "1,200", "0.25"."""
     return f"{round(value, 6):,g}".replace("-", "−")
 
 

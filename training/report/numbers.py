@@ -46,7 +46,7 @@ def percent(value: float | None) -> Num:
 
 
 def general(value: float | None) -> Num:
-    """Format any quantity in up to four figures: counts, shares, days; None is the unknown sign."""
+    """Format a number: four figures below 10,000, else in full; None as the unknown sign."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 

@@ -46,12 +46,15 @@ class Reading:
     def found(self, path: str) -> Json:
         """Return a value of the evaluation by its path, such as "curves.roc".
 
-        Absent if it is missing, null or empty.
+        Raises Absent if it is missing, null or empty.
         """
         return _walk(self.evaluation, path, "evaluation.json")
 
     def traced(self, path: str) -> Json:
-        """Return a value of the lineage by its path; Absent if it is missing, null or empty."""
+        """Return a value of the lineage by its path.
+
+        Raises Absent if it is missing, null or empty.
+        """
         return _walk(self.lineage, path, "lineage.json")
 
     @property

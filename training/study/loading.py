@@ -34,7 +34,7 @@ from training.study.reader import Reader, word
 def load_study(path: Path) -> Study:
     """Read and check a study's TOML file.
 
-    ConfigurationWrong names the file and every wrong part of it, or why it cannot be read.
+    Raises ConfigurationWrong, which names the file and every wrong part, or why it is missing, unreadable or not TOML.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

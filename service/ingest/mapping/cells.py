@@ -26,7 +26,7 @@ class RowRejected(ValueError):
 def cell(row: Row, column: str) -> str:
     """Return the row's text in a column, "" for an empty cell.
 
-    RowRejected if there is no such column.
+    Raises RowRejected if there is no such column.
     """
     try:
         return row[column] or ""

@@ -30,7 +30,7 @@ class Count:
     def read(self, row: Row) -> str | Decimal:
         """Return what one row adds to the count: a value, of which distinct ones count, or a number.
 
-        RowRejected if there is no such column, or a number is expected and none is there.
+        Raises RowRejected if there is no such column, or a number is expected and none is there.
         """
         text = cell(row, self._column).strip()
         if not self._is_sum:

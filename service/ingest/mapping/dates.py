@@ -27,7 +27,10 @@ _HOURS = re.compile(r"%[HIcX]")
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """The forms of a file's dates and times, tried in their order, and the offset of times that state none."""
+    """The forms of a file's dates and times, and the offset of times that state none.
+
+    Forms are tried in their order.
+    """
 
     formats: tuple[str, ...] = ()
     """Tried in their order; empty: RFC 3339."""
@@ -40,9 +43,10 @@ class Dates:
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:
-        """Return a date or time of a stated format in RFC 3339.
+        """Return a date or time of one of the file's forms in RFC 3339.
 
-        ValueError if it has none of the forms. `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
+        ValueError if it has none of them. If no form and no offset is stated (`are_plain`), any text is returned
+        unchecked. `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
         """
         return text if self.are_plain else _canonical(self, text)
 

@@ -23,10 +23,11 @@ Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
 def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """Return (field name, how its text is parsed, what makes its default) for a mapped field.
+    """Return (field name, parser of its text, maker of its value without a text) of a field.
 
-    The parser is None where the text is taken as it is; the third makes the value without a text, or is None. RowRejected
-    where the words of a required field are empty.
+    The parser is None where the text is taken as it is, the maker where no value is made. The maker of a required word or
+    day raises RowRejected when it is called, unless empty text is allowed. `is_mapped`: whether the file gives the field;
+    an identity's level that is not mapped is NONE.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":

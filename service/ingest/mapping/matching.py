@@ -95,7 +95,7 @@ class IdentityIndex:
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
     """Find the seller of a row by the first identifier that somebody has.
 
-    Unmatched, with the reason, if nobody or several sellers have it. RowRejected if the row lacks a column.
+    Unmatched, with the reason, if nobody or several sellers have it. Raises RowRejected if the row lacks a column.
     """
     tried = []
     for identifier in identifiers:

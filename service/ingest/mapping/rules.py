@@ -95,7 +95,7 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
-        """Return the file with only those of its rules that need a row's seller."""
+        """Return the file with only those of its rules that need the seller a row is matched with."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
@@ -312,8 +312,8 @@ class Rule:
     def apply(self, row: Row) -> Entry | None:
         """Return the entry that the rule makes of a row.
 
-        None if the rule does not apply to it, or counts rows: then the row is counted. RowRejected if a value cannot be
-        read.
+        None if the rule does not apply to it, or counts rows: then the row is counted. Raises RowRejected if a value
+        cannot be read.
         """
         if self.needs_match and SELLER not in row:
             return None

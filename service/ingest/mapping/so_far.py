@@ -59,7 +59,7 @@ class Column:
     def adds(self, row: Row) -> Added | None:
         """Return what this row adds for later rows, as (key, text); None if it adds nothing.
 
-        RowRejected if its number cannot be read.
+        Raises RowRejected if its number cannot be read.
         """
         key = self._among(row).strip()
         if not key or not all(test(row) for test in self._when):
@@ -121,9 +121,9 @@ class CountSoFar:
     def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
         """Return the counted columns of a row, by name, and count the row for later ones.
 
-        `below`: the next row of the file. RowRejected if the row's time cannot be read, or is out of order: before that
-        of a row above it, or so late that the row below it, which follows those above, would be before it. So one wrong
-        date costs one row, and not all later ones. Such a row is not counted.
+        `below`: the next row of the file. Raises RowRejected if the row's time cannot be read, or is out of order: before
+        that of a row above it, or so late that the row below it, which follows those above, would be before it. So one
+        wrong date costs one row, and not all later ones. Such a row is not counted.
         """
         moment = self._moment(row)
         if moment < self._latest:

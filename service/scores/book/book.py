@@ -101,9 +101,9 @@ class Book:
     def get(self, name: str, asked: Asked) -> bytes:
         """Return the GetTrustScoreResponse of a seller, serialized: remembered, or computed now.
 
-        `name`: its resource name. InvalidInput names `seller`; SellerNotFound if nothing stands of it; TooStale if only
-        an answer older than allowed is there; LedgerUnavailable if the database is away and the sequence that is asked
-        for lies beyond what is remembered.
+        `name`: its resource name. InvalidInput names `seller`; raises SellerNotFound if nothing stands of it; TooStale if
+        only an answer older than allowed is there; LedgerUnavailable if the database is away and the sequence that is
+        asked for lies beyond what is remembered.
         """
         found = self._remembered(name, asked.sequence)
         if found is not None:

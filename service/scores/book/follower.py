@@ -119,7 +119,7 @@ class Follower:
         self._wanted.set()
 
     def age(self) -> float:
-        """Return the seconds since the book reflected the ledger; infinite if it never did."""
+        """Return the seconds since the table was last up to date; infinite if it never was."""
         beat = self.heartbeat
         return float("inf") if beat is None else (steady_clock() - beat.steady) / SECOND
 

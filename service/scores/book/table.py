@@ -87,8 +87,8 @@ class Table:
     def store(self, name: str, answer: Answer, life: int) -> None:
         """Remember an answer, unless the table was cleared since its computation began.
 
-        `life`: the table's when it began. A newer answer of the same day and model stays. Where the table is full,
-        another answer is forgotten.
+        `life`: the value of `Table.life` when the computation began. A newer stored answer of the same day and model
+        stays. Where the table is full, another answer is forgotten; with a capacity of 0, none is stored.
         """
         with self._lock:
             if life != self.life or self._capacity == 0:
@@ -106,7 +106,10 @@ class Table:
                 self._evict()
 
     def clear(self, floor: int) -> None:
-        """Forget all answers and marks; nothing is known of any seller up to the sequence `floor`."""
+        """Forget all answers, and when sellers last changed; changes up to `floor` are unknown.
+
+        A new `life` begins: answers whose computation has begun are not stored any more.
+        """
         with self._lock:
             self.life += 1
             self.dropped += len(self._answers)

@@ -90,6 +90,9 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
-    """Serialize one result of a batch, such as an error, as the field of the response."""
+    """Serialize one result as an element of `results` in the batch response.
+
+    With tag and length, so that such pieces joined are the response's field.
+    """
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))

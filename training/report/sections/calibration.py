@@ -16,7 +16,7 @@ PARTS_OF_BRIER = ("reliability", "resolution")
 def reliability(r: Reading) -> list[Block]:
     """Draw the observed rate against the predicted one, in ten groups of equal size.
 
-    With intervals. Absent if the evaluation lacks the figures.
+    With intervals. Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     rows = r.found("reliability")
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
@@ -42,8 +42,8 @@ def reliability(r: Reading) -> list[Block]:
 def calibration_table(r: Reading) -> list[Block]:
     """Tabulate slope, intercept, predicted and observed rate and Brier score of each model.
 
-    Of the models with probabilities; Absent if no model has any. The title states whether the 95 % interval of lightgbm's
-    slope holds 1.
+    Of the models with probabilities; raises Absent, which leaves the part out, if no model has any. The title states
+    whether the 95 % interval of lightgbm's slope holds 1.
     """
     models = {n: m for n, m in r.found("models").items() if m.get("calibration") or m.get("brier")}
     if not models:
@@ -83,7 +83,7 @@ def calibration_table(r: Reading) -> list[Block]:
 def grades(r: Reading) -> list[Block]:
     """Tabulate the sellers of each tier, and whether predicted and observed rate agree.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     rows = r.found("grades")
     cells: list[list[Cell]] = []
@@ -123,7 +123,8 @@ def grades(r: Reading) -> list[Block]:
 def price(r: Reading) -> list[Block]:
     """Show what the promises cost: AUC against a model without constraints.
 
-    Over all sellers, and by volume. Absent if the evaluation lacks the figures by volume.
+    Over all sellers, and by volume. Raises Absent, which leaves the part out, if the evaluation lacks the figures by
+    volume.
     """
     found: list[Block] = []
     auc = r.evaluation.get("auc") or {}

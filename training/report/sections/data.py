@@ -30,7 +30,7 @@ MAX_POINTS = 48
 def lineage(r: Reading) -> list[Block]:
     """List study, ledger, seed, calibration and core version that the model was made from.
 
-    Absent if none of it is stated.
+    Raises Absent, which leaves the part out, if none of it is stated.
     """
     names = (
         ("study", "study"),
@@ -55,7 +55,10 @@ def lineage(r: Reading) -> list[Block]:
 
 
 def versions(r: Reading) -> list[Block]:
-    """List the libraries that trained the model, with their versions; Absent if not recorded."""
+    """List the libraries that trained the model, with their versions.
+
+    Raises Absent, which leaves the part out, if not recorded.
+    """
     libraries = ", ".join(f"{name} {version}" for name, version in r.traced("versions").items())
     return [Facts([("libraries", libraries)], code=True)]
 
@@ -67,7 +70,7 @@ def _shown(value: Json) -> str:
 def definitions(r: Reading) -> list[Block]:
     """List what the study defines: bad, reference exposure, window, and who is eligible.
 
-    Absent if the lineage states none of it.
+    Raises Absent, which leaves the part out, if the lineage states none of it.
     """
     d = r.traced("definition")
     rows: list[tuple[str, str]] = []
@@ -105,7 +108,7 @@ def definitions(r: Reading) -> list[Block]:
 def windows(r: Reading) -> list[Block]:
     """Draw the observation points with their windows, maturity and embargo, over time.
 
-    The latest MAX_POINTS of them. Absent if the lineage states no points.
+    The latest MAX_POINTS of them. Raises Absent, which leaves the part out, if the lineage states no points.
     """
     points = [(p, "w-train") for p in r.traced("train")] + [(p, "w-test") for p in r.traced("test")]
     left_out = max(len(points) - MAX_POINTS, 0)
@@ -180,7 +183,10 @@ def _calendar(first: date, last: date) -> Axis:
 
 
 def exclusions(r: Reading) -> list[Block]:
-    """Tabulate how many rows were left out, by reason; Absent if not recorded."""
+    """Tabulate how many rows were left out, by reason.
+
+    Raises Absent, which leaves the part out, if not recorded.
+    """
     rows = r.traced("exclusions")
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -193,9 +199,9 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def indeterminates(r: Reading) -> list[Block]:
-    """State in a sentence how many test rows have no known outcome, or have a seller that left.
+    """State in a sentence how many test rows have no outcome, and how many sellers left.
 
-    Absent if the evaluation does not count them.
+    Raises Absent, which leaves the part out, if the evaluation does not count them.
     """
     test = r.found("test")
     if "indeterminate" not in test:
@@ -215,7 +221,7 @@ def indeterminates(r: Reading) -> list[Block]:
 def data_checks(r: Reading) -> list[Block]:
     """Tabulate the recorded checks of the data: result, number, threshold and text.
 
-    Absent if the evaluation has none.
+    Raises Absent, which leaves the part out, if the evaluation has none.
     """
     return [
         _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
@@ -225,7 +231,7 @@ def data_checks(r: Reading) -> list[Block]:
 def leakage_checks(r: Reading) -> list[Block]:
     """Tabulate the recorded checks for leaks of the future into the features.
 
-    Absent if the evaluation has none.
+    Raises Absent, which leaves the part out, if the evaluation has none.
     """
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
@@ -251,7 +257,7 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 def labels(r: Reading) -> list[Block]:
     """List how late decisions come, how many are open, and how labels make up for that.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     found = r.found("labels")
     delay = found["decision_delay"]
@@ -292,7 +298,8 @@ def _triangle(development: Json) -> list[Block]:
 def looks(r: Reading) -> list[Block]:
     """Tabulate every earlier look at the test window.
 
-    Each one spends a little of its independence. A sentence if there was none; Absent if looks are not recorded.
+    Each one spends a little of its independence. A sentence if there was none; raises Absent, which leaves the section
+    out, if looks are not recorded.
     """
     rows = r.evaluation.get("looks")
     if rows is None:

@@ -98,7 +98,7 @@ TRAIN = "sellertrust train STUDY.toml"
 def gates(r: Reading) -> list[Block]:
     """Tabulate each gate with result, number, limit and sentence: hard ones first.
 
-    Absent if no gates are recorded.
+    Raises Absent, which leaves the part out, if no gates are recorded.
     """
     if not r.gates or not r.gates.get("gates"):
         raise Absent("no gates were recorded beside this model")
@@ -188,7 +188,7 @@ def misses(predicted: float, observed: float) -> str:
 def baselines(r: Reading) -> list[Block]:
     """Tabulate AUC and further figures of every model on the same test rows.
 
-    Absent if the evaluation has no AUC.
+    Raises Absent, which leaves the part out, if the evaluation has no AUC.
     """
     auc = r.found("auc")
     models: Mapping[str, Json] = r.evaluation.get("models") or {}
@@ -228,7 +228,7 @@ def baselines(r: Reading) -> list[Block]:
 def differences(r: Reading) -> list[Block]:
     """Tabulate the candidate's figures less each baseline's, paired, with intervals.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     pairs = {name: d for name, d in r.found("difference").items() if name.startswith("lightgbm-")}
     delong = r.evaluation.get("delong") or {}
@@ -279,7 +279,8 @@ def sizes(r: Reading) -> list[Block]:
 def equal_volume(r: Reading) -> list[Block]:
     """Tabulate the AUC of every model over pairs of like window volume, and the differences.
 
-    The candidate against each, paired. Absent if there are no such pairs, or no figures.
+    The candidate against each, paired. Raises Absent, which leaves the part out, if there are no such pairs, or no
+    figures.
     """
     auc, pairs = r.found("equal_volume.auc"), r.found("equal_volume.difference")
     order = [name for name in dict.fromkeys([*MODELS, *auc]) if name in auc]

@@ -16,7 +16,7 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 def psi(r: Reading) -> list[Block]:
     """Tabulate the drift of score and features from training to test, largest first.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     found = r.found("psi")
     score, features = found["score"], found["features"]
@@ -52,7 +52,7 @@ def _over(row: Json) -> bool:
 def certificate(r: Reading) -> list[Block]:
     """Show what is proven: how many trees, in which features the score moves one way only.
 
-    Absent if the certificate states no directions.
+    Raises Absent, which leaves the part out, if the certificate states no directions.
     """
     c = r.certificate
     directions = c.get("directions")
@@ -91,7 +91,7 @@ def _directions(directions: dict[str, int]) -> Table:
 def responses(r: Reading) -> list[Block]:
     """Draw the baseline seller's points as each feature moves alone, strongest first.
 
-    Absent if the evaluation lacks the curves.
+    Raises Absent, which leaves the part out, if the evaluation lacks the curves.
     """
     found = r.found("response_curves")
     span = {id(row): max(row["points"]) - min(row["points"]) for row in found}
@@ -146,7 +146,7 @@ def _against(row: Json) -> bool:
 def reasons(r: Reading) -> list[Block]:
     """Tabulate how many sellers of the test get each reason code, the most frequent first.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     rows = sorted(r.found("reasons"), key=lambda row: -row["rows"])
     most = max(row["share"] for row in rows)

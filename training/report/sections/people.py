@@ -23,9 +23,10 @@ MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
-    """Tabulate AUC and rates of each segment: a table for each way to divide the sellers.
+    """Tabulate AUC and rates by segment, a table for each way to divide the sellers.
 
-    Absent if the evaluation lacks the figures.
+    A sentence for a way with fewer than two segments. Raises Absent, which leaves the part out, if the evaluation
+    lacks the figures.
     """
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
@@ -182,7 +183,7 @@ def _compared(interval: Json, sense: int) -> Chip:
 def impact(r: Reading) -> list[Block]:
     """Tabulate the sellers in each tier under candidate and champion, and the bad rate.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     rows = r.found("impact")
     champion = any(row.get("champion_rows") is not None for row in rows)
@@ -224,7 +225,7 @@ def impact(r: Reading) -> list[Block]:
 def worst(r: Reading) -> list[Block]:
     """Show a card for each of the worst misses, with what was known and what came after.
 
-    Absent if the evaluation has none.
+    Raises Absent, which leaves the part out, if the evaluation has none.
     """
     rows = r.found("misses")
     cards = []

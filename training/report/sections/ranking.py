@@ -26,7 +26,10 @@ def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
 
 
 def roc(r: Reading) -> list[Block]:
-    """Draw the ROC curves of all models; Absent if the evaluation has none."""
+    """Draw the ROC curves of all models.
+
+    Raises Absent, which leaves the part out, if the evaluation has none.
+    """
     found, auc = r.found("curves.roc"), r.found("auc")
     x, y = shares("good sellers flagged"), shares("bad sellers found")
     marks, keys = _curves(found, x, y)
@@ -44,7 +47,8 @@ def roc(r: Reading) -> list[Block]:
 def ks(r: Reading) -> list[Block]:
     """Draw the shares of good and bad sellers at or below each number of points.
 
-    With the place where they are farthest apart. Absent if the evaluation lacks the figures.
+    With the place where they are farthest apart. Raises Absent, which leaves the part out, if the evaluation lacks the
+    figures.
     """
     found = r.found("curves.ks")
     x, y = axis(found["x"], "points"), shares("share at or below")
@@ -104,7 +108,7 @@ def _at(c: Json, where: float) -> float:
 def distribution(r: Reading) -> list[Block]:
     """Draw histograms of the points of good and of bad sellers.
 
-    Absent if the evaluation lacks the figures.
+    Raises Absent, which leaves the part out, if the evaluation lacks the figures.
     """
     found = r.found("score_distribution")
     edges, parts = found["edges"], {name: _share(found[name]) for name in ("good", "bad")}
@@ -155,7 +159,8 @@ def wilson(bad: float, rows: float) -> tuple[float, float]:
 def months(r: Reading) -> list[Block]:
     """Draw AUC, and predicted and observed rate, by month, with intervals.
 
-    A sentence if there is one month only; Absent if the evaluation lacks the figures.
+    A sentence if there is one month only; raises Absent, which leaves the part out, if the evaluation lacks the
+    figures.
     """
     rows = r.found("by_month")
     if len(rows) == 1:
