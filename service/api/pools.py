@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from enum import Enum
 from math import inf
-from threading import BoundedSemaphore
 
 from service.api.waiting_line import LineRules
 from service.settings import Settings
@@ -87,14 +86,6 @@ def max_calls(settings: Settings) -> int:
     Running, waiting, held, or on their way.
     """
     return sum(threads_of(settings).values()) + sum(2 * rules.limit + rules.held_limit for rules in RULES.values())
-
-
-def miss_slots(settings: Settings) -> BoundedSemaphore:
-    """Return the semaphore that limits how many scores are computed while callers wait.
-
-    Half of `worker_threads`, rounded down, but at least one.
-    """
-    return BoundedSemaphore(max(1, settings.worker_threads // 2))
 
 
 POOLS: Mapping[str, Pool] = {

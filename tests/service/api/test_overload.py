@@ -18,9 +18,9 @@ from grpc_status import rpc_status
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api import pools
 from service.api.call_pool import CallPool
-from service.api.pools import Pool, miss_slots
+from service.api.pools import Pool
 from service.api.waiting_line import LineRules
-from tests.servers import MARKET, Running, call_bytes, identity, running_server, settings_of
+from tests.servers import MARKET, Running, call_bytes, identity, running_server
 from tests.service.api.test_server import metrics_of
 from tests.service.api.test_streams import eventually
 
@@ -241,13 +241,6 @@ def test_grpc_hands_calls_over_as_the_pools_take_them() -> None:
         "response_serializer",
     )
     assert inside._stream_response_in_pool.__code__.co_varnames[:6] == names
-
-
-def test_at_most_half_of_the_threads_of_scores_compute_what_is_not_in_the_book() -> None:
-    for threads, half in ((1, 1), (2, 1), (4, 2), (5, 2)):
-        slots = miss_slots(settings_of(worker_threads=threads))
-        taken = [slots.acquire(blocking=False) for _ in range(threads + 1)]
-        assert sum(taken) == half
 
 
 def test_waits_and_refusals_are_shown_where_metrics_are(tmp_path: Path) -> None:
