@@ -189,7 +189,7 @@ class CallPool(ThreadPoolExecutor):
             is_full = len(self._receiving) > self._rules.limit
             oldest = self._receiving.pop(next(iter(self._receiving))) if is_full else None
         if oldest is not None:  # a request that is on its way is there sooner
-            self._turn_away([(oldest, Cause.UNSENT)])
+            self._turn_away([(oldest, Cause.FULL)])
         event.call.start_server_batch((cygrpc.ReceiveMessageOperation(inside._EMPTY_FLAGS),), arrived)
         state.due.add(inside._RECEIVE_MESSAGE_TOKEN)
 
