@@ -64,9 +64,10 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", hold_limit
 
 
 def fix_terms(at_capture: Terms, of_confirmed_facts: Terms) -> Terms:
-    """Return the terms of an order: those at its capture, made stricter only by rules on confirmed facts that hold now.
+    """Return the terms of an order: those at its capture, with the stricter hold and reserve.
 
-    What a tier asks for later reaches no earlier order, and what it asked for then stays.
+    Hold and reserve are made stricter only by rules on confirmed facts that hold now (`of_confirmed_facts`). What a tier
+    asks for later reaches no earlier order, and what it asked for then stays.
     """
     return replace(
         at_capture,

@@ -131,7 +131,10 @@ class RuleBook:
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
     def terms_of_confirmed_facts(self, seller: Situation) -> Terms:
-        """Return what the measures of rules on confirmed facts alone come to: only these reach orders that were captured."""
+        """Return what the measures of rules on confirmed facts alone come to.
+
+        Only these reach orders that were captured.
+        """
         return combine(applied.current for applied in self.apply(seller) if applied.rule.names_confirmed_facts)
 
     def _current(self, measure: Measure, seller: Situation) -> Measure:

@@ -187,10 +187,10 @@ def flush_log(log: Log) -> None:
 def make_log(
     log_format: str = "auto", level: str = "info", stream: TextIO | None = None, *, is_deferred: bool = False
 ) -> Log:
-    """Return a logger that writes to `stream` (default: stderr), one line an event; JSON from another thread if deferred.
+    """Return a logger that writes to `stream` (default: stderr), one line an event.
 
-    `log_format`: `console` for people, `json`, or `auto`: for people on a terminal, else JSON. Tracebacks are printed
-    plainly: the pretty ones show local variables, hence personal data.
+    `log_format`: `console` for people, `json`, or `auto`: for people on a terminal, else JSON. If deferred, JSON is
+    written by another thread. Tracebacks are printed plainly: the pretty ones show local variables, hence personal data.
     """
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]

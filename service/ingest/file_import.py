@@ -173,7 +173,10 @@ class _Run:
 
     @contextmanager
     def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
-        """Begin an attempt that becomes part of the import, its rejects part of the report in the order of their lines."""
+        """Begin an attempt that becomes part of the import.
+
+        Its rejects become part of the report, in the order of their lines.
+        """
         if attempt.is_read:
             self._report.read_before.append(name)
         elif attempt.start:
@@ -186,9 +189,9 @@ class _Run:
     def rows(
         self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
     ) -> Iterator[tuple[int, Row]]:
-        """Return the rows of a CSV or Parquet file that are still to be read; a Parquet row's line is its number.
+        """Return the rows of a CSV or Parquet file that are still to be read, as (line, row).
 
-        `header`: the columns of a CSV file that does not name them.
+        A Parquet row's line is its number. `header`: the columns of a CSV file that does not name them.
         """
 
         def show(row: int, total: int) -> None:
@@ -202,7 +205,7 @@ class _Run:
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
-        """Return what rows become by the rules of their file, each with its match if a rule needs one."""
+        """Yield what rows become by their file's rules, each with its match if a rule needs one."""
         if file.matched.rules:
             reject, unmatched = _reject_to(attempt), self._report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
@@ -251,7 +254,10 @@ class _Run:
         self._progress(step, total, total)
 
     def finished(self) -> ImportReport:
-        """Return what became of the import, and forget its attempts: importing the same begins anew from here on."""
+        """Return what became of the import, and forget its attempts.
+
+        Importing the same begins anew from here on.
+        """
         for attempt in self._attempts:
             attempt.finish()
         return self._report

@@ -228,7 +228,10 @@ class _Keys:
             self.settle()
 
     def settle(self) -> None:
-        """Look up the keys of what was taken. Keys first: who erases commits the erasure with the key's deletion."""
+        """Look up the keys of what was taken.
+
+        Keys first: who erases commits the erasure with the key's deletion.
+        """
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
@@ -245,7 +248,10 @@ class _Keys:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Return the entries whose key is gone, by the first of them, and how many they are; they stop no verification."""
+        """Return the first entry whose key is gone, and how many they are; None if no key is.
+
+        They stop no verification.
+        """
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"

@@ -23,8 +23,9 @@ PAIRED = (CHAMPION, "logistic", TWIN)
 def evaluate(case: Case) -> dict[str, Any]:
     """Compute all figures of an evaluation of a candidate, as plain JSON.
 
-    Intervals are tables of value, low and high (95 %), numbers have 12 digits, null stands for what has no figure. The
-    same case gives the same result.
+    AUCs, curves, means and bad rates weight each row by `case.weight`; counts of rows, and shares and drift made from
+    them, do not. Intervals are tables of value, low and high (95 %), numbers have 12 digits, null stands for what has no
+    figure. The same case gives the same result.
 
     With 6 models, 40 features and 1,000 draws: 2.5 s for 20,000 rows, 17 s for 100,000, on one idle core.
     """
@@ -69,7 +70,8 @@ def evaluate(case: Case) -> dict[str, Any]:
 def equal_volume(case: Case) -> dict[str, Any]:
     """Return `pairs`, `auc` and `difference` over pairs of rows of like window volume.
 
-    `auc`: of each model; `pairs`: the weight of the pairs; `difference`: the candidate's AUC less each other's.
+    Each row has its `case.weight`. `auc`: of each model; `pairs`: the weight of the pairs; `difference`: the candidate's
+    AUC less each other's.
     """
     found, differences = at_equal_volume(
         case.scores(), case.bad, case.window_orders, case.seller, case.weight, CANDIDATE

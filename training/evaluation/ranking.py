@@ -74,16 +74,18 @@ def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
 def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
     """Return the share of all loss that is rejected when `harm` of the good rows is.
 
-    Rows are rejected worst score first. NaN without a good row or without loss. Worked: see `Ranking.figures`.
+    Rows are rejected worst score first. `weight`: copies of each row, 1 without. NaN without a good row or without loss.
+    Worked: see `Ranking.figures`.
     """
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Cumulative shares of rows rejected, worst score first, one step for each distinct score.
+    """Cumulative shares of the weight of rows rejected, worst score first.
 
-    Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 where there are no such rows.
+    One step for each distinct score. Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 where there
+    are no such rows.
     """
 
     good: Floats
@@ -112,6 +114,6 @@ class Shares:
     def ks(self) -> float:
         """Return the Kolmogorov-Smirnov distance: the largest between bad and good rows' shares.
 
-        Worked: in the example of `of`, 1.
+        Shares are of the rows' weight. Worked: in the example of `of`, 1.
         """
         return float(np.abs(self.bad - self.good).max())
