@@ -167,6 +167,7 @@ class Server:
             settings.book_sellers,
             settings.book_fresh_seconds,
             settings.book_stale_hours * 3_600,
+            max(1, settings.worker_threads // 2),
             self._tail.note,
             report,
         )

@@ -34,8 +34,9 @@ class TrustScoreServiceStub(object):
     A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
-    answers states `max_staleness`.
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
+    Who cannot take such answers states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -73,8 +74,9 @@ class TrustScoreServiceServicer(object):
     A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
-    answers states `max_staleness`.
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
+    Who cannot take such answers states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.
@@ -138,8 +140,9 @@ class TrustScoreService(object):
     A server remembers scores and follows the ledger. Without stated times it answers from what it remembers as long as that is
     known to hold, and says in `TrustScore.freshness` how far the answer reflects the ledger. While the ledger's database is
     away GetTrustScore and BatchGetTrustScores go on: whoever is remembered is answered as STALE with the answer's age, up to an
-    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. Who cannot take such
-    answers states `max_staleness`.
+    age that the operator sets, and anybody else as SCORE_STATE_UNKNOWN with UNKNOWN, never as NOT_FOUND. GetTrustScore answers
+    as STALE too what it would have to compute while half of its threads compute, as after midnight, if it remembers an answer.
+    Who cannot take such answers states `max_staleness`.
 
     `grpc.health.v1.Health` says under the name `sellertrust.v1.TrustScoreService` whether scores are answered: NOT_SERVING while
     neither the ledger answers nor anything is remembered. The empty name is SERVING as long as the server takes calls.

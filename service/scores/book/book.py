@@ -21,7 +21,7 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
 from service.scores.book.checking import Checker, Remembered
-from service.scores.book.flights import Flights
+from service.scores.book.flights import Flights, Seats
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
 from service.scores.book.table import Answer, Table
@@ -48,8 +48,8 @@ class Book:
     """The answers of `sellers` sellers at most. Shared by threads; `start` begins to follow the ledger, `close` ends it.
 
     An answer is fresh as long as the ledger was looked at in the last `fresh_seconds`; while its database is away, answers
-    are given as stale up to an age of `stale_seconds`. `moved` gets each sequence that the follower sees, `report` what goes
-    wrong.
+    are given as stale up to an age of `stale_seconds`, and also while more than `seats` callers compute or wait, so that the
+    other threads are left to what is remembered. `moved` gets each sequence that the follower sees, `report` what goes wrong.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Book:
         sellers: int,
         fresh_seconds: float,
         stale_seconds: float,
+        seats: int,
         moved: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -67,6 +68,7 @@ class Book:
         self._fresh_seconds = fresh_seconds
         self._stale_seconds = stale_seconds
         self._flights = Flights()
+        self._seats = Seats(seats)
         self._midnight = 0
         self._appended = (0, 0)
         self._rest: tuple[tuple[int, int, str], bytes] = ((-1, 0, ""), b"")
@@ -110,7 +112,8 @@ class Book:
             return found
         if not self.follower.is_away:
             try:
-                return self._read(name, asked)
+                with self._seats.seat() as is_free:
+                    return (None if is_free else self._stale(name, asked)) or self._read(name, asked)
             except LedgerUnavailable:
                 if not self._reaches(asked.sequence):
                     raise
@@ -160,7 +163,7 @@ class Book:
         mark, beat = (
             self.follower.watermark,
             self.follower.heartbeat,
-        )  # before the answer: all marks up to there are in it
+        )  # before the answer, which has all marks up to there
         answer = self.table.get(name)
         if mark is None or beat is None or answer is None or not self._may_answer(answer):
             return None
@@ -202,6 +205,15 @@ class Book:
         if not midnight <= observe_time < midnight + DAY:
             self._midnight = observe_time // DAY * DAY
         return observe_time
+
+    def _stale(self, name: str, asked: Asked) -> bytes | None:
+        """Return the response with the last known answer, as stale; None if there is none that the caller takes."""
+        standing = self._standing(name)
+        if standing is None or standing.cut.sequence < asked.sequence:
+            return None
+        if asked.max_staleness is not None and not 0 < standing.age <= asked.max_staleness:
+            return None
+        return wire.score_response(*self._without_ledger(name, standing))
 
     # --- from the ledger ---------------------------------------------------------------------------------------------
 

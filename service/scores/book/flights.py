@@ -1,4 +1,4 @@
-"""Computations that are under way: one a seller, however many ask, each of whom keeps a deadline of its own."""
+"""Computations that are under way: one a seller, however many ask, and how many callers are at it or wait for one."""
 
 import threading
 from collections.abc import Iterator
@@ -37,3 +37,24 @@ class Flights:
             with self._lock:
                 del self._under_way[name]
             mine.set()
+
+
+class Seats:
+    """How many callers compute an answer, or wait for one that is computed. Shared by threads."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def seat(self) -> Iterator[bool]:
+        """Count the caller while it is within; give whether at most `number` are, itself included."""
+        with self._lock:
+            self._taken += 1
+            is_free = self._taken <= self._number
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                self._taken -= 1

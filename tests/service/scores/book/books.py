@@ -26,11 +26,16 @@ class Opened:
     """A book, the ledger and the scorer it answers from."""
 
     def __init__(
-        self, ledger: Ledger, sellers: int = 100, fresh_seconds: float = EVER, stale_seconds: float = EVER
+        self,
+        ledger: Ledger,
+        sellers: int = 100,
+        fresh_seconds: float = EVER,
+        stale_seconds: float = EVER,
+        seats: int = 100,
     ) -> None:
         self.ledger = ledger
         self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
-        self.book = Book(ledger, self.scorer, sellers, fresh_seconds, stale_seconds)
+        self.book = Book(ledger, self.scorer, sellers, fresh_seconds, stale_seconds, seats)
         self.book.follower.look()
 
     def get(self, seller: str, wanted: int = 0) -> TrustScore:

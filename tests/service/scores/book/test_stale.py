@@ -1,5 +1,6 @@
-"""While the ledger is away: the last known answer with its age, to which its stamp replays, or that none is known."""
+"""The last known answer with its age, to which its stamp replays: while the ledger is away, and beside many who compute."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from scoring.enums import Tier
 from scoring.errors import InvalidInput, LedgerUnavailable, TooStale
 from scoring.time import DAY, SECOND
 from sellertrust.v1 import trust_score_service_pb2 as pb
+from service.contract.resource_names import seller_name
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book.book import Asked
 from tests.builders import MARKET, NOW, Clock, confirmed
@@ -147,3 +150,61 @@ def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledg
                 state=pb.FRESHNESS_STATE_FRESH, as_of_time=found.freshness.as_of_time
             )
             assert found.freshness.as_of_time.ToMicroseconds() == clock.now
+
+
+@contextmanager
+def computing(over: Opened, seller: str) -> Iterator[None]:
+    """Another caller is at the computation of a seller's answer."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def cut() -> Cut:
+        begun.set()
+        go_on.wait(30)
+        return over.ledger.cut()
+
+    other = threading.Thread(target=over.book.get, args=(seller_name(MARKET, seller), Asked(0, None, cut)))
+    other.start()
+    try:
+        assert begun.wait(30)
+        yield
+    finally:
+        go_on.set()
+        other.join(30)
+
+
+def test_beside_others_who_compute_the_last_known_answer_is_given_as_stale_to_whoever_takes_it(
+    ledger: Ledger, clock: Clock
+) -> None:
+    ledger.append(MARKET, [*known("a"), *known("b"), *known("c")])
+    with opened(ledger, seats=1) as over:
+        before, _ = over.ask("a"), over.ask("b")
+        clock.now += HOUR
+        ledger.append(MARKET, [confirmed("v", "a"), confirmed("w", "b")])
+        with computing(over, "b"):
+            found = over.get("a")
+            assert (found.points, found.stamp) == (before.points, before.stamp)
+            assert found.freshness.state == pb.FRESHNESS_STATE_STALE
+            assert found.freshness.age.ToSeconds() == 3600
+            assert (
+                over.get("c").freshness.state == pb.FRESHNESS_STATE_FRESH
+            )  # nothing is known of it, so it is computed
+            now = over.ask("a", max_staleness=0)
+            assert now.freshness.state == pb.FRESHNESS_STATE_FRESH
+            assert now.points < before.points
+
+
+def test_beside_others_who_compute_a_sequence_or_an_age_that_is_asked_for_holds(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, [*known("a"), *known("b")])
+    with opened(ledger, seats=1) as over:
+        over.ask("a")
+        clock.now += HOUR
+        last = ledger.append(MARKET, [confirmed("v", "a")])[-1].sequence
+        with computing(over, "b"):
+            assert over.ask("a", max_staleness=HOUR + SECOND).freshness.state == pb.FRESHNESS_STATE_STALE
+            assert over.ask("a", wanted=last).stamp.ledger_sequence >= last
+    with opened(ledger, seats=1) as over:
+        over.ask("a")
+        clock.now += HOUR
+        ledger.append(MARKET, [confirmed("x", "a")])
+        with computing(over, "b"):
+            assert over.ask("a", max_staleness=HOUR - SECOND).freshness.state == pb.FRESHNESS_STATE_FRESH
