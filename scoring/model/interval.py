@@ -94,11 +94,15 @@ def severity_grain(weights: Floats) -> float:
 
 
 def prior_of(data: Mapping[str, object]) -> Prior:
-    """Read the prior of sellers' rates from its JSON values.
+    """Read the prior of sellers' rates of incidents and of failed orders from its JSON values.
 
-    ArtifactRefused if a list has a wrong length or a number is out of its bounds.
+    Raises ArtifactRefused if a part is missing or holds no numbers, a list has a wrong length, or a number is out of its
+    bounds.
     """
-    values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
+    try:
+        values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactRefused(f"the artifact's prior must hold numbers for {', '.join(_BOUNDS)}") from None
     for name, (shape, low, high) in _BOUNDS.items():
         found = values[name]
         if found.shape != shape or not ((found >= low) & (found <= high)).all():

@@ -39,8 +39,9 @@ class Policy:
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
 
     def tier_with_standing(self, points: int, standing: int) -> Tier:
-        """Return the worse of the tier of points and the best tier that a standing allows.
+        """Return the tier of points, lowered to the best tier that a standing allows.
 
+        `standing`: the points against the seller; more is worse. A policy without a rule for standing lowers nothing.
         With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
         """
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))

@@ -92,7 +92,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
     """Connect to the server at `target` to find out what keeps calls from it: (trouble, remedy).
 
-    None if it is not TLS, or cannot be known. ConfigurationWrong if a configured file cannot be used.
+    By a TLS handshake if the settings ask for TLS, else by whether the server asks for it. None if TLS is not what keeps
+    them, nothing answers, or it cannot be known. ConfigurationWrong if a configured file cannot be used.
     """
     match = _TARGET.fullmatch(target)
     if match is None:

@@ -270,12 +270,13 @@ def select_reports(
 ) -> list[SelectedReport]:
     """Return the first `count` reports after a sequence that meet all conditions of a selection.
 
-    As of the cut, by sequence.
+    Reports of products and of sellers, without the violations that the ledger derived from a product's; of a selection with
+    a seller all violations of that seller, derived ones too. As the ledger was at the cut, by sequence.
     """
     columns = (_E.sequence, _E.entry_id, _E.record_time, _E.seller, _E.kind, _E.status, _E.severity, _E.report_time)
     query = select(*columns).where(*_VISIBLE, _E.sequence > after)
-    derived = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
-    query = query.where(of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), derived))
+    direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
+    query = query.where(of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct))
     if selection.notifier:
         query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
     if selection.seller:

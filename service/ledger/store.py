@@ -51,11 +51,11 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
         """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
         `create` makes the schema if the database has none; an older one is only ever upgraded by `schema.upgrade`.
-        `serving` makes this the only writer of a SQLite file until it is closed. ConfigurationWrong if the URL cannot
-        be used, the role lacks rights (to append too, if `serving`), or another server has the file;
-        LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this server's;
-        another than the machine's stands for PostgreSQL's own too, unless it `is_witnessed` by what else shows the time
-        (`service.ledger.clock`).
+        `serving` makes this the only writer of a SQLite file until it is closed, and does what an interrupted append left.
+        ConfigurationWrong if the URL cannot be used, the role lacks rights (to append too, if `serving`), or another server
+        has the file; LedgerVersionUnknown, with what to do, unless this release can write the schema. `clock` is this
+        server's. `is_witnessed`: whether it is held against PostgreSQL's clock, or stands for that too (False); None: whether
+        it is the machine's (`service.ledger.clock`).
         """
         database = Database(url)
         try:

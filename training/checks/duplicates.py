@@ -98,14 +98,14 @@ class Agreement:
 
 
 def identical_rows(rows: Snapshot, study: Study) -> Check:
-    """Check that few rows have another seller's features on the same day, and agree in outcome.
+    """Check that rows with another seller's features of the same day do not share its outcome too.
 
-    Rows with at least MIN_INCIDENTS incidents are compared. Where outcomes agree beyond chance, the two may be the same
-    seller under two names, which has the same future as well.
-
-    Many sellers are alike where features are few, and that alone is no fault. The number is the share of such rows, times
-    the lower bound of their agreement beyond chance (`agreement`). Worked: of 1,000 rows 100 are alike in 50 pairs; a
-    kappa of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
+    Of the rows with at least MIN_INCIDENTS incidents. Many sellers are alike where features are few, and that alone is no
+    fault; who shares the future as well may be the same seller under two names. If at most MAX_SHARE of the rows are so
+    alike, or too few outcomes differ to judge, the check passes with the number 0. Else the number is their share times the
+    lower bound, at least 0, of the agreement of their outcomes beyond what a logistic model of the study expects
+    (`agreement`), and it passes up to MAX_SHARE. Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa of 0.6 (0.3 to
+    0.8) gives 0.1 x 0.3 = 0.03.
     """
     rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))

@@ -18,9 +18,10 @@ class SearchResult:
 
 
 def search(step: Step, job: Job, observed: Observed) -> SearchResult:
-    """Search `job.trials` sets of parameters in the training points; return the best one's job.
+    """Search `job.trials` sets of parameters; return the job with the best one, and a summary.
 
-    The test rows are not touched. Trials of an interrupted search are used again.
+    Each is tried on the training points alone, never on the test rows. Trials are kept in `trials.jsonl` of `job.kept`, and
+    those of an interrupted search are used again. `step` shows the progress.
     """
     file = job.kept.path("trials.jsonl")
     tuned = tune(observed.parts, job.study, job.trials, file, step)

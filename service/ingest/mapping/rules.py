@@ -127,7 +127,10 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether entries depend on counting rows, so that every row of the file is needed."""
+        """Return whether entries depend on other rows, so that no row of the file may be skipped.
+
+        They do if a rule counts rows, or if `so_far` counts earlier ones.
+        """
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:

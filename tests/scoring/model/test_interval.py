@@ -256,6 +256,8 @@ def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
         ("mix", [1.0] * 10),
         ("mix", [-1.0] * 11),
         ("grain", 0.5),
+        ("grain", "coarse"),
+        ("mix", {"none": 1.0}),
     ],
 )
 def test_a_prior_that_would_give_no_finite_interval_is_refused_by_name(name: str, value: object) -> None:
