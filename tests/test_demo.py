@@ -48,7 +48,7 @@ def test_the_demo_shows_a_wrong_decision_and_its_exact_retraction_and_leaves_not
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
     assert_alone(process)
-    assert "every field of the answer but its stamp is identical to the one before the report" in stderr
+    assert "every field of the answer but its stamp and freshness is identical to the one before" in stderr
     assert "0 rows rejected" in stderr
     assert "certified monotone, registered as ch" in stderr
 

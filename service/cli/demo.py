@@ -212,7 +212,7 @@ def _wrong_decision(client: Client, seller: str) -> None:
         raise ConfigurationWrong("the demo failed: a confirmed violation did not lower the points")
     if _without_stamp(after) != _without_stamp(before):
         raise ConfigurationWrong("the demo failed: the overturned violation left a trace in the answer")
-    say("\nAfter the overturn every field of the answer but its stamp is identical to the one before the report.")
+    say("\nAfter the overturn every field of the answer but its stamp and freshness is identical to the one before.")
 
 
 _SHOWN = ("points", "tier", "badge", "p_bad", "incidents", "open", "reasons")
@@ -222,6 +222,7 @@ def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:
     copy = ExplainTrustScoreResponse()
     copy.CopyFrom(explanation)
     copy.trust_score.ClearField("stamp")
+    copy.trust_score.ClearField("freshness")
     return copy.SerializeToString(deterministic=True)
 
 

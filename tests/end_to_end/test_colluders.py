@@ -69,10 +69,10 @@ def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> I
 
 
 def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustScore]:
-    """Every seller's trust score at one time, without its stamp and the named fields."""
+    """Every seller's trust score at one time, without its stamp, its freshness and the named fields."""
     results = client.batch_get_trust_scores(MARKET, [*SELLERS, "offender"], observe_time=moment)
     for result in results:
-        for field in ("stamp", *without):
+        for field in ("stamp", "freshness", *without):
             result.trust_score.ClearField(field)
     return {result.seller: result.trust_score for result in results}
 

@@ -7,6 +7,7 @@ What is asked for a stated time is not answered here, and nothing is kept that i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import choice
 
 from scoring.answer import Stamp, TrustScore
 from scoring.enums import FreshnessState
@@ -182,8 +183,7 @@ class Book:
         answer.is_used = True
         self.tally.add("hit")
         if self.checker.is_free:
-            cut = Cut(observe_time, known_time, sequence)
-            self.checker.offer(Remembered(name, answer.body, answer.digest, cut))
+            self.checker.offer(Remembered(name, answer.body, answer.digest, Cut(observe_time, known_time, sequence)))
         stamp = wire.stamp_field(self._stamp_rest(sequence, known_time, answer.digest), observe_time)
         return wire.score_response(answer.body, stamp + self._fresh_field(beat))
 
@@ -289,6 +289,9 @@ class Book:
         for seller, answer in answers.items():
             answer.is_used = True
             found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
+        if answers and self.checker.is_free:
+            seller, answer = choice(list(answers.items()))  # noqa: S311
+            self.checker.offer(Remembered(seller_name(marketplace, seller), answer.body, digest, cut))
         self.tally.add("hit", len(answers))
         self.tally.add("miss", len(missing))
         return found
