@@ -89,14 +89,14 @@ def answer_cases(
 
     Lists the cases that fail and counts those that hold, or lists all as JSON.
     """
-    from scoring.policy.cases import parse_cases, run_cases
-    from service.policy.policy_file import read_policy, read_toml
+    from scoring.policy.cases import run_cases
+    from service.policy.policy_file import read_cases, read_policy
 
     path = _path(policy)
     beside = cases or path.with_suffix(".cases.toml")
-    if not beside.exists():
-        raise PolicyRefused(f"there are no cases {beside}: write some, or name them by --cases")
-    outcomes = run_cases(read_policy(path), parse_cases(read_toml(beside)))
+    if cases is None and not beside.exists():
+        raise PolicyRefused(f"there are no cases {beside} beside the policy: write some, or name others by --cases")
+    outcomes = run_cases(read_policy(path), read_cases(beside))
     failed = [one for one in outcomes if one.faults]
     if failed or output is Format.JSON:
         rows = outcomes if output is Format.JSON else failed

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import PolicyRefused
+from scoring.policy.cases import Case, parse_cases
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.settings import Settings
@@ -23,9 +24,25 @@ def load_policy(settings: Settings) -> Policy:
 def read_policy(path: Path) -> Policy:
     """Read and check a policy file.
 
-    PolicyRefused names the fault if it cannot be read or is invalid.
+    PolicyRefused names the file and the fault if it cannot be read or is invalid.
     """
-    return parse_policy(read_toml(path))
+    data = read_toml(path)
+    try:
+        return parse_policy(data)
+    except PolicyRefused as error:
+        raise PolicyRefused(f"{path}: {error}") from None
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """Read and check a file of cases.
+
+    PolicyRefused names the file and the fault if it cannot be read or is invalid.
+    """
+    data = read_toml(path)
+    try:
+        return parse_cases(data)
+    except PolicyRefused as error:
+        raise PolicyRefused(f"{path}: {error}") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -36,4 +53,4 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyRefused(f"the policy {path} cannot be read: {error}") from None
+        raise PolicyRefused(f"{path} cannot be read: {error}") from None

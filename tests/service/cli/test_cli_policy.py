@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from service.policy.policy_file import SHIPPED_POLICY
+import pytest
+
+from scoring.errors import PolicyRefused
+from service.policy.policy_file import SHIPPED_POLICY, load_policy
+from service.settings import Settings
 from tests.service.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
@@ -57,3 +61,22 @@ def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     alone = tmp_path / "alone.toml"
     alone.write_text(GENERAL.read_text())
     assert "there are no cases" in shell.error(6, "policy", "test", alone)
+
+
+def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> None:
+    """Of two policies, of a policy and its cases, and of the one that the settings name."""
+    wrong, cases, none = tmp_path / "wrong.toml", tmp_path / "wrong.cases.toml", tmp_path / "none.toml"
+    wrong.write_text(GENERAL.read_text() + "colour = 1\n")
+    cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
+    shell = bare_shell(tmp_path)
+    fault = f"{wrong}: the policy does not hold together"
+    assert fault in shell.error(6, "policy", "diff", GENERAL, wrong)
+    assert fault in shell.error(6, "policy", "diff", wrong, GENERAL)
+    assert fault in shell.error(6, "policy", "check", wrong)
+    assert fault in shell.error(6, "policy", "test", wrong, "--cases", GENERAL.with_suffix(".cases.toml"))
+    with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
+        load_policy(Settings(policy=wrong))
+    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "test", GENERAL, "--cases", cases)
+    missing = shell.error(6, "policy", "test", GENERAL, "--cases", none)
+    assert f"{none} cannot be read" in missing
+    assert "by --cases" not in missing
