@@ -35,7 +35,7 @@ from service.access.rights import ACTIONS, NEEDING_TWO, OF_SERVER, RIGHT_OF_KIND
 MAX_FILE_BYTES = 1 << 20
 
 END = "[end]"
-"""The last line of a grants file: what was written in part has none."""
+"""The last line of a grants file, but for a comment after it: what was written in part has none."""
 
 SOURCES = frozenset(source.name.lower() for source in Source)
 APPENDABLE = frozenset(
@@ -101,9 +101,10 @@ def load_grants(path: Path) -> Grants:
         raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
     except RecursionError:
         raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
-    if text.rstrip().rpartition("\n")[2].rstrip() != END:
+    last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
+    if last != END or content.get("end") != {}:  # or it stands within a text of several lines
         raise ConfigurationWrong(
-            f"{path}: its last line must be {END}: a file that is cut short could leave out a limit, and so give more than"
+            f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out a limit, and so give more than"
             " it is to give"
         )
     return grants_of(content, path)

@@ -1,6 +1,7 @@
 """The grants file: what it grants, and every error in it at once."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -121,9 +122,20 @@ def test_a_file_that_was_written_in_part_is_refused_wherever_it_ends(tmp_path: P
         path.write_text(WHOLE[:length])
         with pytest.raises(ConfigurationWrong):
             load_grants(path)
-    path.write_text(WHOLE + grant("dns:b.example", ["read_scores"]))
-    with pytest.raises(ConfigurationWrong, match=r"its last line must be \[end\]"):
-        load_grants(path)
+    path.write_text(WHOLE.rstrip() + "   # the last line\n")
+    load_grants(path)
+    within_a_text = '[[persons]]\nprincipals = ["dns:a.example"]\nperson = """a\n[end] # """\n'
+    for more in (grant("dns:b.example", ["read_scores"]), "# [end]\n", within_a_text):
+        path.write_text((WHOLE if more is not within_a_text else WHOLE.replace("[end]\n", "")) + more)
+        with pytest.raises(ConfigurationWrong, match=r"its last line must be \[end\]"):
+            load_grants(path)
+
+
+def test_the_first_example_of_the_page_is_accepted_as_it_stands(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
+    example = page[page.index("    [[issuers]]") :].partition("\n`sellertrust access check")[0]
+    (tmp_path / "grants.toml").write_text(dedent(example))
+    assert len(load_grants(tmp_path / "grants.toml").grants) == 4
 
 
 @pytest.mark.parametrize(
