@@ -104,8 +104,8 @@ def load_grants(path: Path) -> Grants:
     last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
     if last != END or content.get("end") != {}:  # or it stands within a text of several lines
         raise ConfigurationWrong(
-            f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out a limit, and so give more than"
-            " it is to give"
+            f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out"
+            " a limit, and so give more than it is to give"
         )
     return grants_of(content, path)
 
