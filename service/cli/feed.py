@@ -107,9 +107,9 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 
 
 def place_of(url: str) -> Place:
-    """Parse the URL of a broker's topic or stream.
+    """Parse the URL of a Kafka topic, or of a NATS stream, which may have a `?subject=`.
 
-    Raises InvalidInput if it has another form or holds a user or password, which is not repeated.
+    Raises InvalidInput for any other URL, and for one that holds a user or password, which is not repeated.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))

@@ -169,7 +169,7 @@ def emit(rows: Sequence[Mapping[str, Any]], output: Format, *, title: str = "") 
 def print_table(table: Table) -> None:
     """Write a table to stdout, as wide as the terminal.
 
-    In a pipe nothing is folded.
+    In a pipe it has up to 400 columns: only what is wider is folded.
     """
     width = None if sys.stdout.isatty() else 400
     file, is_terminal = (io.StringIO(), False) if width else (None, None)

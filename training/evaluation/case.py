@@ -166,8 +166,9 @@ class Case:
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return the probability of bad, shape (n,), by the name of every model that gives one.
+        """Return each model's probability of bad for every row, shape (n,), by the model's name.
 
-        It holds over each row's own exposure in the window. Models that only rank are left out.
+        The sigmoid of `log_odds` as they are, which hold over each row's own exposure in the window. Models without
+        log-odds, which only rank, are left out.
         """
         return {name: sigmoid(self.log_odds[name]) for name in self.scores() if name in self.log_odds}

@@ -43,7 +43,7 @@ class Counted:
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
 
     def by_case(self, cases: int) -> Ints:
-        """Return the number counted for each case, int64 of shape (cases,)."""
+        """Add up `number`, how many each thing is, by case; return int64 of shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
