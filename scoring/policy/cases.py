@@ -46,7 +46,7 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
 
     PolicyRefused names every wrong part, or states that there is none.
     """
-    root = Part(data)
+    root = Part(data, whole="a case")
     now = _read_day(root, "now")
     parts = root.list_of_parts("cases", MAX_CASES)
     if not parts:

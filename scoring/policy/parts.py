@@ -14,11 +14,13 @@ class Part:
     Each reader notes an error, and returns a stand-in that is valid or empty, where the value is missing or wrong.
     """
 
-    def __init__(self, data: object, path: str = "", errors: list[str] | None = None) -> None:
+    def __init__(self, data: object, path: str = "", errors: list[str] | None = None, whole: str = "a policy") -> None:
         self.errors: list[str] = [] if errors is None else errors
         """Every error of the whole file so far: the path of a value, and what it must be."""
         self.path = path
         """The path of this part in the file, such as `standing.points`; empty for the whole."""
+        self.whole = whole
+        """What the file is for, in words of errors."""
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else NOTHING
         """The values that the file states in this part."""
         self._read: set[str] = set()
@@ -148,7 +150,7 @@ class Part:
         """Note an error for each value that no method has read, of this part and the parts below."""
         for name in self.data:
             if name not in self._read:
-                self.refuse(str(name), "is not a part of a policy")
+                self.refuse(str(name), f"is not a part of {self.whole}")
         for part in self._parts:
             part.refuse_what_is_left()
 
@@ -157,6 +159,6 @@ class Part:
         return self.data.get(name)
 
     def _below(self, value: object, name: str) -> "Part":
-        part = Part(value, ".".join(filter(None, (self.path, name))), self.errors)
+        part = Part(value, ".".join(filter(None, (self.path, name))), self.errors, self.whole)
         self._parts.append(part)
         return part

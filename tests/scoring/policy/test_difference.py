@@ -150,6 +150,6 @@ def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "cases[1].violations[0].category must be one of",
         "cases[1].violations[0].day lies after now",
         "cases[1].expect.tier must be one of",
-        "cases[1].expect.colour is not a part of a policy",
+        "cases[1].expect.colour is not a part of a case",
     ):
         assert fault in str(refused.value)
