@@ -157,6 +157,8 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
 
 
 _TABLES = ("issuers", "grants", "limits", "persons", "four_eyes", "audit", "end")
+_NUMBER = "must be a number above 0, from 0.000001 to 1000000000; leave it out for no limit"
+_HOURS = f"must be a number above 0 and at most {MAX_HOURS:g}; leave it out for {DEFAULT_HOURS:g}"
 _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
@@ -181,13 +183,13 @@ class _Table:
             return ""
         return value
 
-    def number(self, key: str) -> float:
+    def number(self, key: str, form: str = _NUMBER, most: float = 1e9) -> float:
         """Take a number above 0; 0 if it is left out or wrong."""
         value = self._values.pop(key, None)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e9:
-            self.say(key, "must be a number above 0, from 0.000001 to 1000000000; leave it out for no limit")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= most:
+            self.say(key, form)
             return 0
         return value
 
@@ -323,14 +325,12 @@ def _refuse_doubles(persons: Sequence[tuple[_Table, Person]]) -> None:
 def _four_eyes(table: _Table, persons: int) -> tuple[_Table, FourEyes]:
     known = {right.value: right for right in Right if right in NEEDING_TWO}
     words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
-    hours = table.number("hours") or DEFAULT_HOURS
+    hours = table.number("hours", _HOURS, MAX_HOURS) or DEFAULT_HOURS
     rule = FourEyes(
         rights=frozenset(known[word] for word in words if word in known),
         marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
         hours=hours,
     )
-    if hours > MAX_HOURS:
-        table.say("hours", f"must be at most {MAX_HOURS:g}")
     if persons < PERSONS:
         table.say("rights", f"need {PERSONS} persons to agree, and the file has {persons}; list them under [[persons]]")
     _require_every_marketplace(table, rule.rights, rule.marketplaces)

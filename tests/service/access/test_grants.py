@@ -204,7 +204,9 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
          'four_eyes[0].marketplaces: must be ["*"] with models'),
         (TWO + "[[four_eyes]]\nrights = ['append']\nmarketplaces = ['*']\n", "four_eyes[0].rights: 'append' must be one of"),
         (TWO + "[[four_eyes]]\nrights = ['models']\nmarketplaces = ['*']\nhours = 200\nwho = 'x'\n",
-         "four_eyes[0].hours: must be at most 168"),
+         "four_eyes[0].hours: must be a number above 0 and at most 168; leave it out for 24"),
+        (TWO + "[[four_eyes]]\nrights = ['models']\nmarketplaces = ['*']\nhours = 'x'\n",
+         "four_eyes[0].hours: must be a number above 0 and at most 168; leave it out for 24"),
     ],
 )  # fmt: skip
 def test_who_could_count_for_two_and_rules_that_cannot_hold_are_refused(
