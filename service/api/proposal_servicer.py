@@ -75,7 +75,7 @@ class ProposalServicer:
                 raise PermissionDenied(text, {"right": "approve"})
             require_open(found)
             if request.digest != found.digest:
-                text = "is approved by the digest of what was looked at, and this is another one's; look at it again"
+                text = "is not that of this proposal; show it again (GetProposal) and approve what it shows"
                 raise ProposalClosed(text, {"proposal": request.name, "state": "OUTDATED"}, ("digest",))
             persons = self._approvals.persons(found)
             if persons[0][0] == person:

@@ -135,7 +135,9 @@ def test_what_was_looked_at_is_what_is_approved(eyes: World) -> None:
     proposal, other = (eyes.propose("anna", overrides(override(name))) for name in ("o-1", "o-2"))
     for digest in (other.digest, "", proposal.digest[:12]):
         approve = eyes.proposals("bert").approve_proposal
-        assert closed(approve, proposal.name, digest, **SAID) == "OUTDATED"
+        error = refused("FAILED_PRECONDITION", "PROPOSAL_CLOSED", approve, proposal.name, digest, **SAID)
+        assert error.metadata["state"] == "OUTDATED"
+        assert "digest: is not that of this proposal; show it again" in str(error)
     assert eyes.proposals("bert").get_proposal(proposal.name).persons_missing == 1
 
 
