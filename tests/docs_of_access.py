@@ -153,7 +153,7 @@ this request:
     sellertrust proposal list --models                                                                  # Bert looks at it
     sellertrust proposal show proposals/7c1f0e9a4b2d
     sellertrust proposal approve proposals/7c1f0e9a4b2d --digest 5e884898da28 --actor b-2 --reason "..."
-    sellertrust proposal carry-out proposals/7c1f0e9a4b2d                                               # either of them
+    sellertrust proposal carry-out proposals/7c1f0e9a4b2d                                               # who may do it itself
 
 `violation decide-all ... --execute --propose` and `ledger append FILE --propose` propose the others; in Python
 `ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its SHA-256, and
@@ -164,7 +164,8 @@ champion, or its gates are others, than when it was proposed.
 Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself, but
 lets everybody who has it withdraw or decline.
 
-Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it.
+Two different persons must stand behind a proposal: who proposed it, if that is a person, and those who approved it. Then
+whoever is granted the call itself carries it out, also a third caller or a service: persons are counted, not who calls.
 What a service proposes needs two approvals; a caller whom `persons` does not name is nobody, and so is one that shows
 two persons at once. A token shows its person beside a certificate that is granted `approve` too, so grant that to no
 service but one that shows its users' own tokens. Who stands behind it is asked when the call is made, by the grants
