@@ -17,6 +17,9 @@ Result = BatchGetTrustScoresResponse.Result
 BATCH = 100
 """Sellers that are asked for at a time."""
 
+VERDICTS = ("same", "differ", "not_found", "unknown", "model_changed")
+"""What can become of an answer, as the help of the command explains it."""
+
 app = typer.Typer(help="The scores that a server remembers.", no_args_is_help=True)
 
 
@@ -32,14 +35,19 @@ def verify(
     """Recompute remembered scores from the ledger, each at its stamp; name those that differ.
 
     Each seller is asked for as a checkout does, twice, so that the second answer is one that is remembered, and once more by
-    the times of its stamp, which no server answers from memory. Ends with 4 if any differ to the bit.
+    the times of its stamp, which no server answers from memory. `same` and `differ` count those that were compared. Not
+    compared were `not_found`, of whom nothing is on record; `unknown`, for whom the server had no score (its database is
+    away, or computing it failed); and `model_changed`, whose model was replaced between the two answers. Ends with 4 if any
+    differ to the bit, with 3 if a seller that was named is not on record, or nobody is, and with 5 if nothing was compared.
     """
+    if sample and sellers:
+        raise typer.BadParameter("--sample draws from all sellers of the marketplace; give it or ids, not both")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
         names = list(dict.fromkeys(sellers or _sellers_of(connection, where)))
         if sample and sample < len(names):
             names = random.SystemRandom().sample(names, sample)
-        found: Counter[str] = Counter({"same": 0, "differ": 0, "unknown": 0, "model_changed": 0})
+        found: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
         for first in range(0, len(names), BATCH):
             part = names[first : first + BATCH]
             connection.batch_get_trust_scores(where, part)
@@ -48,9 +56,26 @@ def verify(
                 found[verdict] += 1
                 if verdict == "differ":
                     say(f"error: {answer.seller}: differs from its recomputation at {answer.trust_score.stamp}")
+                elif verdict == "not_found" and sellers:
+                    say(f"error: {answer.seller}: not on record")
+                elif verdict == "unknown":
+                    say(f"{answer.seller}: not compared, as the server had no score for it")
     emit_one({"sellers": len(names), **found}, output)
+    code = _exit_code(found, are_named=bool(sellers))
+    if code is not Exit.OK:
+        raise typer.Exit(code)
+
+
+def _exit_code(found: Counter[str], *, are_named: bool) -> Exit:
+    """Return how the command ends; says so if nothing was compared."""
+    is_any_compared = bool(found["same"] or found["differ"])
+    if not is_any_compared:
+        say("error: nothing was compared, so nothing is verified")
     if found["differ"]:
-        raise typer.Exit(Exit.REFUSED)
+        return Exit.REFUSED
+    if (are_named and found["not_found"]) or found["not_found"] == found.total():
+        return Exit.NOT_FOUND
+    return Exit.OK if is_any_compared else Exit.UNAVAILABLE
 
 
 def _sellers_of(connection: Client, marketplace: str) -> list[str]:
@@ -63,19 +88,19 @@ def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answ
     """Return what became of each answer of a batch once it was asked for again by the times of its stamp."""
     stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
-        return ["unknown"] * len(answers)
+        return [_verdict(answer, Result()) for answer in answers]
     times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
     again = connection.batch_get_trust_scores(marketplace, sellers, **times)
     return [_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
 
 
 def _verdict(answer: Result, again: Result) -> str:
-    if not answer.HasField("trust_score"):
+    if answer.error.reason == "SELLER_NOT_FOUND":
+        return "not_found"
+    if not answer.HasField("trust_score") or answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
         return "unknown"
     if answer.trust_score.stamp.model_digest != again.trust_score.stamp.model_digest and again.HasField("trust_score"):
         return "model_changed"
-    if answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
-        return "unknown"
     for result in (answer, again):
         result.trust_score.ClearField("freshness")  # which is about the present
     is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)

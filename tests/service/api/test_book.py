@@ -1,5 +1,6 @@
 """The score book in a server: what it answers over the wire, while others append, replays to the same bits."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.builders import confirmed as domain_confirmed
 from tests.builders import exposure as domain_exposure
 from tests.scoring.worlds import artifact
 from tests.servers import MARKET, Running, exposure, identity, running_server
+from tests.service.api.test_silent_database import wait_for
 from tests.service.shells import shell_of
 
 SELLERS = [f"s{number}" for number in range(8)]
@@ -111,8 +113,7 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
         found = shell.json("book", "verify", "--marketplace", MARKET)
-        assert found == {"sellers": 8, "same": 8, "differ": 0, "unknown": 0, "model_changed": 0}
-        assert shell.json("book", "verify", "--marketplace", MARKET, "s1", "nobody")["unknown"] == 1
+        assert found == {"sellers": 8, "same": 8, "differ": 0, "not_found": 0, "unknown": 0, "model_changed": 0}
         assert shell.json("book", "verify", "--marketplace", MARKET, "--sample", "3")["sellers"] == 3
         assert running.server._book is not None
         damaged = running.server._book.table.get(f"marketplaces/{MARKET}/sellers/s3")
@@ -120,6 +121,28 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
         damaged.body += TrustScore(points=1).SerializeToString()
         error = shell("book", "verify", "--marketplace", MARKET, code=4)[1]
         assert f"marketplaces/{MARKET}/sellers/s3: differs" in error
+
+
+def test_book_verify_fails_where_it_verified_nothing_or_an_id_is_not_on_record(tmp_path: Path) -> None:
+    with filled_server(tmp_path) as (running, _):
+        shell = shell_of(tmp_path, target=running.address)
+        known, error = shell("book", "verify", "-m", MARKET, "s1", "nobody", "-o", "json", code=3)
+        assert (json.loads(known)["same"], json.loads(known)["not_found"]) == (1, 1)
+        assert error == f"error: marketplaces/{MARKET}/sellers/nobody: not on record\n"
+        for arguments in (["-m", MARKET, "nobody"], ["-m", "empty"]):
+            assert "nothing was compared" in shell("book", "verify", *arguments, code=3)[1]
+        assert "--sample draws from all" in shell("book", "verify", "-m", MARKET, "s1", "--sample", "3", code=2)[1]
+
+
+def test_book_verify_names_whom_it_could_not_compare(tmp_path: Path) -> None:
+    with filled_server(tmp_path) as (running, _):
+        book = running.server._book
+        assert book is not None
+        running.ledger.close()
+        wait_for(lambda: book.follower.is_away)
+        error = shell_of(tmp_path, target=running.address)("book", "verify", "-m", MARKET, "s1", code=5)[1]
+        assert f"marketplaces/{MARKET}/sellers/s1: not compared, as the server had no score for it" in error
+        assert "nothing was compared" in error
 
 
 def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
