@@ -16,6 +16,12 @@ from service.cli.output import Format, Output, emit_one, print_table, write
 MAX_ENTRIES = 5
 """Entries of one measure shown to a person; JSON has them all."""
 
+NOTE = """\
+since: by what is known now; by tier it can lie before the decision or the override that caused it. What was in force
+at a time: --observe-time and --known-time of then
+"""
+"""Written under the table, so that nobody reads a start as a record of what was in force."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command `measures` to the command."""
@@ -59,11 +65,12 @@ def _print(found: EvaluateMeasuresResponse) -> None:
         write("  no measure is in force\n")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in ("measure", "value", "rule", "since", "until", "entries"):
+    for name in ("measure", "value", "rule", "since (as known now)", "until", "entries"):
         table.add_column(name, overflow="fold")
     for measure in found.measures:
         table.add_row(*_row(measure, found.currency))
     print_table(table)
+    write(NOTE)
 
 
 def _row(measure: Measure, currency: str) -> tuple[str, ...]:

@@ -205,8 +205,10 @@ class Measure(_message.Message):
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it begins: with the decision by which a rule on confirmed facts came to hold, after its notice for a termination,
-        which may lie ahead; by tier at the first midnight (UTC) from which on the tier asked for it. By the knowledge, the
-        model and the policy of this answer. Not set if that lies more than 180 days back.
+        which may lie ahead; by tier at the first midnight (UTC) from which on, as known by this answer, the tier asked for it
+        without a break, and at the last midnight if it asks for it only since then. By the knowledge, the model and the policy
+        of this answer: by tier it may lie before the decision or the override that caused it, so that an answer given in
+        between did not have the measure. Not set if that lies more than 180 days back.
         """
 
     @_builtins.property

@@ -139,6 +139,7 @@ def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Run
     assert "standing 24" in shown
     assert "suspended-a-week: Seller terms 9.2: suspension" in shown
     assert "10 % for 90 days" in shown
+    assert "by tier it can lie before the decision" in shown
     [held] = [m for m in shell.json("measures", "s1")["measures"] if m["kind"] == "MEASURE_KIND_SUSPENSION"]
     assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
     assert "nothing that stands" in shell.error(3, "measures", "nobody")
