@@ -171,7 +171,8 @@ two persons at once. A token shows its person beside a certificate that is grant
 service but one that shows its users' own tokens. Who stands behind it is asked when the call is made, by the grants
 file then in force: who is no person any more, may approve no more, or may do no more itself what it proposed, counts no
 more. A proposal that has expired or was withdrawn lets nothing in. The same call may be made again while the proposal
-holds, and does nothing twice.
+holds, and does nothing twice. A proposal that is withdrawn after a call was let in by it stays `used`: nothing is taken
+back, and the same call is let in no more.
 
 `RollbackModel` is an emergency and waits for nobody: it is logged as such, and stands in the audit file. It goes back
 once; what it took back comes back by a promotion. `local` on the server's own socket, and whoever may write to the

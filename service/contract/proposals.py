@@ -186,12 +186,12 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
 def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
     """Return the state of a proposal that has `persons` persons behind it.
 
-    Withdrawn, used, expired, else approved with enough persons, else open.
+    Used, even if it was withdrawn later; withdrawn, expired, else approved with enough persons, else open.
     """
+    if proposal.has(Step.USED):  # a withdrawal takes nothing back, so that is no word for what was done
+        return Pb.PROPOSAL_STATE_USED
     if proposal.has(Step.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN
-    if proposal.has(Step.USED):
-        return Pb.PROPOSAL_STATE_USED
     if proposal.is_expired:
         return Pb.PROPOSAL_STATE_EXPIRED
     return Pb.PROPOSAL_STATE_APPROVED if persons >= PERSONS else Pb.PROPOSAL_STATE_OPEN

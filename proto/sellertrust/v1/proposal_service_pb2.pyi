@@ -37,10 +37,10 @@ class _ProposalStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Proposa
     """Two persons stand behind it, and no call was made by it yet."""
     PROPOSAL_STATE_USED: _ProposalState.ValueType  # 3
     """A call was let in by it; what came of that, its answer says. The same call may be made again, and changes nothing more
-    than it was approved to.
+    than it was approved to, unless the proposal was withdrawn since: its `steps` show that, and the state stays this one.
     """
     PROPOSAL_STATE_WITHDRAWN: _ProposalState.ValueType  # 4
-    """It was withdrawn, or declined: no call is let in by it any more."""
+    """It was withdrawn, or declined, before a call was let in by it: no call is let in by it any more."""
     PROPOSAL_STATE_EXPIRED: _ProposalState.ValueType  # 5
     """It was not withdrawn before it expired: no call is let in by it any more."""
 
@@ -55,10 +55,10 @@ PROPOSAL_STATE_APPROVED: ProposalState.ValueType  # 2
 """Two persons stand behind it, and no call was made by it yet."""
 PROPOSAL_STATE_USED: ProposalState.ValueType  # 3
 """A call was let in by it; what came of that, its answer says. The same call may be made again, and changes nothing more
-than it was approved to.
+than it was approved to, unless the proposal was withdrawn since: its `steps` show that, and the state stays this one.
 """
 PROPOSAL_STATE_WITHDRAWN: ProposalState.ValueType  # 4
-"""It was withdrawn, or declined: no call is let in by it any more."""
+"""It was withdrawn, or declined, before a call was let in by it: no call is let in by it any more."""
 PROPOSAL_STATE_EXPIRED: ProposalState.ValueType  # 5
 """It was not withdrawn before it expired: no call is let in by it any more."""
 Global___ProposalState: _TypeAlias = ProposalState  # noqa: Y015

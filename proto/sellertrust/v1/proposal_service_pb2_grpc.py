@@ -119,7 +119,8 @@ class ProposalServiceServicer(object):
 
     def WithdrawProposal(self, request, context):
         """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
-        it; one that was let in before goes on. FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired.
+        it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
+        `PROPOSAL_CLOSED` once it has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

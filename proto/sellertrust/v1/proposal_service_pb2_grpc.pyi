@@ -59,7 +59,8 @@ class ProposalServiceStub:
     """
     WithdrawProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.WithdrawProposalRequest, _proposal_service_pb2.WithdrawProposalResponse]
     """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
-    it; one that was let in before goes on. FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired.
+    it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
+    `PROPOSAL_CLOSED` once it has expired.
     """
 
 @_typing.type_check_only
@@ -93,7 +94,8 @@ class ProposalServiceAsyncStub(ProposalServiceStub):
     """
     WithdrawProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.WithdrawProposalRequest, _proposal_service_pb2.WithdrawProposalResponse]  # type: ignore[assignment]
     """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
-    it; one that was let in before goes on. FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired.
+    it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
+    `PROPOSAL_CLOSED` once it has expired.
     """
 
 class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -154,7 +156,8 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_proposal_service_pb2.WithdrawProposalResponse, _abc.Awaitable[_proposal_service_pb2.WithdrawProposalResponse]]:
         """Withdraws a proposal, by its author, or declines it, by anybody else who may propose. From then on no call is let in by
-        it; one that was let in before goes on. FAILED_PRECONDITION with `PROPOSAL_CLOSED` once it has expired.
+        it; one that was let in before goes on, and the state stays USED. FAILED_PRECONDITION with
+        `PROPOSAL_CLOSED` once it has expired.
         """
 
 def add_ProposalServiceServicer_to_server(servicer: ProposalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

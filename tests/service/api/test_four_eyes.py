@@ -173,6 +173,22 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     assert closed(eyes.approve, "carl", proposal) == "WITHDRAWN"
 
 
+def test_a_used_proposal_that_is_withdrawn_stays_used_and_lets_nothing_more_in(eyes: World) -> None:
+    """What was done is not taken back, and the steps show the withdrawal besides. Overrides, promotions, bulk decisions."""
+    publish(eyes.registry, parts=evaluated(0, 0.7))
+    second = publish(eyes.registry, parts=evaluated(1, 0.7))
+    eyes("robot").append_entries(MARKET, [violation("v-1", "s-1", notifier="brand-1")])
+    for request in (overrides(), promotion(second), bulk(eyes)):
+        proposal = eyes.agreed(request)
+        eyes.proposals("anna").carry_out(proposal)
+        withdrawn = eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
+        assert [withdrawn.state, *(step.state for step in withdrawn.steps)] == [
+            state("USED"), state("OPEN"), state("APPROVED"), state("USED"), state("WITHDRAWN"),
+        ]  # fmt: skip
+        assert closed(eyes.proposals("anna").carry_out, proposal) == "WITHDRAWN"
+        assert eyes.proposals("carl").get_proposal(proposal.name).state == state("USED")
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
