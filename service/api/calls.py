@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -27,7 +27,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import Unauthenticated, invalid
+from scoring.errors import TooStale, Unauthenticated, invalid
 from service.access.rights import require_rows
 from service.api.approvals import Approvals
 from service.api.call_pool import taken_call
@@ -37,6 +37,9 @@ from service.api.logs import Log, Pseudonyms
 from service.api.pools import POOLS, Pool
 from service.api.stream_threads import Streams
 from service.call_context import LATE_SECONDS, Call, answering
+
+DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
+"""Keeps a channel from repeating a call by itself: who asks for a fresh answer would hear of nothing but the deadline."""
 
 NO_DEADLINE_SECONDS = 1e8  # what grpcio calls left of a call without a deadline is far more
 
@@ -174,6 +177,7 @@ class Calls:
         if (taken := taken_call()) is not None:
             passage.waited_seconds = taken.waited_seconds
         status, details = Status(), dict[str, Any]()
+        trailers: tuple[tuple[str, str], ...] = ()
         self._count_running(method.name, 1)
         try:
             with answering(passage.call), ExitStack() if streams is not None else nullcontext() as held:
@@ -189,6 +193,7 @@ class Calls:
             is_client_gone = method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
             if not is_client_gone:
                 status, details = self.records.failure(error, passage.request)
+            trailers = DO_NOT_RETRY if isinstance(error, TooStale) else ()
             error.__traceback__ = None  # its frames hold the call, and often the error itself
         finally:  # also when gRPC closes a stream's generator, since the client is gone
             is_awaited = not method.gives_stream or context.is_active()
@@ -200,7 +205,8 @@ class Calls:
             self.records.end(passage, status.code, {**counts, **details})
             self._count_running(method.name, -1)
         if is_awaited and status.code != code_pb2.OK:
-            context.abort_with_status(rpc_status.to_status(status))
+            ended = cast(Any, rpc_status.to_status(status))
+            context.abort_with_status(ended._replace(trailing_metadata=(*ended.trailing_metadata, *trailers)))
 
     def _requests(
         self, passage: Passage, messages: Iterable[bytes], context: grpc.ServicerContext

@@ -9,8 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import grpc
+import pytest
+
 from scoring.time import day_of
-from sellertrust.client import Client
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.store import Ledger
 from tests.builders import confirmed as domain_confirmed
@@ -107,6 +110,23 @@ def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
             assert client.get_trust_score(MARKET, "s1", **times).points
             assert client.batch_get_trust_scores(MARKET, ["s1"], **times)[0].trust_score.points
         assert running.server._book.tally.total("hit") == before
+
+
+def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp_path: Path) -> None:
+    """The channel, which repeats what is UNAVAILABLE until the deadline, does not repeat this."""
+    with filled_server(tmp_path) as (running, client):
+        client.get_trust_score(MARKET, "s1")
+        book = running.server._book
+        assert book is not None
+        running.ledger.close()
+        wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
+        assert client.get_trust_score(MARKET, "s1", deadline_seconds=5).points
+        for seller in ("s1", "s2", "nobody"):
+            for _ in range(5):
+                with pytest.raises(SellertrustCallError) as caught:
+                    client.get_trust_score(MARKET, seller, max_staleness="fresh", deadline_seconds=0.2)
+                assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "TOO_STALE")
+                assert caught.value.retry_delay == 1
 
 
 def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
