@@ -64,7 +64,7 @@ class Sample:
 
     def __str__(self) -> str:
         """Return the seller as text, such as `650 points, major ip (incident 0)`."""
-        parts = ["unrated" if self.points is None else f"{self.points} points"]
+        parts = ["unrated" if self.points is None else f"{self.points} point{'s' * (self.points != 1)}"]
         if self.tier is not None:
             parts = [f"tier {self.tier.name.lower()} set by a person"]
         parts += describe_breaches(self.breaches)

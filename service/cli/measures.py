@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.cli.common import KnownTime, Marketplace, ObserveTime, client, marketplace_of, moment
-from service.cli.output import Format, Output, emit_one, print_table, write
+from service.cli.output import Format, Output, emit_one, format_count, print_table, write
 
 MAX_ENTRIES = 5
 """Entries of one measure shown to a person; JSON has them all."""
@@ -58,14 +59,14 @@ def _print(found: EvaluateMeasuresResponse) -> None:
         head.append(f"standing {found.standing}")
     write(", ".join(head) + "\n")
     for part in found.standing_parts:
-        write(f"  {part.points} points until {part.until_time.ToJsonString()[:10]}: {_entries(part.entries, 0)}\n")
+        write(f"  {format_count(part.points, 'point')} until {_time(part.until_time)}: {_entries(part.entries, 0)}\n")
     if found.standing_parts_omitted:
         write(f"  and {found.standing_parts_omitted:,} more incidents\n")
     if not found.measures:
         write("  no measure is in force\n")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in ("measure", "value", "rule", "since (as known now)", "until", "entries"):
+    for name in ("measure", "value", "rule", "since (as known)", "until", "entries"):
         table.add_column(name, overflow="fold")
     for measure in found.measures:
         table.add_row(*_row(measure, found.currency))
@@ -82,10 +83,15 @@ def _row(measure: Measure, currency: str) -> tuple[str, ...]:
         kind_text(measure.kind),
         value + (" (waived)" if measure.waived else ""),
         f"{measure.rule}: {measure.reference}",
-        measure.start_time.ToJsonString()[:16] if measure.HasField("start_time") else "more than 180 days",
-        measure.end_time.ToJsonString()[:16] if measure.HasField("end_time") else "",
+        _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
+        _time(measure.end_time) if measure.HasField("end_time") else "",
         _entries(measure.entries, measure.entries_omitted),
     )
+
+
+def _time(time: Timestamp) -> str:
+    """Return a time to the minute, as it can be given to `--observe-time`: `2026-11-22T00:00Z`."""
+    return time.ToJsonString()[:16] + "Z"
 
 
 def kind_text(kind: "MeasureKind.ValueType") -> str:
@@ -101,7 +107,7 @@ def value_text(value: MeasureValue, currency: str) -> str:
 
 def _suspension(stated: Any, _: str) -> str:
     if not stated.terminates:
-        return f"{stated.days} days"
+        return format_count(stated.days, "day")
     return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"
 
 
@@ -122,8 +128,8 @@ def _entries(entries: Any, omitted: int) -> str:
 
 _TEXTS: dict[str, Callable[[Any, str], str]] = {
     "deposit": lambda stated, currency: _money(stated.amount_minor, currency),
-    "settlement_hold": lambda stated, _: f"{stated.days} days",
-    "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {stated.days} days",
+    "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
+    "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {format_count(stated.days, 'day')}",
     "value_cap": lambda stated, currency: f"{_money(stated.value_minor, currency)} a day{_of(stated.product_category)}",
     "listing_cap": lambda stated, _: f"{stated.listings:,}{_of(stated.product_category)}",
     "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of(stated.product_category)}",

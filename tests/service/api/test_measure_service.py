@@ -129,6 +129,18 @@ def test_under_the_default_policy_without_a_model_nothing_is_in_force(tmp_path: 
     assert (found.state, len(found.measures), found.HasField("standing")) == (SCORE_STATE_UNKNOWN, 0, False)
 
 
+def test_the_command_counts_one_point_as_one_and_shows_times_in_utc(running: Running, tmp_path: Path) -> None:
+    """With Z, as everywhere else, so that a time can be given back to it."""
+    shell = shell_of(tmp_path, target=running.address)
+    with running.client() as client:
+        client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", violation_type="misleading_listing")])
+        confirm(client, "v1")
+        found = client.evaluate_measures(MARKET, "s1")
+    [part] = found.standing_parts
+    shown, _ = shell("measures", "s1", "-m", MARKET)
+    assert f"1 point until {part.until_time.ToJsonString()[:16]}Z: v1" in shown
+
+
 def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Running, tmp_path: Path) -> None:
     """Rule, times, value and entries; JSON is the contract's response."""
     shell = shell_of(tmp_path, target=running.address)
