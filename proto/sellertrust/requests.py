@@ -71,13 +71,19 @@ def bounds(
 
 
 def staleness(stated: MaxStaleness) -> dict[str, Any]:
-    """Return the field for the largest age of a stale answer. ValueError for a negative one, or an unknown word."""
+    """Return the field for the largest age of a stale answer.
+
+    ValueError for a negative one, or an unknown word; TypeError for what is neither a word nor a timedelta.
+    """
     if stated == "any":
         return {}
     if isinstance(stated, str):
         if stated != "fresh":
             raise ValueError(f"max_staleness must be 'any', 'fresh' or a timedelta, not {stated!r}")
         return {"max_staleness": Duration()}
+    if not isinstance(stated, timedelta):
+        wanted = "'any', 'fresh' or a timedelta, as timedelta(seconds=5)"
+        raise TypeError(f"max_staleness must be {wanted}, not {stated!r}")
     if stated < timedelta():
         raise ValueError("max_staleness must not be negative")
     message = Duration()

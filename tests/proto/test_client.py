@@ -222,3 +222,12 @@ def test_health_is_looked_at_without_the_health_package(tmp_path: Path) -> None:
 def test_a_program_that_reads_messages_does_not_load_grpc() -> None:
     script = "import sys, sellertrust.v1.entry_pb2; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [5, 0, 0.5, None, True])
+def test_a_max_staleness_that_is_no_span_is_refused_by_what_it_may_be(wrong: Any) -> None:
+    message = rf"max_staleness must be 'any', 'fresh' or a timedelta, as timedelta\(seconds=5\), not {wrong}"
+    with Client(NOWHERE) as client:
+        for call in (client.get_trust_score, client.batch_get_trust_scores):
+            with pytest.raises(TypeError, match=message):
+                call("m", "s", max_staleness=wrong, on_error="unknown")
