@@ -144,6 +144,8 @@ _NEXT = {
     Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
 }
 _NEXT_OF = {
+    "LEDGER_UNAVAILABLE": "the server answers, its database does not: look at the database, or where the server runs: "
+    "sellertrust doctor",
     "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier list",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CERTIFICATE and _KEY, or SELLERTRUST_TARGET_TOKEN",
     "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",

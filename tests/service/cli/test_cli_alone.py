@@ -20,9 +20,10 @@ from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.builders import identity
 from tests.databases import postgresql
+from tests.servers import running_server
 from tests.service.processes import COMMAND, run_from_nothing
 from tests.service.registry.models import publish
-from tests.service.shells import SECONDS, Shell, bare_shell
+from tests.service.shells import SECONDS, Shell, bare_shell, shell_of
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -
     said = bare.error(5, "score", "s")
     assert "error: UNAVAILABLE" in said
     assert "next:  is the server running? start it: sellertrust serve; or look: sellertrust doctor" in said
+
+
+def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_not_run(tmp_path: Path) -> None:
+    with running_server(tmp_path, book_sellers=0) as running:
+        running.ledger.close()
+        said = shell_of(tmp_path, target=running.address).error(5, "score", "s")
+    assert "next:  the server answers, its database does not: look at the database, or where the server runs" in said
+    assert "is the server running" not in said
 
 
 @pytest.mark.parametrize(
