@@ -93,6 +93,7 @@ def find_oddities(policy: Policy) -> list[Oddity]:
     """Return a list of what is probably not meant in a sound policy.
 
     Rules that never matter, pairs of rules that state the same, and tiers below the best without a measure.
+    None of a policy without rules: it states tiers alone.
     """
     book = policy.rule_book
     if not book.rules:

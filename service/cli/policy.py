@@ -28,7 +28,8 @@ def check(
     """Check a policy over every situation it distinguishes; show what is probably not meant.
 
     A policy that is laxer for who is worse, or for UNRATED, is refused with an example, as is whatever else contradicts
-    itself (exit code 6). Rules that never matter, that state the same as others, and tiers without a rule are shown.
+    itself (exit code 6). Rules that never matter, that state the same as others, and, if there are rules,
+    tiers without one are shown.
     """
     from scoring.policy.checking import find_oddities
     from scoring.policy.space import build_space

@@ -16,6 +16,7 @@ def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
     """The shipped one by default; a copy with a rule in vain is sound, and not by --strict; an unsound one is 6."""
     shell = bare_shell(tmp_path)
     assert "default version 1 is sound: 0 rules" in shell("policy", "check")[1]
+    assert shell.json("policy", "check") == []
     assert "general version 1 is sound: 9 rules" in shell("policy", "check", GENERAL, "--strict")[1]
     twice = tmp_path / "twice.toml"
     twice.write_text(
