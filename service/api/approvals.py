@@ -54,7 +54,7 @@ class Approvals:
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
         """Return the approval by which a granted request is let in; None if it needs none.
 
-        ApprovalRequired, ProposalNotFound or ProposalClosed if it needs one and has none; InvalidInput about `proposal`.
+        ApprovalRequired or ProposalClosed if it needs one and has none; InvalidInput about `proposal`.
         A request that names a proposal is held to it, whether it needs one or not. Proposals themselves and dry runs need
         none.
         """
@@ -112,20 +112,27 @@ class Approvals:
     def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
         """Return the approval of a named proposal, and record that it was used."""
         marketplace, proposal = parse_proposal(named, "proposal")
+        # One answer to them all: whoever may not read proposals must not learn which there are.
+        text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
+        unfit = ApprovalRequired(text, _metadata(right, named, 0))
+        parent = getattr(request, "parent", "")
+        if marketplace != (parse_marketplace(parent, "parent") if parent else ""):
+            raise unfit
 
         def check(found: Proposal) -> bool:
-            require_open(found)
             if not is_request(found, method, request):
-                text = f"is another request than {named} holds, to the last field; {_REMEDY}"
-                raise ApprovalRequired(text, _metadata(right, named, 0))
+                raise unfit
+            require_open(found)
             missing = PERSONS - sum(1 for _, behind in self.persons(found) if behind)
             if missing > 0:
                 text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
                 raise ApprovalRequired(text, _metadata(right, named, missing))
             return not found.has(Step.USED)
 
-        with naming(named):
+        try:
             found = self._ledger.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
+        except ProposalNotFound:
+            raise unfit from None
         counted = [taken for taken, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
         return Approval(
             proposal=named,

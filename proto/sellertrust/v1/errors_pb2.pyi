@@ -136,7 +136,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the call needs two persons behind it, and names no proposal that has them and is of just this request.
     Propose it by CreateProposal, let another person approve it, and call again with its name in `proposal`. Metadata:
     `right`, the one that asks for approval; `proposal`, the one that the call names, or empty; `persons_missing`, how many
-    persons are still to approve that one, 0 if it is of another request.
+    persons are still to approve that one, 0 if it is of another request or there is none of this name: one answer for both.
     Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
       "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
     """
@@ -274,7 +274,7 @@ ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 22
 """FAILED_PRECONDITION: the call needs two persons behind it, and names no proposal that has them and is of just this request.
 Propose it by CreateProposal, let another person approve it, and call again with its name in `proposal`. Metadata:
 `right`, the one that asks for approval; `proposal`, the one that the call names, or empty; `persons_missing`, how many
-persons are still to approve that one, 0 if it is of another request.
+persons are still to approve that one, 0 if it is of another request or there is none of this name: one answer for both.
 Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
   "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
 """
