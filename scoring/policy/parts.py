@@ -1,6 +1,7 @@
 """Parts of a file's data, read value by value. What is wrong is collected, so that one reading names it all."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,17 @@ class Part:
         if isinstance(value, str) and least <= len(value) <= MAX_TEXT and value.isprintable():
             return value
         self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters")
+        return ""
+
+    def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
+        """Read a text that a pattern matches whole under `name`.
+
+        Notes an error, that it must be `what`, and returns "" if it is missing or another.
+        """
+        value = self._value(name)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        self.refuse(name, f"must be {what}")
         return ""
 
     def flag(self, name: str) -> bool:

@@ -58,9 +58,8 @@ def read_rules(root: Part) -> RuleBook:
     amounts = any(isinstance(measure, Deposit | ValueCap) for rule in rules for measure in rule.measures)
     currency = ""
     if "currency" in root or amounts:
-        currency = root.text("currency")
-        if currency and not _CURRENCY.fullmatch(currency):
-            root.refuse("currency", "must be the ISO 4217 code of all amounts, such as EUR")
+        what = "the ISO 4217 code of all amounts: three capital letters, such as EUR"
+        currency = root.code("currency", _CURRENCY, what)
     return RuleBook(rules, currency, _read_hold_limits(root))
 
 

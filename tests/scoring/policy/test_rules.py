@@ -151,6 +151,15 @@ def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str
     assert fault in text
 
 
+@pytest.mark.parametrize("stated", ["", "eur", "EURO", 978])
+def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: object) -> None:
+    """In small letters, of another length, or a number."""
+    with pytest.raises(
+        PolicyRefused, match=r"^the policy does not hold together: currency must be .* three capital letters"
+    ):
+        parse_policy(data(standing=standing(), currency=stated))
+
+
 def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
     """Two rules, each with faults of its own, and money without a currency."""
     with pytest.raises(PolicyRefused) as error:
@@ -173,7 +182,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "rules[2].measures must state one measure or more",
         "rules[2].standing.below must be more than from",
         "rules has two rules with the id x",
-        "currency must be given as text",
+        "currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR",
     ):
         assert fault in str(error.value)
 
