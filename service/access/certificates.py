@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from service.access.principals import Principal, certificate_name
 
 MAX_REMEMBERED = 10_000
+_NO_VALUE_ERRORS = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 
 
 class CertificateRefused(Exception):
@@ -71,7 +72,7 @@ def read_certificate(pem: bytes) -> Certificate:
         raise CertificateRefused(
             "its certificate has no subject alternative name; the common name is not read"
         ) from None
-    except ValueError as error:
+    except (ValueError, *_NO_VALUE_ERRORS) as error:
         raise CertificateRefused(
             str(error) if str(error).startswith("its ") else "its certificate is malformed"
         ) from None
