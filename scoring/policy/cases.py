@@ -81,7 +81,9 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
         "listing_cap": dict(terms.listing_caps).get(""),
         "intake_cap": dict(terms.intake_caps).get(""),
     }
-    return [
+    ids = {rule.id for rule in book.rules}
+    unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
+    return [f"rules expected has {name}, and the policy has no such rule" for name in unknown] + [
         f"{name} is {_shown(found[name])}, expected {_shown(value)}"
         for name, value in case.expected.items()
         if found[name] != value

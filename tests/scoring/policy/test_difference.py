@@ -131,6 +131,16 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
     assert "expected 99" in first.faults[0]
 
 
+def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:
+    """A misspelt id would else read as a rule that did not hold."""
+    cases = parse_cases({"now": "2026-03-01", "cases": [{"name": "a", "expect": {"rules": ["newcomers", "newcomer"]}}]})
+    [outcome] = run_cases(shipped("general"), cases)
+    assert outcome.faults == (
+        "rules expected has newcomer, and the policy has no such rule",
+        "rules is newcomers, expected newcomer, newcomers",
+    )
+
+
 def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
     """By their paths."""
     with pytest.raises(PolicyRefused) as refused:
