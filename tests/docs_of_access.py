@@ -158,7 +158,8 @@ this request:
 `violation decide-all ... --execute --propose` and `ledger append FILE --propose` propose the others; in Python
 `ProposalClient` of `sellertrust.proposals`. A proposal is of the whole request, to the last field, by its SHA-256, and
 whoever approves states that digest. So a promotion is proposed by the model's whole digest, a bulk decision after its
-dry run, and overrides for one seller at a time. A promotion is refused with `PROPOSAL_CLOSED` once another model is
+dry run, and overrides for one seller at a time. A promotion that the model's gates refuse
+cannot be proposed, and one is refused with `PROPOSAL_CLOSED` once another model is
 champion, or its gates are others, than when it was proposed.
 
 Whoever approves is granted `propose` as well, to look at proposals; it lets nobody propose what it may not do itself, but

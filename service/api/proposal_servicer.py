@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from scoring.errors import ModelNotFound, PermissionDenied, ProposalClosed
+from scoring.errors import (
+    FieldViolation,
+    GatesFailed,
+    InvalidInput,
+    ModelNotFound,
+    PermissionDenied,
+    ProposalClosed,
+    ProposalNotFound,
+)
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, naming, require_open
 from service.api.entry_streams import cut_to_message
@@ -36,7 +44,7 @@ class ProposalServicer:
     def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
         field, asked, seller = check_proposed(request, wall_clock())
         call = asked_of_proposed(request)
-        basis = self._basis(request.promote_model.name) if field == "promote_model" else {}
+        basis = self._basis(request) if field == "promote_model" else {}
         content = Content(PROPOSABLE[field], canonical(asked), request.actor, request.reason, basis)
         found = self._ledger.propose(
             call[0].marketplace,
@@ -116,11 +124,33 @@ class ProposalServicer:
                 reason=request.reason,
             )
 
-    def _basis(self, name: str) -> dict[str, str]:
-        """Return what a promotion is decided upon. ModelNotFound."""
+    def _basis(self, request: pb.CreateProposalRequest) -> dict[str, str]:
+        """Return what a promotion is decided upon. ModelNotFound.
+
+        Of a new one it raises what the gates would when it is carried out: they are the same then, or it is closed.
+        """
+        asked = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
-        return self._registry.basis(self._registry.resolve(parse_model(name, "name")))
+        digest = self._registry.resolve(parse_model(asked.name, "name"))
+        try:
+            return self._registry.basis(digest, asked.override, asked.sign_off)
+        except (GatesFailed, InvalidInput) as error:
+            if self._is_there(request.proposal_id):  # and so answered as it stands
+                return {}
+            if isinstance(error, GatesFailed):
+                raise
+            raise InvalidInput(
+                FieldViolation(("promote_model", *one.path), one.description) for one in error.violations
+            ) from None
+
+    def _is_there(self, proposal: str) -> bool:
+        """Return whether a proposal of a promotion is on record under this id."""
+        try:
+            self._ledger.proposal("", proposal)
+        except ProposalNotFound:
+            return False
+        return True
 
     def _message(self, found: Proposal) -> pb.Proposal:
         return proposal_message(found, self._approvals.persons(found))

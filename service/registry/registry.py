@@ -166,9 +166,10 @@ class Registry:
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion())
 
-    def basis(self, digest: str) -> dict[str, str]:
-        """Return what a promotion of a model is decided upon: `champion`, and its gates' SHA-256."""
-        return basis_of(self.history(), digest)
+    def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
+        """Return what a promotion is decided upon: `champion`, the gates' SHA-256. Raises what its gates raise."""
+        self._allowed(digest, moves := self.history(), override, sign_off)
+        return basis_of(moves, digest)
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
         """Make the `previous` champion champion again; return its digest.

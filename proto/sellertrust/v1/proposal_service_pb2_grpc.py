@@ -89,6 +89,7 @@ class ProposalServiceServicer(object):
     def CreateProposal(self, request, context):
         """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
         `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
+        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

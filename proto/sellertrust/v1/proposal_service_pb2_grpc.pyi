@@ -47,6 +47,7 @@ class ProposalServiceStub:
     CreateProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.CreateProposalRequest, _proposal_service_pb2.CreateProposalResponse]
     """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
     `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
+    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
     """
     GetProposal: _grpc.UnaryUnaryMultiCallable[_proposal_service_pb2.GetProposalRequest, _proposal_service_pb2.GetProposalResponse]
     """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`."""
@@ -82,6 +83,7 @@ class ProposalServiceAsyncStub(ProposalServiceStub):
     CreateProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.CreateProposalRequest, _proposal_service_pb2.CreateProposalResponse]  # type: ignore[assignment]
     """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
     `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
+    A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
     """
     GetProposal: _aio.UnaryUnaryMultiCallable[_proposal_service_pb2.GetProposalRequest, _proposal_service_pb2.GetProposalResponse]  # type: ignore[assignment]
     """Returns one proposal as it stands now. NOT_FOUND with `PROPOSAL_NOT_FOUND`."""
@@ -120,6 +122,7 @@ class ProposalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_proposal_service_pb2.CreateProposalResponse, _abc.Awaitable[_proposal_service_pb2.CreateProposalResponse]]:
         """Proposes a request. It needs what the request itself needs, and the right `propose`. ALREADY_EXISTS with
         `ENTRY_CONTENT_DIFFERS` if the id stands for another proposal; the same again is answered as it stands now.
+        A promotion that the model's gates refuse as it is asked for is refused here already (`GATES_FAILED`).
         """
 
     @_abc_1.abstractmethod

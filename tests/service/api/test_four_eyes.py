@@ -248,9 +248,21 @@ def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
     publish(eyes.registry, parts=evaluated(0, 0.7))
     beside = {"gates.json": gates_json(gate("size", ok=False))}
     second = publish(eyes.registry, parts=evaluated(1, 0.7), attachments=beside)
-    proposal = eyes.agreed(promotion(second))
     failed = ("FAILED_PRECONDITION", "GATES_FAILED")
-    refused(*failed, eyes("anna").promote_model, second, **SAID, proposal=proposal.name)
+    refused(*failed, eyes.propose, "anna", promotion(second))  # which could never be carried out
+    unasked = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", promotion(second, override="Carl", sign_off="Dora"))
+    assert unasked.fields[0][0] == "promote_model.sign_off"
+    assert [*eyes.proposals("anna").list_proposals()] == []
     signed = eyes.agreed(promotion(second, override="Carl"))
     needs_approval(eyes("anna").promote_model, second, **SAID, override="Dora", proposal=signed.name)
     eyes("anna").promote_model(second, **SAID, override="Carl", proposal=signed.name)
+
+
+def test_a_promotion_proposed_again_after_its_gates_changed_is_answered_as_it_stands(eyes: World) -> None:
+    publish(eyes.registry, parts=evaluated(0, 0.7))
+    second = publish(eyes.registry, parts=evaluated(1, 0.7))
+    first = eyes.propose("anna", promotion(second), proposal_id="p-1")
+    beside = {"gates.json": gates_json(gate("size", ok=False))}
+    publish(eyes.registry, parts=evaluated(1, 0.7), attachments=beside)
+    assert eyes.propose("anna", promotion(second), proposal_id="p-1") == first
+    refused("FAILED_PRECONDITION", "GATES_FAILED", eyes.propose, "anna", promotion(second), proposal_id="p-2")
