@@ -181,13 +181,15 @@ def require_rows(methods: Iterable[str]) -> None:
         raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
 
 
-def not_granted(right: Right, *, needs_certificate: bool = False) -> PermissionDenied:
+def not_granted(right: Right, *, needs_certificate: bool = False, of_entry: bool = False) -> PermissionDenied:
     """Return the error for a call without a grant: it names the right that the call needs.
 
     The same whether what it asks for exists or not. `needs_certificate`: the right needs a client certificate besides a
-    token.
+    token. `of_entry`: it is asked for an entry, of which one grant must cover all that grants limit.
     """
     text = f"the caller is not granted what the call asks for; it needs the right {right.value}"
+    if of_entry:
+        text += ", by one grant that covers marketplace, seller, kind, source, notifier and id of the entry together"
     if needs_certificate:
         text += ", which a token carries only beside a client certificate"
     return PermissionDenied(text, {"right": right.value})

@@ -168,7 +168,11 @@ class Gate:
         visible = is_of_many and visible_sellers(caller.principals, grants, row.right, asked[0].marketplace)
         if not visible:
             is_bound = any(principal.is_bound for principal in caller.principals)
-            raise not_granted(refused.right, needs_certificate=refused.right in BOUND and not is_bound)
+            raise not_granted(
+                refused.right,
+                needs_certificate=refused.right in BOUND and not is_bound,
+                of_entry=refused.kind is not None,
+            )
         return visible
 
     def require_anything(self, caller: Caller, method: str) -> None:

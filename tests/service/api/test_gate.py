@@ -153,6 +153,12 @@ def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
         for key, entry in entries.items():
             error = denied(brand.append_entries, MARKET, [own, entry])
             assert (error.metadata, "certificate" in error.message) == ({"right": wanted[key]}, False)
+        outside = [violation("b1-7", "s-1", notifier="brand-2"), violation("x-7", "s-1", notifier="brand-1")]
+        words = {denied(brand.append_entries, MARKET, [entry]).message for entry in outside}
+        assert len(words) == 1  # not which of them is not covered
+        assert (
+            "right append, by one grant that covers marketplace, seller, kind, source, notifier and id" in words.pop()
+        )
 
 
 def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Callers) -> None:
