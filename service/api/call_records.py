@@ -61,6 +61,8 @@ class Method:
     """Whether its responses are a stream; of a method that takes a stream they are one too."""
     call_class: str
     """Its class among the limits of a caller."""
+    nested: int = 0
+    """The number of the field of its requests that holds a whole batch of entries; 0 if none does."""
 
 
 class Passage:

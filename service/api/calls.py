@@ -37,6 +37,7 @@ from service.api.logs import Log, Pseudonyms
 from service.api.pools import POOLS, Pool
 from service.api.stream_threads import Streams
 from service.call_context import LATE_SECONDS, Call, answering
+from service.contract.wire_size import nested_batch, require_few_fields
 
 DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
 """Keeps a channel from repeating a call by itself: who asks for a fresh answer would hear of nothing but the deadline."""
@@ -183,8 +184,8 @@ class Calls:
             with answering(passage.call), ExitStack() if streams is not None else nullcontext() as held:
                 passage.caller = self._gate.identify(context)
                 self._gate.admit(passage.caller, method.name, method.call_class, context)
+                self._gate.require_anything(passage.caller, method.name)
                 if streams is not None and held is not None:
-                    self._gate.require_anything(passage.caller, method.name)
                     limits = self._gate.stream_limits(passage.caller)
                     held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
                     held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
@@ -219,6 +220,7 @@ class Calls:
         for data in messages:
             if passage.method.gives_stream:
                 self.records.count_message(passage, "received")
+            require_few_fields(data, passage.method.nested)
             request: Any = parse(passage.method.request_type, data)
             if passage.method.takes_stream:
                 # Empty after the first message, it is that of the stream: what follows judges by where entries go.
@@ -289,6 +291,7 @@ def _method_of(method: MethodDescriptor) -> Method:
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
         call_class=_class_of(name, is_stream=method.server_streaming),
+        nested=nested_batch(method.input_type),
     )
 
 

@@ -74,6 +74,7 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # the client pings every 30 s
     ("grpc.max_connection_age_ms", 3_600_000),  # so that a renewed certificate, and a new server, are taken up
     ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS shut nobody out for long
 )
 
 

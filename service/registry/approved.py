@@ -12,12 +12,17 @@ GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
 
 
 def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
-    """Return what a promotion is decided upon: `champion`, and the SHA-256 of the model's gates.
+    """Return what a promotion is decided upon: `champion`, how often that moved, and the SHA-256 of the model's gates.
 
-    Each "" if there is none.
+    The first and the last are "" if there is none. A rollback brings the same champion back, but is one move more.
     """
     champion = aliases_of(moves).get(CHAMPION) or ""
-    return {"champion": champion, GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or "")}
+    moved = str(sum(move.alias == CHAMPION for move in moves))
+    return {
+        "champion": champion,
+        "champion_moves": moved,
+        GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or ""),
+    }
 
 
 def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
@@ -28,9 +33,16 @@ def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> Non
     present = basis_of(moves, digest)
     changed = [name for name, value in present.items() if approval.basis.get(name) != value]
     if changed:
-        words = {"champion": "another model is champion by now", GATES_FIGURE: "the model has other gates by now"}
-        text = f"{' and '.join(words[name] for name in changed)} than when this was proposed; propose it anew"
+        text = f"{' and '.join(_CHANGED[name] for name in changed)} since this was proposed; propose it anew"
         raise ProposalClosed(text, {"proposal": approval.proposal, "state": "OUTDATED"})
+
+
+_CHANGED = {
+    "champion": "the champion has changed",
+    "champion_moves": "the champion was moved",
+    GATES_FIGURE: "the model's gates have changed",
+}
+"""What an error states of each part of a basis that is another one now."""
 
 
 def is_done_by(moves: Sequence[Move], proposal: str) -> bool:

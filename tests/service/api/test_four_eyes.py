@@ -92,7 +92,8 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     assert needs_approval(eyes("anna").promote_model, second, **SAID)["right"] == "models"
     proposal = eyes.agreed(promotion(second))
-    assert dict(proposal.basis) == {"champion": first, "gates_sha256": eyes.registry.basis(second)["gates_sha256"]}
+    gates = eyes.registry.basis(second)["gates_sha256"]
+    assert dict(proposal.basis) == {"champion": first, "champion_moves": "1", "gates_sha256": gates}
     for _ in range(2):
         done = eyes("robot").promote_model(second, **SAID, proposal=proposal.name)
         assert done.champion == f"models/{second}"
@@ -100,6 +101,17 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
     assert (move.digest, move.figures["proposal"]) == (second, proposal.name)
     eyes("carl").rollback_model(**SAID)
     assert eyes("robot").promote_model(second, **SAID, proposal=proposal.name).champion == f"models/{first}"
+    assert eyes.registry.champion() == first
+
+
+def test_a_spare_proposal_does_not_bring_back_what_was_rolled_back(eyes: World) -> None:
+    """Though the champion is the one it was proposed beside."""
+    first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
+    one, spare = (eyes.agreed(promotion(second, reason=reason)) for reason in ("better", "better by far"))
+    eyes("anna").promote_model(second, **SAID | {"reason": "better"}, proposal=one.name)
+    eyes("carl").rollback_model(**SAID)
+    again = SAID | {"reason": "better by far"}
+    assert closed(eyes("anna").promote_model, second, **again, proposal=spare.name) == "OUTDATED"
     assert eyes.registry.champion() == first
 
 
