@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from scoring.entries.field_types import is_id
 from sellertrust.v1 import entry_pb2
 from service.access.rights import BOUND
 from service.contract.asked import entry_asked
@@ -10,8 +11,10 @@ from service.contract.asked import entry_asked
 MAX_LISTED = 100
 """Sellers and entries that are named one by one; of more there is the number, and the ledger knows each entry's caller."""
 
-MAX_LENGTH = 512
-"""Characters of an id or a name that are kept: those that are longer are refused later, and could fill the disk."""
+MALFORMED = "malformed"
+"""Stands for an id or a name that is none, and is refused later: it could be a text that somebody wrote, or fill the disk."""
+MAX_PARTS = 4
+"""Ids in the longest resource name."""
 
 _NAMES = (
     "name",
@@ -40,7 +43,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
-        name: _shortened(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
+        name: _kept(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
     }
     if "action" in known:
         found["action"] = _action(request.action)
@@ -49,7 +52,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     if "proposal_id" in known and (proposed := request.WhichOneof("request")):
         found[proposed] = acted_on(getattr(request, proposed), marketplace)
     if "sellers" in known:
-        found["sellers"] = [_shortened(name) for name in request.sellers[:MAX_LISTED]]
+        found["sellers"] = [_kept(name) for name in request.sellers[:MAX_LISTED]]
         found["count"] = len(request.sellers)
     if "entries" in known:
         privileged = [*_privileged(request.entries, marketplace)]
@@ -76,11 +79,13 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
                 (getattr(fact, name) for name in ("violation", "entry") if getattr(fact, name, "")), entry.seller
             )
             shown = {"entry_id": entry.entry_id, "kind": asked.kind or "", "about": about, "action": asked.action or ""}
-            yield {name: _shortened(value) for name, value in shown.items() if value}
+            yield {name: _kept(value) for name, value in shown.items() if value}
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}..."
+def _kept(text: str) -> str:
+    """Return an id, or a name that is made of ids; MALFORMED for anything else."""
+    parts = text.split("/", MAX_PARTS)
+    return text if len(parts) <= MAX_PARTS and all(map(is_id, parts)) else MALFORMED
 
 
 def _action(number: int) -> str:

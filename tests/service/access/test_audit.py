@@ -213,3 +213,28 @@ def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path:
     file.write(text="z" * 1_000_000)
     file.write(text="after it")
     assert verify_audit(path)[0] == 6
+
+
+def test_no_text_that_somebody_wrote_stands_in_the_file_in_place_of_an_id(tmp_path: Path) -> None:
+    """An id that is none is written as malformed; good ones beside it, to the longest, as they are."""
+    path, prose, longest = tmp_path / "audit", "Jo Doe of 1 Main Street", "i" * 128
+    with running_server(tmp_path, audit_file=path) as running, running.client() as client:
+        wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}
+        review = ReviewClient(client)
+        for decision_id in (prose, "x" * 129, longest):
+            with pytest.raises(SellertrustCallError):
+                review.decide_violations(
+                    MARKET, entry_pb2.ACTION_DISMISS, **wanted, decision_id=decision_id, etag=prose
+                )
+        entry = entry_pb2.Entry(entry_id=prose)
+        entry.status.violation, entry.status.action = prose, entry_pb2.ACTION_CONFIRM
+        with pytest.raises(SellertrustCallError):
+            client.append_entries(MARKET, [entry])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    *decisions, batch = [line["acted"] for line in lines if line["event"] == "call"]
+    assert [acted["decision_id"] for acted in decisions] == ["malformed", "malformed", longest]
+    assert {acted["seller"] for acted in decisions} == {f"marketplaces/{MARKET}/sellers/{longest}"}
+    assert [(one["entry_id"], one["about"], one["action"]) for one in batch["entries"]] == [
+        ("malformed", "malformed", "confirm")
+    ]
+    assert "Doe" not in path.read_text()
