@@ -131,14 +131,18 @@ def _pattern_regex(text: str) -> str:
         case "jwt" if "#" in rest:
             issuer, _, subject = rest.partition("#")
             if is_issuer(issuer) and _SUBJECT.fullmatch(subject.replace("*", "x")):
-                return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0)
+                return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0, pattern=text)
     raise ValueError(f"{text!r} is no principal: it must be {FORMS}")
 
 
-def _segments(text: str, separators: str, exact_before: int) -> str:
-    """Return the regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact."""
+def _segments(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
+    """Return the regular expression of segments, in each of which a lone `*` stands for one; the first ones must be exact.
+
+    ValueError if not; it quotes the whole `pattern` that they are of, by default the text.
+    """
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):
         if "*" in part and (part != "*" or number < exact_before):
-            raise ValueError(f"{text!r}: a * stands for one whole segment, and not in a trust domain, host or issuer")
+            problem = "a * stands for one whole segment, and not in a trust domain, host or issuer"
+            raise ValueError(f"{pattern or text!r}: {problem}")
     return "".join(f"[^{separators}]+" if part == "*" else re.escape(part) for part in parts)

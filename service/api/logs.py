@@ -3,6 +3,7 @@
 Nothing here is global: a server gets its own logger, so two in one process (tests) do not share one.
 """
 
+import ast
 import hmac
 import json
 import logging
@@ -22,6 +23,8 @@ import structlog
 
 _WORD = re.compile(r"[A-Za-z0-9._~:-]+")
 _PART = re.compile(r"[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?")
+_NAMED = re.compile(r"""(?<=: )(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|jwt:[^#\n]*#.*""")
+"""A text that a message quotes as Python writes it, or the name of a token's subject without quotes."""
 
 MAX_PSEUDONYMS = 65_536
 """Pseudonyms that are kept, since one takes longer than all else of a line: some 15 MB."""
@@ -71,6 +74,21 @@ def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
     """
     issuer, mark, _ = principal.partition("#")
     return f"{issuer}#~{pseudonyms(principal)}" if mark and principal.startswith("jwt:") else principal
+
+
+def hide_subjects(text: str, pseudonyms: Pseudonyms) -> str:
+    """Return the text of an error in the grants file with a pseudonym in place of whatever follows a `#` in a name.
+
+    As `log_name` has it. In quotes a name ends with them, else with its line.
+    """
+    return _NAMED.sub(lambda found: _hide_subject(found[0], pseudonyms), text)
+
+
+def _hide_subject(name: str, pseudonyms: Pseudonyms) -> str:
+    quote = "" if name.startswith("jwt:") else name[0]
+    whole = ast.literal_eval(name) if quote else name
+    issuer, mark, _ = whole.partition("#")
+    return f"{quote}{issuer}#~{pseudonyms(whole)}{quote}" if mark else name
 
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:

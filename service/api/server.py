@@ -36,7 +36,7 @@ from service.api.garbage_collection import freeze_loaded_objects
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
-from service.api.logs import Log, Pseudonyms, flush_log, make_log
+from service.api.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
 from service.api.measure_servicer import MeasureServicer
 from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
@@ -124,7 +124,7 @@ class Server:
         waiting = min(settings.worker_threads, settings.slow_threads) // 2  # at most half of either wait for a sequence
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
         key = settings.pseudonym_key
-        pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
+        pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
         audit = None if settings.audit_file is None else AuditFile(settings.audit_file, settings.audit_days)
         has_audit = audit is not None
         self._grants = (
@@ -303,7 +303,7 @@ class Server:
 
     def _report_grants(self, event: str, problem: str) -> None:
         if problem:
-            self.log.error(event, problem=problem)
+            self.log.error(event, problem=hide_subjects(problem, self._pseudonyms))
         else:
             self.log.info(event)
 

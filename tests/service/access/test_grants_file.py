@@ -68,6 +68,22 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield Server(running, tmp_path, authority, issuer)
 
 
+def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -> None:
+    """Where it is wrong and whose issuer it is stay; what follows # is the pseudonym that other lines have."""
+    subjects = ("jane*doe", "o'jane doe", """jane"doe'x""", "~jane")
+    names = [f"jwt:https://other.example#{subject}" for subject in subjects] + ["jtw:https://other.example#jane doe"]
+    tables = "".join(grant(name, ["read_ledger"]) for name in names)
+    tables += f'[[persons]]\nperson = "p"\nprincipals = ["dns:p.example"]\n"{names[0]}" = 1\n'
+    write_grants(server.grants, server.issuer.table() + tables)
+    refusal = "grants refused, the last good ones stay in force"
+    eventually(lambda: server.running.lines(refusal))
+    problem = server.running.lines(refusal)[0]["problem"]
+    assert "grants[0].principals: " in problem
+    assert "'jwt:https://other.example#~" in problem
+    assert len(problem.splitlines()) >= len(names)
+    assert [line for line in problem.splitlines() if "jane" in line or "doe" in line] == []
+
+
 def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> None:
     with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
         assert [*reader.list_entries(MARKET)] == []
