@@ -44,6 +44,8 @@ def run(say: Say) -> dict[str, float]:
     say(
         f"{figures['diff.cells']:,.0f} cells differ, {figures['diff.wrong']:.0f} of {figures['diff.checked']:,.0f} wrong"
     )
+    figures |= payouts()
+    say(f"{figures['payout.unbalanced']:.0f} of {ORDERS:,} orders do not add up, {figures['payout.us']} us each")
     return figures
 
 
