@@ -127,10 +127,7 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether entries depend on other rows, so that no row of the file may be skipped.
-
-        They do if a rule counts rows, or if `so_far` counts earlier ones.
-        """
+        """Return whether a rule counts rows, or `so_far` earlier ones, so that no row may be skipped."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
