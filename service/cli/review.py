@@ -126,16 +126,12 @@ def decide_all(
 
     The sample is left to a person. First a dry run.
     """
-    if execute and not (expected_count and etag):
-        raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
-    if proposes and not execute:
-        raise invalid("--execute", "is required to propose: a dry run needs no approval")
-    name = decision_id or uuid.uuid4().hex
+    _require_dry_run(execute=execute, is_shown=bool(expected_count and etag), proposes=proposes)
     wanted: dict[str, Any] = {
         "actor": actor,
         "reason": reason,
         "ground": ground,
-        "decision_id": name,
+        "decision_id": decision_id or uuid.uuid4().hex,
         "violation_types": violation_type or (),
         "notifier": notifier,
         "seller": seller,
@@ -150,16 +146,33 @@ def decide_all(
         "etag": etag,
     }
     if proposes:
-        with client() as (connection, settings):
-            where = marketplace_of(marketplace, settings)
-            request = decide_request(where, Action.Value(f"ACTION_{action.name}"), **wanted)
-            propose(connection, request, actor=actor, reason=reason, output=output)
-        return
-    done = _decide_all(action, marketplace, wanted)
-    emit_one(outcome_row(name, done), output)
+        _propose_all(action, marketplace, wanted, output)
+    else:
+        _show_decided(_decide_all(action, marketplace, wanted), wanted, output)
+
+
+def _require_dry_run(*, execute: bool, is_shown: bool, proposes: bool) -> None:
+    """Refuse, by InvalidInput, to decide without what a dry run showed, and to propose a dry run."""
+    if execute and not is_shown:
+        raise invalid("--execute", "needs --expected-count and --etag, which the dry run (without --execute) shows")
+    if proposes and not execute:
+        raise invalid("--execute", "is required to propose: a dry run needs no approval")
+
+
+def _propose_all(action: BulkAction, marketplace: str | None, wanted: dict[str, Any], output: Format) -> None:
+    """Propose a bulk decision to another person."""
+    with client() as (connection, settings):
+        where = marketplace_of(marketplace, settings)
+        request = decide_request(where, Action.Value(f"ACTION_{action.name}"), **wanted)
+        propose(connection, request, actor=wanted["actor"], reason=wanted["reason"], output=output)
+
+
+def _show_decided(done: DecideViolationsResponse, wanted: dict[str, Any], output: Format) -> None:
+    """Write what became of a bulk decision, and how to go on after a dry run."""
+    emit_one(outcome_row(wanted["decision_id"], done), output)
     if not done.count:
         say("nothing is selected: no violation that allows the action fits all conditions")
-    if not execute and done.count:
+    elif not wanted["execute"]:
         say(
             f"nothing was decided; to decide, the same with: --execute --expected-count {done.count} --etag {done.etag}"
         )
