@@ -16,11 +16,26 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import ConfigurationWrong
 from sellertrust.local import is_loopback_host
+from service.setting_forms import (
+    ADDRESS,
+    PREFIX,
+    Address,
+    Folder,
+    OptionalAddress,
+    OptionalFile,
+    absolute,
+    default_data_dir,
+    is_database,
+    is_long_enough,
+    is_marketplace,
+    is_registry,
+    is_socket,
+    is_target,
+    lower,
+)
 
-PREFIX = "SELLERTRUST_"
 HIDDEN = "***"
 _FORMER = {f"{PREFIX}REGISTRY_DIR": f"{PREFIX}REGISTRY"}  # names of earlier releases, which go on being understood
 _TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
@@ -28,88 +43,7 @@ _TLS = f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY"
 # What Kubernetes sets in every container beside a service of a name that begins with `sellertrust`.
 _KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _KUBERNETES_LINK = re.compile(rf"{PREFIX}(\w+_)?PORT")
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 _PASSWORD = re.compile(r"(?<=://).*@|(?<=[?&]password=)[^&]*")
-
-
-def _is_address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match["port"]) > 65_535:
-        raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")
-    return text
-
-
-def _is_target(text: str) -> str:
-    # gRPC knows other forms (dns:///, unix:), and takes a URL of HTTP for a name that nobody resolves.
-    if re.match(r"(?i)https?:", text):
-        raise ValueError("must be HOST:PORT, without http://")
-    return text
-
-
-def _is_database(text: str) -> str:
-    if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
-        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
-    return text.replace("postgresql://", "postgresql+psycopg://", 1)
-
-
-def _is_readable_file(path: Path) -> Path:
-    if not (path.is_file() and os.access(path, os.R_OK)):
-        raise ValueError("must be a file that this user can read")
-    return path
-
-
-def _is_marketplace(text: str) -> str:
-    if not is_id(text):
-        raise ValueError(f"must be {ID_FORM}")
-    return text
-
-
-def _is_long_enough(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < 16:
-        raise ValueError("must have at least 16 characters, or the pseudonyms can be guessed back")
-    return key
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _is_registry(place: Path | str) -> Path | str:
-    """Return a folder, or the URL of an object store, whose package fsspec needs besides."""
-    text = str(place)
-    if "://" not in text:
-        return _absolute(Path(text))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9+]*(::[a-z0-9+]+)*://\S+", text):
-        raise ValueError("must be a folder, or a URL such as s3://BUCKET/REGISTRY")
-    return text
-
-
-def _is_socket(path: Path) -> Path:
-    if not path.parent.is_dir():
-        raise ValueError("must lie in a folder that is there")
-    if len(os.fsencode(path)) > 100:  # what an address of the kernel holds
-        raise ValueError("must be a path of at most 100 bytes")
-    return path
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _default_data_dir() -> Path:
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if base.is_absolute():
-        return base / "sellertrust"
-    try:
-        return Path("~/.local/share/sellertrust").expanduser()
-    except RuntimeError:  # a container with a user of no name
-        raise ConfigurationWrong(f"this user has no home: set {PREFIX}DATA_DIR to a folder that keeps data") from None
-
-
-Address = Annotated[str, AfterValidator(_is_address)]
-OptionalAddress = Annotated[str, AfterValidator(lambda text: text and _is_address(text))]
-Folder = Annotated[Path, AfterValidator(_absolute)]
-OptionalFile = Annotated[Path, AfterValidator(_is_readable_file)] | None
 
 
 class Settings(BaseModel):
@@ -117,12 +51,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Folder = Field(default_factory=_default_data_dir, description="Folder of the ledger and the models")
-    database_url: Annotated[str, AfterValidator(_is_database)] = Field(
+    data_dir: Folder = Field(default_factory=default_data_dir, description="Folder of the ledger and the models")
+    database_url: Annotated[str, AfterValidator(is_database)] = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'ledger.db'}",
         description="The ledger's database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
     )
-    registry: Annotated[Path | str, AfterValidator(_is_registry)] = Field(
+    registry: Annotated[Path | str, AfterValidator(is_registry)] = Field(
         default_factory=lambda data: data["data_dir"] / "registry",
         description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
@@ -146,28 +80,28 @@ class Settings(BaseModel):
         default=False,
         description="Whether a mesh ends TLS before the server, which speaks plain text: only tokens name callers",
     )
-    socket: Annotated[Path, AfterValidator(_absolute), AfterValidator(_is_socket)] | None = Field(
+    socket: Annotated[Path, AfterValidator(absolute), AfterValidator(is_socket)] | None = Field(
         default=None,
         description="Unix socket to listen on besides, by which this user may do everything; empty: none",
     )
-    reflection: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
+    reflection: Annotated[Literal["auto", "on", "off"], BeforeValidator(lower)] = Field(
         default="auto",
         description="Whether tools may ask what the contract holds: on, off, or auto: on loopback, without a mesh",
     )
-    audit_file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+    audit_file: Annotated[Path, AfterValidator(absolute)] | None = Field(
         default=None,
         description="File of a line for each privileged call, chained by hashes; a call that cannot be written is refused",
     )
     audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         default=None, description="Days after which lines of the audit file are cut off; empty: never"
     )
-    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(lower)] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         default="info", description="The least that is logged: debug, info, warning or error"
     )
-    pseudonym_key: Annotated[SecretStr, AfterValidator(_is_long_enough)] | None = Field(
+    pseudonym_key: Annotated[SecretStr, AfterValidator(is_long_enough)] | None = Field(
         default=None,
         description="Secret key of the pseudonyms of sellers in the log; empty: a random one each start",
     )
@@ -216,10 +150,10 @@ class Settings(BaseModel):
         le=300,
         description="Time between saying NOT_SERVING and refusing calls, on SIGTERM",
     )
-    marketplace: Annotated[str, AfterValidator(_is_marketplace)] = Field(
+    marketplace: Annotated[str, AfterValidator(is_marketplace)] = Field(
         default="default", description="Marketplace that the command line means by default"
     )
-    target: Annotated[str, AfterValidator(_is_target)] = Field(
+    target: Annotated[str, AfterValidator(is_target)] = Field(
         default="127.0.0.1:50051", description="Server that the command line asks"
     )
     target_ca: OptionalFile = Field(
@@ -306,7 +240,7 @@ def is_loopback(address: str) -> bool:
 
 def _is_this_machine(target: str) -> bool:
     """Return whether a target is a Unix socket or an address of loopback."""
-    return target.startswith("unix:") or (bool(_ADDRESS.fullmatch(target)) and is_loopback(target))
+    return target.startswith("unix:") or (bool(ADDRESS.fullmatch(target)) and is_loopback(target))
 
 
 def _validate(values: Mapping[str, str]) -> Settings:

@@ -20,7 +20,8 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
-from service.settings import PREFIX, Settings, load
+from service.setting_forms import PREFIX
+from service.settings import Settings, load
 
 MARKET = "acme"
 

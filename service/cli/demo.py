@@ -29,7 +29,8 @@ from service.cli.train import train_and_publish
 from service.ingest.file_import import import_files
 from service.ledger.one_writer import WriterLock
 from service.ledger.store import Ledger
-from service.settings import PREFIX, Settings, load
+from service.setting_forms import PREFIX
+from service.settings import Settings, load
 
 MARKETPLACE = "demo"
 DAYS = 730

@@ -1,0 +1,107 @@
+"""The forms of settings' values: each function returns the value that a text states, or raises ValueError with the remedy.
+
+What is raised completes the sentence "SELLERTRUST_NAME = VALUE: ...".
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, SecretStr
+
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.errors import ConfigurationWrong
+
+PREFIX = "SELLERTRUST_"
+ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+
+
+def is_address(text: str) -> str:
+    """Return an address, HOST:PORT."""
+    match = ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")
+    return text
+
+
+def is_target(text: str) -> str:
+    """Return the target of a client, which may have any form that gRPC knows but a URL of HTTP."""
+    # gRPC knows other forms (dns:///, unix:), and takes a URL of HTTP for a name that nobody resolves.
+    if re.match(r"(?i)https?:", text):
+        raise ValueError("must be HOST:PORT, without http://")
+    return text
+
+
+def is_database(text: str) -> str:
+    """Return the URL of a database, with the driver in it that PostgreSQL is spoken to by."""
+    if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+    return text.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def is_readable_file(path: Path) -> Path:
+    """Return the path of a file that this user can read."""
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise ValueError("must be a file that this user can read")
+    return path
+
+
+def is_marketplace(text: str) -> str:
+    """Return the id of a marketplace."""
+    if not is_id(text):
+        raise ValueError(f"must be {ID_FORM}")
+    return text
+
+
+def is_long_enough(key: SecretStr) -> SecretStr:
+    """Return a secret key of at least 16 characters."""
+    if len(key.get_secret_value()) < 16:
+        raise ValueError("must have at least 16 characters, or the pseudonyms can be guessed back")
+    return key
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the root, `~` resolved."""
+    return path.expanduser().absolute()
+
+
+def is_registry(place: Path | str) -> Path | str:
+    """Return a folder, or the URL of an object store, whose package fsspec needs besides."""
+    text = str(place)
+    if "://" not in text:
+        return absolute(Path(text))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+]*(::[a-z0-9+]+)*://\S+", text):
+        raise ValueError("must be a folder, or a URL such as s3://BUCKET/REGISTRY")
+    return text
+
+
+def is_socket(path: Path) -> Path:
+    """Return the path of a Unix socket to be, in a folder that is there."""
+    if not path.parent.is_dir():
+        raise ValueError("must lie in a folder that is there")
+    if len(os.fsencode(path)) > 100:  # what an address of the kernel holds
+        raise ValueError("must be a path of at most 100 bytes")
+    return path
+
+
+def lower(value: object) -> object:
+    """Return a text in lower case, anything else as it is."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def default_data_dir() -> Path:
+    """Return the folder of data in this user's home. ConfigurationWrong if the user has none."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if base.is_absolute():
+        return base / "sellertrust"
+    try:
+        return Path("~/.local/share/sellertrust").expanduser()
+    except RuntimeError:  # a container with a user of no name
+        raise ConfigurationWrong(f"this user has no home: set {PREFIX}DATA_DIR to a folder that keeps data") from None
+
+
+Address = Annotated[str, AfterValidator(is_address)]
+OptionalAddress = Annotated[str, AfterValidator(lambda text: text and is_address(text))]
+Folder = Annotated[Path, AfterValidator(absolute)]
+OptionalFile = Annotated[Path, AfterValidator(is_readable_file)] | None
