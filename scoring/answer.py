@@ -1,8 +1,18 @@
 """The answers of the core: a trust score, its explanation, and the stamp of what made it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from scoring.enums import Category, ScoreState, Severity, Tier
+
+
+class MadeBy(NamedTuple):
+    """What an answer follows from besides the entries and the day."""
+
+    model: str
+    """The digest of the model; empty without one."""
+    policy: str
+    """The digest of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,11 @@ class Stamp:
     """SHA-256 of the policy's content in hex."""
     core_version: str
     """Version of the scoring core."""
+
+    @property
+    def made_by(self) -> MadeBy:
+        """Return the model and the policy that the answer follows from, by their digests."""
+        return MadeBy(self.model_digest, self.policy_digest)
 
 
 @dataclass(frozen=True, slots=True)

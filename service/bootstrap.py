@@ -82,8 +82,9 @@ def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None"
     """
     from service.scores.champion import Champion
     from service.scores.scorer import Scorer
+    from service.scores.served_policy import ServedPolicy
 
-    return Scorer(ledger, policy, Champion(registry))
+    return Scorer(ledger, ServedPolicy(policy), Champion(registry))
 
 
 def build_server(
@@ -128,7 +129,6 @@ def run_server(settings: Settings, ready_file: Path | None = None) -> int:
             shadow = Shadow(
                 settings.data_dir / "shadow",
                 registry,
-                policy,
                 report=lambda problem: log.warning("shadow failed", problem=problem),
                 look_seconds=registry.look_seconds,
             )

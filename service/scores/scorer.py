@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from scoring.answer import Explanation, Stamp, TrustScore
+from scoring.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.errors import SellerNotFound, SellertrustError
 from scoring.features.columns import FactTable, Omitted
 from scoring.in_force import NO_VALUES, InForce, evaluate_measures, grows_with_value
@@ -16,6 +16,7 @@ from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.champion import Champion
+from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
 
 MAX_ROWS = 20_000
@@ -26,46 +27,48 @@ MAX_ALLEGATIONS = 2_000
 
 
 class Scorer:
-    """Answers with one policy and the champion of the moment. Shared by threads; it keeps nothing between two calls."""
+    """Answers with the policy and the champion of the moment. Shared by threads; it keeps nothing between two calls."""
 
-    def __init__(self, ledger: Ledger, policy: Policy, champion: Champion) -> None:
+    def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
         self._ledger = ledger
-        self._policy = policy
+        self.policy = policy
+        """The policy as this server has it."""
         self.champion = champion
+        """The model as this server has it."""
         self.observer: Callable[[Answered], None] | None = None
         """Gets every answered request; whatever becomes of it there, the answer is the same."""
 
     @property
-    def policy_digest(self) -> str:
-        """Return the digest of the policy."""
-        return self._policy.digest
+    def made_by(self) -> MadeBy:
+        """Return what answers now: model and policy, by their digests."""
+        return MadeBy(self.champion.digest, self.policy.now.digest)
 
     @property
     def unknown_badge(self) -> str:
         """Return the policy's badge of a seller of whom no answer is known."""
-        return self._policy.badges[None]
+        return self.policy.now.badges[None]
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
         """Return one trust score or error for each seller, in their order, and the stamp of all.
 
-        All by one cut of the ledger and one model. The sellers' entries are read and scored a part at a time, so that
-        memory is bounded. SellerNotFound is such an error, and is not raised. CallerGone or DeadlinePassed between two
-        parts if nobody waits for the answer any more.
+        All by one cut of the ledger, one model and one policy. The sellers' entries are read and scored a part at a time,
+        so that memory is bounded. SellerNotFound is such an error, and is not raised. CallerGone or DeadlinePassed between
+        two parts if nobody waits for the answer any more.
         """
-        artifact = self.champion.artifact
-        stamp = self._stamp(cut, artifact)
+        artifact, policy = self.champion.artifact, self.policy.now
+        stamp = _stamp(cut, artifact, policy)
         found: list[TrustScore | SellertrustError] = []
         check = current_call().require_caller
         check()
         for part in self._parts(marketplace, sellers):
             check()
             facts, omitted = self._facts(marketplace, part, cut)
-            answers = score(facts, part, cut.observe_time, artifact, self._policy, check, omitted)
+            answers = score(facts, part, cut.observe_time, artifact, policy, check, omitted)
             if self.observer is not None and artifact is not None:
                 with suppress(Exception):
-                    self.observer(Answered(marketplace, facts, part, answers, stamp))
+                    self.observer(Answered(marketplace, facts, part, answers, stamp, policy))
             named = zip(part, answers, strict=True)
             found += [_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
         return found, stamp
@@ -98,14 +101,14 @@ class Scorer:
         Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
         more.
         """
-        artifact = self.champion.artifact
+        artifact, policy = self.champion.artifact, self.policy.now
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
-        explanation = explain(rows, seller, cut.observe_time, artifact, self._policy, check, {seller: omitted})
+        explanation = explain(rows, seller, cut.observe_time, artifact, policy, check, {seller: omitted})
         if explanation is None:
             raise _not_found(marketplace, seller)
-        return explanation, self._stamp(cut, artifact)
+        return explanation, _stamp(cut, artifact, policy)
 
     def measures(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, str, Stamp]:
         """Return (what is in force for one seller, the currency of its amounts, the stamp).
@@ -113,7 +116,7 @@ class Scorer:
         Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
         more.
         """
-        artifact, policy = self.champion.artifact, self._policy
+        artifact, policy = self.champion.artifact, self.policy.now
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
@@ -126,21 +129,22 @@ class Scorer:
         )
         if found is None:
             raise _not_found(marketplace, seller)
-        return found, currency, self._stamp(cut, artifact)
+        return found, currency, _stamp(cut, artifact, policy)
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of a part, and of a seller with very many open allegations those that are not among them."""
         return self._ledger.fact_table(marketplace, sellers, cut, MAX_ALLEGATIONS)
 
-    def _stamp(self, cut: Cut, artifact: Artifact | None) -> Stamp:
-        return Stamp(
-            observe_time=cut.observe_time,
-            known_time=cut.known_time,
-            ledger_sequence=cut.sequence,
-            model_digest=artifact.digest if artifact else "",
-            policy_digest=self._policy.digest,
-            core_version=CORE_VERSION,
-        )
+
+def _stamp(cut: Cut, artifact: Artifact | None, policy: Policy) -> Stamp:
+    return Stamp(
+        observe_time=cut.observe_time,
+        known_time=cut.known_time,
+        ledger_sequence=cut.sequence,
+        model_digest=artifact.digest if artifact else "",
+        policy_digest=policy.digest,
+        core_version=CORE_VERSION,
+    )
 
 
 def _not_found(marketplace: str, seller: str) -> SellerNotFound:

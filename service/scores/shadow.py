@@ -55,6 +55,8 @@ class Answered(NamedTuple):
     """One a seller, in their order; None where there was no score."""
     stamp: Stamp
     """What made the answers."""
+    policy: Policy
+    """The policy by which they were answered."""
 
 
 class Shadow:
@@ -64,13 +66,11 @@ class Shadow:
         self,
         folder: Path,
         models: ModelSource,
-        policy: Policy,
         report: Callable[[str], None] = lambda _problem: None,
         look_seconds: float = 2.0,
     ) -> None:
         self._folder = folder
         self._models = models
-        self._policy = policy
         self._report = report
         self._look_seconds = look_seconds
         self._artifact: Artifact | None = None
@@ -154,7 +154,7 @@ class Shadow:
         artifact, stamp = self._artifact, answered.stamp
         if artifact is None or artifact.digest == stamp.model_digest:
             return
-        theirs = score(answered.facts, answered.sellers, stamp.observe_time, artifact, self._policy)
+        theirs = score(answered.facts, answered.sellers, stamp.observe_time, artifact, answered.policy)
         lines = [
             {
                 "marketplace": answered.marketplace,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import choice
 
-from scoring.answer import Stamp, TrustScore
+from scoring.answer import MadeBy, Stamp, TrustScore
 from scoring.enums import FreshnessState
 from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.time import DAY
@@ -72,7 +72,7 @@ class Book:
         self._seats = Seats(seats)
         self._midnight = 0
         self._appended = (0, 0)
-        self._rest: tuple[tuple[int, int, str], bytes] = ((-1, 0, ""), b"")
+        self._rest: tuple[tuple[int, int, MadeBy], bytes] = ((-1, 0, MadeBy("", "")), b"")
         self._fresh: tuple[Beat | None, bytes] = (None, b"")
         self.tally = Tally()
         """Counts of answers by `hit`, `miss`, `stale`, `unknown`; of `lagging`, misses since the follower had fallen behind;
@@ -183,13 +183,13 @@ class Book:
         answer.is_used = True
         self.tally.add("hit")
         if self.checker.is_free:
-            self.checker.offer(Remembered(name, answer.body, answer.digest, Cut(observe_time, known_time, sequence)))
-        stamp = wire.stamp_field(self._stamp_rest(sequence, known_time, answer.digest), observe_time)
+            self.checker.offer(Remembered(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence)))
+        stamp = wire.stamp_field(self._stamp_rest(sequence, known_time, answer.made_by), observe_time)
         return wire.score_response(answer.body, stamp + self._fresh_field(beat))
 
     def _may_answer(self, answer: Answer) -> bool:
-        """Return whether an answer is of the model that answers, and lacks nothing that is known."""
-        return answer.digest == self._scorer.champion.digest and self.table.is_exact(answer)
+        """Return whether an answer is of the model and policy that answer, and lacks nothing that is known."""
+        return answer.made_by == self._scorer.made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
         """Return the time to answer for, as `Ledger.cut` gives it for a ledger with this last record time (microseconds).
@@ -262,13 +262,13 @@ class Book:
     def _batch_at(
         self, life: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
-        """Return results as of the watermark; None if the model was swapped meanwhile, or records are ahead of the clock."""
-        digest, names = self._scorer.champion.digest, [seller_name(marketplace, seller) for seller in sellers]
+        """Return results as of the watermark; None if what makes answers was swapped, or records are ahead of the clock."""
+        made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
         observe_time = self._observe_time(mark.record_time)
         answers: dict[str, Answer] = {}
         for seller, name in zip(sellers, names, strict=True):
             answer = self.table.get(name)
-            if answer is None or answer.digest != digest or not self.table.is_exact(answer):
+            if answer is None or answer.made_by != made_by or not self.table.is_exact(answer):
                 continue
             if answer.at <= mark.sequence and answer.since <= observe_time + SKEW:
                 answers[seller] = answer
@@ -280,26 +280,26 @@ class Book:
         missing = [seller for seller in sellers if seller not in answers]
         found: dict[str, bytes] = {}
         if missing:
-            computed, made_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
-            if made_by != digest:
+            computed, others_by = self._compute_batch(life, marketplace, missing, cut, beat.time)
+            if others_by != made_by:
                 return None
             found.update(computed)
-        fields = wire.stamp_field(self._stamp_rest(mark.sequence, mark.known_time, digest), observe_time)
+        fields = wire.stamp_field(self._stamp_rest(mark.sequence, mark.known_time, made_by), observe_time)
         fields += self._fresh_field(beat)
         for seller, answer in answers.items():
             answer.is_used = True
             found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
         if answers and self.checker.is_free:
             seller, answer = choice(list(answers.items()))  # noqa: S311
-            self.checker.offer(Remembered(seller_name(marketplace, seller), answer.body, digest, cut))
+            self.checker.offer(Remembered(seller_name(marketplace, seller), answer.body, made_by, cut))
         self.tally.add("hit", len(answers))
         self.tally.add("miss", len(missing))
         return found
 
     def _compute_batch(
         self, life: int, marketplace: str, sellers: Sequence[str], cut: Cut, as_of: int
-    ) -> tuple[Mapping[str, bytes], str]:
-        """Compute the results of a batch, keep what is a score, and return them with the digest of the model."""
+    ) -> tuple[Mapping[str, bytes], MadeBy]:
+        """Compute the results of a batch, keep what is a score, and return them with the model and policy."""
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
         outcomes, stamp = self._scorer.scores(marketplace, sellers, cut)
         fields, message = self._fields(cut, stamp, as_of), stamp_message(stamp)
@@ -310,7 +310,7 @@ class Book:
                 found[seller] = wire.batch_result(result_message(name, outcome, message))
             else:
                 found[seller] = wire.batch_score(name, self._keep(life, name, outcome, cut, stamp), fields)
-        return found, stamp.model_digest
+        return found, stamp.made_by
 
     def _keep(self, life: int, name: str, score: TrustScore, cut: Cut, stamp: Stamp) -> bytes:
         """Keep an answer, if it may be kept, and return it without its stamp.
@@ -319,7 +319,7 @@ class Book:
         """
         body = score_message(name, score, None).SerializeToString()
         if stamp.model_digest and cut.known_time <= cut.observe_time:
-            answer = Answer(body, stamp.model_digest, cut.sequence, cut.known_time, cut.observe_time, score.valid_until)
+            answer = Answer(body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until)
             self.table.store(name, answer, life)
         return body
 
@@ -358,7 +358,7 @@ class Book:
             return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
         self.tally.add("stale")
         cut = standing.cut
-        stamp = wire.stamp_field(self._stamp_rest(cut.sequence, cut.known_time, standing.digest), cut.observe_time)
+        stamp = wire.stamp_field(self._stamp_rest(cut.sequence, cut.known_time, standing.made_by), cut.observe_time)
         freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
         return standing.body, stamp + freshness
 
@@ -366,18 +366,18 @@ class Book:
 
     def _fields(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
         """Return the fields of stamp and freshness of an answer that was computed at a cut."""
-        rest = self._stamp_rest(cut.sequence, cut.known_time, stamp.model_digest)
+        rest = self._stamp_rest(cut.sequence, cut.known_time, stamp.made_by)
         freshness = wire.freshness_field(FreshnessState.FRESH, as_of)
         return wire.stamp_field(rest, cut.observe_time) + freshness
 
-    def _stamp_rest(self, sequence: int, known_time: int, digest: str) -> bytes:
+    def _stamp_rest(self, sequence: int, known_time: int, made_by: MadeBy) -> bytes:
         """Return the stamp without its observe time. The last one is kept, which most answers share."""
         key, rest = self._rest
-        if key == (sequence, known_time, digest):
+        if key == (sequence, known_time, made_by):
             return rest
-        stamp = Stamp(0, known_time, sequence, digest, self._scorer.policy_digest, CORE_VERSION)
+        stamp = Stamp(0, known_time, sequence, made_by.model, made_by.policy, CORE_VERSION)
         rest = wire.stamp_rest(stamp)
-        self._rest = ((sequence, known_time, digest), rest)
+        self._rest = ((sequence, known_time, made_by), rest)
         return rest
 
     def _fresh_field(self, beat: Beat) -> bytes:
@@ -388,10 +388,10 @@ class Book:
             self._fresh = (beat, field)
         return field
 
-    def _recompute(self, name: str, cut: Cut) -> tuple[bytes, str] | None:
-        """Return the answer of a seller at a cut, without its stamp, and the digest of the model; None if there is none."""
+    def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
+        """Return the answer of a seller at a cut, without its stamp, and what made it; None if there is none."""
         marketplace, seller = parse_seller(name, "seller")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
             return None
-        return score_message(name, outcome, None).SerializeToString(), stamp.model_digest
+        return score_message(name, outcome, None).SerializeToString(), stamp.made_by

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from scoring.answer import MadeBy
 from service.ledger.records import Cut
 from service.scores.book.tally import Tally
 
@@ -22,8 +23,8 @@ class Remembered(NamedTuple):
     """The seller's resource name."""
     body: bytes
     """The TrustScore without its stamp."""
-    digest: str
-    """The digest of the model."""
+    made_by: MadeBy
+    """The model and the policy."""
     cut: Cut
     """What its stamp states."""
 
@@ -31,12 +32,12 @@ class Remembered(NamedTuple):
 class Checker:
     """Recomputes one remembered answer at a time, in one thread.
 
-    `recompute` gives the answer of a seller at a cut with the digest of the model that made it, None where there is none now.
+    `recompute` gives the answer of a seller at a cut with what made it, None where there is none now.
     """
 
     def __init__(
         self,
-        recompute: Callable[[str, Cut], tuple[bytes, str] | None],
+        recompute: Callable[[str, Cut], tuple[bytes, MadeBy] | None],
         tally: Tally,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -70,10 +71,10 @@ class Checker:
     def check(self, remembered: Remembered) -> bool:
         """Recompute an answer at its own stamp; return whether it is the same.
 
-        Or of a model that is gone. The result is counted; a difference is reported.
+        Or of a model or a policy that is gone. The result is counted; a difference is reported.
         """
         found = self._recompute(remembered.name, remembered.cut)
-        if found is not None and found[1] != remembered.digest:
+        if found is not None and found[1] != remembered.made_by:
             return True
         is_same = found is not None and found[0] == remembered.body
         self._tally.add("same" if is_same else "differed")

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from scoring.answer import MadeBy
 from scoring.enums import ScoreState
 from scoring.errors import TooStale
 from scoring.time import SECOND
@@ -16,8 +17,8 @@ class Standing(NamedTuple):
 
     body: bytes
     """The TrustScore without stamp and freshness."""
-    digest: str
-    """The digest of the model."""
+    made_by: MadeBy
+    """The model and the policy."""
     cut: Cut
     """What its stamp states: it is the answer of these times, to the bit."""
     as_of_time: int
@@ -30,19 +31,19 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
     """Return an answer with its times and age as of `now` (microseconds).
 
     `mark`: the watermark, if nothing ended the answer up to there, which is then in it up to the last look at the ledger
-    (`beat`), though not beyond the answer's own time. What an entry or another model ended is as of its computation,
-    since nobody knows how long before its end it was right.
+    (`beat`), though not beyond the answer's own time. What an entry, another model or policy ended is as of its
+    computation, since nobody knows how long before its end it was right.
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
-        return Standing(answer.body, answer.digest, cut, answer.since, max(now - answer.since, 0))
+        return Standing(answer.body, answer.made_by, cut, answer.since, max(now - answer.since, 0))
     sequence, known_time = answer.at, answer.known_time
     if mark.sequence >= sequence:
         sequence, known_time = mark.sequence, mark.known_time
     observe_time = min(max(now, answer.since), answer.until - 1)
     as_of_time = min(max(beat.time, answer.since), answer.until - 1)
     cut = Cut(observe_time, known_time, sequence)
-    return Standing(answer.body, answer.digest, cut, as_of_time, max(now - as_of_time, 0))
+    return Standing(answer.body, answer.made_by, cut, as_of_time, max(now - as_of_time, 0))
 
 
 def require_young(standing: Standing | None, max_staleness: int | None) -> None:

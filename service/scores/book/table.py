@@ -10,6 +10,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from scoring.answer import MadeBy
+
 UNKNOWN = 2**63 - 1
 """The floor before the follower has seen the ledger: no answer is exact."""
 
@@ -17,13 +19,13 @@ UNKNOWN = 2**63 - 1
 class Answer:
     """A finished answer of one seller, and for when and as of what it holds. Nothing but `last` and `is_used` changes."""
 
-    __slots__ = ("at", "body", "digest", "is_used", "known_time", "last", "since", "until")
+    __slots__ = ("at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
 
-    def __init__(self, body: bytes, digest: str, at: int, known_time: int, since: int, until: int) -> None:
+    def __init__(self, body: bytes, made_by: MadeBy, at: int, known_time: int, since: int, until: int) -> None:
         self.body = body
         """The TrustScore on the wire, without its stamp."""
-        self.digest = digest
-        """The digest of the model."""
+        self.made_by = made_by
+        """The model and the policy."""
         self.at = at
         """The sequence that it was computed at."""
         self.known_time = known_time
@@ -87,8 +89,8 @@ class Table:
     def store(self, name: str, answer: Answer, life: int) -> None:
         """Remember an answer, unless the table was cleared since its computation began.
 
-        `life`: the value of `Table.life` when the computation began. A newer stored answer of the same day and model
-        stays. Where the table is full, another answer is forgotten; with a capacity of 0, none is stored.
+        `life`: the value of `Table.life` when the computation began. A newer stored answer of the same day, model and
+        policy stays. Where the table is full, another answer is forgotten; with a capacity of 0, none is stored.
         """
         with self._lock:
             if life != self.life or self._capacity == 0:
@@ -96,7 +98,7 @@ class Table:
             known = self._answers.get(name)
             if known is None:
                 answer.last = self._absent.pop(name, self._floor)
-            elif known.at > answer.at and (known.digest, known.until) == (answer.digest, answer.until):
+            elif known.at > answer.at and (known.made_by, known.until) == (answer.made_by, answer.until):
                 return
             else:
                 answer.last = known.last

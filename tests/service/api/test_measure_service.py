@@ -79,7 +79,7 @@ def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(runn
             MARKET, "s1", observe_time=given.stamp.observe_time, known_time=given.stamp.known_time
         )
     assert again.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
-    assert given.stamp.policy_digest == running.scorer._policy.digest
+    assert given.stamp.policy_digest == running.scorer.made_by.policy
 
 
 def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running: Running) -> None:

@@ -78,7 +78,7 @@ def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple
             client.append_entries(MARKET, entries)
             for seller in SELLERS[2:4]:
                 client.confirm_violation(MARKET, f"v-{seller}", actor="staff", reason="seen")
-        with Shadow(folder / "shadow", Place(found), policy(), problems.append, look_seconds=0.05) as shadow:
+        with Shadow(folder / "shadow", Place(found), problems.append, look_seconds=0.05) as shadow:
             running.scorer.observer = shadow.offer
             yield running, shadow, problems
         running.scorer.observer = None
@@ -145,7 +145,7 @@ def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
             (tmp_path / "full").symlink_to("/dev/full")
             monkeypatch.setattr(shadowing, "file_of", lambda _folder, _digest: tmp_path / "full")
         problems: list[str] = []
-        with Shadow(tmp_path / "shadow", Place(found), policy(), problems.append, look_seconds=0.05) as shadow:
+        with Shadow(tmp_path / "shadow", Place(found), problems.append, look_seconds=0.05) as shadow:
             running.scorer.observer = shadow.offer
             if isinstance(found, Artifact):
                 wait_until(lambda: shadow._artifact is not None)

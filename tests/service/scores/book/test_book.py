@@ -2,6 +2,7 @@
 
 import random
 import threading
+import tomllib
 from collections.abc import Callable
 from copy import copy
 
@@ -12,8 +13,10 @@ from scoring.entries.kinds.conduct import ProductListed, ProductViolationReporte
 from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.enums import Action, CorrectionKind, Harm, Source, Tier
 from scoring.errors import SellerNotFound, SellertrustError
+from scoring.policy.reading import parse_policy
 from scoring.time import DAY, SECOND
 from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY
 from service.scores.book import flights
 from tests.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.scoring.worlds import artifact
@@ -204,6 +207,24 @@ def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback
         assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {new.digest}
         champion._artifact = old
         assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {old.digest}
+
+
+def test_another_policy_answers_at_once_and_the_one_before_is_remembered_for_its_return(ledger: Ledger) -> None:
+    """Each answer replays by its own stamp under the policy that it names: none is one policy's with another's name."""
+    for seller in SELLERS[:3]:
+        ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
+    general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))
+    with opened(ledger) as over:
+        served, old = over.scorer.policy, over.scorer.policy.now
+        assert [score.standing for score in over.batch(SELLERS[:3])] == [0, 0, 0]
+        served.now = general
+        assert (found := over.get("s0")).stamp.policy_digest == general.digest
+        assert found.standing > 0
+        assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {general.digest}
+        served.now = old
+        assert (found := over.get("s0")).stamp.policy_digest == old.digest
+        assert found.standing == 0
+        assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 
 def test_a_batch_reflects_what_its_process_has_appended_and_waits_for_the_follower(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.answer import MadeBy
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.enums import Harm, Source
@@ -27,7 +28,7 @@ RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, S
 def kept(table: Table, *sellers: str, at: int) -> None:
     """Answers of sellers, computed at a sequence."""
     for seller in sellers:
-        table.store(seller_name(MARKET, seller), Answer(b"", "model", at, at, at, 2**62), table.life)
+        table.store(seller_name(MARKET, seller), Answer(b"", MadeBy("model", "policy"), at, at, at, 2**62), table.life)
 
 
 def exact(table: Table, *sellers: str) -> list[bool]:
@@ -185,7 +186,8 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         assert follower.restarts == 1
         assert follower.watermark is not None
         assert follower.watermark[:2] == restored.last()
-        table.store(seller_name(MARKET, "a"), Answer(b"", "model", 2, 2, 2, 2**62), life)  # which was under way
+        under_way = Answer(b"", MadeBy("model", "policy"), 2, 2, 2, 2**62)
+        table.store(seller_name(MARKET, "a"), under_way, life)
         assert len(table) == 0
         kept(table, "c", at=restored.last()[0])
         assert exact(table, "c") == [True]

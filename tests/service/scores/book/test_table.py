@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.answer import MadeBy
 from service.scores.book.table import Answer, Table
 
 ONE, TWO, THREE = "marketplaces/m/sellers/1", "marketplaces/m/sellers/2", "marketplaces/m/sellers/3"
 
 
-def answer(at: int, digest: str = "model", until: int = 100) -> Answer:
-    return Answer(b"", digest, at, at + 1, at, until)
+def answer(at: int, model: str = "model", policy: str = "policy", until: int = 100) -> Answer:
+    return Answer(b"", MadeBy(model, policy), at, at + 1, at, until)
 
 
 def begun(capacity: int = 10, floor: int = 0) -> Table:
@@ -49,14 +50,16 @@ def test_an_answer_that_was_being_computed_while_an_entry_came_is_never_exact() 
         assert exact(table, name)
 
 
-def test_of_two_answers_the_later_one_stays_and_another_day_or_model_replaces_it() -> None:
+def test_of_two_answers_the_later_one_stays_and_another_day_model_or_policy_replaces_it() -> None:
     table = begun()
     table.store(ONE, newer := answer(7), table.life)
     table.store(ONE, answer(5), table.life)
     assert table.get(ONE) is newer
-    table.store(ONE, other := answer(5, digest="other"), table.life)
+    table.store(ONE, other := answer(5, model="other"), table.life)
     assert table.get(ONE) is other
-    table.store(ONE, tomorrow := answer(5, digest="other", until=200), table.life)
+    table.store(ONE, another := answer(4, model="other", policy="another"), table.life)
+    assert table.get(ONE) is another
+    table.store(ONE, tomorrow := answer(3, model="other", policy="another", until=200), table.life)
     assert table.get(ONE) is tomorrow
 
 
