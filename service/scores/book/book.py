@@ -13,7 +13,6 @@ from scoring.answer import MadeBy, Stamp, TrustScore
 from scoring.enums import FreshnessState
 from scoring.errors import LedgerUnavailable, SellertrustError
 from scoring.time import DAY
-from scoring.version import CORE_VERSION
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import result_message, score_message, stamp_message
 from service.ledger.changes import Change
@@ -25,6 +24,7 @@ from service.scores.book.checking import Checker, Remembered
 from service.scores.book.flights import Flights, Seats
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.stale import Standing, find_standing, require_young, unknown_body
+from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
 from service.scores.book.tally import Tally
 from service.scores.scorer import Scorer
@@ -72,8 +72,7 @@ class Book:
         self._seats = Seats(seats)
         self._midnight = 0
         self._appended = (0, 0)
-        self._rest: tuple[tuple[int, int, MadeBy], bytes] = ((-1, 0, MadeBy("", "")), b"")
-        self._fresh: tuple[Beat | None, bytes] = (None, b"")
+        self._stamps = Stamps()
         self.tally = Tally()
         """Counts of answers by `hit`, `miss`, `stale`, `unknown`; of `lagging`, misses since the follower had fallen behind;
         of hits that were recomputed by `same`, `differed`, `not_checked`.
@@ -184,8 +183,8 @@ class Book:
         self.tally.add("hit")
         if self.checker.is_free:
             self.checker.offer(Remembered(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence)))
-        stamp = wire.stamp_field(self._stamp_rest(sequence, known_time, answer.made_by), observe_time)
-        return wire.score_response(answer.body, stamp + self._fresh_field(beat))
+        fields = self._stamps.remembered(sequence, known_time, answer.made_by, observe_time, beat)
+        return wire.score_response(answer.body, fields)
 
     def _may_answer(self, answer: Answer) -> bool:
         """Return whether an answer is of the model and policy that answer, and lacks nothing that is known."""
@@ -240,7 +239,7 @@ class Book:
         if isinstance(outcome, SellertrustError):
             raise outcome
         body = self._keep(life, name, outcome, at, stamp)
-        return wire.score_response(body, self._fields(at, stamp, as_of))
+        return wire.score_response(body, self._stamps.computed(at, stamp, as_of))
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
         """Return results as of the watermark, or all computed where it lags."""
@@ -284,8 +283,7 @@ class Book:
             if others_by != made_by:
                 return None
             found.update(computed)
-        fields = wire.stamp_field(self._stamp_rest(mark.sequence, mark.known_time, made_by), observe_time)
-        fields += self._fresh_field(beat)
+        fields = self._stamps.remembered(mark.sequence, mark.known_time, made_by, observe_time, beat)
         for seller, answer in answers.items():
             answer.is_used = True
             found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
@@ -302,7 +300,7 @@ class Book:
         """Compute the results of a batch, keep what is a score, and return them with the model and policy."""
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
         outcomes, stamp = self._scorer.scores(marketplace, sellers, cut)
-        fields, message = self._fields(cut, stamp, as_of), stamp_message(stamp)
+        fields, message = self._stamps.computed(cut, stamp, as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
@@ -357,36 +355,7 @@ class Book:
             body = unknown_body(name, self._scorer.unknown_badge)
             return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
         self.tally.add("stale")
-        cut = standing.cut
-        stamp = wire.stamp_field(self._stamp_rest(cut.sequence, cut.known_time, standing.made_by), cut.observe_time)
-        freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
-        return standing.body, stamp + freshness
-
-    # --- stamps ------------------------------------------------------------------------------------------------------
-
-    def _fields(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
-        """Return the fields of stamp and freshness of an answer that was computed at a cut."""
-        rest = self._stamp_rest(cut.sequence, cut.known_time, stamp.made_by)
-        freshness = wire.freshness_field(FreshnessState.FRESH, as_of)
-        return wire.stamp_field(rest, cut.observe_time) + freshness
-
-    def _stamp_rest(self, sequence: int, known_time: int, made_by: MadeBy) -> bytes:
-        """Return the stamp without its observe time. The last one is kept, which most answers share."""
-        key, rest = self._rest
-        if key == (sequence, known_time, made_by):
-            return rest
-        stamp = Stamp(0, known_time, sequence, made_by.model, made_by.policy, CORE_VERSION)
-        rest = wire.stamp_rest(stamp)
-        self._rest = ((sequence, known_time, made_by), rest)
-        return rest
-
-    def _fresh_field(self, beat: Beat) -> bytes:
-        """Return the freshness of what is remembered and exact. The last one is kept, which most answers share."""
-        known, field = self._fresh
-        if known is not beat:
-            field = wire.freshness_field(FreshnessState.FRESH, beat.time)
-            self._fresh = (beat, field)
-        return field
+        return standing.body, self._stamps.stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
         """Return the answer of a seller at a cut, without its stamp, and what made it; None if there is none."""
