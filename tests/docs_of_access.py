@@ -199,7 +199,10 @@ else was. Where there are grants, `SELLERTRUST_CLIENT_STREAMS` counts by princip
 certificate and a token, counts for each.
 
 Wait as a refusal says: who asks on regardless is refused at once 20 times a second by each method; further calls are held
-for up to a second, or until shortly before their deadline, and refused then.
+for up to a second, or until shortly before their deadline, and refused then. The same befalls whoever nothing lets in: a
+caller who is granted nothing, or not the right of a method, and calls that show nothing, or a token, that proves nobody. Such
+tokens use up the limits of the certificate beside them; calls of the same connection by known tokens go on. With
+`SELLERTRUST_MESH_TLS` a connection is many callers', so bad tokens are the mesh's to hold back.
 
 ## Limits of a grant
 

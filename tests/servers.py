@@ -56,6 +56,10 @@ class Running:
     def client(self, **options: Any) -> Client:
         return Client(self.address, **options)
 
+    def hold_nobody(self) -> None:
+        """Have every refused call refused at once, however often its caller asks on."""
+        self.server._calls._gate.turnstile.holds = lambda *_: ""  # type: ignore[method-assign]
+
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
         """The log's lines of one event, oldest first."""
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]

@@ -146,3 +146,10 @@ def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> b
     Nobody else need learn what is wrong with a request.
     """
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
+
+
+def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
+    """Return whether each principal is granted one of these rights anywhere; false without principals."""
+    return bool(principals) and all(
+        who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
+    )

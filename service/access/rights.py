@@ -170,6 +170,12 @@ FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
 """Scopes over many sellers of which a caller who may see some is shown those, and nothing of the others."""
 
 
+def rights_of(method: str) -> frozenset[Right]:
+    """Return the rights by one of which a call of `Service/Method` may be let in; of entries those of all their kinds."""
+    row = METHODS[method]
+    return frozenset(RIGHT_OF_KIND.values()) if row.scope is Scope.ENTRIES else frozenset({row.right})
+
+
 def require_rows(methods: Iterable[str]) -> None:
     """Check that every method, and every kind of entry, has a row in the tables of rights.
 

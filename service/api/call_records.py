@@ -292,7 +292,11 @@ class CallRecords:
 
 _TOO_MANY = (
     ("this server has more calls of this kind than it can answer; ask again, or another server", ""),
-    ("this caller is beyond its limits in the server's grants file, and asks on; wait as refusals say", "calls"),
+    (
+        "this caller asks on after refusals: wait as they say if they are for its limits, else show who calls, or have it"
+        " granted",
+        "calls",
+    ),
 )
 """What a call is refused with for the server's load, and for its caller's excess: the text and the limit."""
 

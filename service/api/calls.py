@@ -27,7 +27,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.errors import TooStale, Unauthenticated, invalid
+from scoring.errors import PermissionDenied, TooStale, Unauthenticated, invalid
 from service.access.rights import require_rows
 from service.api.approvals import Approvals
 from service.api.call_pool import taken_call
@@ -194,6 +194,8 @@ class Calls:
             is_client_gone = method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
             if not is_client_gone:
                 status, details = self.records.failure(error, passage.request)
+                if isinstance(error, Unauthenticated | PermissionDenied):
+                    self._gate.note_refusal(passage.caller, method.name, method.call_class, context)
             trailers = DO_NOT_RETRY if isinstance(error, TooStale) else ()
             error.__traceback__ = None  # its frames hold the call, and often the error itself
         finally:  # also when gRPC closes a stream's generator, since the client is gone

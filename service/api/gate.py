@@ -6,6 +6,7 @@ is not granted. Headers by which a proxy forwards a certificate are never read.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import time
 
@@ -15,13 +16,13 @@ from google.protobuf.message import Message
 from scoring.errors import InvalidInput, TooManyCalls, Unauthenticated
 from service.access.audit import AuditFile
 from service.access.certificates import Certificate, CertificateRefused, Certificates
-from service.access.decision import first_refused, is_granted_anything, visible_sellers
+from service.access.decision import first_refused, is_granted_any_of, is_granted_anything, visible_sellers
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
-from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted
+from service.access.rights import BOUND, FILTERED, METHODS, READS, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, Verified
 from service.api.call_pool import connection_of
-from service.api.turnstile import Turnstile, token_of
+from service.api.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 from service.call_context import Approval
 from service.contract.acted import acted_on, came_of
 from service.contract.asked import asked_of
@@ -91,7 +92,7 @@ class Gate:
         self._audit = audit
         self._certificates = Certificates()
         self._known: dict[tuple[bytes, str], _Known] = {}  # by certificate and token
-        self.turnstile = Turnstile()
+        self.turnstile = Turnstile(is_known=lambda certificate, token: (certificate, token) in self._known)
         """Whose calls are held since it asks on after refusals."""
 
     @property
@@ -123,6 +124,7 @@ class Gate:
         key = (pems[0] if pems else b"", "" if token is None else token)
         known = self._known.get(key)
         if known is None or not known.holds(rules, now):
+            self._known.pop(key, None)  # which counts as known no more if it proves nobody now
             known = self._identify(rules, pems, token)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
@@ -218,8 +220,33 @@ class Gate:
 
         Its next calls are held if it asks on regardless. `weight`: as how many refusals this one counts.
         """
-        token = token_of(context.invocation_metadata() or ())
+        token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
+
+    def note_refusal(self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext) -> None:
+        """Record at the turnstile that a call was refused as UNAUTHENTICATED or PERMISSION_DENIED, if no such call fits.
+
+        That is: the caller proves nobody (None), is granted nothing, or has no right by which the method lets anybody in;
+        whoever has one is left to its limits. What proves nobody is charged to the principal of the certificate beside
+        it. A mesh's connections bring calls of many, so nobody is known by one there.
+        """
+        if self._grants is None or caller is LOCAL_CALLER:
+            return
+        if caller is not None:
+            grants = self._grants.rules.grants
+            if not is_granted_anything(caller.principals, grants):
+                self.note_excess(caller, EVERY_METHOD, context, HOLD_SECONDS)
+            elif not is_granted_any_of(caller.principals, grants, rights_of(method)):
+                self.note_excess(caller, method, context, HOLD_SECONDS)
+        elif not self._is_mesh:
+            pems = connection_of(context).get(b"x509_pem_cert")
+            name = ""
+            with suppress(Unauthenticated):
+                if certificate := self._certificate(pems):
+                    name = certificate.principal.name
+                    self._grants.rules.limits.take_call([name], call_class)
+            token = digest_of(context.invocation_metadata() or ())
+            self.turnstile.note_stranger(str(context.peer()), token, pems[0] if pems else b"", name)
 
     def stream_limits(self, caller: Caller) -> Mapping[str, int]:
         """Return how many streams each of a caller's principals may have open, by name; 0: no limit."""

@@ -1,14 +1,18 @@
-"""Callers in excess who take no refusal for an answer: their next calls are held for a while, and cost next to nothing.
+"""Callers who take no refusal for an answer: their next calls are held for a while, and cost next to nothing.
 
-A refusal says when the next call fits. Whoever asks on before that is refused at once some times a second; what comes then,
-by the same method, is held without a thread and without its request being read, and refused after a second. So a
-caller makes no more calls a second than it has waiting ones, however fast it would go on.
+A refusal for excess says when the next call fits. Whoever asks on before that is refused at once some times a second; what
+comes then, by the same method, is held without a thread and without its request being read, and refused after a second.
+So a caller makes no more calls a second than it has waiting ones, however fast it would go on.
+
+Callers who could be let in by nothing that they ask for are held alike: those without a grant, and those who show nothing, or
+tokens, that prove nobody. Of the latter every call counts together, since each may show another token; calls of the same
+connection by tokens that are known go on.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
 
@@ -22,6 +26,12 @@ MAX_CALLERS = 10_000
 MAX_TOKENS = 256
 """Tokens of one connection whose callers are known; with one more all of them are forgotten."""
 
+NOBODY = "nobody"
+"""The name under which the log shows callers who prove nobody, and show no certificate that names one."""
+
+EVERY_METHOD = "*"
+"""Stands for all methods together, in place of the name of one."""
+
 
 @dataclass(slots=True)
 class _Refusals:
@@ -34,16 +44,36 @@ class _Refusals:
     """Until when nothing of it fits, since there were too many."""
 
 
+@dataclass(slots=True)
+class _Connection:
+    """What is known of a connection by which callers were refused."""
+
+    callers: dict[bytes, str] = field(default_factory=dict)
+    """The caller's name by what `digest_of` gives of the token that it shows."""
+    certificate: bytes = b""
+    """The client certificate in PEM by which strangers came; empty without one."""
+    strangers: str = ""
+    """The account of those who proved nobody; empty: there were none."""
+    shown: str = ""
+    """The name under which the log shows those."""
+
+
 class Turnstile:
     """Knows whose calls are to be held. For any number of threads; the least recently refused of very many are forgotten.
 
-    A caller is known by its connection and the token that it shows, before anybody looks at either.
+    A caller is known by its connection and the token that it shows, before anybody looks at either. `is_known` gets a
+    certificate in PEM and a token, and returns whether they proved somebody when last shown; by default nothing does.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = monotonic,
+        is_known: Callable[[bytes, str], bool] | None = None,
+    ) -> None:
         self._clock = clock
+        self._is_known = is_known
         self._lock = threading.Lock()
-        self._callers: OrderedDict[str, dict[bytes, str]] = OrderedDict()  # by connection, by what `token_of` gives
+        self._connections: OrderedDict[str, _Connection] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
 
     def note(
@@ -51,41 +81,89 @@ class Turnstile:
     ) -> None:
         """Record that a caller was refused a call of a method, and until when the next one fits.
 
-        `seconds`: from now; `weight`: as how many refusals this one counts, for what it cost.
+        `token`: what `digest_of` gives; `seconds`: from now; `weight`: as how many refusals this one counts, for what it
+        cost. EVERY_METHOD as the method has the caller's calls of any method count together, and be held.
         """
-        now = self._clock()
         with self._lock:
-            tokens = self._callers.setdefault(connection, {})
-            self._callers.move_to_end(connection)
-            if len(tokens) >= MAX_TOKENS:
-                tokens.clear()
-            tokens[token] = caller
-            found = self._refusals.get((method, caller))
-            if found is None or now - found.since > 1:
-                until = 0.0 if found is None else found.until
-                found = self._refusals[method, caller] = _Refusals(now, 0.0, until)
-            self._refusals.move_to_end((method, caller))
-            found.count += weight
-            if found.count > PROMPT_REFUSALS:
-                found.until = now + min(seconds, HOLD_SECONDS)
-            for known in (self._callers, self._refusals):
-                if len(known) > MAX_CALLERS:
-                    known.popitem(last=False)
+            callers = self._connection(connection).callers
+            if len(callers) >= MAX_TOKENS:
+                callers.clear()
+            callers[token] = caller
+            self._count(method, caller, seconds, weight)
+
+    def note_stranger(self, connection: str, token: bytes, certificate: bytes, name: str) -> None:
+        """Record that a call was refused since what it shows proves nobody.
+
+        `token`: what `digest_of` gives; `certificate`: the client certificate of the connection in PEM; empty without one;
+        `name`: of its principal, whose strangers count together whichever connection brings them; empty if it names none.
+        """
+        with self._lock:
+            found = self._connection(connection)
+            found.callers.pop(token, None)  # it has expired, say
+            found.certificate, found.shown = certificate, name or NOBODY
+            found.strangers = f"strangers {name or connection}"  # no name of a principal has a blank
+            self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
 
     def holds(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
         """Return the name of the caller if its call is to be held; "" if it may go on.
 
         By the refusals noted of its connection and token.
         """
-        tokens = self._callers.get(connection)
-        if tokens is None:
+        found = self._connections.get(connection)
+        if found is None or not method:
             return ""
-        caller = tokens.get(token_of(metadata), "")
+        shown = _shown(metadata)
+        caller = found.callers.get(_digest(shown))
+        if caller is not None:
+            return caller if self._is_over(method, caller) or self._is_over(EVERY_METHOD, caller) else ""
+        if not found.strangers or not self._is_over(EVERY_METHOD, found.strangers):
+            return ""
+        is_certificate_alone = not shown and found.shown != NOBODY
+        is_known = self._is_known is not None and self._is_known(found.certificate, _bearer_of(shown))
+        return "" if is_certificate_alone or is_known else found.shown
+
+    def _connection(self, connection: str) -> _Connection:
+        """Return what is known of a connection, as the latest of whom anything was noted."""
+        found = self._connections.setdefault(connection, _Connection())
+        self._connections.move_to_end(connection)
+        if len(self._connections) > MAX_CALLERS:
+            self._connections.popitem(last=False)
+        return found
+
+    def _count(self, method: str, caller: str, seconds: float, weight: float) -> None:
+        """Add a refusal to a caller's account of a method."""
+        now = self._clock()
         found = self._refusals.get((method, caller))
-        return caller if found is not None and self._clock() < found.until else ""
+        if found is None or now - found.since > 1:
+            until = 0.0 if found is None else found.until
+            found = self._refusals[method, caller] = _Refusals(now, 0.0, until)
+        self._refusals.move_to_end((method, caller))
+        found.count += weight
+        if found.count > PROMPT_REFUSALS:
+            found.until = now + min(seconds, HOLD_SECONDS)
+        if len(self._refusals) > MAX_CALLERS:
+            self._refusals.popitem(last=False)
+
+    def _is_over(self, method: str, caller: str) -> bool:
+        """Return whether nothing of a caller's account fits now."""
+        found = self._refusals.get((method, caller))
+        return found is not None and self._clock() < found.until
 
 
-def token_of(metadata: Iterable[tuple[str, object]]) -> bytes:
+def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:
     """Return a digest of what a call shows in the header `authorization`; "" for nothing."""
-    shown = [str(value) for key, value in metadata if key == "authorization"]
+    return _digest(_shown(metadata))
+
+
+def _bearer_of(shown: Sequence[str]) -> str:
+    """Return the token of the one bearer credential that a call shows; "" for anything else."""
+    scheme, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _shown(metadata: Iterable[tuple[str, object]]) -> list[str]:
+    return [str(value) for key, value in metadata if key == "authorization"]
+
+
+def _digest(shown: Sequence[str]) -> bytes:
     return sha256("\n".join(shown).encode("utf-8", "replace")).digest() if shown else b""

@@ -48,7 +48,7 @@ class Cause(Enum):
     LARGE = "large"
     """Its request is larger than requests of its class may be."""
     LIMIT = "limit"
-    """Its caller is in excess of its own limits, and has taken many refusals for no answer."""
+    """Its caller has taken many refusals for no answer, for its excess or since nothing lets it in."""
     STOPPING = "stopping"
     """The server stops."""
 

@@ -2,8 +2,6 @@
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,23 +11,24 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import SellertrustCallError
+from tests.bench._abusers import Place, abused
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
-from tests.callers import Authority, TokenIssuer, grant, write_grants
-from tests.servers import MARKET, Running, running_server, violation
+from tests.servers import MARKET, running_server, violation
 from tests.service.access.matrix import cells
 
 TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
 PAIRS = 4_000
 ROTATIONS = 5
-TURNS = 5
 
 
-def run(say: Say) -> dict[str, float]:
-    """All figures; `FUZZ_TRIES` in the environment makes the fuzzing shorter."""
+def run(say: Say, only: str = "") -> dict[str, float]:
+    """All figures, or those of one part; `FUZZ_TRIES` in the environment makes the fuzzing shorter."""
     figures: dict[str, float] = {}
-    for measure in (_table, _costs, _timing, _rotation, _abused, _fuzzed):
+    for part, measure in PARTS.items():
+        if only not in {"", part}:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             found = measure(Path(folder), say)
         for name, value in found.items():
@@ -50,26 +49,9 @@ def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
     return fuzz(folder, TRIES, say)
 
 
-class _Place:
-    """A server that asks for certificates and knows tokens, and a client of a caller who shows either or both."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.authority, self.issuer = folder, Authority(folder), TokenIssuer(folder)
-        self.grants = folder / "grants.toml"
-        self.write("dns:a.example", "jwt:https://login.example#*")
-
-    def write(self, *principals: str, limits: str = "") -> None:
-        every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
-        rights = ["append", "read_ledger", "read_scores"]
-        write_grants(self.grants, self.issuer.table(), *(grant(one, rights, **every) for one in principals), limits)
-
-    def client(self, running: Running, **options: Any) -> Client:
-        return running.client(**self.authority.certificate(dns=["a.example"]).options(), **options)
-
-
 def _costs(folder: Path, say: Say) -> dict[str, float]:
     """Microseconds that the gate takes of a call (p50), by a certificate alone and with a token besides."""
-    place = _Place(folder)
+    place = Place(folder)
     figures = {}
     with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:
         gate = running.server._calls._gate
@@ -102,9 +84,10 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
 
 def _timing(folder: Path, say: Say) -> dict[str, float]:
     """How well the time of a refusal tells what exists from what does not: a classifier's AUC, 0.5 for not at all."""
-    place = _Place(folder)
+    place = Place(folder)
     place.write("dns:b.example")
     with running_server(folder, grants=place.grants, log_level="error", **place.authority.server_settings()) as running:
+        running.hold_nobody()
         with running.client(**place.authority.certificate(dns=["b.example"]).options()) as owner:
             owner.append_entries(MARKET, [violation(f"v-{n}", f"s-{n}") for n in range(1_000)])
         seconds: dict[bool, list[float]] = {True: [], False: []}
@@ -128,59 +111,9 @@ def _auc(first: list[float], second: list[float]) -> float:
     return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))
 
 
-ABUSER = """
-import sys, threading
-from sellertrust.client import Client, SellertrustCallError
-address, ca, certificate, key = sys.argv[1:]
-def work():
-    with Client(address, tls=ca, certificate=certificate, key=key, service_config="{}") as client:
-        while True:
-            try:
-                client.get_violation("acme", "v")
-            except SellertrustCallError:
-                pass
-for _ in range(8):
-    threading.Thread(target=work).start()
-"""
-"""A process that calls as fast as it can, and takes no refusal for an answer."""
-
-
-def _abused(folder: Path, say: Say) -> dict[str, float]:
-    """Return calls a second of a victim beside a limited abuser over those alone; this machine does the work of both."""
-    place = _Place(folder)
-    limits = '[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n'
-    place.write("dns:a.example", "dns:abuser.example", limits=limits)
-    shown = place.authority.certificate(dns=["abuser.example"])
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    settings = {"grants": place.grants, "log_level": "error", **place.authority.server_settings()}
-    with running_server(folder, **settings) as running, place.client(running) as victim:
-        arguments = [sys.executable, "-c", ABUSER, running.address, shown.tls, shown.certificate, shown.key]
-        for turn in range(2 * TURNS):
-            is_abused = bool(turn % 2)
-            abuser = subprocess.Popen(arguments) if is_abused else None
-            try:
-                time.sleep(2 if is_abused else 0)
-                rates[is_abused].append(_calls_a_second(victim))
-            finally:
-                if abuser is not None:
-                    abuser.kill()
-                    abuser.wait()
-    beside = statistics.median(rates[True]) / statistics.median(rates[False])
-    return {"victim.beside_over_alone": round(beside, 3), "victim.alone": round(statistics.median(rates[False]), 1)}
-
-
-def _calls_a_second(client: Client, seconds: float = 3.0) -> float:
-    done, until = 0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        with suppress(SellertrustCallError):
-            client.get_violation(MARKET, "v")
-        done += 1
-    return done / seconds
-
-
 def _rotation(folder: Path, say: Say) -> dict[str, float]:
     """Calls, and those that failed, while keys, tokens, certificates and grants are renewed."""
-    place = _Place(folder)
+    place = Place(folder)
     token = place.issuer.token_file()
     shown = place.authority.certificate(dns=["a.example"])
     done, failed = [0], [0]
@@ -209,7 +142,7 @@ def _rotation(folder: Path, say: Say) -> dict[str, float]:
     return {"rotation.calls": float(done[0]), "rotation.failed": float(failed[0])}
 
 
-def _rotate(place: _Place, number: int, token: Path, shown: Any) -> None:
+def _rotate(place: Place, number: int, token: Path, shown: Any) -> None:
     """A new key is published, then used, the one before withdrawn; a new certificate and other grants meanwhile."""
     place.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
     place.issuer.publish()
@@ -227,3 +160,14 @@ def _replace(path: Path, text: str) -> None:
     beside = path.with_suffix(".new")
     beside.write_text(text)
     beside.replace(path)
+
+
+PARTS = {
+    "table": _table,
+    "auth": _costs,
+    "timing": _timing,
+    "rotation": _rotation,
+    "victim": abused,
+    "fuzz": _fuzzed,
+}
+"""What is measured, by the name that `--only` takes."""

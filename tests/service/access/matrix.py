@@ -230,6 +230,8 @@ def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterat
         mutual = stack.enter_context(running_server(folder / "mutual", grants=path, **authority.server_settings()))
         mesh = stack.enter_context(running_server(folder / "mesh", grants=path, mesh_tls=True))
         local = stack.enter_context(running_server(folder / "local"))
+        for running in (mutual, mesh):
+            running.hold_nobody()
         certificates = _certificates(authority, folder)
         for number, (identity_, (shown, wanted, otherwise)) in enumerate(certificates.items()):
             say(f"identity {number + 1} of {len(certificates)}: {identity_}")

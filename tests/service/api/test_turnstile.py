@@ -10,7 +10,9 @@ import grpc
 import pytest
 
 from sellertrust.client import Client, SellertrustCallError
-from service.api.turnstile import HOLD_SECONDS, PROMPT_REFUSALS, Turnstile
+from sellertrust.requests import violation_name
+from sellertrust.v1 import ledger_service_pb2 as pb
+from service.api.turnstile import HOLD_SECONDS, PROMPT_REFUSALS, Turnstile, digest_of
 from tests.callers import Authority, TokenIssuer, grant, write_grants
 from tests.servers import MARKET, Running, identity, running_server
 
@@ -48,6 +50,30 @@ def test_a_refusal_that_was_dear_counts_for_many() -> None:
     assert turnstile.holds(GET, "c1", shown("")) == "dns:a.example"
 
 
+def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_go_on() -> None:
+    known = {(b"pem", "good")}
+    turnstile = Turnstile(lambda: 100.0, lambda *shown: shown in known)
+    for number in range(PROMPT_REFUSALS + 1):
+        assert turnstile.holds(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
+        turnstile.note_stranger("c1", b"%d" % number, b"pem", "dns:a.example")
+    held = [turnstile.holds("LedgerService/ListEntries", "c1", shown(token)) for token in ("Bearer new", "Basic x")]
+    assert held == ["dns:a.example"] * 2
+    assert [turnstile.holds(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
+    assert turnstile.holds(GET, "c2", shown("Bearer new")) == ""
+    assert turnstile.holds("", "c1", shown("Bearer new")) == "", "health"
+    turnstile.note_stranger("c2", b"x", b"pem", "dns:a.example")  # the same certificate by another connection
+    assert turnstile.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
+
+
+def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
+    turnstile = Turnstile(lambda: 100.0)
+    token = digest_of(shown("Bearer x"))
+    turnstile.note(GET, "jwt:https://login.example#a", "c1", token, 0.25)
+    for _ in range(PROMPT_REFUSALS + 1):
+        turnstile.note_stranger("c1", token, b"", "")
+    assert turnstile.holds(GET, "c1", shown("Bearer x")) == "nobody"
+
+
 class Place:
     """A server at which `a` may read twice a second and append ten entries, alone or with a token, and `b` anything."""
 
@@ -65,6 +91,7 @@ class Place:
         )
         self.settings: dict[str, Any] = {"grants": folder / "grants.toml", **self.authority.server_settings()}
         self.shown = {name: self.authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"}
+        self.shown["stranger"] = self.authority.certificate(dns=["somebody.elsewhere.example"]).options()
 
 
 @pytest.fixture
@@ -165,3 +192,55 @@ def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> Non
         assert ended.wait(10)
     known = grpc.StatusCode
     assert {*codes} <= {known.RESOURCE_EXHAUSTED, known.UNAVAILABLE, known.CANCELLED, known.INVALID_ARGUMENT}
+
+
+def refusals(client: Client, *tokens: str) -> list[str]:
+    """The codes with which reads at once are refused, one for each token; "" shows none."""
+    method: Any = client.channel.unary_unary(f"/sellertrust.v1.{GET}")
+    shown = [(("authorization", f"Bearer {token}"),) if token else None for token in tokens]
+    return [call.code().name for call in [method.future(b"", timeout=5, metadata=one) for one in shown]]
+
+
+def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_certificate_while_good_ones_go_on(
+    place: tuple[Place, Running],
+) -> None:
+    where, running = place
+    good = where.issuer.token("b")
+    with running.client(**where.shown["a"], service_config="{}") as a:
+        assert refusals(a, good) == ["INVALID_ARGUMENT"]
+        refusals(a, *(f"bad-{number}" for number in range(PROMPT_REFUSALS + 1)))
+        codes = refusals(a, *(f"bad-{number}" for number in range(50)))
+        assert codes == ["RESOURCE_EXHAUSTED"] * 50
+        assert value(running, "turned_away_total", pool="read", cause="limit") >= 50
+        assert refusals(a, *(f"worse-{number}" for number in range(5))) == ["UNAUTHENTICATED"] * 5
+        assert refusals(a, "") == ["RESOURCE_EXHAUSTED"], "its two calls a second were used by the bad tokens"
+        assert value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1
+    with running.client(**where.shown["b"], service_config="{}") as b:
+        refusals(b, good, *(f"bad-{number}" for number in range(50)))
+        assert refusals(b, good, good) == ["INVALID_ARGUMENT"] * 2
+        assert refusals(b, "", "") == ["INVALID_ARGUMENT"] * 2, "the certificate by itself"
+
+
+def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_right_is_not(
+    place: tuple[Place, Running],
+) -> None:
+    where, running = place
+    with running.client(**where.shown["stranger"], service_config="{}") as stranger:
+        assert refusals(stranger, *[""] * (PROMPT_REFUSALS + 1)) == ["PERMISSION_DENIED"] * (PROMPT_REFUSALS + 1)
+        with pytest.raises(SellertrustCallError) as caught:
+            stranger.get_trust_score(MARKET, "s")  # another method is held as well
+        assert caught.value.reason == "TOO_MANY_CALLS"
+    with running.client(**where.shown["b"], service_config="{}") as b:
+        of_models = [code_of(b, "ModelService/ListModels", b"") for _ in range(PROMPT_REFUSALS + 2)]
+        assert of_models[0] == "PERMISSION_DENIED"
+        assert of_models[-1] == "RESOURCE_EXHAUSTED"
+        elsewhere = pb.GetViolationRequest(name=violation_name("another", "v")).SerializeToString()
+        codes = [code_of(b, GET, elsewhere) for _ in range(2 * (PROMPT_REFUSALS + 1))]
+        assert {*codes} == {"PERMISSION_DENIED"}, "its right is for another marketplace"
+
+
+def code_of(client: Client, method: str, data: bytes) -> str:
+    """The code with which a call is refused."""
+    with pytest.raises(grpc.RpcError) as caught:
+        client.channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=5)
+    return str(caught.value.code().name)
