@@ -274,6 +274,18 @@ class PolicyRefused(SellertrustError):
     """A policy's parts are missing, wrong or contradict each other."""
 
 
+class PolicyNotFound(SellertrustError):
+    """No policy of this digest was ever served, or none before the present one."""
+
+    reason = "POLICY_NOT_FOUND"
+
+
+class PolicyMoved(SellertrustError):
+    """Another policy is served than the one that a commit or a rollback means to replace."""
+
+    reason = "POLICY_MOVED"
+
+
 class ConfigurationWrong(SellertrustError):
     """The configuration, a study or a mapping cannot be used as it is."""
 

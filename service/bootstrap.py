@@ -76,15 +76,17 @@ def open_registry(settings: Settings) -> "Registry":
 
 
 def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None" = None) -> "Scorer":
-    """Return a scorer that answers by the registry's champion; it loads that model.
+    """Return a scorer that answers by the registry's champion and the committed policy; it loads both.
 
-    Without a registry every score is UNKNOWN. ArtifactRefused if the champion is not sound.
+    Without a registry every score is UNKNOWN; `policy` answers until one is committed. ArtifactRefused if the champion is
+    not sound, PolicyRefused if the committed policy is not.
     """
+    from service.policy.history import PolicyHistory
     from service.scores.champion import Champion
     from service.scores.scorer import Scorer
     from service.scores.served_policy import ServedPolicy
 
-    return Scorer(ledger, ServedPolicy(policy), Champion(registry))
+    return Scorer(ledger, ServedPolicy(policy, PolicyHistory(ledger)), Champion(registry))
 
 
 def build_server(
@@ -108,9 +110,9 @@ def build_server(
 def run_server(settings: Settings, ready_file: Path | None = None) -> int:
     """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
-    Makes the ledger if it is missing, follows promotions in a thread of its own, and scores shadow models into the data
-    folder. For the main thread. `ready_file` gets the address once calls are answered. Raises what `open_ledger`,
-    `load_policy` and `Server.start` raise.
+    Makes the ledger if it is missing, follows promotions and commits of policies in threads of their own, and scores shadow
+    models into the data folder. For the main thread. `ready_file` gets the address once calls are answered. Raises what
+    `open_ledger`, `load_policy` and `Server.start` raise.
     """
     from service.api.server import serve
     from service.policy.policy_file import load_policy
@@ -126,6 +128,8 @@ def run_server(settings: Settings, ready_file: Path | None = None) -> int:
                 log.warning("ledger caution", caution=caution)
             report = lambda problem: log.error("promotion refused", problem=problem)  # noqa: E731
             threading.Thread(target=scorer.champion.follow, args=(threading.Event(), report), daemon=True).start()
+            refused = lambda problem: log.error("policy refused", problem=problem)  # noqa: E731
+            threading.Thread(target=scorer.policy.follow, args=(threading.Event(), refused), daemon=True).start()
             shadow = Shadow(
                 settings.data_dir / "shadow",
                 registry,

@@ -18,6 +18,8 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntrie
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest, PromoteModelResponse
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, CommitPolicyResponse
+from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from sellertrust.v1.proposal_service_pb2 import (
     ApproveProposalRequest,
     CreateProposalRequest,
@@ -36,8 +38,8 @@ PROPOSAL_SECONDS = 10.0
 CARRY_OUT_SECONDS = 120.0
 """For a promotion, which loads the model in a throwaway process, or up to 10,000 decisions."""
 
-Proposable = PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest
-Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse
+Proposable = PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest | CommitPolicyRequest
+Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse | CommitPolicyResponse
 
 
 def proposal_name(proposal: str, marketplace: str = "") -> str:
@@ -70,6 +72,8 @@ class ProposalClient:
                 message.decide_violations.CopyFrom(request)
             case AppendEntriesRequest():
                 message.append_entries.CopyFrom(request)
+            case CommitPolicyRequest():
+                message.commit_policy.CopyFrom(request)
         return invoke(self._stub.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
@@ -116,4 +120,8 @@ class ProposalClient:
                 batch = AppendEntriesRequest(proposal=proposal.name)
                 batch.MergeFrom(proposal.append_entries)
                 return invoke(LedgerServiceStub(self._channel).AppendEntries, batch, deadline_seconds)
+            case "commit_policy":
+                commit = CommitPolicyRequest(proposal=proposal.name)
+                commit.MergeFrom(proposal.commit_policy)
+                return invoke(PolicyServiceStub(self._channel).CommitPolicy, commit, deadline_seconds)
         raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")

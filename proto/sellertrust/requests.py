@@ -39,6 +39,11 @@ def marketplace_name(marketplace: str) -> str:
     return f"marketplaces/{marketplace}"
 
 
+def policy_name(policy: str) -> str:
+    """Return the name of a policy from `head`, a digest or its beginning: `policy_name("head") == "policies/head"`."""
+    return policy if policy.startswith("policies/") else f"policies/{policy}"
+
+
 def parent_name(marketplace: str, seller: str | None) -> str:
     """Return the parent of a list: a marketplace, or one seller of it."""
     return marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)

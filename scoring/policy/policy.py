@@ -30,6 +30,8 @@ class Policy:
     """How confirmed violations add up to a standing, and the tiers that it allows; None: tiers follow points alone."""
     rule_book: RuleBook = NO_RULES
     """The measures that follow; none by default."""
+    text: str = ""
+    """The TOML text that it was read from; empty if it was not read from one."""
 
     def tier(self, points: int) -> Tier:
         """Return the tier of points by the cut-offs; the lowest rated tier below all of them.

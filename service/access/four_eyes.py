@@ -5,7 +5,7 @@
     principals = ["spiffe://acme.example/user/anna", "jwt:https://login.acme.example#anna"]
 
     [[four_eyes]]
-    rights = ["models", "override", "bulk_decide"]
+    rights = ["models", "policies", "override", "bulk_decide"]
     marketplaces = ["*"]
     hours = 24
 

@@ -40,6 +40,10 @@ class Right(Enum):
     """Reads published models, their figures and reports."""
     MODELS = "models"
     """Promotes models and rolls them back."""
+    READ_POLICIES = "read_policies"
+    """Reads the policies that were committed, and who moved them."""
+    POLICIES = "policies"
+    """Commits policies and rolls them back."""
     PROPOSE = "propose"
     """Proposes what needs another person's approval and what the caller may do itself; reads and withdraws proposals."""
     APPROVE = "approve"
@@ -110,6 +114,10 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "ModelService/GetModelReport": MethodRow(Right.READ_MODELS, Scope.SERVER),
         "ModelService/PromoteModel": MethodRow(Right.MODELS, Scope.SERVER),
         "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER, is_emergency=True),
+        "PolicyService/GetPolicy": MethodRow(Right.READ_POLICIES, Scope.SERVER),
+        "PolicyService/ListPolicyMoves": MethodRow(Right.READ_POLICIES, Scope.SERVER),
+        "PolicyService/CommitPolicy": MethodRow(Right.POLICIES, Scope.SERVER),
+        "PolicyService/RollbackPolicy": MethodRow(Right.POLICIES, Scope.SERVER, is_emergency=True),
         "ProposalService/CreateProposal": MethodRow(Right.PROPOSE, Scope.PROPOSED),
         "ProposalService/GetProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
         "ProposalService/ListProposals": MethodRow(Right.PROPOSE, Scope.PROPOSALS),
@@ -146,16 +154,26 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
 )
 """The right to append entries of each kind. A kind that is missing here stops the server's start."""
 
-BOUND = frozenset({Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.MODELS, Right.APPROVE})
+BOUND = frozenset(
+    {
+        Right.DECIDE,
+        Right.BULK_DECIDE,
+        Right.OVERRIDE,
+        Right.IMPOSE_MEASURES,
+        Right.MODELS,
+        Right.POLICIES,
+        Right.APPROVE,
+    }
+)
 """Rights that a bearer token alone does not carry, since it can be replayed: the call shows a certificate too."""
 
 READS = frozenset({Right.READ_LEDGER, Right.EXPLAIN})
 """Rights to read what stands about sellers, whose use by persons is written down where the grants file says so."""
 
-NEEDING_TWO = frozenset({Right.MODELS, Right.OVERRIDE, Right.BULK_DECIDE})
+NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
 """Rights of which a grants file may say that two persons must stand behind their use."""
 
-OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS})
+OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES})
 """Rights over the server as a whole: a grant of them is for every marketplace."""
 
 ACTIONS = frozenset(action.name.lower() for action in Action) | {

@@ -3,7 +3,7 @@
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.api.reads import Reads
 from service.contract.measures import measures_message
-from service.contract.resource_names import parse_seller
+from service.contract.resource_names import parse_policy_name, parse_seller
 from service.scores.scorer import Scorer
 
 
@@ -16,5 +16,6 @@ class MeasureServicer:
 
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        found, currency, stamp = self._scorer.measures(marketplace, seller, self._reads.cut(request))
-        return measures_message(request.seller, found, currency, stamp)
+        stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
+        found, policy, stamp = self._scorer.measures(marketplace, seller, self._reads.cut(request), stated)
+        return measures_message(request.seller, found, policy, stamp)

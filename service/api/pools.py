@@ -20,7 +20,7 @@ class Pool(Enum):
     REVIEW = "review"
     """Reads of a whole marketplace, for people who decide: notifiers and the review queue."""
     MODEL = "model"
-    """Whatever looks at models or promotes one, which reads megabytes and waits for processes."""
+    """Whatever looks at models or policies or moves one, which reads megabytes, and waits for processes and checks."""
     STREAM = "stream"
     """Streams, each of which has a thread for as long as it is open."""
     HEALTH = "health"
@@ -116,6 +116,10 @@ POOLS: Mapping[str, Pool] = {
     "ModelService/RollbackModel": Pool.MODEL,
     "ModelService/ListModelMoves": Pool.MODEL,
     "ModelService/GetModelReport": Pool.MODEL,
+    "PolicyService/GetPolicy": Pool.MODEL,
+    "PolicyService/ListPolicyMoves": Pool.MODEL,
+    "PolicyService/CommitPolicy": Pool.MODEL,
+    "PolicyService/RollbackPolicy": Pool.MODEL,
     "ProposalService/CreateProposal": Pool.WRITE,
     "ProposalService/GetProposal": Pool.SLOW,
     "ProposalService/ListProposals": Pool.SLOW,

@@ -8,6 +8,7 @@ from scoring.errors import (
     InvalidInput,
     ModelNotFound,
     PermissionDenied,
+    PolicyMoved,
     ProposalClosed,
     ProposalNotFound,
 )
@@ -18,11 +19,12 @@ from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.asked import PROPOSABLE, asked_of_proposed
 from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
-from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
+from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
 from service.ledger.clock import wall_clock
 from service.ledger.proposals import Content, Proposal, Step
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
+from service.scores.served_policy import ServedPolicy
 
 PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
 """The methods of ProposalService that record something."""
@@ -36,15 +38,17 @@ _ALL = 2**62  # above every number of a proposal
 class ProposalServicer:
     """ProposalService."""
 
-    def __init__(self, ledger: Ledger, approvals: Approvals, registry: Registry | None) -> None:
+    def __init__(self, ledger: Ledger, approvals: Approvals, registry: Registry | None, policy: ServedPolicy) -> None:
         self._ledger = ledger
         self._approvals = approvals
         self._registry = registry
+        self._policy = policy
+        self._bases = {"promote_model": self._basis_of_promotion, "commit_policy": self._basis_of_commit}
 
     def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
         field, asked, seller = check_proposed(request, wall_clock())
         call = asked_of_proposed(request)
-        basis = self._basis(request) if field == "promote_model" else {}
+        basis = self._bases[field](request) if field in self._bases else {}
         content = Content(PROPOSABLE[field], canonical(asked), request.actor, request.reason, basis)
         found = self._ledger.propose(
             call[0].marketplace,
@@ -124,7 +128,7 @@ class ProposalServicer:
                 reason=request.reason,
             )
 
-    def _basis(self, request: pb.CreateProposalRequest) -> dict[str, str]:
+    def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         """Return what a promotion is decided upon. ModelNotFound.
 
         Of a new one it raises what the gates would when it is carried out: they are the same then, or it is closed.
@@ -144,8 +148,17 @@ class ProposalServicer:
                 FieldViolation(("promote_model", *one.path), one.description) for one in error.violations
             ) from None
 
+    def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
+        """Return what a commit is decided upon. PolicyMoved if it expects another policy than the one that is served."""
+        basis = self._policy.history.basis(self._policy.configured)
+        head = basis["policy"]
+        if request.commit_policy.expected != policy_name(head) and not self._is_there(request.proposal_id):
+            problem = f"the policy {head[:12]} is served, and not the expected one; compare with it and propose anew"
+            raise PolicyMoved(problem, {"policy": head})
+        return basis
+
     def _is_there(self, proposal: str) -> bool:
-        """Return whether a proposal of a promotion is on record under this id."""
+        """Return whether a proposal that concerns every marketplace is on record under this id."""
         try:
             self._ledger.proposal("", proposal)
         except ProposalNotFound:

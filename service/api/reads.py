@@ -11,6 +11,7 @@ from scoring.errors import FieldViolation, InvalidInput, invalid
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import policy_service_pb2 as policy_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -48,7 +49,11 @@ LedgerListRequest = (
     | review_pb.ListReviewQueueRequest
 )
 ListRequest = (
-    LedgerListRequest | model_pb.ListModelsRequest | model_pb.ListModelMovesRequest | proposal_pb.ListProposalsRequest
+    LedgerListRequest
+    | model_pb.ListModelsRequest
+    | model_pb.ListModelMovesRequest
+    | policy_pb.ListPolicyMovesRequest
+    | proposal_pb.ListProposalsRequest
 )
 
 

@@ -22,6 +22,7 @@ from sellertrust.v1 import (
     ledger_service_pb2,
     measure_service_pb2,
     model_service_pb2,
+    policy_service_pb2,
     proposal_service_pb2,
     review_service_pb2,
     trust_score_service_pb2,
@@ -40,6 +41,7 @@ from service.api.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
 from service.api.measure_servicer import MeasureServicer
 from service.api.metrics import MetricsPort, PoolMetrics
 from service.api.model_servicer import ModelServicer
+from service.api.policy_servicer import PolicyServicer
 from service.api.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
 from service.api.proposal_servicer import ProposalServicer
 from service.api.reads import Reads
@@ -96,6 +98,7 @@ FILES = (
     model_service_pb2.DESCRIPTOR,
     proposal_service_pb2.DESCRIPTOR,
     measure_service_pb2.DESCRIPTOR,
+    policy_service_pb2.DESCRIPTOR,
 )
 
 SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
@@ -149,8 +152,9 @@ class Server:
             TrustScoreServicer(scorer, reads, self._book),
             ReviewServicer(ledger, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
-            ProposalServicer(ledger, approvals, scorer.champion.registry),
+            ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
             MeasureServicer(scorer, reads),
+            PolicyServicer(scorer.policy),
         )
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.ping, self.log, health, self._answering_without())

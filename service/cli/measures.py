@@ -33,6 +33,9 @@ def measures(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")],
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="DIGEST", help="By this policy of the history; default: the served one.")
+    ] = "",
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -43,7 +46,7 @@ def measures(
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
-        found = connection.evaluate_measures(where, seller, observe_time=observe, known_time=known)
+        found = connection.evaluate_measures(where, seller, observe_time=observe, known_time=known, policy=policy)
     if output is Format.JSON:
         emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
     else:
@@ -57,7 +60,7 @@ def _print(found: EvaluateMeasuresResponse) -> None:
         head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
     if found.HasField("standing"):
         head.append(f"standing {found.standing}")
-    write(", ".join(head) + "\n")
+    write(f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n")
     for part in found.standing_parts:
         write(f"  {format_count(part.points, 'point')} until {_time(part.until_time)}: {_entries(part.entries, 0)}\n")
     if found.standing_parts_omitted:

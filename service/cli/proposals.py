@@ -152,8 +152,14 @@ def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
     if output is Format.JSON:
         return row | {"request": request, "steps": steps}
     shown = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
-    texts = [f"{name} {escape_unprintable(str(value))}" for name, value in request.items()]
+    texts = [line for name, value in request.items() for line in _lines(name, value)]
     return row | {"basis": shown, "request": texts, "steps": [_step_text(step) for step in steps]}
+
+
+def _lines(name: str, value: object) -> list[str]:
+    """Return a field of a request as lines: a text of several lines, such as a policy, as it stands."""
+    first, *others = str(value).splitlines() or [""]
+    return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, others)]
 
 
 def _step_text(step: dict[str, Any]) -> str:

@@ -26,12 +26,14 @@ _NAMES = (
     "decision_id",
     "proposal_id",
     "proposal",
+    "expected",
+    "policy",
     "notifier",
     "listing",
     "digest",
     "etag",
 )
-_NUMBERS = ("sequence", "count", "decided", "remaining")
+_RESULTS = ("sequence", "count", "decided", "remaining", "serving_digest")
 
 
 def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
@@ -61,12 +63,12 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
 
 
 def came_of(response: Any) -> dict[str, Any]:
-    """Return what came of a request, by name: the sequence that the ledger reached, and counts.
+    """Return what came of a request, by name: the sequence that the ledger reached, counts, what is served.
 
-    As its response states them; what is 0 is left out.
+    As its response states them; what is 0 or empty is left out.
     """
     found = getattr(response, "acknowledgement", response)
-    return {name: getattr(found, name) for name in _NUMBERS if getattr(found, name, 0)}
+    return {name: getattr(found, name) for name in _RESULTS if getattr(found, name, 0)}
 
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:

@@ -24,6 +24,7 @@ PROPOSABLE = {
     "promote_model": "ModelService/PromoteModel",
     "decide_violations": "ReviewService/DecideViolations",
     "append_entries": "LedgerService/AppendEntries",
+    "commit_policy": "PolicyService/CommitPolicy",
 }
 """The method of each request that can be proposed, by its field."""
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from scoring import answer, in_force
 from scoring.policy import measures as policy
+from scoring.policy.policy import Policy
 from sellertrust.v1 import entry_pb2, measure_service_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.fields import timestamp
@@ -11,11 +12,11 @@ from service.contract.scores import stamp_message
 
 
 def measures_message(
-    name: str, found: in_force.InForce, currency: str, stamp: answer.Stamp
+    name: str, found: in_force.InForce, by: Policy, stamp: answer.Stamp
 ) -> measure_service_pb2.EvaluateMeasuresResponse:
     """Return what is in force for a seller as a message, with its stamp.
 
-    `name`: the resource name of the seller; `currency`: of all amounts.
+    `name`: the resource name of the seller; `by`: the policy that it follows from.
     """
     score = found.score
     return measure_service_pb2.EvaluateMeasuresResponse(
@@ -31,8 +32,10 @@ def measures_message(
         standing_parts_omitted=found.standing_parts_omitted,
         measures=[_measure_message(measure) for measure in found.measures],
         terms=_terms_message(found.terms),
-        currency=currency,
+        currency=by.rule_book.currency,
         stamp=stamp_message(stamp),
+        policy_name=by.name,
+        policy_version=by.version,
     )
 
 

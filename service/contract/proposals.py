@@ -9,14 +9,27 @@ from scoring.entries.entry import prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.common import REASON, REASON_MISSING
 from scoring.errors import FieldPath, FieldViolation, InvalidInput, invalid
-from sellertrust.v1 import ledger_service_pb2, model_service_pb2, proposal_service_pb2, review_service_pb2
+from sellertrust.v1 import (
+    ledger_service_pb2,
+    model_service_pb2,
+    policy_service_pb2,
+    proposal_service_pb2,
+    review_service_pb2,
+)
 from service.access.four_eyes import PERSONS
 from service.contract.asked import PROPOSABLE
 from service.contract.entries import entries_of
 from service.contract.fields import FieldErrors, timestamp
-from service.contract.resource_names import parse_marketplace, parse_model, proposal_name, seller_of
+from service.contract.resource_names import (
+    parse_marketplace,
+    parse_model,
+    parse_policy_digest,
+    proposal_name,
+    seller_of,
+)
 from service.contract.review import decision_of
 from service.ledger.proposals import Proposal, Step
+from service.policy.history import check_text
 from service.registry.moves import check_actor_and_reason, is_digest
 from service.review.bulk_decisions import check
 
@@ -34,6 +47,7 @@ _TYPES: dict[str, type[Message]] = {
     "promote_model": model_service_pb2.PromoteModelRequest,
     "decide_violations": review_service_pb2.DecideViolationsRequest,
     "append_entries": ledger_service_pb2.AppendEntriesRequest,
+    "commit_policy": policy_service_pb2.CommitPolicyRequest,
 }
 _OVERRIDING = frozenset({"override", "correction"})
 M = TypeVar("M", bound=Message)
@@ -150,7 +164,19 @@ def _check_entries(request: Any, now: int) -> str:
     return entries[0].seller
 
 
-_CHECKS = {"promote_model": _check_promotion, "decide_violations": _check_decision, "append_entries": _check_entries}
+def _check_commit(request: Any, _: int) -> str:
+    parse_policy_digest(request.expected, "expected")
+    check_actor_and_reason(actor=request.actor, reason=request.reason)
+    check_text(request.text)
+    return ""
+
+
+_CHECKS = {
+    "promote_model": _check_promotion,
+    "decide_violations": _check_decision,
+    "append_entries": _check_entries,
+    "commit_policy": _check_commit,
+}
 
 
 def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:

@@ -1,18 +1,21 @@
 """Resource names: the one place that takes them apart and puts them together.
 
 `marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}`, `/notifiers/{notifier}` and
-`/proposals/{proposal}`; `models/{model}` and `proposals/{proposal}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
+`/proposals/{proposal}`; `models/{model}`, `policies/{policy}` and
+`proposals/{proposal}`; each id is 1 to 128 characters of `[A-Za-z0-9._~:-]`.
 """
 
 from typing import NamedTuple
 
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.errors import FieldPath, InvalidInput, invalid
+from service.registry.moves import is_digest
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
 VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
 MODEL_FORM = "models/{model}"
+POLICY_FORM = "policies/{policy}"
 NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
 PROPOSAL_FORM = "marketplaces/{marketplace}/proposals/{proposal} or proposals/{proposal}"
 
@@ -170,6 +173,33 @@ def parse_model(name: str, field: str | FieldPath) -> str:
         case ["models", model] if is_id(model):
             return model
     raise _wrong(field, MODEL_FORM)
+
+
+def policy_name(policy: str) -> str:
+    """Return the name of a policy by its digest: `policy_name("d") == "policies/d"`."""
+    return f"policies/{policy}"
+
+
+def parse_policy_name(name: str, field: str | FieldPath) -> str:
+    """Parse `policies/X` into X: `head`, a digest or the beginning of one.
+
+    InvalidInput, naming `field`, if `name` has another form. Nothing is looked up.
+    """
+    match name.split("/"):
+        case ["policies", policy] if is_id(policy):
+            return policy
+    raise _wrong(field, POLICY_FORM)
+
+
+def parse_policy_digest(name: str, field: str | FieldPath) -> str:
+    """Parse `policies/X` into X, which must be a whole digest: a shorter name may stand for another policy by then.
+
+    InvalidInput, naming `field`, if it is not.
+    """
+    found = parse_policy_name(name, field)
+    if not is_digest(found):
+        raise invalid(field, "must be policies/{digest} with the whole digest, 64 digits")
+    return found
 
 
 def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:

@@ -27,6 +27,8 @@ from scoring.errors import (
     NotifierNotFound,
     OccurTimeAhead,
     PermissionDenied,
+    PolicyMoved,
+    PolicyNotFound,
     PromiseGivenUp,
     ProposalClosed,
     ProposalNotFound,
@@ -72,6 +74,8 @@ CODES: dict[type[SellertrustError], int] = {
     GatesFailed: code_pb2.FAILED_PRECONDITION,
     PromiseGivenUp: code_pb2.FAILED_PRECONDITION,
     ArtifactRefused: code_pb2.FAILED_PRECONDITION,
+    PolicyNotFound: code_pb2.NOT_FOUND,
+    PolicyMoved: code_pb2.FAILED_PRECONDITION,
 }
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000

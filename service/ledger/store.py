@@ -18,16 +18,16 @@ from service.ledger.clock import SKEW, LedgerClock, Present, clock_ahead_caution
 from service.ledger.database import CONFLICT, Database, lock_time
 from service.ledger.erasing import erase
 from service.ledger.fact_reads import FactReads
+from service.ledger.policy_moves import PolicyMoves
 from service.ledger.proposals import Proposals
 from service.ledger.records import Appended, AsSeen, Cut, Position, RecordedEntry, ViolationView
 from service.ledger.review_reads import ReviewReads
 from service.ledger.rights import require_rights
 from service.ledger.schema import SchemaState, require_current, state_of, upgrade_open
-from service.ledger.seals import GENESIS, LAST_SEAL
-from service.ledger.verifying import Verified, verify
+from service.ledger.seal_reads import SealReads
 
 
-class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
+class Ledger(FactReads, ReviewReads, ChangeReads, SealReads, Proposals, PolicyMoves):
     """The ledger in one database. Any number of threads may use one, and any number of processes one database.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
@@ -334,32 +334,6 @@ class Ledger(FactReads, ReviewReads, ChangeReads, Proposals):
         """
         with self._database.read() as connection:
             return reading.position(connection, source, partition)
-
-    def verify(
-        self,
-        checkpoints: Sequence[tuple[int, bytes]],
-        progress: Callable[[int, int], None],
-    ) -> Verified:
-        """Check every entry against the seals, and the seals against exported checkpoints.
-
-        `checkpoints`: (sequence, chain). `progress` gets how many entries of how many are done. Raises nothing for what
-        does not match: the result names it.
-        """
-
-        def read(query: Any) -> Sequence[Sequence[Any]]:
-            with self._database.read() as connection:
-                return connection.execute(query).all()
-
-        return verify(read, checkpoints, progress)
-
-    def checkpoint(self) -> tuple[int, bytes]:
-        """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none.
-
-        To be exported to where the owner of the database cannot write.
-        """
-        with self._database.read() as connection:
-            row = connection.execute(LAST_SEAL).first()
-        return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
     def _end(self) -> appending.LedgerEnd:
         """Return the end of the ledger, and the database's own clock if it has one that counts."""

@@ -1,4 +1,4 @@
-"""The ledger's tables: entries, the seals over them, the keys of sealed texts, how far sources were read, and proposals.
+"""The tables of the ledger: entries, seals over them, keys of sealed texts, positions of sources, proposals, policies.
 
 Alembic's migrations make them; `tests/service/ledger/test_schema.py` keeps the two equal.
 """
@@ -236,8 +236,38 @@ class ProposalRow(TableBase, table=True):
     content: str = Field(sa_type=Text)
 
 
+class PolicyMoveRow(TableBase, table=True):
+    """A move of the policy: from then on the policy of this digest is served. Never updated.
+
+    `action`: 1 the server's file, 2 a commit, 3 a rollback. `content` is the policy's TOML text, with the first move that
+    brings it alone. `move_time` in microseconds; `principal`: who called, authenticated; `proposal`: the one by which it was
+    approved, or empty.
+    """
+
+    __tablename__ = "policy_move"
+    __table_args__ = (
+        CheckConstraint("number >= 1", name="policy_move_number"),
+        CheckConstraint("action BETWEEN 1 AND 3", name="policy_move_action"),
+        CheckConstraint("length(digest) = 64", name="policy_move_digest"),
+        _index("policy_move_content_once", "digest", unique=True, where="content IS NOT NULL"),
+    )
+
+    number: int = Field(
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    )
+    action: int = Field(sa_type=SmallInteger)
+    digest: str = Field(sa_type=_TEXT)
+    move_time: int = Field(sa_type=BigInteger)
+    principal: str = Field(sa_type=_TEXT)
+    actor: str = Field(sa_type=_TEXT)
+    reason: str = Field(sa_type=_TEXT)
+    proposal: str = Field(sa_type=_TEXT)
+    content: str | None = Field(default=None, sa_type=Text)
+
+
 ENTRY: Table = TableBase.metadata.tables["entry"]
 SEAL: Table = TableBase.metadata.tables["seal"]
 SELLER_KEY: Table = TableBase.metadata.tables["seller_key"]
 SOURCE_POSITION: Table = TableBase.metadata.tables["source_position"]
 PROPOSAL: Table = TableBase.metadata.tables["proposal"]
+POLICY_MOVE: Table = TableBase.metadata.tables["policy_move"]

@@ -1,6 +1,7 @@
 """The policy file: the shipped one, or the one that the settings name."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,22 @@ def read_policy(path: Path) -> Policy:
 
     PolicyRefused names the file and the fault if it cannot be read or is invalid.
     """
-    data = read_toml(path)
+    text = _read_text(path)
     try:
-        return parse_policy(data)
+        return parse_policy_text(text)
     except PolicyRefused as error:
         raise PolicyRefused(f"{path}: {error}") from None
+
+
+def parse_policy_text(text: str) -> Policy:
+    """Parse and check the TOML text of a policy; it stands in the policy's `text`.
+
+    PolicyRefused names every fault.
+    """
+    try:
+        return replace(parse_policy(tomllib.loads(text)), text=text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyRefused(f"is no TOML: {error}") from None
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
@@ -51,6 +63,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     PolicyRefused if it cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(_read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyRefused(f"{path} is no TOML: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a file. PolicyRefused if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise PolicyRefused(f"{path} cannot be read: {error}") from None

@@ -110,13 +110,17 @@ class Scorer:
             raise _not_found(marketplace, seller)
         return explanation, _stamp(cut, artifact, policy)
 
-    def measures(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, str, Stamp]:
-        """Return (what is in force for one seller, the currency of its amounts, the stamp).
+    def measures(
+        self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None
+    ) -> tuple[InForce, Policy, Stamp]:
+        """Return (what is in force for one seller, the policy that it follows from, the stamp).
+
+        By `policy`, or by the one that is served.
 
         Raises SellerNotFound if nothing stands of the seller; CallerGone or DeadlinePassed if nobody waits for it any
         more.
         """
-        artifact, policy = self.champion.artifact, self.policy.now
+        artifact, policy = self.champion.artifact, policy or self.policy.now
         check = current_call().require_caller
         check()
         rows, omitted = self._ledger.facts_of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
@@ -129,7 +133,7 @@ class Scorer:
         )
         if found is None:
             raise _not_found(marketplace, seller)
-        return found, currency, _stamp(cut, artifact, policy)
+        return found, policy, _stamp(cut, artifact, policy)
 
     def _facts(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of a part, and of a seller with very many open allegations those that are not among them."""

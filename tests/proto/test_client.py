@@ -20,6 +20,7 @@ from sellertrust.client import SERVICE_CONFIG, Client, SellertrustCallError, sel
 from sellertrust.v1 import trust_score_service_pb2
 from service.api.ledger_servicer import WRITES
 from service.api.model_servicer import MODEL_WRITES
+from service.api.policy_servicer import POLICY_WRITES
 from service.api.proposal_servicer import PROPOSAL_WRITES
 from service.api.review_servicer import REVIEW_WRITES
 from tests.servers import MARKET, identity, running_server, violation
@@ -35,11 +36,21 @@ def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_tim
     assert config["retryThrottling"] == {"maxTokens": 500, "tokenRatio": 0.5}
     every, writes = config["methodConfig"]
     names = (
-        *("LedgerService", "MeasureService", "ModelService", "ProposalService", "ReviewService", "TrustScoreService"),
+        *(
+            "LedgerService",
+            "MeasureService",
+            "ModelService",
+            "PolicyService",
+            "ProposalService",
+            "ReviewService",
+            "TrustScoreService",
+        ),
     )
     services = {f"sellertrust.v1.{name}" for name in names}
     assert {name["service"] for name in every["name"]} == services
-    assert {name["method"] for name in writes["name"]} == {*WRITES, *REVIEW_WRITES, *MODEL_WRITES, *PROPOSAL_WRITES}
+    assert {name["method"] for name in writes["name"]} == {
+        *(*WRITES, *REVIEW_WRITES, *MODEL_WRITES, *POLICY_WRITES, *PROPOSAL_WRITES)
+    }
     for method in (every, writes):
         assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert "timeout" not in SERVICE_CONFIG

@@ -1,6 +1,7 @@
 """Random sellers for property tests, and one small certified model to score them with."""
 
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -170,4 +171,5 @@ def artifact() -> Artifact:
 def policy() -> Policy:
     """The policy that is shipped."""
     path = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
-    return parse_policy(tomllib.loads(path.read_text()))
+    text = path.read_text()
+    return replace(parse_policy(tomllib.loads(text)), text=text)

@@ -157,6 +157,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     answer that there is; empty if there is none.
     Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
     """
+    ERROR_REASON_POLICY_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """NOT_FOUND: no policy of this name was ever served, or none before the present one. Metadata: `policy`, the name in the
+    request, or `head`.
+    Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
+    """
+    ERROR_REASON_POLICY_MOVED: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: another policy is served than the one that the call means to replace or take back. Look at that one,
+    and call again. Metadata: `policy`, the digest of the one that is served.
+    Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
+      "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: that of the `google.rpc.ErrorInfo` in its details, which omits the prefix `ERROR_REASON_` and
@@ -294,6 +305,17 @@ ERROR_REASON_TOO_STALE: ErrorReason.ValueType  # 25
 `max_staleness`, or nothing is. Retry after the RetryInfo's delay, or take an older answer. Metadata: `age_seconds`, of the
 answer that there is; empty if there is none.
 Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
+"""
+ERROR_REASON_POLICY_NOT_FOUND: ErrorReason.ValueType  # 26
+"""NOT_FOUND: no policy of this name was ever served, or none before the present one. Metadata: `policy`, the name in the
+request, or `head`.
+Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
+"""
+ERROR_REASON_POLICY_MOVED: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: another policy is served than the one that the call means to replace or take back. Look at that one,
+and call again. Metadata: `policy`, the digest of the one that is served.
+Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
+  "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -31,10 +31,15 @@ class EvaluateMeasuresRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
+    policy: _builtins.str
+    """`policies/{policy}`, as in GetPolicyRequest: the policy to answer by, such as the one that an earlier answer names in its
+    stamp. Default: the one that is served. NOT_FOUND with `POLICY_NOT_FOUND` if none of this name was ever served.
+    """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """The time to answer for. Not in the future. Default: now."""
@@ -50,10 +55,11 @@ class EvaluateMeasuresRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
         at_least_sequence: _builtins.int = ...,
+        policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "policy", b"policy", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,6 +82,8 @@ class EvaluateMeasuresResponse(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
     STANDING_PARTS_OMITTED_FIELD_NUMBER: _builtins.int
+    POLICY_NAME_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
@@ -90,6 +98,10 @@ class EvaluateMeasuresResponse(_message.Message):
     """ISO 4217 code of all amounts; empty if the policy states none."""
     standing_parts_omitted: _builtins.int
     """The number of further incidents in the standing."""
+    policy_name: _builtins.str
+    """What people call the policy that the measures follow from; its digest is in the stamp."""
+    policy_version: _builtins.int
+    """The version that this policy states."""
     @_builtins.property
     def standing_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingPart]:
         """The incidents whose points add up to the standing, the largest first: at most 1,000."""
@@ -120,10 +132,12 @@ class EvaluateMeasuresResponse(_message.Message):
         currency: _builtins.str = ...,
         stamp: _trust_score_service_pb2.Stamp | None = ...,
         standing_parts_omitted: _builtins.int = ...,
+        policy_name: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "currency", b"currency", "measures", b"measures", "override", b"override", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "currency", b"currency", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
     _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015

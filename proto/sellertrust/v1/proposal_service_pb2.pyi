@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import ledger_service_pb2 as _ledger_service_pb2
 from sellertrust.v1 import model_service_pb2 as _model_service_pb2
+from sellertrust.v1 import policy_service_pb2 as _policy_service_pb2
 from sellertrust.v1 import review_service_pb2 as _review_service_pb2
 import builtins as _builtins
 import sys
@@ -146,6 +147,7 @@ class Proposal(_message.Message):
     PROMOTE_MODEL_FIELD_NUMBER: _builtins.int
     DECIDE_VIOLATIONS_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
+    COMMIT_POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`."""
     state: Global___ProposalState.ValueType
@@ -167,7 +169,7 @@ class Proposal(_message.Message):
     @_builtins.property
     def basis(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What must be as it was when it was proposed: of a promotion `champion` (the digest; empty if there was none) and
-        `gates_sha256` (empty without gates). Empty for other requests, which say so themselves.
+        `gates_sha256` (empty without gates); of a commit `policy` (the digest) and `policy_moves`. Empty for other requests, which say so themselves.
         """
 
     @_builtins.property
@@ -181,6 +183,10 @@ class Proposal(_message.Message):
     @_builtins.property
     def append_entries(self) -> _ledger_service_pb2.AppendEntriesRequest:
         """Overrides of one seller, and corrections of such."""
+
+    @_builtins.property
+    def commit_policy(self) -> _policy_service_pb2.CommitPolicyRequest:
+        """A policy that is to be served."""
 
     def __init__(
         self,
@@ -196,12 +202,13 @@ class Proposal(_message.Message):
         promote_model: _model_service_pb2.PromoteModelRequest | None = ...,
         decide_violations: _review_service_pb2.DecideViolationsRequest | None = ...,
         append_entries: _ledger_service_pb2.AppendEntriesRequest | None = ...,
+        commit_policy: _policy_service_pb2.CommitPolicyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "decide_violations", b"decide_violations", "expire_time", b"expire_time", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "expire_time", b"expire_time", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "basis", b"basis", "decide_violations", b"decide_violations", "digest", b"digest", "erased", b"erased", "expire_time", b"expire_time", "name", b"name", "persons_missing", b"persons_missing", "promote_model", b"promote_model", "request", b"request", "state", b"state", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "basis", b"basis", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "digest", b"digest", "erased", b"erased", "expire_time", b"expire_time", "name", b"name", "persons_missing", b"persons_missing", "promote_model", b"promote_model", "request", b"request", "state", b"state", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -219,6 +226,7 @@ class CreateProposalRequest(_message.Message):
     PROMOTE_MODEL_FIELD_NUMBER: _builtins.int
     DECIDE_VIOLATIONS_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
+    COMMIT_POLICY_FIELD_NUMBER: _builtins.int
     proposal_id: _builtins.str
     """Names the proposal, an id. Required. It makes a call again safe."""
     actor: _builtins.str
@@ -239,6 +247,10 @@ class CreateProposalRequest(_message.Message):
     def append_entries(self) -> _ledger_service_pb2.AppendEntriesRequest:
         """Overrides, and corrections of such, of one seller."""
 
+    @_builtins.property
+    def commit_policy(self) -> _policy_service_pb2.CommitPolicyRequest:
+        """A policy that is to be served. No move of the policy must come in between."""
+
     def __init__(
         self,
         *,
@@ -248,12 +260,13 @@ class CreateProposalRequest(_message.Message):
         promote_model: _model_service_pb2.PromoteModelRequest | None = ...,
         decide_violations: _review_service_pb2.DecideViolationsRequest | None = ...,
         append_entries: _ledger_service_pb2.AppendEntriesRequest | None = ...,
+        commit_policy: _policy_service_pb2.CommitPolicyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "append_entries", b"append_entries", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "proposal_id", b"proposal_id", "reason", b"reason", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "proposal_id", b"proposal_id", "reason", b"reason", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

@@ -19,6 +19,7 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import policy_service_pb2 as policy_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -85,6 +86,12 @@ CALLS: dict[str, Message] = {
     "ModelService/GetModelReport": model_pb.GetModelReportRequest(name="models/champion"),
     "ModelService/PromoteModel": model_pb.PromoteModelRequest(name="models/challenger", **_SAID),
     "ModelService/RollbackModel": model_pb.RollbackModelRequest(**_SAID),
+    "PolicyService/GetPolicy": policy_pb.GetPolicyRequest(name="policies/head"),
+    "PolicyService/ListPolicyMoves": policy_pb.ListPolicyMovesRequest(),
+    "PolicyService/CommitPolicy": policy_pb.CommitPolicyRequest(
+        text="name = 1", expected=f"policies/{'0' * 64}", **_SAID
+    ),
+    "PolicyService/RollbackPolicy": policy_pb.RollbackPolicyRequest(**_SAID),
     "ProposalService/CreateProposal": proposal_pb.CreateProposalRequest(
         proposal_id="m-p", append_entries=_append(_entry("override", **_SAID)), **_SAID
     ),
@@ -139,6 +146,8 @@ _OPEN_TO = {
         "ModelService/GetModelReport",
     },
     "models": {"ModelService/PromoteModel", "ModelService/RollbackModel"},
+    "read_policies": {"PolicyService/GetPolicy", "PolicyService/ListPolicyMoves"},
+    "policies": {"PolicyService/CommitPolicy", "PolicyService/RollbackPolicy"},
     "propose": {
         "ProposalService/GetProposal",
         "ProposalService/ListProposals",
@@ -146,12 +155,22 @@ _OPEN_TO = {
     },
     "approve": {"ProposalService/ApproveProposal"},
 }
-_TOKEN_MAY = {"read_scores", "explain", "read_measures", "read_ledger", "append", "read_models", "propose"}
+_TOKEN_MAY = {
+    "read_scores",
+    "explain",
+    "read_measures",
+    "read_ledger",
+    "append",
+    "read_models",
+    "read_policies",
+    "propose",
+}
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"
 """Open to who has the right to propose, and that of what is proposed, an override."""
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
-_OF_MARKET = [right for right in _OPEN_TO if right not in {"read_models", "models"}]
+_OF_SERVER = {"read_models", "models", "read_policies", "policies"}
+_OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
 
 
 @dataclass(frozen=True)
@@ -174,7 +193,7 @@ def limits_of(right: str) -> dict[str, list[str]]:
         "impose_measures": ("entry_ids",),
     }
     limits = {name: ["*"] for name in known.get(right, ())}
-    return limits | ({"marketplaces": ["*"]} if right in {"read_models", "models"} else {})
+    return limits | ({"marketplaces": ["*"]} if right in _OF_SERVER else {})
 
 
 def _grants() -> str:

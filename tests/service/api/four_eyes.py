@@ -34,6 +34,7 @@ from tests.servers import MARKET, settings_of
 
 EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
 RIGHTS = ["append", "decide", "bulk_decide", "override", "models", "read_models", "read_ledger", "propose", "approve"]
+RIGHTS += ["policies", "read_policies"]
 PERSONS = {
     "anna": ["dns:anna.example", "dns:anna-laptop.example"],
     "bert": ["dns:bert.example"],

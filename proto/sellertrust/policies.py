@@ -1,0 +1,76 @@
+"""The part of the client that reads the policies of a ledger and moves which one is served."""
+
+from collections.abc import Iterator
+
+from sellertrust.client import Client
+from sellertrust.requests import invoke, pages, policy_name
+from sellertrust.v1.policy_service_pb2 import (
+    CommitPolicyRequest,
+    CommitPolicyResponse,
+    GetPolicyRequest,
+    GetPolicyResponse,
+    ListPolicyMovesRequest,
+    PolicyMove,
+    RollbackPolicyRequest,
+    RollbackPolicyResponse,
+)
+from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
+
+POLICY_SECONDS = 15.0
+"""People wait for a policy, no checkout does."""
+
+COMMIT_SECONDS = 60.0
+"""A policy is checked in every situation that it distinguishes first."""
+
+
+class PolicyClient:
+    """PolicyService over a client's connection, which the client closes. Methods raise SellertrustCallError.
+
+    A policy is named by `head` (the one that is served), by its digest, or by the beginning of that.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._stub = PolicyServiceStub(client.channel)
+
+    def get_policy(self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS) -> GetPolicyResponse:
+        """Return one policy with its text, and `serving_digest`, the digest of the one with which the server answers now."""
+        return invoke(self._stub.GetPolicy, GetPolicyRequest(name=policy_name(policy)), deadline_seconds)
+
+    def list_policy_moves(
+        self, *, page_size: int = 100, deadline_seconds: float = POLICY_SECONDS
+    ) -> Iterator[PolicyMove]:
+        """Yield every move of the policy, oldest first. `deadline_seconds` is for one page."""
+        request = ListPolicyMovesRequest(page_size=page_size)
+        yield from pages(self._stub.ListPolicyMoves, request, "moves", deadline_seconds)
+
+    def commit_policy(
+        self,
+        text: str,
+        *,
+        actor: str,
+        reason: str,
+        expected: str,
+        proposal: str = "",
+        deadline_seconds: float = COMMIT_SECONDS,
+    ) -> CommitPolicyResponse:
+        """Have a policy served from now on. `text` is its TOML, `expected` the digest of the policy that it replaces.
+
+        `proposal` names the approved proposal of just this request, where the server asks for one.
+        """
+        request = CommitPolicyRequest(
+            text=text, expected=policy_name(expected), actor=actor, reason=reason, proposal=proposal
+        )
+        return invoke(self._stub.CommitPolicy, request, deadline_seconds)
+
+    def rollback_policy(
+        self, *, actor: str, reason: str, policy: str | None = None, deadline_seconds: float = POLICY_SECONDS
+    ) -> RollbackPolicyResponse:
+        """Have the policy served again that was served before the present one.
+
+        `policy` is the digest to be replaced, so that a repeated call does not bring it back; by default that of the present
+        policy, which takes one more call.
+        """
+        if policy is None:
+            policy = self.get_policy(deadline_seconds=deadline_seconds).policy.digest
+        request = RollbackPolicyRequest(actor=actor, reason=reason, policy=policy_name(policy))
+        return invoke(self._stub.RollbackPolicy, request, deadline_seconds)

@@ -1,0 +1,66 @@
+"""PolicyService: the committed policies and the moves between them, as functions from request to response."""
+
+from contextlib import suppress
+
+from scoring.errors import PolicyRefused
+from sellertrust.v1 import policy_service_pb2 as pb
+from service.api.reads import is_number, page_of
+from service.call_context import current_call
+from service.contract.policies import move_message, policy_message
+from service.contract.resource_names import parse_policy_digest, parse_policy_name
+from service.ledger.policy_moves import PolicyMove
+from service.scores.served_policy import ServedPolicy
+
+POLICY_WRITES = ("CommitPolicy", "RollbackPolicy")
+"""The methods of PolicyService that move the policy."""
+
+
+class PolicyServicer:
+    """PolicyService over the policy that a server serves and the history that it follows."""
+
+    def __init__(self, served: ServedPolicy) -> None:
+        self._served = served
+
+    def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
+        found = self._served.find(parse_policy_name(request.name, "name"))
+        return pb.GetPolicyResponse(policy=policy_message(found), serving_digest=self._served.now.digest)
+
+    def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
+        page = page_of(request, is_number)
+        found = self._served.history.moves(page.after_number, page.limit + 1)
+        shown = found[: page.limit]
+        return pb.ListPolicyMovesResponse(
+            moves=map(move_message, shown),
+            next_page_token=page.token(shown[-1].number) if len(found) > len(shown) else "",
+        )
+
+    def CommitPolicy(self, request: pb.CommitPolicyRequest) -> pb.CommitPolicyResponse:
+        call = current_call()
+        move = self._served.history.commit(
+            request.text,
+            expected=parse_policy_digest(request.expected, "expected"),
+            actor=request.actor,
+            reason=request.reason,
+            served=self._served.configured,
+            principal=call.caller,
+            approval=call.approval,
+        )
+        return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
+
+    def RollbackPolicy(self, request: pb.RollbackPolicyRequest) -> pb.RollbackPolicyResponse:
+        call = current_call()
+        move = self._served.history.rollback(
+            actor=request.actor,
+            reason=request.reason,
+            policy=parse_policy_digest(request.policy, "policy") if request.policy else "",
+            principal=call.caller,
+            is_emergency=call.approval is not None,
+        )
+        return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
+
+    def _taken_over(self, move: PolicyMove) -> str:
+        """Return the digest that answers once a move is taken over. Who follows the history writes a refusal to the log."""
+        if self._served.now.digest != move.digest:
+            with suppress(PolicyRefused):
+                self._served.refresh()
+        return self._served.now.digest

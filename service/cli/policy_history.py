@@ -1,0 +1,122 @@
+"""`sellertrust policy commit|rollback|history|show`: the policy that every server of a ledger serves, over gRPC."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scoring.entries.field_types import escape_unprintable
+from sellertrust.policies import PolicyClient
+from sellertrust.requests import policy_name
+from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction, PolicyMove
+from service.cli.common import client
+from service.cli.models import user
+from service.cli.output import Format, Output, emit, emit_one, say, write
+from service.cli.proposals import Propose, propose
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history for ever.")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Who; default: the user of this machine.")]
+Expected = Annotated[
+    str | None,
+    typer.Option("--expected", metavar="DIGEST", help="The policy that it replaces; default: the one served now."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands about the served policy to the group `policy`."""
+    app.command("commit")(commit)
+    app.command("rollback")(rollback)
+    app.command("history")(history)
+    app.command("show")(show)
+
+
+def commit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")],
+    reason: Reason,
+    actor: Actor = None,
+    expected: Expected = None,
+    proposes: Propose = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Have a policy served by every server from now on, without a restart, or propose that.
+
+    Refused if the policy does not hold together, or if another one than the expected one is served (exit code 4).
+    """
+    from service.policy.policy_file import read_policy
+
+    text, who = read_policy(file).text, actor or user()
+    with client() as (connection, _):
+        policies = PolicyClient(connection)
+        head = policies.get_policy(expected or "head").policy.digest
+        if proposes:
+            request = CommitPolicyRequest(text=text, expected=policy_name(head), actor=who, reason=reason)
+            propose(connection, request, actor=who, reason=reason, output=output)
+            return
+        done = policies.commit_policy(text, actor=who, reason=reason, expected=head)
+    _report(done.move, done.serving_digest, output)
+
+
+def rollback(
+    reason: Reason,
+    actor: Actor = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="DIGEST", help="The policy to take back; default: the served one.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Have the policy served again that was served before the present one. Servers follow within a second."""
+    with client() as (connection, _):
+        policies = PolicyClient(connection)
+        digest = policies.get_policy(policy).policy.digest if policy else None
+        done = policies.rollback_policy(actor=actor or user(), reason=reason, policy=digest)
+    _report(done.move, done.serving_digest, output)
+
+
+def history(output: Output = Format.TABLE) -> None:
+    """List every move of the policy, oldest first: who, when, why. Nothing until the first commit."""
+    with client() as (connection, _):
+        rows = [_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()]
+    emit(rows, output)
+
+
+def show(
+    policy: Annotated[
+        str, typer.Argument(metavar="POLICY", help="`head`, the served one, or the beginning of a digest.")
+    ] = "head",
+    output: Output = Format.TABLE,
+) -> None:
+    """Write the text of the served policy, or of an earlier one that a stamp names by its digest."""
+    with client() as (connection, _):
+        found = PolicyClient(connection).get_policy(policy)
+    if output is Format.JSON:
+        shown = found.policy
+        row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
+        emit_one(row | {"is_served": shown.digest == found.serving_digest}, output)
+        return
+    say(f"{found.policy.policy_name} version {found.policy.policy_version}, digest {found.policy.digest}")
+    write(found.policy.text)
+
+
+def _report(move: PolicyMove, serving: str, output: Format) -> None:
+    emit_one(_move_row(move, output), output)
+    digest = move.policy.rpartition("/")[2]
+    say(
+        f"the policy {digest[:12]} is served"
+        if serving == digest
+        else f"error: the server still answers with {serving[:12]}; its log says why"
+    )
+
+
+def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
+    digest = move.policy.rpartition("/")[2]
+    table = output is Format.TABLE
+    return {
+        "number": move.number,
+        "time": move.move_time.ToJsonString(),
+        "action": PolicyAction.Name(move.action).removeprefix("POLICY_ACTION_").lower(),
+        "digest": digest[:12] if table else digest,
+        "actor": escape_unprintable(move.actor) if table else move.actor,
+        "reason": escape_unprintable(move.reason) if table else move.reason,
+        "principal": move.principal or None,
+        "proposal": move.proposal or None,
+    }

@@ -1,0 +1,173 @@
+"""The policies that were committed: which one is served since when, and what a commit and a rollback must satisfy.
+
+Every server that has the ledger follows. Until the first commit each serves its own file; that commit keeps the file of the
+server that makes it as the first policy of the history, so that a rollback leads back to it.
+"""
+
+from collections.abc import Sequence
+
+from scoring.errors import ApprovalRequired, PolicyMoved, PolicyNotFound, PolicyRefused, ProposalClosed, invalid
+from scoring.policy.policy import Policy
+from service.call_context import Approval
+from service.ledger.policy_moves import NewMove, PolicyAction, PolicyMove
+from service.ledger.store import Ledger
+from service.policy.policy_file import parse_policy_text
+from service.registry.moves import check_actor_and_reason
+
+HEAD = "head"
+"""The name of the policy that is served now."""
+
+MAX_TEXT_BYTES = 200_000
+"""Bytes of a policy that is committed: a proposal of it has room in 256 KB."""
+
+MIN_BEGINNING = 6
+"""Digits of a digest that name a policy."""
+
+
+class PolicyHistory:
+    """The policies of one ledger. Shared by threads; it keeps nothing."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def last(self) -> PolicyMove | None:
+        """Return the last move; None if no policy was ever committed."""
+        return self._ledger.last_policy_move()
+
+    def moves(self, after: int, count: int) -> list[PolicyMove]:
+        """Return the next `count` moves after a number, oldest first."""
+        return self._ledger.policy_moves(after, count)
+
+    def load(self, digest: str) -> Policy:
+        """Return a policy of the history by its whole digest, checked as it was when it was committed.
+
+        PolicyNotFound if none of this digest was served; PolicyRefused if its text is not what was committed, or this
+        release cannot read it.
+        """
+        text = self._ledger.policy_text(digest)
+        if text is None:
+            raise _not_found(digest, "no policy of this digest was committed")
+        policy = parse_policy_text(text)
+        if policy.digest != digest:
+            raise PolicyRefused(f"the policy {digest[:12]} is not what was committed: its text has another digest")
+        return policy
+
+    def resolve(self, name: str) -> str:
+        """Return the whole digest for a beginning of one, of at least MIN_BEGINNING digits. PolicyNotFound."""
+        found = self._ledger.policy_digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
+        if len(found) != 1:
+            problem = "names several policies" if found else "names no policy"
+            raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy history")
+        return found[0]
+
+    def commit(
+        self,
+        text: str,
+        *,
+        expected: str,
+        actor: str,
+        reason: str,
+        served: Policy,
+        principal: str = "",
+        approval: Approval | None = None,
+    ) -> PolicyMove:
+        """Have a policy served by every server from now on; return its move. A call again changes nothing.
+
+        `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: the one that this server has
+        from its file, which counts as the first of the history. InvalidInput names each wrong field, `text` if the policy
+        does not hold together or is served already; PolicyMoved if another policy than the expected one is served;
+        ProposalClosed if the policy was moved since it was proposed.
+        """
+        check_actor_and_reason(actor=actor, reason=reason)
+        policy = check_text(text)
+
+        def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
+            if approval is not None and any(move.proposal == approval.proposal for move in moves):
+                return []
+            if _is_repeated(moves, policy.digest, expected):
+                return []
+            head = moves[-1].digest if moves else served.digest
+            if policy.digest == head:
+                raise invalid("text", "is the policy that is served already")
+            if expected != head:
+                problem = f"the policy {head[:12]} is served, and not {expected[:12]}; compare with it and commit again"
+                raise PolicyMoved(problem, {"policy": head})
+            if approval is not None and approval.basis != basis_of(moves, served):
+                problem = "the policy was moved since this was proposed; propose it anew"
+                raise ProposalClosed(problem, {"proposal": approval.proposal, "state": "OUTDATED"})
+            first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
+            made = NewMove(
+                PolicyAction.COMMITTED,
+                policy.digest,
+                actor,
+                reason,
+                "" if approval is None else approval.proposal,
+                content=text,
+            )
+            return [made] if moves or not served.text else [first, made]
+
+        return self._ledger.move_policy(principal, decide)
+
+    def rollback(
+        self, *, actor: str, reason: str, policy: str = "", principal: str = "", is_emergency: bool = False
+    ) -> PolicyMove:
+        """Have the policy served again that was served before the present one; return its move.
+
+        With `policy`, the whole digest of the one to be taken back, a call again changes nothing. PolicyNotFound if none was
+        served before; PolicyMoved if another than `policy` is served; ApprovalRequired in an `is_emergency`, which needs no
+        approval, if it would take back a rollback.
+        """
+        check_actor_and_reason(actor=actor, reason=reason)
+
+        def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
+            head = moves[-1].digest if moves else ""
+            before = next((move.digest for move in reversed(moves) if move.digest != head), "")
+            if not before:
+                raise _not_found(HEAD, "no policy was served before the present one, as far as the history goes")
+            if policy and policy == before and moves[-1].action is PolicyAction.ROLLED_BACK:  # which is done already
+                return []
+            if policy and policy != head:
+                problem = f"the policy {head[:12]} is served, and not {policy[:12]}, so there is nothing to take back"
+                raise PolicyMoved(problem, {"policy": head})
+            if is_emergency and moves[-1].action is PolicyAction.ROLLED_BACK:
+                problem = (
+                    "the present policy came by a rollback, and another one would bring back what that took back, which"
+                    " needs approval here; propose its commit"
+                )
+                raise ApprovalRequired(problem, {"right": "policies", "proposal": "", "persons_missing": "2"})
+            return [NewMove(PolicyAction.ROLLED_BACK, before, actor, reason)]
+
+        return self._ledger.move_policy(principal, decide)
+
+    def basis(self, served: Policy) -> dict[str, str]:
+        """Return what a commit is decided upon: `policy`, the digest of the present one, and how often it was moved."""
+        return basis_of(self.moves(0, 2**31), served)
+
+
+def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
+    """Return the digest of the policy that is served after these moves, and their number; `served` without moves."""
+    return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
+
+
+def check_text(text: str) -> Policy:
+    """Parse the text of a policy that is to be committed.
+
+    InvalidInput names `text` if it is too long or is no policy that holds together.
+    """
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise invalid("text", f"must have at most {MAX_TEXT_BYTES:,} bytes")
+    try:
+        return parse_policy_text(text)
+    except PolicyRefused as error:
+        raise invalid("text", error.message) from None
+
+
+def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
+    """Return whether the last move is this commit, which was answered and is made once more."""
+    if not moves or moves[-1].action is not PolicyAction.COMMITTED or moves[-1].digest != digest:
+        return False
+    return len(moves) == 1 or moves[-2].digest == expected
+
+
+def _not_found(name: str, problem: str) -> PolicyNotFound:
+    return PolicyNotFound(problem, {"policy": name[:80]})

@@ -1,0 +1,270 @@
+"""PolicyService over a socket, on either database: a policy is served by every server, and the one before comes back."""
+
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from scoring.policy.reading import parse_policy
+from sellertrust.client import Client
+from sellertrust.policies import PolicyClient
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
+from service.api.server import Server
+from service.bootstrap import build_scorer
+from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from service.scores.scorer import Scorer
+from tests.scoring.worlds import artifact
+from tests.servers import MARKET, Shelf, exposure, identity, settings_of, violation
+from tests.service.api.four_eyes import (
+    ALL,
+    PERSONS,
+    SAID,
+    World,
+    closed,
+    needs_approval,
+    persons,
+    refused,
+    world,
+)
+
+DEFAULT, GENERAL, LADDER = (
+    read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("default", "general", "ladder")
+)
+EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
+
+
+class Running:
+    """A server over a ledger that others share, which starts with the default policy as its file."""
+
+    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
+        self.ledger = stack.enter_context(Ledger.open(url, create=True))
+        self.scorer: Scorer = build_scorer(self.ledger, DEFAULT, Shelf(artifact()))
+        server = stack.enter_context(Server(settings_of(data_dir=folder), self.ledger, self.scorer))
+        self.client = stack.enter_context(Client(server.address))
+        self.policies = PolicyClient(self.client)
+        self.problems: list[str] = []
+        stop = threading.Event()
+        follow = threading.Thread(target=self.scorer.policy.follow, args=(stop, self.problems.append, 0.02))
+        follow.start()
+        stack.callback(follow.join)
+        stack.callback(stop.set)
+
+    def commit(self, policy: str, expected: str, **fields: str) -> str:
+        return self.policies.commit_policy(policy, expected=expected, **(SAID | fields)).serving_digest
+
+    def stamped(self, seller: str = "s1") -> str:
+        """The policy of the answer that a checkout gets now."""
+        return self.client.get_trust_score(MARKET, seller).stamp.policy_digest
+
+
+@pytest.fixture
+def two(url: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
+    with ExitStack() as stack:
+        servers = Running(url, tmp_path, stack), Running(url, tmp_path, stack)
+        servers[0].client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1", 5_000)])
+        servers[0].client.append_entries(MARKET, [violation("v", "s1", harm=entry_pb.HARM_EXTREME)])
+        servers[0].client.confirm_violation(MARKET, "v", actor="staff", reason="seen")
+        yield servers
+
+
+def until(condition) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_file_back(
+    two: tuple[Running, Running],
+) -> None:
+    """Without a restart, in the answers that are remembered too; a server that starts later has it as well."""
+    one, other = two
+    assert [one.stamped(), other.stamped()] == [DEFAULT.digest] * 2
+    assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
+    assert one.stamped() == GENERAL.digest
+    assert one.client.get_trust_score(MARKET, "s1").standing == 24
+    until(lambda: other.stamped() == GENERAL.digest)
+    found = other.client.evaluate_measures(MARKET, "s1")
+    assert "suspended-a-week" in {measure.rule for measure in found.measures}
+    assert (found.policy_name, found.policy_version, found.stamp.policy_digest) == ("general", 1, GENERAL.digest)
+    assert build_scorer(other.ledger, DEFAULT, Shelf(artifact())).made_by.policy == GENERAL.digest
+    assert other.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
+    until(lambda: one.stamped() == DEFAULT.digest)
+    assert one.client.get_trust_score(MARKET, "s1").standing == 0
+    assert one.problems == other.problems == []
+
+
+def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, Running]) -> None:
+    """Page by page; the first is the file of the server by which the first commit came."""
+    one, _ = two
+    assert [*one.policies.list_policy_moves()] == []
+    one.commit(GENERAL.text, DEFAULT.digest, reason="terms by tier")
+    one.commit(LADDER.text, GENERAL.digest)
+    one.policies.rollback_policy(**SAID)
+    moves = [*one.policies.list_policy_moves(page_size=1)]
+    assert [(m.number, PolicyAction.Name(m.action).removeprefix("POLICY_ACTION_"), m.policy) for m in moves] == [
+        (1, "CONFIGURED", f"policies/{DEFAULT.digest}"),
+        (2, "COMMITTED", f"policies/{GENERAL.digest}"),
+        (3, "COMMITTED", f"policies/{LADDER.digest}"),
+        (4, "ROLLED_BACK", f"policies/{GENERAL.digest}"),
+    ]
+    assert (moves[1].actor, moves[1].reason, moves[1].principal) == (SAID["actor"], "terms by tier", "local")
+    assert [m.move_time.ToMicroseconds() for m in moves] == sorted(m.move_time.ToMicroseconds() for m in moves)
+    for name in ("head", GENERAL.digest, GENERAL.digest[:6]):
+        found = one.policies.get_policy(name)
+        assert (found.policy.text, found.policy.digest, found.policy.policy_name) == (
+            GENERAL.text, GENERAL.digest, "general",
+        )  # fmt: skip
+
+
+def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: tuple[Running, Running]) -> None:
+    """To the same bytes, whatever is served by now: the policy is found by its digest."""
+    one, other = two
+    for policy, before in ((GENERAL, DEFAULT), (LADDER, GENERAL)):
+        one.commit(policy.text, before.digest)
+        given = one.client.evaluate_measures(MARKET, "s1")
+        one.commit(DEFAULT.text.replace("version = 1", f"version = {before.version + 1}"), policy.digest)
+        one.policies.rollback_policy(**SAID)
+        times = {"observe_time": given.stamp.observe_time, "known_time": given.stamp.known_time}
+        again = other.client.evaluate_measures(MARKET, "s1", policy=given.stamp.policy_digest, **times)
+        assert again.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
+    error = refused("NOT_FOUND", "POLICY_NOT_FOUND", one.client.evaluate_measures, MARKET, "s1", policy="f" * 64)
+    assert error.metadata == {"policy": "f" * 64}
+
+
+def test_a_commit_against_a_history_that_moved_is_refused_and_the_same_call_again_changes_nothing(
+    two: tuple[Running, Running],
+) -> None:
+    one, other = two
+    one.commit(GENERAL.text, DEFAULT.digest)
+    error = refused("FAILED_PRECONDITION", "POLICY_MOVED", other.commit, LADDER.text, DEFAULT.digest)
+    assert error.metadata == {"policy": GENERAL.digest}
+    assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
+    back = one.policies.rollback_policy(**SAID, policy=GENERAL.digest)
+    again = one.policies.rollback_policy(**SAID, policy=GENERAL.digest)
+    assert again.move == back.move
+    error = refused("FAILED_PRECONDITION", "POLICY_MOVED", one.policies.rollback_policy, **SAID, policy=LADDER.digest)
+    assert error.metadata == {"policy": DEFAULT.digest}
+    assert len([*one.policies.list_policy_moves()]) == 3
+
+
+def test_of_commits_at_once_one_is_made_and_the_others_are_refused(two: tuple[Running, Running]) -> None:
+    made, failed = [], []
+
+    def attempt(number: int) -> None:
+        text = GENERAL.text.replace("version = 1", f"version = {number}")
+        try:
+            two[number % 2].commit(text, DEFAULT.digest)
+            made.append(number)
+        except Exception as error:  # noqa: BLE001
+            failed.append(getattr(error, "reason", error))
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(2, 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), failed) == (1, ["POLICY_MOVED"] * 5)
+
+
+def test_a_policy_that_does_not_hold_together_and_wrong_fields_are_refused_by_name(
+    two: tuple[Running, Running],
+) -> None:
+    one, _ = two
+
+    def wrong(text: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: str) -> str:
+        error = refused("INVALID_ARGUMENT", "", one.commit, text, expected, **fields)
+        return f"{[*error.fields]}: {error}"
+
+    assert "clear_days must be a whole number" in wrong(GENERAL.text.replace("clear_days = 14", "clear_days = 1.5"))
+    assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 3 }", "days = 9 }"))
+    assert "text" in wrong("name = ")
+    assert "at most 200,000 bytes" in wrong(GENERAL.text + "#" * 200_000)
+    assert "already" in wrong(DEFAULT.text)
+    assert "expected" in wrong(expected=DEFAULT.digest[:12])
+    assert "actor" in wrong(actor="")
+    assert "reason" in wrong(reason="")
+    assert [*one.policies.list_policy_moves()] == []
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.get_policy, "123456")
+
+
+def test_what_was_committed_can_be_neither_changed_nor_taken_away(two: tuple[Running, Running]) -> None:
+    one, _ = two
+    one.commit(GENERAL.text, DEFAULT.digest)
+    for statement in ("UPDATE policy_move SET reason = 'x'", "DELETE FROM policy_move"):
+        with pytest.raises(Exception, match="append-only"), one.ledger._database.write() as connection:
+            connection.execute(text(statement))
+
+
+def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Running, Running]) -> None:
+    """Though the database's owner can put it there: the policy before stays, and the log gets one line."""
+    one, other = two
+    until(lambda: other.stamped() == DEFAULT.digest)
+    with one.ledger._database.write() as connection:
+        values = {"text": LADDER.text, "digest": GENERAL.digest}
+        connection.execute(
+            text(
+                "INSERT INTO policy_move (number, action, digest, move_time, principal, actor, reason, proposal, content)"
+                " VALUES (1, 2, :digest, 1, '', 'a', 'b', '', :text)"
+            ),
+            values,
+        )
+    until(lambda: other.problems)
+    time.sleep(0.2)  # some looks more
+    assert len(other.problems) == 1
+    assert "is not what was committed" in other.problems[0]
+    assert other.stamped() == DEFAULT.digest
+
+
+@pytest.fixture
+def eyes(url: str, tmp_path: Path) -> Iterator[World]:
+    with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as found:
+        yield found
+
+
+def commitment(policy: str, expected: str) -> CommitPolicyRequest:
+    return CommitPolicyRequest(text=policy, expected=f"policies/{expected}", **SAID)
+
+
+def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes: World) -> None:
+    """It is committed once by its proposal; an emergency rollback waits for nobody, and its return needs approval."""
+    head = PolicyClient(eyes("anna")).get_policy().policy.digest
+    asked = {**SAID, "expected": head}
+    assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"
+    proposal = eyes.agreed(commitment(GENERAL.text, head))
+    assert dict(proposal.basis) == {"policy": head, "policy_moves": "0"}
+    for _ in range(2):
+        done = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
+        assert done.serving_digest == GENERAL.digest
+    assert done.move.proposal == proposal.name
+    assert PolicyClient(eyes("carl")).rollback_policy(**SAID).serving_digest == head
+    assert needs_approval(PolicyClient(eyes("carl")).rollback_policy, **SAID, policy=head)["right"] == "policies"
+    again = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
+    assert again.serving_digest == head
+    assert "let in without approval, as an emergency" in eyes.log.getvalue()
+
+
+def test_a_spare_proposal_of_a_policy_brings_nothing_back_and_a_wrong_one_is_not_made(eyes: World) -> None:
+    head = PolicyClient(eyes("anna")).get_policy().policy.digest
+    one, spare = (eyes.agreed(commitment(policy.text, head)) for policy in (GENERAL, LADDER))
+    PolicyClient(eyes("anna")).commit_policy(GENERAL.text, **SAID, expected=head, proposal=one.name)
+    PolicyClient(eyes("anna")).rollback_policy(**SAID)
+    commit = PolicyClient(eyes("anna")).commit_policy
+    assert closed(commit, LADDER.text, **SAID, expected=head, proposal=spare.name) == "OUTDATED"
+    error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", commitment("name = 1", head))
+    assert "commit_policy.text" in str(error)
+    refused("FAILED_PRECONDITION", "POLICY_MOVED", eyes.propose, "anna", commitment(LADDER.text, GENERAL.digest))
+
+
+def test_the_text_of_a_policy_alone_decides_its_digest() -> None:
+    assert parse_policy(tomllib.loads(GENERAL.text)).digest == GENERAL.digest
+    assert parse_policy(tomllib.loads("# a note\n" + GENERAL.text)).digest == GENERAL.digest

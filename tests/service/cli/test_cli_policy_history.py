@@ -1,0 +1,72 @@
+"""`sellertrust policy commit|history|rollback|show`: a policy is changed on the command line while the server runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from tests.callers import Authority, grant, write_grants
+from tests.service.api.four_eyes import EVERY, PERSONS, RIGHTS, persons
+from tests.service.shells import MARKET, Shell, lines_of, serving, shell_of
+
+GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+SAID = ("--actor", "a-1", "--reason", "so")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("policies")
+    with serving(shell_of(folder / "data"), folder) as address:
+        yield shell_of(folder / "data", target=address)
+
+
+def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell: Shell, tmp_path: Path) -> None:
+    """Measures name the policy that they follow from, and are shown by an earlier one too."""
+    shell("ledger", "append", "-", stdin=lines_of("s-1"))
+    assert shell.json("policy", "history") == []
+    assert shell.json("policy", "show")["policy"] == "default"
+    made = json.loads(shell("policy", "commit", GENERAL, *SAID, "-o", "json")[0])
+    digest = read_policy(GENERAL).digest
+    assert (made["action"], made["digest"], made["actor"], made["reason"]) == ("committed", digest, "a-1", "so")
+    assert shell("policy", "show")[0] == GENERAL.read_text()
+    assert "by the policy general version 1" in shell("measures", "s-1")[0]
+    shell("policy", "commit", LADDER, *SAID)
+    assert "by the policy ladder version 1" in shell("measures", "s-1")[0]
+    assert "by the policy general version 1" in shell("measures", "s-1", "--policy", digest[:8])[0]
+    assert "POLICY_MOVED" in shell.error(4, "policy", "commit", SHIPPED_POLICY, *SAID, "--expected", digest)
+    back = shell("policy", "rollback", *SAID)
+    assert f"the policy {digest[:12]} is served" in back[1]
+    assert [row["action"] for row in shell.json("policy", "history")] == [
+        "configured", "committed", "committed", "rolled_back",
+    ]  # fmt: skip
+    assert "rolled_back" in shell("policy", "history")[0]
+
+
+def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 1.5"))
+    assert "clear_days must be a whole number" in shell.error(6, "policy", "commit", wrong, *SAID)
+    assert "POLICY_NOT_FOUND" in shell.error(3, "policy", "show", "ffffff")
+
+
+def test_a_policy_is_proposed_looked_at_line_by_line_approved_and_carried_out(tmp_path: Path) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
+    eyes = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
+    write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), eyes)
+    with serving(shell_of(tmp_path / "data", grants=path, **authority.server_settings()), tmp_path) as address:
+
+        def connect(name: str) -> Shell:
+            shown = authority.certificate(dns=[f"{name}.example"])
+            files = {"target_ca": shown.tls, "target_certificate": shown.certificate, "target_key": shown.key}
+            return shell_of(tmp_path / "data", target=address, marketplace=MARKET, **files)
+
+        anna, bert = connect("anna"), connect("bert")
+        assert "APPROVAL_REQUIRED" in anna.error(4, "policy", "commit", GENERAL, *SAID)
+        made = anna.json("policy", "commit", GENERAL, *SAID, "--propose")
+        assert '\n                 id = "newcomers"\n' in bert("proposal", "show", made["proposal"])[0]
+        bert("proposal", "approve", made["proposal"], "--digest", made["digest"], *SAID)
+        done = bert.json("proposal", "carry-out", made["proposal"])
+        assert done["serving_digest"] == read_policy(GENERAL).digest
+        assert anna.json("policy", "history")[-1]["proposal"] == made["proposal"]
