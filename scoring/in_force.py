@@ -125,6 +125,7 @@ def evaluate_measures(
         settled_minor=_add_up_settled(rows, seller, observe_time, settled_minor),
         day=observe_time // DAY,
         marketplace=marketplace,
+        tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
     )
     measures = tuple(
         measure
@@ -138,12 +139,15 @@ def evaluate_measures(
 
 
 def grows_with_value(policy: Policy) -> bool:
-    """Return whether a cap of the policy grows with the settled value.
+    """Return whether a rule of the policy asks for the settled value, or a cap of it grows with that.
 
     Only then do values have to be read.
     """
-    measures = (measure for rule in policy.rule_book.rules for measure in rule.measures)
-    return any(isinstance(measure, ValueCap) and measure.grows for measure in measures)
+    rules = policy.rule_book.rules
+    measures = (measure for rule in rules for measure in rule.measures)
+    return any(rule.settled_below is not None for rule in rules) or any(
+        isinstance(measure, ValueCap) and measure.grows for measure in measures
+    )
 
 
 def _add_up_settled(

@@ -15,6 +15,7 @@ from scoring.time import parse_day
 MAX_CASES = 10_000
 MAX_BREACHES = 1_000
 MAX_VALUE = 10**15
+MAX_TENURE_DAYS = 100_000
 EXPECTED_NUMBERS = (
     *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days"),
     *("value_cap", "listing_cap", "intake_cap"),
@@ -112,6 +113,7 @@ def _read_case(part: Part, now: int) -> Case:
         day=now,
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
         tier=Tier[part.word("tier_set", _TIERS).upper()] if "tier_set" in part else None,
+        tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
     )
     expected = part.part("expect")
     return Case(part.text("name", 1), seller, _read_expected(expected))

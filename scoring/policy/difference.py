@@ -90,7 +90,7 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
 def find_other_changes(before: Policy, after: Policy) -> list[str]:
     """Return a list of changes that move sellers between cells: `clear_days 14 -> 30` and such.
 
-    Of thin files, clear days, and the table of standing.
+    Of thin files, clear days, the table of standing, and the limits of trade.
     """
     found = []
     for name in ("thin_file_orders", "thin_file_days", "clear_days"):
@@ -100,6 +100,7 @@ def find_other_changes(before: Policy, after: Policy) -> list[str]:
         p.standing and (p.standing.points, p.standing.expiry_days, p.standing.incident_cap) for p in (before, after)
     ]
     found += ["the table of standing"] if tables[0] != tables[1] else []
+    found += ["the limits of trade"] if before.trade != after.trade else []
     found += [f"currency {before.rule_book.currency or 'none'} -> {after.rule_book.currency or 'none'}"] * (
         before.rule_book.currency != after.rule_book.currency
     )
@@ -123,6 +124,7 @@ def cell_of(space: Space, seller: Sample) -> Cell:
             _floor(values, seller.settled_minor.get(name, 0))
             for values, name in zip(space.settled, space.categories, strict=True)
         ),
+        tenure=_floor(space.tenures, seller.tenure_days),
         day=_floor(space.days, seller.day),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
     )
@@ -201,4 +203,4 @@ def _example(space: Space, cell: Cell, examples: dict[Reached, tuple[Breach, ...
     if breaches is None:
         return None
     settled = dict(zip(space.categories, cell.settled, strict=True))
-    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier)
+    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, cell.tenure)

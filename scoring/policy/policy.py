@@ -9,6 +9,20 @@ from scoring.policy.standing import StandingTable
 
 
 @dataclass(frozen=True, slots=True)
+class TradeLimits:
+    """Limits of the trade itself, which the marketplace keeps to: what a loss certificate rests on beside the measures."""
+
+    delivery_promise_days: int
+    """The latest day after its capture on which an order may be promised to arrive: until then no buyer can miss it."""
+    claim_days: int
+    """Days after its capture before which no order is settled."""
+    deposit_returned_after_days: int
+    """Days after its last order before which a seller that leaves gets no deposit back."""
+    deposit_is_refilled: bool
+    """Whether a seller takes no order while less of its deposit is left than its terms ask for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A valid policy."""
 
@@ -32,6 +46,8 @@ class Policy:
     """The measures that follow; none by default."""
     text: str = ""
     """The TOML text that it was read from; empty if it was not read from one."""
+    trade: TradeLimits | None = None
+    """Limits of the trade itself; None if the policy states none, and then there is no loss certificate of it."""
 
     def tier(self, points: int) -> Tier:
         """Return the tier of points by the cut-offs; the lowest rated tier below all of them.

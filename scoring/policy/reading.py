@@ -12,7 +12,7 @@ from scoring.errors import PolicyRefused
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.checking import find_contradictions
 from scoring.policy.parts import Part
-from scoring.policy.policy import Policy
+from scoring.policy.policy import Policy, TradeLimits
 from scoring.policy.rule_reading import read_rules
 from scoring.policy.standing import StandingTable
 
@@ -22,6 +22,9 @@ MAX_STANDING_POINTS = 1_000
 
 MAX_STANDING = 1_000_000
 MAX_EXPIRY_DAYS = 3_660
+MAX_TRADE_DAYS = 366
+"""Most days of a promise, a claim, or until a deposit is returned."""
+
 MAX_THIN = MAX_VERSION = 1_000_000_000
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 """Tiers that a standing can allow at most, the best first."""
@@ -46,6 +49,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
         badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
         standing=_read_standing(root),
         rule_book=read_rules(root),
+        trade=_read_trade(root),
         digest="",
     )
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
@@ -80,4 +84,17 @@ def _read_standing(root: Part) -> StandingTable | None:
         expiry_days=part.number("expiry_days", 1, MAX_EXPIRY_DAYS),
         incident_cap=cap,
         at_most=MappingProxyType(limits),
+    )
+
+
+def _read_trade(root: Part) -> TradeLimits | None:
+    """Return the limits of the trade itself; None if the policy states none."""
+    if "trade" not in root:
+        return None
+    part = root.part("trade")
+    return TradeLimits(
+        delivery_promise_days=part.number("delivery_promise_days", 0, MAX_TRADE_DAYS),
+        claim_days=part.number("claim_days", 0, MAX_TRADE_DAYS),
+        deposit_returned_after_days=part.number("deposit_returned_after_days", 0, MAX_TRADE_DAYS),
+        deposit_is_refilled=part.flag("deposit_is_refilled"),
     )

@@ -81,6 +81,7 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
         part.refuse("id", "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit")
     standing_from, standing_below = _read_standing(part, has_standing)
     counter, incidents = _read_counter(part)
+    settled_below, settled_category = _read_settled(part)
     measures = part.list_of_parts("measures", MAX_MEASURES)
     if not measures:
         part.refuse("measures", "must state one measure or more")
@@ -94,6 +95,9 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
         counter=counter,
         incidents=incidents,
         group=_read_group(part),
+        settled_below=settled_below,
+        settled_category=settled_category,
+        tenure_below=part.part("tenure").number("below", 1, MAX_DAYS) if "tenure" in part else None,
     )
     _refuse_what_a_rule_may_not(part, rule)
     return rule
@@ -115,7 +119,8 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule) -> None:
             part.refuse(
                 place, "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
             )
-    if rule.group is not None and (rule.tiers or rule.names_confirmed_facts):
+    starts_small = rule.settled_below is not None or rule.tenure_below is not None
+    if rule.group is not None and (rule.tiers or rule.names_confirmed_facts or starts_small):
         part.refuse("group", "must be the only condition of its rule")
 
 
@@ -137,6 +142,14 @@ def _read_standing(part: Part, has_standing: bool) -> tuple[int, int | None]:
     if below is not None and below <= first:
         band.refuse("below", f"must be more than from, {first:,}")
     return first, below
+
+
+def _read_settled(part: Part) -> tuple[int | None, str]:
+    """Return below which settled value a rule is for, None for any, and of which product category; empty for all."""
+    if "settled" not in part:
+        return None, ""
+    settled = part.part("settled")
+    return settled.number("below", 1, MAX_VALUE_MINOR), _read_product_category(settled)
 
 
 def _read_counter(part: Part) -> tuple[Counter | None, int]:

@@ -50,6 +50,12 @@ class Rule:
     incidents: int = 0
     """How many of these it asks for at least."""
     group: Group | None = None
+    settled_below: int | None = None
+    """The settled value, in minor units, from which on it is no longer for a seller; None if it asks for none."""
+    settled_category: str = ""
+    """The product category whose settled value is asked for; empty for all of it together."""
+    tenure_below: int | None = None
+    """The days of tenure from which on it is no longer for a seller; None if it asks for none."""
 
     @property
     def names_confirmed_facts(self) -> bool:
@@ -65,9 +71,14 @@ class Rule:
             return False
         if seller.standing < self.standing_from:
             return False
-        if self.standing_below is not None and seller.standing >= self.standing_below:
-            return False
         if self.counter is not None and seller.incidents.get(self.counter, 0) < self.incidents:
+            return False
+        upper_ends = (
+            (seller.standing, self.standing_below),
+            (seller.settled_minor.get(self.settled_category, 0), self.settled_below),
+            (seller.tenure_days, self.tenure_below),
+        )
+        if any(end is not None and value >= end for value, end in upper_ends):
             return False
         return self.group is None or self.group.first_day <= seller.day <= self.group.last_day
 
@@ -86,6 +97,8 @@ class Situation:
     day: int = 0
     """Days since 1970-01-01."""
     marketplace: str = ""
+    tenure_days: int = 0
+    """UTC days since the first exposure or identity."""
 
 
 class Applied(NamedTuple):

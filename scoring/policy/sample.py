@@ -40,6 +40,7 @@ class Sample:
     marketplace: str = ""
     tier: Tier | None = None
     """The tier that a person set, if one did."""
+    tenure_days: int = 0
 
     def situation(self, policy: Policy) -> Situation:
         """Return how a policy sees this seller."""
@@ -60,6 +61,7 @@ class Sample:
             settled_minor=self.settled_minor,
             day=self.day,
             marketplace=self.marketplace,
+            tenure_days=self.tenure_days,
         )
 
     def __str__(self) -> str:
@@ -73,6 +75,7 @@ class Sample:
             for name, value in self.settled_minor.items()
             if value
         ]
+        parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
         return ", ".join(parts)
 
 

@@ -34,6 +34,8 @@ class Cell(NamedTuple):
     """Incidents by each counter."""
     settled: tuple[int, ...]
     """Settled value of each product category."""
+    tenure: int
+    """Days of tenure."""
     day: int
     marketplace: str
 
@@ -53,21 +55,25 @@ class Space:
     counters: tuple[Counter, ...]
     counts: tuple[tuple[int, ...], ...]
     categories: tuple[str, ...]
-    """Product categories of caps that grow; the empty text stands for all of them together."""
+    """Product categories whose settled value is asked for; the empty text stands for all of them together."""
     settled: tuple[tuple[int, ...], ...]
+    tenures: tuple[int, ...]
     days: tuple[int, ...]
     marketplaces: tuple[str, ...]
 
     def __len__(self) -> int:
         """Return the number of cells, those that no seller can be in included."""
-        size = len(self.points) * len(self.tiers) * len(self.days) * len(self.marketplaces)
+        size = len(self.points) * len(self.tiers) * len(self.tenures) * len(self.days) * len(self.marketplaces)
         for values in (*self.standings, *self.counts, *self.settled):
             size *= len(values)
         return size
 
     def axes(self) -> list[tuple[Any, ...]]:
         """Return the values of each axis of the space, as a list of tuples, in the order of `build`."""
-        return [self.points, self.tiers, *self.standings, *self.counts, *self.settled, self.days, self.marketplaces]
+        return [
+            *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
+            *(self.tenures, self.days, self.marketplaces),
+        ]
 
     def build(self, values: Sequence[Any]) -> Cell:
         """Return the cell that has these values, one of each axis, in the order of `axes`."""
@@ -75,7 +81,7 @@ class Space:
         second = first + len(self.counts)
         last = second + len(self.settled)
         standings, counts, settled = (tuple(values[a:b]) for a, b in ((2, first), (first, second), (second, last)))
-        return Cell(values[0], values[1], standings, counts, settled, values[last], values[last + 1])
+        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 3])
 
     def cells(self) -> Iterator[Cell]:
         """Yield every possible cell: a combination of one value of each axis.
@@ -126,6 +132,7 @@ class Space:
             settled_minor=dict(zip(self.categories, cell.settled, strict=True)),
             day=cell.day,
             marketplace=cell.marketplace,
+            tenure_days=cell.tenure,
         )
 
     def describe(self, cell: Cell) -> str:
@@ -150,6 +157,8 @@ class Space:
             f"settled value {_range(self.settled[place], value)}" + (f" of {category}" if category else "")
             for place, (category, value) in enumerate(zip(self.categories, cell.settled, strict=True))
         ]
+        if len(self.tenures) > 1:
+            parts.append(f"tenure of {_range(self.tenures, cell.tenure)} days")
         if len(self.days) > 1:
             parts.append(f"from {format_day(cell.day)}" if cell.day else f"before {format_day(self.days[1])}")
         if len(self.marketplaces) > 1:
@@ -166,8 +175,8 @@ def describe_counter(counter: Counter) -> str:
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     """Return the space of situations that policies distinguish, all together.
 
-    Its axes are points, tier, standing, incidents, settled value, day and marketplace; their edges are the values that
-    the policies state. With `with_overrides` tiers that a person sets are cells of their own.
+    Its axes are points, tier, standing, incidents, settled value, tenure, day and marketplace; their edges are the values
+    that the policies state. With `with_overrides` tiers that a person sets are cells of their own.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []
@@ -185,12 +194,15 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
                 edges[place] |= {rule.standing_from, rule.standing_below or 0}
     thresholds: dict[Counter, set[int]] = {}
     steps: dict[str, set[int]] = {}
-    days = {0}
+    tenures, days = {0}, {0}
     for rule in rules:
         if rule.counter is not None:
             thresholds.setdefault(rule.counter, {0}).add(rule.incidents)
         if rule.group is not None:
             days |= {rule.group.first_day, rule.group.last_day + 1}
+        if rule.settled_below is not None:
+            steps.setdefault(rule.settled_category, {0}).add(rule.settled_below)
+        tenures |= {rule.tenure_below or 0}
         for measure in rule.measures:
             if isinstance(measure, ValueCap) and measure.grows:
                 steps.setdefault(measure.product_category, {0}).update(s.settled_minor for s in measure.grows)
@@ -205,6 +217,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
         counts=tuple(tuple(sorted(values)) for values in thresholds.values()),
         categories=tuple(steps),
         settled=tuple(tuple(sorted(values)) for values in steps.values()),
+        tenures=tuple(sorted(tenures)),
         days=tuple(sorted(days)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
     )

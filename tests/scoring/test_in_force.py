@@ -157,7 +157,26 @@ def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> 
     found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
     assert found is not None
     assert (found.score.state, found.score.tier) == (ScoreState.UNKNOWN, None)
-    assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week"}
+    for_everybody = {"short-history", "middle-history", "daily-limit"}
+    assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week", *for_everybody}
+
+
+def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() -> None:
+    """Of the best seller: by the value of its orders, of a product category or all, and by its days since the first."""
+    deposit = {"kind": "deposit", "amount_minor": 5}
+    policy = policy_of(
+        rule("all", {"kind": "settlement_hold", "days": 9}, settled={"below": 300}),
+        rule("toys", deposit, settled={"below": 100, "product_category": "toys"}),
+        rule("young", {"kind": "manual_review"}, tenure={"below": 31}),
+    )
+    sold = [identity("i", TODAY - 30), exposure("x", TODAY - 20, 5_000)]
+
+    def held(settled: int, moment: int) -> set[str]:
+        return {m.rule for m in evaluated(sold, moment, policy, {"x": settled}).measures}
+
+    assert held(299, NOW) == {"all", "toys", "young"}
+    assert held(300, NOW) == {"toys", "young"}
+    assert held(300, NOW + DAY) == {"toys"}
 
 
 def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confirmed_facts_stay() -> None:

@@ -60,3 +60,17 @@ def test_no_value_of_another_shape_is_anything_but_a_named_fault(name: str, valu
     if name == "name" and value == "text":
         return
     assert name in faults(**{name: value})
+
+
+def test_limits_of_trade_that_cannot_be_are_refused_all_at_once() -> None:
+    """By their paths: what is missing, a fraction of a day, a flag that is text, and an unknown part."""
+    trade = {"delivery_promise_days": 1.5, "claim_days": 367, "deposit_is_refilled": "yes", "colour": 1}
+    found = faults(trade=trade)
+    for fault in (
+        "trade.delivery_promise_days must be a whole number, 0 to 366",
+        "trade.claim_days must be a whole number, 0 to 366",
+        "trade.deposit_returned_after_days must be a whole number",
+        "trade.deposit_is_refilled must be true or false",
+        "trade.colour is not a part of a policy",
+    ):
+        assert fault in found

@@ -169,6 +169,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
                     rule("Bad id", {"kind": "deposit", "amount_minor": 1}, tiers=["gold"], standing={"from": 3}),
                     rule("x", HOLD, confirmed={"categories": ["theft"], "incidents": 0}),
                     rule("x", standing={"from": 5, "below": 5}),
+                    rule("y", HOLD, settled={"below": 0.5, "product_category": ""}, tenure={"below": 0}),
                 ]
             )
         )
@@ -181,6 +182,9 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "rules[1].confirmed.days must be a whole number",
         "rules[2].measures must state one measure or more",
         "rules[2].standing.below must be more than from",
+        "rules[3].settled.below must be a whole number",
+        "rules[3].settled.product_category must be given as text",
+        "rules[3].tenure.below must be a whole number, 1 to",
         "rules has two rules with the id x",
         "currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR",
     ):
@@ -199,6 +203,14 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
             "hold_days is 0 with unrated, standing 0 to 1, and 7 with points 0 to 499, standing 0 to 1",
         ),
         ([rule("x", SUSPENDED, standing={"from": 3, "below": 9})], "suspension_days is 0 with"),
+        (
+            [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, tenure={"below": 90}), rule("y", HOLD)],
+            "hold_days is 0 with unrated, standing 0 to 1, tenure of 0 to 89 days, and 7 with",
+        ),
+        (
+            [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, settled={"below": 90}), rule("y", HOLD)],
+            "hold_days is 0 with unrated, standing 0 to 1, settled value 0 to 89, and 7 with",
+        ),
         (
             [
                 rule("a", {"kind": "value_cap", "value_minor": 9}, tiers=["unrated", "probation"]),
@@ -249,6 +261,8 @@ conditions = st.one_of(
     st.fixed_dictionaries(
         {"confirmed": st.fixed_dictionaries({"incidents": st.integers(1, 3), "days": st.sampled_from([30, 90])})}
     ),
+    st.fixed_dictionaries({"settled": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
+    st.fixed_dictionaries({"tenure": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
     st.just({}),
 )
 measures = st.one_of(
@@ -273,6 +287,7 @@ situations = st.tuples(
     st.integers(0, 40),
     st.tuples(st.integers(0, 3), st.integers(0, 3)),
     st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    st.integers(0, 60),
 )
 
 
@@ -289,15 +304,22 @@ def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_term
         return
     narrow, wide = (Counter(frozenset(Category), Severity.MINOR, days) for days in (30, 90))
 
-    def seen(points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int]) -> Situation:
+    def seen(
+        points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int], tenure: int
+    ) -> Situation:
         tier = Tier.UNRATED if points is None else accepted.tier_with_standing(points, sums)
         of_all, toys = max(settled), min(settled)
         incidents = {narrow: min(counts), wide: max(counts)}
         return Situation(
-            tier, sums if points is not None else 0, incidents if points is not None else {}, {"": of_all, "toys": toys}
+            tier,
+            sums if points is not None else 0,
+            incidents if points is not None else {},
+            {"": of_all, "toys": toys},
+            tenure_days=tenure,
         )
 
-    (points, sums, counts, settled), (more_points, fewer, less, more) = one, other
+    (points, sums, counts, settled, young), (more_points, fewer, less, more, old) = one, other
+    young, old = sorted((young, old))
     if points is not None:
         assume(more_points is not None)
         points, more_points = sorted((points, more_points))
@@ -306,6 +328,6 @@ def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_term
     sums, fewer = max(sums, fewer), min(sums, fewer)
     counts, less = tuple(map(max, counts, less)), tuple(map(min, counts, less))
     settled, more = tuple(map(min, settled, more)), tuple(map(max, settled, more))
-    worse = accepted.rule_book.terms(seen(points, sums, counts, settled)).strictness({"toys"})
-    better = accepted.rule_book.terms(seen(more_points, fewer, less, more)).strictness({"toys"})
+    worse = accepted.rule_book.terms(seen(points, sums, counts, settled, young)).strictness({"toys"})
+    better = accepted.rule_book.terms(seen(more_points, fewer, less, more, old)).strictness({"toys"})
     assert all(worse[aspect] >= better[aspect] for aspect in worse)

@@ -94,7 +94,8 @@ def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running:
         caps = {}
         for seller in ("new", "sold", "other"):
             found = client.evaluate_measures(MARKET, seller)
-            [cap] = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_VALUE_CAP]
+            caps_in_force = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_VALUE_CAP]
+            [cap] = [m for m in caps_in_force if m.rule == "newcomers"]
             caps[seller] = (cap.original.value_cap.value_minor, cap.current.value_cap.value_minor)
             assert list(cap.entries) == []
             assert found.currency == "EUR"
