@@ -4,6 +4,7 @@ What is slow to import (SQLAlchemy, LightGBM, gRPC) is imported where it is buil
 """
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from scoring.policy.policy import Policy
+    from service.api.end_requests import EndRequests
     from service.api.logs import Log
     from service.api.server import Server
     from service.ledger.store import Ledger
@@ -107,14 +109,20 @@ def build_server(
     return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
 
 
-def run_server(settings: Settings, ready_file: Path | None = None) -> int:
-    """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
+def run_server(
+    settings: Settings,
+    ready: Callable[["Server"], None],
+    *,
+    requests: "EndRequests | None" = None,
+    log: "Log | None" = None,
+) -> int:
+    """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
 
     Makes the ledger if it is missing, follows promotions and commits of policies in threads of their own, and scores shadow
-    models into the data folder. For the main thread. `ready_file` gets the address once calls are answered. Raises what
-    `open_ledger`, `load_policy` and `Server.start` raise.
+    models into the data folder. For the main thread. `ready` is called once calls are answered; `log` defaults to that of the
+    settings. Raises what `open_ledger`, `load_policy` and `Server.start` raise.
     """
-    from service.api.server import serve
+    from service.api.serving import serve
     from service.policy.policy_file import load_policy
     from service.scores.shadow import Shadow
 
@@ -137,9 +145,6 @@ def run_server(settings: Settings, ready_file: Path | None = None) -> int:
                 look_seconds=registry.look_seconds,
             )
             scorer.observer = stack.enter_context(shadow).offer
-            if ready_file:
-                staging = ready_file.with_name(ready_file.name + ".partial")
-                staging.write_text(server.address + "\n")
-                staging.replace(ready_file)
+            ready(server)
 
-        return serve(build_server(settings, ledger, policy, registry), ledger, ready=begin)
+        return serve(build_server(settings, ledger, policy, registry, log=log), ledger, ready=begin, requests=requests)

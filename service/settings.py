@@ -105,6 +105,12 @@ class Settings(BaseModel):
         default=None,
         description="Secret key of the pseudonyms of sellers in the log; empty: a random one each start",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the one address; more than 1 needs PostgreSQL",
+    )
     worker_threads: int = Field(
         default=4, ge=1, le=256, description="Threads that answer GetTrustScore and GetViolation"
     )
@@ -284,6 +290,12 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     elif settings.tls_certificate is None and settings.tls_client_ca is not None:
         yield {*tls, "tls_client_ca"}, f"{_variable('tls_client_ca')} needs TLS: set {_TLS}"
     yield from _reachable(settings)
+    if settings.processes > 1 and settings.database_url.startswith("sqlite:"):
+        yield (
+            {"processes", "database_url", "data_dir"},
+            f"{_variable('processes')} = {settings.processes} needs PostgreSQL, since a SQLite ledger has one writer; set"
+            f" {_variable('database_url')} to postgresql://USER:PASSWORD@HOST/NAME, or {_variable('processes')} to 1",
+        )
     if settings.audit_days is not None and settings.audit_file is None:
         text = f"{_variable('audit_days')} needs a file: set {_variable('audit_file')}"
         yield {"audit_days", "audit_file"}, text

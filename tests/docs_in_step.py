@@ -134,13 +134,18 @@ def _command(command: Any, path: str, depth: int) -> Iterator[str]:
         yield f"{'#' * min(depth, 3)} {title}"
         yield ""
         yield " ".join((child.help or "").split())
-        rows = [_parameter(parameter) for parameter in child.params if parameter.name != "help"]
+        rows = [_parameter(parameter) for parameter in child.params if _is_shown(parameter)]
         if rows:
             yield ""
             yield "| | |"
             yield "|---|---|"
             yield from rows
         yield from _command(child, title, depth + 1)
+
+
+def _is_shown(parameter: Any) -> bool:
+    """Return whether a parameter is for people, who know `--help` anyway."""
+    return parameter.name != "help" and not getattr(parameter, "hidden", False)
 
 
 def _parameter(parameter: Any) -> str:

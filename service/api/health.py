@@ -5,7 +5,7 @@ answers, or while it can answer without: one thread finds out, and no health cal
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import MappingProxyType
@@ -14,6 +14,9 @@ from typing import Any
 import grpc
 from grpc_health.v1.health import OVERALL_HEALTH, SERVICE_NAME, HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from service.api.logs import Log
 
@@ -40,11 +43,11 @@ class _EndedLater:
         return bool(self._context.add_callback(tell))
 
 
-class Health:
+class Health(Collector):
     """The health of `services`, by full name, as of the last answer to `ask`, which fails if the ledger does not answer.
 
     `pool` has the threads that answer, and is its maker's to shut down. `without`: by service what says whether it answers
-    all the same; a service without a row needs the ledger.
+    all the same; a service without a row needs the ledger. As a collector it gives the same to metrics.
     """
 
     def __init__(
@@ -105,6 +108,14 @@ class Health:
         One that waits for a silent ledger ends by itself.
         """
         self._is_ending.set()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield which services are SERVING: 1, else 0."""
+        text = "Whether a service is SERVING in this process."
+        serving = GaugeMetricFamily("sellertrust_serving", text, labels=("service",))
+        for service, is_serving in self._services.items():
+            serving.add_metric((service,), float(is_serving and not self._is_ending.is_set()))
+        yield serving
 
     def _probe(self) -> None:
         is_answering = True

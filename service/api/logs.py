@@ -10,13 +10,15 @@ import logging
 import queue
 import re
 import secrets
+import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
@@ -137,20 +139,42 @@ class LineWriter:
             lines = [item for item in batch if isinstance(item, str)]
             if left_out:
                 lines.append(_json_line("warning", "log lines left out", {"left_out": left_out}))
-            with suppress(Exception):
-                self._out.write("".join(lines))
-                self._out.flush()
+            for part in _parts_of(lines):
+                with suppress(Exception):
+                    self._out.write(part)
+                    self._out.flush()
             for item in batch:
                 if isinstance(item, threading.Event):
                     item.set()
 
 
-class JsonLog:
-    """A logger of JSON lines, from a level on. It renders a line in a tenth of the time that structlog takes."""
+def _parts_of(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines in whole parts that a pipe takes at once, so that lines of several processes do not mix."""
+    part: list[str] = []
+    size = 0
+    for line in lines:
+        length = len(line.encode("utf-8", "replace"))
+        if size + length > select.PIPE_BUF and part:
+            yield "".join(part)
+            part, size = [], 0
+        part.append(line)
+        size += length
+    if part:
+        yield "".join(part)
 
-    def __init__(self, level: int, write: Callable[[str], None]) -> None:
+
+class JsonLog:
+    """A logger of JSON lines, from a level on, each with the fields `also` besides.
+
+    It renders a line in a tenth of the time that structlog takes.
+    """
+
+    def __init__(
+        self, level: int, write: Callable[[str], None], also: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self._level = level
         self._write = write
+        self._also = also
 
     def debug(self, event: str, **fields: Any) -> None:
         self._log(logging.DEBUG, "debug", event, fields)
@@ -171,7 +195,7 @@ class JsonLog:
 
     def _log(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
         if level >= self._level:
-            self._write(_json_line(name, event, fields))
+            self._write(_json_line(name, event, {**fields, **self._also}))
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
@@ -203,17 +227,23 @@ def flush_log(log: Log) -> None:
 
 
 def make_log(
-    log_format: str = "auto", level: str = "info", stream: TextIO | None = None, *, is_deferred: bool = False
+    log_format: str = "auto",
+    level: str = "info",
+    stream: TextIO | None = None,
+    *,
+    is_deferred: bool = False,
+    also: Mapping[str, Any] = MappingProxyType({}),
 ) -> Log:
     """Return a logger that writes to `stream` (default: stderr), one line an event.
 
     `log_format`: `console` for people, `json`, or `auto`: for people on a terminal, else JSON. If deferred, JSON is
-    written by another thread. Tracebacks are printed plainly: the pretty ones show local variables, hence personal data.
+    written by another thread. Each line has the fields `also` besides its own. Tracebacks are printed plainly: the pretty
+    ones show local variables, hence personal data.
     """
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     if log_format == "json" or (log_format == "auto" and not out.isatty()):
-        return JsonLog(number, LineWriter(out) if is_deferred else _locked(out))
+        return JsonLog(number, LineWriter(out) if is_deferred else _locked(out), also)
     renderer = structlog.dev.ConsoleRenderer(
         colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
     )
@@ -227,5 +257,6 @@ def make_log(
                 renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(number),
+            **also,
         ),
     )

@@ -1,21 +1,18 @@
 """The gRPC server: listens, says how it is, and goes without losing a call.
 
-`serve` is what the command runs; `Server` is the same without signals. Both get their parts made (`service.bootstrap`).
+It gets its parts made (`service.bootstrap`); `service.api.serving` runs it as the command does, with signals.
 """
 
 import os
-import signal
-import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import grpc
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from scoring.errors import ConfigurationWrong
 from sellertrust.v1 import (
@@ -33,10 +30,10 @@ from service.api.approvals import Approvals
 from service.api.book_metrics import BookMetrics
 from service.api.call_pool import CallPool
 from service.api.calls import Calls
-from service.api.garbage_collection import freeze_loaded_objects
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.ledger_servicer import LedgerServicer
+from service.api.listening import listening_error
 from service.api.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
 from service.api.measure_servicer import MeasureServicer
 from service.api.metrics import MetricsPort, PoolMetrics
@@ -65,7 +62,6 @@ LATE_SECONDS = 5.0
 MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; from half of it on it refuses some
 
 OPTIONS = (
-    ("grpc.so_reuseport", 0),  # on by default: a stale process would take half of the calls in silence
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES // 2),
@@ -81,9 +77,12 @@ OPTIONS = (
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Return the options of gRPC's server as (name, value): limits on streams and connections."""
+    """Return the options of gRPC's server as (name, value): how it takes its port, limits on streams and connections."""
     return (
         *OPTIONS,
+        # On by default, by which a stale process would take half of the calls in silence. Of several processes the first
+        # holds the port (`service.workers`), so that theirs alone share it.
+        ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_concurrent_streams", settings.connection_calls),
         # By default gRPC counts streams until their memory is free, and refuses those of honest clients in between.
         ("grpc.http.overload_protection", 0),
@@ -159,6 +158,7 @@ class Server:
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
+        self._registry.register(self._health)
         add_reflection(self._grpc, services, settings, self._pools[Pool.REFLECTION])
 
     def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
@@ -219,6 +219,10 @@ class Server:
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=bool(settings.tls_certificate))
         return self.address
 
+    def metrics(self) -> bytes:
+        """Return the present metrics in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
     def drain(self) -> None:
         """Stop without losing a call: report NOT_SERVING, wait `drain_seconds`, let calls end, stop.
 
@@ -277,7 +281,7 @@ class Server:
                 files = TlsFiles(certificate, key, self.settings.tls_client_ca, self.log)
                 port = self._grpc.add_secure_port(address, files.credentials())
         except RuntimeError:
-            raise _cannot_listen(address, "SELLERTRUST_ADDRESS") from None
+            raise listening_error(address, "SELLERTRUST_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_locally(self, path: Path) -> None:
@@ -316,69 +320,5 @@ class Server:
         try:
             self._metrics = MetricsPort(host, port, self._registry)
         except OSError:
-            raise _cannot_listen(address, "SELLERTRUST_METRICS_ADDRESS") from None
+            raise listening_error(address, "SELLERTRUST_METRICS_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{self._metrics.port}"
-
-
-def serve(server: Server, ledger: Ledger, *, ready: Callable[[Server], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT, then drain, close the ledger, and return the exit code, 0.
-
-    To be called in the main thread, with a server over this ledger that was not started. `ready` is called once it is. A
-    second signal kills. If calls do not end in the time of `Server.stop`, the process ends here and at once, with the
-    exit code 1. ConfigurationWrong if the server cannot start, LedgerUnavailable if the ledger does not answer; it is
-    closed then too.
-    """
-    try:
-        ledger.ping()
-        freeze_loaded_objects()
-        with _signals() as wait_for_signal, server:
-            if ready is not None:
-                ready(server)
-            wait_for_signal()
-    finally:
-        ledger.close()
-        if server.unfinished:  # Python would wait for their threads, whatever they do
-            os._exit(1)
-    return 0
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], object]]:
-    """Give a function that waits for SIGTERM or SIGINT, which count before the server says that it serves.
-
-    The kernel gives a signal to any thread, also to one of gRPC's; a main thread that waits for a lock or an event then
-    sleeps on (1 in 20 signals went unheard). A byte that Python's handler writes wakes it whoever got the signal. The
-    first signal gives both back their earlier meaning, so that a second one ends a process that does not drain.
-    """
-    before: dict[int, Any] = {}
-
-    def give_back(*_: object) -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        writer.setblocking(False)
-        fd_before = signal.set_wakeup_fd(writer.fileno())
-        before |= {number: signal.signal(number, give_back) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield lambda: next(number for [number] in iter(lambda: reader.recv(1), b"") if number in before)
-        finally:
-            give_back()
-            signal.set_wakeup_fd(fd_before)
-
-
-def _cannot_listen(address: str, variable: str) -> ConfigurationWrong:
-    """Return why an address cannot be had, which gRPC does not tell: it is tried once more by hand."""
-    host, port = host_and_port(address)
-    reason = "another process was listening there"
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-    return ConfigurationWrong(
-        f"cannot listen on {address}: {reason}; stop what listens there, or set {variable} to another address"
-        " (port 0: any free one)"
-    )

@@ -1,5 +1,6 @@
 """`sellertrust serve | config show | db upgrade | db grant | doctor`: running the thing."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from service.cli.troubles import explain_ledger_error
 from service.policy.policy_file import load_policy
 from service.registry.lean_lightgbm import leave_out_optional
 from service.settings import Settings, describe, load
+from service.workers.supervisor import supervise
 
 config = typer.Typer(help="The configuration.", no_args_is_help=True)
 db = typer.Typer(help="The ledger's database.", no_args_is_help=True)
@@ -30,10 +32,27 @@ def serve(
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write the address there once calls are answered.")
     ] = None,
+    worker: Annotated[tuple[int, int] | None, typer.Option("--worker", hidden=True)] = None,
 ) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
+    settings = load()
+    ready = partial(_write_address, ready_file)
+    if worker is None and settings.processes > 1:
+        raise typer.Exit(supervise(settings, ready))
     leave_out_optional()
-    raise typer.Exit(run_server(load(), ready_file))
+    if worker is None:
+        raise typer.Exit(run_server(settings, lambda server: ready(server.address)))
+    from service.workers.worker import work
+
+    raise typer.Exit(work(settings, *worker))
+
+
+def _write_address(ready_file: Path | None, address: str) -> None:
+    """Write where the server answers calls to a file, which appears whole; nothing without a file."""
+    if ready_file is not None:
+        staging = ready_file.with_name(ready_file.name + ".partial")
+        staging.write_text(address + "\n")
+        staging.replace(ready_file)
 
 
 @config.command("show")

@@ -5,6 +5,7 @@ as dropped. One thread scores it again, takes at most SHARE of a core for it, an
 lines. Whatever fails there (the model, the disk) is counted and reported, and reaches no answer.
 """
 
+import fcntl
 import json
 import os
 import queue
@@ -181,20 +182,43 @@ class Shadow:
             self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines in one write, so that several servers may share a folder."""
+        """Append lines; several processes may share a folder, of which one at a time looks at the size and writes."""
         if not lines:
             return
         path = file_of(self._folder, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
-        if path.exists() and path.stat().st_size + len(data) > MAX_BYTES:
+        append_whole(path, data)
+
+
+def append_whole(path: Path, data: bytes) -> None:
+    """Append data to the file at a path in one piece; put the file aside before if it would become too large.
+
+    Any number of processes may do so. OSError if the data cannot be written whole.
+    """
+    while not _append_to(path, data):
+        pass
+
+
+def _append_to(path: Path, data: bytes) -> bool:
+    """Append data to the file at a path; return False, with nothing written, if that is another one from now on.
+
+    Since it was full, and is put aside, or since another process has put it aside. OSError if it cannot be written whole.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        own = os.fstat(file)
+        if not path.exists() or not os.path.samestat(own, path.stat()):
+            return False
+        if own.st_size and own.st_size + len(data) > MAX_BYTES:
             path.replace(path.with_suffix(".1.jsonl"))
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            if os.write(file, data) < len(data):
-                raise OSError(f"{path} could not be written whole; is the disk full?")
-        finally:
-            os.close(file)
+            return False
+        if os.write(file, data) < len(data):
+            raise OSError(f"{path} could not be written whole; is the disk full?")
+        return True
+    finally:
+        os.close(file)
 
 
 def file_of(folder: Path, digest: str) -> Path:

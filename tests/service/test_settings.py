@@ -189,3 +189,16 @@ def test_addresses_are_taken_apart() -> None:
     assert not is_loopback("example.org:1")
     for address in ("50051", "host:", ":50051", "host:65536", "::1:5", "http://host:1", "host:1/x"):
         assert problems(ADDRESS=address)
+
+
+def test_several_processes_are_refused_on_sqlite_with_the_remedy() -> None:
+    [problem] = problems(PROCESSES="4")
+    for part in (
+        "SELLERTRUST_PROCESSES = 4",
+        "one writer",
+        "SELLERTRUST_DATABASE_URL",
+        "or SELLERTRUST_PROCESSES to 1",
+    ):
+        assert part in problem
+    url = "postgresql://server@127.0.0.1/ledger"
+    assert load({"SELLERTRUST_PROCESSES": "4", "SELLERTRUST_DATABASE_URL": url}).processes == 4

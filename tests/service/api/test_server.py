@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
-from service.api.server import serve
+from service.api.serving import serve
 from tests.scoring.worlds import policy
 from tests.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0.2)
@@ -367,7 +367,7 @@ def test_tls_files_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> No
 
 def test_a_server_without_a_ledger_that_answers_does_not_start(tmp_path: Path) -> None:
     from scoring.errors import LedgerUnavailable
-    from service.api.server import serve
+    from service.api.serving import serve
     from service.ledger.store import Ledger
     from tests.scoring.worlds import policy
 

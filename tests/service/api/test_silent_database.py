@@ -39,7 +39,7 @@ import sys
 from pathlib import Path
 from service.ledger.store import Ledger
 from service.bootstrap import build_server
-from service.api.server import serve
+from service.api.serving import serve
 from tests.scoring.worlds import policy
 from tests.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0, database_url=sys.argv[2])

@@ -1,8 +1,10 @@
 """The shadow scores what the champion answers, and whatever becomes of it, no answer is another one."""
 
+import fcntl
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,19 @@ def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
     with path.open("ab") as file:
         file.write(b'{"marketplace":"acme","sel')
     assert report_of(path.parent, challenger.digest).damaged == 1
+
+
+def test_of_several_processes_one_at_a_time_looks_at_the_size_and_writes(tmp_path: Path) -> None:
+    """Two that find the file full at the same time would put aside what the other has just begun."""
+    path = tmp_path / "m.jsonl"
+    with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as another process does, since a lock belongs to who opened the file
+        writing = pool.submit(shadowing.append_whole, path, b"mine\n")
+        with pytest.raises(TimeoutError):
+            writing.result(0.3)
+        other.write(b"theirs\n")
+        other.flush()
+        path.replace(path.with_suffix(".1.jsonl"))
+        fcntl.flock(other, fcntl.LOCK_UN)
+        writing.result(SECONDS)
+    assert (path.read_bytes(), path.with_suffix(".1.jsonl").read_bytes()) == (b"mine\n", b"theirs\n")

@@ -1,0 +1,65 @@
+"""Requests that a server end: SIGTERM, SIGINT, and whoever asks within the process, as bytes that a thread can wait for.
+
+The kernel gives a signal to any thread, also to one of gRPC's; a main thread that waits for a lock or an event then
+sleeps on (1 in 20 signals went unheard). A byte that Python's handler writes wakes it whoever got the signal.
+"""
+
+import signal
+import socket
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_ASKED = 0
+"""The byte of a request that is no signal."""
+
+
+class EndRequests:
+    """Takes requests from `__enter__` on, in the main thread, until `__exit__`.
+
+    The first signal gives both signals back their earlier meaning, so that a second one ends a process that does not
+    drain. A request by `ask` does not count as one.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._before: dict[int, Any] = {}
+        self._wakeup_before = -1
+
+    def __enter__(self) -> Self:
+        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno())
+        self._before |= {number: signal.signal(number, self._give_back) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._give_back()
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._reader.close()
+        self._writer.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once there is a request, or another signal."""
+        return self._reader.fileno()
+
+    def ask(self) -> None:
+        """Ask for the end, from any thread, before or after `__enter__`. Nothing happens after `__exit__`."""
+        with suppress(OSError):
+            self._writer.send(bytes([_ASKED]))
+
+    def wait(self) -> None:
+        """Block until there is a request."""
+        while not self.take():
+            pass
+
+    def take(self) -> bool:
+        """Return whether the next byte is a request; blocks until there is a byte."""
+        return self._reader.recv(1)[0] in {_ASKED, *SIGNALS}
+
+    def _give_back(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

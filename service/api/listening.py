@@ -1,0 +1,25 @@
+"""Addresses that cannot be listened on: why, which gRPC does not tell."""
+
+import socket
+
+from scoring.errors import ConfigurationWrong
+from service.settings import host_and_port
+
+
+def listening_error(address: str, variable: str) -> ConfigurationWrong:
+    """Return the error that says why an address, HOST:PORT, cannot be had: it is tried once more by hand.
+
+    `variable`: the setting by which it is moved.
+    """
+    host, port = host_and_port(address)
+    reason = "another process was listening there"
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    return ConfigurationWrong(
+        f"cannot listen on {address}: {reason}; stop what listens there, or set {variable} to another address"
+        " (port 0: any free one)"
+    )

@@ -1,0 +1,72 @@
+"""The metrics of all worker processes as one: each sample of a worker with the label `process`, its number."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+GATHER_SECONDS = 2.0
+"""How long a scrape waits for the workers; who has not answered by then is down, and left out."""
+
+
+class GatheredMetrics(Collector):
+    """Asks all workers at each scrape. `ask` asks those that serve, and returns their numbers; `take` gets what they say.
+
+    `numbers`: of all workers that there are to be.
+    """
+
+    def __init__(self, numbers: Iterable[int], ask: Callable[[], Iterable[int]]) -> None:
+        self._numbers = tuple(numbers)
+        self._ask = ask
+        self._changed = threading.Condition()
+        self._found: dict[int, str] = {}
+        self._scraping = threading.Lock()
+        self.restarts: Counter[tuple[int, str]] = Counter()
+        """How often a worker was started anew, by its number and by what had become of it: `ended` or `silent`."""
+
+    def describe(self) -> Iterable[Any]:
+        """Return nothing, so that no worker is asked before the first scrape."""
+        return ()
+
+    def take(self, number: int, text: str) -> None:
+        """Take the metrics of a worker, in the text format, from any thread."""
+        with self._changed:
+            self._found[number] = text
+            self._changed.notify_all()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the workers that answer in time, and which of all those are."""
+        with self._scraping:
+            with self._changed:
+                self._found = {}
+            asked = {*self._ask()}
+            with self._changed:
+                self._changed.wait_for(lambda: asked <= self._found.keys(), GATHER_SECONDS)
+                found = dict(self._found)
+        up = GaugeMetricFamily("sellertrust_process_up", "Whether a process answers.", labels=("process",))
+        restarts = CounterMetricFamily(
+            "sellertrust_process_restarts", "Processes started anew, by why.", labels=("process", "cause")
+        )
+        for number in self._numbers:
+            up.add_metric((str(number),), float(number in found))
+            for cause in ("ended", "silent"):
+                restarts.add_metric((str(number), cause), self.restarts[number, cause])
+        yield up
+        yield restarts
+        yield from merge_metrics(found).values()
+
+
+def merge_metrics(texts: Mapping[int, str]) -> dict[str, Metric]:
+    """Return the metrics of texts, by process, as families by name, each sample with the label `process`."""
+    families: dict[str, Metric] = {}
+    for number, text in sorted(texts.items()):
+        for family in text_string_to_metric_families(text):
+            merged = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                merged.samples.append(sample._replace(labels={"process": str(number), **sample.labels}))
+    return families

@@ -1,0 +1,26 @@
+"""One worker process: a server like any other, that shares its port and lets the process that started it know how it is."""
+
+import socket
+
+from service.api.end_requests import EndRequests
+from service.api.logs import make_log
+from service.api.server import Server
+from service.bootstrap import run_server
+from service.settings import Settings
+from service.workers.link import WorkerLink
+
+
+def work(settings: Settings, number: int, descriptor: int) -> int:
+    """Serve as the worker of a number until asked to end; return the exit code.
+
+    `descriptor`: of the socket to the process that started this one, whose end is a request to end. For the main thread.
+    Raises what `run_server` raises.
+    """
+    requests = EndRequests()
+    link = WorkerLink(socket.socket(fileno=descriptor), requests.ask)
+
+    def tell_ready(server: Server) -> None:
+        link.tell_ready(server.address, server.metrics)
+
+    log = make_log(settings.log_format, settings.log_level, is_deferred=True, also={"process": number})
+    return run_server(settings, tell_ready, requests=requests, log=log)

@@ -1,0 +1,112 @@
+"""A server of two processes on PostgreSQL, as the command starts it, shared by the tests of this folder."""
+
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+from tests.bench._overload import prepare
+from tests.databases import database
+from tests.servers import MARKET
+from tests.service.processes import COMMAND
+from tests.service.shells import SECONDS, shell_of
+
+
+@dataclass
+class Workers:
+    """A server of several processes that runs."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    folder: Path
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+    def pids(self) -> dict[int, int]:
+        """The process of each worker that answers, by its number, oldest first."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found = {}
+        for pid in map(int, listed):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"--worker" in arguments:
+                found[int(arguments[arguments.index(b"--worker") + 1])] = pid
+        return found
+
+    def samples(self) -> dict[tuple[str, str, str], float]:
+        """The samples of one scrape, summed, by name, process and code or cause."""
+        address = self.log().partition('"metrics": "127')[2].partition('"')[0]
+        with urllib.request.urlopen(f"http://127{address}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        found: dict[tuple[str, str, str], float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = sample.labels
+                key = sample.name, labels.get("process", ""), labels.get("code", "") or labels.get("cause", "")
+                found[key] = found.get(key, 0.0) + sample.value
+        return found
+
+    def is_up(self) -> bool:
+        return all(self.samples()["sellertrust_process_up", number, ""] == 1 for number in ("1", "2"))
+
+
+def wait_until(is_true, seconds: float = SECONDS) -> None:
+    until = monotonic() + seconds
+    while not is_true():
+        assert monotonic() < until
+        sleep(0.05)
+
+
+def channel_of(address: str) -> grpc.Channel:
+    """A connection of its own, by which nothing is tried again."""
+    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def ask(address: str, number: int = 0) -> score_pb.GetTrustScoreResponse:
+    """A score by a connection of its own."""
+    with channel_of(address) as channel:
+        name = f"marketplaces/{MARKET}/sellers/s{number}"
+        return TrustScoreServiceStub(channel).GetTrustScore(score_pb.GetTrustScoreRequest(seller=name), timeout=20)
+
+
+@contextmanager
+def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Workers]:
+    """`sellertrust serve` by two processes on a free port; what is left of it at the end is killed."""
+    shell = shell_of(folder, database_url=url, processes=2, address="127.0.0.1:0", **settings)
+    ready, log = folder / "ready", folder / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--ready-file", ready], env=shell.environment, stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: ready.exists() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield Workers(process, ready.read_text().strip(), folder)
+    finally:
+        if process.poll() is None:
+            process.kill()  # the workers drain then, since they are left alone
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    folder = tmp_path_factory.mktemp("workers")
+    with database("postgresql", folder) as url:
+        prepare(folder, url)
+        more = {"metrics_address": "127.0.0.1:0", "audit_file": folder / "audit.jsonl", "drain_seconds": 1}
+        with serving_workers(folder, url, **more) as running:
+            yield running
+            os.kill(running.process.pid, signal.SIGTERM)
+            assert running.process.wait(SECONDS) == 0
+            assert "Traceback" not in running.log()

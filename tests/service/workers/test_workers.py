@@ -1,0 +1,138 @@
+"""One server of several processes: on one port, with one scrape, one audit file; and none is missed that dies or stops."""
+
+import json
+import os
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sellertrust.client import Client
+from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+from service.access.audit import verify_audit
+from tests.bench._load import Plan, loading
+from tests.bench._overload import SELLERS
+from tests.databases import database
+from tests.servers import MARKET, violation
+from tests.service.workers.conftest import Workers, ask, channel_of, serving_workers, wait_until
+
+KILLED_UNDER_LOAD_SECONDS = 6.0
+
+
+def test_calls_of_many_connections_reach_both_processes_and_are_counted_in_one_scrape(workers: Workers) -> None:
+    before = workers.samples()
+    for number in range(24):
+        assert ask(workers.address, number).trust_score.points
+    after = workers.samples()
+    counted = [
+        after.get(("sellertrust_requests_total", process, "OK"), 0.0)
+        - before.get(("sellertrust_requests_total", process, "OK"), 0.0)
+        for process in ("1", "2")
+    ]
+    assert sum(counted) == 24
+    assert min(counted) > 0
+    assert after["sellertrust_process_up", "1", ""] == after["sellertrust_process_up", "2", ""] == 1
+    assert after["sellertrust_serving", "1", ""] == after["sellertrust_serving", "2", ""] > 1
+
+
+def test_an_append_by_one_process_is_seen_by_whoever_asks_the_other_for_its_sequence(workers: Workers) -> None:
+    with Client(workers.address) as client:
+        [result] = client.append_entries(MARKET, [violation("seen", "s7")])
+    sequence = result.sequence
+    for _ in range(12):
+        with Client(workers.address) as client:
+            assert client.get_trust_score(MARKET, "s7", at_least_sequence=sequence).stamp.ledger_sequence >= sequence
+
+
+def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers) -> None:
+    """Privileged calls at the same time, by connections of their own."""
+
+    def confirm(number: int) -> None:
+        request = ledger_pb.ConfirmViolationRequest(
+            name=f"marketplaces/{MARKET}/violations/v{number}-0", actor="reviewer", reason="seen"
+        )
+        with channel_of(workers.address) as channel:
+            LedgerServiceStub(channel).ConfirmViolation(request, timeout=20)
+
+    before = Counter(line["process"] for line in requests_of(workers, "ConfirmViolation"))
+    with ThreadPoolExecutor(4) as pool:
+        [*pool.map(confirm, range(24))]
+    wait_until(lambda: len(requests_of(workers, "ConfirmViolation")) == 24 + before.total())
+    assert {line["process"] for line in requests_of(workers, "ConfirmViolation")} == {1, 2}
+    count, _ = verify_audit(workers.folder / "audit.jsonl")
+    assert count == 48  # each call, and what came of it
+
+
+def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Workers) -> None:
+    """Without a key in the settings each process would make one of its own."""
+    request = score_pb.ExplainTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s1")
+    for _ in range(16):
+        with channel_of(workers.address) as channel:
+            TrustScoreServiceStub(channel).ExplainTrustScore(request, timeout=20)
+    wait_until(lambda: len(requests_of(workers, "ExplainTrustScore")) == 16)
+    assert {line["process"] for line in requests_of(workers, "ExplainTrustScore")} == {1, 2}
+    assert len({line["seller"] for line in requests_of(workers, "ExplainTrustScore")}) == 1
+
+
+def test_no_call_of_the_published_client_fails_when_a_process_is_killed_under_load(workers: Workers) -> None:
+    plan = Plan(
+        workers.address,
+        KILLED_UNDER_LOAD_SECONDS,
+        at_a_time=4,
+        deadline_seconds=20,
+        sellers=SELLERS,
+        is_published=True,
+    )
+    before = workers.pids()
+    with loading([plan] * 2) as found:
+        wait_until(lambda: len(requests_of(workers, "GetTrustScore")) > 200)
+        os.kill(before[1], signal.SIGKILL)
+        wait_until(lambda: workers.pids().get(1) not in {None, before[1]})
+        wait_until(workers.is_up)
+    codes = sum((Counter(one.codes) for one in found), Counter[str]())
+    assert codes["OK"] > 100
+    assert codes.total() == codes["OK"], codes
+
+
+@pytest.mark.long
+def test_a_process_that_is_stopped_is_killed_and_replaced_and_the_other_answers_meanwhile(workers: Workers) -> None:
+    stopped, other = workers.pids()[2], workers.pids()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    with Client(workers.address, deadline_seconds=30) as client:
+        wait_until(lambda: workers.pids().get(2) not in {None, stopped})
+        wait_until(workers.is_up)
+        assert client.get_trust_score(MARKET, "s1").points
+    assert workers.pids()[1] == other
+    assert workers.samples()["sellertrust_process_restarts_total", "2", "silent"] == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(stopped, 0)
+
+
+def test_a_sigterm_says_not_serving_answers_on_for_a_while_and_ends_all_with_0(tmp_path) -> None:
+    with database("postgresql", tmp_path) as url, serving_workers(tmp_path, url, drain_seconds=3) as running:
+        with grpc.insecure_channel(running.address) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            pids = running.pids()
+            running.process.send_signal(signal.SIGTERM)
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            with pytest.raises(grpc.RpcError) as caught:  # nobody is on record, which a process answered
+                ask(running.address)
+            assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        assert running.process.wait(60) == 0
+        assert running.log().count('"event": "stopped"') == 2
+        for pid in pids.values():
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+def requests_of(workers: Workers, method: str) -> list[dict[str, object]]:
+    """The log's lines of a method's calls that went well, oldest first."""
+    lines = [json.loads(line) for line in workers.log().splitlines() if line.startswith("{")]
+    return [line for line in lines if str(line.get("method", "")).endswith(method) and line["code"] == "OK"]
